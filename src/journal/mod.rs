@@ -1,0 +1,3 @@
+//! What was paid for: the durable record of a run.
+
+pub mod record;

@@ -1,0 +1,7 @@
+//! Exports a whole paged, paid, rate-limited API query to Parquet.
+
+pub mod units;
+
+pub mod api;
+pub mod journal;
+pub mod plan;

@@ -1,0 +1,79 @@
+//! What the planner learns from one durable page, and the address of that page in the plan.
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::contract::Region;
+use crate::units::{EpochSeconds, PageNumber, TimeRange};
+
+/// A window's number, unique within a run and never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct WindowId(pub u32);
+
+/// A video's identity for comparisons inside the plan: the id itself where it is a plain number below 2^63, else a 63-bit
+/// hash with the top bit set. Rows are deduplicated by the id's text, never by this key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct VideoKey(pub u64);
+
+/// One row as the plan sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RowKey {
+    /// The row's `create_time`.
+    pub second: EpochSeconds,
+    /// The row's `video_id`.
+    pub video: VideoKey,
+}
+
+/// Why a page was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "purpose")]
+pub enum Purpose {
+    /// A page of a window's walk; stretches of a window count from 0.
+    Walk {
+        /// The window that owns the walk.
+        window: WindowId,
+        /// Which of the window's stretches (one for each anchor).
+        stretch: u32,
+    },
+    /// The newest page of the region's range, which places splits.
+    Newest,
+    /// The region's range without the user's filters: evidence for an empty answer.
+    WithoutFilters,
+    /// The region without range and filters: evidence for an empty answer.
+    WithoutRange,
+}
+
+/// A page's address in the plan. Two requests with the same address are the same purchase.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PageAddress {
+    /// The queried region.
+    pub region: Region,
+    /// Why it was asked.
+    #[serde(flatten)]
+    pub purpose: Purpose,
+    /// Its number in its query.
+    pub page: PageNumber,
+}
+
+/// What one durable page proves: its rows in the order that they came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageFact {
+    /// Where it stands in the plan.
+    pub address: PageAddress,
+    /// When the answer had arrived.
+    pub fetched_at: EpochSeconds,
+    /// How many rows the answer held, usable or not; 0 is the empty page.
+    pub slots: u32,
+    /// The rows with a usable `video_id` and `create_time`.
+    pub rows: Vec<RowKey>,
+}
+
+impl PageFact {
+    /// The half-open range of seconds that the page's usable rows span; none where it has none.
+    pub fn span(&self) -> Option<TimeRange> {
+        let first = self.rows.iter().map(|row| row.second).min()?;
+        let last = self.rows.iter().map(|row| row.second).max()?;
+        Some(TimeRange::new(first, last.shifted(1)))
+    }
+}

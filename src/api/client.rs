@@ -1,1 +1,292 @@
-//! One request, one reply.
+//! One request over the wire, one reply. No redirects, no hidden retries, no proxy unless asked; the body is bounded.
+//!
+//! It sends when told and never decides to. The invariant: the key leaves this file only in a header, to TLS or loopback,
+//! and never comes back, since whatever the service echoes of it is blotted out before anyone else sees the answer.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{Response, Url};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::api::contract::PageQuery;
+use crate::units::ByteCount;
+
+/// What stands where the key stood in an answer.
+const BLOT: &str = "[key removed]";
+
+/// Where to send requests and within which bounds.
+#[derive(Clone, Debug)]
+pub struct ClientSettings {
+    /// Scheme, host and port; the path is apart.
+    pub base_url: String,
+    /// The endpoint's path, beginning with `/`.
+    pub path: String,
+    /// The header that carries the key.
+    pub auth_header: String,
+    /// The word before the key in that header; empty for none.
+    pub auth_scheme: String,
+    /// How long a connection may take to stand.
+    pub connect_timeout: Duration,
+    /// How long one request may take in all.
+    pub request_timeout: Duration,
+    /// The largest body that is read, after decompression.
+    pub body_limit: ByteCount,
+    /// A proxy's address; none is used, not even from the environment, unless this is set.
+    pub proxy: Option<String>,
+    /// Connections kept open for the next request.
+    pub idle_connections: usize,
+}
+
+/// Sends page queries. Clones share their connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    endpoint: Url,
+    token: SecretString,
+    body_limit: ByteCount,
+    request_timeout: Duration,
+}
+
+/// What came back, whatever it means.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// How long the service asks to wait, where it does (`Retry-After` is not documented; honoured when it comes).
+    pub retry_after: Option<Duration>,
+    /// The body, decompressed.
+    pub body: Vec<u8>,
+    /// When it had arrived, milliseconds since the epoch.
+    pub received_at_ms: i64,
+}
+
+/// Settings that no client can be made of.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The address does not parse.
+    #[error("the service's address `{address}` is not a URL: {why}")]
+    Address {
+        /// As it was set.
+        address: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The key would travel in clear text.
+    #[error("the service's address `{0}` is not https; a key is sent in clear text to this machine alone")]
+    ClearText(String),
+    /// The header's name or the key has characters that no header may hold.
+    #[error("{0} holds characters that an HTTP header cannot carry")]
+    Header(&'static str),
+    /// The TLS set-up or the proxy was refused.
+    #[error("the HTTP client could not be set up: {0}")]
+    Setup(String),
+}
+
+/// Why no reply came. Asking again may help with each.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// No connection, or it broke.
+    #[error("the connection failed: {0}")]
+    Connection(String),
+    /// The time for the request was over.
+    #[error("no complete answer within {} s", .0.as_secs_f64())]
+    Timeout(Duration),
+    /// The body broke off, or was compressed wrongly.
+    #[error("the answer's body broke off: {0}")]
+    Body(String),
+    /// The body is larger than any page can be.
+    #[error("the answer's body is larger than {0}")]
+    TooLarge(ByteCount),
+}
+
+impl Client {
+    /// Prepares a client; sends nothing.
+    ///
+    /// # Errors
+    /// An address that is no URL or would carry the key in clear text beyond loopback, a key that no header can hold.
+    pub fn new(settings: &ClientSettings, token: SecretString) -> Result<Self, ClientError> {
+        let endpoint = endpoint(settings)?;
+        // A provider that is installed already serves as well, so a refusal is no error.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = reqwest::Client::builder()
+            .default_headers(auth_headers(settings, &token)?)
+            .user_agent(concat!("keyapi-export/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(settings.connect_timeout)
+            .timeout(settings.request_timeout)
+            .pool_max_idle_per_host(settings.idle_connections)
+            .tcp_nodelay(true);
+        let builder = match &settings.proxy {
+            Some(address) => {
+                let proxy = reqwest::Proxy::all(address).map_err(|error| ClientError::Setup(chain(&error)))?;
+                builder.proxy(proxy)
+            }
+            None => builder.no_proxy(),
+        };
+        let http = builder.build().map_err(|error| ClientError::Setup(chain(&error)))?;
+        Ok(Self { http, endpoint, token, body_limit: settings.body_limit, request_timeout: settings.request_timeout })
+    }
+
+    /// Sends one request and reads its answer whole. Dropping the future gives up the answer, not the credit.
+    ///
+    /// # Errors
+    /// Where no complete answer came; the service may have charged it all the same.
+    pub async fn send(&self, query: &PageQuery) -> Result<Reply, TransportError> {
+        let mut url = self.endpoint.clone();
+        url.query_pairs_mut().extend_pairs(query.pairs());
+        let response = self.http.get(url).send().await.map_err(|error| self.transport(&error))?;
+        let status = response.status().as_u16();
+        let retry_after = retry_after(response.headers(), now_ms());
+        let body = self.read_body(response).await?;
+        Ok(Reply { status, retry_after, body, received_at_ms: now_ms() })
+    }
+
+    async fn read_body(&self, mut response: Response) -> Result<Vec<u8>, TransportError> {
+        let limit = usize::try_from(self.body_limit.get()).unwrap_or(usize::MAX);
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.transport(&error))? {
+            if body.len().saturating_add(chunk.len()) > limit {
+                return Err(TransportError::TooLarge(self.body_limit));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(blot_out(body, self.token.expose_secret()))
+    }
+
+    fn transport(&self, error: &reqwest::Error) -> TransportError {
+        if error.is_timeout() {
+            TransportError::Timeout(self.request_timeout)
+        } else if error.is_body() || error.is_decode() {
+            TransportError::Body(chain(error))
+        } else {
+            TransportError::Connection(chain(error))
+        }
+    }
+}
+
+fn endpoint(settings: &ClientSettings) -> Result<Url, ClientError> {
+    let address = format!("{}{}", settings.base_url.trim_end_matches('/'), settings.path);
+    let bad = |why: String| ClientError::Address { address: address.clone(), why };
+    let url = Url::parse(&address).map_err(|error| bad(error.to_string()))?;
+    match (url.scheme(), url.host_str()) {
+        ("https", Some(_)) => Ok(url),
+        ("http", Some(host)) if is_loopback(host) => Ok(url),
+        ("http", Some(_)) => Err(ClientError::ClearText(address)),
+        _ => Err(bad("it begins with neither https:// nor http://".to_owned())),
+    }
+}
+
+/// Whether a URL's host is this machine.
+pub fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn auth_headers(settings: &ClientSettings, token: &SecretString) -> Result<HeaderMap, ClientError> {
+    let name = HeaderName::from_bytes(settings.auth_header.as_bytes())
+        .map_err(|_| ClientError::Header("the name of the key's header"))?;
+    let value = format!("{} {}", settings.auth_scheme, token.expose_secret());
+    let mut value = HeaderValue::from_str(value.trim_start()).map_err(|_| ClientError::Header("the key"))?;
+    value.set_sensitive(true);
+    Ok(HeaderMap::from_iter([(name, value)]))
+}
+
+/// An error with its causes and without the URL, which is long and the same for all.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut texts = Vec::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        texts.push(error.to_string());
+        cause = error.source();
+    }
+    if texts.is_empty() { error.to_string() } else { texts.join(": ") }
+}
+
+/// `Retry-After` as seconds or as an HTTP date.
+fn retry_after(headers: &HeaderMap, now_ms: i64) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(text).ok()?;
+    u64::try_from(date.timestamp().as_millisecond() - now_ms).ok().map(Duration::from_millis)
+}
+
+/// Replaces every appearance of the key, so that an echo of it reaches no disk and no message.
+fn blot_out(body: Vec<u8>, token: &str) -> Vec<u8> {
+    let needle = token.as_bytes();
+    let shows = !needle.is_empty() && body.windows(needle.len()).any(|window| window == needle);
+    if shows { String::from_utf8_lossy(&body).replace(token, BLOT).into_bytes() } else { body }
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(base_url: &str) -> ClientSettings {
+        ClientSettings {
+            base_url: base_url.to_owned(),
+            path: "/v1/x".to_owned(),
+            auth_header: "Authorization".to_owned(),
+            auth_scheme: "Bearer".to_owned(),
+            connect_timeout: Duration::from_secs(1),
+            request_timeout: Duration::from_secs(1),
+            body_limit: ByteCount::new(1000),
+            proxy: None,
+            idle_connections: 1,
+        }
+    }
+
+    fn made(base_url: &str, token: &str) -> Result<Client, ClientError> {
+        Client::new(&settings(base_url), SecretString::from(token))
+    }
+
+    #[test]
+    fn a_key_goes_to_tls_or_to_this_machine_alone() {
+        for good in ["https://api.keyapi.ai", "http://127.0.0.1:8", "http://localhost/", "http://[::1]:1"] {
+            assert!(made(good, "k").is_ok(), "{good}");
+        }
+        assert!(matches!(made("http://api.keyapi.ai", "k"), Err(ClientError::ClearText(_))));
+        assert!(matches!(made("http://127.0.0.1.example.org", "k"), Err(ClientError::ClearText(_))));
+        assert!(matches!(made("ftp://localhost", "k"), Err(ClientError::Address { .. })));
+        assert!(matches!(made("api.keyapi.ai", "k"), Err(ClientError::Address { .. })));
+    }
+
+    #[test]
+    fn a_key_that_no_header_can_hold_is_refused_without_showing_it() {
+        let error = made("https://x.example", "sk\nlive").unwrap_err();
+        assert_eq!(error.to_string(), "the key holds characters that an HTTP header cannot carry");
+    }
+
+    #[test]
+    fn the_key_is_in_no_debug_text() {
+        let client = made("https://x.example", "sk_live_secret").unwrap();
+        assert!(!format!("{client:?}").contains("sk_live_secret"));
+    }
+
+    #[test]
+    fn an_echoed_key_is_blotted_out() {
+        let body = blot_out(b"bad key sk_live_1!".to_vec(), "sk_live_1");
+        assert_eq!(body, b"bad key [key removed]!");
+        assert_eq!(blot_out(b"\xff fine".to_vec(), "sk_live_1"), b"\xff fine");
+    }
+
+    #[test]
+    fn retry_after_is_read_as_seconds_and_as_a_date() {
+        let of = |text: &str| {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(text).unwrap())]);
+            retry_after(&headers, 1_767_213_318_000)
+        };
+        assert_eq!(of("7"), Some(Duration::from_secs(7)));
+        assert_eq!(of("Wed, 31 Dec 2025 20:35:20 GMT"), Some(Duration::from_secs(2)));
+        assert_eq!(of("Wed, 31 Dec 2025 20:35:00 GMT"), None);
+        assert_eq!(of("soon"), None);
+    }
+}

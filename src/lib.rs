@@ -3,5 +3,6 @@
 pub mod units;
 
 pub mod api;
+pub mod fetch;
 pub mod journal;
 pub mod plan;

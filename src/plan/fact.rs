@@ -40,8 +40,10 @@ pub enum Purpose {
     Newest,
     /// The region's range without the user's filters: evidence for an empty answer.
     WithoutFilters,
-    /// The region without range and filters: evidence for an empty answer.
+    /// The region without range and filters, newest first: evidence for an empty answer.
     WithoutRange,
+    /// A second that is known to hold a row, without filters: evidence that epoch seconds are understood.
+    KnownSecond,
 }
 
 /// A page's address in the plan. Two requests with the same address are the same purchase.

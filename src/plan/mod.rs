@@ -1,3 +1,13 @@
 //! Deciding what to ask next, and what is proven by what came back. Pure: no I/O, clock, randomness or logging.
 
+pub mod event;
 pub mod fact;
+pub mod heal;
+pub mod page;
+pub mod planner;
+pub mod region;
+pub mod walk;
+pub mod window;
+
+#[cfg(test)]
+mod tests;

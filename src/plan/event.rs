@@ -1,0 +1,171 @@
+//! The planner's decisions, as they are journalled before any request follows from them.
+//!
+//! Recovery replays these and never derives them anew, so a field's meaning never changes: a new meaning is a new variant.
+
+use serde::{Deserialize, Serialize};
+
+use super::fact::WindowId;
+use crate::api::contract::Region;
+use crate::units::{EpochSeconds, TimeRange};
+
+/// One decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+pub enum PlanEvent {
+    /// A region's whole range became its first window.
+    WindowOpened {
+        /// The new window.
+        window: WindowId,
+        /// Its region.
+        region: Region,
+        /// The run's range.
+        range: TimeRange,
+    },
+    /// A window kept `[start, at)`; `[at, end)` became a new one.
+    WindowSplit {
+        /// The window that was cut.
+        window: WindowId,
+        /// The first second of the new window.
+        at: EpochSeconds,
+        /// The new window.
+        new: WindowId,
+    },
+    /// A walk began to read from an anchor, page 1.
+    StretchStarted {
+        /// The walking window.
+        window: WindowId,
+        /// Counts the window's stretches from 0.
+        stretch: u32,
+        /// The first second that is wanted.
+        anchor: EpochSeconds,
+        /// `min_create_time` as it is sent.
+        asked_min: EpochSeconds,
+        /// `max_create_time` as it is sent.
+        asked_max: EpochSeconds,
+        /// When.
+        at: EpochSeconds,
+        /// Why here.
+        why: StretchReason,
+    },
+    /// Every second of the window is covered.
+    WindowFinished {
+        /// The finished window.
+        window: WindowId,
+        /// What proves it.
+        ending: Ending,
+        /// Row slots that its pages held.
+        rows: u64,
+        /// Pages that it took.
+        pages: u64,
+    },
+    /// A stretch of time that could not be read; the rest of the window was.
+    GapListed {
+        /// The window, which holds nothing but the gap.
+        window: WindowId,
+        /// Why, for a person.
+        why: String,
+    },
+    /// A stretch of time whose completeness could not be proven.
+    UnprovenListed {
+        /// Its region.
+        region: Region,
+        /// The seconds.
+        range: TimeRange,
+        /// Why, for a person.
+        why: String,
+    },
+    /// The service does not honour the sort: unfinished windows are read whole within strict bounds.
+    SortIgnored,
+    /// A window that is read within its own bounds to the empty page, since no row beyond its end can be had.
+    WindowBounded {
+        /// The window.
+        window: WindowId,
+    },
+    /// A worker could not read a window; it is tried again after the others.
+    WindowParked {
+        /// The window.
+        window: WindowId,
+        /// How often it has been parked since its last page.
+        times: u32,
+    },
+}
+
+/// Why a stretch began where it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "reason")]
+pub enum StretchReason {
+    /// The window's first.
+    First,
+    /// Enough pages or time had passed, and the price was small.
+    Scheduled,
+    /// The last page that the service serves was reached.
+    Cap,
+    /// An empty, repeated or refused page stood where rows may follow.
+    Doubt,
+    /// A page was short; its surroundings are read in another alignment.
+    ShortPage,
+    /// Rows came out of order.
+    Disorder,
+    /// A row came twice, so another may have been skipped in its second.
+    Repeat,
+    /// The second before fills the service's cap; what lies after it is read.
+    PastFullSecond,
+    /// The window's way of reading changed, so it begins anew.
+    Restart,
+}
+
+/// What proves that a window is read whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// A row at or beyond the window's end, on an ordered page.
+    RowBeyond,
+    /// The page after the last row was empty, or refused with nothing known after it.
+    EmptyPage,
+    /// The region's range is empty, and other answers show that the question was understood.
+    NothingThere,
+}
+
+/// What cannot be mended by asking again: the service does not mean what its contract says.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Contradiction {
+    /// `page_num` counts rows.
+    #[error(
+        "region {region}: every page begins one row after its predecessor, so `page_num` counts rows here, not pages; a walk \
+         would cost ten times the credits"
+    )]
+    PageNumberCountsRows {
+        /// Where it was seen.
+        region: Region,
+    },
+    /// The range parameters do nothing, or mean another unit.
+    #[error("region {region}: asked for create_time within {range}, the service answered rows of {seen} alone")]
+    RangeNotHonoured {
+        /// Where it was seen.
+        region: Region,
+        /// What was asked.
+        range: TimeRange,
+        /// The first row's second.
+        seen: EpochSeconds,
+    },
+    /// The region answers nothing for the range, but rows without one that lie within it.
+    #[error("region {region}: the range {range} answers no row, yet a row of {seen} is there when no range is asked")]
+    RangeHidesRows {
+        /// Where it was seen.
+        region: Region,
+        /// What was asked.
+        range: TimeRange,
+        /// The hidden row's second.
+        seen: EpochSeconds,
+    },
+    /// A known row cannot be found by its own second.
+    #[error(
+        "region {region}: a row of {seen} is not found when just its second is asked, so epoch seconds are not understood"
+    )]
+    SecondsNotUnderstood {
+        /// Where it was seen.
+        region: Region,
+        /// The known row's second.
+        seen: EpochSeconds,
+    },
+}

@@ -1,0 +1,77 @@
+//! A stretch of one region's time that one walk reads. Pure.
+
+use super::walk::{Stretch, Walk};
+use crate::api::contract::Region;
+use crate::units::{EpochSeconds, TimeRange};
+
+/// How far a window has come.
+#[derive(Clone, Debug)]
+pub enum State {
+    /// Nobody has begun it.
+    Waiting,
+    /// Its walk has begun.
+    Walking(Box<Walk>),
+    /// It is covered, or listed as a gap.
+    Over,
+}
+
+/// A window.
+#[derive(Clone, Debug)]
+pub struct Window {
+    /// Its region.
+    pub region: Region,
+    /// Its seconds.
+    pub range: TimeRange,
+    /// How far it has come.
+    pub state: State,
+    /// Whether it is read within its own bounds to the empty page.
+    pub bounded: bool,
+    /// How often it has been parked since its last page.
+    pub parked: u32,
+    /// Whether a worker reads it; not journalled, since no worker outlives its process.
+    pub assigned: bool,
+    stretches: u32,
+}
+
+impl Window {
+    /// A window that nobody has begun.
+    pub fn new(region: Region, range: TimeRange) -> Self {
+        Self { region, range, state: State::Waiting, bounded: false, parked: 0, assigned: false, stretches: 0 }
+    }
+
+    /// Whether nobody has begun it and nothing stands against beginning it.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Waiting) && !self.assigned && self.parked == 0
+    }
+
+    /// Whether it is covered or listed.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
+    }
+
+    /// The number of the stretch that would come next.
+    pub fn next_stretch(&self) -> u32 {
+        self.stretches
+    }
+
+    /// Begins a stretch, as it was decided.
+    pub fn begin(&mut self, stretch: Stretch) {
+        self.stretches = self.stretches.max(stretch.number + 1);
+        match &mut self.state {
+            State::Walking(walk) => walk.restart(stretch, self.bounded),
+            _ => self.state = State::Walking(Box::new(Walk::new(self.range, self.bounded, stretch))),
+        }
+    }
+
+    /// Keeps `[start, at)` and gives the rest as a window of its own.
+    pub fn split_off(&mut self, at: EpochSeconds) -> Self {
+        let mut part = Self::new(self.region.clone(), TimeRange::new(at, self.range.end));
+        part.bounded = self.bounded;
+        part.parked = self.parked;
+        self.range.end = at;
+        if let State::Walking(walk) = &mut self.state {
+            walk.shorten(at);
+        }
+        part
+    }
+}

@@ -1,0 +1,8 @@
+//! Getting one page: when a request may go out, what is made of its answer, and when to ask again.
+//!
+//! [`throttle`] and [`retry`] decide; [`pace`] waits and [`attempt`] sends. Nothing here knows why a page is asked.
+
+pub mod attempt;
+pub mod pace;
+pub mod retry;
+pub mod throttle;

@@ -5,3 +5,5 @@ pub mod units;
 pub mod api;
 pub mod journal;
 pub mod plan;
+
+pub mod config;

@@ -6,4 +6,8 @@ pub mod api;
 pub mod journal;
 pub mod plan;
 
+pub mod cli;
+pub mod commands;
 pub mod config;
+pub mod failure;
+pub mod telemetry;

@@ -3,7 +3,7 @@
 use crate::cli::RunArguments;
 use crate::config::Settings;
 use crate::failure::{ExitCode, Failure};
-use crate::telemetry::Screen;
+use crate::progress::Screen;
 
 /// Exports the question's range.
 ///

@@ -10,4 +10,5 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod failure;
+pub mod progress;
 pub mod telemetry;

@@ -4,7 +4,8 @@ use keyapi_export::cli::{Command, Invocation};
 use keyapi_export::commands;
 use keyapi_export::config::Settings;
 use keyapi_export::failure::{ExitCode, Failure};
-use keyapi_export::telemetry::{self, Screen};
+use keyapi_export::progress::Screen;
+use keyapi_export::telemetry;
 
 fn main() -> std::process::ExitCode {
     let code = start(Invocation::of_process()).unwrap_or_else(|failure| {
@@ -21,7 +22,7 @@ fn start(invocation: Invocation) -> Result<ExitCode, Failure> {
         _ => {}
     }
     let settings = Settings::load(&invocation.sources)?;
-    let screen = Screen::of_process(&settings);
+    let screen = if settings.report.no_progress { Screen::Lines } else { Screen::of_process() };
     telemetry::start(telemetry::line_shape(settings.report.log_format), &screen)?;
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::new(ExitCode::LocalDamage, format!("starting the runtime: {error}")))?;

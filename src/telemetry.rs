@@ -6,7 +6,6 @@
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
-use indicatif::MultiProgress;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -15,8 +14,9 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::config::{LogFormat, Settings};
+use crate::config::LogFormat;
 use crate::failure::{ExitCode, Failure};
+use crate::progress::Screen;
 
 /// The variable of the level: `info`, `debug`, …, or directives such as `keyapi_export::fetch=debug,hyper=info`.
 pub const LEVEL_VARIABLE: &str = "KEYAPI_EXPORT_LOG";
@@ -32,23 +32,6 @@ pub enum LineShape {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-/// What stands behind stderr, and who shows progress there.
-#[derive(Clone, Debug)]
-pub enum Screen {
-    /// A terminal with bars on it.
-    Bars(MultiProgress),
-    /// A terminal without bars, a file or a pipe: lines only.
-    Lines,
-}
-
-impl Screen {
-    /// Bars where stderr is a terminal and `report.no_progress` is not set; else lines.
-    pub fn of_process(settings: &Settings) -> Self {
-        let bars = io::stderr().is_terminal() && !settings.report.no_progress;
-        if bars { Self::Bars(MultiProgress::new()) } else { Self::Lines }
-    }
 }
 
 /// The shape that a setting means for this process: `auto` is text on a terminal and JSON elsewhere.

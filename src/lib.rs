@@ -11,4 +11,5 @@ pub mod commands;
 pub mod config;
 pub mod failure;
 pub mod progress;
+pub mod summary;
 pub mod telemetry;

@@ -1,1 +1,13 @@
+//! Everything that is tested from outside: one binary, so that it is linked once.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed; clippy spares only functions that are tests themselves"
+)]
+
+mod command_line;
+mod config_files;
+mod imports;

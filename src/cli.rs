@@ -1,0 +1,324 @@
+//! The command line: the commands, their flags, and which setting each flag stands for.
+//!
+//! A flag is only another way to write a setting: its text is handed to [`crate::config`], which merges and checks it. The
+//! help of a flag tells its default, its key in the file and its variable, taken from the settings themselves.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use clap::builder::BoolishValueParser;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::api::contract::Region;
+use crate::config::{Consistency, HumanDuration, LogFormat, Partition, Qps, Settings, Sources, TimeSpec, keys};
+use crate::failure::ExitCode;
+
+/// Exports the whole of a paged, paid, rate-limited API query to Parquet: every row once, every credit once.
+#[derive(Debug, Parser)]
+#[command(name = "keyapi-export", version, max_term_width = 120, after_help = after_help())]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Export the range to Parquet; the same command again resumes, and does nothing when nothing is left
+    Run(Box<RunArguments>),
+    /// Read the journal: how far the run is, what it cost, what is left; asks nothing of the service
+    Status(PlaceArguments),
+    /// Read the output again and compare it with its manifest; asks nothing of the service
+    Verify(PlaceArguments),
+    /// Serve a simulated service on this machine, for trials without a key
+    Simulate(SimulateArguments),
+    /// Print the schema of the Parquet files
+    Schema,
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// The flags of `run`. The values of settings are only checked here; [`Invocation`] hands on their text.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// Begin a new run although the last one of this question is unfinished or covers the range; pays for every page again
+    #[arg(long)]
+    pub fresh: bool,
+    #[command(flatten)]
+    place: PlaceArguments,
+    #[command(flatten)]
+    question: QuestionArguments,
+    #[command(flatten)]
+    effort: EffortArguments,
+}
+
+/// Where configuration, output and state are.
+#[derive(Debug, Args)]
+pub struct PlaceArguments {
+    /// The TOML file with settings; config/reference.toml shows every key
+    #[arg(long, value_name = "FILE", env = "KEYAPI_EXPORT_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+    /// The folder of the Parquet files
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// The folder of the journal, which keeps what was paid for
+    #[arg(long, value_name = "FOLDER")]
+    state: Option<PathBuf>,
+    /// The shape of log lines on stderr: auto is text on a terminal and JSON elsewhere
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What is asked")]
+struct QuestionArguments {
+    /// A region code, such as US; may be repeated, or a list with commas
+    #[arg(long, value_name = "CODE", value_delimiter = ',')]
+    region: Vec<Region>,
+    /// The first moment inside the range: 2026-01-01, RFC 3339, epoch seconds, -7d (midnight UTC), -12h, now-1d
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    from: Option<TimeSpec>,
+    /// The first moment after the range, written likewise; at the latest the moment the run begins
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    to: Option<TimeSpec>,
+    /// Only videos with (1, 2) or without (0) product promotion
+    #[arg(long, value_name = "0|1|2", value_parser = clap::value_parser!(u8).range(0..=2))]
+    sales_flag: Option<u8>,
+    /// Only videos that are (true) or are not (false) made by AI
+    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    created_by_ai: Option<bool>,
+    /// Only videos of at least so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    min_duration: Option<u32>,
+    /// Only videos of at most so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    max_duration: Option<u32>,
+    /// Only videos whose products have this category
+    #[arg(long, value_name = "ID")]
+    product_category_id: Option<String>,
+    /// Only videos that are (true) or are not (false) advertisements
+    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    is_ad: Option<bool>,
+    /// Only videos with this product
+    #[arg(long, value_name = "ID")]
+    product_id: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "How it is asked and told")]
+struct EffortArguments {
+    /// The service's scheme, host and port: https, except for this machine
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
+    /// A file that holds the key, readable by its owner only; wins over the variable KEYAPI_TOKEN
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Requests a second over all workers: auto learns the limit, a number is a ceiling
+    #[arg(long, value_name = "RATE")]
+    qps: Option<Qps>,
+    /// Requests on their way at once, 1 to 1024
+    #[arg(long, value_name = "COUNT")]
+    max_in_flight: Option<u32>,
+    /// Credits that the run may spend over all its starts; exit 4 when they are spent
+    #[arg(long, value_name = "CREDITS")]
+    max_credits: Option<u64>,
+    /// The stretch of create-time (UTC) that shares a folder
+    #[arg(long, value_name = "STRETCH")]
+    partition: Option<Partition>,
+    /// Pages before a walk may begin anew at the last second it saw
+    #[arg(long, value_name = "PAGES")]
+    anchor_pages: Option<u32>,
+    /// How well the walk resists rows that come and go meanwhile: atomic costs about twice the credits
+    #[arg(long, value_name = "LEVEL")]
+    consistency: Option<Consistency>,
+    /// How long this start may take, such as 2h; exit 4 when it is over
+    #[arg(long, value_name = "LENGTH")]
+    time_budget: Option<HumanDuration>,
+    /// How long to go on without a single durable page, such as 15m; then exit 5
+    #[arg(long, value_name = "LENGTH")]
+    give_up_after: Option<HumanDuration>,
+    /// A file that gets the final summary as JSON
+    #[arg(long, value_name = "FILE")]
+    summary: Option<PathBuf>,
+    /// Leave the progress bars out on a terminal too
+    #[arg(long)]
+    no_progress: bool,
+}
+
+/// The flags of `simulate`.
+#[derive(Debug, Args)]
+pub struct SimulateArguments {
+    /// The TOML file whose [simulator] table describes the service
+    #[arg(long, value_name = "FILE", env = "KEYAPI_EXPORT_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+    /// The shape of log lines on stderr: auto is text on a terminal and JSON elsewhere
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+/// Which setting each flag stands for, by the flag's identity in clap.
+const FLAGS: [(&str, &str); 25] = [
+    ("out", "output.folder"),
+    ("state", "state.folder"),
+    ("log_format", "report.log_format"),
+    ("region", "question.regions"),
+    ("from", "question.from"),
+    ("to", "question.to"),
+    ("sales_flag", "question.filters.sales_flag"),
+    ("created_by_ai", "question.filters.created_by_ai"),
+    ("min_duration", "question.filters.min_duration"),
+    ("max_duration", "question.filters.max_duration"),
+    ("product_category_id", "question.filters.product_category_id"),
+    ("is_ad", "question.filters.is_ad"),
+    ("product_id", "question.filters.product_id"),
+    ("base_url", "service.base_url"),
+    ("token_file", "service.token_file"),
+    ("qps", "pace.qps"),
+    ("max_in_flight", "pace.max_in_flight"),
+    ("max_credits", "budget.max_credits"),
+    ("partition", "output.partition"),
+    ("anchor_pages", "plan.anchor_pages"),
+    ("consistency", "plan.consistency"),
+    ("time_budget", "budget.time_budget"),
+    ("give_up_after", "pace.give_up_after"),
+    ("summary", "report.summary"),
+    ("no_progress", "report.no_progress"),
+];
+
+/// One call of the program, read: the command, and where its settings come from.
+#[derive(Debug)]
+pub struct Invocation {
+    /// What to do.
+    pub command: Command,
+    /// The file and the flags that were given, over this process's environment.
+    pub sources: Sources,
+}
+
+impl Invocation {
+    /// Reads the process's arguments. Help, version and usage errors are printed, and end the process with 0 or 2.
+    pub fn of_process() -> Self {
+        Self::read(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    }
+
+    /// Reads `arguments`, the program's name first.
+    ///
+    /// # Errors
+    /// Clap's own: help and version too come this way.
+    pub fn read(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
+        let matches = command().try_get_matches_from(arguments)?;
+        let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))?;
+        let Some((_, given)) = matches.subcommand() else {
+            return Err(command().error(ErrorKind::MissingSubcommand, "a command is needed"));
+        };
+        let file = given.try_get_one::<PathBuf>("config").ok().flatten().cloned();
+        let flags = given_flags(given)?;
+        Ok(Self { command: cli.command, sources: Sources::of_process(file, flags) })
+    }
+}
+
+/// The whole command line, each flag's help with its default, its key and its variable.
+pub fn command() -> clap::Command {
+    let defaults = serde_json::to_value(Settings::default()).unwrap_or_default();
+    let mut command = Cli::command();
+    let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    for name in names {
+        command = command.mut_subcommand(name, |sub| sub.mut_args(|arg| with_place(arg, &defaults)));
+    }
+    command
+}
+
+/// The flags that were given and stand for a setting, as text. Several values are joined with commas.
+fn given_flags(matches: &ArgMatches) -> Result<Vec<(String, String)>, clap::Error> {
+    let was_given = |flag: &str| {
+        matches.try_contains_id(flag).is_ok() && matches.value_source(flag) == Some(ValueSource::CommandLine)
+    };
+    let mut flags = Vec::new();
+    for (flag, key) in FLAGS.iter().filter(|(flag, _)| was_given(flag)) {
+        let values: Option<Vec<&str>> = matches.get_raw(flag).into_iter().flatten().map(OsStr::to_str).collect();
+        let not_text = || command().error(ErrorKind::InvalidUtf8, format!("the value of `{flag}` is not UTF-8 text"));
+        flags.push(((*key).to_owned(), values.ok_or_else(not_text)?.join(",")));
+    }
+    Ok(flags)
+}
+
+fn with_place(arg: Arg, defaults: &serde_json::Value) -> Arg {
+    let Some((_, key)) = FLAGS.iter().find(|(flag, _)| arg.get_id() == flag) else { return arg };
+    let default = match defaults.pointer(&format!("/{}", key.replace('.', "/"))) {
+        Some(serde_json::Value::String(text)) => text.clone(),
+        Some(serde_json::Value::Array(list)) if list.is_empty() => "none".to_owned(),
+        Some(other) => other.to_string(),
+        None if *key == "state.folder" => "the output's with .state appended".to_owned(),
+        None => "none".to_owned(),
+    };
+    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    let variable = keys::environment_name(key);
+    arg.help(format!("{help} [default: {default}]"))
+        .long_help(format!("{help}\n[default: {default}] [file: {key}] [env: {variable}]"))
+}
+
+fn after_help() -> String {
+    let line = |code: &ExitCode| format!("  {:>3}  {}", code.number(), code.meaning());
+    let codes: Vec<String> = ExitCode::ALL.iter().map(line).collect();
+    format!(
+        "Settings: flags over environment variables over the file over defaults; `run --help` names each.\n\
+         The key for the service is read from KEYAPI_TOKEN or --token-file, never from an argument.\n\
+         The log's level is read from KEYAPI_EXPORT_LOG: error, warn, info (default), debug or trace.\n\n\
+         Exit codes:\n{}",
+        codes.join("\n")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags(arguments: &[&str]) -> Vec<(String, String)> {
+        Invocation::read(arguments).unwrap().sources.flags
+    }
+
+    #[test]
+    fn every_flag_stands_for_a_known_setting() {
+        let run = command().find_subcommand("run").unwrap().clone();
+        for (flag, key) in FLAGS {
+            assert!(keys::all().iter().any(|known| known == key), "{key}");
+            assert!(run.get_arguments().any(|arg| arg.get_id() == flag), "{flag}");
+        }
+        let not_settings = ["config", "fresh", "help"];
+        let mapped = |arg: &&Arg| FLAGS.iter().any(|(flag, _)| arg.get_id() == flag);
+        let left: Vec<_> = run.get_arguments().filter(|arg| !mapped(arg)).map(|arg| arg.get_id().as_str()).collect();
+        assert_eq!(left.iter().filter(|flag| !not_settings.contains(flag)).count(), 0, "{left:?}");
+        command().debug_assert();
+    }
+
+    #[test]
+    fn given_flags_are_handed_on_as_written() {
+        let given =
+            flags(&["keyapi-export", "run", "--region", "US,GB", "--region", "DE", "--from", "-7d", "--qps=10"]);
+        let expected = [("question.regions", "US,GB,DE"), ("question.from", "-7d"), ("pace.qps", "10")];
+        assert_eq!(given, expected.map(|(key, text)| (key.to_owned(), text.to_owned())));
+        assert_eq!(
+            flags(&["keyapi-export", "run", "--no-progress"]),
+            [("report.no_progress".to_owned(), "true".to_owned())]
+        );
+        assert_eq!(flags(&["keyapi-export", "status"]), []);
+    }
+
+    #[test]
+    fn every_flag_reaches_its_setting() {
+        let arguments = "keyapi-export run --region US --from 2026-01-01 --to now-1d --sales-flag 1 --created-by-ai false \
+             --min-duration 5 --max-duration 60 --product-category-id 601450 --is-ad 1 --product-id 0017 --out o --state s \
+             --base-url http://127.0.0.1:1 --token-file t --qps 12.5 --max-in-flight 3 --max-credits 9 --partition month \
+             --anchor-pages 7 --consistency deep --time-budget 2h --give-up-after 1m --summary j --log-format json \
+             --no-progress --fresh";
+        let invocation = Invocation::read(arguments.split_whitespace()).unwrap();
+        let sources = Sources { environment: std::collections::BTreeMap::new(), ..invocation.sources };
+        assert_eq!(sources.flags.len(), FLAGS.len());
+        insta::assert_snapshot!(Settings::load(&sources).unwrap().merged_toml().unwrap());
+    }
+}

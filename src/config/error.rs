@@ -1,0 +1,115 @@
+//! Everything that can be wrong with what a person set: which key, in which place, why, and what would be right.
+
+use std::path::PathBuf;
+
+use crate::api::contract::FilterError;
+use crate::units::TimeRange;
+
+/// A setting that cannot be used. Always the person's to repair: exit 2.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is not there, or not readable.
+    #[error("reading the configuration {path}: {source}")]
+    ReadFile {
+        /// The file as named.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("reading the configuration {path}: it is not valid TOML: {why}")]
+    ParseFile {
+        /// The file as named.
+        path: PathBuf,
+        /// What the parser said, with its line.
+        why: String,
+    },
+    /// A key that no setting has.
+    #[error("unknown key `{key}` in {place}")]
+    UnknownKey {
+        /// The key's path with dots.
+        key: String,
+        /// The file or the variable.
+        place: String,
+        /// The known key that is written most alike.
+        nearest: String,
+    },
+    /// A key that a setting has, with a value of the wrong kind.
+    #[error("reading `{key}` from {place}: {why}")]
+    WrongKind {
+        /// The key's path with dots.
+        key: String,
+        /// The file, the variable or the command line.
+        place: String,
+        /// What is there, and what would be right.
+        why: String,
+    },
+    /// A value outside its bounds.
+    #[error("`{key} = {value}` is not possible: {why}")]
+    OutOfBounds {
+        /// The key's path with dots.
+        key: &'static str,
+        /// The value as merged.
+        value: String,
+        /// The bounds.
+        why: &'static str,
+    },
+    /// A needed setting that no layer has.
+    #[error("`{key}` is not set, and there is no default for it")]
+    Missing {
+        /// The key's path with dots.
+        key: &'static str,
+        /// The flag that sets it, with an example.
+        flag: &'static str,
+    },
+    /// The range holds no second.
+    #[error("the range from `{from}` to `{to}` holds no second: it is {range}")]
+    EmptyRange {
+        /// The beginning as written.
+        from: String,
+        /// The end as written.
+        to: String,
+        /// Both resolved.
+        range: TimeRange,
+    },
+    /// Filters that no video can pass.
+    #[error("the filters cannot be asked: {0}")]
+    Filters(#[from] FilterError),
+    /// The address cannot be asked safely.
+    #[error("`service.base_url = {url}` cannot be used: {why}")]
+    BaseUrl {
+        /// The address, without any user name or password.
+        url: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The merged configuration cannot be printed.
+    #[error("printing the merged configuration: {why}")]
+    Print {
+        /// What the writer said.
+        why: String,
+    },
+}
+
+impl ConfigError {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::ReadFile { .. } => "name an existing file, such as --config config/demo.toml".to_owned(),
+            Self::UnknownKey { nearest, .. } => {
+                format!("did you mean `{nearest}`? config/reference.toml lists every key")
+            }
+            Self::Missing { flag, .. } => format!("give {flag}, or set it in the file"),
+            Self::EmptyRange { .. } => {
+                "the range is half-open: --to must be after --from, and not before now".to_owned()
+            }
+            Self::BaseUrl { .. } => {
+                "give https://HOST, or http://127.0.0.1:PORT for a service on this machine".to_owned()
+            }
+            Self::Filters(_) => "change or leave out that filter; `run --help` describes each".to_owned(),
+            Self::ParseFile { .. } | Self::WrongKind { .. } | Self::OutOfBounds { .. } | Self::Print { .. } => {
+                "config/reference.toml lists every key with its unit and default".to_owned()
+            }
+        }
+    }
+}

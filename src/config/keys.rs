@@ -1,0 +1,152 @@
+//! The names of all settings, read from the structs themselves, and the search for one that nobody has.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Visitor};
+
+use crate::api::contract::Filters;
+use crate::config::{
+    BudgetSettings, OutputSettings, PaceSettings, PlanSettings, QuestionSettings, ReportSettings, ServiceSettings,
+    StateSettings,
+};
+
+/// The table whose keys are the simulator's own.
+pub const OPEN_TABLE: &str = "simulator";
+
+/// Every key's path with dots, in the order of the structs; the simulator's keys are left to the simulator.
+pub fn all() -> Vec<String> {
+    let tables = [
+        ("question", fields_of::<QuestionSettings>()),
+        ("question.filters", fields_of::<Filters>()),
+        ("service", fields_of::<ServiceSettings>()),
+        ("pace", fields_of::<PaceSettings>()),
+        ("plan", fields_of::<PlanSettings>()),
+        ("budget", fields_of::<BudgetSettings>()),
+        ("output", fields_of::<OutputSettings>()),
+        ("state", fields_of::<StateSettings>()),
+        ("report", fields_of::<ReportSettings>()),
+    ];
+    let paths = tables.iter().flat_map(|(table, fields)| fields.iter().map(move |field| format!("{table}.{field}")));
+    paths.filter(|path| path != "question.filters").collect()
+}
+
+/// The name of the environment variable that sets `key`.
+pub fn environment_name(key: &str) -> String {
+    format!("{}{}", crate::config::layers::ENVIRONMENT_PREFIX, key.replace('.', "__").to_uppercase())
+}
+
+/// Whether `path` is a setting, or lies in the simulator's table.
+pub(crate) fn is_known(path: &str) -> bool {
+    let in_open_table = path.strip_prefix(OPEN_TABLE).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    in_open_table || all().iter().any(|known| known == path)
+}
+
+/// The known key that is written most like `path`; one with the same last word wins.
+pub(crate) fn nearest(path: &str) -> String {
+    let last_word = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
+    let word = last_word(path);
+    let distance = |known: &String| {
+        let by_word = edit_distance(&last_word(known), &word);
+        (by_word, edit_distance(known, path))
+    };
+    all().into_iter().min_by_key(distance).unwrap_or_default()
+}
+
+/// How many single-letter insertions, removals and replacements turn one text into the other.
+fn edit_distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (line, letter) in left.chars().enumerate() {
+        let mut next = vec![line + 1];
+        for ((above_left, above), other) in row.iter().zip(row.iter().skip(1)).zip(&right) {
+            let replaced = above_left + usize::from(letter != *other);
+            let beside = next.last().copied().unwrap_or_default() + 1;
+            next.push(replaced.min(above + 1).min(beside));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// The field names of a struct, as its derived reader asks for them. The reader is stopped before it reads anything.
+fn fields_of<T: for<'de> Deserialize<'de>>() -> &'static [&'static str] {
+    let mut fields: &'static [&'static str] = &[];
+    // The probe always ends the reading with an error once it has seen the names; that is its purpose.
+    let _ended = T::deserialize(Probe { fields: &mut fields });
+    fields
+}
+
+struct Probe<'probe> {
+    fields: &'probe mut &'static [&'static str],
+}
+
+#[derive(Debug)]
+struct Ended;
+
+impl fmt::Display for Ended {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("only the field names were wanted")
+    }
+}
+
+impl std::error::Error for Ended {}
+
+impl serde::de::Error for Ended {
+    fn custom<T: fmt::Display>(_message: T) -> Self {
+        Self
+    }
+}
+
+impl<'de> Deserializer<'de> for Probe<'_> {
+    type Error = Ended;
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        _visitor: V,
+    ) -> Result<V::Value, Ended> {
+        *self.fields = fields;
+        Err(Ended)
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Ended> {
+        Err(Ended)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_found_with_its_path() {
+        let keys = all();
+        for key in ["question.regions", "question.filters.is_ad", "pace.qps", "output.zstd_level", "report.summary"] {
+            assert!(keys.iter().any(|known| known == key), "{key} is missing from {keys:?}");
+        }
+        assert_eq!(environment_name("pace.max_in_flight"), "KEYAPI_EXPORT_PACE__MAX_IN_FLIGHT");
+    }
+
+    #[test]
+    fn the_nearest_key_is_found_by_its_last_word_first() {
+        assert_eq!(nearest("qps"), "pace.qps");
+        assert_eq!(nearest("pace.max_inflight"), "pace.max_in_flight");
+        assert_eq!(nearest("output.region"), "question.regions");
+        assert_eq!(edit_distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn only_the_simulators_table_is_open() {
+        assert!(is_known("simulator"));
+        assert!(is_known("simulator.anything.below"));
+        assert!(!is_known("simulators"));
+        assert!(!is_known("pace"));
+    }
+}

@@ -1,0 +1,337 @@
+//! What a person may set: one typed struct for each concern, each key with one meaning, one unit and one default.
+//!
+//! Settings are data from a person; nothing that is built from them (clients, limiters, handles) lives here. The key for
+//! the service is not a setting: [`token`] reads it apart, so that no print of the settings can hold it.
+
+pub mod error;
+pub mod keys;
+pub mod layers;
+pub mod time;
+pub mod token;
+pub mod validate;
+pub mod value;
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::api::contract::{self, Filters, Region};
+use crate::config::value::through_choices;
+use crate::units::Credits;
+
+pub use error::ConfigError;
+pub use layers::Sources;
+pub use time::TimeSpec;
+pub use value::{HumanBytes, HumanDuration, Qps};
+
+/// Every setting of the program, merged from its layers and validated.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// What is asked.
+    pub question: QuestionSettings,
+    /// Whom to ask, and how.
+    pub service: ServiceSettings,
+    /// How fast to ask.
+    pub pace: PaceSettings,
+    /// How time is cut and walked.
+    pub plan: PlanSettings,
+    /// What a run may cost.
+    #[serde(skip_serializing_if = "is_default")]
+    pub budget: BudgetSettings,
+    /// Where rows go, and in what shape.
+    pub output: OutputSettings,
+    /// Where the journal lives.
+    #[serde(skip_serializing_if = "is_default")]
+    pub state: StateSettings,
+    /// What the run tells.
+    pub report: ReportSettings,
+    /// The embedded service: where this table stands, `run` starts it and asks it in place of the real one, without a
+    /// key. Its keys are the simulator's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub simulator: Option<serde_json::Value>,
+}
+
+/// What is asked: regions, a half-open range of create-time, filters. Its text as written is the question's identity.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuestionSettings {
+    /// Region codes, each asked on its own; at least one for `run`. A list, or text with commas. Repeats are dropped.
+    #[serde(deserialize_with = "regions")]
+    pub regions: Vec<Region>,
+    /// The first moment inside the range; needed by `run`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<TimeSpec>,
+    /// The first moment after the range. Default `now`; whatever lies after the run's beginning is clamped to it.
+    pub to: TimeSpec,
+    /// The documented filters; an absent one is not sent.
+    #[serde(skip_serializing_if = "Filters::is_empty")]
+    pub filters: Filters,
+}
+
+impl Default for QuestionSettings {
+    fn default() -> Self {
+        Self { regions: Vec::new(), from: None, to: TimeSpec::now(), filters: Filters::default() }
+    }
+}
+
+/// Whom to ask, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServiceSettings {
+    /// Scheme, host and optional port. https, except for this machine. Default the vendor's `https://api.keyapi.ai`.
+    pub base_url: String,
+    /// The endpoint's path below `base_url`. Default the documented one.
+    pub path: String,
+    /// The header that carries the key. Default `Authorization`.
+    pub auth_header: String,
+    /// The word before the key in that header; empty sends the key alone. Default `Bearer`.
+    pub auth_scheme: String,
+    /// How long a connection may take to open. Default 10s.
+    pub connect_timeout: HumanDuration,
+    /// How long a request may take from its first byte sent to its last byte read. Default 60s.
+    pub request_timeout: HumanDuration,
+    /// The largest answer that is read, compressed or not. Default 16MiB.
+    pub body_limit: HumanBytes,
+    /// A file that holds the key and nothing else, readable by its owner only; wins over `KEYAPI_TOKEN`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+}
+
+impl Default for ServiceSettings {
+    fn default() -> Self {
+        Self {
+            base_url: contract::BASE_URL.to_owned(),
+            path: contract::PATH.to_owned(),
+            auth_header: "Authorization".to_owned(),
+            auth_scheme: "Bearer".to_owned(),
+            connect_timeout: HumanDuration::from_secs(10),
+            request_timeout: HumanDuration::from_secs(60),
+            body_limit: HumanBytes::from_mebibytes(16),
+            token_file: None,
+        }
+    }
+}
+
+/// How fast to ask.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PaceSettings {
+    /// Requests a second over all workers: `auto` learns the limit, a number is a ceiling. Default `auto`.
+    pub qps: Qps,
+    /// Requests on their way at once, 1 to 1024; also the number of workers. Default 16.
+    pub max_in_flight: u32,
+    /// How long to go on without a single durable page before the service counts as unwell (exit 5). Default 15m.
+    pub give_up_after: HumanDuration,
+}
+
+impl Default for PaceSettings {
+    fn default() -> Self {
+        Self { qps: Qps::Auto, max_in_flight: 16, give_up_after: HumanDuration::from_secs(15 * 60) }
+    }
+}
+
+/// How time is cut and walked. May change between the starts of one run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PlanSettings {
+    /// Pages that a window is sized for, 1 to 100000. Default 2000.
+    pub window_pages: u32,
+    /// Pages of a stretch before a re-anchoring is considered, 1 to 100000. Default 300.
+    pub anchor_pages: u32,
+    /// The age at which a stretch is re-anchored whatever its pages. Default 10m.
+    pub stretch_age: HumanDuration,
+    /// How well the walk resists rows that come and go meanwhile, and at what price. Default `anchored`.
+    pub consistency: Consistency,
+}
+
+impl Default for PlanSettings {
+    fn default() -> Self {
+        Self {
+            window_pages: 2_000,
+            anchor_pages: 300,
+            stretch_age: HumanDuration::from_secs(10 * 60),
+            consistency: Consistency::Anchored,
+        }
+    }
+}
+
+/// How well a walk resists rows that are inserted or deleted while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Consistency {
+    /// Re-anchors where it costs next to nothing.
+    Anchored,
+    /// Re-anchors after every page: about twice the credits.
+    Atomic,
+    /// Never re-anchors below the service's cap: the fewest credits.
+    Deep,
+}
+
+through_choices!(Consistency);
+
+/// What a run may cost; both are resumable ends (exit 4).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BudgetSettings {
+    /// Credits that one run may spend over all its starts, at least 1. No limit by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_credits: Option<Credits>,
+    /// How long one start may take. No limit by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_budget: Option<HumanDuration>,
+}
+
+/// Where rows go, and in what shape.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutputSettings {
+    /// The folder of the Parquet files. Default `out`.
+    pub folder: PathBuf,
+    /// The stretch of create-time (UTC) that shares a folder. Default `day`.
+    pub partition: Partition,
+    /// Keep history: a level `snapshot=YYYY-MM-DD` for each run in place of replacing what a run covers. Default false.
+    pub snapshot: bool,
+    /// Rows in a row group, at least 1; memory is bounded by one. Default 131072.
+    pub row_group_rows: u32,
+    /// Rows at which a part is finished, at least 1. Default 1000000.
+    pub part_rows: u64,
+    /// Bytes at which a part is finished. Default 256MiB.
+    pub part_bytes: HumanBytes,
+    /// zstd's level, 1 (fast) to 22 (small). Default 3.
+    pub zstd_level: u8,
+}
+
+impl Default for OutputSettings {
+    fn default() -> Self {
+        Self {
+            folder: PathBuf::from("out"),
+            partition: Partition::Day,
+            snapshot: false,
+            row_group_rows: 131_072,
+            part_rows: 1_000_000,
+            part_bytes: HumanBytes::from_mebibytes(256),
+            zstd_level: 3,
+        }
+    }
+}
+
+/// The stretch of create-time that shares a folder of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Partition {
+    /// `date=2026-01-31`.
+    Day,
+    /// `month=2026-01`.
+    Month,
+    /// No folder for time.
+    None,
+}
+
+through_choices!(Partition);
+
+/// Where the journal lives.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StateSettings {
+    /// The folder of what was paid for. Default: the output folder's path with `.state` appended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
+}
+
+/// What the run tells.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReportSettings {
+    /// A file that gets the final summary as JSON. None by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<PathBuf>,
+    /// The shape of log lines on stderr. Default `auto`.
+    pub log_format: LogFormat,
+    /// Leave the progress bars out on a terminal too. Default false.
+    pub no_progress: bool,
+}
+
+/// The shape of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    /// One readable line each.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+through_choices!(LogFormat);
+
+impl Settings {
+    /// The folder of the journal: as set, else the output folder's path with `.state` appended.
+    pub fn state_folder(&self) -> PathBuf {
+        self.state.folder.clone().unwrap_or_else(|| {
+            let mut beside = self.output.folder.clone().into_os_string();
+            beside.push(".state");
+            PathBuf::from(beside)
+        })
+    }
+
+    /// The merged configuration as a file that would give it again. Holds no secret: the key is not a setting.
+    ///
+    /// # Errors
+    /// When a path is not UTF-8, or the simulator's table holds what TOML cannot.
+    pub fn merged_toml(&self) -> Result<String, ConfigError> {
+        toml::to_string(self).map_err(|source| ConfigError::Print { why: source.to_string() })
+    }
+}
+
+/// Whether a table says nothing, and need not be printed.
+fn is_default<T: Default + PartialEq>(table: &T) -> bool {
+    *table == T::default()
+}
+
+/// Reads region codes from a list or from text with commas; keeps the first of each.
+fn regions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Region>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected region codes, such as [\"US\", \"GB\"] or \"US,GB\"")]
+    enum Written {
+        Text(String),
+        List(Vec<String>),
+    }
+    let codes = match Written::deserialize(deserializer)? {
+        Written::Text(text) => vec![text],
+        Written::List(list) => list,
+    };
+    let mut regions = Vec::new();
+    for code in codes.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|code| !code.is_empty()) {
+        let region = code.parse::<Region>().map_err(serde::de::Error::custom)?;
+        if !regions.contains(&region) {
+            regions.push(region);
+        }
+    }
+    Ok(regions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_lies_beside_the_output_unless_it_is_set() {
+        let mut settings = Settings::default();
+        settings.output.folder = PathBuf::from("out/demo");
+        assert_eq!(settings.state_folder(), PathBuf::from("out/demo.state"));
+        settings.state.folder = Some(PathBuf::from("elsewhere"));
+        assert_eq!(settings.state_folder(), PathBuf::from("elsewhere"));
+    }
+
+    #[test]
+    fn the_merged_configuration_reads_back_as_itself() {
+        let mut settings = Settings::default();
+        settings.question.from = Some("-7d".parse().unwrap());
+        settings.question.filters.is_ad = Some(true);
+        settings.simulator = Some(serde_json::json!({"seed": 7, "faults": {"reset": 0.01}}));
+        let text = settings.merged_toml().unwrap();
+        assert_eq!(toml::from_str::<Settings>(&text).unwrap(), settings);
+        insta::assert_snapshot!(text);
+    }
+}

@@ -1,0 +1,215 @@
+//! The key for the service: where it is read from, and whom it may be sent to.
+//!
+//! It comes from `KEYAPI_TOKEN` or a file, never from an argument, and leaves this module only as a secret that does not
+//! print itself. No error here holds any part of it.
+
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+use crate::config::ServiceSettings;
+use crate::config::error::ConfigError;
+
+/// The environment variable of the key, the same that the vendor's own tools read (documented).
+pub const TOKEN_VARIABLE: &str = "KEYAPI_TOKEN";
+
+/// Folders that container runtimes mount secrets in; their files are readable by all inside the container by design.
+const MOUNTED_SECRETS: [&str; 2] = ["/run/secrets", "/var/run/secrets"];
+
+/// The largest file that is taken for a key, bytes.
+const LARGEST_TOKEN_BYTES: u64 = 16 << 10;
+
+/// There is no usable key. Always the person's to repair: exit 2.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// Neither the variable nor a file.
+    #[error("no key for the service: neither {TOKEN_VARIABLE} nor a token file is set")]
+    Missing,
+    /// The file is not there, or not readable.
+    #[error("reading the key from {path}: {source}")]
+    Read {
+        /// The file as named.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Others on this machine can read the file.
+    #[error("the key in {path} is readable by others (mode {mode:03o})")]
+    Exposed {
+        /// The file as named.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// What was read cannot be sent in a header.
+    #[error("the key from {place} cannot be one: {why}")]
+    Malformed {
+        /// The variable, or the file.
+        place: String,
+        /// What is wrong with it, without any of it.
+        why: &'static str,
+    },
+}
+
+impl TokenError {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Missing => format!(
+                "set {TOKEN_VARIABLE}, or give --token-file FILE; to try the program without a key: \
+                 keyapi-export run --config config/demo.toml"
+            ),
+            Self::Read { .. } => "name a file that this user can read".to_owned(),
+            Self::Exposed { path, .. } => format!("chmod 600 {}", path.display()),
+            Self::Malformed { .. } => "a key is one word such as sk_live_…; see the vendor's dashboard".to_owned(),
+        }
+    }
+}
+
+/// Reads the key: from `service.token_file` where it is set, else from `variable`, the value of [`TOKEN_VARIABLE`].
+///
+/// White space around the key, such as a final newline, is not part of it.
+///
+/// # Errors
+/// No key; a file that cannot be read or that its group or others can read (mounted secrets excepted); a key that is not
+/// printable ASCII in one word.
+pub fn read_token(service: &ServiceSettings, variable: Option<SecretString>) -> Result<SecretString, TokenError> {
+    match &service.token_file {
+        Some(path) => usable(&read_file(path)?, path.display().to_string()),
+        None => usable(&variable.ok_or(TokenError::Missing)?, TOKEN_VARIABLE.to_owned()),
+    }
+}
+
+/// The value of [`TOKEN_VARIABLE`] in this process; none where it is unset, empty or not text.
+pub fn token_variable() -> Option<SecretString> {
+    std::env::var(TOKEN_VARIABLE).ok().filter(|text| !text.trim().is_empty()).map(SecretString::from)
+}
+
+/// Checks that a key may be sent to `url`: https, or a loopback host; and no user name, query or fragment in it.
+///
+/// # Errors
+/// [`ConfigError::BaseUrl`].
+pub fn require_tls(url: &str) -> Result<(), ConfigError> {
+    let refused = |url: String, why| Err(ConfigError::BaseUrl { url, why });
+    let Ok(parsed) = reqwest::Url::parse(url) else {
+        // What cannot be parsed may hold anything, so only its length is shown.
+        return refused(format!("({} characters)", url.chars().count()), "it is not an address");
+    };
+    let shown = format!("{}://{}", parsed.scheme(), parsed.host_str().unwrap_or_default());
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        return refused(shown, "it holds a user name or password; the key has its own place");
+    }
+    if parsed.query().is_some() || parsed.fragment().is_some() {
+        return refused(shown, "it holds a query or fragment");
+    }
+    match parsed.scheme() {
+        "https" => Ok(()),
+        "http" if is_loopback(&parsed) => Ok(()),
+        "http" => refused(shown, "a key is sent only over TLS, loopback excepted"),
+        _ => refused(shown, "its scheme is not https"),
+    }
+}
+
+fn is_loopback(url: &reqwest::Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn read_file(path: &Path) -> Result<SecretString, TokenError> {
+    let failed = |source| TokenError::Read { path: path.to_owned(), source };
+    let metadata = std::fs::metadata(path).map_err(failed)?;
+    refuse_exposed(path, &metadata)?;
+    if metadata.len() > LARGEST_TOKEN_BYTES {
+        return Err(TokenError::Malformed { place: path.display().to_string(), why: "it is longer than any key" });
+    }
+    std::fs::read_to_string(path).map(SecretString::from).map_err(failed)
+}
+
+#[cfg(unix)]
+fn refuse_exposed(path: &Path, metadata: &std::fs::Metadata) -> Result<(), TokenError> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = metadata.permissions().mode() & 0o777;
+    let mounted = MOUNTED_SECRETS.iter().any(|folder| path.starts_with(folder));
+    if mode & 0o077 != 0 && !mounted {
+        return Err(TokenError::Exposed { path: path.to_owned(), mode });
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn refuse_exposed(_path: &Path, _metadata: &std::fs::Metadata) -> Result<(), TokenError> {
+    Ok(())
+}
+
+fn usable(token: &SecretString, place: String) -> Result<SecretString, TokenError> {
+    use secrecy::ExposeSecret;
+    let text = token.expose_secret().trim();
+    if text.is_empty() {
+        return Err(TokenError::Malformed { place, why: "it is empty" });
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(TokenError::Malformed { place, why: "it holds spaces or characters outside ASCII" });
+    }
+    Ok(SecretString::from(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn from_variable(text: &str) -> Result<SecretString, TokenError> {
+        read_token(&ServiceSettings::default(), Some(SecretString::from(text)))
+    }
+
+    #[cfg(unix)]
+    fn from_file(text: &str, mode: u32) -> Result<SecretString, TokenError> {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        read_token(&ServiceSettings { token_file: Some(path), ..ServiceSettings::default() }, None)
+    }
+
+    #[test]
+    fn a_missing_key_says_where_to_put_it() {
+        let error = read_token(&ServiceSettings::default(), None).unwrap_err();
+        assert_eq!(error.to_string(), "no key for the service: neither KEYAPI_TOKEN nor a token file is set");
+        assert!(error.hint().contains("--token-file"));
+    }
+
+    #[test]
+    fn a_malformed_key_is_refused_without_a_word_of_it() {
+        for text in ["", "  ", "two words-of-it", "schlüssel"] {
+            let error = from_variable(text).unwrap_err();
+            assert!(!format!("{error} {error:?} {}", error.hint()).contains("words-of-it"));
+        }
+        assert_eq!(from_variable("sk_live_1\n").unwrap().expose_secret(), "sk_live_1");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_others_can_read_is_refused() {
+        assert_eq!(from_file("sk_live_2\n", 0o600).unwrap().expose_secret(), "sk_live_2");
+        assert_eq!(from_file("sk_live_2\n", 0o400).unwrap().expose_secret(), "sk_live_2");
+        for mode in [0o640, 0o604, 0o644] {
+            assert!(matches!(from_file("sk_live_2", mode), Err(TokenError::Exposed { .. })), "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_key_goes_only_over_tls_or_to_this_machine() {
+        for url in ["https://api.keyapi.ai", "http://127.0.0.1:8080", "http://localhost", "http://[::1]:1/prefix"] {
+            require_tls(url).unwrap();
+        }
+        for url in
+            ["http://api.keyapi.ai", "ftp://127.0.0.1", "api.keyapi.ai", "http://127.0.0.1.example", "https://h?q"]
+        {
+            assert!(require_tls(url).is_err(), "{url}");
+        }
+        let text = require_tls("https://user:hidden@host").unwrap_err().to_string();
+        assert!(!text.contains("hidden"), "{text}");
+    }
+}

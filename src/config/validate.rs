@@ -1,0 +1,161 @@
+//! The bounds of the settings, and what a run needs beyond them. Pure: the moment of the run comes in as an argument.
+
+use std::fmt::Display;
+
+use crate::config::error::ConfigError;
+use crate::config::token::require_tls;
+use crate::config::{HumanDuration, QuestionSettings, Settings};
+use crate::units::{EpochSeconds, LAST_PAGE, TimeRange};
+
+/// The most requests that may be on their way at once.
+pub const MAX_IN_FLIGHT: u32 = 1_024;
+/// The smallest answer limit that surely holds a page of ten rows with long descriptions, bytes.
+const LEAST_BODY_LIMIT: u64 = 64 << 10;
+
+impl Settings {
+    /// Checks every value against its bounds. What only `run` needs is checked by [`QuestionSettings::range`] and
+    /// [`Settings::require_regions`].
+    ///
+    /// # Errors
+    /// The first value that is out of its bounds, filters that exclude each other, an address that cannot be asked.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.question.filters.validate()?;
+        self.validate_service()?;
+        self.validate_plan()?;
+        self.validate_output()
+    }
+
+    /// Checks that at least one region is asked.
+    ///
+    /// # Errors
+    /// [`ConfigError::Missing`].
+    pub fn require_regions(&self) -> Result<(), ConfigError> {
+        if self.question.regions.is_empty() {
+            return Err(ConfigError::Missing { key: "question.regions", flag: "--region US" });
+        }
+        Ok(())
+    }
+
+    fn validate_service(&self) -> Result<(), ConfigError> {
+        let service = &self.service;
+        require_tls(&service.base_url)?;
+        bound("service.path", &service.path, service.path.starts_with('/'), "a path begins with /")?;
+        let header_fits = !service.auth_header.is_empty() && service.auth_header.bytes().all(is_header_name_byte);
+        bound("service.auth_header", &service.auth_header, header_fits, "a header's name is letters, digits and -")?;
+        let scheme_fits = service.auth_scheme.bytes().all(|byte| byte.is_ascii_graphic());
+        bound("service.auth_scheme", &service.auth_scheme, scheme_fits, "a scheme is one word, such as Bearer")?;
+        some_time("service.connect_timeout", service.connect_timeout)?;
+        some_time("service.request_timeout", service.request_timeout)?;
+        let limit_fits = service.body_limit.get().get() >= LEAST_BODY_LIMIT;
+        bound("service.body_limit", service.body_limit, limit_fits, "a page needs at least 64KiB")
+    }
+
+    fn validate_plan(&self) -> Result<(), ConfigError> {
+        let in_flight = self.pace.max_in_flight;
+        bound("pace.max_in_flight", in_flight, (1..=MAX_IN_FLIGHT).contains(&in_flight), "it is 1 to 1024")?;
+        some_time("pace.give_up_after", self.pace.give_up_after)?;
+        let plan = &self.plan;
+        let pages = 1..=LAST_PAGE;
+        bound("plan.window_pages", plan.window_pages, pages.contains(&plan.window_pages), "it is 1 to 100000")?;
+        bound("plan.anchor_pages", plan.anchor_pages, pages.contains(&plan.anchor_pages), "it is 1 to 100000")?;
+        some_time("plan.stretch_age", plan.stretch_age)?;
+        if let Some(credits) = self.budget.max_credits {
+            bound("budget.max_credits", credits.get(), credits.get() > 0, "a run needs at least 1 credit")?;
+        }
+        self.budget.time_budget.map_or(Ok(()), |length| some_time("budget.time_budget", length))
+    }
+
+    fn validate_output(&self) -> Result<(), ConfigError> {
+        let output = &self.output;
+        let named = !output.folder.as_os_str().is_empty();
+        bound("output.folder", output.folder.display(), named, "it is the path of a folder")?;
+        bound("output.row_group_rows", output.row_group_rows, output.row_group_rows > 0, "it is at least 1")?;
+        bound("output.part_rows", output.part_rows, output.part_rows > 0, "it is at least 1")?;
+        bound("output.part_bytes", output.part_bytes, output.part_bytes.get().get() > 0, "it is at least 1B")?;
+        bound("output.zstd_level", output.zstd_level, (1..=22).contains(&output.zstd_level), "it is 1 to 22")
+    }
+}
+
+impl QuestionSettings {
+    /// The half-open range that a run which begins at `now` asks for, its end not after `now`.
+    ///
+    /// # Errors
+    /// A missing `from`; a range that holds no second.
+    pub fn range(&self, now: EpochSeconds) -> Result<TimeRange, ConfigError> {
+        let missing = ConfigError::Missing { key: "question.from", flag: "--from 2026-01-01" };
+        let from = self.from.as_ref().ok_or(missing)?;
+        let range = TimeRange::new(from.resolve(now), self.to.resolve(now).min(now));
+        if range.is_empty() {
+            let (from, to) = (from.to_string(), self.to.to_string());
+            return Err(ConfigError::EmptyRange { from, to, range });
+        }
+        Ok(range)
+    }
+}
+
+const fn is_header_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
+}
+
+fn some_time(key: &'static str, length: HumanDuration) -> Result<(), ConfigError> {
+    bound(key, length, !length.get().is_zero(), "it must be longer than nothing")
+}
+
+fn bound(key: &'static str, value: impl Display, fits: bool, why: &'static str) -> Result<(), ConfigError> {
+    if fits { Ok(()) } else { Err(ConfigError::OutOfBounds { key, value: value.to_string(), why }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::HumanBytes;
+
+    const NOW: EpochSeconds = EpochSeconds::new(1_773_156_030);
+
+    fn question(from: &str, to: &str) -> QuestionSettings {
+        QuestionSettings { from: Some(from.parse().unwrap()), to: to.parse().unwrap(), ..QuestionSettings::default() }
+    }
+
+    #[test]
+    fn the_defaults_are_within_their_own_bounds() {
+        Settings::default().validate().unwrap();
+    }
+
+    #[test]
+    fn a_range_ends_at_the_runs_beginning_at_the_latest() {
+        let range = question("-1d", "2099-01-01").range(NOW).unwrap();
+        assert_eq!(range.to_string(), "[2026-03-09T00:00:00Z, 2026-03-10T15:20:30Z)");
+    }
+
+    #[test]
+    fn a_range_without_a_second_is_refused_as_written_and_as_meant() {
+        let text = question("now", "-1d").range(NOW).unwrap_err().to_string();
+        assert_eq!(
+            text,
+            "the range from `now` to `-1d` holds no second: it is [2026-03-10T15:20:30Z, 2026-03-09T00:00:00Z)"
+        );
+        let missing = QuestionSettings::default().range(NOW).unwrap_err().to_string();
+        assert_eq!(missing, "`question.from` is not set, and there is no default for it");
+    }
+
+    #[test]
+    fn a_value_outside_its_bounds_is_named_with_them() {
+        let refused = |change: fn(&mut Settings)| {
+            let mut settings = Settings::default();
+            change(&mut settings);
+            settings.validate().unwrap_err().to_string()
+        };
+        assert_eq!(
+            refused(|settings| settings.pace.max_in_flight = 0),
+            "`pace.max_in_flight = 0` is not possible: it is 1 to 1024"
+        );
+        assert!(refused(|settings| settings.output.zstd_level = 23).contains("1 to 22"));
+        assert!(refused(|settings| settings.plan.anchor_pages = 0).contains("plan.anchor_pages"));
+        assert!(refused(|settings| settings.service.path = "v1".to_owned()).contains("begins with /"));
+        assert!(refused(|settings| settings.service.auth_header = "X Key".to_owned()).contains("auth_header"));
+        let small: HumanBytes = "1KiB".parse().unwrap();
+        let mut settings = Settings::default();
+        settings.service.body_limit = small;
+        assert!(settings.validate().unwrap_err().to_string().contains("64KiB"));
+    }
+}

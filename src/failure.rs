@@ -1,0 +1,228 @@
+//! How the program ends: one exit code for each kind of end, and the one shape of an error that a person sees.
+//!
+//! Every module has its own errors; each becomes a [`Failure`] once, at the edge. Nothing here decides or logs.
+
+use std::error::Error;
+use std::fmt;
+use std::io::{self, Write};
+
+use serde::{Serialize, Serializer};
+
+use crate::config::error::ConfigError;
+use crate::config::token::TokenError;
+
+/// What the process tells its caller. The numbers are a promise to scripts and do not change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// Every second of the range is covered, and every row is in the output.
+    Complete = 0,
+    /// A broken invariant of the program itself.
+    Bug = 1,
+    /// Usage or configuration; nothing was sent.
+    Usage = 2,
+    /// Finished with gaps, unproven ranges or rejected rows, which are listed.
+    Incomplete = 3,
+    /// The credits, the quota or the time budget are used up; the same command goes on.
+    BudgetReached = 4,
+    /// The service is unwell; the same command goes on.
+    ServiceUnwell = 5,
+    /// The service refuses the key or the question.
+    Refused = 6,
+    /// The local disk or the state is full or damaged.
+    LocalDamage = 7,
+    /// Another run holds the state or the output.
+    Locked = 11,
+    /// Interrupted from the keyboard; the same command goes on.
+    Interrupted = 130,
+    /// Asked to end by SIGTERM; the same command goes on.
+    Terminated = 143,
+}
+
+impl ExitCode {
+    /// Every code, in the order of its number.
+    pub const ALL: [Self; 11] = [
+        Self::Complete,
+        Self::Bug,
+        Self::Usage,
+        Self::Incomplete,
+        Self::BudgetReached,
+        Self::ServiceUnwell,
+        Self::Refused,
+        Self::LocalDamage,
+        Self::Locked,
+        Self::Interrupted,
+        Self::Terminated,
+    ];
+
+    /// The number that the process ends with.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// One word for it, the same in logs and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Bug => "bug",
+            Self::Usage => "usage",
+            Self::Incomplete => "incomplete",
+            Self::BudgetReached => "budget_reached",
+            Self::ServiceUnwell => "service_unwell",
+            Self::Refused => "refused",
+            Self::LocalDamage => "local_damage",
+            Self::Locked => "locked",
+            Self::Interrupted => "interrupted",
+            Self::Terminated => "terminated",
+        }
+    }
+
+    /// What it means, as `--help` says it.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Bug => "a bug in this program",
+            Self::Usage => "usage or configuration",
+            Self::Incomplete => "finished with gaps, unproven ranges or rejected rows",
+            Self::BudgetReached => "credits, quota or time budget reached; the same command goes on",
+            Self::ServiceUnwell => "the service is unwell; the same command goes on",
+            Self::Refused => "refused by the service",
+            Self::LocalDamage => "local disk or state damage",
+            Self::Locked => "another run holds the state",
+            Self::Interrupted => "interrupted; the same command goes on",
+            Self::Terminated => "terminated; the same command goes on",
+        }
+    }
+}
+
+impl fmt::Display for ExitCode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl Serialize for ExitCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(code.number())
+    }
+}
+
+/// An error at the edge of the program: how to exit, what was being done to what and why it failed, what to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    code: ExitCode,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// An end with `code`; `message` says what was being done, to what, and why it failed.
+    pub fn new(code: ExitCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: None }
+    }
+
+    /// The same from a module's error and all its causes. A cause that its effect's text already holds is not repeated.
+    pub fn from_error(code: ExitCode, error: &dyn Error) -> Self {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            let text = inner.to_string();
+            if !message.contains(&text) {
+                message = format!("{message}: {text}");
+            }
+            cause = inner.source();
+        }
+        Self::new(code, message)
+    }
+
+    /// Adds what to do next, best a command.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// How the process ends.
+    pub const fn code(&self) -> ExitCode {
+        self.code
+    }
+
+    /// What was being done, to what, and why it failed.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to do next.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// Writes the two lines for a person to stderr. A closed stderr is nobody's loss.
+    pub fn report(&self) {
+        let _closed = writeln!(io::stderr().lock(), "{self}");
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "error: {}", self.message)?;
+        match &self.hint {
+            Some(hint) => write!(formatter, "\nhint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Error for Failure {}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::new(ExitCode::Usage, error.to_string()).with_hint(error.hint())
+    }
+}
+
+impl From<TokenError> for Failure {
+    fn from(error: TokenError) -> Self {
+        Self::new(ExitCode::Usage, error.to_string()).with_hint(error.hint())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("writing part-1")]
+    struct Outer(#[source] io::Error);
+
+    #[test]
+    fn the_numbers_are_the_promised_ones() {
+        let numbers: Vec<u8> = ExitCode::ALL.iter().map(|code| code.number()).collect();
+        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 11, 130, 143]);
+    }
+
+    #[test]
+    fn an_error_is_told_with_its_causes_and_a_hint() {
+        let failure = Failure::from_error(ExitCode::LocalDamage, &Outer(io::Error::other("no space left")))
+            .with_hint("free some space, then run the same command");
+        assert_eq!(
+            failure.to_string(),
+            "error: writing part-1: no space left\nhint: free some space, then run the same command"
+        );
+        assert_eq!(failure.code().number(), 7);
+    }
+
+    #[test]
+    fn a_cause_that_is_already_told_is_not_repeated() {
+        let source = io::Error::other("no such file");
+        let error = ConfigError::ReadFile { path: "job.toml".into(), source };
+        let failure = Failure::from_error(ExitCode::Usage, &error);
+        assert_eq!(failure.message(), "reading the configuration job.toml: no such file");
+    }
+}

@@ -1,0 +1,187 @@
+//! What happens, told sideways: one [`Event`] enum, and its readers (bars, heartbeat, log lines).
+//!
+//! The stages hold a [`Progress`] and send events; they never see a bar. Sending takes a short lock and folds the event
+//! into a [`Tally`], so nothing queues and a slow terminal never slows the export. Nothing here writes to stdout.
+
+mod bars;
+mod lines;
+mod reader;
+pub mod tally;
+
+use std::io::{self, IsTerminal};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use indicatif::MultiProgress;
+use tokio::time::Instant;
+
+use crate::api::contract::Region;
+use crate::units::{ByteCount, Credits, EpochSeconds, RowCount, TimeRange};
+
+pub use reader::{HEARTBEAT, Reader};
+pub use tally::{Tally, View};
+
+/// Something that happened, as a person who watches the run would tell it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A start began to ask; what former starts of the run did is told with it.
+    RunStarted {
+        /// The half-open range that every region is asked for.
+        range: TimeRange,
+        /// The regions, with the rows that former starts made durable.
+        regions: Vec<RegionStart>,
+        /// The attempts of former starts.
+        attempts: Credits,
+    },
+    /// A former start left this window read up to `position`. Before its first page of this start.
+    WindowResumed {
+        /// The window's region.
+        region: Region,
+        /// The window.
+        window: TimeRange,
+        /// The first second that is not settled.
+        position: EpochSeconds,
+    },
+    /// One request ended.
+    Attempt(AttemptOutcome),
+    /// A page is in the journal.
+    PageDurable {
+        /// The window's region.
+        region: Region,
+        /// The page's rows.
+        rows: RowCount,
+        /// The window as it is cut at this moment.
+        window: TimeRange,
+        /// The last second that the walk saw; may lie beyond the window.
+        position: EpochSeconds,
+    },
+    /// The admitted rate changed.
+    RateChanged {
+        /// Requests a second.
+        per_second: f64,
+    },
+    /// All requests wait.
+    Held {
+        /// For how long.
+        wait: Duration,
+        /// What the service said, for a person.
+        why: String,
+    },
+    /// A window's end is proven. Sent once for each window, also for those that former starts finished.
+    WindowFinished {
+        /// The window's region.
+        region: Region,
+        /// The window as it was cut at its end.
+        window: TimeRange,
+    },
+    /// A part is under its final name.
+    PartPublished {
+        /// Its path below the output folder.
+        path: String,
+        /// Its rows.
+        rows: RowCount,
+        /// Its size.
+        bytes: ByteCount,
+    },
+    /// A range could not be read.
+    GapListed {
+        /// The region.
+        region: Region,
+        /// The seconds that are missing.
+        range: TimeRange,
+        /// Why, for a person.
+        why: String,
+    },
+    /// A range was read, but its completeness cannot be proven.
+    UnprovenListed {
+        /// The region.
+        region: Region,
+        /// The seconds in doubt.
+        range: TimeRange,
+        /// Why, for a person.
+        why: String,
+    },
+    /// A stage is through.
+    StageFinished {
+        /// Its name, such as `recover`, `fetch` or `publish`.
+        stage: &'static str,
+        /// How long it took.
+        duration: Duration,
+    },
+}
+
+/// A region at the beginning of a start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegionStart {
+    /// The region.
+    pub region: Region,
+    /// The rows that former starts made durable.
+    pub rows: RowCount,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptOutcome {
+    /// A page came.
+    Answered,
+    /// The service asked to slow down.
+    Throttled,
+    /// Anything else.
+    Failed,
+}
+
+/// The end of the telling that the stages hold; cheap to clone, never blocks for long, never fails.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    tally: Arc<Mutex<Tally>>,
+    started: Instant,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Progress {
+    /// A telling that begins at this moment.
+    pub fn new() -> Self {
+        Self { tally: Arc::default(), started: Instant::now() }
+    }
+
+    /// Tells `event`: to the log at once, to the bars and the heartbeat with their next tick.
+    #[expect(clippy::needless_pass_by_value, reason = "an event is made to be sent, and senders read better so")]
+    pub fn send(&self, event: Event) {
+        lines::log(&event);
+        self.tally().apply(&event, self.started.elapsed());
+    }
+
+    /// What can be told at this moment.
+    pub fn view(&self) -> View {
+        let now = self.started.elapsed();
+        let mut tally = self.tally();
+        tally.sample(now);
+        tally.view(now)
+    }
+
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        // A fold that panicked leaves numbers for a display behind, nothing that others rely on.
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What stands behind stderr.
+#[derive(Clone, Debug)]
+pub enum Screen {
+    /// A terminal with bars on it.
+    Bars(MultiProgress),
+    /// A file, a pipe, or a terminal whose user wants no bars: whole lines only.
+    Lines,
+}
+
+impl Screen {
+    /// Bars where stderr is a terminal, else lines.
+    pub fn of_process() -> Self {
+        if io::stderr().is_terminal() { Self::Bars(MultiProgress::new()) } else { Self::Lines }
+    }
+}

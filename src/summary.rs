@@ -1,0 +1,369 @@
+//! What a run came to, told once at its end: text for a person on stdout, JSON for `--summary FILE`.
+//!
+//! The JSON carries a version: a field that is renamed or changes its meaning raises it, a new field does not.
+
+use std::fmt::{self, Write as _};
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use indicatif::{FormattedDuration, HumanBytes, HumanCount};
+use serde::Serialize;
+
+use crate::api::contract::{PAGE_SIZE, Region};
+use crate::failure::ExitCode;
+use crate::units::{ByteCount, Credits, RowCount, TimeRange};
+
+/// The version of the JSON form.
+pub const SUMMARY_VERSION: u32 = 1;
+
+/// Ranges that the text lists in full; the JSON always has all.
+const LISTED_RANGES: usize = 10;
+
+/// What a run came to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// How this start ended.
+    pub outcome: ExitCode,
+    /// The run's name.
+    pub run: String,
+    /// The half-open range that was asked, epoch seconds.
+    pub range: TimeRange,
+    /// The regions that were asked.
+    pub regions: Vec<Region>,
+    /// The output folder.
+    pub output: String,
+    /// Rows in the output that this run published.
+    pub rows: RowCount,
+    /// Parts that this run published.
+    pub parts: u64,
+    /// Their size.
+    pub bytes: ByteCount,
+    /// What the run asked over all its starts.
+    pub requests: Requests,
+    /// Requests that this start sent; 0 where nothing was left to do.
+    pub requests_of_this_start: u64,
+    /// How long this start took, whole milliseconds in JSON.
+    #[serde(rename = "duration_ms", serialize_with = "as_milliseconds")]
+    pub duration: Duration,
+    /// Ranges that could not be read.
+    pub gaps: Vec<Shortfall>,
+    /// Ranges that were read, but whose completeness cannot be proven.
+    pub unproven: Vec<Shortfall>,
+    /// Rows without a usable id or time, kept in `_rejected`.
+    pub rejected: u64,
+    /// Values that their column could not hold, kept in `_extra`.
+    pub kept_in_extra: u64,
+    /// Rows that were read more than once and stand once.
+    pub duplicates: u64,
+    /// What would continue or repair it, best a command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// The run's requests over all its starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Requests {
+    /// Requests that were sent and ended.
+    pub attempts: Credits,
+    /// Requests that a page answered: surely one credit each (documented).
+    pub answered: Credits,
+    /// Requests that asked for a page again.
+    pub retries: u64,
+    /// Requests that the service asked to slow down for.
+    pub throttled: u64,
+    /// Requests that were on their way when a process died; whether they were charged is unknown.
+    pub possibly_charged: Credits,
+}
+
+/// A range of one region that is not what was promised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Shortfall {
+    /// The region.
+    pub region: Region,
+    /// The seconds, half-open.
+    pub range: TimeRange,
+    /// Why, for a person.
+    pub why: String,
+}
+
+/// The summary with what follows from it, as `--summary` writes it.
+#[derive(Serialize)]
+struct Document<'summary> {
+    version: u32,
+    exit_code: u8,
+    #[serde(flatten)]
+    summary: &'summary Summary,
+    floor: Credits,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    price_over_floor: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requests_per_second: Option<f64>,
+}
+
+/// A summary that could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum SummaryError {
+    /// The file or its folder.
+    #[error("writing the summary to {path}: {source}")]
+    Write {
+        /// The file as named.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Summary {
+    /// The least that any export of so many rows can cost: one credit for each full page, rounded up.
+    pub const fn floor(&self) -> Credits {
+        Credits::new(self.rows.get().div_ceil(PAGE_SIZE as u64))
+    }
+
+    /// The run's attempts over the floor; none where there are no rows.
+    pub fn price_over_floor(&self) -> Option<f64> {
+        ratio(self.requests.attempts.get(), self.floor().get())
+    }
+
+    /// The mean rate of this start; none where it sent nothing.
+    pub fn requests_per_second(&self) -> Option<f64> {
+        let seconds = self.duration.as_secs_f64();
+        let sent = u32::try_from(self.requests_of_this_start).ok().filter(|sent| *sent > 0)?;
+        (seconds > 0.0).then(|| f64::from(sent) / seconds)
+    }
+
+    /// The JSON form, with a final newline.
+    ///
+    /// # Errors
+    /// None that a summary can cause; the writer's own otherwise.
+    pub fn to_json(&self) -> io::Result<String> {
+        let document = Document {
+            version: SUMMARY_VERSION,
+            exit_code: self.outcome.number(),
+            summary: self,
+            floor: self.floor(),
+            price_over_floor: self.price_over_floor(),
+            requests_per_second: self.requests_per_second(),
+        };
+        Ok(serde_json::to_string_pretty(&document)? + "\n")
+    }
+
+    /// Writes the JSON form to `path`: a reader finds the former file or this one whole, never half of it.
+    ///
+    /// # Errors
+    /// The folder is missing or cannot be written; the disk is full.
+    pub fn write_json(&self, path: &Path) -> Result<(), SummaryError> {
+        let written = self.to_json().and_then(|text| replace(path, text.as_bytes()));
+        written.map_err(|source| SummaryError::Write { path: path.to_owned(), source })
+    }
+
+    fn write_price(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let requests = &self.requests;
+        line(
+            formatter,
+            "credits",
+            &[
+                format!("{} requests", HumanCount(requests.attempts.get())),
+                format!("{} answered", HumanCount(requests.answered.get())),
+                format!("{} retries", HumanCount(requests.retries)),
+                format!("{} throttled", HumanCount(requests.throttled)),
+                format!("{} possibly charged", HumanCount(requests.possibly_charged.get())),
+            ],
+        )?;
+        match self.price_over_floor() {
+            Some(ratio) => {
+                let floor = HumanCount(self.floor().get());
+                line(formatter, "price", &[format!("{ratio:.4} times the floor of {floor} credits")])
+            }
+            None => line(formatter, "price", &["no rows, so no floor".to_owned()]),
+        }
+    }
+
+    fn write_time(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let took = FormattedDuration(Duration::from_secs(self.duration.as_secs()));
+        let rate = match self.requests_per_second() {
+            Some(rate) => format!("{rate:.1} requests/s on average"),
+            None => "no request was sent".to_owned(),
+        };
+        line(formatter, "time", &[took.to_string(), rate])
+    }
+
+    fn write_quality(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        line(
+            formatter,
+            "rows",
+            &[
+                format!("{} duplicates dropped", HumanCount(self.duplicates)),
+                format!("{} rejected", HumanCount(self.rejected)),
+                format!("{} values kept in _extra", HumanCount(self.kept_in_extra)),
+            ],
+        )?;
+        write_shortfalls(formatter, "gaps", &self.gaps)?;
+        write_shortfalls(formatter, "unproven", &self.unproven)
+    }
+}
+
+impl fmt::Display for Summary {
+    /// The text for a person: a headline, a line for each thing, and what to do next. Ends without a newline.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (rows, parts, bytes) = (HumanCount(self.rows.get()), HumanCount(self.parts), HumanBytes(self.bytes.get()));
+        let headline = headline(self.outcome);
+        write!(formatter, "{headline}: {rows} rows in {parts} parts ({bytes}) in {}", self.output)?;
+        let codes: Vec<String> = self.regions.iter().map(Region::to_string).collect();
+        line(formatter, "range", &[format!("{} up to {}", self.range.start, self.range.end), codes.join(" ")])?;
+        self.write_price(formatter)?;
+        self.write_time(formatter)?;
+        self.write_quality(formatter)?;
+        match &self.next {
+            Some(next) => line(formatter, "next", std::slice::from_ref(next)),
+            None => Ok(()),
+        }
+    }
+}
+
+const fn headline(outcome: ExitCode) -> &'static str {
+    match outcome {
+        ExitCode::Complete => "Complete",
+        ExitCode::Incomplete => "Finished, but not whole",
+        ExitCode::BudgetReached => "Stopped at the budget",
+        ExitCode::ServiceUnwell => "Stopped, the service is unwell",
+        ExitCode::Refused => "Stopped, the service refuses",
+        ExitCode::Interrupted | ExitCode::Terminated => "Interrupted",
+        ExitCode::Bug | ExitCode::Usage | ExitCode::LocalDamage | ExitCode::Locked => "Stopped",
+    }
+}
+
+fn line(formatter: &mut fmt::Formatter<'_>, name: &str, words: &[String]) -> fmt::Result {
+    write!(formatter, "\n  {name:<9} {}", words.join(", "))
+}
+
+fn write_shortfalls(formatter: &mut fmt::Formatter<'_>, name: &str, shortfalls: &[Shortfall]) -> fmt::Result {
+    if shortfalls.is_empty() {
+        return line(formatter, name, &["none".to_owned()]);
+    }
+    line(formatter, name, &[HumanCount(shortfalls.len() as u64).to_string()])?;
+    for shortfall in shortfalls.iter().take(LISTED_RANGES) {
+        write!(formatter, "\n            {} {}: {}", shortfall.region, shortfall.range, shortfall.why)?;
+    }
+    match shortfalls.len().saturating_sub(LISTED_RANGES) {
+        0 => Ok(()),
+        more => write!(formatter, "\n            and {more} more; --summary FILE and the manifest list all"),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a ratio for a display; counts of credits are far below 2^52")]
+fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+fn as_milliseconds<S: serde::Serializer>(length: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(length.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Writes beside `path` and renames over it, both synced.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let name = path.file_name().ok_or_else(|| io::Error::other("it is not the path of a file"))?;
+    let mut hidden = String::from(".");
+    let _infallible = write!(hidden, "{}.{}", name.to_string_lossy(), std::process::id());
+    let beside = path.with_file_name(hidden);
+    let mut file = File::create(&beside)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        // The first error is the one to tell; a file that cannot be removed either is named like no summary.
+        let _left_over = fs::remove_file(&beside);
+        return written;
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::EpochSeconds;
+
+    fn range(start: i64, end: i64) -> TimeRange {
+        TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
+    }
+
+    fn complete() -> Summary {
+        Summary {
+            outcome: ExitCode::Complete,
+            run: "20260101T000000Z-1".to_owned(),
+            range: range(1_764_547_200, 1_765_152_000),
+            regions: vec!["US".parse().unwrap(), "GB".parse().unwrap()],
+            output: "out/demo".to_owned(),
+            rows: RowCount::new(212_341),
+            parts: 14,
+            bytes: ByteCount::new(32_715_571),
+            requests: Requests {
+                attempts: Credits::new(21_310),
+                answered: Credits::new(21_270),
+                retries: 40,
+                throttled: 12,
+                possibly_charged: Credits::ZERO,
+            },
+            requests_of_this_start: 21_310,
+            duration: Duration::from_millis(62_345),
+            gaps: Vec::new(),
+            unproven: Vec::new(),
+            rejected: 0,
+            kept_in_extra: 5,
+            duplicates: 163,
+            next: None,
+        }
+    }
+
+    fn with_gaps(count: i64) -> Summary {
+        let gap = |index: i64| Shortfall {
+            region: "US".parse().unwrap(),
+            range: range(1_764_550_000 + index * 100, 1_764_550_001 + index * 100),
+            why: "status 500 eight times, then once more in the last round".to_owned(),
+        };
+        Summary {
+            outcome: ExitCode::Incomplete,
+            gaps: (0..count).map(gap).collect(),
+            rejected: 2,
+            next: Some("run the same command again to read the gaps".to_owned()),
+            ..complete()
+        }
+    }
+
+    #[test]
+    fn a_complete_run_is_told_with_its_price() {
+        insta::assert_snapshot!(complete());
+    }
+
+    #[test]
+    fn a_run_with_gaps_lists_them_up_to_a_bound() {
+        insta::assert_snapshot!(with_gaps(12));
+        assert_eq!(with_gaps(10).to_string().matches("status 500").count(), 10);
+        assert!(!with_gaps(10).to_string().contains("more;"));
+    }
+
+    #[test]
+    fn a_start_that_had_nothing_to_do_says_so() {
+        let idle = Summary { requests_of_this_start: 0, duration: Duration::from_millis(40), ..complete() };
+        assert!(idle.to_string().contains("00:00:00, no request was sent"));
+        let empty = Summary { rows: RowCount::ZERO, ..idle };
+        assert!(empty.to_string().contains("no rows, so no floor"));
+        assert_eq!(empty.price_over_floor(), None);
+    }
+
+    #[test]
+    fn the_json_form_is_written_whole_in_place_of_the_former_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("summary.json");
+        fs::write(&path, "former").unwrap();
+        with_gaps(1).write_json(&path).unwrap();
+        insta::assert_snapshot!(fs::read_to_string(&path).unwrap());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_summary_that_cannot_be_written_names_its_file() {
+        let error = complete().write_json(Path::new("no/such/folder/summary.json")).unwrap_err();
+        assert!(error.to_string().starts_with("writing the summary to no/such/folder/summary.json: "));
+    }
+}

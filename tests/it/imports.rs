@@ -1,0 +1,159 @@
+//! Holds the order of the stages: a module imports only what lies upstream of it.
+//!
+//! Every `crate::` path in the code counts, not only those of `use` lines, so that no import hides in an expression.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each module with the modules that it may import. The stages come in the order of the data's way; the modules below
+/// them are used sideways, and only by those that name them.
+const ALLOWED: [(&str, &[&str]); 16] = [
+    // The data's way.
+    ("units", &[]),
+    ("api", &["units"]),
+    ("plan", &["units", "api"]),
+    ("fetch", &["units", "api", "plan", "progress"]),
+    ("journal", &["units", "api", "plan", "fetch"]),
+    ("sink", &["units", "api", "plan", "fetch", "journal", "progress"]),
+    ("export", &["units", "api", "plan", "fetch", "journal", "sink", "progress", "config", "failure", "summary"]),
+    // Sideways: what happens, what is set, how it ends, what it came to.
+    ("progress", &["units", "api"]),
+    ("config", &["units", "api"]),
+    ("failure", &["units", "api", "plan", "fetch", "journal", "sink", "config"]),
+    ("summary", &["units", "api", "failure"]),
+    ("telemetry", &["config", "failure", "progress"]),
+    // The oracle knows the contract and nothing of the exporter, so that it cannot share its mistakes.
+    ("simulator", &["units", "api::contract"]),
+    // The edge.
+    ("cli", &["api", "config", "failure", "simulator"]),
+    (
+        "commands",
+        &[
+            "units",
+            "api",
+            "plan",
+            "fetch",
+            "journal",
+            "sink",
+            "export",
+            "progress",
+            "config",
+            "failure",
+            "summary",
+            "telemetry",
+            "simulator",
+            "cli",
+        ],
+    ),
+    ("lib", &[]),
+];
+
+/// One `crate::` path in the code.
+#[derive(Debug)]
+struct Import {
+    file: String,
+    line: usize,
+    from: String,
+    path: String,
+}
+
+#[test]
+fn imports_point_upstream_only() {
+    let allowed: BTreeMap<&str, &[&str]> = ALLOWED.into_iter().collect();
+    let mut broken = Vec::new();
+    for import in imports() {
+        let Some(upstream) = allowed.get(import.from.as_str()) else {
+            broken.push(format!("{}: module `{}` has no place in tests/it/imports.rs", import.file, import.from));
+            continue;
+        };
+        let within = |module: &str| import.path == module || import.path.starts_with(&format!("{module}::"));
+        if !within(&import.from) && !upstream.iter().any(|module| within(module)) {
+            let Import { file, line, from, path } = import;
+            broken.push(format!("{file}:{line}: `{from}` must not import `{path}`; it may import {upstream:?}"));
+        }
+    }
+    assert!(broken.is_empty(), "imports that do not point upstream:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn a_path_is_found_wherever_it_stands() {
+    let text = "use crate::units::Credits;\n// crate::sink is a comment\nuse crate::{plan::fact, api::contract::{Region, \
+                Filters}};\nfn f() { crate::export::go() }\nmacro_rules! m { () => { $crate::config::x } }\n";
+    let found: Vec<String> = paths(text).into_iter().map(|(_, path)| path).collect();
+    assert_eq!(found, ["units::Credits", "plan::fact", "api::contract", "export::go", "config::x"]);
+}
+
+fn imports() -> Vec<Import> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    rust_files(&root, &mut files);
+    assert!(files.len() > 5, "the source was not found below {}", root.display());
+    files.iter().flat_map(|file| imports_of(&root, file)).collect()
+}
+
+fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+fn imports_of(root: &Path, file: &Path) -> Vec<Import> {
+    let below = file.strip_prefix(root).unwrap();
+    let module = below.components().next().unwrap().as_os_str().to_str().unwrap();
+    let module = module.trim_end_matches(".rs").to_owned();
+    let text = fs::read_to_string(file).unwrap();
+    let named = |(line, path)| Import { file: format!("src/{}", below.display()), line, from: module.clone(), path };
+    paths(&text).into_iter().map(named).collect()
+}
+
+/// The `crate::` paths of a source text with their lines; a group in braces gives one path for each member.
+fn paths(text: &str) -> Vec<(usize, String)> {
+    let code: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+    let code = code.join("\n");
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        let is_part_of_a_word = code[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_');
+        if is_part_of_a_word {
+            continue;
+        }
+        let line = code[..at].matches('\n').count() + 1;
+        let rest = &code[at + "crate::".len()..];
+        let members = if rest.starts_with('{') { group_members(rest) } else { vec![rest] };
+        found.extend(members.into_iter().map(|member| (line, leading_path(member))));
+    }
+    found
+}
+
+/// The members of the group that `text` begins with, split at the commas of its own level.
+fn group_members(text: &str) -> Vec<&str> {
+    let (mut depth, mut start, mut members) = (0_usize, 1, Vec::new());
+    for (at, letter) in text.char_indices() {
+        match letter {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        let ends = depth == 0 || (letter == ',' && depth == 1);
+        if ends {
+            members.push(text[start..at].trim());
+            start = at + 1;
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    members.into_iter().filter(|member| !member.is_empty()).collect()
+}
+
+/// The path at the beginning of `text`, up to two segments: enough to tell the module and its child.
+fn leading_path(text: &str) -> String {
+    let end = text.find(|letter: char| !(letter.is_alphanumeric() || letter == '_' || letter == ':'));
+    let path = &text[..end.unwrap_or(text.len())];
+    path.split("::").filter(|segment| !segment.is_empty()).take(2).collect::<Vec<_>>().join("::")
+}

@@ -125,7 +125,7 @@ impl RunningSimulator {
     }
 
     /// From the next request on, other contract, limit and fault settings hold: a key is revoked, credits are bought, a
-    /// poisoned second heals. Seed, address, world, odd values and drift stay as they were when the service started.
+    /// poisoned second heals. Address, world, odd values, drift and filtered short pages stay as they were at the start.
     ///
     /// # Errors
     /// A setting out of its bounds; nothing changes.

@@ -163,7 +163,9 @@ impl Teller {
         let is_ad = dice.hits(0.12);
         let duration = 4 + (590.0 * dice.unit().powi(4)) as u32;
         let count = if sales_flag == 0 { 0 } else { 1 + dice.below(3) };
-        let products = (0..count).map(|_| dice.below(self.products)).collect();
+        let mut products: Vec<u64> = (0..count).map(|_| dice.below(self.products)).collect();
+        products.sort_unstable();
+        products.dedup();
         Traits { sales_flag, created_by_ai, is_ad, duration, products }
     }
 
@@ -179,6 +181,7 @@ impl Teller {
 
     fn category_list(&self, traits: &Traits) -> String {
         let mut categories: Vec<_> = traits.products.iter().map(|number| self.product(*number).category).collect();
+        categories.sort_unstable();
         categories.dedup();
         let told = categories.iter().map(|(id, name)| format!(r#"{{ "category_name":"{name}","category_id":"{id}"}}"#));
         format!("[{}]", told.collect::<Vec<String>>().join(","))

@@ -1,16 +1,18 @@
 //! Exports a whole paged, paid, rate-limited API query to Parquet.
 
+// The order is the way of a page; imports point up this list.
 pub mod units;
-
 pub mod api;
+pub mod plan;
 pub mod fetch;
 pub mod journal;
-pub mod plan;
 
-pub mod cli;
-pub mod commands;
-pub mod config;
 pub mod failure;
+pub mod config;
 pub mod progress;
 pub mod summary;
 pub mod telemetry;
+pub mod cli;
+pub mod commands;
+
+pub mod simulator;

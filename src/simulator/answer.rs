@@ -1,0 +1,327 @@
+//! How the service answers one request. Decides only: clocks, sockets and waiting are the server's.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+
+use super::chance::{Dice, Purpose, hash_text};
+use super::faults::{Attempt, Fault, fault, latency};
+use super::limits::{Arrival, Limiter};
+use super::query::{Asked, Parameters};
+use super::settings::{
+    Access, EmptyPage, ErrorCharge, KeyEcho, PageNum, PastLastPage, QuotaForm, ShortPages, SimulatorSettings,
+    ThrottleForm, TieOrder,
+};
+use super::stats::{Ledger, Outcome};
+use super::world::{Row, Ties, World};
+
+/// The service without its sockets.
+pub(super) struct Service {
+    settings: RwLock<Arc<SimulatorSettings>>,
+    pub(super) world: World,
+    limiter: Mutex<Limiter>,
+    ledger: Mutex<Ledger>,
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    /// The caller's key; none where the header is missing or malformed.
+    pub(super) key: Option<String>,
+    pub(super) parameters: Parameters,
+    pub(super) arrival: Arrival,
+}
+
+/// The answer to one request.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) content_type: &'static str,
+    pub(super) body: String,
+    /// Seconds for the `Retry-After` header; none sends no header.
+    pub(super) retry_after_s: Option<u32>,
+    /// How long to wait before the first byte.
+    pub(super) delay: Duration,
+    /// Whether the delay is a stall.
+    pub(super) stalls: bool,
+    /// Whether an error code travels in a 200.
+    pub(super) error_inside: bool,
+    pub(super) outcome: Outcome,
+}
+
+/// The question that an answer belongs to.
+#[derive(Clone, Debug)]
+pub(super) struct Question {
+    pub(super) identity: String,
+    pub(super) hash: u64,
+}
+
+/// An answer, and the question that it belongs to.
+pub(super) type Answered = (Answer, Question);
+
+/// What a refusal says: the HTTP status, the envelope's code and the message.
+struct Refusal(StatusCode, u32, String);
+
+impl Service {
+    pub(super) fn new(settings: SimulatorSettings) -> Self {
+        let world = World::new(&settings);
+        let settings = RwLock::new(Arc::new(settings));
+        Self { settings, world, limiter: Mutex::default(), ledger: Mutex::default() }
+    }
+
+    pub(super) fn settings(&self) -> Arc<SimulatorSettings> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn replace_settings(&self, settings: SimulatorSettings) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+    }
+
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers `request`: key, rate, credits, faults, parameters, page, in this order.
+    pub(super) fn answer(&self, request: &Request) -> Answered {
+        let settings = self.settings();
+        let now_ms = u64::try_from(request.arrival.wall.as_millis()).unwrap_or(u64::MAX);
+        let arrival_number = self.ledger().arrive(now_ms);
+        let identity = request.parameters.identity();
+        let question = Question { hash: hash_text(&identity), identity };
+        let gate = self.gate(&settings, request);
+        let attempt = |number| Attempt { seed: settings.seed, question: question.hash, number };
+        let (mut answer, attempt, page) = match gate {
+            Some(answer) => (answer, attempt(u32::try_from(arrival_number).unwrap_or(u32::MAX)), 0),
+            None => {
+                let (number, admitted) = self.ledger().admit(question.hash);
+                self.world.advance(admitted);
+                let (answer, page) = self.admitted(&settings, request, attempt(number));
+                (answer, attempt(number), page)
+            }
+        };
+        answer.delay += latency(&settings.limits, attempt, page);
+        (answer, question)
+    }
+
+    /// What stands before every question: the key, the rate limit, the credits. Takes the credit.
+    fn gate(&self, settings: &SimulatorSettings, request: &Request) -> Option<Answer> {
+        let refuse = |refusal, outcome| Some(refused(settings, request, refusal, outcome));
+        let token = settings.contract.token.as_str();
+        let known = request.key.as_deref().is_some_and(|key| token.is_empty() || key == token);
+        if !known {
+            let refusal = Refusal(StatusCode::UNAUTHORIZED, 401, "apiKey is null".to_owned());
+            return refuse(refusal, Outcome::Refusal);
+        }
+        if settings.contract.access == Access::Denied {
+            let message = "this key has no access to this endpoint".to_owned();
+            return refuse(Refusal(StatusCode::FORBIDDEN, 403, message), Outcome::Refusal);
+        }
+        let admitted = {
+            let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
+            limiter.admit(&settings.limits, request.arrival)
+        };
+        if !admitted {
+            let status = match settings.limits.throttle_form {
+                ThrottleForm::Status => StatusCode::TOO_MANY_REQUESTS,
+                ThrottleForm::Inside => StatusCode::OK,
+            };
+            let mut answer = refuse(Refusal(status, 429, "qps limit exceeded".to_owned()), Outcome::Throttled);
+            let seconds = settings.limits.retry_after_s;
+            answer.iter_mut().for_each(|answer| answer.retry_after_s = (seconds > 0).then_some(seconds));
+            return answer;
+        }
+        let paid = self.ledger().charge(settings.limits.credits);
+        if paid { None } else { refuse(out_of_credits(settings.limits.quota_form), Outcome::OutOfCredits) }
+    }
+
+    /// The answer to a request that has paid, and the depth of its page.
+    fn admitted(&self, settings: &SimulatorSettings, request: &Request, attempt: Attempt) -> (Answer, u64) {
+        let fault = fault(&settings.faults, attempt);
+        let asked = request.parameters.asked(&settings.contract, &self.world);
+        let page = asked.as_ref().map_or(0, |asked| asked.page);
+        let result = match early(fault) {
+            Some(refusal) => Err(refusal),
+            None => asked
+                .map_err(|message| Refusal(StatusCode::BAD_REQUEST, 400, message))
+                .and_then(|asked| self.page(settings, &asked, attempt)),
+        };
+        let mut answer = match result {
+            Ok((body, rows)) => json(StatusCode::OK, body, Outcome::Page(rows)),
+            Err(refusal) => {
+                if settings.limits.error_charge == ErrorCharge::Free {
+                    self.ledger().refund();
+                }
+                refused(settings, request, refusal, Outcome::Refusal)
+            }
+        };
+        disturb(&mut answer, fault, settings.faults.stall_s);
+        (answer, page)
+    }
+
+    /// The body of a page, and its rows.
+    fn page(&self, settings: &SimulatorSettings, asked: &Asked, attempt: Attempt) -> Result<(String, u64), Refusal> {
+        let contract = &settings.contract;
+        let last_page = u64::from(contract.last_page);
+        let page = if asked.page <= last_page {
+            asked.page
+        } else {
+            match past_the_cap(contract.past_last_page, last_page) {
+                Ok(page) => page,
+                Err(Some(refusal)) => return Err(refusal),
+                Err(None) => return Ok((self.envelope(settings, asked, (&[], attempt)), 0)),
+            }
+        };
+        let start = match contract.page_num {
+            PageNum::Pages => (page - 1) * asked.page_size,
+            PageNum::RowOffset => page,
+        };
+        let order = contract.tie_order;
+        let ties = Ties { order, request: if order == TieOrder::Fresh { attempt.key() } else { 0 } };
+        let mut rows = self.world.page(&asked.region, (&asked.selection, ties), start..start + asked.page_size);
+        let poisoned = |row: &Row| settings.faults.poison.iter().any(|moment| moment.0 == self.world.second(*row));
+        if rows.iter().any(poisoned) {
+            return Err(server_error());
+        }
+        rows.retain(|row| !self.world.is_ghost(&asked.region, *row));
+        hide(settings, attempt, &mut rows);
+        Ok((self.envelope(settings, asked, (&rows, attempt)), rows.len() as u64))
+    }
+
+    fn envelope(&self, settings: &SimulatorSettings, asked: &Asked, (rows, attempt): (&[Row], Attempt)) -> String {
+        let mut body = String::with_capacity(200 + rows.len() * 1_200);
+        body.push_str(r#"{"code":0,"message":"success""#);
+        match (rows, settings.contract.empty_page) {
+            ([], EmptyPage::Missing) => {}
+            ([], EmptyPage::Null) => body.push_str(r#","data":null"#),
+            _ => {
+                body.push_str(r#","data":["#);
+                for (place, row) in rows.iter().enumerate() {
+                    if place > 0 {
+                        body.push(',');
+                    }
+                    self.world.write_row(&asked.region, *row, &mut body);
+                }
+                body.push(']');
+            }
+        }
+        // Writing to a String cannot fail.
+        let _infallible = write!(body, r#","requestId":"{}"}}"#, request_id(attempt));
+        body
+    }
+}
+
+/// A fault that takes the place of the page.
+fn early(fault: Option<Fault>) -> Option<Refusal> {
+    match fault? {
+        Fault::ServerError => Some(server_error()),
+        Fault::ErrorInside(code) => Some(Refusal(StatusCode::OK, code, "system busy".to_owned())),
+        Fault::BadGateway => Some(Refusal(StatusCode::BAD_GATEWAY, 502, String::new())),
+        Fault::NotJson(_) | Fault::Reset | Fault::CutBody | Fault::Stall => None,
+    }
+}
+
+/// A fault that befalls the answer on its way.
+fn disturb(answer: &mut Answer, fault: Option<Fault>, stall_s: f64) {
+    match fault {
+        Some(Fault::BadGateway) => {
+            answer.content_type = "text/html";
+            answer.body = "<html><head><title>502 Bad Gateway</title></head>\
+                           <body><center><h1>502 Bad Gateway</h1></center></body></html>"
+                .to_owned();
+        }
+        Some(Fault::NotJson(text)) => {
+            answer.body = text.to_owned();
+            answer.outcome = Outcome::Refusal;
+        }
+        Some(Fault::Reset) => answer.outcome = Outcome::Reset,
+        Some(Fault::CutBody) => answer.outcome = Outcome::Cut,
+        Some(Fault::Stall) => {
+            answer.delay += Duration::from_secs_f64(stall_s);
+            answer.stalls = true;
+        }
+        Some(Fault::ServerError | Fault::ErrorInside(_)) | None => {}
+    }
+}
+
+/// The page to serve in place of one past the cap; else a refusal, or none for an empty page.
+fn past_the_cap(form: PastLastPage, last_page: u64) -> Result<u64, Option<Refusal>> {
+    let message = format!("page_num must be between 1 and {last_page}");
+    match form {
+        PastLastPage::BadRequest => Err(Some(Refusal(StatusCode::BAD_REQUEST, 400, message))),
+        PastLastPage::NotFound => Err(Some(Refusal(StatusCode::NOT_FOUND, 404, "Not Found".to_owned()))),
+        PastLastPage::BadRequestInside => Err(Some(Refusal(StatusCode::OK, 400, message))),
+        PastLastPage::Empty => Err(None),
+        PastLastPage::RepeatLast => Ok(last_page),
+    }
+}
+
+/// Takes one row off a page that is to be short, the same one whenever the same page is asked.
+fn hide(settings: &SimulatorSettings, attempt: Attempt, rows: &mut Vec<Row>) {
+    let mut dice = Dice::new(settings.seed, Purpose::Hiding, attempt.question);
+    let hidden = match settings.contract.short_pages {
+        ShortPages::None | ShortPages::Filtered => return,
+        ShortPages::Hidden => rows.len().saturating_sub(1),
+        ShortPages::HiddenAnywhere => dice.below(rows.len() as u64) as usize,
+    };
+    if rows.len() > 1 && dice.hits(settings.contract.short_fraction) {
+        rows.remove(hidden);
+    }
+}
+
+fn server_error() -> Refusal {
+    Refusal(StatusCode::INTERNAL_SERVER_ERROR, 500, "Internal server error".to_owned())
+}
+
+fn out_of_credits(form: QuotaForm) -> Refusal {
+    let words = "apiKey quota is not enough".to_owned();
+    match form {
+        QuotaForm::PaymentRequired => Refusal(StatusCode::PAYMENT_REQUIRED, 402, words),
+        QuotaForm::Forbidden => Refusal(StatusCode::FORBIDDEN, 403, words),
+        QuotaForm::Inside => Refusal(StatusCode::OK, 402, words),
+        QuotaForm::ServerError => {
+            let words = "Usage Limit Exceeded, Please Contact Administrator to Increase Quota";
+            Refusal(StatusCode::INTERNAL_SERVER_ERROR, 500, words.to_owned())
+        }
+    }
+}
+
+/// An error as the contract page shows it: no `requestId`, `data` null.
+fn refused(settings: &SimulatorSettings, request: &Request, refusal: Refusal, outcome: Outcome) -> Answer {
+    let Refusal(status, code, mut message) = refusal;
+    if let (KeyEcho::Echoed, Some(key)) = (settings.contract.key_echo, &request.key) {
+        message = format!("{message} (apiKey {key})");
+    }
+    let message = serde_json::Value::from(message);
+    let body = format!(r#"{{"code":{code},"data":null,"message":{message}}}"#);
+    Answer { error_inside: status == StatusCode::OK, ..json(status, body, outcome) }
+}
+
+fn json(status: StatusCode, body: String, outcome: Outcome) -> Answer {
+    Answer {
+        status,
+        content_type: "application/json",
+        body,
+        retry_after_s: None,
+        delay: Duration::ZERO,
+        stalls: false,
+        error_inside: false,
+        outcome,
+    }
+}
+
+/// An id in the form of the vendor's example.
+fn request_id(attempt: Attempt) -> String {
+    let mut dice = attempt.dice(Purpose::RequestId);
+    let (high, low) = (dice.next(), dice.next());
+    let group = |value: u64, shift: u32| (value >> shift) & 0xffff;
+    format!(
+        "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
+        high >> 32,
+        group(high, 16),
+        high & 0xfff,
+        low >> 52,
+        low & 0xffff_ffff_ffff
+    )
+}

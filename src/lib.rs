@@ -5,3 +5,4 @@ pub mod units;
 pub mod api;
 pub mod journal;
 pub mod plan;
+pub mod sink;

@@ -7,6 +7,11 @@
 //!
 //! The invariant: a file that a reader's `*.parquet` pattern can find is whole and synced.
 
+pub mod carry;
 pub mod columns;
 pub mod decode;
+pub mod layout;
+pub mod part;
+pub mod staging;
 pub mod value;
+mod videos;

@@ -1,0 +1,86 @@
+//! Rows of a former part that a new run did not ask for again are carried over into new parts, before the former one goes.
+
+use std::fs::File;
+use std::path::Path;
+
+use arrow::array::{Array, AsArray as _, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::TimestampMillisecondType;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::errors::ParquetError;
+
+use crate::api::contract::FIELDS;
+use crate::journal::record::PartRecord;
+use crate::sink::columns::{self, CREATE_TIME, EXTRA};
+use crate::sink::layout::Slice;
+use crate::sink::part::{BATCH_ROWS, PartError, PartFile, Parts};
+use crate::sink::staging::StagingError;
+use crate::sink::value::Entries;
+use crate::units::TimeRange;
+
+impl Parts {
+    /// Writes the rows of `former`, a published part that lies at `file`, that are inside `keep` into new staged parts of `run`:
+    /// one for each range of `keep` and folder of the layout that holds rows. The former part is left as it is. Blocks; memory is
+    /// that of one row group. The rows are the same and in the same order, so nothing is decoded again.
+    ///
+    /// # Errors
+    /// Where the former part cannot be read, has other columns than this version writes, or the disk fails.
+    pub fn carry_over(
+        &self,
+        (former, file): (&PartRecord, &Path),
+        keep: &[TimeRange],
+        run: &str,
+    ) -> Result<Vec<PartRecord>, PartError> {
+        let within = keep.iter().map(|range| range.intersection(former.range));
+        let pieces = within.flat_map(|range| self.layout.partition.cut(range));
+        let carried = pieces.map(|range| {
+            let slice = Slice { region: former.region.clone(), range, run: run.to_owned() };
+            self.carry((former, file), &slice)
+        });
+        carried.filter_map(Result::transpose).collect()
+    }
+
+    fn carry(&self, (former, file): (&PartRecord, &Path), slice: &Slice) -> Result<Option<PartRecord>, PartError> {
+        let unreadable = |source| PartError::Former { path: former.path.clone(), source };
+        let opened = File::open(file).map_err(StagingError::of("opening the former part", file))?;
+        let mut part = PartFile::new(self, slice)?;
+        let mut kept_in_extra = 0;
+        for batch in reader(opened, former)? {
+            let rows = inside(&batch.map_err(|source| unreadable(source.into()))?, slice.range).map_err(unreadable)?;
+            kept_in_extra += kept(&rows);
+            part.write(&rows)?;
+        }
+        Ok(part.finish()?.map(|record| PartRecord { kept_in_extra, ..record }))
+    }
+}
+
+fn reader(file: File, former: &PartRecord) -> Result<ParquetRecordBatchReader, PartError> {
+    let unreadable = |source| PartError::Former { path: former.path.clone(), source };
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(unreadable)?;
+    if builder.schema().fields() != columns::schema().fields() {
+        return Err(PartError::FormerSchema { path: former.path.clone() });
+    }
+    builder.with_batch_size(BATCH_ROWS).build().map_err(unreadable)
+}
+
+fn inside(batch: &RecordBatch, range: TimeRange) -> Result<RecordBatch, ParquetError> {
+    let moments =
+        batch.column_by_name(CREATE_TIME).and_then(|column| column.as_primitive_opt::<TimestampMillisecondType>());
+    let moments = moments.ok_or_else(|| ParquetError::General(format!("it has no times in `{CREATE_TIME}`")))?;
+    let (start, end) = (range.start.get().saturating_mul(1000), range.end.get().saturating_mul(1000));
+    let inside: BooleanArray =
+        moments.iter().map(|moment| moment.map(|moment| start <= moment && moment < end)).collect();
+    Ok(filter_record_batch(batch, &inside)?)
+}
+
+/// Values of documented fields that `_extra` keeps; unknown fields are no values that a column could not hold.
+fn kept(batch: &RecordBatch) -> u64 {
+    let Some(extras) = batch.column_by_name(EXTRA).and_then(|column| column.as_string_opt::<i32>()) else { return 0 };
+    if extras.null_count() == extras.len() {
+        return 0;
+    }
+    let members = extras.iter().flatten().filter_map(|text| serde_json::from_str::<Entries<'_>>(text).ok());
+    members
+        .map(|Entries(members)| members.iter().filter(|(name, _)| FIELDS.contains(&name.as_ref())).count() as u64)
+        .sum()
+}

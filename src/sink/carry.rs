@@ -84,3 +84,77 @@ fn kept(batch: &RecordBatch) -> u64 {
         .map(|Entries(members)| members.iter().filter(|(name, _)| FIELDS.contains(&name.as_ref())).count() as u64)
         .sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::sink::layout::{Layout, Partition};
+    use crate::sink::testing::{given, page, parts, range, read, row, slice, triples};
+    use crate::units::DAY_SECONDS;
+
+    /// A part of five rows, at 0, 10, 20, 30 and 40 s, the last with two values that no column could hold.
+    fn former(folder: &Path) -> (Parts, PartRecord, PathBuf) {
+        let parts = parts(folder);
+        let mut rows: Vec<String> = (0..4).map(|n| row(n * 10, &format!("{n}"), n)).collect();
+        rows.push(row(40, "4", 4).replace('}', r#","ratio":[],"is_ad":"?","new":1}"#));
+        let record = parts.stage(&slice(range(0, 60)), given(vec![page(1, &rows)])).unwrap().unwrap();
+        let published = folder.join("former.parquet");
+        std::fs::rename(parts.staging.file(&record.path), &published).unwrap();
+        (parts, record, published)
+    }
+
+    #[test]
+    fn the_rows_outside_the_new_range_are_carried_over_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let (parts, record, file) = former(folder.path());
+        let keep = [range(0, 10), range(30, 60)];
+        let carried = parts.carry_over((&record, &file), &keep, "r2").unwrap();
+        assert_eq!(carried.iter().map(|part| part.range).collect::<Vec<_>>(), keep);
+        let rows: Vec<_> = carried.iter().map(|part| triples(&parts.staging.file(&part.path))).collect();
+        assert_eq!(rows[0], [(0, "0".to_owned(), 0)]);
+        assert_eq!(rows[1], [(30, "3".to_owned(), 3), (40, "4".to_owned(), 4)]);
+        assert!(carried.iter().all(|part| part.run == "r2" && part.path.ends_with("-r2.parquet")));
+        assert_eq!(carried.iter().map(|part| part.kept_in_extra).collect::<Vec<_>>(), [0, 2]);
+        assert!(file.exists());
+    }
+
+    #[test]
+    fn every_column_is_carried_over_unchanged() {
+        let folder = tempfile::tempdir().unwrap();
+        let (parts, record, file) = former(folder.path());
+        let carried = parts.carry_over((&record, &file), &[range(-5, 90)], "r2").unwrap();
+        assert_eq!(carried[0].range, record.range);
+        assert_eq!(read(&parts.staging.file(&carried[0].path)), read(&file));
+    }
+
+    #[test]
+    fn a_range_without_rows_makes_no_part() {
+        let folder = tempfile::tempdir().unwrap();
+        let (parts, record, file) = former(folder.path());
+        assert_eq!(parts.carry_over((&record, &file), &[range(1, 9), range(500, 600)], "r2").unwrap(), []);
+    }
+
+    #[test]
+    fn a_part_of_a_coarser_folder_is_cut_where_the_new_folders_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let coarse = Layout { partition: Partition::Month, snapshot: None };
+        let parts = Parts { layout: coarse, ..parts(folder.path()) };
+        let rows = [row(5, "1", 1), row(DAY_SECONDS + 5, "2", 2)];
+        let record = parts.stage(&slice(range(0, 2 * DAY_SECONDS)), given(vec![page(1, &rows)])).unwrap().unwrap();
+        let file = parts.staging.file(&record.path);
+        let fine = Parts { layout: Layout::default(), ..parts.clone() };
+        let carried = fine.carry_over((&record, &file), &[record.range], "r2").unwrap();
+        assert!(carried[0].path.contains("/date=2026-01-01/") && carried[1].path.contains("/date=2026-01-02/"));
+    }
+
+    #[test]
+    fn a_former_part_that_is_damaged_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (parts, record, file) = former(folder.path());
+        std::fs::write(&file, b"PAR1 nothing PAR1").unwrap();
+        let text = parts.carry_over((&record, &file), &[range(0, 60)], "r2").unwrap_err().to_string();
+        assert!(text.starts_with("the former part query_region=US/date=2026-01-01/part-"), "{text}");
+    }
+}

@@ -17,6 +17,8 @@ pub mod publish;
 pub mod rejected;
 pub mod staging;
 pub mod store;
+#[cfg(test)]
+mod testing;
 pub mod value;
 pub mod verify;
 mod videos;

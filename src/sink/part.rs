@@ -298,3 +298,160 @@ impl<'a> PartFile<'a> {
         PartError::Encode { path: self.path.clone(), source }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use parquet::basic::{Compression, Encoding};
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::sink::columns::{CREATE_TIME, VIDEO_ID};
+    use crate::sink::staging::sha256_of;
+    use crate::sink::testing::{given, page, parts, range, row, slice, triples};
+
+    fn staged(pages: Vec<StoredPage>, wanted: TimeRange) -> (Option<PartRecord>, Vec<(i64, String, i64)>) {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = parts(folder.path());
+        let record = parts.stage(&slice(wanted), given(pages)).unwrap();
+        let rows = record.as_ref().map(|record| triples(&parts.staging.file(&record.path))).unwrap_or_default();
+        (record, rows)
+    }
+
+    #[test]
+    fn a_part_holds_its_slice_in_order_and_nothing_else() {
+        let pages = vec![
+            page(1, &[row(-1, "1", 0), row(0, "20", 0), row(0, "10", 0)]),
+            page(2, &[row(59, "3", 0), row(60, "4", 0)]),
+        ];
+        let (record, rows) = staged(pages, range(0, 60));
+        let ids: Vec<&str> = rows.iter().map(|(_, id, _)| id.as_str()).collect();
+        assert_eq!(ids, ["10", "20", "3"]);
+        let record = record.unwrap();
+        assert_eq!((record.rows.get(), record.duplicates), (3, 0));
+        assert_eq!(record.path, "query_region=US/date=2026-01-01/part-20260101T000000Z-20260101T000100Z-r1.parquet");
+    }
+
+    #[test]
+    fn a_slice_without_rows_makes_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = parts(folder.path());
+        let pages = given(vec![page(1, &[row(100, "1", 0)]), page(2, &[])]);
+        assert_eq!(parts.stage(&slice(range(0, 60)), pages).unwrap(), None);
+        assert_eq!(std::fs::read_dir(folder.path().join(".staging")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn of_a_video_that_came_twice_the_later_fetch_stands() {
+        let later = page(9, &[row(5, "7", 90), row(8, "8", 90)]);
+        let earlier = page(2, &[row(5, "7", 20), row(9, "9", 20)]);
+        let (record, rows) = staged(vec![later, earlier], range(0, 60));
+        assert_eq!(rows[0], (5, "7".to_owned(), 90));
+        assert_eq!((rows.len(), record.unwrap().duplicates), (3, 1));
+    }
+
+    #[test]
+    fn a_video_whose_time_changed_stands_once() {
+        let pages = vec![page(1, &[row(5, "7", 1)]), page(2, &[row(30, "7", 2), row(31, "8", 2)])];
+        let (record, rows) = staged(pages, range(0, 60));
+        assert_eq!(rows, [(5, "7".to_owned(), 1), (31, "8".to_owned(), 2)]);
+        assert_eq!(record.unwrap().duplicates, 1);
+    }
+
+    #[test]
+    fn the_record_has_the_files_size_and_checksum() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = parts(folder.path());
+        let record = parts.stage(&slice(range(0, 60)), given(vec![page(1, &[row(5, "7", 1)])])).unwrap().unwrap();
+        let file = parts.staging.file(&record.path);
+        assert_eq!(record.bytes.get(), std::fs::metadata(&file).unwrap().len());
+        assert_eq!(record.sha256, sha256_of(File::open(&file).unwrap()).unwrap());
+        let again = parts.stage(&slice(range(0, 60)), given(vec![page(1, &[row(5, "7", 1)])])).unwrap().unwrap();
+        assert_eq!(again, record);
+    }
+
+    #[test]
+    fn pages_out_of_order_are_refused_before_a_row_is_misplaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let pages = [page(1, &[row(9, "9", 0)]), page(2, &[row(3, "3", 0)])];
+        let failed = parts(folder.path()).stage(&slice(range(0, 60)), pages.into_iter().map(Ok::<_, std::io::Error>));
+        let text = failed.unwrap_err().to_string();
+        assert!(text.starts_with("stored page 2 holds 2026-01-01T00:00:03Z, but rows before"), "{text}");
+    }
+
+    #[test]
+    fn a_journal_that_fails_is_quoted() {
+        let folder = tempfile::tempdir().unwrap();
+        let pages = std::iter::once(Err(std::io::Error::other("page 4 is damaged")));
+        let text = parts(folder.path()).stage(&slice(range(0, 60)), pages).unwrap_err().to_string();
+        assert!(text.ends_with("back failed: page 4 is damaged"), "{text}");
+    }
+
+    #[test]
+    fn row_groups_end_at_their_rows_or_at_their_memory() {
+        let groups = |packaging| {
+            let folder = tempfile::tempdir().unwrap();
+            let parts = Parts { packaging, ..parts(folder.path()) };
+            let many = |from: i64| (from..from + 10).map(|n| row(n / 100, &format!("{n:06}"), n)).collect::<Vec<_>>();
+            let pages = (0..900).map(|number| page(number, &many(number * 10))).collect();
+            let record = parts.stage(&slice(range(0, 3600)), given(pages)).unwrap().unwrap();
+            assert_eq!(record.rows.get(), 9000);
+            let reader = SerializedFileReader::new(File::open(parts.staging.file(&record.path)).unwrap()).unwrap();
+            reader.metadata().num_row_groups()
+        };
+        assert_eq!(groups(Packaging { row_group_rows: 2000, ..Packaging::default() }), 5);
+        assert_eq!(groups(Packaging { row_group_bytes: 1, ..Packaging::default() }), 3);
+    }
+
+    #[test]
+    fn the_file_is_packed_as_the_table_of_columns_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = parts(folder.path());
+        let record = parts.stage(&slice(range(0, 60)), given(vec![page(1, &[row(5, "7", 1)])])).unwrap().unwrap();
+        let reader = SerializedFileReader::new(File::open(parts.staging.file(&record.path)).unwrap()).unwrap();
+        let group = reader.metadata().row_group(0);
+        let column = |name: &str| group.columns().iter().find(|column| column.column_path().string() == name).unwrap();
+        let encoded = |name: &str, encoding| column(name).encodings().any(|used| used == encoding);
+        assert!(encoded(CREATE_TIME, Encoding::DELTA_BINARY_PACKED));
+        assert!(encoded("total_digg_cnt", Encoding::BYTE_STREAM_SPLIT));
+        assert!(encoded("reflow_cover", Encoding::DELTA_BYTE_ARRAY));
+        assert!(encoded("video_desc", Encoding::DELTA_LENGTH_BYTE_ARRAY));
+        assert!(group.columns().iter().all(|column| matches!(column.compression(), Compression::ZSTD(_))));
+        assert!(column(VIDEO_ID).bloom_filter_offset().is_some());
+        assert!(column(CREATE_TIME).offset_index_offset().is_some());
+        assert_eq!(group.sorting_columns().unwrap().len(), 2);
+        let versions = reader.metadata().file_metadata().key_value_metadata().unwrap();
+        assert!(
+            versions.iter().any(|pair| pair.key == columns::SCHEMA_VERSION_KEY && pair.value.as_deref() == Some("1"))
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn however_pages_overlap_each_video_stands_once_in_order_as_last_fetched(
+            fetched in prop::collection::vec(prop::collection::vec((0..40_i64, 0..30_i64), 0..10), 0..12),
+        ) {
+            // A video keeps its second: the second is part of the id.
+            let id = |(second, number): (i64, i64)| format!("{second:02}{number:02}");
+            let pages: Vec<StoredPage> = fetched.iter().zip(1..).map(|(keys, sequence)| {
+                page(sequence, &keys.iter().map(|key| row(key.0, &id(*key), sequence)).collect::<Vec<_>>())
+            }).collect();
+            let mut expected = BTreeMap::new();
+            let mut inside = 0;
+            for (keys, sequence) in fetched.iter().zip(1..) {
+                for key in keys.iter().filter(|key| (5..30).contains(&key.0)) {
+                    expected.insert((key.0, id(*key)), sequence);
+                    inside += 1;
+                }
+            }
+            let (record, rows) = staged(pages, range(5, 30));
+            let duplicates = record.map_or(0, |record| record.duplicates);
+            prop_assert_eq!(duplicates, inside - expected.len() as u64);
+            let expected: Vec<_> = expected.into_iter().map(|((second, id), likes)| (second, id, likes)).collect();
+            prop_assert_eq!(rows, expected);
+        }
+    }
+}

@@ -95,3 +95,33 @@ impl Staging {
         Ok(Some(StagedRejected { path, rows: RowCount::new(seen.len() as u64) }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(index: u32, text: &str) -> RejectedLine {
+        RejectedLine { page: "US, page 3".to_owned(), index, why: "no id".to_owned(), text: text.to_owned() }
+    }
+
+    #[test]
+    fn a_rejected_row_is_kept_whole_and_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let staging = Staging::open(folder.path()).unwrap();
+        let lines = [line(0, "{\"a\":\"\\ud800\"}"), line(4, "7"), line(0, "7")].map(Ok::<_, std::io::Error>);
+        let region = "US".parse().unwrap();
+        let staged = staging.stage_rejected((&region, "r1"), lines.into_iter()).unwrap().unwrap();
+        assert_eq!((staged.path.as_str(), staged.rows.get()), ("_rejected/US-r1.jsonl", 2));
+        let text = std::fs::read_to_string(staging.file(&staged.path)).unwrap();
+        let kept: Vec<RejectedLine> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(kept, [line(0, "{\"a\":\"\\ud800\"}"), line(4, "7")]);
+    }
+
+    #[test]
+    fn no_rejected_rows_make_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let staging = Staging::open(folder.path()).unwrap();
+        let none = std::iter::empty::<Result<RejectedLine, std::io::Error>>();
+        assert_eq!(staging.stage_rejected((&"US".parse().unwrap(), "r1"), none).unwrap(), None);
+    }
+}

@@ -6,6 +6,7 @@ pub mod api;
 pub mod plan;
 pub mod fetch;
 pub mod journal;
+pub mod sink;
 
 pub mod failure;
 pub mod config;

@@ -1,0 +1,287 @@
+//! Where a part lies below the output folder, and how time is cut so that a part lies in one place.
+//!
+//! ```text
+//! query_region=US / [snapshot=2026-01-08 /] date=2026-01-01 / part-<from>-<to>-<run>.parquet
+//! query_region=US / [snapshot=2026-01-08 /] month=2026-01   / part-<from>-<to>-<run>.parquet
+//! query_region=US / [snapshot=2026-01-08 /] part-<from>-<to>-<run>.parquet
+//! ```
+//! `<from>` and `<to>` are the half-open range of the slice, as `20260101T000000Z`. The level is called `query_region` because a
+//! folder called like the column `region` would clash with it in readers. Pure.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan as _};
+use serde::{Deserialize, Serialize};
+
+use crate::api::contract::Region;
+use crate::units::{DAY_SECONDS, EpochSeconds, TimeRange};
+
+/// The longest name of a run that a file name takes.
+const RUN_CHARACTERS: usize = 64;
+
+/// How the output is cut into folders.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Partition {
+    /// A folder for each day of UTC: `date=2026-01-01`.
+    #[default]
+    Day,
+    /// A folder for each month of UTC: `month=2026-01`.
+    Month,
+    /// No folders below the queried region.
+    None,
+}
+
+/// A word that names no partition.
+#[derive(Debug, thiserror::Error)]
+#[error("partition `{0}` is not day, month or none")]
+pub struct PartitionError(String);
+
+impl Partition {
+    /// The folder that holds `second`; none where there are no such folders.
+    pub fn partition_value(self, second: EpochSeconds) -> Option<String> {
+        let date = date_of(second);
+        match self {
+            Self::Day => Some(format!("date={date}")),
+            Self::Month => Some(format!("month={}", date.strftime("%Y-%m"))),
+            Self::None => None,
+        }
+    }
+
+    /// The first second after the folder that holds `second`; [`EpochSeconds::MAX`] where there are no folders.
+    pub fn partition_end(self, second: EpochSeconds) -> EpochSeconds {
+        match self {
+            Self::Day => second.day_start().shifted(DAY_SECONDS),
+            Self::Month => month_end(second).unwrap_or(EpochSeconds::MAX),
+            Self::None => EpochSeconds::MAX,
+        }
+    }
+
+    /// `range` in pieces that each lie in one folder, in order; nothing where it is empty.
+    pub fn cut(self, range: TimeRange) -> Vec<TimeRange> {
+        let mut pieces = Vec::new();
+        let mut rest = range;
+        while !rest.is_empty() {
+            let end = self.partition_end(rest.start);
+            let end = if end > rest.start { end.min(rest.end) } else { rest.end };
+            pieces.push(TimeRange::new(rest.start, end));
+            rest.start = end;
+        }
+        pieces
+    }
+}
+
+impl fmt::Display for Partition {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Day => "day",
+            Self::Month => "month",
+            Self::None => "none",
+        })
+    }
+}
+
+impl FromStr for Partition {
+    type Err = PartitionError;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        [Self::Day, Self::Month, Self::None]
+            .into_iter()
+            .find(|partition| partition.to_string() == word)
+            .ok_or_else(|| PartitionError(word.to_owned()))
+    }
+}
+
+fn date_of(second: EpochSeconds) -> Date {
+    let moment = Timestamp::from_second(second.get());
+    moment.unwrap_or(if second.get() < 0 { Timestamp::MIN } else { Timestamp::MAX }).to_zoned(TimeZone::UTC).date()
+}
+
+fn month_end(second: EpochSeconds) -> Option<EpochSeconds> {
+    let next = date_of(second).first_of_month().checked_add(1.month()).ok()?;
+    second_of(next)
+}
+
+fn second_of(date: Date) -> Option<EpochSeconds> {
+    date.to_zoned(TimeZone::UTC).ok().map(|midnight| EpochSeconds::new(midnight.timestamp().as_second()))
+}
+
+/// A finished stretch of time, to be written as one part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// The queried region.
+    pub region: Region,
+    /// The seconds that the part holds whole.
+    pub range: TimeRange,
+    /// The run that writes it.
+    pub run: String,
+}
+
+/// Where parts go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// How the output is cut into folders.
+    pub partition: Partition,
+    /// Where history is kept: any second of the day that names this snapshot.
+    pub snapshot: Option<EpochSeconds>,
+}
+
+/// A slice that has no place.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum LayoutError {
+    /// It holds no second.
+    #[error("the slice {0} is empty")]
+    Empty(TimeRange),
+    /// Its seconds belong to several folders.
+    #[error("the slice {range} crosses from one {partition} into another")]
+    Crosses {
+        /// Its seconds.
+        range: TimeRange,
+        /// How the output is cut.
+        partition: Partition,
+    },
+    /// The run's name cannot stand in a file name.
+    #[error("the run `{0}` is not a name of 1 to {RUN_CHARACTERS} letters, digits, `-` or `_`")]
+    Run(String),
+}
+
+impl Layout {
+    /// The slice's path below the output folder, with `/` between its levels.
+    ///
+    /// # Errors
+    /// Where the slice is empty, crosses into another folder, or its run's name cannot stand in a file name.
+    pub fn path(&self, slice: &Slice) -> Result<String, LayoutError> {
+        let Slice { region, range, run } = slice;
+        if range.is_empty() {
+            return Err(LayoutError::Empty(*range));
+        }
+        if self.partition.cut(*range).len() > 1 {
+            return Err(LayoutError::Crosses { range: *range, partition: self.partition });
+        }
+        if run.is_empty() || run.len() > RUN_CHARACTERS || !run.bytes().all(names_a_run) {
+            return Err(LayoutError::Run(run.clone()));
+        }
+        let levels = [
+            Some(format!("query_region={region}")),
+            self.snapshot.map(|second| format!("{SNAPSHOT}{}", date_of(second))),
+            self.partition.partition_value(range.start),
+            Some(format!("part-{}-{}-{run}.parquet", stamp(range.start), stamp(range.end))),
+        ];
+        Ok(levels.into_iter().flatten().collect::<Vec<_>>().join("/"))
+    }
+
+    /// Whether some layout gives `slice` this path.
+    pub fn explains(path: &str, slice: &Slice) -> bool {
+        let snapshot = snapshot_of(path).and_then(|day| day.parse().ok()).and_then(second_of);
+        [Partition::Day, Partition::Month, Partition::None]
+            .into_iter()
+            .any(|partition| Self { partition, snapshot }.path(slice).is_ok_and(|expected| expected == path))
+    }
+}
+
+const SNAPSHOT: &str = "snapshot=";
+
+/// The day of the snapshot that a part's path names.
+pub fn snapshot_of(path: &str) -> Option<&str> {
+    path.split('/').find_map(|level| level.strip_prefix(SNAPSHOT))
+}
+
+const fn names_a_run(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+}
+
+fn stamp(second: EpochSeconds) -> String {
+    match Timestamp::from_second(second.get()) {
+        Ok(moment) => moment.strftime("%Y%m%dT%H%M%SZ").to_string(),
+        Err(_) => second.get().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// 2026-01-01T00:00:00Z.
+    const NEW_YEAR: i64 = 1_767_225_600;
+
+    fn range(start: i64, end: i64) -> TimeRange {
+        TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
+    }
+
+    fn slice(range: TimeRange) -> Slice {
+        Slice { region: "US".parse().unwrap(), range, run: "r1".to_owned() }
+    }
+
+    #[test]
+    fn a_path_names_region_folder_and_range() {
+        let day = slice(range(NEW_YEAR, NEW_YEAR + DAY_SECONDS));
+        let path = |partition, snapshot| Layout { partition, snapshot }.path(&day).unwrap();
+        let name = "part-20260101T000000Z-20260102T000000Z-r1.parquet";
+        assert_eq!(path(Partition::Day, None), format!("query_region=US/date=2026-01-01/{name}"));
+        assert_eq!(path(Partition::Month, None), format!("query_region=US/month=2026-01/{name}"));
+        assert_eq!(path(Partition::None, None), format!("query_region=US/{name}"));
+        let later = Some(EpochSeconds::new(NEW_YEAR + 7 * DAY_SECONDS + 5));
+        assert_eq!(path(Partition::Day, later), format!("query_region=US/snapshot=2026-01-08/date=2026-01-01/{name}"));
+        for (partition, snapshot) in [(Partition::Day, None), (Partition::Month, later), (Partition::None, later)] {
+            assert!(Layout::explains(&path(partition, snapshot), &day));
+        }
+        assert!(!Layout::explains(&path(Partition::Day, None), &slice(range(NEW_YEAR, NEW_YEAR + 1))));
+    }
+
+    #[test]
+    fn a_slice_that_has_no_place_says_why() {
+        let text = |slice: &Slice| Layout::default().path(slice).unwrap_err().to_string();
+        let crossing = slice(range(NEW_YEAR - 1, NEW_YEAR + 1));
+        assert_eq!(
+            text(&crossing),
+            "the slice [2025-12-31T23:59:59Z, 2026-01-01T00:00:01Z) crosses from one day into another"
+        );
+        assert!(Layout { partition: Partition::None, snapshot: None }.path(&crossing).is_ok());
+        assert!(text(&slice(range(5, 5))).ends_with("is empty"));
+        let climbing = Slice { run: "../x".to_owned(), ..slice(range(5, 6)) };
+        assert!(text(&climbing).starts_with("the run `../x` is not a name"));
+    }
+
+    #[test]
+    fn a_month_ends_where_the_next_begins() {
+        let end = Partition::Month.partition_end(EpochSeconds::new(NEW_YEAR + 5));
+        assert_eq!(end.to_string(), "2026-02-01T00:00:00Z");
+        let december = Partition::Month.partition_end(EpochSeconds::new(NEW_YEAR - 1));
+        assert_eq!(december.get(), NEW_YEAR);
+    }
+
+    #[test]
+    fn a_partition_is_spelled_the_same_everywhere() {
+        for partition in [Partition::Day, Partition::Month, Partition::None] {
+            assert_eq!(partition.to_string().parse::<Partition>().unwrap(), partition);
+            assert_eq!(serde_json::to_string(&partition).unwrap(), format!("\"{partition}\""));
+        }
+        assert_eq!("week".parse::<Partition>().unwrap_err().to_string(), "partition `week` is not day, month or none");
+    }
+
+    proptest! {
+        #[test]
+        fn cuts_cover_a_range_once_and_stay_in_one_folder(
+            start in 0..4_000_000_000_i64,
+            seconds in 0..40_000_000_i64,
+            partition in prop::sample::select(vec![Partition::Day, Partition::Month, Partition::None]),
+        ) {
+            let whole = range(start, start + seconds);
+            let pieces = partition.cut(whole);
+            let mut next = whole.start;
+            for piece in &pieces {
+                prop_assert_eq!(piece.start, next);
+                prop_assert!(!piece.is_empty());
+                let last = piece.end.shifted(-1);
+                prop_assert_eq!(partition.partition_value(piece.start), partition.partition_value(last));
+                next = piece.end;
+            }
+            prop_assert_eq!(next, whole.end);
+        }
+    }
+}

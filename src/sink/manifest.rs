@@ -1,0 +1,186 @@
+//! What the output folder says of itself: `_manifest.json`.
+//!
+//! It is the folder's owner (the question's fingerprint) and its list of contents. Times are epoch seconds, ranges half-open. A change of
+//! a name or a meaning is a new [`MANIFEST_VERSION`], and a version that is not known is refused, never guessed. Pure.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::contract::Region;
+use crate::journal::record::PartRecord;
+use crate::units::{EpochSeconds, RowCount, TimeRange};
+
+/// The version of the manifest's format.
+pub const MANIFEST_VERSION: u32 = 1;
+/// The manifest's name in the output folder.
+pub const MANIFEST: &str = "_manifest.json";
+/// The name of the file that says: complete.
+pub const SUCCESS: &str = "_SUCCESS";
+
+/// How far the run that wrote a manifest had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It is running, or was when it ended without a word.
+    Running,
+    /// Every second of its range is covered.
+    Complete,
+    /// It has ended, and something of its range is not covered.
+    Incomplete,
+}
+
+/// A stretch of time that lacks something, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lack {
+    /// The queried region.
+    pub region: Region,
+    /// The seconds.
+    pub range: TimeRange,
+    /// What is the matter, for a person.
+    pub why: String,
+}
+
+/// The contents of `_manifest.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`MANIFEST_VERSION`] when it was written.
+    pub manifest_version: u32,
+    /// The program's version.
+    pub tool_version: String,
+    /// The version of the parts' columns.
+    pub schema_version: u32,
+    /// The question that owns the folder, as it was asked.
+    pub question: serde_json::Value,
+    /// The question's fingerprint.
+    pub fingerprint: String,
+    /// The run that wrote this.
+    pub run: String,
+    /// The run's range.
+    pub range: TimeRange,
+    /// How far it had come.
+    pub status: Status,
+    /// Every live part, of this run and of former ones.
+    pub parts: Vec<PartRecord>,
+    /// For each queried region, also those with nothing yet: the seconds that finished windows of this run cover.
+    pub covered: BTreeMap<Region, Vec<TimeRange>>,
+    /// What could not be read.
+    pub gaps: Vec<Lack>,
+    /// What was read and is not proven to be all.
+    pub unproven: Vec<Lack>,
+    /// Rows that no column can take, kept under `_rejected`.
+    pub rejected_rows: RowCount,
+    /// What else was counted.
+    pub counters: BTreeMap<String, u64>,
+    /// When this was written.
+    pub written_at: EpochSeconds,
+}
+
+/// A manifest that cannot be trusted.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// Not a manifest, or damaged.
+    #[error("{MANIFEST} cannot be read: {0}")]
+    Unreadable(#[from] serde_json::Error),
+    /// From another version of the program.
+    #[error(
+        "{MANIFEST} has format version {0}, and this program knows {MANIFEST_VERSION}; hint: use the version that wrote it"
+    )]
+    Version(u64),
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    manifest_version: u64,
+}
+
+impl Manifest {
+    /// Reads a manifest's JSON text.
+    ///
+    /// # Errors
+    /// Where it is no manifest, or of a version that is not known.
+    pub fn parse(json: &[u8]) -> Result<Self, ManifestError> {
+        let Versioned { manifest_version } = serde_json::from_slice(json)?;
+        if manifest_version != u64::from(MANIFEST_VERSION) {
+            return Err(ManifestError::Version(manifest_version));
+        }
+        Ok(serde_json::from_slice(json)?)
+    }
+
+    /// The manifest as JSON text, for people too.
+    ///
+    /// # Errors
+    /// Never, unless a part of it has no JSON form.
+    pub fn to_json(&self) -> Result<Vec<u8>, ManifestError> {
+        let mut json = serde_json::to_vec_pretty(self)?;
+        json.push(b'\n');
+        Ok(json)
+    }
+
+    /// For each region, the seconds of the run's range that no finished window covers.
+    pub fn uncovered(&self) -> Vec<(Region, TimeRange)> {
+        let missing = |ranges: &Vec<TimeRange>| uncovered(self.range, ranges);
+        let each = self.covered.iter().map(|(region, ranges)| (region, missing(ranges)));
+        each.flat_map(|(region, missing)| missing.into_iter().map(|range| (region.clone(), range))).collect()
+    }
+
+    /// Whether every second of the range is covered and nothing is a gap: what [`SUCCESS`] stands for.
+    pub fn is_whole(&self) -> bool {
+        self.gaps.is_empty() && self.uncovered().is_empty()
+    }
+}
+
+/// The seconds of `whole` that none of `ranges` holds, in order. The ranges may come in any order and overlap.
+pub fn uncovered(whole: TimeRange, ranges: &[TimeRange]) -> Vec<TimeRange> {
+    let mut sorted: Vec<TimeRange> = ranges.iter().copied().filter(|range| !range.is_empty()).collect();
+    sorted.sort_unstable();
+    let mut missing = Vec::new();
+    let mut next = whole.start;
+    for range in sorted {
+        missing.push(TimeRange::new(next, range.start.min(whole.end)));
+        next = next.max(range.end);
+    }
+    missing.push(TimeRange::new(next, whole.end));
+    missing.retain(|range| !range.is_empty());
+    missing
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn range(start: i64, end: i64) -> TimeRange {
+        TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
+    }
+
+    #[test]
+    fn what_is_not_covered_is_named() {
+        assert_eq!(uncovered(range(0, 10), &[]), [range(0, 10)]);
+        assert_eq!(uncovered(range(0, 10), &[range(5, 20), range(-3, 2)]), [range(2, 5)]);
+        assert_eq!(uncovered(range(0, 10), &[range(0, 10)]), []);
+        assert_eq!(uncovered(range(0, 10), &[range(20, 30)]), [range(0, 10)]);
+        assert_eq!(uncovered(range(5, 5), &[]), []);
+    }
+
+    #[test]
+    fn a_manifest_of_another_version_is_refused_before_it_is_read() {
+        let text = Manifest::parse(br#"{"manifest_version":2,"who":"knows"}"#).unwrap_err().to_string();
+        assert!(text.contains("format version 2"), "{text}");
+        assert!(matches!(Manifest::parse(b"{"), Err(ManifestError::Unreadable(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn each_second_is_either_covered_or_missing(pairs in prop::collection::vec((0..60_i64, 0..60_i64), 0..8)) {
+            let ranges: Vec<TimeRange> = pairs.into_iter().map(|(start, end)| range(start, end)).collect();
+            let missing = uncovered(range(10, 50), &ranges);
+            for second in (0..60).map(EpochSeconds::new) {
+                let covered = ranges.iter().any(|range| range.contains(second));
+                let expected = range(10, 50).contains(second) && !covered;
+                prop_assert_eq!(missing.iter().any(|range| range.contains(second)), expected);
+            }
+        }
+    }
+}

@@ -1,0 +1,457 @@
+//! A finished slice of time becomes one sorted Parquet file in the staging folder.
+//!
+//! Pages come ordered by the first second of their span, then by sequence. A row leaves memory once the next page begins after
+//! it, so what waits is one set of overlapping pages: in an ascending walk about a page, in a second that fills many pages that
+//! second. Beside them stand one batch ([`BATCH_ROWS`], [`BATCH_BYTES`]), one row group ([`Packaging`]), and eight bytes for each video
+//! of the slice.
+//!
+//! The rule for a video that came more than once: of the same second, the answer that was fetched last stands. Should its
+//! `create_time` have changed between two answers, the row with the earlier time stands, because the other may come after
+//! it was written. Either way it stands once, and every other coming is counted as a duplicate.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::error::Error;
+
+use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
+use parquet::arrow::ArrowWriter;
+use parquet::errors::ParquetError;
+
+use crate::api::reply::BodyError;
+use crate::journal::record::{PartRecord, StoredPage};
+use crate::sink::columns::{self, Packaging};
+use crate::sink::decode::{self, RawRow, RowBatch};
+use crate::sink::layout::{Layout, LayoutError, Slice};
+use crate::sink::staging::{Sealed, StagedFile, Staging, StagingError};
+use crate::sink::videos::Videos;
+use crate::units::{EpochSeconds, RowCount, TimeRange};
+
+/// Rows that are turned into columns at once, at most.
+pub const BATCH_ROWS: usize = 4096;
+/// Bytes of row text that are turned into columns at once, about.
+pub const BATCH_BYTES: usize = 8 << 20;
+
+/// Why a part could not be written. What was staged of it is worth nothing and is overwritten by the next attempt.
+#[derive(Debug, thiserror::Error)]
+pub enum PartError {
+    /// The slice has no place in the output.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// The journal did not give the pages back.
+    #[error("reading the pages of {range} back failed: {source}")]
+    Pages {
+        /// The slice.
+        range: TimeRange,
+        /// Why.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A stored page is not what it was judged to be.
+    #[error("stored page {sequence} cannot be read: {source}")]
+    Body {
+        /// The page's place in the journal.
+        sequence: i64,
+        /// Why.
+        source: BodyError,
+    },
+    /// A stored row is not what it was judged to be.
+    #[error("a row of stored page {sequence} cannot be read: {source}")]
+    Row {
+        /// The page's place in the journal.
+        sequence: i64,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// A page came after rows that belong behind its own were written.
+    #[error(
+        "stored page {sequence} holds {second}, but rows before {written} are written: pages must come by their first second"
+    )]
+    Order {
+        /// The page's place in the journal.
+        sequence: i64,
+        /// The second that came too late.
+        second: EpochSeconds,
+        /// Rows before this second are written.
+        written: EpochSeconds,
+    },
+    /// A former part cannot be carried over.
+    #[error("the former part {path} cannot be carried over: {source}")]
+    Former {
+        /// The former part's path below the output folder.
+        path: String,
+        /// Why.
+        source: ParquetError,
+    },
+    /// A former part has other columns than this version writes.
+    #[error("the former part {path} has other columns than schema version {}", columns::SCHEMA_VERSION)]
+    FormerSchema {
+        /// The former part's path below the output folder.
+        path: String,
+    },
+    /// Parquet could not be written, which includes a disk that would not take it.
+    #[error("writing {path} failed: {source}")]
+    Encode {
+        /// The part's path below the output folder.
+        path: String,
+        /// Why.
+        source: ParquetError,
+    },
+    /// Columns did not fit together.
+    #[error("making the columns of {path} failed: {source}")]
+    Columns {
+        /// The part's path below the output folder.
+        path: String,
+        /// Why.
+        source: ArrowError,
+    },
+    /// The disk.
+    #[error(transparent)]
+    Staging(#[from] StagingError),
+}
+
+/// Writes parts into one staging folder.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    pub(super) staging: Staging,
+    pub(super) layout: Layout,
+    pub(super) packaging: Packaging,
+}
+
+impl Parts {
+    /// A writer of parts that go where `layout` says, packed as `packaging` says.
+    pub const fn new(staging: Staging, layout: Layout, packaging: Packaging) -> Self {
+        Self { staging, layout, packaging }
+    }
+
+    /// Writes the rows of `pages` that lie in the slice, sorted by `(create_time, video_id)`, each video once, as a staged and
+    /// synced file; nothing where there are none. Blocks. Writing the same slice again gives the same rows in the same place.
+    ///
+    /// `pages` come ordered by the start of their span, then by sequence, and hold every page whose span meets the slice.
+    ///
+    /// # Errors
+    /// Where a page cannot be read or comes out of order, or the disk fails.
+    pub fn stage<E: Into<Box<dyn Error + Send + Sync>>>(
+        &self,
+        slice: &Slice,
+        pages: impl Iterator<Item = Result<StoredPage, E>>,
+    ) -> Result<Option<PartRecord>, PartError> {
+        let mut merge = Merge::new(self, slice)?;
+        for page in pages {
+            let page = page.map_err(|source| PartError::Pages { range: slice.range, source: source.into() })?;
+            merge.add(&page)?;
+        }
+        merge.finish()
+    }
+}
+
+/// Rows of a slice on their way into order.
+struct Merge<'a> {
+    part: PartFile<'a>,
+    range: TimeRange,
+    held: BTreeMap<(EpochSeconds, String), RawRow>,
+    /// Rows before this second are written.
+    written: EpochSeconds,
+    videos: Videos,
+    duplicates: u64,
+}
+
+impl<'a> Merge<'a> {
+    fn new(parts: &'a Parts, slice: &'a Slice) -> Result<Self, PartError> {
+        Ok(Self {
+            part: PartFile::new(parts, slice)?,
+            range: slice.range,
+            held: BTreeMap::new(),
+            written: slice.range.start,
+            videos: Videos::default(),
+            duplicates: 0,
+        })
+    }
+
+    fn add(&mut self, page: &StoredPage) -> Result<(), PartError> {
+        self.write_before(page.span.start.min(self.range.end))?;
+        let rows = decode::rows(page).map_err(|source| PartError::Body { sequence: page.sequence, source })?;
+        let range = self.range;
+        rows.into_iter().filter(|row| range.contains(row.identity.second)).try_for_each(|row| self.hold(row))
+    }
+
+    fn hold(&mut self, row: RawRow) -> Result<(), PartError> {
+        let second = row.identity.second;
+        if second < self.written {
+            return Err(PartError::Order { sequence: row.fetch.sequence, second, written: self.written });
+        }
+        match self.held.entry((second, row.identity.video_id.clone())) {
+            Entry::Vacant(place) => {
+                place.insert(row);
+            }
+            Entry::Occupied(mut place) => {
+                self.duplicates += 1;
+                if row.fetch.sequence >= place.get().fetch.sequence {
+                    place.insert(row);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_before(&mut self, second: EpochSeconds) -> Result<(), PartError> {
+        self.written = self.written.max(second);
+        while let Some(first) = self.held.first_entry() {
+            if first.key().0 >= self.written {
+                break;
+            }
+            let row = first.remove();
+            if self.videos.insert(&row.identity.video_id) {
+                self.part.append(&row)?;
+            } else {
+                self.duplicates += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Option<PartRecord>, PartError> {
+        self.write_before(self.range.end)?;
+        let record = self.part.finish()?;
+        Ok(record.map(|record| PartRecord { duplicates: self.duplicates, ..record }))
+    }
+}
+
+/// One part being written; no file exists before its first row.
+pub(super) struct PartFile<'a> {
+    parts: &'a Parts,
+    slice: &'a Slice,
+    path: String,
+    writer: Option<ArrowWriter<StagedFile>>,
+    batch: RowBatch,
+    batch_bytes: usize,
+    rows: u64,
+}
+
+impl<'a> PartFile<'a> {
+    pub(super) fn new(parts: &'a Parts, slice: &'a Slice) -> Result<Self, PartError> {
+        let path = parts.layout.path(slice)?;
+        Ok(Self { parts, slice, path, writer: None, batch: RowBatch::new(), batch_bytes: 0, rows: 0 })
+    }
+
+    fn append(&mut self, row: &RawRow) -> Result<(), PartError> {
+        self.batch.append(row).map_err(|source| PartError::Row { sequence: row.fetch.sequence, source })?;
+        self.batch_bytes += row.text.len();
+        if self.batch.rows() >= BATCH_ROWS || self.batch_bytes >= BATCH_BYTES { self.write_batch() } else { Ok(()) }
+    }
+
+    fn write_batch(&mut self) -> Result<(), PartError> {
+        if self.batch.rows() == 0 {
+            return Ok(());
+        }
+        let batch = self.batch.take().map_err(|source| PartError::Columns { path: self.path.clone(), source })?;
+        self.batch_bytes = 0;
+        self.write(&batch)
+    }
+
+    /// Adds rows that are columns already, in order. A row group ends at its number of rows, which the writer counts, or where it
+    /// takes too much memory.
+    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), PartError> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let mut writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => self.begin()?,
+        };
+        let encoded = writer.write(batch).and_then(|()| {
+            let full = writer.memory_size() >= self.parts.packaging.row_group_bytes;
+            if full { writer.flush() } else { Ok(()) }
+        });
+        encoded.map_err(|source| self.encode_error(source))?;
+        self.rows += batch.num_rows() as u64;
+        self.writer = Some(writer);
+        Ok(())
+    }
+
+    fn begin(&self) -> Result<ArrowWriter<StagedFile>, PartError> {
+        let properties = columns::writer_properties(&self.parts.packaging);
+        let file = self.parts.staging.create(&self.path)?;
+        properties
+            .and_then(|properties| ArrowWriter::try_new(file, columns::schema(), Some(properties)))
+            .map_err(|source| self.encode_error(source))
+    }
+
+    pub(super) fn finish(mut self) -> Result<Option<PartRecord>, PartError> {
+        self.write_batch()?;
+        let Some(writer) = self.writer.take() else { return Ok(None) };
+        let file = writer.into_inner().map_err(|source| self.encode_error(source))?;
+        let Sealed { bytes, sha256 } = file.seal()?;
+        Ok(Some(PartRecord {
+            region: self.slice.region.clone(),
+            range: self.slice.range,
+            run: self.slice.run.clone(),
+            rows: RowCount::new(self.rows),
+            bytes,
+            sha256,
+            duplicates: 0,
+            kept_in_extra: self.batch.kept_in_extra(),
+            path: self.path,
+        }))
+    }
+
+    fn encode_error(&self, source: ParquetError) -> PartError {
+        PartError::Encode { path: self.path.clone(), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use parquet::basic::{Compression, Encoding};
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::sink::columns::{CREATE_TIME, VIDEO_ID};
+    use crate::sink::staging::sha256_of;
+    use crate::sink::testing::{given, page, parts, range, row, slice, triples};
+
+    fn staged(pages: Vec<StoredPage>, wanted: TimeRange) -> (Option<PartRecord>, Vec<(i64, String, i64)>) {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = parts(folder.path());
+        let record = parts.stage(&slice(wanted), given(pages)).unwrap();
+        let rows = record.as_ref().map(|record| triples(&parts.staging.file(&record.path))).unwrap_or_default();
+        (record, rows)
+    }
+
+    #[test]
+    fn a_part_holds_its_slice_in_order_and_nothing_else() {
+        let pages = vec![
+            page(1, &[row(-1, "1", 0), row(0, "20", 0), row(0, "10", 0)]),
+            page(2, &[row(59, "3", 0), row(60, "4", 0)]),
+        ];
+        let (record, rows) = staged(pages, range(0, 60));
+        let ids: Vec<&str> = rows.iter().map(|(_, id, _)| id.as_str()).collect();
+        assert_eq!(ids, ["10", "20", "3"]);
+        let record = record.unwrap();
+        assert_eq!((record.rows.get(), record.duplicates), (3, 0));
+        assert_eq!(record.path, "query_region=US/date=2026-01-01/part-20260101T000000Z-20260101T000100Z-r1.parquet");
+    }
+
+    #[test]
+    fn a_slice_without_rows_makes_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = parts(folder.path());
+        let pages = given(vec![page(1, &[row(100, "1", 0)]), page(2, &[])]);
+        assert_eq!(parts.stage(&slice(range(0, 60)), pages).unwrap(), None);
+        assert_eq!(std::fs::read_dir(folder.path().join(".staging")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn of_a_video_that_came_twice_the_later_fetch_stands() {
+        let later = page(9, &[row(5, "7", 90), row(8, "8", 90)]);
+        let earlier = page(2, &[row(5, "7", 20), row(9, "9", 20)]);
+        let (record, rows) = staged(vec![later, earlier], range(0, 60));
+        assert_eq!(rows[0], (5, "7".to_owned(), 90));
+        assert_eq!((rows.len(), record.unwrap().duplicates), (3, 1));
+    }
+
+    #[test]
+    fn a_video_whose_time_changed_stands_once() {
+        let pages = vec![page(1, &[row(5, "7", 1)]), page(2, &[row(30, "7", 2), row(31, "8", 2)])];
+        let (record, rows) = staged(pages, range(0, 60));
+        assert_eq!(rows, [(5, "7".to_owned(), 1), (31, "8".to_owned(), 2)]);
+        assert_eq!(record.unwrap().duplicates, 1);
+    }
+
+    #[test]
+    fn the_record_has_the_files_size_and_checksum() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = parts(folder.path());
+        let record = parts.stage(&slice(range(0, 60)), given(vec![page(1, &[row(5, "7", 1)])])).unwrap().unwrap();
+        let file = parts.staging.file(&record.path);
+        assert_eq!(record.bytes.get(), std::fs::metadata(&file).unwrap().len());
+        assert_eq!(record.sha256, sha256_of(File::open(&file).unwrap()).unwrap());
+        let again = parts.stage(&slice(range(0, 60)), given(vec![page(1, &[row(5, "7", 1)])])).unwrap().unwrap();
+        assert_eq!(again, record);
+    }
+
+    #[test]
+    fn pages_out_of_order_are_refused_before_a_row_is_misplaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let pages = [page(1, &[row(9, "9", 0)]), page(2, &[row(3, "3", 0)])];
+        let failed = parts(folder.path()).stage(&slice(range(0, 60)), pages.into_iter().map(Ok::<_, std::io::Error>));
+        let text = failed.unwrap_err().to_string();
+        assert!(text.starts_with("stored page 2 holds 2026-01-01T00:00:03Z, but rows before"), "{text}");
+    }
+
+    #[test]
+    fn a_journal_that_fails_is_quoted() {
+        let folder = tempfile::tempdir().unwrap();
+        let pages = std::iter::once(Err(std::io::Error::other("page 4 is damaged")));
+        let text = parts(folder.path()).stage(&slice(range(0, 60)), pages).unwrap_err().to_string();
+        assert!(text.ends_with("back failed: page 4 is damaged"), "{text}");
+    }
+
+    #[test]
+    fn row_groups_end_at_their_rows_or_at_their_memory() {
+        let groups = |packaging| {
+            let folder = tempfile::tempdir().unwrap();
+            let parts = Parts { packaging, ..parts(folder.path()) };
+            let many = |from: i64| (from..from + 10).map(|n| row(n / 100, &format!("{n:06}"), n)).collect::<Vec<_>>();
+            let pages = (0..900).map(|number| page(number, &many(number * 10))).collect();
+            let record = parts.stage(&slice(range(0, 3600)), given(pages)).unwrap().unwrap();
+            assert_eq!(record.rows.get(), 9000);
+            let reader = SerializedFileReader::new(File::open(parts.staging.file(&record.path)).unwrap()).unwrap();
+            reader.metadata().num_row_groups()
+        };
+        assert_eq!(groups(Packaging { row_group_rows: 2000, ..Packaging::default() }), 5);
+        assert_eq!(groups(Packaging { row_group_bytes: 1, ..Packaging::default() }), 3);
+    }
+
+    #[test]
+    fn the_file_is_packed_as_the_table_of_columns_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = parts(folder.path());
+        let record = parts.stage(&slice(range(0, 60)), given(vec![page(1, &[row(5, "7", 1)])])).unwrap().unwrap();
+        let reader = SerializedFileReader::new(File::open(parts.staging.file(&record.path)).unwrap()).unwrap();
+        let group = reader.metadata().row_group(0);
+        let column = |name: &str| group.columns().iter().find(|column| column.column_path().string() == name).unwrap();
+        let encoded = |name: &str, encoding| column(name).encodings().any(|used| used == encoding);
+        assert!(encoded(CREATE_TIME, Encoding::DELTA_BINARY_PACKED));
+        assert!(encoded("total_digg_cnt", Encoding::BYTE_STREAM_SPLIT));
+        assert!(encoded("reflow_cover", Encoding::DELTA_BYTE_ARRAY));
+        assert!(encoded("video_desc", Encoding::DELTA_LENGTH_BYTE_ARRAY));
+        assert!(group.columns().iter().all(|column| matches!(column.compression(), Compression::ZSTD(_))));
+        assert!(column(VIDEO_ID).bloom_filter_offset().is_some());
+        assert!(column(CREATE_TIME).offset_index_offset().is_some());
+        assert_eq!(group.sorting_columns().unwrap().len(), 2);
+        let versions = reader.metadata().file_metadata().key_value_metadata().unwrap();
+        assert!(
+            versions.iter().any(|pair| pair.key == columns::SCHEMA_VERSION_KEY && pair.value.as_deref() == Some("1"))
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn however_pages_overlap_each_video_stands_once_in_order_as_last_fetched(
+            fetched in prop::collection::vec(prop::collection::vec((0..40_i64, 0..30_i64), 0..10), 0..12),
+        ) {
+            // A video keeps its second: the second is part of the id.
+            let id = |(second, number): (i64, i64)| format!("{second:02}{number:02}");
+            let pages: Vec<StoredPage> = fetched.iter().zip(1..).map(|(keys, sequence)| {
+                page(sequence, &keys.iter().map(|key| row(key.0, &id(*key), sequence)).collect::<Vec<_>>())
+            }).collect();
+            let mut expected = BTreeMap::new();
+            let mut inside = 0;
+            for (keys, sequence) in fetched.iter().zip(1..) {
+                for key in keys.iter().filter(|key| (5..30).contains(&key.0)) {
+                    expected.insert((key.0, id(*key)), sequence);
+                    inside += 1;
+                }
+            }
+            let (record, rows) = staged(pages, range(5, 30));
+            let duplicates = record.map_or(0, |record| record.duplicates);
+            prop_assert_eq!(duplicates, inside - expected.len() as u64);
+            let expected: Vec<_> = expected.into_iter().map(|((second, id), likes)| (second, id, likes)).collect();
+            prop_assert_eq!(rows, expected);
+        }
+    }
+}

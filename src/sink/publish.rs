@@ -1,0 +1,395 @@
+//! The output folder: who owns it, and how files become visible in it.
+//!
+//! [`Output`] holds the folder's lock for as long as it lives. It never decides when a part may be seen: the exporter calls
+//! `stage`, tells its journal, calls [`Output::reveal`], tells its journal again. Every step here is durable when it returns and
+//! may be repeated after a crash. Dropping a future half-way is safe for the same reason.
+//!
+//! ```text
+//! OUT/.lock              held by the kernel for one process; empty
+//! OUT/.staging/          files being written
+//! OUT/query_region=…/…   parts
+//! OUT/_manifest.json     the owner and the list of parts
+//! OUT/_rejected/…        rows that no column can take
+//! OUT/_SUCCESS           empty; there only while the manifest's range is covered whole
+//! ```
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use crate::journal::record::PartRecord;
+use crate::sink::manifest::{MANIFEST, Manifest, ManifestError, SUCCESS};
+use crate::sink::rejected::StagedRejected;
+use crate::sink::staging::{Staging, StagingError, sync_folder};
+use crate::sink::store::{Store, StoreError};
+use crate::units::ByteCount;
+
+/// The lock's name in the output folder.
+const LOCK: &str = ".lock";
+/// Foreign files that an error names before it only counts them.
+const NAMED: usize = 3;
+
+/// Why the output folder could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    /// Another process writes into it.
+    #[error("another run holds the output folder {}; hint: wait for it, or choose another --out", folder.display())]
+    Locked {
+        /// The output folder.
+        folder: PathBuf,
+    },
+    /// It holds the answer to another question.
+    #[error(
+        "the output folder {} belongs to another question ({owner}); hint: choose another --out, or ask the same question",
+        folder.display()
+    )]
+    AnotherQuestion {
+        /// The output folder.
+        folder: PathBuf,
+        /// The owner's question, as JSON.
+        owner: String,
+    },
+    /// It holds Parquet that no manifest lists.
+    #[error(
+        "the output folder {} holds {count} Parquet files that this program did not write there, such as {examples}; hint: \
+         move them away, or choose another --out",
+        folder.display()
+    )]
+    Foreign {
+        /// The output folder.
+        folder: PathBuf,
+        /// How many.
+        count: usize,
+        /// The first few.
+        examples: String,
+    },
+    /// A part is neither staged nor published as it was recorded.
+    #[error("the part {path} is lost: {found}, but {recorded} were recorded; hint: verify the output folder")]
+    Lost {
+        /// Its path below the output folder.
+        path: String,
+        /// What is there.
+        found: String,
+        /// What should be there.
+        recorded: ByteCount,
+    },
+    /// The folder's manifest cannot be trusted.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] StagingError),
+    /// The disk, through the store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What [`Output::reveal`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revealed {
+    /// The part was staged, and is visible from here on.
+    Moved,
+    /// The part was visible already.
+    Already,
+}
+
+/// A locked output folder that belongs to one question.
+#[derive(Debug)]
+pub struct Output {
+    store: Store,
+    staging: Staging,
+    /// Held, never read: the kernel lets go of the lock when the process ends.
+    _lock: File,
+}
+
+impl Output {
+    /// Makes the folder where it is missing, locks it, and checks whose it is. Gives also its manifest, where it has one.
+    ///
+    /// `fingerprint` is the question's. `known` are paths of parts that the journal has prepared or published, which a manifest may
+    /// not list yet. Staged files are left alone: reveal what was prepared, then call [`Output::discard_staging`].
+    ///
+    /// # Errors
+    /// Where another process holds the folder, another question owns it, it holds Parquet that is neither in its manifest nor
+    /// `known`, its manifest cannot be read, or the disk fails.
+    pub async fn open(
+        folder: &Path,
+        fingerprint: &str,
+        known: &[String],
+    ) -> Result<(Self, Option<Manifest>), OutputError> {
+        make_folder(folder)?;
+        let lock = lock(folder)?;
+        let store = Store::open(folder)?;
+        let manifest = store.read(MANIFEST).await?.map(|json| Manifest::parse(&json)).transpose()?;
+        refuse_another_owner(folder, fingerprint, manifest.as_ref())?;
+        refuse_foreign_files(folder, &store, |path| {
+            let listed = manifest.iter().flat_map(|manifest| &manifest.parts).any(|part| part.path == path);
+            listed || known.iter().any(|known| known == path)
+        })
+        .await?;
+        let staging = Staging::open(folder)?;
+        Ok((Self { store, staging, _lock: lock }, manifest))
+    }
+
+    /// Where files are written before they are revealed.
+    pub fn staging(&self) -> Staging {
+        self.staging.clone()
+    }
+
+    /// Where a published part lies on the disk.
+    pub fn part_file(&self, part: &PartRecord) -> PathBuf {
+        self.store.file(&part.path)
+    }
+
+    /// Whether a published part is there with its recorded size.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub async fn holds(&self, part: &PartRecord) -> Result<bool, OutputError> {
+        Ok(self.store.size(&part.path).await? == Some(part.bytes))
+    }
+
+    /// Makes a staged part visible, durably. Repeating it is harmless.
+    ///
+    /// # Errors
+    /// [`OutputError::Lost`] where the part is neither staged nor visible with its recorded size; or the disk fails.
+    pub async fn reveal(&self, part: &PartRecord) -> Result<Revealed, OutputError> {
+        let lost = |found: String| OutputError::Lost { path: part.path.clone(), found, recorded: part.bytes };
+        match self.store.size(&Staging::location(&part.path)).await? {
+            Some(bytes) if bytes == part.bytes => {
+                self.store.reveal(&part.path).await?;
+                Ok(Revealed::Moved)
+            }
+            Some(bytes) => Err(lost(format!("{bytes} are staged"))),
+            None if self.holds(part).await? => {
+                self.store.sync_upwards(&part.path)?;
+                Ok(Revealed::Already)
+            }
+            None => Err(lost("nothing of that size is there".to_owned())),
+        }
+    }
+
+    /// Removes parts, durably. What is not there is removed already.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub async fn remove(&self, paths: &[String]) -> Result<(), OutputError> {
+        for path in paths {
+            self.store.remove(path).await?;
+        }
+        Ok(())
+    }
+
+    /// Empties the staging folder. Reveal first what was prepared: it is staged too.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub fn discard_staging(&self) -> Result<(), OutputError> {
+        Ok(self.staging.discard()?)
+    }
+
+    /// Makes a staged file of rejected rows visible, over a former one.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub async fn reveal_rejected(&self, rejected: &StagedRejected) -> Result<(), OutputError> {
+        Ok(self.store.reveal(&rejected.path).await?)
+    }
+
+    /// Replaces the manifest: a reader sees the former one or this one, whole.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub async fn write_manifest(&self, manifest: &Manifest) -> Result<(), OutputError> {
+        self.put(MANIFEST, &manifest.to_json()?).await
+    }
+
+    /// Says that the manifest's range is covered whole: the last step of a run that is.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub async fn write_success(&self) -> Result<(), OutputError> {
+        self.put(SUCCESS, b"").await
+    }
+
+    /// Takes that back: the first step of a run that will change something.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub async fn clear_success(&self) -> Result<(), OutputError> {
+        Ok(self.store.remove(SUCCESS).await?)
+    }
+
+    async fn put(&self, path: &str, content: &[u8]) -> Result<(), OutputError> {
+        self.staging.write(path, content)?;
+        Ok(self.store.reveal(path).await?)
+    }
+}
+
+fn make_folder(folder: &Path) -> Result<(), StagingError> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(folder).map_err(StagingError::of("making the output folder", folder))?;
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+    sync_folder(parent.unwrap_or(Path::new(".")))
+}
+
+fn lock(folder: &Path) -> Result<File, OutputError> {
+    let path = folder.join(LOCK);
+    let mut options = File::options();
+    let file =
+        options.create(true).truncate(false).write(true).open(&path).map_err(StagingError::of("creating", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OutputError::Locked { folder: folder.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(StagingError::of("locking", &path)(source).into()),
+    }
+}
+
+fn refuse_another_owner(folder: &Path, fingerprint: &str, manifest: Option<&Manifest>) -> Result<(), OutputError> {
+    match manifest.filter(|manifest| manifest.fingerprint != fingerprint) {
+        None => Ok(()),
+        Some(other) => {
+            Err(OutputError::AnotherQuestion { folder: folder.to_owned(), owner: other.question.to_string() })
+        }
+    }
+}
+
+async fn refuse_foreign_files(folder: &Path, store: &Store, is_ours: impl Fn(&str) -> bool) -> Result<(), OutputError> {
+    let mut foreign = store.parquet_files().await?;
+    foreign.retain(|path| !is_ours(path));
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    let count = foreign.len();
+    foreign.truncate(NAMED);
+    Err(OutputError::Foreign { folder: folder.to_owned(), count, examples: foreign.join(", ") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::columns::Packaging;
+    use crate::sink::layout::Layout;
+    use crate::sink::part::Parts;
+    use crate::sink::rejected::RejectedLine;
+    use crate::sink::testing::{given, manifest, page, range, row, slice};
+
+    async fn open(folder: &Path) -> Result<(Output, Option<Manifest>), OutputError> {
+        Output::open(folder, "f1", &[]).await
+    }
+
+    fn stage(output: &Output) -> PartRecord {
+        let parts = Parts::new(output.staging(), Layout::default(), Packaging::default());
+        parts.stage(&slice(range(0, 60)), given(vec![page(1, &[row(5, "7", 1)])])).unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_part_is_invisible_until_it_is_revealed_and_revealing_again_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (output, none) = open(&folder.path().join("new/out")).await.unwrap();
+        assert_eq!(none, None);
+        let part = stage(&output);
+        assert!(!output.holds(&part).await.unwrap());
+        assert_eq!(output.store.parquet_files().await.unwrap(), Vec::<String>::new());
+        assert_eq!(output.reveal(&part).await.unwrap(), Revealed::Moved);
+        assert_eq!(output.reveal(&part).await.unwrap(), Revealed::Already);
+        assert!(output.holds(&part).await.unwrap());
+        assert_eq!(output.store.parquet_files().await.unwrap(), [part.path]);
+    }
+
+    #[tokio::test]
+    async fn a_crash_between_prepare_and_reveal_is_made_good_by_revealing() {
+        let folder = tempfile::tempdir().unwrap();
+        let part = stage(&open(folder.path()).await.unwrap().0);
+        let (output, _) = open(folder.path()).await.unwrap();
+        assert_eq!(output.reveal(&part).await.unwrap(), Revealed::Moved);
+        output.discard_staging().unwrap();
+        assert!(output.holds(&part).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_crash_after_reveal_leaves_a_part_that_the_journal_knows() {
+        let folder = tempfile::tempdir().unwrap();
+        let (output, _) = open(folder.path()).await.unwrap();
+        let part = stage(&output);
+        output.reveal(&part).await.unwrap();
+        drop(output);
+        assert!(matches!(open(folder.path()).await.unwrap_err(), OutputError::Foreign { count: 1, .. }));
+        let (output, _) = Output::open(folder.path(), "f1", std::slice::from_ref(&part.path)).await.unwrap();
+        assert_eq!(output.reveal(&part).await.unwrap(), Revealed::Already);
+    }
+
+    #[tokio::test]
+    async fn a_part_that_is_neither_staged_nor_there_is_lost_and_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (output, _) = open(folder.path()).await.unwrap();
+        let part = stage(&output);
+        std::fs::write(output.staging.file(&part.path), b"cut").unwrap();
+        let text = output.reveal(&part).await.unwrap_err().to_string();
+        assert!(text.contains(&part.path) && text.contains("3 B are staged"), "{text}");
+        output.discard_staging().unwrap();
+        assert!(matches!(output.reveal(&part).await.unwrap_err(), OutputError::Lost { .. }));
+    }
+
+    #[tokio::test]
+    async fn two_runs_cannot_hold_one_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = open(folder.path()).await.unwrap();
+        assert!(matches!(open(folder.path()).await.unwrap_err(), OutputError::Locked { .. }));
+        drop(held);
+        assert!(open(folder.path()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn another_questions_folder_and_foreign_parquet_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (output, _) = open(folder.path()).await.unwrap();
+        let part = stage(&output);
+        output.reveal(&part).await.unwrap();
+        let written = manifest(range(0, 60), vec![part]);
+        output.write_manifest(&written).await.unwrap();
+        drop(output);
+        let text = Output::open(folder.path(), "f2", &[]).await.unwrap_err().to_string();
+        assert!(text.contains(r#"another question ({"regions":["US"]})"#), "{text}");
+        assert_eq!(open(folder.path()).await.unwrap().1, Some(written));
+        std::fs::write(folder.path().join("query_region=US/mine.parquet"), b"").unwrap();
+        let text = open(folder.path()).await.unwrap_err().to_string();
+        assert!(text.contains("1 Parquet files") && text.contains("query_region=US/mine.parquet"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn success_comes_and_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (output, _) = open(folder.path()).await.unwrap();
+        output.clear_success().await.unwrap();
+        output.write_success().await.unwrap();
+        assert!(folder.path().join(SUCCESS).exists());
+        output.clear_success().await.unwrap();
+        assert!(!folder.path().join(SUCCESS).exists());
+    }
+
+    #[tokio::test]
+    async fn superseded_parts_are_removed_once_and_for_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let (output, _) = open(folder.path()).await.unwrap();
+        let part = stage(&output);
+        output.reveal(&part).await.unwrap();
+        output.remove(std::slice::from_ref(&part.path)).await.unwrap();
+        assert!(!output.part_file(&part).exists());
+        output.remove(&[part.path]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn rejected_rows_are_replaced_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let (output, _) = open(folder.path()).await.unwrap();
+        for text in ["1", "2"] {
+            let line = RejectedLine { page: "p".to_owned(), index: 0, why: "w".to_owned(), text: text.to_owned() };
+            let lines = std::iter::once(Ok::<_, std::io::Error>(line));
+            let staged = output.staging().stage_rejected((&"US".parse().unwrap(), "r1"), lines).unwrap().unwrap();
+            output.reveal_rejected(&staged).await.unwrap();
+        }
+        let text = std::fs::read_to_string(folder.path().join("_rejected/US-r1.jsonl")).unwrap();
+        assert_eq!(text, "{\"page\":\"p\",\"index\":0,\"why\":\"w\",\"text\":\"2\"}\n");
+    }
+}

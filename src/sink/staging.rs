@@ -1,0 +1,214 @@
+//! The hidden folder where files are written before readers may see them.
+//!
+//! It lies inside the output folder, so that a rename stays within one file system. A staged file's name is its final path with
+//! `,` for `/`, and ends in `.staged`: it matches no `*.parquet` pattern, and readers that skip hidden folders never look. A
+//! staged file is found again by its final path alone, so recovery needs no list. Nothing here outlives a crash that the
+//! exporter does not ask for: what was not prepared is discarded at the next start.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::units::ByteCount;
+
+/// The folder's name inside the output folder.
+pub const FOLDER: &str = ".staging";
+/// How staged names end.
+const SUFFIX: &str = ".staged";
+/// Bytes gathered before they go to the file.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// A file or folder of ours that the disk would not write, sync or remove.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing} {} failed: {source}", path.display())]
+pub struct StagingError {
+    /// What was being done.
+    pub doing: &'static str,
+    /// To what.
+    pub path: PathBuf,
+    /// Why it failed.
+    pub source: io::Error,
+}
+
+impl StagingError {
+    /// Names what was being done to `path`.
+    pub fn of(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self { doing, path, source }
+    }
+}
+
+/// The staging folder of one output folder. Cloning is cheap, so that a blocking thread can have its own.
+#[derive(Clone, Debug)]
+pub struct Staging {
+    folder: PathBuf,
+}
+
+impl Staging {
+    /// Makes the staging folder of `output`, which exists, and syncs both.
+    ///
+    /// # Errors
+    /// Where the disk does not allow it.
+    pub fn open(output: &Path) -> Result<Self, StagingError> {
+        let folder = output.join(FOLDER);
+        std::fs::create_dir_all(&folder).map_err(StagingError::of("making the folder", &folder))?;
+        sync_folder(output)?;
+        Ok(Self { folder })
+    }
+
+    /// Begins the file that will be revealed as `path`; what stood under its staged name is overwritten.
+    ///
+    /// # Errors
+    /// Where the disk does not allow it.
+    pub fn create(&self, path: &str) -> Result<StagedFile, StagingError> {
+        let staged = self.file(path);
+        let file = File::create(&staged).map_err(StagingError::of("creating", &staged))?;
+        let writer = BufWriter::with_capacity(BUFFER_BYTES, file);
+        Ok(StagedFile { writer, digest: Sha256::new(), bytes: 0, path: staged })
+    }
+
+    /// Writes a small file whole, synced.
+    ///
+    /// # Errors
+    /// Where the disk does not allow it.
+    pub fn write(&self, path: &str, content: &[u8]) -> Result<Sealed, StagingError> {
+        let mut file = self.create(path)?;
+        file.write_all(content).map_err(StagingError::of("writing", &self.file(path)))?;
+        file.seal()
+    }
+
+    /// Where the file lies that will be revealed as `path`.
+    pub fn file(&self, path: &str) -> PathBuf {
+        self.folder.join(staged_name(path))
+    }
+
+    /// The same, below the output folder.
+    pub fn location(path: &str) -> String {
+        format!("{FOLDER}/{}", staged_name(path))
+    }
+
+    /// Removes every staged file. Reveal what the journal calls prepared first.
+    ///
+    /// # Errors
+    /// Where the disk does not allow it.
+    pub fn discard(&self) -> Result<(), StagingError> {
+        let failed = || StagingError::of("emptying", &self.folder);
+        for entry in std::fs::read_dir(&self.folder).map_err(failed())? {
+            let file = entry.map_err(failed())?.path();
+            std::fs::remove_file(&file).map_err(StagingError::of("removing", &file))?;
+        }
+        Ok(())
+    }
+}
+
+fn staged_name(path: &str) -> String {
+    format!("{}{SUFFIX}", path.replace('/', ","))
+}
+
+/// Makes the names in `folder` durable.
+///
+/// # Errors
+/// Where the disk does not allow it.
+pub fn sync_folder(folder: &Path) -> Result<(), StagingError> {
+    // Only Unix opens a folder as a file; elsewhere the file system keeps names by itself.
+    if cfg!(unix) {
+        File::open(folder).and_then(|opened| opened.sync_all()).map_err(StagingError::of("syncing", folder))?;
+    }
+    Ok(())
+}
+
+/// A staged file being written; its checksum grows with it.
+pub struct StagedFile {
+    writer: BufWriter<File>,
+    digest: Sha256,
+    bytes: u64,
+    path: PathBuf,
+}
+
+/// A staged file that is whole and synced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// Its size.
+    pub bytes: ByteCount,
+    /// Its SHA-256, lower-case hexadecimal.
+    pub sha256: String,
+}
+
+impl StagedFile {
+    /// Flushes and syncs the file and its name.
+    ///
+    /// # Errors
+    /// Where the disk does not allow it; the file is worth nothing then.
+    pub fn seal(self) -> Result<Sealed, StagingError> {
+        let Self { writer, digest, bytes, path } = self;
+        let file = writer.into_inner().map_err(io::IntoInnerError::into_error);
+        file.and_then(|file| file.sync_all()).map_err(StagingError::of("syncing", &path))?;
+        path.parent().map_or(Ok(()), sync_folder)?;
+        Ok(Sealed { bytes: ByteCount::new(bytes), sha256: hexadecimal(&digest.finalize()) })
+    }
+}
+
+impl Write for StagedFile {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let written = self.writer.write(buffer)?;
+        self.digest.update(buffer.get(..written).unwrap_or(buffer));
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+/// The SHA-256 of what `source` holds, lower-case hexadecimal.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn sha256_of(mut source: impl io::Read) -> io::Result<String> {
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        match source.read(&mut buffer)? {
+            0 => return Ok(hexadecimal(&digest.finalize())),
+            read => digest.update(buffer.get(..read).unwrap_or_default()),
+        }
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealed_file_knows_its_size_and_checksum() {
+        let folder = tempfile::tempdir().unwrap();
+        let staging = Staging::open(folder.path()).unwrap();
+        let sealed = staging.write("a/b.parquet", b"abc").unwrap();
+        assert_eq!(sealed.bytes, ByteCount::new(3));
+        assert_eq!(sealed.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(sha256_of(File::open(staging.file("a/b.parquet")).unwrap()).unwrap(), sealed.sha256);
+    }
+
+    #[test]
+    fn no_parquet_pattern_finds_a_staged_file() {
+        let location = Staging::location("query_region=US/date=2026-01-01/part-a-b-c.parquet");
+        assert_eq!(location, ".staging/query_region=US,date=2026-01-01,part-a-b-c.parquet.staged");
+    }
+
+    #[test]
+    fn discarding_leaves_an_empty_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let staging = Staging::open(folder.path()).unwrap();
+        staging.write("a", b"1").unwrap();
+        staging.discard().unwrap();
+        assert_eq!(std::fs::read_dir(folder.path().join(FOLDER)).unwrap().count(), 0);
+        staging.discard().unwrap();
+    }
+}

@@ -1,0 +1,99 @@
+//! What the sink's tests share: pages made by hand, and parts read back.
+
+use std::fs::File;
+use std::path::Path;
+
+use arrow::array::{AsArray as _, RecordBatch};
+use arrow::compute::concat_batches;
+use arrow::datatypes::TimestampMillisecondType;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::api::reply;
+use crate::journal::record::{PartRecord, StoredPage};
+use crate::sink::columns::{self, CREATE_TIME, Packaging, VIDEO_ID};
+use crate::sink::layout::{Layout, Slice};
+use crate::sink::manifest::{MANIFEST_VERSION, Manifest, Status};
+use crate::sink::part::Parts;
+use crate::sink::staging::Staging;
+use crate::units::{EpochSeconds, RowCount, TimeRange};
+
+/// 2026-01-01T00:00:00Z.
+pub(super) const NEW_YEAR: i64 = 1_767_225_600;
+/// The vendor's example answer.
+pub(super) const EXAMPLE: &str = include_str!("../../tests/fixtures/vendor_page.json");
+
+/// Seconds after [`NEW_YEAR`], half-open.
+pub(super) fn range(start: i64, end: i64) -> TimeRange {
+    TimeRange::new(EpochSeconds::new(NEW_YEAR + start), EpochSeconds::new(NEW_YEAR + end))
+}
+
+pub(super) fn slice(range: TimeRange) -> Slice {
+    Slice { region: "US".parse().unwrap(), range, run: "r1".to_owned() }
+}
+
+/// A small row: `second` counts from [`NEW_YEAR`], `likes` tells two answers apart.
+pub(super) fn row(second: i64, id: &str, likes: i64) -> String {
+    format!(r#"{{"create_time":"{}","video_id":"{id}","total_digg_cnt":{likes}}}"#, NEW_YEAR + second)
+}
+
+/// A stored page of these rows; its span is that of its usable ones.
+pub(super) fn page(sequence: i64, rows: &[String]) -> StoredPage {
+    let seconds: Vec<EpochSeconds> = rows.iter().filter_map(|row| Some(reply::identity(row).ok()?.second)).collect();
+    let first = seconds.iter().min().copied().unwrap_or_default();
+    let last = seconds.iter().max().copied().unwrap_or_default();
+    StoredPage {
+        sequence,
+        fetched_at_ms: 1_767_300_000_000 + sequence,
+        request_id: Some(format!("request-{sequence}")),
+        span: TimeRange::new(first, last.shifted(1)),
+        body: format!(r#"{{"code":0,"message":"success","data":[{}]}}"#, rows.join(",")).into_bytes(),
+    }
+}
+
+/// Pages as the journal gives them back.
+pub(super) fn given(mut pages: Vec<StoredPage>) -> impl Iterator<Item = Result<StoredPage, std::io::Error>> {
+    pages.sort_by_key(|page| (page.span.start, page.sequence));
+    pages.into_iter().map(Ok)
+}
+
+pub(super) fn parts(folder: &Path) -> Parts {
+    Parts::new(Staging::open(folder).unwrap(), Layout::default(), Packaging::default())
+}
+
+/// Everything that a part holds.
+pub(super) fn read(file: &Path) -> RecordBatch {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(file).unwrap()).unwrap().build().unwrap();
+    let batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
+    concat_batches(&columns::schema(), &batches).unwrap()
+}
+
+/// Second (after [`NEW_YEAR`]), id and likes of a part's rows.
+pub(super) fn triples(file: &Path) -> Vec<(i64, String, i64)> {
+    let batch = read(file);
+    let moments = batch.column_by_name(CREATE_TIME).unwrap().as_primitive::<TimestampMillisecondType>();
+    let ids = batch.column_by_name(VIDEO_ID).unwrap().as_string::<i32>();
+    let likes = batch.column_by_name("total_digg_cnt").unwrap().as_primitive::<arrow::datatypes::Int64Type>();
+    let rows = 0..batch.num_rows();
+    rows.map(|row| (moments.value(row) / 1000 - NEW_YEAR, ids.value(row).to_owned(), likes.value(row))).collect()
+}
+
+/// A manifest of a run over `range` that has covered all of it and wrote these parts.
+pub(super) fn manifest(range: TimeRange, parts: Vec<PartRecord>) -> Manifest {
+    Manifest {
+        manifest_version: MANIFEST_VERSION,
+        tool_version: "0.1.0".to_owned(),
+        schema_version: columns::SCHEMA_VERSION,
+        question: serde_json::json!({"regions": ["US"]}),
+        fingerprint: "f1".to_owned(),
+        run: "r1".to_owned(),
+        range,
+        status: Status::Complete,
+        parts,
+        covered: [("US".parse().unwrap(), vec![range])].into(),
+        gaps: vec![],
+        unproven: vec![],
+        rejected_rows: RowCount::ZERO,
+        counters: [("pages".to_owned(), 3)].into(),
+        written_at: range.end,
+    }
+}

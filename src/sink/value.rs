@@ -1,0 +1,332 @@
+//! One JSON value as its column holds it, or the finding that the column cannot.
+//!
+//! The rule for "without loss": the column's value means what was sent. A number and the text of that number are the same value,
+//! and so are `12` and `12.0`; how it was spelled (as text or number, leading zeros, trailing zeros of a fraction) is not kept. A
+//! decimal fits a double where the double prints as that decimal again. Everything else, such as text in a count, the empty
+//! text in a flag, or a count beyond 64 bits, is a [`Fit::Misfit`]: null in the column and the original in `_extra`. Whole numbers
+//! never pass through a float. Pure.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::api::reply::repair_surrogates;
+
+/// Significant decimal digits that every double keeps.
+const SAFE_DIGITS: usize = 15;
+
+/// What became of a value on its way into a column.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fit<T> {
+    /// It was null or missing: null in the column, nothing lost.
+    Absent,
+    /// The column holds it.
+    Exact(T),
+    /// The column holds it but for halves of surrogate pairs, which became U+FFFD: the original is kept beside it.
+    Repaired(T),
+    /// The column cannot hold it: null there, and the original is kept.
+    Misfit,
+}
+
+impl<T> Fit<T> {
+    fn and_then<U>(self, convert: impl FnOnce(T) -> Option<U>) -> Fit<U> {
+        let repaired = matches!(self, Self::Repaired(_));
+        match self {
+            Self::Absent => Fit::Absent,
+            Self::Misfit => Fit::Misfit,
+            Self::Exact(value) | Self::Repaired(value) => Fit::from(convert(value), repaired),
+        }
+    }
+
+    fn from(value: Option<T>, repaired: bool) -> Self {
+        match value {
+            Some(value) if repaired => Self::Repaired(value),
+            Some(value) => Self::Exact(value),
+            None => Self::Misfit,
+        }
+    }
+}
+
+/// A product category, as `product_category_list` holds them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Category {
+    /// `category_id`.
+    pub id: Option<String>,
+    /// `category_name`.
+    pub name: Option<String>,
+}
+
+/// A JSON text or number, as text; a number keeps its spelling.
+pub fn text(raw: &str) -> Fit<Cow<'_, str>> {
+    match raw.as_bytes().first() {
+        Some(b'n') => Fit::Absent,
+        Some(b'"') => string(raw),
+        Some(b'-' | b'0'..=b'9') => Fit::Exact(Cow::Borrowed(raw)),
+        _ => Fit::Misfit,
+    }
+}
+
+/// A whole number, or the text of one.
+pub fn whole(raw: &str) -> Fit<i64> {
+    text(raw).and_then(|text| whole_from(&text))
+}
+
+/// A decimal number, or the text of one.
+pub fn decimal(raw: &str) -> Fit<f64> {
+    text(raw).and_then(|text| decimal_from(&text))
+}
+
+/// `true`, `false`, 1 or 0, or the text of one in either case.
+pub fn flag(raw: &str) -> Fit<bool> {
+    let value = match raw {
+        "true" | "false" => Fit::Exact(Cow::Borrowed(raw)),
+        _ => text(raw),
+    };
+    value.and_then(|text| match text.as_ref() {
+        "1" => Some(true),
+        "0" => Some(false),
+        word if word.eq_ignore_ascii_case("true") => Some(true),
+        word if word.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    })
+}
+
+/// A list of texts or whole numbers, or the JSON text of one.
+pub fn text_list(raw: &str) -> Fit<Vec<String>> {
+    list(raw, |item| match item.as_bytes().first() {
+        Some(b'"') => text(item).and_then(|text| Some(text.into_owned())),
+        _ if item.bytes().all(|byte| byte.is_ascii_digit()) => Fit::Exact(item.to_owned()),
+        _ => Fit::Misfit,
+    })
+}
+
+/// A list of categories with no other fields than the two that are known, or the JSON text of one.
+pub fn category_list(raw: &str) -> Fit<Vec<Category>> {
+    list(raw, category)
+}
+
+fn list<T>(raw: &str, item: impl Fn(&str) -> Fit<T>) -> Fit<Vec<T>> {
+    let (json, mut repaired) = match raw.as_bytes().first() {
+        Some(b'n') => return Fit::Absent,
+        Some(b'[') => (Cow::Borrowed(raw), false),
+        _ => match string(raw) {
+            Fit::Exact(text) => (text, false),
+            Fit::Repaired(text) => (text, true),
+            Fit::Absent | Fit::Misfit => return Fit::Misfit,
+        },
+    };
+    let Ok(raw_items) = serde_json::from_str::<Vec<&RawValue>>(&json) else { return Fit::Misfit };
+    let mut items = Vec::with_capacity(raw_items.len());
+    for raw_item in raw_items {
+        match item(raw_item.get()) {
+            Fit::Exact(value) => items.push(value),
+            Fit::Repaired(value) => {
+                repaired = true;
+                items.push(value);
+            }
+            Fit::Absent | Fit::Misfit => return Fit::Misfit,
+        }
+    }
+    Fit::from(Some(items), repaired)
+}
+
+fn category(raw: &str) -> Fit<Category> {
+    let Ok(Entries(entries)) = serde_json::from_str(raw) else { return Fit::Misfit };
+    let (mut category, mut repaired) = (Category::default(), false);
+    for (name, raw) in entries {
+        let slot = match name.as_ref() {
+            "category_id" => &mut category.id,
+            "category_name" => &mut category.name,
+            _ => return Fit::Misfit,
+        };
+        let value = text(raw.get());
+        repaired |= matches!(value, Fit::Repaired(_));
+        match value {
+            Fit::Exact(text) | Fit::Repaired(text) if slot.is_none() => *slot = Some(text.into_owned()),
+            Fit::Absent => {}
+            _ => return Fit::Misfit,
+        }
+    }
+    Fit::from(Some(category), repaired)
+}
+
+/// The content of a JSON string; borrowed where it holds no escape.
+fn string(raw: &str) -> Fit<Cow<'_, str>> {
+    let Some(inner) = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else { return Fit::Misfit };
+    if !inner.contains('\\') {
+        return Fit::Exact(Cow::Borrowed(inner));
+    }
+    match serde_json::from_str::<String>(raw) {
+        Ok(text) => Fit::Exact(Cow::Owned(text)),
+        Err(_) => Fit::from(serde_json::from_str(&repair_surrogates(raw)).ok().map(Cow::Owned), true),
+    }
+}
+
+fn whole_from(text: &str) -> Option<i64> {
+    let (digits, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let plain = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let fits = plain(digits.strip_prefix('-').unwrap_or(digits))
+        && !fraction.is_empty()
+        && fraction.bytes().all(|byte| byte == b'0');
+    fits.then(|| digits.parse().ok()).flatten()
+}
+
+fn decimal_from(text: &str) -> Option<f64> {
+    // The parser of floats also takes words, such as `inf`; JSON's grammar does not.
+    serde_json::from_str::<serde_json::Number>(text).ok()?;
+    let value = text.parse::<f64>().ok().filter(|value| value.is_finite())?;
+    let digits = significant(text);
+    let kept = if digits.is_empty() { value == 0.0 } else { value.is_normal() };
+    let same = digits.len() <= SAFE_DIGITS || significant(&value.to_string()) == digits;
+    (kept && same).then_some(value)
+}
+
+/// The digits of a decimal number between its leading and trailing zeros.
+fn significant(text: &str) -> String {
+    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    digits.trim_matches('0').to_owned()
+}
+
+/// A JSON object's members in the order that they came, repeated names included.
+pub struct Entries<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
+
+#[derive(serde::Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Entries<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Entries<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a JSON object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<Self::Value, M::Error> {
+                let mut entries = Vec::with_capacity(crate::api::contract::FIELDS.len());
+                while let Some((Name(name), value)) = members.next_entry()? {
+                    entries.push((name, value));
+                }
+                Ok(Entries(entries))
+            }
+        }
+
+        deserializer.deserialize_map(Members)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn text_takes_strings_and_the_spelling_of_numbers() {
+        assert_eq!(text(r#""a\n\"b""#), Fit::Exact("a\n\"b".into()));
+        assert_eq!(text("7590123280372190477"), Fit::Exact("7590123280372190477".into()));
+        assert_eq!(text("null"), Fit::Absent);
+        for odd in ["true", "{}", "[]"] {
+            assert_eq!(text(odd), Fit::Misfit, "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_lone_surrogate_is_repaired_and_says_so() {
+        assert_eq!(text(r#""a\ud83d""#), Fit::Repaired("a\u{fffd}".into()));
+        assert_eq!(text(r#""\ud83d\ude00""#), Fit::Exact("😀".into()));
+        assert_eq!(text_list(r#""[\"\\ud83d\"]""#), Fit::Repaired(vec!["\u{fffd}".to_owned()]));
+    }
+
+    #[test]
+    fn a_whole_number_may_be_spelled_in_many_ways() {
+        for spelling in ["15", "\"15\"", "15.0", "\"15.00\"", "\"015\""] {
+            assert_eq!(whole(spelling), Fit::Exact(15), "{spelling}");
+        }
+        assert_eq!(whole("-9223372036854775808"), Fit::Exact(i64::MIN));
+        assert_eq!(whole("null"), Fit::Absent);
+        let too_large = "1180591620717411303424";
+        for odd in ["\"\"", "\"abc\"", "1.5", "1e3", "\"+5\"", "\" 5\"", "\"5.\"", "\"-\"", "true", too_large] {
+            assert_eq!(whole(odd), Fit::Misfit, "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_decimal_fits_where_the_double_prints_it_again() {
+        assert_eq!(decimal("19.9"), Fit::Exact(19.9));
+        assert_eq!(decimal("\"2627.73\""), Fit::Exact(2627.73));
+        assert_eq!(decimal("0"), Fit::Exact(0.0));
+        assert_eq!(decimal("9007199254740992"), Fit::Exact(9_007_199_254_740_992.0));
+        assert_eq!(decimal("12.500000000000000000000"), Fit::Exact(12.5));
+        for odd in ["9007199254740993", "1e400", "1e-400", "\"inf\"", "\"NaN\"", "\"\"", "0.1234567890123456789"] {
+            assert_eq!(decimal(odd), Fit::Misfit, "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_flag_is_a_truth_value_or_the_text_of_one() {
+        for yes in ["true", "1", "\"true\"", "\"True\"", "\"1\""] {
+            assert_eq!(flag(yes), Fit::Exact(true), "{yes}");
+        }
+        for no in ["false", "0", "\"false\"", "\"0\""] {
+            assert_eq!(flag(no), Fit::Exact(false), "{no}");
+        }
+        for odd in ["\"\"", "2", "\"yes\"", "[]"] {
+            assert_eq!(flag(odd), Fit::Misfit, "{odd}");
+        }
+        assert_eq!(flag("null"), Fit::Absent);
+    }
+
+    #[test]
+    fn product_ids_beyond_a_double_keep_every_digit() {
+        let ids = vec!["1732322694475518433".to_owned(), "7".to_owned()];
+        assert_eq!(text_list(r#""[1732322694475518433, \"7\"]""#), Fit::Exact(ids.clone()));
+        assert_eq!(text_list(r#"[1732322694475518433,"7"]"#), Fit::Exact(ids));
+        assert_eq!(text_list(r#""[]""#), Fit::Exact(vec![]));
+        assert_eq!(text_list("null"), Fit::Absent);
+        for odd in [r#""""#, r#""null""#, r#""[1.5]""#, r#""[null]""#, r#""[[1]]""#, r#""x""#, "7", "{}"] {
+            assert_eq!(text_list(odd), Fit::Misfit, "{odd}");
+        }
+    }
+
+    #[test]
+    fn categories_are_read_out_of_their_string() {
+        let sent =
+            r#""[{ \"category_name\":\"Beauty & Personal Care\",\"category_id\":\"601450\"},{\"category_id\":7}]""#;
+        let named = Category { id: Some("601450".to_owned()), name: Some("Beauty & Personal Care".to_owned()) };
+        let unnamed = Category { id: Some("7".to_owned()), name: None };
+        assert_eq!(category_list(sent), Fit::Exact(vec![named, unnamed]));
+        for odd in [r#""[{\"level\":1}]""#, r#""[7]""#, r#""[{\"category_id\":true}]""#, r#""{}""#] {
+            assert_eq!(category_list(odd), Fit::Misfit, "{odd}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_64_bit_number_survives(number: i64) {
+            prop_assert_eq!(whole(&number.to_string()), Fit::Exact(number));
+            prop_assert_eq!(whole(&format!("\"{number}\"")), Fit::Exact(number));
+        }
+
+        #[test]
+        fn every_text_survives(sent: String) {
+            let raw = serde_json::to_string(&sent).unwrap();
+            prop_assert_eq!(text(&raw), Fit::Exact(Cow::Owned(sent)));
+        }
+
+        #[test]
+        fn every_normal_double_survives_its_own_spelling(number in proptest::num::f64::NORMAL) {
+            prop_assert_eq!(decimal(&format!("{number:e}")), Fit::Exact(number));
+        }
+
+        #[test]
+        fn nothing_that_comes_makes_a_conversion_fail_hard(raw: String) {
+            let _ = (text(&raw), whole(&raw), decimal(&raw), flag(&raw), text_list(&raw), category_list(&raw));
+        }
+    }
+}

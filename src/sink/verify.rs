@@ -1,0 +1,513 @@
+//! Re-reads an output folder and compares it with its manifest, offline.
+//!
+//! What the parts hold is checked row by row; what they should hold is the manifest's word. A video that stands twice is found
+//! by its order inside a part, by ranges that overlap between parts, and otherwise by its 64-bit key over all parts of a region and
+//! snapshot: [`KEYS_AT_ONCE`] keys in memory, in as many passes over the ids as that takes. (Two ids that are no plain numbers could
+//! share a key: a false alarm for one pair in 2^63, never a miss.) Changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use arrow::array::{AsArray as _, RecordBatch, StringArray};
+use arrow::datatypes::TimestampMillisecondType;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::errors::ParquetError;
+
+use crate::journal::record::PartRecord;
+use crate::sink::columns::{self, CREATE_TIME, VIDEO_ID};
+use crate::sink::layout::{Layout, Slice, snapshot_of};
+use crate::sink::manifest::{MANIFEST, Manifest, ManifestError, SUCCESS, Status};
+use crate::sink::staging::sha256_of;
+use crate::sink::store::{Store, StoreError};
+use crate::sink::videos;
+use crate::units::{ByteCount, RowCount};
+
+/// Keys of videos in memory at once: 32 MiB.
+const KEYS_AT_ONCE: u64 = 4 << 20;
+/// Rows that are read at once.
+const BATCH_ROWS: usize = 8192;
+
+/// What re-reading found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Where the folder and its manifest disagree, a sentence each; damage.
+    pub problems: Vec<String>,
+    /// What the manifest itself says is missing, a sentence each.
+    pub shortfalls: Vec<String>,
+    /// Live parts of the manifest.
+    pub parts: u64,
+    /// Their rows, as the manifest has them.
+    pub rows: RowCount,
+    /// Their sizes, as the manifest has them.
+    pub bytes: ByteCount,
+}
+
+impl Report {
+    /// Whether folder and manifest agree.
+    pub fn agrees(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// Whether they agree and nothing is missing.
+    pub fn is_complete(&self) -> bool {
+        self.agrees() && self.shortfalls.is_empty()
+    }
+}
+
+/// Why nothing could be compared.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// Not an output folder.
+    #[error("{} has no {MANIFEST}; hint: name the folder that --out named", folder.display())]
+    NoManifest {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The manifest cannot be trusted.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The folder cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The check itself broke down.
+    #[error("the check was cut short: {0}")]
+    CutShort(#[from] tokio::task::JoinError),
+}
+
+/// Re-reads the output at `folder`. A run that is writing there makes false alarms.
+///
+/// # Errors
+/// Where there is no manifest that can be read; a damaged part is a problem in the report.
+pub async fn verify(folder: &Path) -> Result<Report, VerifyError> {
+    let store = Store::open(folder)?;
+    let json = store.read(MANIFEST).await?;
+    let manifest = Manifest::parse(&json.ok_or_else(|| VerifyError::NoManifest { folder: folder.to_owned() })?)?;
+    let says_success = store.size(SUCCESS).await?.is_some();
+    let found = store.parquet_files().await?;
+    let report = tokio::task::spawn_blocking(move || {
+        let mut report = promised(&manifest, says_success);
+        report.problems.extend(unlisted(&manifest, &found));
+        report.problems.extend(check_parts(&store, &manifest));
+        report
+    });
+    Ok(report.await?)
+}
+
+/// What the manifest says of itself.
+fn promised(manifest: &Manifest, says_success: bool) -> Report {
+    let sum = |number: fn(&PartRecord) -> u64| manifest.parts.iter().map(number).sum();
+    Report {
+        problems: contradictions(manifest, says_success),
+        shortfalls: shortfalls(manifest),
+        parts: manifest.parts.len() as u64,
+        rows: RowCount::new(sum(|part| part.rows.get())),
+        bytes: ByteCount::new(sum(|part| part.bytes.get())),
+    }
+}
+
+fn contradictions(manifest: &Manifest, says_success: bool) -> Vec<String> {
+    let complete = manifest.status == Status::Complete;
+    let mut problems = Vec::new();
+    if complete && !manifest.is_whole() {
+        problems.push(format!("{MANIFEST} says complete, but does not cover its range without gaps"));
+    }
+    if says_success && !(complete && manifest.is_whole()) {
+        problems.push(format!("{SUCCESS} is there, but {MANIFEST} does not say that the range is complete"));
+    }
+    if complete && !says_success {
+        problems
+            .push(format!("{MANIFEST} says complete, but {SUCCESS} is missing; hint: the same run command writes it"));
+    }
+    if manifest.schema_version != columns::SCHEMA_VERSION {
+        problems.push(format!(
+            "the parts have schema version {}, and this program knows {}",
+            manifest.schema_version,
+            columns::SCHEMA_VERSION
+        ));
+    }
+    problems
+}
+
+fn shortfalls(manifest: &Manifest) -> Vec<String> {
+    let mut lacks: Vec<String> = match manifest.status {
+        Status::Complete => Vec::new(),
+        Status::Running => vec![format!("run {} has not ended", manifest.run)],
+        Status::Incomplete => vec![format!("run {} ended incomplete", manifest.run)],
+    };
+    lacks.extend(manifest.uncovered().iter().map(|(region, range)| format!("region {region} lacks {range}")));
+    lacks.extend(manifest.gaps.iter().map(|gap| format!("region {} has a gap {}: {}", gap.region, gap.range, gap.why)));
+    let unproven = manifest.unproven.iter();
+    lacks.extend(unproven.map(|lack| format!("region {} is unproven in {}: {}", lack.region, lack.range, lack.why)));
+    if manifest.rejected_rows > RowCount::ZERO {
+        lacks.push(format!("{} could not be placed and are kept under _rejected", manifest.rejected_rows));
+    }
+    lacks
+}
+
+fn unlisted(manifest: &Manifest, found: &[String]) -> Vec<String> {
+    let listed: BTreeSet<&str> = manifest.parts.iter().map(|part| part.path.as_str()).collect();
+    let unlisted = found.iter().filter(|path| !listed.contains(path.as_str()));
+    unlisted.map(|path| format!("{path} is not in {MANIFEST}")).collect()
+}
+
+/// Parts that a region and a snapshot share.
+type Groups<'a> = BTreeMap<(&'a str, Option<&'a str>), Vec<&'a PartRecord>>;
+
+fn check_parts(store: &Store, manifest: &Manifest) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut sound: Groups<'_> = BTreeMap::new();
+    for part in &manifest.parts {
+        match check_part(&store.file(&part.path), part) {
+            Ok(()) => sound.entry((part.region.as_str(), snapshot_of(&part.path))).or_default().push(part),
+            Err(problem) => problems.push(format!("{} {problem}", part.path)),
+        }
+    }
+    for ((region, _), mut parts) in sound {
+        parts.sort_by_key(|part| part.range);
+        problems.extend(overlaps(&parts));
+        match repeated_videos(store, &parts) {
+            Ok(0) => {}
+            Ok(repeated) => problems.push(format!("region {region} holds {repeated} videos more than once")),
+            Err(source) => problems.push(format!("the videos of region {region} cannot be compared: {source}")),
+        }
+    }
+    problems
+}
+
+/// Neighbours in `parts`, which are sorted by range, that hold the same seconds.
+fn overlaps(parts: &[&PartRecord]) -> Vec<String> {
+    let pairs = parts.iter().zip(parts.iter().skip(1));
+    let clashing = pairs.filter(|(one, other)| one.range.overlaps(other.range));
+    clashing
+        .map(|(one, other)| {
+            format!("{} and {} both hold {}", one.path, other.path, one.range.intersection(other.range))
+        })
+        .collect()
+}
+
+/// Compares one file with its record. The problem is a phrase that follows the part's path.
+fn check_part(file: &Path, part: &PartRecord) -> Result<(), String> {
+    let slice = Slice { region: part.region.clone(), range: part.range, run: part.run.clone() };
+    if !Layout::explains(&part.path, &slice) {
+        return Err(format!("is not where region {} and {} belong", part.region, part.range));
+    }
+    check_bytes(file, part)?;
+    let rows = check_rows(file, part)?;
+    if rows == part.rows { Ok(()) } else { Err(format!("holds {rows}, but {} are recorded", part.rows)) }
+}
+
+fn check_bytes(file: &Path, part: &PartRecord) -> Result<(), String> {
+    let unreadable = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::NotFound => "is missing".to_owned(),
+        _ => format!("cannot be read: {source}"),
+    };
+    let opened = File::open(file).map_err(unreadable)?;
+    let bytes = ByteCount::new(opened.metadata().map_err(unreadable)?.len());
+    if bytes != part.bytes {
+        return Err(format!("has {bytes}, but {} are recorded", part.bytes));
+    }
+    let sha256 = sha256_of(opened).map_err(unreadable)?;
+    if sha256 == part.sha256 { Ok(()) } else { Err("has another checksum than is recorded".to_owned()) }
+}
+
+fn check_rows(file: &Path, part: &PartRecord) -> Result<RowCount, String> {
+    let unreadable = |source: ParquetError| format!("is no readable Parquet: {source}");
+    let mut order = Order { part, last: None };
+    let mut rows = 0;
+    for batch in open(file, &[CREATE_TIME, VIDEO_ID]).map_err(unreadable)? {
+        let batch = batch.map_err(|source| unreadable(source.into()))?;
+        order.follow(&batch)?;
+        rows += batch.num_rows() as u64;
+    }
+    Ok(RowCount::new(rows))
+}
+
+/// The rows of a part, checked one after another.
+struct Order<'a> {
+    part: &'a PartRecord,
+    last: Option<(i64, String)>,
+}
+
+impl Order<'_> {
+    fn follow(&mut self, batch: &RecordBatch) -> Result<(), String> {
+        let moments =
+            batch.column_by_name(CREATE_TIME).and_then(|column| column.as_primitive_opt::<TimestampMillisecondType>());
+        let (Some(moments), Some(ids)) = (moments, ids_of(batch)) else {
+            return Err("has other columns than this program writes".to_owned());
+        };
+        for (moment, id) in moments.iter().zip(ids.iter()) {
+            let (Some(moment), Some(id)) = (moment, id) else {
+                return Err(format!("holds a row without `{CREATE_TIME}` or `{VIDEO_ID}`"));
+            };
+            self.next(moment, id)?;
+        }
+        Ok(())
+    }
+
+    fn next(&mut self, moment: i64, id: &str) -> Result<(), String> {
+        let range = self.part.range;
+        let (start, end) = (range.start.get().saturating_mul(1000), range.end.get().saturating_mul(1000));
+        if moment < start || moment >= end {
+            return Err(format!("holds video {id} of {moment} ms, outside its range {range}"));
+        }
+        if self.last.as_ref().is_some_and(|(before, last)| (*before, last.as_str()) >= (moment, id)) {
+            return Err(format!("is not sorted at video {id}, or holds it twice"));
+        }
+        match &mut self.last {
+            Some((before, last)) => {
+                *before = moment;
+                last.clear();
+                last.push_str(id);
+            }
+            none => *none = Some((moment, id.to_owned())),
+        }
+        Ok(())
+    }
+}
+
+/// How many keys stand more than once in `parts`.
+fn repeated_videos(store: &Store, parts: &[&PartRecord]) -> Result<u64, ParquetError> {
+    let rows: u64 = parts.iter().map(|part| part.rows.get()).sum();
+    let passes = rows.div_ceil(KEYS_AT_ONCE);
+    let mut repeated = 0;
+    for pass in 0..passes {
+        let mut keys = Vec::new();
+        for part in parts {
+            collect_keys(&store.file(&part.path), |key| spread(key) % passes == pass, &mut keys)?;
+        }
+        keys.sort_unstable();
+        repeated += keys.chunk_by(|one, other| one == other).filter(|same| same.len() > 1).count() as u64;
+    }
+    Ok(repeated)
+}
+
+/// Mixes a key's bits, so that ids which share their low bits do not share a pass.
+const fn spread(key: u64) -> u64 {
+    key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32
+}
+
+fn collect_keys(file: &Path, wanted: impl Fn(u64) -> bool, keys: &mut Vec<u64>) -> Result<(), ParquetError> {
+    for batch in open(file, &[VIDEO_ID])? {
+        let batch = batch?;
+        let ids = ids_of(&batch).into_iter().flat_map(StringArray::iter).flatten();
+        keys.extend(ids.map(videos::key).filter(|key| wanted(*key)));
+    }
+    Ok(())
+}
+
+fn ids_of(batch: &RecordBatch) -> Option<&StringArray> {
+    batch.column_by_name(VIDEO_ID)?.as_string_opt::<i32>()
+}
+
+/// Reads the named columns of a part that has exactly this program's columns.
+fn open(file: &Path, names: &[&str]) -> Result<ParquetRecordBatchReader, ParquetError> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(file)?)?;
+    if builder.schema().fields() != columns::schema().fields() {
+        return Err(ParquetError::General("it has other columns than this program writes".to_owned()));
+    }
+    let wanted = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
+    builder.with_projection(wanted).with_batch_size(BATCH_ROWS).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::columns::Packaging;
+    use crate::sink::manifest::Lack;
+    use crate::sink::part::Parts;
+    use crate::sink::publish::Output;
+    use crate::sink::testing::{given, manifest, page, range, row, slice};
+    use crate::units::TimeRange;
+
+    /// A folder of two parts, one minute each, and the manifest and mark of a complete run.
+    struct Folder {
+        folder: tempfile::TempDir,
+        output: Output,
+        manifest: Manifest,
+    }
+
+    impl Folder {
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let (output, _) = Output::open(folder.path(), "f1", &[]).await.unwrap();
+            let mut whole = Self { folder, output, manifest: manifest(range(0, 120), vec![]) };
+            whole.publish(range(0, 60), &[row(5, "7", 1), row(6, "8", 1)]).await;
+            whole.publish(range(60, 120), &[row(65, "9", 1)]).await;
+            whole.finish().await;
+            whole
+        }
+
+        async fn publish(&mut self, range: TimeRange, rows: &[String]) {
+            let parts = Parts::new(self.output.staging(), Layout::default(), Packaging::default());
+            let part = parts.stage(&slice(range), given(vec![page(1, rows)])).unwrap().unwrap();
+            self.output.reveal(&part).await.unwrap();
+            self.manifest.parts.push(part);
+        }
+
+        async fn finish(&self) {
+            self.output.write_manifest(&self.manifest).await.unwrap();
+            self.output.write_success().await.unwrap();
+        }
+
+        fn file(&self, part: usize) -> PathBuf {
+            self.output.part_file(&self.manifest.parts[part])
+        }
+
+        async fn report(&self) -> Report {
+            verify(self.folder.path()).await.unwrap()
+        }
+
+        /// The one problem, without the path of a part before it.
+        async fn problem(&self) -> String {
+            let report = self.report().await;
+            let [problem] = report.problems.as_slice() else { panic!("{:?}", report.problems) };
+            problem.split_once(".parquet ").map_or(problem.clone(), |(_, phrase)| phrase.to_owned())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_whole_output_agrees_and_is_complete() {
+        let folder = Folder::new().await;
+        let report = folder.report().await;
+        assert!(report.is_complete(), "{report:?}");
+        assert_eq!((report.parts, report.rows.get()), (2, 3));
+    }
+
+    #[tokio::test]
+    async fn a_part_that_was_touched_is_damage() {
+        let folder = Folder::new().await;
+        let content = std::fs::read(folder.file(0)).unwrap();
+        let mut flipped = content.clone();
+        flipped[content.len() / 2] ^= 1;
+        std::fs::write(folder.file(0), flipped).unwrap();
+        assert_eq!(folder.problem().await, "has another checksum than is recorded");
+        std::fs::write(folder.file(0), &content[1..]).unwrap();
+        assert!(folder.problem().await.ends_with("are recorded"));
+        std::fs::remove_file(folder.file(0)).unwrap();
+        assert_eq!(folder.problem().await, "is missing");
+    }
+
+    #[tokio::test]
+    async fn a_parquet_file_that_nobody_lists_is_named() {
+        let folder = Folder::new().await;
+        std::fs::copy(folder.file(0), folder.folder.path().join("query_region=US/stray.parquet")).unwrap();
+        assert_eq!(folder.report().await.problems, ["query_region=US/stray.parquet is not in _manifest.json"]);
+    }
+
+    #[tokio::test]
+    async fn rows_outside_the_recorded_range_or_count_are_found() {
+        let mut folder = Folder::new().await;
+        folder.manifest.parts[0].rows = RowCount::new(5);
+        folder.finish().await;
+        assert_eq!(folder.problem().await, "holds 2 rows, but 5 rows are recorded");
+        // The second part's rows under a name and a record that claim a later minute.
+        let mut folder = Folder::new().await;
+        let claimed = Slice { run: "r1".to_owned(), ..slice(range(180, 240)) };
+        let path = Layout::default().path(&claimed).unwrap();
+        std::fs::rename(folder.file(1), folder.folder.path().join(&path)).unwrap();
+        let part = &mut folder.manifest.parts[1];
+        (part.path, part.range) = (path, claimed.range);
+        folder.finish().await;
+        assert!(folder.problem().await.starts_with("holds video 9 of 1767225665000 ms, outside its range"));
+    }
+
+    #[tokio::test]
+    async fn a_part_in_the_wrong_folder_is_found() {
+        let mut folder = Folder::new().await;
+        let path = folder.manifest.parts[0].path.replace("date=2026-01-01", "date=2026-01-02");
+        let target = folder.folder.path().join(&path);
+        std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+        std::fs::rename(folder.file(0), target).unwrap();
+        folder.manifest.parts[0].path = path;
+        folder.finish().await;
+        assert!(folder.problem().await.starts_with("is not where region US and [2026-01-01T00:00:00Z"));
+    }
+
+    #[tokio::test]
+    async fn a_video_that_stands_twice_in_a_region_is_found_across_parts() {
+        let mut folder = Folder::new().await;
+        folder.publish(range(120, 180), &[row(130, "7", 1), row(131, "11", 1)]).await;
+        folder.finish().await;
+        assert_eq!(folder.problem().await, "region US holds 1 videos more than once");
+    }
+
+    #[tokio::test]
+    async fn parts_that_hold_the_same_seconds_are_found() {
+        let mut folder = Folder::new().await;
+        folder.publish(range(50, 70), &[row(66, "12", 1)]).await;
+        folder.finish().await;
+        let problems = folder.report().await.problems;
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems[0].contains("both hold [2026-01-01T00:00:50Z, 2026-01-01T00:01:00Z)"), "{problems:?}");
+    }
+
+    #[test]
+    fn rows_out_of_order_are_found() {
+        let part = manifest(range(0, 60), vec![]);
+        let part = PartRecord {
+            path: "p".to_owned(),
+            region: "US".parse().unwrap(),
+            range: part.range,
+            run: part.run,
+            rows: RowCount::ZERO,
+            bytes: ByteCount::ZERO,
+            sha256: String::new(),
+            duplicates: 0,
+            kept_in_extra: 0,
+        };
+        let second = |seconds: i64| range(seconds, seconds).start.get() * 1000;
+        let follow = |rows: [(i64, &str); 2]| {
+            let mut order = Order { part: &part, last: None };
+            rows.iter().try_for_each(|(seconds, id)| order.next(second(*seconds), id))
+        };
+        assert_eq!(follow([(5, "a"), (5, "b")]), Ok(()));
+        assert_eq!(follow([(5, "b"), (6, "a")]), Ok(()));
+        for wrong in [[(5, "b"), (5, "a")], [(5, "a"), (5, "a")], [(6, "a"), (5, "b")]] {
+            assert!(follow(wrong).unwrap_err().starts_with("is not sorted at video"));
+        }
+    }
+
+    #[tokio::test]
+    async fn success_and_manifest_must_say_the_same() {
+        let mut folder = Folder::new().await;
+        folder.output.clear_success().await.unwrap();
+        assert!(folder.problem().await.contains("_SUCCESS is missing"));
+        folder.manifest.status = Status::Running;
+        folder.finish().await;
+        assert!(folder.problem().await.starts_with("_SUCCESS is there, but"));
+        folder.manifest.status = Status::Complete;
+        folder.manifest.covered.insert("GB".parse().unwrap(), vec![range(0, 100)]);
+        folder.finish().await;
+        assert_eq!(folder.report().await.problems.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_the_manifest_itself_lacks_is_no_damage() {
+        let mut folder = Folder::new().await;
+        let lack = Lack { region: "US".parse().unwrap(), range: range(60, 120), why: "HTTP 500".to_owned() };
+        folder.manifest.status = Status::Incomplete;
+        folder.manifest.covered.insert(lack.region.clone(), vec![range(0, 60)]);
+        folder.manifest.gaps.push(lack);
+        folder.manifest.rejected_rows = RowCount::new(2);
+        folder.finish().await;
+        folder.output.clear_success().await.unwrap();
+        let report = folder.report().await;
+        assert!(report.agrees() && !report.is_complete());
+        insta::assert_snapshot!(report.shortfalls.join("\n"), @r"
+        run r1 ended incomplete
+        region US lacks [2026-01-01T00:01:00Z, 2026-01-01T00:02:00Z)
+        region US has a gap [2026-01-01T00:01:00Z, 2026-01-01T00:02:00Z): HTTP 500
+        2 rows could not be placed and are kept under _rejected
+        ");
+    }
+
+    #[tokio::test]
+    async fn a_folder_without_a_manifest_is_not_guessed_at() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(verify(folder.path()).await, Err(VerifyError::NoManifest { .. })));
+        std::fs::write(folder.path().join(MANIFEST), b"{}").unwrap();
+        assert!(matches!(verify(folder.path()).await, Err(VerifyError::Manifest(_))));
+    }
+}

@@ -1,3 +1,283 @@
 //! What was paid for: the durable record of a run.
+//!
+//! The journal answers after the commit is synced, so whoever waits for an answer may rely on it after any crash. One thread
+//! writes (`writer`); what arrives together shares a transaction. Everything else only reads. The journal knows pages, parts
+//! and credits; what the planner decides is text to it. The tables are drawn in `schema`.
+//!
+//! Invariants: a page is bought once; nothing is sent that a durable reservation does not hold; pages and events have one
+//! order; after the first failure of the disk nothing is believed any more; damage is named with its place, never guessed.
 
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use tokio::sync::{mpsc, oneshot};
+
+mod ballast;
+mod book;
+mod codec;
+mod error;
+mod job;
+mod ledger;
+mod lock;
+mod pages;
+mod reader;
 pub mod record;
+mod recovery;
+mod schema;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod view;
+mod writer;
+
+pub use error::{JournalError, LedgerError};
+pub use ledger::{Attempt, Counts, Ended, Ledger, Limits};
+pub use pages::{PageReader, RejectedReader};
+pub use view::JournalView;
+
+use crate::api::contract::Region;
+use crate::plan::fact::WindowId;
+use crate::units::{EpochSeconds, RowCount, TimeRange};
+use job::{Job, PartStep, Request};
+use reader::Reader;
+use record::{NewPage, NewRun, PartRecord, PartState, Replayed, RunOutcome, RunRecord, StoredQuestion};
+use writer::{Shared, Writer};
+
+/// A handle to the open journal of one state folder. Cheap to clone; all clones share one writer.
+///
+/// Functions that wait are durable when they return. They are cancel safe in this sense: a call that is dropped while it waits
+/// may still be carried out. Functions that do not wait read the database and block for as long as that takes.
+///
+/// Every call may fail with [`JournalError::Stopped`] or [`JournalError::DiskFull`] after trouble with the disk, and with
+/// [`JournalError::Closed`] after [`Journal::close`].
+#[derive(Clone, Debug)]
+pub struct Journal {
+    requests: mpsc::Sender<Request>,
+    shared: Arc<Shared>,
+    reader: Arc<Mutex<Reader>>,
+}
+
+impl Journal {
+    /// Opens the journal of a state folder and holds the folder until the journal is closed. Makes what is missing, and
+    /// checks what is there. Blocking; a large journal takes seconds to check.
+    ///
+    /// # Errors
+    /// [`JournalError::Locked`] when another run holds the folder; another version, a foreign or damaged database by name;
+    /// whatever the operating system refuses.
+    pub fn open(folder: &Path) -> Result<Self, JournalError> {
+        let opened = recovery::open(folder)?;
+        let shared = Arc::new(Shared::new(&opened));
+        let reader = Arc::new(Mutex::new(recovery::open_reader(&shared.file)?));
+        let (requests, queue) = mpsc::channel(writer::QUEUE);
+        let writer = Writer::new(opened, shared.clone(), queue)?;
+        let spawned = thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run());
+        spawned.map_err(JournalError::file("starting the writer of", &shared.file))?;
+        Ok(Self { requests, shared, reader })
+    }
+
+    /// The question that the state was made for.
+    ///
+    /// # Errors
+    /// A failed read, or damage.
+    pub fn question(&self) -> Result<Option<StoredQuestion>, JournalError> {
+        self.reader().question()
+    }
+
+    /// Keeps the question; the same one again changes nothing.
+    ///
+    /// # Errors
+    /// [`JournalError::OtherQuestion`] when the state was made for another.
+    pub async fn remember_question(&self, question: StoredQuestion) -> Result<(), JournalError> {
+        self.ask(Job::Question(question)).await.map(drop)
+    }
+
+    /// The run that began last.
+    ///
+    /// # Errors
+    /// A failed read, or damage.
+    pub fn latest_run(&self) -> Result<Option<RunRecord>, JournalError> {
+        self.reader().latest_run()
+    }
+
+    /// Begins a run, and forgets pages, events and rejected rows of the one before. Parts and what was learned stay.
+    ///
+    /// # Errors
+    /// [`JournalError::RunUnfinished`] while the latest run has no outcome; [`JournalError::RunExists`].
+    pub async fn begin_run(&self, run: NewRun) -> Result<RunRecord, JournalError> {
+        self.ask(Job::BeginRun(run.clone())).await?;
+        Ok(RunRecord { begun: run, outcome: None })
+    }
+
+    /// Records how the latest run ended, and gives back what its ledger reserved and did not send. May be called again, with
+    /// another outcome, after an incomplete run went on.
+    ///
+    /// # Errors
+    /// [`JournalError::UnknownRun`] when `run` is not the latest.
+    pub async fn finish_run(&self, run: &str, outcome: RunOutcome) -> Result<(), JournalError> {
+        self.ask(Job::FinishRun { run: run.to_owned(), outcome }).await.map(drop)
+    }
+
+    /// Keeps a page of the current run and, in the same transaction, the end of the attempt that brought it. Returns the
+    /// page's sequence. Its rejected rows are kept once a run and region.
+    ///
+    /// # Errors
+    /// [`JournalError::BoughtTwice`] when the run holds a page of that address; [`JournalError::NoRun`].
+    pub async fn commit_page(&self, page: NewPage, attempt: Attempt) -> Result<i64, JournalError> {
+        self.ask(Job::Page { page: Box::new(page), attempt: Some(attempt) }).await
+    }
+
+    /// Keeps decisions in their order, and closes windows, whose pages are replayed no more; all in one transaction. Returns
+    /// the sequence of the last entry of the journal.
+    ///
+    /// # Errors
+    /// [`JournalError::NoRun`].
+    pub async fn commit_events(&self, events: Vec<String>, closed: Vec<WindowId>) -> Result<i64, JournalError> {
+        self.ask(Job::Events { events, closed }).await
+    }
+
+    /// The current run's decisions and pages in the order in which they became durable; pages of closed windows are left out.
+    ///
+    /// # Errors
+    /// A failed read, or damage.
+    pub fn replay(&self) -> Result<Vec<Replayed>, JournalError> {
+        self.reader().replay()
+    }
+
+    /// Reads the held pages of a region whose span meets `range`, on a connection of its own: see [`PageReader`].
+    ///
+    /// # Errors
+    /// A connection that cannot be opened.
+    pub fn pages(&self, region: &Region, range: TimeRange) -> Result<PageReader, JournalError> {
+        PageReader::new(recovery::open_reader(&self.shared.file)?, region.clone(), range)
+    }
+
+    /// Row slots on the held pages of a region whose span meets `range`: an upper bound on the rows that [`Journal::pages`]
+    /// gives, since pages may repeat rows or reach beyond.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn count_rows(&self, region: &Region, range: TimeRange) -> Result<RowCount, JournalError> {
+        self.reader().count_rows(region, range)
+    }
+
+    /// Drops the bodies of the region's pages whose span ends at or before `below`, and returns how many. Their facts stay.
+    /// Done in pieces, so that pages in flight do not wait for long; a piece that was done stays done.
+    ///
+    /// # Errors
+    /// Only those that every call may have.
+    pub async fn release_bodies(&self, region: &Region, below: EpochSeconds) -> Result<u64, JournalError> {
+        let mut released = 0;
+        loop {
+            let piece = self.ask(Job::Release { region: region.clone(), below }).await?;
+            released += u64::try_from(piece).unwrap_or(0);
+            if piece < tables::RELEASE_AT_ONCE {
+                return Ok(released);
+            }
+        }
+    }
+
+    /// How many pages hold a body.
+    pub fn held_pages(&self) -> u64 {
+        self.shared.held_pages.load(Ordering::Relaxed)
+    }
+
+    /// Records a part that lies, written and synced, under its staging name. Again for the same path replaces the record.
+    ///
+    /// # Errors
+    /// [`JournalError::PartState`] when a part of that path is published.
+    pub async fn prepare_part(&self, part: PartRecord) -> Result<(), JournalError> {
+        self.part(PartStep::Prepare(Box::new(part))).await
+    }
+
+    /// Forgets a prepared part that never came to be; one that is unknown is forgotten already.
+    ///
+    /// # Errors
+    /// [`JournalError::PartState`] when it is published or superseded.
+    pub async fn forget_part(&self, path: &str) -> Result<(), JournalError> {
+        self.part(PartStep::Forget(path.to_owned())).await
+    }
+
+    /// Records that a prepared part lies under its final name; again changes nothing.
+    ///
+    /// # Errors
+    /// [`JournalError::PartState`] when it is unknown or superseded.
+    pub async fn publish_part(&self, path: &str) -> Result<(), JournalError> {
+        self.part(PartStep::Publish(path.to_owned())).await
+    }
+
+    /// Records that a published part was replaced; again changes nothing.
+    ///
+    /// # Errors
+    /// [`JournalError::PartState`] when it is unknown or only prepared.
+    pub async fn supersede_part(&self, path: &str) -> Result<(), JournalError> {
+        self.part(PartStep::Supersede(path.to_owned())).await
+    }
+
+    /// Every part that the state knows, of all runs, ordered by path.
+    ///
+    /// # Errors
+    /// A failed read, or damage.
+    pub fn parts(&self) -> Result<Vec<(PartRecord, PartState)>, JournalError> {
+        self.reader().parts()
+    }
+
+    /// Reads the rejected rows of a run, which must be the current one to have any.
+    ///
+    /// # Errors
+    /// A connection that cannot be opened.
+    pub fn rejected(&self, run: &str) -> Result<RejectedReader, JournalError> {
+        Ok(RejectedReader::new(recovery::open_reader(&self.shared.file)?, run))
+    }
+
+    /// Keeps something learned of the service under a name, in place of what it held.
+    ///
+    /// # Errors
+    /// Only those that every call may have.
+    pub async fn learn(&self, name: &str, json: &str) -> Result<(), JournalError> {
+        self.ask(Job::Learn { name: name.to_owned(), json: json.to_owned() }).await.map(drop)
+    }
+
+    /// What was learned under a name, by any run.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn learned(&self, name: &str) -> Result<Option<String>, JournalError> {
+        self.reader().learned(name)
+    }
+
+    /// The credit ledger of the current run, under these limits from now on.
+    ///
+    /// # Errors
+    /// [`JournalError::NoRun`].
+    pub fn ledger(&self, limits: Limits) -> Result<Ledger, JournalError> {
+        let book = self.shared.book().ok_or(JournalError::NoRun)?;
+        book.lock().limit(limits);
+        Ok(Ledger::new(book, self.requests.clone()))
+    }
+
+    /// Writes what is known, gives back the credits that are reserved and unsent, leaves everything in the one database file,
+    /// and lets the folder go. Other handles fail with [`JournalError::Closed`] from now on.
+    ///
+    /// # Errors
+    /// [`JournalError::Stopped`] or [`JournalError::DiskFull`] when the disk had failed before, or fails now.
+    pub async fn close(self) -> Result<(), JournalError> {
+        self.ask(Job::Close).await.map(drop)
+    }
+
+    async fn part(&self, step: PartStep) -> Result<(), JournalError> {
+        self.ask(Job::Part(step)).await.map(drop)
+    }
+
+    async fn ask(&self, job: Job) -> Result<i64, JournalError> {
+        let (answer, answered) = oneshot::channel();
+        self.requests.send(Request { job, answer }).await.map_err(|_| JournalError::Closed)?;
+        answered.await.map_err(|_| JournalError::Closed)?
+    }
+
+    /// Reads leave nothing half done, so a panic elsewhere does not spoil the connection.
+    fn reader(&self) -> MutexGuard<'_, Reader> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -83,3 +83,104 @@ pub enum PartState {
     /// Replaced by a later part, and removed.
     Superseded,
 }
+
+/// What the state was made for: source, regions, filters and the range as written. One state folder has one question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredQuestion {
+    /// Decides whether two questions are the same.
+    pub fingerprint: String,
+    /// The question in full, for people and for messages; opaque to the journal.
+    pub json: String,
+}
+
+/// A run that is about to begin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewRun {
+    /// Its name, unique in the state folder.
+    pub id: String,
+    /// The question's range, resolved to absolute seconds.
+    pub range: TimeRange,
+    /// When it began.
+    pub began_at: EpochSeconds,
+    /// Where its output goes.
+    pub output: String,
+    /// How its output is partitioned.
+    pub partition: String,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunOutcome {
+    /// Every second of its range is proven and delivered.
+    Complete,
+    /// Delivered, with gaps or unproven ranges that are listed.
+    Incomplete,
+}
+
+impl RunOutcome {
+    /// Its name in the journal.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Incomplete => "incomplete",
+        }
+    }
+
+    /// The outcome of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Complete, Self::Incomplete].into_iter().find(|outcome| outcome.name() == name)
+    }
+}
+
+/// A run as the journal knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// What it began with.
+    #[serde(flatten)]
+    pub begun: NewRun,
+    /// How it ended; none while it is unfinished.
+    pub outcome: Option<RunOutcome>,
+}
+
+/// One entry of the run's history, as the planner reads it back after a start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replayed {
+    /// A decision of the planner.
+    Event {
+        /// Its place in the order that events and pages share.
+        sequence: i64,
+        /// The planner's own JSON text.
+        json: String,
+    },
+    /// A durable page of a window that is not closed, or of none.
+    Page {
+        /// Its place in the order that events and pages share.
+        sequence: i64,
+        /// What the plan learned from it.
+        fact: PageFact,
+        /// Where the walk stood: see [`NewPage::position`].
+        position: EpochSeconds,
+    },
+}
+
+impl Replayed {
+    /// Its place in the order that events and pages share.
+    pub fn sequence(&self) -> i64 {
+        match self {
+            Self::Event { sequence, .. } | Self::Page { sequence, .. } => *sequence,
+        }
+    }
+}
+
+/// A rejected row with the page that it came on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RejectedRecord {
+    /// The queried region.
+    pub region: Region,
+    /// The page's address, for a person.
+    pub page: String,
+    /// The row.
+    #[serde(flatten)]
+    pub row: RejectedRow,
+}

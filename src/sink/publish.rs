@@ -158,11 +158,11 @@ impl Output {
                 self.store.reveal(&part.path).await?;
                 Ok(Revealed::Moved)
             }
-            Some(bytes) => Err(lost(format!("{bytes} are staged"))),
-            None if self.holds(part).await? => {
+            _ if self.holds(part).await? => {
                 self.store.sync_upwards(&part.path)?;
                 Ok(Revealed::Already)
             }
+            Some(bytes) => Err(lost(format!("{bytes} are staged"))),
             None => Err(lost("nothing of that size is there".to_owned())),
         }
     }
@@ -355,6 +355,12 @@ mod tests {
         std::fs::write(folder.path().join("query_region=US/mine.parquet"), b"").unwrap();
         let text = open(folder.path()).await.unwrap_err().to_string();
         assert!(text.contains("1 Parquet files") && text.contains("query_region=US/mine.parquet"), "{text}");
+    }
+
+    #[test]
+    fn opening_may_run_on_any_worker_thread() {
+        fn on_any_thread<F: Send>(_: F) {}
+        on_any_thread(Output::open(Path::new("out"), "f1", &[]));
     }
 
     #[tokio::test]

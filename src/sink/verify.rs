@@ -2,7 +2,7 @@
 //!
 //! What the parts hold is checked row by row; what they should hold is the manifest's word. A video that stands twice is found
 //! by its order inside a part, by ranges that overlap between parts, and otherwise by its 64-bit key over all parts of a region and
-//! snapshot: [`KEYS_AT_ONCE`] keys in memory, in as many passes over the ids as that takes. (Two ids that are no plain numbers could
+//! snapshot: `KEYS_AT_ONCE` keys in memory, in as many passes over the ids as that takes. (Two ids that are no plain numbers could
 //! share a key: a false alarm for one pair in 2^63, never a miss.) Changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};

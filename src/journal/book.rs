@@ -1,0 +1,393 @@
+//! The arithmetic of the credit ledger: what may be sent, what was sent, and what a crash may have cost.
+//!
+//! Pure. The invariant that bounds a run's cost over any number of crashes: *no attempt is sent that a durable reservation
+//! does not hold*, and the durable reservation never exceeds the run's largest number of credits. At every moment
+//! `reserved = ended + lost + in flight + unsent`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::Credits;
+
+/// How an attempt ended, as far as the ledger cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The service answered with rows, usable or not.
+    PageWithRows,
+    /// The service answered with no row.
+    EmptyPage,
+    /// The service asked to slow down.
+    Throttled,
+    /// Transport trouble, a broken answer, or trouble on the service's side.
+    Failed,
+    /// The service refused the request.
+    Refused,
+    /// The service says that the quota is used up.
+    Quota,
+}
+
+/// Whether a page is asked for the first time or again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asking {
+    /// For the first time.
+    First,
+    /// After an attempt that brought no page.
+    Again,
+}
+
+/// Attempts that ended, by how they ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// All of them.
+    pub(super) attempts: u64,
+    /// Those that brought a page.
+    pub(super) pages: u64,
+    /// Those that brought a page with rows.
+    pub(super) pages_with_rows: u64,
+    /// Those that asked again for a page.
+    pub(super) retries: u64,
+    /// Those that the service throttled.
+    pub(super) throttled: u64,
+}
+
+/// What of the book is durable: one row of the journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Account {
+    /// Attempts that may have been sent: ended ones, and those that nobody saw the end of.
+    pub(super) reserved: u64,
+    /// Attempts that ended.
+    pub(super) tally: Tally,
+}
+
+/// What a person may set, anew at each start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most credits that one run may cost over all its starts; none is no bound.
+    pub max_credits: Option<Credits>,
+    /// Attempts in one durable reservation, at least 1: `max_in_flight`.
+    pub block: u32,
+}
+
+/// The ledger's numbers, for people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Attempts that were sent and ended, over all starts of the run.
+    pub attempts: u64,
+    /// Attempts that brought a page, empty ones too.
+    pub answered_pages: u64,
+    /// Attempts that brought a page with rows.
+    pub pages_with_rows: u64,
+    /// Attempts that asked again for a page.
+    pub retries: u64,
+    /// Attempts that the service throttled.
+    pub throttled: u64,
+    /// Reserved attempts that nobody saw the end of; they count against `max_credits`.
+    pub possibly_charged: u64,
+}
+
+/// The outcome of asking the book for one attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Take {
+    /// It may be sent.
+    Taken,
+    /// A durable reservation must be made first.
+    NeedsReservation,
+    /// The run has no credit left.
+    Exhausted {
+        /// What the run may have cost so far.
+        spent: Credits,
+        /// What it may cost.
+        max: Credits,
+    },
+}
+
+/// One run's ledger in memory.
+#[derive(Clone, Debug)]
+pub(super) struct Book {
+    limits: Limits,
+    reserved: u64,
+    unsent: u64,
+    lost: u64,
+    tally: Tally,
+}
+
+impl Book {
+    /// Opens the book of a run from what is durable: whatever was reserved and did not end is possibly charged.
+    ///
+    /// Nothing can be taken before [`Book::limit`].
+    pub(super) fn recover(account: Account) -> Self {
+        let lost = account.reserved.saturating_sub(account.tally.attempts);
+        let limits = Limits { max_credits: Some(Credits::ZERO), block: 0 };
+        Self { limits, reserved: account.reserved, unsent: 0, lost, tally: account.tally }
+    }
+
+    /// Sets what a person may set. What is reserved already stays reserved.
+    pub(super) fn limit(&mut self, limits: Limits) {
+        self.limits = Limits { block: limits.block.max(1), ..limits };
+    }
+
+    /// Takes one attempt from the reservation, if it holds one.
+    pub(super) fn take(&mut self) -> Take {
+        if self.unsent > 0 {
+            self.unsent -= 1;
+            return Take::Taken;
+        }
+        match self.limits.max_credits {
+            Some(max) if self.reserved >= max.get() => Take::Exhausted { spent: Credits::new(self.reserved), max },
+            _ => Take::NeedsReservation,
+        }
+    }
+
+    /// How many attempts a reservation made now would add: what fills the block, within the run's credits.
+    pub(super) fn refill(&self) -> u64 {
+        let room = u64::from(self.limits.block).saturating_sub(self.unsent);
+        let left = self.limits.max_credits.map_or(u64::MAX, |max| max.get().saturating_sub(self.reserved));
+        room.min(left)
+    }
+
+    /// Whether so little of the block is left that the next commit should refill it along the way.
+    pub(super) fn runs_low(&self) -> bool {
+        self.unsent <= u64::from(self.limits.block) / 2
+    }
+
+    /// Adds attempts that are durably reserved: call it only after the commit.
+    pub(super) fn grant(&mut self, attempts: u64) {
+        self.reserved = self.reserved.saturating_add(attempts);
+        self.unsent = self.unsent.saturating_add(attempts);
+    }
+
+    /// Records the end of a taken attempt.
+    pub(super) fn settle(&mut self, asking: Asking, how: Ended) {
+        self.tally.attempts += 1;
+        self.tally.pages += u64::from(matches!(how, Ended::PageWithRows | Ended::EmptyPage));
+        self.tally.pages_with_rows += u64::from(how == Ended::PageWithRows);
+        self.tally.retries += u64::from(asking == Asking::Again);
+        self.tally.throttled += u64::from(how == Ended::Throttled);
+    }
+
+    /// Records a taken attempt that nobody saw the end of.
+    pub(super) fn lose(&mut self) {
+        self.lost += 1;
+    }
+
+    /// Gives back what is reserved and not sent.
+    pub(super) fn give_back(&mut self) {
+        self.reserved = self.reserved.saturating_sub(self.unsent);
+        self.unsent = 0;
+    }
+
+    /// What a commit writes: the book as it stands, with `more` attempts reserved.
+    pub(super) fn account(&self, more: u64) -> Account {
+        Account { reserved: self.reserved.saturating_add(more), tally: self.tally }
+    }
+
+    /// The numbers, for people.
+    pub(super) fn counts(&self) -> Counts {
+        counts(&self.tally, self.lost)
+    }
+}
+
+impl Account {
+    /// The numbers of a run that is not open here: all that did not end may be charged.
+    pub(super) fn counts(&self) -> Counts {
+        counts(&self.tally, self.reserved.saturating_sub(self.tally.attempts))
+    }
+}
+
+fn counts(tally: &Tally, possibly_charged: u64) -> Counts {
+    Counts {
+        attempts: tally.attempts,
+        answered_pages: tally.pages,
+        pages_with_rows: tally.pages_with_rows,
+        retries: tally.retries,
+        throttled: tally.throttled,
+        possibly_charged,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// One thing that may happen to a run.
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Send,
+        End,
+        Vanish,
+        /// A commit that refills, and lands.
+        Commit,
+        /// A commit that lands while the process dies before it learns so.
+        CommitThenCrash,
+        Crash,
+        Close,
+    }
+
+    fn any_step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            6 => Just(Step::Send),
+            5 => Just(Step::End),
+            1 => Just(Step::Vanish),
+            4 => Just(Step::Commit),
+            1 => Just(Step::CommitThenCrash),
+            1 => Just(Step::Crash),
+            1 => Just(Step::Close),
+        ]
+    }
+
+    /// A run with its disk, its process, and the service that counts what reaches it.
+    struct World {
+        limits: Limits,
+        disk: Account,
+        book: Book,
+        in_flight: u64,
+        sent: u64,
+        unseen: u64,
+    }
+
+    impl World {
+        fn new(limits: Limits) -> Self {
+            let mut world = Self {
+                limits,
+                disk: Account::default(),
+                book: Book::recover(Account::default()),
+                in_flight: 0,
+                sent: 0,
+                unseen: 0,
+            };
+            world.start();
+            world
+        }
+
+        fn start(&mut self) {
+            self.unseen += self.in_flight;
+            self.in_flight = 0;
+            self.book = Book::recover(self.disk);
+            self.book.limit(self.limits);
+        }
+
+        fn step(&mut self, step: Step) {
+            match step {
+                Step::Send if self.book.take() == Take::Taken => {
+                    self.sent += 1;
+                    self.in_flight += 1;
+                }
+                Step::End if self.in_flight > 0 => {
+                    self.in_flight -= 1;
+                    self.book.settle(Asking::First, Ended::PageWithRows);
+                }
+                Step::Vanish if self.in_flight > 0 => {
+                    self.in_flight -= 1;
+                    self.unseen += 1;
+                    self.book.lose();
+                }
+                Step::Commit => {
+                    let more = self.book.refill();
+                    self.disk = self.book.account(more);
+                    self.book.grant(more);
+                }
+                Step::CommitThenCrash => {
+                    self.disk = self.book.account(self.book.refill());
+                    self.start();
+                }
+                Step::Crash => self.start(),
+                Step::Close => {
+                    self.book.give_back();
+                    self.disk = self.book.account(0);
+                    self.start();
+                }
+                Step::Send | Step::End | Step::Vanish => {}
+            }
+        }
+    }
+
+    fn limits(max: u64, block: u32) -> Limits {
+        Limits { max_credits: Some(Credits::new(max)), block }
+    }
+
+    proptest! {
+        #[test]
+        fn no_schedule_of_crashes_sends_more_than_the_run_may_cost(
+            max in 0_u64..60, block in 1_u32..20, steps in prop::collection::vec(any_step(), 0..400),
+        ) {
+            let mut world = World::new(limits(max, block));
+            for step in steps {
+                world.step(step);
+                prop_assert!(world.sent <= max, "sent {} of {max}", world.sent);
+                prop_assert!(world.sent <= world.disk.reserved, "an attempt was sent that the disk does not know");
+                prop_assert!(world.disk.reserved <= max);
+                prop_assert!(world.book.unsent <= u64::from(block));
+                let known = world.book.tally.attempts + world.book.lost + world.in_flight + world.book.unsent;
+                prop_assert_eq!(world.book.reserved, known);
+            }
+        }
+
+        #[test]
+        fn starts_that_close_cleanly_use_every_credit(
+            max in 0_u64..40, block in 1_u32..20, closes in prop::collection::vec(0_usize..9, 0..40),
+        ) {
+            let mut world = World::new(limits(max, block));
+            for requests in closes {
+                for _ in 0..requests {
+                    [Step::Commit, Step::Send, Step::End].into_iter().for_each(|step| world.step(step));
+                }
+                world.step(Step::Close);
+                prop_assert_eq!(world.disk.reserved, world.sent);
+                prop_assert_eq!(world.book.counts().possibly_charged, 0);
+            }
+        }
+
+        #[test]
+        fn a_crash_costs_at_most_a_block_and_what_was_in_flight(
+            block in 1_u32..20, steps in prop::collection::vec(any_step(), 0..200),
+        ) {
+            let mut world = World::new(Limits { max_credits: None, block });
+            for step in steps {
+                let before = world.book.counts().possibly_charged;
+                let in_flight = world.in_flight;
+                // What ended since the last commit is on no disk, so it is in doubt too.
+                let forgotten = world.book.tally.attempts - world.disk.tally.attempts;
+                world.step(step);
+                let after = world.book.counts().possibly_charged;
+                prop_assert!(after <= before + in_flight + forgotten + u64::from(block));
+            }
+        }
+    }
+
+    #[test]
+    fn an_exhausted_run_says_what_it_may_have_cost() {
+        let mut book = Book::recover(Account { reserved: 7, tally: Tally { attempts: 5, ..Tally::default() } });
+        book.limit(limits(8, 4));
+        assert_eq!(book.counts().possibly_charged, 2);
+        assert_eq!(book.take(), Take::NeedsReservation);
+        book.grant(book.refill());
+        assert_eq!(book.take(), Take::Taken);
+        assert_eq!(book.take(), Take::Exhausted { spent: Credits::new(8), max: Credits::new(8) });
+    }
+
+    #[test]
+    fn each_end_is_counted_where_it_belongs() {
+        let mut book = Book::recover(Account::default());
+        book.settle(Asking::First, Ended::Throttled);
+        book.settle(Asking::Again, Ended::Failed);
+        book.settle(Asking::Again, Ended::PageWithRows);
+        book.settle(Asking::First, Ended::EmptyPage);
+        let expected = Counts {
+            attempts: 4,
+            answered_pages: 2,
+            pages_with_rows: 1,
+            retries: 2,
+            throttled: 1,
+            possibly_charged: 0,
+        };
+        assert_eq!(book.counts(), expected);
+    }
+
+    #[test]
+    fn a_book_without_limits_reserves_nothing() {
+        let mut book = Book::recover(Account::default());
+        assert_eq!(book.refill(), 0);
+        assert!(matches!(book.take(), Take::Exhausted { .. }));
+    }
+}

@@ -1,0 +1,83 @@
+//! How row keys, bodies and checksums look in the tables. Pure.
+
+use super::job::purpose_columns;
+use super::record::StoredPage;
+use super::schema::checksum;
+use crate::api::contract::Region;
+use crate::plan::fact::{PageFact, RowKey, VideoKey};
+use crate::units::EpochSeconds;
+
+/// Bytes of one row key: a second and a video key, both little-endian.
+const KEY_BYTES: usize = 16;
+
+/// The row keys of a page in its order.
+pub(super) fn encode_keys(rows: &[RowKey]) -> Vec<u8> {
+    rows.iter().flat_map(|row| row.second.get().to_le_bytes().into_iter().chain(row.video.0.to_le_bytes())).collect()
+}
+
+/// Reads row keys back; none when the bytes are not whole keys.
+pub(super) fn decode_keys(bytes: &[u8]) -> Option<Vec<RowKey>> {
+    let keys = bytes.chunks_exact(KEY_BYTES);
+    if !keys.remainder().is_empty() {
+        return None;
+    }
+    keys.map(decode_key).collect()
+}
+
+fn decode_key(bytes: &[u8]) -> Option<RowKey> {
+    let second = EpochSeconds::new(i64::from_le_bytes(*bytes.first_chunk()?));
+    let video = VideoKey(u64::from_le_bytes(*bytes.last_chunk()?));
+    Some(RowKey { second, video })
+}
+
+/// The checksum of a page's fact.
+pub(super) fn keys_checksum(sequence: i64, fact: &PageFact, position: EpochSeconds) -> [u8; 8] {
+    let (purpose, window, stretch) = purpose_columns(fact.address.purpose);
+    let text = format!(
+        "{sequence} {} {purpose} {window} {stretch} {} {} {} {}",
+        fact.address.region,
+        fact.address.page.get(),
+        fact.fetched_at.get(),
+        fact.slots,
+        position.get()
+    );
+    checksum(&[text.as_bytes(), &encode_keys(&fact.rows)])
+}
+
+/// The checksum of a page's answer; `body` is passed apart from `page`, whose own is not read.
+pub(super) fn body_checksum(region: &Region, page: &StoredPage, body: &[u8]) -> [u8; 8] {
+    let StoredPage { sequence, fetched_at_ms, request_id, span, .. } = page;
+    let text = format!("{sequence} {region} {} {} {fetched_at_ms}", span.start.get(), span.end.get());
+    let request_id = request_id.as_ref().map_or_else(|| "none".to_owned(), |id| format!("some {id}"));
+    checksum(&[text.as_bytes(), request_id.as_bytes(), body])
+}
+
+/// The checksum of a planner's decision.
+pub(super) fn event_checksum(sequence: i64, json: &str) -> [u8; 8] {
+    checksum(&[&sequence.to_le_bytes(), json.as_bytes()])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn row_keys_come_back_as_they_were(rows in prop::collection::vec((any::<i64>(), any::<u64>()), 0..12)) {
+            let rows: Vec<RowKey> = rows
+                .into_iter()
+                .map(|(second, video)| RowKey { second: EpochSeconds::new(second), video: VideoKey(video) })
+                .collect();
+            let bytes = encode_keys(&rows);
+            prop_assert_eq!(bytes.len(), rows.len() * KEY_BYTES);
+            prop_assert_eq!(decode_keys(&bytes), Some(rows));
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_whole_key_are_refused() {
+        assert_eq!(decode_keys(&[0; KEY_BYTES + 1]), None);
+    }
+}

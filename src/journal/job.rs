@@ -1,0 +1,145 @@
+//! What the writer may be asked to write. One job is all or nothing; jobs that arrive together share a transaction.
+
+use rusqlite::ErrorCode;
+use tokio::sync::oneshot;
+
+use super::book::Ended;
+use super::error::JournalError;
+use super::ledger::{Attempt, SharedBook};
+use super::record::{NewPage, NewRun, PartRecord, RunOutcome, StoredQuestion};
+use crate::api::contract::Region;
+use crate::plan::fact::{PageAddress, Purpose, WindowId};
+use crate::units::EpochSeconds;
+
+/// One thing to write.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// Keep the question; refuse another one.
+    Question(StoredQuestion),
+    /// Begin a run. Written alone.
+    BeginRun(NewRun),
+    /// End the latest run. Written alone.
+    FinishRun {
+        run: String,
+        outcome: RunOutcome,
+    },
+    /// Keep a page, and the end of the attempt that brought it.
+    Page {
+        page: Box<NewPage>,
+        attempt: Option<Attempt>,
+    },
+    /// Keep decisions, and close windows.
+    Events {
+        events: Vec<String>,
+        closed: Vec<WindowId>,
+    },
+    /// Drop the bodies of a region's pages that end at or before a moment.
+    Release {
+        region: Region,
+        below: EpochSeconds,
+    },
+    Part(PartStep),
+    Learn {
+        name: String,
+        json: String,
+    },
+    /// Fill the reservation of a ledger, whose run must be the current one.
+    Reserve(SharedBook),
+    /// Write what is known, move the log into the database, and end. Written alone.
+    Close,
+    /// End as a killed process does. Written alone.
+    #[cfg(test)]
+    Crash,
+    /// Let the database grow no more, as on a full disk.
+    #[cfg(test)]
+    Fill,
+}
+
+/// A step in a part's life.
+#[derive(Debug)]
+pub(super) enum PartStep {
+    /// Written under its staging name.
+    Prepare(Box<PartRecord>),
+    /// A prepared part that never came to be.
+    Forget(String),
+    /// Under its final name.
+    Publish(String),
+    /// Replaced.
+    Supersede(String),
+}
+
+/// A job with the place for its answer: a sequence, a count, or 0.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) job: Job,
+    pub(super) answer: oneshot::Sender<Result<i64, JournalError>>,
+}
+
+impl Job {
+    /// Tells the ledger that a page's attempt ended, so that both become durable together.
+    pub(super) fn settle(&mut self) {
+        if let Self::Page { page, attempt } = self
+            && let Some(attempt) = attempt.take()
+        {
+            attempt.ended(if page.fact.slots > 0 { Ended::PageWithRows } else { Ended::EmptyPage });
+        }
+    }
+
+    /// Whether the job changes what later jobs are written under, so that it shares no transaction.
+    pub(super) fn is_alone(&self) -> bool {
+        match self {
+            Self::BeginRun(_) | Self::FinishRun { .. } | Self::Close => true,
+            #[cfg(test)]
+            Self::Crash => true,
+            _ => false,
+        }
+    }
+}
+
+/// Why a job was not written.
+#[derive(Debug)]
+pub(super) enum Halt {
+    /// Refused by a rule of the journal: nothing of the job was written, the others of its transaction stand.
+    Refused(JournalError),
+    /// The database failed: nothing of the whole transaction is written.
+    Failed(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Halt {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Halt {
+    /// Reads a broken uniqueness rule as a refusal.
+    pub(super) fn on_conflict(refusal: JournalError) -> impl FnOnce(rusqlite::Error) -> Self {
+        move |error| match error.sqlite_error_code() {
+            Some(ErrorCode::ConstraintViolation) => Self::Refused(refusal),
+            _ => Self::Failed(error),
+        }
+    }
+}
+
+/// A purpose as its table stores it: name, window and stretch, -1 where it has none.
+pub(super) fn purpose_columns(purpose: Purpose) -> (&'static str, i64, i64) {
+    match purpose {
+        Purpose::Walk { window, stretch } => ("walk", i64::from(window.0), i64::from(stretch)),
+        Purpose::Newest => ("newest", -1, -1),
+        Purpose::WithoutFilters => ("without_filters", -1, -1),
+        Purpose::WithoutRange => ("without_range", -1, -1),
+        Purpose::KnownSecond => ("known_second", -1, -1),
+    }
+}
+
+/// A page's address for a person: `US window 3 stretch 0 page 17`.
+pub(super) fn address_text(address: &PageAddress) -> String {
+    let PageAddress { region, purpose, page } = address;
+    match purpose {
+        Purpose::Walk { window, stretch } => format!("{region} window {} stretch {stretch} {page}", window.0),
+        Purpose::Newest => format!("{region} newest {page}"),
+        Purpose::WithoutFilters => format!("{region} without filters {page}"),
+        Purpose::WithoutRange => format!("{region} without range {page}"),
+        Purpose::KnownSecond => format!("{region} known second {page}"),
+    }
+}

@@ -1,0 +1,104 @@
+//! The state folder and its lock: one process at a time, released by the kernel when that process dies.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::error::JournalError;
+
+const LOCK: &str = "lock";
+
+/// The state folder, held by this process until it is dropped.
+#[derive(Debug)]
+pub(super) struct HeldFolder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl HeldFolder {
+    /// Makes the folder where it is missing, for its owner only, and takes its lock without waiting.
+    pub(super) fn take(path: &Path) -> Result<Self, JournalError> {
+        make_folder(path)?;
+        let lock = path.join(LOCK);
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock)
+            .map_err(JournalError::file("opening the lock", &lock))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: file }),
+            Err(TryLockError::WouldBlock) => Err(JournalError::Locked { folder: path.to_owned() }),
+            Err(TryLockError::Error(source)) => Err(JournalError::file("locking", &lock)(source)),
+        }
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the names of the files in the folder durable, and the folder's own name where its parent may be read.
+    pub(super) fn sync(&self) -> Result<(), JournalError> {
+        sync_folder(&self.path)?;
+        match self.path.canonicalize().ok().as_deref().and_then(Path::parent).map(sync_folder) {
+            Some(Err(JournalError::File { source, .. })) if source.kind() == ErrorKind::PermissionDenied => Ok(()),
+            Some(synced) => synced,
+            None => Ok(()),
+        }
+    }
+}
+
+fn make_folder(path: &Path) -> Result<(), JournalError> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(JournalError::file("making the state folder", path))
+}
+
+#[cfg(unix)]
+fn sync_folder(path: &Path) -> Result<(), JournalError> {
+    let synced = File::open(path).and_then(|folder| folder.sync_all());
+    synced.map_err(JournalError::file("syncing the folder", path))
+}
+
+/// Elsewhere a folder cannot be opened as a file; its names are durable with the files themselves.
+#[cfg(not(unix))]
+fn sync_folder(_path: &Path) -> Result<(), JournalError> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_holder_is_refused_until_the_first_lets_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/state");
+        let held = HeldFolder::take(&path).unwrap();
+        assert!(matches!(HeldFolder::take(&path), Err(JournalError::Locked { .. })));
+        drop(held);
+        HeldFolder::take(&path).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_folder_is_its_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let _held = HeldFolder::take(&path).unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_file_in_the_folders_place_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        std::fs::write(&path, "").unwrap();
+        let text = HeldFolder::take(&path).unwrap_err().to_string();
+        assert!(text.contains("state"), "{text}");
+    }
+}

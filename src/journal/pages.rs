@@ -1,0 +1,164 @@
+//! Reading answers and rejected rows back in a stream, a bounded piece at a time, so that a long read neither fills the
+//! memory nor keeps the log from being moved into the database.
+
+use std::collections::VecDeque;
+
+use rusqlite::{Row, params};
+use zstd::bulk::Decompressor;
+
+use super::codec::body_checksum;
+use super::error::JournalError;
+use super::reader::Reader;
+use super::record::{RejectedRecord, RejectedRow, StoredPage};
+use crate::api::contract::Region;
+use crate::units::{EpochSeconds, TimeRange};
+
+/// Answers read at once, still compressed.
+const PIECE: i64 = 64;
+/// The database's own bound on a value: no stored body can have been longer.
+const LARGEST_BODY_BYTES: usize = 1_000_000_000;
+
+/// The pages of a region whose span meets a range and whose body is still held, ordered by the first second of their span,
+/// then by sequence. Each is checked; after an error nothing more comes. Blocking.
+pub struct PageReader {
+    reader: Reader,
+    region: Region,
+    range: TimeRange,
+    decompressor: Decompressor<'static>,
+    piece: VecDeque<Compressed>,
+    after: (i64, i64),
+    ended: bool,
+}
+
+/// A stored page as it lies in its table.
+struct Compressed {
+    page: StoredPage,
+    length: i64,
+    checksum: [u8; 8],
+}
+
+impl PageReader {
+    pub(super) fn new(reader: Reader, region: Region, range: TimeRange) -> Result<Self, JournalError> {
+        let decompressor = Decompressor::new().map_err(JournalError::file("unpacking pages of", reader.file()))?;
+        let after = (i64::MIN, i64::MIN);
+        Ok(Self { reader, region, range, decompressor, piece: VecDeque::new(), after, ended: range.is_empty() })
+    }
+
+    fn read(&mut self) -> Result<Option<StoredPage>, JournalError> {
+        if self.piece.is_empty() {
+            self.piece = self.next_piece()?;
+        }
+        let Some(found) = self.piece.pop_front() else { return Ok(None) };
+        self.after = (found.page.span.start.get(), found.page.sequence);
+        self.unpack(found).map(Some)
+    }
+
+    fn next_piece(&self) -> Result<VecDeque<Compressed>, JournalError> {
+        let failed = self.reader.failed("reading pages");
+        let sql = "SELECT sequence, first, end, fetched_at_ms, request_id, length, checksum, body FROM bodies \
+                   WHERE region = ?1 AND (first, sequence) > (?2, ?3) AND first < ?4 AND end > ?5 \
+                   ORDER BY first, sequence LIMIT ?6";
+        let mut statement = self.reader.connection.prepare_cached(sql).map_err(&failed)?;
+        let (start, end) = (self.range.start.get(), self.range.end.get());
+        let wanted = params![self.region.as_str(), self.after.0, self.after.1, end, start, PIECE];
+        let rows = statement.query_map(wanted, Compressed::read).map_err(&failed)?;
+        rows.collect::<rusqlite::Result<_>>().map_err(failed)
+    }
+
+    fn unpack(&mut self, found: Compressed) -> Result<StoredPage, JournalError> {
+        let Compressed { page, length, checksum } = found;
+        let damaged = |why: String| self.reader.damaged(format!("the body of page {}", page.sequence), why);
+        let length = usize::try_from(length).ok().filter(|length| *length <= LARGEST_BODY_BYTES);
+        let length = length.ok_or_else(|| damaged("its length cannot be".to_owned()))?;
+        let body = self.decompressor.decompress(&page.body, length).map_err(|error| damaged(error.to_string()))?;
+        if body.len() != length || body_checksum(&self.region, &page, &body) != checksum {
+            return Err(damaged("its checksum does not fit".to_owned()));
+        }
+        Ok(StoredPage { body, ..page })
+    }
+}
+
+impl Compressed {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let page = StoredPage {
+            sequence: row.get(0)?,
+            fetched_at_ms: row.get(3)?,
+            request_id: row.get(4)?,
+            span: TimeRange::new(EpochSeconds::new(row.get(1)?), EpochSeconds::new(row.get(2)?)),
+            body: row.get(7)?,
+        };
+        Ok(Self { page, length: row.get(5)?, checksum: row.get(6)? })
+    }
+}
+
+impl Iterator for PageReader {
+    type Item = Result<StoredPage, JournalError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let read = self.read();
+        self.ended = !matches!(read, Ok(Some(_)));
+        read.transpose()
+    }
+}
+
+/// The rejected rows of one run in their order of arrival. After an error nothing more comes. Blocking.
+pub struct RejectedReader {
+    reader: Reader,
+    run: String,
+    piece: VecDeque<(i64, RejectedRecord)>,
+    after: i64,
+    ended: bool,
+}
+
+impl RejectedReader {
+    pub(super) fn new(reader: Reader, run: &str) -> Self {
+        Self { reader, run: run.to_owned(), piece: VecDeque::new(), after: 0, ended: false }
+    }
+
+    fn read(&mut self) -> Result<Option<RejectedRecord>, JournalError> {
+        if self.piece.is_empty() {
+            self.piece = self.next_piece()?;
+        }
+        let Some((number, record)) = self.piece.pop_front() else { return Ok(None) };
+        self.after = number;
+        Ok(Some(record))
+    }
+
+    fn next_piece(&self) -> Result<VecDeque<(i64, RejectedRecord)>, JournalError> {
+        let failed = self.reader.failed("reading rejected rows");
+        let sql = "SELECT j.number, j.region, j.page, j.place, j.why, j.text FROM rejected j \
+                   JOIN runs r ON r.number = j.run WHERE r.id = ?1 AND j.number > ?2 ORDER BY j.number LIMIT ?3";
+        let mut statement = self.reader.connection.prepare_cached(sql).map_err(&failed)?;
+        let mut rows = statement.query(params![self.run, self.after, PIECE]).map_err(&failed)?;
+        let mut piece = VecDeque::new();
+        while let Some(row) = rows.next().map_err(&failed)? {
+            let number: i64 = row.get(0).map_err(&failed)?;
+            let region: String = row.get(1).map_err(&failed)?;
+            let region = Region::try_from(region);
+            let region = region.map_err(|error| self.reader.damaged(format!("rejected row {number}"), error))?;
+            piece.push_back((number, rejected_record(region, row).map_err(&failed)?));
+        }
+        Ok(piece)
+    }
+}
+
+fn rejected_record(region: Region, row: &Row<'_>) -> rusqlite::Result<RejectedRecord> {
+    let rejected = RejectedRow { index: row.get(3)?, why: row.get(4)?, text: row.get(5)? };
+    Ok(RejectedRecord { region, page: row.get(2)?, row: rejected })
+}
+
+impl Iterator for RejectedReader {
+    type Item = Result<RejectedRecord, JournalError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let read = self.read();
+        self.ended = !matches!(read, Ok(Some(_)));
+        read.transpose()
+    }
+}

@@ -1,0 +1,248 @@
+//! Reading the journal. Every stored value is checked on its way out; what cannot be is damage, named with its place.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::book::{Account, Tally};
+use super::codec::{decode_keys, event_checksum, keys_checksum};
+use super::error::JournalError;
+use super::record::{NewRun, PartRecord, PartState, Replayed, RunOutcome, RunRecord, StoredQuestion};
+use super::schema::{self, Found};
+use super::tables::Cursor;
+use crate::api::contract::Region;
+use crate::plan::fact::{PageAddress, PageFact, Purpose, WindowId};
+use crate::units::{EpochSeconds, PageNumber, RowCount, TimeRange};
+
+const LATEST_RUN: &str = "(SELECT max(number) FROM runs)";
+
+/// A read-only connection to one journal.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) connection: Connection,
+    pub(super) file: PathBuf,
+}
+
+impl Reader {
+    pub(super) fn new(connection: Connection, file: PathBuf) -> Self {
+        Self { connection, file }
+    }
+
+    pub(super) fn inspect(&self) -> Result<Found, JournalError> {
+        schema::inspect(&self.connection, &self.file)
+    }
+
+    pub(super) fn question(&self) -> Result<Option<StoredQuestion>, JournalError> {
+        let sql = "SELECT fingerprint, json FROM question";
+        let read = |row: &Row<'_>| Ok(StoredQuestion { fingerprint: row.get(0)?, json: row.get(1)? });
+        self.connection.query_row(sql, [], read).optional().map_err(self.failed("reading the question"))
+    }
+
+    pub(super) fn latest_run(&self) -> Result<Option<RunRecord>, JournalError> {
+        let sql = format!(
+            "SELECT id, range_start, range_end, began_at, output, partition, outcome FROM runs WHERE number = {LATEST_RUN}"
+        );
+        let read = |row: &Row<'_>| {
+            let range = TimeRange::new(EpochSeconds::new(row.get(1)?), EpochSeconds::new(row.get(2)?));
+            let (id, began_at) = (row.get(0)?, EpochSeconds::new(row.get(3)?));
+            let begun = NewRun { id, range, began_at, output: row.get(4)?, partition: row.get(5)? };
+            let outcome: Option<String> = row.get(6)?;
+            Ok(RunRecord { begun, outcome: outcome.as_deref().and_then(RunOutcome::from_name) })
+        };
+        self.connection.query_row(&sql, [], read).optional().map_err(self.failed("reading the latest run"))
+    }
+
+    /// The latest run's number and ledger.
+    pub(super) fn account(&self) -> Result<Option<(i64, Account)>, JournalError> {
+        let sql = format!(
+            "SELECT number, reserved, attempts, pages, pages_with_rows, retries, throttled FROM runs WHERE number = {LATEST_RUN}"
+        );
+        let read = |row: &Row<'_>| {
+            let tally = Tally {
+                attempts: count(row, 2)?,
+                pages: count(row, 3)?,
+                pages_with_rows: count(row, 4)?,
+                retries: count(row, 5)?,
+                throttled: count(row, 6)?,
+            };
+            Ok((row.get(0)?, Account { reserved: count(row, 1)?, tally }))
+        };
+        self.connection.query_row(&sql, [], read).optional().map_err(self.failed("reading the ledger"))
+    }
+
+    /// Where the writer goes on.
+    pub(super) fn cursor(&self) -> Result<Cursor, JournalError> {
+        let sql = "SELECT 1 + max(coalesce((SELECT max(sequence) FROM pages), 0), coalesce((SELECT max(sequence) FROM events), 0))";
+        let last =
+            self.connection.query_row(sql, [], |row| row.get(0)).map_err(self.failed("finding the last page"))?;
+        Ok(Cursor { next_sequence: last, held_pages: self.held_pages()?, written_bytes: 0 })
+    }
+
+    pub(super) fn held_pages(&self) -> Result<u64, JournalError> {
+        let sql = "SELECT count(*) FROM bodies";
+        self.connection.query_row(sql, [], |row| count(row, 0)).map_err(self.failed("counting the pages"))
+    }
+
+    pub(super) fn count_rows(&self, region: &Region, range: TimeRange) -> Result<RowCount, JournalError> {
+        let sql = "SELECT coalesce(sum(slots), 0) FROM bodies WHERE region = ?1 AND first < ?3 AND end > ?2";
+        let failed = self.failed("counting rows");
+        let mut statement = self.connection.prepare_cached(sql).map_err(&failed)?;
+        let found = params![region.as_str(), range.start.get(), range.end.get()];
+        statement.query_row(found, |row| Ok(RowCount::new(count(row, 0)?))).map_err(failed)
+    }
+
+    pub(super) fn learned(&self, name: &str) -> Result<Option<String>, JournalError> {
+        let sql = "SELECT json FROM learned WHERE name = ?1";
+        self.connection
+            .query_row(sql, [name], |row| row.get(0))
+            .optional()
+            .map_err(self.failed("reading what was learned"))
+    }
+
+    pub(super) fn parts(&self) -> Result<Vec<(PartRecord, PartState)>, JournalError> {
+        let failed = self.failed("reading the parts");
+        let mut statement =
+            self.connection.prepare_cached("SELECT path, state, record FROM parts ORDER BY path").map_err(&failed)?;
+        let mut rows = statement.query([]).map_err(&failed)?;
+        let mut parts = Vec::new();
+        while let Some(row) = rows.next().map_err(&failed)? {
+            parts.push(self.part(row)?);
+        }
+        Ok(parts)
+    }
+
+    fn part(&self, row: &Row<'_>) -> Result<(PartRecord, PartState), JournalError> {
+        let failed = self.failed("reading the parts");
+        let (path, state, record): (String, String, String) =
+            (|| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))().map_err(failed)?;
+        let damaged = |why: &dyn ToString| self.damaged(format!("part {path}"), why.to_string());
+        let record: PartRecord = serde_json::from_str(&record).map_err(|error| damaged(&error))?;
+        let state = match state.as_str() {
+            "prepared" => PartState::Prepared,
+            "published" => PartState::Published,
+            "superseded" => PartState::Superseded,
+            other => return Err(damaged(&format!("no such state: {other}"))),
+        };
+        if record.path == path { Ok((record, state)) } else { Err(damaged(&"its record names another path")) }
+    }
+
+    /// Events and pages of open windows, in the order in which they became durable.
+    pub(super) fn replay(&self) -> Result<Vec<Replayed>, JournalError> {
+        let mut entries = self.events()?;
+        entries.extend(self.open_pages()?);
+        entries.sort_by_key(Replayed::sequence);
+        Ok(entries)
+    }
+
+    fn events(&self) -> Result<Vec<Replayed>, JournalError> {
+        let failed = self.failed("reading the events");
+        let sql = "SELECT sequence, json, checksum FROM events ORDER BY sequence";
+        let mut statement = self.connection.prepare_cached(sql).map_err(&failed)?;
+        let mut rows = statement.query([]).map_err(&failed)?;
+        let mut events = Vec::new();
+        while let Some(row) = rows.next().map_err(&failed)? {
+            let (sequence, json, stored): (i64, String, [u8; 8]) =
+                (|| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))().map_err(&failed)?;
+            if event_checksum(sequence, &json) != stored {
+                return Err(self.damaged(format!("event {sequence}"), "its checksum does not fit"));
+            }
+            events.push(Replayed::Event { sequence, json });
+        }
+        Ok(events)
+    }
+
+    fn open_pages(&self) -> Result<Vec<Replayed>, JournalError> {
+        let failed = self.failed("reading the page facts");
+        let sql = "SELECT k.sequence, p.region, p.purpose, p.window, p.stretch, p.page, p.fetched_at, p.slots, p.position, \
+                   k.keys, k.checksum FROM row_keys k LEFT JOIN pages p ON p.sequence = k.sequence ORDER BY k.sequence";
+        let mut statement = self.connection.prepare_cached(sql).map_err(&failed)?;
+        let mut rows = statement.query([]).map_err(&failed)?;
+        let mut pages = Vec::new();
+        while let Some(row) = rows.next().map_err(&failed)? {
+            pages.push(self.open_page(&StoredFact::read(row).map_err(&failed)?)?);
+        }
+        Ok(pages)
+    }
+
+    fn open_page(&self, stored: &StoredFact) -> Result<Replayed, JournalError> {
+        let sequence = stored.sequence;
+        let damaged = |why| self.damaged(format!("page {sequence}"), why);
+        let fact = stored.fact().ok_or_else(|| damaged("a column holds what was never written"))?;
+        let position = stored.position;
+        if keys_checksum(sequence, &fact, position) != stored.checksum {
+            return Err(damaged("the checksum of its rows does not fit"));
+        }
+        Ok(Replayed::Page { sequence, fact, position })
+    }
+
+    pub(super) fn failed(&self, doing: &'static str) -> impl Fn(rusqlite::Error) -> JournalError + use<> {
+        JournalError::read(doing, &self.file)
+    }
+
+    pub(super) fn damaged(&self, place: impl Into<String>, why: impl ToString) -> JournalError {
+        JournalError::damaged(&self.file, place, why)
+    }
+
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+}
+
+/// A page's fact as its tables hold it.
+struct StoredFact {
+    sequence: i64,
+    region: String,
+    purpose: String,
+    window: i64,
+    stretch: i64,
+    page: u32,
+    fetched_at: EpochSeconds,
+    slots: u32,
+    position: EpochSeconds,
+    keys: Vec<u8>,
+    checksum: [u8; 8],
+}
+
+impl StoredFact {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            sequence: row.get(0)?,
+            region: row.get(1)?,
+            purpose: row.get(2)?,
+            window: row.get(3)?,
+            stretch: row.get(4)?,
+            page: row.get(5)?,
+            fetched_at: EpochSeconds::new(row.get(6)?),
+            slots: row.get(7)?,
+            position: EpochSeconds::new(row.get(8)?),
+            keys: row.get(9)?,
+            checksum: row.get(10)?,
+        })
+    }
+
+    fn fact(&self) -> Option<PageFact> {
+        let region = Region::try_from(self.region.clone()).ok()?;
+        let page = PageNumber::new(self.page).ok()?;
+        let address = PageAddress { region, purpose: self.purpose()?, page };
+        Some(PageFact { address, fetched_at: self.fetched_at, slots: self.slots, rows: decode_keys(&self.keys)? })
+    }
+
+    fn purpose(&self) -> Option<Purpose> {
+        match self.purpose.as_str() {
+            "walk" => Some(Purpose::Walk {
+                window: WindowId(u32::try_from(self.window).ok()?),
+                stretch: u32::try_from(self.stretch).ok()?,
+            }),
+            "newest" => Some(Purpose::Newest),
+            "without_filters" => Some(Purpose::WithoutFilters),
+            "without_range" => Some(Purpose::WithoutRange),
+            _ => None,
+        }
+    }
+}
+
+/// A count that the database holds as a signed number.
+fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let stored: i64 = row.get(column)?;
+    u64::try_from(stored).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, stored))
+}

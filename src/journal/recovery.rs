@@ -1,0 +1,133 @@
+//! Opening the journal: from a folder to a database that is known to be whole, and to what the writer must know of it.
+//!
+//! The order matters: lock, ballast, format, damage check, then the log is moved into the database and synced. That last
+//! step makes durable whatever a failed sync of an earlier process may have left in the kernel's memory only.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::ballast::Ballast;
+use super::book::Account;
+use super::error::{JournalError, is_full};
+use super::lock::HeldFolder;
+use super::reader::Reader;
+use super::schema::{self, FILE, Found};
+use super::tables::Cursor;
+
+/// How long a statement waits for a person's own tool that holds the database.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Statements kept prepared, above the number that the journal uses.
+const STATEMENTS: usize = 64;
+
+/// The journal as it was found, ready to be written.
+#[derive(Debug)]
+pub(super) struct Opened {
+    // Declared in the order in which they are let go: the lock last.
+    pub(super) connection: Connection,
+    pub(super) ballast: Ballast,
+    pub(super) folder: HeldFolder,
+    pub(super) file: PathBuf,
+    /// The current run's number and ledger.
+    pub(super) run: Option<(i64, Account)>,
+    pub(super) cursor: Cursor,
+}
+
+/// Opens the journal of a state folder for writing, and makes what is missing.
+pub(super) fn open(folder: &Path) -> Result<Opened, JournalError> {
+    let folder = HeldFolder::take(folder)?;
+    let ballast = Ballast::load(folder.path())?;
+    let file = folder.path().join(FILE);
+    let connection = open_database(&file)?;
+    folder.sync()?;
+    let reader = open_reader(&file)?;
+    let (run, cursor) = (reader.account()?, reader.cursor()?);
+    Ok(Opened { connection, ballast, folder, file, run, cursor })
+}
+
+/// Opens a second, read-only connection.
+pub(super) fn open_reader(file: &Path) -> Result<Reader, JournalError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let failed = JournalError::read("opening the database", file);
+    let connection = Connection::open_with_flags(file, flags).map_err(&failed)?;
+    connection.busy_timeout(PATIENCE).map_err(&failed)?;
+    Ok(Reader::new(connection, file.to_owned()))
+}
+
+/// Opens the journal of a state folder for reading, whoever holds it; none where there is none.
+pub(super) fn open_view(folder: &Path) -> Result<Option<Reader>, JournalError> {
+    let file = folder.join(FILE);
+    if !fs::exists(&file).map_err(JournalError::file("looking for", &file))? {
+        return Ok(None);
+    }
+    let reader = open_reader(&file)?;
+    match reader.inspect()? {
+        Found::New => Ok(None),
+        Found::Journal => Ok(Some(reader)),
+    }
+}
+
+fn open_database(file: &Path) -> Result<Connection, JournalError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let failed = |error: rusqlite::Error| match is_full(&error) {
+        true => JournalError::DiskFull { file: file.to_owned() },
+        false => JournalError::read("opening the database", file)(error),
+    };
+    let mut connection = Connection::open_with_flags(file, flags).map_err(failed)?;
+    connection.busy_timeout(PATIENCE).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    let found = schema::inspect(&connection, file)?;
+    configure(&connection).map_err(failed)?;
+    match found {
+        Found::New => schema::create(&mut connection).map_err(failed)?,
+        Found::Journal => check(&connection, file)?,
+    }
+    checkpoint(&connection, "TRUNCATE").map_err(failed)?;
+    confirm_log(&connection, file)?;
+    Ok(connection)
+}
+
+/// Makes sure that the write-ahead log is on. Asked to turn it on, the database names the new mode before the change is
+/// durable, and falls back in silence when that fails; so it is asked again once the file has been read.
+fn confirm_log(connection: &Connection, file: &Path) -> Result<(), JournalError> {
+    let doing = "turning the write-ahead log on";
+    let failed = JournalError::read(doing, file);
+    let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(failed)?;
+    if mode == "wal" {
+        return Ok(());
+    }
+    let why = format!("the database stays in mode {mode}; the file system may not allow it, or its disk fails");
+    Err(JournalError::Read { doing, file: file.to_owned(), why })
+}
+
+/// The log is moved by the writer itself: done within a commit, a failed sync of that move would go unnoticed; done while a
+/// connection is let go, it would be a second sync after a failed one.
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "trusted_schema", false)
+}
+
+/// Moves the log into the database and syncs it; what a reader still needs stays in the log.
+pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<()> {
+    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()))
+}
+
+/// The database's own check of every page of the file, without the order of its indexes.
+fn check(connection: &Connection, file: &Path) -> Result<(), JournalError> {
+    let verdict: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(JournalError::read("checking the database", file))?;
+    match verdict.as_str() {
+        "ok" => Ok(()),
+        _ => Err(JournalError::damaged(file, verdict.replace('\n', " "), "the database's own check refused it")),
+    }
+}

@@ -1,0 +1,192 @@
+//! The tables of `journal.sqlite`, drawn; and the rule by which a file is known, made or refused.
+//!
+//! Version rule: `PRAGMA user_version` holds [`VERSION`]. A file without tables is new and gets them, with the version, in one
+//! transaction. Any other version is refused by name, never converted in silence; whoever changes a table raises it.
+//!
+//! Times are epoch seconds unless a name ends in `_ms`. Ranges are half-open. A *checksum* is the first 8 bytes of a SHA-256
+//! over the parts that its table names, each preceded by its length (see [`checksum`]). Numbers in blobs are little-endian.
+//!
+//! | table | column | type | meaning |
+//! | --- | --- | --- | --- |
+//! | `question` | `one` | integer, key | always 1: a state has one question |
+//! | | `fingerprint`, `json` | text | what tells questions apart; the question for people |
+//! | `runs` | `number` | integer, key | counts up; the largest is the current run |
+//! | | `id` | text, unique | the run's name |
+//! | | `range_start`, `range_end` | integer | the resolved range |
+//! | | `began_at` | integer | when it began |
+//! | | `output`, `partition` | text | where and how it delivers |
+//! | | `outcome` | text or null | `complete`, `incomplete`; null while unfinished |
+//! | | `reserved` | integer | attempts that may have been sent; never above `max_credits` |
+//! | | `attempts`, `pages`, `pages_with_rows`, `retries`, `throttled` | integer | attempts that ended, and of which kind |
+//! | `pages` | `sequence` | integer, key | one order for pages and events |
+//! | | `run` | integer | `runs.number` |
+//! | | `region` | text | the queried region |
+//! | | `purpose` | text | `walk`, `newest`, `without_filters`, `without_range` |
+//! | | `window`, `stretch` | integer | of a walk's page; -1 for the other purposes |
+//! | | `page` | integer | `page_num`; run, purpose, window, stretch, region and page together are unique |
+//! | | `fetched_at`, `slots`, `position` | integer | arrival; rows on the page; where the walk stood |
+//! | | `first`, `last` | integer or null | first and last second of the usable rows, both inclusive |
+//! | `row_keys` | `sequence` | integer, key | `pages.sequence`; gone once the window is closed |
+//! | | `keys` | blob | 16 bytes a usable row, in the page's order: second (i64), video key (u64) |
+//! | | `checksum` | blob | of the page's row in `pages` as text, and of `keys` |
+//! | `bodies` | `sequence` | integer, key | `pages.sequence`; gone once released |
+//! | | `region`, `first`, `end` | text, integer | the seconds that the page stands for; its position where it has no usable row |
+//! | | `slots` | integer | rows on the page |
+//! | | `fetched_at_ms`, `request_id` | integer, text or null | for the columns of the same names in the output |
+//! | | `length`, `body` | integer, blob | bytes before compression; zstd frame |
+//! | | `checksum` | blob | of sequence, region, first, end, fetched_at_ms, request_id and the body before compression |
+//! | `events` | `sequence` | integer, key | in the same order as `pages` |
+//! | | `json`, `checksum` | text, blob | the planner's decision; of sequence and text |
+//! | `closed_windows` | `run`, `window` | integer, key | windows whose pages the planner needs no more |
+//! | `rejected` | `number` | integer, key | order of arrival |
+//! | | `run`, `region`, `hash` | integer, text, blob | unique together; SHA-256 of `text` |
+//! | | `page`, `place`, `why`, `text` | text, integer, text, text | the page's address; place on it; what is wrong; the row |
+//! | `parts` | `path` | text, key | below the output folder |
+//! | | `state` | text | `prepared`, `published`, `superseded` |
+//! | | `record` | text | a `PartRecord` as JSON |
+//! | `learned` | `name`, `json` | text, key; text | what was learned of the service, across runs |
+//!
+//! `pages`, `row_keys`, `bodies`, `events`, `closed_windows` and `rejected` hold the current run only. Bodies are kept of
+//! pages that answer the user's own question: the two kinds of evidence, `without_filters` and `without_range`, hold rows that
+//! were not asked for and must never reach the output.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+use sha2::{Digest, Sha256};
+
+use super::error::JournalError;
+
+/// The version of the tables that this program reads and writes.
+pub(super) const VERSION: i64 = 1;
+
+/// The database's name in the state folder.
+pub(super) const FILE: &str = "journal.sqlite";
+
+const TABLES: &str = "
+CREATE TABLE question (one INTEGER PRIMARY KEY CHECK (one = 1), fingerprint TEXT NOT NULL, json TEXT NOT NULL) STRICT;
+CREATE TABLE runs (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, range_start INTEGER NOT NULL, range_end INTEGER NOT NULL,
+    began_at INTEGER NOT NULL, output TEXT NOT NULL, partition TEXT NOT NULL,
+    outcome TEXT CHECK (outcome IN ('complete', 'incomplete')),
+    reserved INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0, pages INTEGER NOT NULL DEFAULT 0,
+    pages_with_rows INTEGER NOT NULL DEFAULT 0, retries INTEGER NOT NULL DEFAULT 0, throttled INTEGER NOT NULL DEFAULT 0,
+    CHECK (attempts <= reserved)
+) STRICT;
+CREATE TABLE pages (
+    sequence INTEGER PRIMARY KEY, run INTEGER NOT NULL, region TEXT NOT NULL, purpose TEXT NOT NULL,
+    window INTEGER NOT NULL, stretch INTEGER NOT NULL, page INTEGER NOT NULL, fetched_at INTEGER NOT NULL,
+    slots INTEGER NOT NULL, position INTEGER NOT NULL, first INTEGER, last INTEGER,
+    UNIQUE (run, purpose, window, stretch, region, page)
+) STRICT;
+CREATE TABLE row_keys (sequence INTEGER PRIMARY KEY, keys BLOB NOT NULL, checksum BLOB NOT NULL) STRICT;
+CREATE TABLE bodies (
+    sequence INTEGER PRIMARY KEY, region TEXT NOT NULL, first INTEGER NOT NULL, end INTEGER NOT NULL,
+    slots INTEGER NOT NULL, fetched_at_ms INTEGER NOT NULL, request_id TEXT, length INTEGER NOT NULL,
+    checksum BLOB NOT NULL, body BLOB NOT NULL
+) STRICT;
+CREATE INDEX bodies_by_time ON bodies (region, first, sequence, end, slots);
+CREATE TABLE events (sequence INTEGER PRIMARY KEY, json TEXT NOT NULL, checksum BLOB NOT NULL) STRICT;
+CREATE TABLE closed_windows (run INTEGER NOT NULL, window INTEGER NOT NULL, PRIMARY KEY (run, window)) STRICT, WITHOUT ROWID;
+CREATE TABLE rejected (
+    number INTEGER PRIMARY KEY, run INTEGER NOT NULL, region TEXT NOT NULL, hash BLOB NOT NULL, page TEXT NOT NULL,
+    place INTEGER NOT NULL, why TEXT NOT NULL, text TEXT NOT NULL, UNIQUE (run, region, hash)
+) STRICT;
+CREATE TABLE parts (
+    path TEXT PRIMARY KEY, state TEXT NOT NULL CHECK (state IN ('prepared', 'published', 'superseded')), record TEXT NOT NULL
+) STRICT;
+CREATE TABLE learned (name TEXT PRIMARY KEY, json TEXT NOT NULL) STRICT;
+";
+
+/// Tables that hold the current run only, emptied when another begins.
+pub(super) const OF_ONE_RUN: [&str; 6] = ["pages", "row_keys", "bodies", "events", "closed_windows", "rejected"];
+
+/// What a database file turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing in it yet.
+    New,
+    /// A journal of this version.
+    Journal,
+}
+
+/// Tells a new file from a journal of this version, and refuses everything else by name.
+pub(super) fn inspect(connection: &Connection, file: &Path) -> Result<Found, JournalError> {
+    let failed = JournalError::read("reading the format's version", file);
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(&failed)?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(&failed)?;
+    match (found, tables) {
+        (VERSION, _) => Ok(Found::Journal),
+        (0, 0) => Ok(Found::New),
+        (0, _) => Err(JournalError::Foreign { file: file.to_owned() }),
+        (found, _) => Err(JournalError::Version { file: file.to_owned(), found, known: VERSION }),
+    }
+}
+
+/// Makes the tables of a new file, with the version, in one transaction.
+pub(super) fn create(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(TABLES)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
+}
+
+/// The first 8 bytes of a SHA-256 over the parts, each preceded by its length as 8 bytes, so that no two lists of parts that
+/// differ read the same.
+pub(super) fn checksum(parts: &[&[u8]]) -> [u8; 8] {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update((part.len() as u64).to_le_bytes());
+        digest.update(part);
+    }
+    digest.finalize().as_slice().first_chunk().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checksum_tells_where_one_part_ends() {
+        assert_ne!(checksum(&[b"ab", b"c"]), checksum(&[b"a", b"bc"]));
+        assert_ne!(checksum(&[b"a"]), checksum(&[b"a", b""]));
+        assert_eq!(checksum(&[b"a", b"b"]), checksum(&[b"a", b"b"]));
+    }
+
+    #[test]
+    fn another_version_is_refused_by_name() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let file = Path::new("journal.sqlite");
+        assert_eq!(inspect(&connection, file).unwrap(), Found::New);
+        create(&mut connection).unwrap();
+        assert_eq!(inspect(&connection, file).unwrap(), Found::Journal);
+        connection.pragma_update(None, "user_version", 7).unwrap();
+        let text = inspect(&connection, file).unwrap_err().to_string();
+        assert_eq!(text, "opening journal.sqlite: its format is version 7, this program knows version 1");
+    }
+
+    #[test]
+    fn a_database_of_someone_else_is_refused() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE notes (text TEXT)").unwrap();
+        assert!(matches!(inspect(&connection, Path::new("x")), Err(JournalError::Foreign { .. })));
+    }
+
+    #[test]
+    fn every_table_is_drawn_in_the_documentation() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        create(&mut connection).unwrap();
+        let source = include_str!("schema.rs");
+        let drawn: String = source.lines().take_while(|line| line.starts_with("//!")).collect();
+        let mut statement = connection
+            .prepare("SELECT m.name, c.name FROM sqlite_schema m, pragma_table_info(m.name) c WHERE m.type = 'table'")
+            .unwrap();
+        let columns = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).unwrap();
+        for column in columns {
+            let (table, column) = column.unwrap();
+            assert!(drawn.contains(&format!("`{table}`")), "{table}");
+            assert!(drawn.contains(&format!("`{column}`")), "{table}.{column}");
+        }
+    }
+}

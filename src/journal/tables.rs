@@ -1,0 +1,327 @@
+//! One transaction's writes: how each job becomes rows.
+//!
+//! Rule for every job: the statement that a rule of the journal may refuse comes first, so that a refused job has written
+//! nothing and the other jobs of its transaction stand.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use sha2::{Digest, Sha256};
+use zstd::bulk::Compressor;
+
+use super::book::Account;
+use super::codec::{body_checksum, encode_keys, event_checksum, keys_checksum};
+use super::error::JournalError;
+use super::job::{Halt, Job, PartStep, address_text, purpose_columns};
+use super::record::{NewPage, NewRun, PartRecord, RejectedRow, RunOutcome, StoredPage, StoredQuestion};
+use super::schema::OF_ONE_RUN;
+use crate::api::contract::Region;
+use crate::plan::fact::{PageAddress, Purpose, WindowId};
+use crate::units::{EpochSeconds, TimeRange};
+
+/// Bodies that one release job drops: a bound on how long a transaction may hold up the pages behind it.
+pub(super) const RELEASE_AT_ONCE: i64 = 1_000;
+
+/// What the writer counts along; taken over only when the transaction is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cursor {
+    /// The next entry's place in the order of pages and events.
+    pub(super) next_sequence: i64,
+    /// Pages that hold a body.
+    pub(super) held_pages: u64,
+    /// Bytes of bodies written since the log was last moved into the database.
+    pub(super) written_bytes: u64,
+}
+
+/// One open transaction.
+pub(super) struct Batch<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) compressor: &'a mut Compressor<'static>,
+    /// The current run's number.
+    pub(super) run: Option<i64>,
+    pub(super) cursor: Cursor,
+}
+
+impl Batch<'_> {
+    /// Writes one job. The outer error fails the transaction; the inner one refuses this job alone.
+    pub(super) fn answer(&mut self, job: &Job) -> rusqlite::Result<Result<i64, JournalError>> {
+        match self.apply(job) {
+            Ok(value) => Ok(Ok(value)),
+            Err(Halt::Refused(refusal)) => Ok(Err(refusal)),
+            Err(Halt::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Writes the current run's ledger.
+    pub(super) fn account(&self, account: Account) -> rusqlite::Result<()> {
+        let sql = "UPDATE runs SET reserved = ?2, attempts = ?3, pages = ?4, pages_with_rows = ?5, retries = ?6, \
+                   throttled = ?7 WHERE number = ?1";
+        let Account { reserved, tally } = account;
+        self.connection.prepare_cached(sql)?.execute(params![
+            self.run,
+            integer(reserved),
+            integer(tally.attempts),
+            integer(tally.pages),
+            integer(tally.pages_with_rows),
+            integer(tally.retries),
+            integer(tally.throttled)
+        ])?;
+        Ok(())
+    }
+
+    fn apply(&mut self, job: &Job) -> Result<i64, Halt> {
+        match job {
+            Job::Question(question) => self.question(question),
+            Job::BeginRun(run) => self.begin_run(run),
+            Job::FinishRun { run, outcome } => self.finish_run(run, *outcome),
+            Job::Page { page, .. } => self.page(page),
+            Job::Events { events, closed } => self.events(events, closed),
+            Job::Release { region, below } => self.release(region, *below),
+            Job::Part(step) => self.part(step),
+            Job::Learn { name, json } => self.learn(name, json),
+            // The ledger's row is written with every transaction; these ask for nothing more.
+            Job::Reserve(_) | Job::Close => Ok(0),
+            #[cfg(test)]
+            Job::Crash => Ok(0),
+            #[cfg(test)]
+            Job::Fill => {
+                self.connection.pragma_update_and_check(None, "max_page_count", 1, |_| Ok(()))?;
+                Ok(0)
+            }
+        }
+    }
+
+    fn question(&self, asked: &StoredQuestion) -> Result<i64, Halt> {
+        let stored: Option<(String, String)> = self
+            .connection
+            .query_row("SELECT fingerprint, json FROM question", [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        match stored {
+            Some((fingerprint, _)) if fingerprint == asked.fingerprint => Ok(0),
+            Some((_, stored)) => Err(Halt::Refused(JournalError::OtherQuestion { stored, asked: asked.json.clone() })),
+            None => {
+                let sql = "INSERT INTO question (one, fingerprint, json) VALUES (1, ?1, ?2)";
+                self.connection.execute(sql, params![asked.fingerprint, asked.json])?;
+                Ok(0)
+            }
+        }
+    }
+
+    fn begin_run(&mut self, run: &NewRun) -> Result<i64, Halt> {
+        let latest = "SELECT id FROM runs WHERE number = ?1 AND outcome IS NULL";
+        let unfinished: Option<String> = self.connection.query_row(latest, [self.run], |row| row.get(0)).optional()?;
+        if let Some(run) = unfinished {
+            return Err(Halt::Refused(JournalError::RunUnfinished { run }));
+        }
+        let sql = "INSERT INTO runs (id, range_start, range_end, began_at, output, partition) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let TimeRange { start, end } = run.range;
+        self.connection
+            .execute(sql, params![run.id, start.get(), end.get(), run.began_at.get(), run.output, run.partition])
+            .map_err(Halt::on_conflict(JournalError::RunExists { run: run.id.clone() }))?;
+        let number = self.connection.last_insert_rowid();
+        for table in OF_ONE_RUN {
+            self.connection.execute(&format!("DELETE FROM {table}"), [])?;
+        }
+        self.cursor.held_pages = 0;
+        Ok(number)
+    }
+
+    fn finish_run(&self, run: &str, outcome: RunOutcome) -> Result<i64, Halt> {
+        let sql = "UPDATE runs SET outcome = ?3 WHERE number = ?1 AND id = ?2";
+        match self.connection.execute(sql, params![self.run, run, outcome.name()])? {
+            0 => Err(Halt::Refused(JournalError::UnknownRun { run: run.to_owned() })),
+            _ => Ok(0),
+        }
+    }
+
+    fn page(&mut self, page: &NewPage) -> Result<i64, Halt> {
+        let run = self.run.ok_or(Halt::Refused(JournalError::NoRun))?;
+        let sequence = self.cursor.next_sequence;
+        self.page_summary(run, sequence, page)?;
+        self.page_keys(run, sequence, page)?;
+        if keeps_body(page) {
+            self.page_body(sequence, page)?;
+        }
+        for row in &page.rejected {
+            self.rejected(run, &page.fact.address, row)?;
+        }
+        self.cursor.next_sequence += 1;
+        Ok(sequence)
+    }
+
+    fn page_summary(&self, run: i64, sequence: i64, page: &NewPage) -> Result<(), Halt> {
+        let fact = &page.fact;
+        let (purpose, window, stretch) = purpose_columns(fact.address.purpose);
+        let span = fact.span();
+        let sql = "INSERT INTO pages (sequence, run, region, purpose, window, stretch, page, fetched_at, slots, position, \
+                   first, last) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+        self.connection
+            .prepare_cached(sql)?
+            .execute(params![
+                sequence,
+                run,
+                fact.address.region.as_str(),
+                purpose,
+                window,
+                stretch,
+                fact.address.page.get(),
+                fact.fetched_at.get(),
+                fact.slots,
+                page.position.get(),
+                span.map(|span| span.start.get()),
+                span.map(|span| span.end.shifted(-1).get()),
+            ])
+            .map_err(Halt::on_conflict(JournalError::BoughtTwice { page: address_text(&fact.address) }))?;
+        Ok(())
+    }
+
+    /// A page that lands after its window was closed keeps no row keys: the planner has no use for it.
+    fn page_keys(&self, run: i64, sequence: i64, page: &NewPage) -> rusqlite::Result<()> {
+        let keys = encode_keys(&page.fact.rows);
+        let checksum = keys_checksum(sequence, &page.fact, page.position);
+        let (_, window, _) = purpose_columns(page.fact.address.purpose);
+        let sql = "INSERT INTO row_keys (sequence, keys, checksum) SELECT ?1, ?2, ?3 \
+                   WHERE NOT EXISTS (SELECT 1 FROM closed_windows WHERE run = ?4 AND window = ?5)";
+        self.connection.prepare_cached(sql)?.execute(params![sequence, keys, checksum, run, window])?;
+        Ok(())
+    }
+
+    fn page_body(&mut self, sequence: i64, page: &NewPage) -> rusqlite::Result<()> {
+        let span = page.fact.span().unwrap_or(TimeRange::new(page.position, page.position.shifted(1)));
+        let stored = StoredPage {
+            sequence,
+            fetched_at_ms: page.fetched_at_ms,
+            request_id: page.request_id.clone(),
+            span,
+            body: Vec::new(),
+        };
+        let region = &page.fact.address.region;
+        let checksum = body_checksum(region, &stored, &page.body);
+        let body = self
+            .compressor
+            .compress(&page.body)
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        let sql = "INSERT INTO bodies (sequence, region, first, end, slots, fetched_at_ms, request_id, length, checksum, body) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+        self.connection.prepare_cached(sql)?.execute(params![
+            sequence,
+            region.as_str(),
+            span.start.get(),
+            span.end.get(),
+            page.fact.slots,
+            page.fetched_at_ms,
+            page.request_id,
+            integer(page.body.len() as u64),
+            checksum,
+            body
+        ])?;
+        self.cursor.held_pages += 1;
+        self.cursor.written_bytes += body.len() as u64;
+        Ok(())
+    }
+
+    fn rejected(&self, run: i64, address: &PageAddress, row: &RejectedRow) -> rusqlite::Result<()> {
+        let sql = "INSERT INTO rejected (run, region, hash, page, place, why, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+                   ON CONFLICT (run, region, hash) DO NOTHING";
+        let hash = Sha256::digest(row.text.as_bytes());
+        self.connection.prepare_cached(sql)?.execute(params![
+            run,
+            address.region.as_str(),
+            hash.as_slice(),
+            address_text(address),
+            row.index,
+            row.why,
+            row.text
+        ])?;
+        Ok(())
+    }
+
+    fn events(&mut self, events: &[String], closed: &[WindowId]) -> Result<i64, Halt> {
+        let run = self.run.ok_or(Halt::Refused(JournalError::NoRun))?;
+        let mut insert =
+            self.connection.prepare_cached("INSERT INTO events (sequence, json, checksum) VALUES (?1, ?2, ?3)")?;
+        for json in events {
+            let sequence = self.cursor.next_sequence;
+            insert.execute(params![sequence, json, event_checksum(sequence, json)])?;
+            self.cursor.next_sequence += 1;
+        }
+        for window in closed {
+            self.close_window(run, *window)?;
+        }
+        Ok(self.cursor.next_sequence - 1)
+    }
+
+    fn close_window(&self, run: i64, window: WindowId) -> rusqlite::Result<()> {
+        let mark = "INSERT INTO closed_windows (run, window) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        self.connection.prepare_cached(mark)?.execute(params![run, window.0])?;
+        let forget = "DELETE FROM row_keys WHERE sequence IN \
+                      (SELECT sequence FROM pages WHERE run = ?1 AND purpose = 'walk' AND window = ?2)";
+        self.connection.prepare_cached(forget)?.execute(params![run, window.0])?;
+        Ok(())
+    }
+
+    fn release(&mut self, region: &Region, below: EpochSeconds) -> Result<i64, Halt> {
+        let sql = "DELETE FROM bodies WHERE sequence IN \
+                   (SELECT sequence FROM bodies WHERE region = ?1 AND first < ?2 AND end <= ?2 ORDER BY first LIMIT ?3)";
+        let released =
+            self.connection.prepare_cached(sql)?.execute(params![region.as_str(), below.get(), RELEASE_AT_ONCE])?
+                as u64;
+        self.cursor.held_pages = self.cursor.held_pages.saturating_sub(released);
+        Ok(integer(released))
+    }
+
+    fn part(&self, step: &PartStep) -> Result<i64, Halt> {
+        match step {
+            PartStep::Prepare(record) => self.prepare_part(record),
+            PartStep::Forget(path) => {
+                self.check_part(path, "forgotten", &[None, Some("prepared")])?;
+                Ok(self.connection.execute("DELETE FROM parts WHERE path = ?1", [path]).map(|_| 0)?)
+            }
+            PartStep::Publish(path) => self.move_part(path, "published", &[Some("prepared"), Some("published")]),
+            PartStep::Supersede(path) => self.move_part(path, "superseded", &[Some("published"), Some("superseded")]),
+        }
+    }
+
+    fn prepare_part(&self, record: &PartRecord) -> Result<i64, Halt> {
+        self.check_part(&record.path, "prepared", &[None, Some("prepared"), Some("superseded")])?;
+        let json = serde_json::to_string(record)
+            .map_err(|error| Halt::Failed(rusqlite::Error::ToSqlConversionFailure(error.into())))?;
+        let sql = "INSERT INTO parts (path, state, record) VALUES (?1, 'prepared', ?2) \
+                   ON CONFLICT (path) DO UPDATE SET state = excluded.state, record = excluded.record";
+        self.connection.execute(sql, params![record.path, json])?;
+        Ok(0)
+    }
+
+    fn move_part(&self, path: &str, wanted: &'static str, from: &[Option<&str>]) -> Result<i64, Halt> {
+        self.check_part(path, wanted, from)?;
+        self.connection.execute("UPDATE parts SET state = ?2 WHERE path = ?1", params![path, wanted])?;
+        Ok(0)
+    }
+
+    fn check_part(&self, path: &str, wanted: &'static str, from: &[Option<&str>]) -> Result<(), Halt> {
+        let sql = "SELECT state FROM parts WHERE path = ?1";
+        let found: Option<String> = self.connection.query_row(sql, [path], |row| row.get(0)).optional()?;
+        if from.contains(&found.as_deref()) {
+            return Ok(());
+        }
+        let found = found.unwrap_or_else(|| "unknown".to_owned());
+        Err(Halt::Refused(JournalError::PartState { path: path.to_owned(), wanted, found }))
+    }
+
+    fn learn(&self, name: &str, json: &str) -> Result<i64, Halt> {
+        let sql =
+            "INSERT INTO learned (name, json) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET json = excluded.json";
+        self.connection.prepare_cached(sql)?.execute(params![name, json])?;
+        Ok(0)
+    }
+}
+
+/// Whether a page's answer may reach the output: evidence pages hold rows that the user's question does not ask for, and an
+/// empty page holds none.
+fn keeps_body(page: &NewPage) -> bool {
+    let asked = matches!(page.fact.address.purpose, Purpose::Walk { .. } | Purpose::Newest);
+    asked && page.fact.slots > 0
+}
+
+/// A count as the database stores it, held at its largest number, which no count reaches.
+fn integer(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

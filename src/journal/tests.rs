@@ -1,0 +1,683 @@
+//! The journal as its callers see it: on a real disk, over crashes, refusals and damage.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::record::RejectedRow;
+use super::*;
+use crate::plan::fact::{PageAddress, PageFact, Purpose, RowKey, VideoKey};
+use crate::units::{ByteCount, Credits, PageNumber};
+
+/// Lets a connection that a test had limited grow again: the room that giving up the ballast makes on a real disk.
+pub(super) fn find_room(connection: &Connection) {
+    connection.pragma_update_and_check(None, "max_page_count", 1_000_000, |_| Ok(())).unwrap();
+}
+
+fn region(code: &str) -> Region {
+    code.parse().unwrap()
+}
+
+fn seconds(start: i64, end: i64) -> TimeRange {
+    TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
+}
+
+fn new_run(id: &str) -> NewRun {
+    let (output, partition) = ("out".to_owned(), "day".to_owned());
+    NewRun { id: id.to_owned(), range: seconds(0, 1_000), began_at: EpochSeconds::new(2_000), output, partition }
+}
+
+fn walk(window: u32, page: u32) -> PageAddress {
+    let purpose = Purpose::Walk { window: WindowId(window), stretch: 0 };
+    PageAddress { region: region("US"), purpose, page: PageNumber::new(page).unwrap() }
+}
+
+/// A page whose rows stand at the given seconds.
+fn page(address: PageAddress, at: &[i64]) -> NewPage {
+    let key = |second: &i64| RowKey { second: EpochSeconds::new(*second), video: VideoKey(*second as u64 + 7) };
+    let rows: Vec<RowKey> = at.iter().map(key).collect();
+    let body = format!("{{\"data\":{at:?},\"of\":{:?}}}", address.page).into_bytes();
+    let fact = PageFact { address, fetched_at: EpochSeconds::new(3_000), slots: at.len() as u32, rows };
+    NewPage {
+        fact,
+        fetched_at_ms: 3_000_123,
+        request_id: Some("request".to_owned()),
+        body,
+        rejected: Vec::new(),
+        position: EpochSeconds::new(at.first().copied().unwrap_or(500)),
+    }
+}
+
+fn limits(max: Option<u64>) -> Limits {
+    Limits { max_credits: max.map(Credits::new), block: 4 }
+}
+
+/// An open journal with a run and its ledger, in a folder of its own.
+struct Scene {
+    folder: TempDir,
+    journal: Journal,
+    ledger: Ledger,
+}
+
+impl Scene {
+    async fn begin() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(folder.path()).unwrap();
+        journal.begin_run(new_run("run-1")).await.unwrap();
+        let ledger = journal.ledger(limits(None)).unwrap();
+        Self { folder, journal, ledger }
+    }
+
+    async fn buy(&self, page: NewPage) -> Result<i64, JournalError> {
+        let attempt = self.ledger.admit().await.unwrap();
+        self.journal.commit_page(page, attempt).await
+    }
+
+    fn read(&self, code: &str, range: TimeRange) -> Vec<(i64, Vec<u8>)> {
+        let pages = self.journal.pages(&region(code), range).unwrap();
+        pages.map(|page| page.unwrap()).map(|page| (page.sequence, page.body)).collect()
+    }
+
+    /// Ends the writer as a kill does, and opens the journal again.
+    async fn crash(self) -> Self {
+        self.journal.ask(Job::Crash).await.unwrap();
+        let Self { folder, journal, ledger } = self;
+        drop((journal, ledger));
+        let journal = Journal::open(folder.path()).unwrap();
+        let ledger = journal.ledger(limits(None)).unwrap();
+        Self { folder, journal, ledger }
+    }
+
+    /// What a kill at this moment would leave on disk, without the locks and memory of the process.
+    fn snapshot(&self) -> TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        for name in ["journal.sqlite", "journal.sqlite-wal"] {
+            fs::copy(self.folder.path().join(name), copy.path().join(name)).unwrap();
+        }
+        copy
+    }
+
+    /// A connection of a person's own tool.
+    fn tool(&self) -> Connection {
+        Connection::open(self.folder.path().join("journal.sqlite")).unwrap()
+    }
+}
+
+fn sequences(replayed: &[Replayed]) -> Vec<i64> {
+    replayed.iter().map(Replayed::sequence).collect()
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_after_a_kill() {
+    let scene = Scene::begin().await;
+    let first = scene.buy(page(walk(1, 1), &[10, 20])).await.unwrap();
+    let event = scene.journal.commit_events(vec!["{\"split\":1}".to_owned()], Vec::new()).await.unwrap();
+    let copy = scene.snapshot();
+    let journal = Journal::open(copy.path()).unwrap();
+    let replayed = journal.replay().unwrap();
+    assert_eq!(sequences(&replayed), [first, event]);
+    let expected =
+        Replayed::Page { sequence: first, fact: page(walk(1, 1), &[10, 20]).fact, position: EpochSeconds::new(10) };
+    assert_eq!(replayed[0], expected);
+    let bodies: Vec<_> = journal.pages(&region("US"), seconds(0, 1_000)).unwrap().map(|page| page.unwrap()).collect();
+    assert_eq!(bodies[0].body, page(walk(1, 1), &[10, 20]).body);
+    assert_eq!(bodies[0].request_id.as_deref(), Some("request"));
+    assert_eq!(journal.held_pages(), 1);
+}
+
+#[tokio::test]
+async fn pages_and_events_replay_in_the_order_in_which_they_became_durable() {
+    let mut scene = Scene::begin().await;
+    let mut expected = Vec::new();
+    for number in 1..=6 {
+        expected.push(scene.buy(page(walk(1, number), &[i64::from(number)])).await.unwrap());
+        expected.push(scene.journal.commit_events(vec![number.to_string()], Vec::new()).await.unwrap());
+        scene = scene.crash().await;
+    }
+    assert_eq!(sequences(&scene.journal.replay().unwrap()), expected);
+    assert_eq!(expected, (1..=12).collect::<Vec<i64>>());
+}
+
+#[tokio::test]
+async fn many_pages_at_once_each_get_a_place_of_their_own() {
+    let scene = Scene::begin().await;
+    let scene_ref = &scene;
+    let buying = (1..=200).map(|number| async move { scene_ref.buy(page(walk(1, number), &[5])).await.unwrap() });
+    let got: BTreeSet<i64> = futures::future::join_all(buying).await.into_iter().collect();
+    assert_eq!(got, (1..=200).collect());
+    assert_eq!(scene.read("US", seconds(0, 10)).len(), 200);
+    assert_eq!(scene.ledger.counts().attempts, 200);
+}
+
+#[tokio::test]
+async fn a_page_is_not_bought_twice_and_its_neighbours_in_the_transaction_stand() {
+    let scene = Scene::begin().await;
+    scene.buy(page(walk(1, 1), &[10])).await.unwrap();
+    let (again, next) = tokio::join!(scene.buy(page(walk(1, 1), &[10])), scene.buy(page(walk(1, 2), &[11])));
+    assert_eq!(again.unwrap_err().to_string(), "US window 1 stretch 0 page 1 was bought twice");
+    next.unwrap();
+    assert_eq!(scene.read("US", seconds(0, 100)).len(), 2);
+    for purpose in [Purpose::Newest, Purpose::WithoutFilters, Purpose::WithoutRange] {
+        let address = PageAddress { purpose, ..walk(1, 1) };
+        scene.buy(page(address.clone(), &[10])).await.unwrap();
+        assert!(matches!(scene.buy(page(address, &[10])).await, Err(JournalError::BoughtTwice { .. })));
+    }
+}
+
+#[tokio::test]
+async fn pages_of_closed_windows_are_not_replayed_even_if_they_land_late() {
+    let scene = Scene::begin().await;
+    scene.buy(page(walk(1, 1), &[10])).await.unwrap();
+    let open = scene.buy(page(walk(2, 1), &[20])).await.unwrap();
+    let event = scene.journal.commit_events(vec!["close".to_owned()], vec![WindowId(1)]).await.unwrap();
+    scene.buy(page(walk(1, 2), &[11])).await.unwrap();
+    assert_eq!(sequences(&scene.journal.replay().unwrap()), [open, event]);
+    assert_eq!(scene.read("US", seconds(0, 100)).len(), 3, "their bodies are still owed to the output");
+    assert!(matches!(scene.buy(page(walk(1, 1), &[10])).await, Err(JournalError::BoughtTwice { .. })));
+}
+
+#[tokio::test]
+async fn pages_come_ordered_by_second_and_only_where_they_meet_the_range() {
+    let scene = Scene::begin().await;
+    let mut expected = Vec::new();
+    for number in 1..=150 {
+        let second = i64::from(number * 37 % 101);
+        let sequence = scene.buy(page(walk(1, number), &[second, second + 3])).await.unwrap();
+        if second < 60 && second + 4 > 20 {
+            expected.push((second, sequence));
+        }
+    }
+    expected.sort_unstable();
+    let found: Vec<i64> = scene.read("US", seconds(20, 60)).into_iter().map(|(sequence, _)| sequence).collect();
+    assert_eq!(found, expected.iter().map(|(_, sequence)| *sequence).collect::<Vec<_>>());
+    let rows = scene.journal.count_rows(&region("US"), seconds(20, 60)).unwrap();
+    assert_eq!(rows, RowCount::new(2 * expected.len() as u64));
+    assert!(scene.read("GB", seconds(20, 60)).is_empty());
+    assert!(scene.read("US", seconds(60, 20)).is_empty());
+}
+
+#[tokio::test]
+async fn evidence_and_empty_pages_never_reach_the_output() {
+    let scene = Scene::begin().await;
+    scene.buy(page(PageAddress { purpose: Purpose::WithoutFilters, ..walk(1, 1) }, &[10])).await.unwrap();
+    scene.buy(page(PageAddress { purpose: Purpose::WithoutRange, ..walk(1, 1) }, &[10])).await.unwrap();
+    scene.buy(page(walk(1, 9), &[])).await.unwrap();
+    assert!(scene.read("US", seconds(0, 1_000)).is_empty());
+    assert_eq!(scene.journal.replay().unwrap().len(), 3, "the planner sees them");
+}
+
+#[tokio::test]
+async fn a_page_without_a_usable_row_stands_at_its_position() {
+    let scene = Scene::begin().await;
+    let mut unusable = page(walk(1, 1), &[]);
+    unusable.fact.slots = 10;
+    scene.buy(unusable).await.unwrap();
+    assert_eq!(scene.read("US", seconds(500, 501)).len(), 1);
+    assert!(scene.read("US", seconds(501, 900)).is_empty());
+}
+
+#[tokio::test]
+async fn released_bodies_are_gone_and_their_facts_stay() {
+    let scene = Scene::begin().await;
+    let early = scene.buy(page(walk(1, 1), &[10, 20])).await.unwrap();
+    let late = scene.buy(page(walk(1, 2), &[20, 21])).await.unwrap();
+    assert_eq!(scene.journal.release_bodies(&region("GB"), EpochSeconds::new(900)).await.unwrap(), 0);
+    assert_eq!(scene.journal.release_bodies(&region("US"), EpochSeconds::new(20)).await.unwrap(), 0);
+    assert_eq!(scene.journal.release_bodies(&region("US"), EpochSeconds::new(21)).await.unwrap(), 1);
+    assert_eq!(scene.journal.held_pages(), 1);
+    let scene = scene.crash().await;
+    assert_eq!(scene.journal.held_pages(), 1);
+    assert_eq!(scene.read("US", seconds(0, 100)).into_iter().map(|(sequence, _)| sequence).collect::<Vec<_>>(), [late]);
+    assert_eq!(sequences(&scene.journal.replay().unwrap()), [early, late]);
+}
+
+#[tokio::test]
+async fn a_release_larger_than_one_piece_drops_everything() {
+    let scene = Scene::begin().await;
+    let count = tables::RELEASE_AT_ONCE as u32 + 5;
+    let scene_ref = &scene;
+    let buying = (1..=count).map(|number| async move { scene_ref.buy(page(walk(1, number), &[5])).await.unwrap() });
+    futures::future::join_all(buying).await;
+    let released = scene.journal.release_bodies(&region("US"), EpochSeconds::new(6)).await.unwrap();
+    assert_eq!(released, u64::from(count));
+    assert_eq!(scene.journal.held_pages(), 0);
+}
+
+#[tokio::test]
+async fn a_changed_body_is_refused_with_its_place() {
+    let scene = Scene::begin().await;
+    scene.buy(page(walk(1, 1), &[10])).await.unwrap();
+    scene.buy(page(walk(1, 2), &[20])).await.unwrap();
+    let swap = "UPDATE bodies SET body = (SELECT body FROM bodies WHERE sequence = 1) WHERE sequence = 2";
+    assert_eq!(scene.tool().execute(swap, []).unwrap(), 1);
+    let read: Vec<_> = scene.journal.pages(&region("US"), seconds(0, 100)).unwrap().collect();
+    assert_eq!(read.len(), 2, "nothing comes after the damage");
+    assert!(read[0].is_ok());
+    match &read[1] {
+        Err(JournalError::Damaged { place, .. }) => assert_eq!(place, "the body of page 2"),
+        other => panic!("{other:?}"),
+    }
+    for change in ["body = x'00'", "length = -1", "length = 999999999999", "request_id = NULL", "end = 22"] {
+        scene.tool().execute(&format!("UPDATE bodies SET {change} WHERE sequence = 1"), []).unwrap();
+        let read: Vec<_> = scene.journal.pages(&region("US"), seconds(0, 15)).unwrap().collect();
+        assert!(matches!(read[..], [Err(JournalError::Damaged { .. })]), "{change}");
+    }
+}
+
+#[tokio::test]
+async fn changed_facts_and_events_are_refused_with_their_place() {
+    for (change, wanted) in [
+        ("UPDATE row_keys SET keys = x'00112233445566778899aabbccddeeff'", "page 1"),
+        ("UPDATE row_keys SET keys = x'00'", "page 1"),
+        ("UPDATE pages SET stretch = 1", "page 1"),
+        ("UPDATE pages SET purpose = 'odd'", "page 1"),
+        ("UPDATE pages SET position = 9", "page 1"),
+        ("DELETE FROM pages", "reading the page facts"),
+        ("UPDATE events SET json = 'other'", "event 2"),
+        ("UPDATE parts SET record = '{}'", "part p"),
+    ] {
+        let scene = Scene::begin().await;
+        scene.buy(page(walk(1, 1), &[10])).await.unwrap();
+        scene.journal.commit_events(vec!["{}".to_owned()], Vec::new()).await.unwrap();
+        scene.journal.prepare_part(part("p")).await.unwrap();
+        assert_eq!(scene.tool().execute(change, []).unwrap(), 1);
+        let read = scene.journal.replay().and_then(|_| scene.journal.parts());
+        match read {
+            Err(JournalError::Damaged { place, .. }) => assert_eq!(place, wanted, "{change}"),
+            other => panic!("{change}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_refused_and_not_repaired() {
+    let scene = Scene::begin().await;
+    for number in 1..=100 {
+        scene.buy(page(walk(1, number), &[10])).await.unwrap();
+    }
+    let Scene { folder, journal, ledger } = scene;
+    journal.close().await.unwrap();
+    drop(ledger);
+    let path = folder.path().join("journal.sqlite");
+    let whole = fs::read(&path).unwrap();
+    let pages = whole.len() / 4_096;
+    let mut refused = 0;
+    for broken in 0..pages {
+        let mut bytes = whole.clone();
+        bytes[broken * 4_096..broken * 4_096 + 64].fill(0xEE);
+        fs::write(&path, &bytes).unwrap();
+        match Journal::open(folder.path()) {
+            Err(JournalError::Damaged { file, .. }) => {
+                assert_eq!(file, path);
+                refused += 1;
+            }
+            Err(other) => panic!("page {broken}: {other}"),
+            Ok(journal) => journal.close().await.unwrap(),
+        }
+    }
+    assert!(refused * 10 >= pages * 9, "{refused} of {pages} broken pages were refused");
+}
+
+#[tokio::test]
+async fn a_cut_or_foreign_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.sqlite");
+    fs::write(&path, "this is a note, not a database, and it is long enough to be read as one".repeat(20)).unwrap();
+    assert!(matches!(Journal::open(folder.path()), Err(JournalError::Damaged { .. })));
+    assert!(matches!(JournalView::open(folder.path()), Err(JournalError::Damaged { .. })));
+    fs::remove_file(&path).unwrap();
+    Journal::open(folder.path()).unwrap().close().await.unwrap();
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() - 5_000]).unwrap();
+    assert!(matches!(Journal::open(folder.path()), Err(JournalError::Damaged { .. })));
+}
+
+#[tokio::test]
+async fn a_second_opening_is_refused_until_the_first_is_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::open(folder.path()).unwrap();
+    assert!(matches!(Journal::open(folder.path()), Err(JournalError::Locked { .. })));
+    let other = journal.clone();
+    journal.close().await.unwrap();
+    assert!(matches!(other.learn("rate", "1").await, Err(JournalError::Closed)));
+    Journal::open(folder.path()).unwrap();
+}
+
+#[tokio::test]
+async fn a_state_has_one_question() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::open(folder.path()).unwrap();
+    let question = |fingerprint: &str| StoredQuestion {
+        fingerprint: fingerprint.to_owned(),
+        json: format!("{{\"asked\":\"{fingerprint}\"}}"),
+    };
+    assert_eq!(journal.question().unwrap(), None);
+    journal.remember_question(question("a")).await.unwrap();
+    journal.remember_question(question("a")).await.unwrap();
+    let refused = journal.remember_question(question("b")).await.unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "the state belongs to another question: it holds {\"asked\":\"a\"}, asked is {\"asked\":\"b\"}"
+    );
+    assert_eq!(journal.question().unwrap(), Some(question("a")));
+}
+
+#[tokio::test]
+async fn a_run_begins_only_after_the_one_before_has_ended() {
+    let scene = Scene::begin().await;
+    let journal = &scene.journal;
+    scene.buy(page(walk(1, 1), &[10])).await.unwrap();
+    let refused = journal.begin_run(new_run("run-2")).await.unwrap_err();
+    assert!(matches!(refused, JournalError::RunUnfinished { run } if run == "run-1"));
+    assert!(matches!(
+        journal.finish_run("other", RunOutcome::Complete).await,
+        Err(JournalError::UnknownRun { run }) if run == "other"
+    ));
+    journal.finish_run("run-1", RunOutcome::Complete).await.unwrap();
+    assert_eq!(journal.latest_run().unwrap().unwrap().outcome, Some(RunOutcome::Complete));
+    assert!(matches!(journal.begin_run(new_run("run-1")).await, Err(JournalError::RunExists { .. })));
+    assert_eq!(scene.read("US", seconds(0, 100)).len(), 1, "a refused run has forgotten nothing");
+    let begun = journal.begin_run(new_run("run-2")).await.unwrap();
+    assert_eq!(journal.latest_run().unwrap(), Some(begun));
+    assert!(journal.replay().unwrap().is_empty());
+    assert_eq!(journal.held_pages(), 0);
+    assert!(matches!(scene.ledger.admit().await, Err(LedgerError::Journal(JournalError::RunEnded))));
+}
+
+#[tokio::test]
+async fn without_a_run_nothing_is_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::open(folder.path()).unwrap();
+    assert!(matches!(journal.ledger(limits(None)), Err(JournalError::NoRun)));
+    assert!(matches!(journal.commit_events(vec!["{}".to_owned()], Vec::new()).await, Err(JournalError::NoRun)));
+    assert_eq!(journal.latest_run().unwrap(), None);
+    assert!(journal.replay().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn rejected_rows_are_kept_once_a_run_and_region() {
+    let scene = Scene::begin().await;
+    let odd = |number: u32| {
+        let row = |index, text: &str| RejectedRow { index, why: "no id".to_owned(), text: text.to_owned() };
+        NewPage { rejected: vec![row(0, "{}"), row(1, "{}"), row(2, "null")], ..page(walk(1, number), &[5]) }
+    };
+    scene.buy(odd(1)).await.unwrap();
+    scene.buy(odd(2)).await.unwrap();
+    let mut elsewhere = odd(3);
+    elsewhere.fact.address.region = region("GB");
+    scene.buy(elsewhere).await.unwrap();
+    let kept: Vec<_> = scene.journal.rejected("run-1").unwrap().map(|row| row.unwrap()).collect();
+    let told: Vec<_> = kept
+        .iter()
+        .map(|kept| format!("{}: {} #{} {}", kept.region, kept.page, kept.row.index, kept.row.text))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "US: US window 1 stretch 0 page 1 #0 {}",
+            "US: US window 1 stretch 0 page 1 #2 null",
+            "GB: GB window 1 stretch 0 page 3 #0 {}",
+            "GB: GB window 1 stretch 0 page 3 #2 null",
+        ]
+    );
+    assert_eq!(scene.journal.rejected("run-0").unwrap().count(), 0);
+}
+
+fn part(path: &str) -> PartRecord {
+    PartRecord {
+        path: path.to_owned(),
+        region: region("US"),
+        range: seconds(0, 10),
+        run: "run-1".to_owned(),
+        rows: RowCount::new(3),
+        bytes: ByteCount::new(300),
+        sha256: "00".to_owned(),
+        duplicates: 0,
+        kept_in_extra: 0,
+    }
+}
+
+#[tokio::test]
+async fn a_part_goes_from_prepared_to_published_to_superseded() {
+    let scene = Scene::begin().await;
+    let journal = &scene.journal;
+    let states = || journal.parts().unwrap().into_iter().map(|(part, state)| (part.path, state)).collect::<Vec<_>>();
+    let refused = journal.publish_part("a").await.unwrap_err().to_string();
+    assert_eq!(refused, "part a cannot become published: it is unknown");
+    journal.prepare_part(part("a")).await.unwrap();
+    journal.prepare_part(part("a")).await.unwrap();
+    journal.prepare_part(part("b")).await.unwrap();
+    assert!(matches!(journal.supersede_part("a").await, Err(JournalError::PartState { .. })));
+    journal.publish_part("a").await.unwrap();
+    journal.publish_part("a").await.unwrap();
+    assert_eq!(states(), [("a".to_owned(), PartState::Published), ("b".to_owned(), PartState::Prepared)]);
+    assert!(matches!(journal.forget_part("a").await, Err(JournalError::PartState { .. })));
+    assert!(matches!(journal.prepare_part(part("a")).await, Err(JournalError::PartState { .. })));
+    journal.forget_part("b").await.unwrap();
+    journal.forget_part("b").await.unwrap();
+    journal.supersede_part("a").await.unwrap();
+    journal.supersede_part("a").await.unwrap();
+    assert_eq!(journal.parts().unwrap(), [(part("a"), PartState::Superseded)]);
+}
+
+#[tokio::test]
+async fn what_was_learned_outlives_the_run() {
+    let scene = Scene::begin().await;
+    scene.journal.learn("rate", "10").await.unwrap();
+    scene.journal.learn("rate", "12").await.unwrap();
+    scene.journal.finish_run("run-1", RunOutcome::Incomplete).await.unwrap();
+    scene.journal.begin_run(new_run("run-2")).await.unwrap();
+    let scene = scene.crash().await;
+    assert_eq!(scene.journal.learned("rate").unwrap().as_deref(), Some("12"));
+    assert_eq!(scene.journal.learned("cap").unwrap(), None);
+}
+
+#[tokio::test]
+async fn max_credits_hold_over_crashes_and_a_crash_costs_its_open_remainder() {
+    let mut scene = Scene::begin().await;
+    let mut sent = 0;
+    let mut page_number = 0;
+    for start in 0..20 {
+        let ledger = scene.journal.ledger(limits(Some(30))).unwrap();
+        for _ in 0..3 {
+            let Ok(attempt) = ledger.admit().await else { break };
+            sent += 1;
+            page_number += 1;
+            scene.journal.commit_page(page(walk(1, page_number), &[5]), attempt).await.unwrap();
+        }
+        if start == 0 {
+            assert_eq!(ledger.counts().possibly_charged, 0);
+        }
+        scene = scene.crash().await;
+    }
+    assert!(sent > 3 && sent <= 30, "{sent}");
+    let ledger = scene.journal.ledger(limits(Some(30))).unwrap();
+    match ledger.admit().await {
+        Err(LedgerError::Exhausted { spent, max }) => assert_eq!((spent.get(), max.get()), (30, 30)),
+        other => panic!("{other:?}"),
+    }
+    let counts = ledger.counts();
+    assert_eq!(counts.attempts, sent);
+    assert_eq!(counts.attempts + counts.possibly_charged, 30);
+    // A larger bound lets the same run go on.
+    scene.journal.ledger(limits(Some(31))).unwrap().admit().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_clean_close_gives_back_what_was_not_sent() {
+    let scene = Scene::begin().await;
+    scene.buy(page(walk(1, 1), &[10])).await.unwrap();
+    scene.buy(page(walk(1, 2), &[])).await.unwrap();
+    scene.ledger.admit().await.unwrap().ended(Ended::Throttled);
+    scene.ledger.admit_again().await.unwrap().ended(Ended::Failed);
+    drop(scene.ledger.admit().await.unwrap());
+    let expected =
+        Counts { attempts: 4, answered_pages: 2, pages_with_rows: 1, retries: 1, throttled: 1, possibly_charged: 1 };
+    assert_eq!(scene.ledger.counts(), expected);
+    let Scene { folder, journal, .. } = scene;
+    journal.close().await.unwrap();
+    let journal = Journal::open(folder.path()).unwrap();
+    assert_eq!(journal.ledger(limits(None)).unwrap().counts(), expected);
+}
+
+#[tokio::test]
+async fn the_end_of_an_attempt_is_as_durable_as_its_page() {
+    let scene = Scene::begin().await;
+    scene.buy(page(walk(1, 1), &[10])).await.unwrap();
+    let copy = scene.snapshot();
+    let journal = Journal::open(copy.path()).unwrap();
+    let counts = journal.ledger(limits(None)).unwrap().counts();
+    assert_eq!((counts.attempts, counts.answered_pages), (1, 1));
+    assert!(counts.possibly_charged <= 4, "the open block of the killed start: {counts:?}");
+}
+
+#[tokio::test]
+async fn what_was_in_flight_at_a_kill_is_possibly_charged() {
+    let scene = Scene::begin().await;
+    let mut in_flight = Vec::new();
+    for _ in 0..6 {
+        in_flight.push(scene.ledger.admit().await.unwrap());
+    }
+    let copy = scene.snapshot();
+    let counts = Journal::open(copy.path()).unwrap().ledger(limits(None)).unwrap().counts();
+    assert_eq!(counts.attempts, 0);
+    assert_eq!(counts.possibly_charged, 8, "two blocks of four were reserved before six were sent");
+}
+
+#[tokio::test]
+async fn commits_refill_the_reservation_along_the_way() {
+    let scene = Scene::begin().await;
+    let data_version =
+        |tool: &Connection| -> i64 { tool.pragma_query_value(None, "data_version", |row| row.get(0)).unwrap() };
+    let tool = scene.tool();
+    scene.buy(page(walk(1, 1), &[1])).await.unwrap();
+    for number in 2..=20 {
+        let before = data_version(&tool);
+        let attempt = scene.ledger.admit().await.unwrap();
+        assert_eq!(data_version(&tool), before, "admitting page {number} needed a commit of its own");
+        scene.journal.commit_page(page(walk(1, number), &[1]), attempt).await.unwrap();
+        assert_ne!(data_version(&tool), before);
+    }
+}
+
+#[tokio::test]
+async fn the_first_failure_of_the_database_stops_the_journal_for_good() {
+    let scene = Scene::begin().await;
+    scene.tool().execute_batch("ALTER TABLE learned RENAME TO hidden").unwrap();
+    let first = scene.journal.learn("rate", "1").await.unwrap_err().to_string();
+    assert!(first.contains("has stopped") && first.contains("learned"), "{first}");
+    scene.tool().execute_batch("ALTER TABLE hidden RENAME TO learned").unwrap();
+    let later = scene.journal.learn("rate", "1").await.unwrap_err().to_string();
+    assert_eq!(later, first, "the cause would be gone, and still nothing is tried again");
+    assert!(matches!(scene.buy_unpaid().await, Err(JournalError::Stopped { .. })));
+    let Scene { folder, journal, ledger } = scene;
+    assert!(matches!(journal.close().await, Err(JournalError::Stopped { .. })));
+    drop(ledger);
+    Journal::open(folder.path()).unwrap().learn("rate", "1").await.unwrap();
+}
+
+impl Scene {
+    async fn buy_unpaid(&self) -> Result<i64, JournalError> {
+        self.journal.ask(Job::Page { page: Box::new(page(walk(9, 9), &[1])), attempt: None }).await
+    }
+
+    /// Makes the database as full as it is: from now on it may not grow.
+    async fn fill_the_disk(&self) {
+        self.journal.ask(Job::Fill).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn on_a_full_disk_answers_in_flight_still_land_and_nothing_new_is_sent() {
+    let scene = Scene::begin().await;
+    scene.buy(page(walk(1, 1), &[10])).await.unwrap();
+    let ballast = scene.folder.path().join("ballast");
+    assert!(ballast.exists());
+    let mut in_flight = Vec::new();
+    for number in 2..=5 {
+        let mut large = page(walk(1, number), &[10]);
+        large.body = (0..200_000_u32).flat_map(|word| word.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+        in_flight.push((large, scene.ledger.admit().await.unwrap()));
+    }
+    scene.fill_the_disk().await;
+    let landing = in_flight.into_iter().map(|(page, attempt)| scene.journal.commit_page(page, attempt));
+    for landed in futures::future::join_all(landing).await {
+        landed.unwrap();
+    }
+    assert!(!ballast.exists());
+    assert!(matches!(scene.journal.learn("rate", "1").await, Err(JournalError::DiskFull { .. })));
+    let refused = async {
+        loop {
+            if let Err(refused) = scene.ledger.admit().await {
+                return refused;
+            }
+        }
+    };
+    assert!(matches!(refused.await, LedgerError::Journal(JournalError::DiskFull { .. })));
+    let Scene { folder, journal, ledger } = scene;
+    assert!(matches!(journal.close().await, Err(JournalError::DiskFull { .. })));
+    drop(ledger);
+    let journal = Journal::open(folder.path()).unwrap();
+    assert!(ballast.exists(), "made again");
+    assert_eq!(journal.held_pages(), 5);
+    assert_eq!(journal.pages(&region("US"), seconds(0, 100)).unwrap().filter(|page| page.is_ok()).count(), 5);
+}
+
+#[tokio::test]
+async fn an_onlooker_sees_what_is_durable_while_a_run_holds_the_folder() {
+    let empty = tempfile::tempdir().unwrap();
+    assert!(JournalView::open(empty.path()).unwrap().is_none());
+    assert!(JournalView::open(&empty.path().join("nowhere")).unwrap().is_none());
+    assert_eq!(fs::read_dir(empty.path()).unwrap().count(), 0, "looking makes nothing");
+    let scene = Scene::begin().await;
+    let view = JournalView::open(scene.folder.path()).unwrap().unwrap();
+    assert_eq!(view.counts().unwrap(), Counts::default());
+    scene.buy(page(walk(1, 1), &[10])).await.unwrap();
+    scene.journal.learn("rate", "9").await.unwrap();
+    scene.journal.prepare_part(part("a")).await.unwrap();
+    assert_eq!(view.latest_run().unwrap().unwrap().begun, new_run("run-1"));
+    assert_eq!(view.counts().unwrap().answered_pages, 1);
+    assert_eq!(view.replay().unwrap().len(), 1);
+    assert_eq!(view.held_pages().unwrap(), 1);
+    assert_eq!(view.learned("rate").unwrap().as_deref(), Some("9"));
+    assert_eq!(view.parts().unwrap().len(), 1);
+    assert_eq!(view.question().unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_onlooker_reads_a_journal_that_was_closed() {
+    let Scene { folder, journal, .. } = Scene::begin().await;
+    journal.close().await.unwrap();
+    assert!(log_is_empty(folder.path()));
+    let view = JournalView::open(folder.path()).unwrap().unwrap();
+    assert!(view.latest_run().unwrap().is_some());
+}
+
+fn log_is_empty(folder: &Path) -> bool {
+    fs::metadata(folder.join("journal.sqlite-wal")).map_or(true, |log| log.len() == 0)
+}
+
+#[tokio::test]
+async fn the_log_stays_bounded_while_pages_pour_in() {
+    let scene = Scene::begin().await;
+    for number in 1..=1_200 {
+        scene.buy(page(walk(1, number), &[i64::from(number)])).await.unwrap();
+    }
+    let log = fs::metadata(scene.folder.path().join("journal.sqlite-wal")).unwrap().len();
+    assert!(log < 24 * 1024 * 1024, "{log} bytes");
+}
+
+#[test]
+fn handles_and_readers_may_move_between_threads() {
+    fn shared<T: Clone + Send + Sync>() {}
+    fn moved<T: Send>() {}
+    shared::<Journal>();
+    shared::<Ledger>();
+    moved::<Attempt>();
+    moved::<PageReader>();
+    moved::<RejectedReader>();
+    moved::<JournalView>();
+}

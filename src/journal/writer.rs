@@ -1,0 +1,311 @@
+//! The one thread that writes: it gathers what arrives together into one transaction, and answers after the sync.
+//!
+//! Policy of failure. A full disk: the transaction is rolled back, the ballast is given up, the same batch is written once
+//! more; from then on only pages, the answers in flight, are tried, and nothing new is reserved. Any other failure of the
+//! database stops the writer for good, because after a failed sync nothing that a second one says can be believed.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::mpsc;
+use zstd::bulk::Compressor;
+
+use super::ballast::Ballast;
+use super::book::Book;
+use super::error::{JournalError, is_damage, is_full};
+use super::job::{Job, Request};
+use super::ledger::SharedBook;
+use super::lock::HeldFolder;
+use super::recovery::{Opened, checkpoint};
+use super::tables::{Batch, Cursor};
+
+/// Requests that wait for the writer; senders beyond it wait themselves.
+pub(super) const QUEUE: usize = 1_024;
+/// Jobs that share one transaction.
+const LARGEST_BATCH: usize = 256;
+/// Growth of the log after which it is moved into the database.
+const LOG_BYTES: u64 = 8 * 1024 * 1024;
+/// What a transaction adds to the log beside the bodies: the pages of tables and indexes that it touches.
+const TRANSACTION_BYTES: u64 = 32 * 1024;
+/// The level of body compression: 2.5 us and 3.6 times smaller a row, as measured for the design.
+const ZSTD_LEVEL: i32 = 1;
+
+type Answer = Result<i64, JournalError>;
+
+/// What the handles see without asking the writer.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) file: PathBuf,
+    pub(super) held_pages: AtomicU64,
+    book: Mutex<Option<SharedBook>>,
+}
+
+impl Shared {
+    pub(super) fn new(opened: &Opened) -> Self {
+        let book = opened.run.map(|(_, account)| SharedBook::new(Book::recover(account)));
+        let held_pages = AtomicU64::new(opened.cursor.held_pages);
+        Self { file: opened.file.clone(), held_pages, book: Mutex::new(book) }
+    }
+
+    /// The current run's book.
+    pub(super) fn book(&self) -> Option<SharedBook> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_book(&self, book: SharedBook) {
+        *self.book.lock().unwrap_or_else(PoisonError::into_inner) = Some(book);
+    }
+}
+
+/// Whether the writer may still write.
+#[derive(Clone, Debug)]
+enum Health {
+    Sound,
+    /// Only pages are still tried.
+    Full,
+    /// Nothing is; the first cause.
+    Stopped(String),
+}
+
+/// The writer's side of the journal.
+pub(super) struct Writer {
+    // Declared in the order in which they are let go: the lock last.
+    connection: Connection,
+    ballast: Ballast,
+    _folder: HeldFolder,
+    compressor: Compressor<'static>,
+    run: Option<i64>,
+    cursor: Cursor,
+    health: Health,
+    shared: Arc<Shared>,
+    requests: mpsc::Receiver<Request>,
+    /// A request that was gathered and must be written alone.
+    waiting: Option<Request>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        opened: Opened,
+        shared: Arc<Shared>,
+        requests: mpsc::Receiver<Request>,
+    ) -> Result<Self, JournalError> {
+        let compressor =
+            Compressor::new(ZSTD_LEVEL).map_err(JournalError::file("preparing to pack pages of", &opened.file))?;
+        let Opened { connection, ballast, folder, run, cursor, .. } = opened;
+        let run = run.map(|(number, _)| number);
+        let health = Health::Sound;
+        let waiting = None;
+        Ok(Self { connection, ballast, _folder: folder, compressor, run, cursor, health, shared, requests, waiting })
+    }
+
+    /// Serves requests until the journal is closed or nobody can ask any more.
+    pub(super) fn run(mut self) {
+        while let Some(request) = self.waiting.take().or_else(|| self.requests.blocking_recv()) {
+            match request.job {
+                Job::Close => {
+                    let answer = self.close();
+                    // Whoever waits for the end may open the folder again at once.
+                    drop(self);
+                    let _ = request.answer.send(answer);
+                    return;
+                }
+                #[cfg(test)]
+                Job::Crash => {
+                    drop(self);
+                    let _ = request.answer.send(Ok(0));
+                    return;
+                }
+                _ => self.serve(request),
+            }
+        }
+    }
+
+    fn serve(&mut self, first: Request) {
+        let gathered = self.gather(first);
+        let (batch, refused): (Vec<_>, Vec<_>) = gathered.into_iter().partition(|request| self.accepts(&request.job));
+        for request in refused {
+            let _ = request.answer.send(Err(self.refusal()));
+        }
+        if !batch.is_empty() {
+            let answers = self.commit(&batch);
+            self.shared.held_pages.store(self.cursor.held_pages, Ordering::Relaxed);
+            for (request, answer) in batch.into_iter().zip(answers) {
+                // Nobody waits for the answer of a call that was cancelled; what it asked for is done all the same.
+                let _ = request.answer.send(answer);
+            }
+            self.move_log();
+        }
+    }
+
+    fn gather(&mut self, first: Request) -> Vec<Request> {
+        let alone = first.job.is_alone();
+        let mut batch = vec![first];
+        while !alone && batch.len() < LARGEST_BATCH {
+            match self.requests.try_recv() {
+                Ok(request) if request.job.is_alone() => {
+                    self.waiting = Some(request);
+                    break;
+                }
+                Ok(request) => batch.push(request),
+                Err(_) => break,
+            }
+        }
+        batch.iter_mut().for_each(|request| request.job.settle());
+        batch
+    }
+
+    fn accepts(&self, job: &Job) -> bool {
+        match self.health {
+            Health::Sound => true,
+            Health::Full => matches!(job, Job::Page { .. }),
+            Health::Stopped(_) => false,
+        }
+    }
+
+    fn refusal(&self) -> JournalError {
+        let file = self.shared.file.clone();
+        match &self.health {
+            Health::Stopped(cause) => JournalError::Stopped { file, cause: cause.clone() },
+            Health::Full | Health::Sound => JournalError::DiskFull { file },
+        }
+    }
+
+    fn commit(&mut self, batch: &[Request]) -> Vec<Answer> {
+        if let [Request { job: Job::FinishRun { .. }, .. }] = batch
+            && let Some(book) = self.shared.book()
+        {
+            book.lock().give_back();
+        }
+        let answers = match self.write(batch) {
+            Err(error) if is_full(&error) => self.write_on_full_disk(batch),
+            Err(error) => self.stop(&error, batch.len()),
+            Ok(answers) => answers,
+        };
+        if let ([Request { job: Job::BeginRun(_), .. }], [Ok(number)]) = (batch, answers.as_slice()) {
+            self.run = Some(*number);
+            self.shared.set_book(SharedBook::new(Book::recover(Default::default())));
+        }
+        answers
+    }
+
+    /// Writes the batch and the ledger in one transaction. Nothing in memory changes before it is durable.
+    fn write(&mut self, batch: &[Request]) -> rusqlite::Result<Vec<Answer>> {
+        let book = self.shared.book();
+        let more = self.reservation(book.as_ref(), batch);
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut open =
+            Batch { connection: &transaction, compressor: &mut self.compressor, run: self.run, cursor: self.cursor };
+        let mut answers = Vec::with_capacity(batch.len());
+        for request in batch {
+            answers.push(open.answer(&request.job)?);
+        }
+        if let Some(book) = &book {
+            open.account(book.lock().account(more))?;
+        }
+        let cursor = open.cursor;
+        transaction.commit()?;
+        self.cursor = Cursor { written_bytes: cursor.written_bytes + TRANSACTION_BYTES, ..cursor };
+        if let Some(book) = &book {
+            book.lock().grant(more);
+        }
+        self.refuse_reservations(book.as_ref(), batch, &mut answers);
+        Ok(answers)
+    }
+
+    /// How many attempts this transaction reserves: asked for, or along the way when the reservation runs low.
+    fn reservation(&self, book: Option<&SharedBook>, batch: &[Request]) -> u64 {
+        let (Some(book), Health::Sound) = (book, &self.health) else { return 0 };
+        let asked = batch.iter().any(|request| matches!(&request.job, Job::Reserve(asking) if asking.is(book)));
+        let along = batch.iter().any(|request| matches!(request.job, Job::Page { .. }));
+        let book = book.lock();
+        if asked || (along && book.runs_low()) { book.refill() } else { 0 }
+    }
+
+    /// Tells those who asked for a reservation that none can be had, so that they do not ask for ever.
+    fn refuse_reservations(&self, book: Option<&SharedBook>, batch: &[Request], answers: &mut [Answer]) {
+        for (request, answer) in batch.iter().zip(answers) {
+            if let Job::Reserve(asking) = &request.job {
+                if !book.is_some_and(|book| book.is(asking)) {
+                    *answer = Err(JournalError::RunEnded);
+                } else if !matches!(self.health, Health::Sound) {
+                    *answer = Err(self.refusal());
+                }
+            }
+        }
+    }
+
+    /// The same batch once more with the ballast's room, then, where even that is too little, each job by itself.
+    fn write_on_full_disk(&mut self, batch: &[Request]) -> Vec<Answer> {
+        if matches!(self.health, Health::Sound) {
+            self.declare_full();
+            match self.write(batch) {
+                Ok(answers) => return answers,
+                Err(error) if !is_full(&error) => return self.stop(&error, batch.len()),
+                Err(_) => {}
+            }
+        }
+        batch.iter().map(|request| self.write_one(request)).collect()
+    }
+
+    fn write_one(&mut self, request: &Request) -> Answer {
+        if let Health::Stopped(_) = self.health {
+            return Err(self.refusal());
+        }
+        match self.write(std::slice::from_ref(request)) {
+            Ok(answers) => answers.into_iter().next().unwrap_or_else(|| Err(self.refusal())),
+            Err(error) if is_full(&error) => Err(self.refusal()),
+            Err(error) => Err(self.stop_for(&error)),
+        }
+    }
+
+    fn declare_full(&mut self) {
+        self.health = Health::Full;
+        self.ballast.give_up();
+        #[cfg(test)]
+        super::tests::find_room(&self.connection);
+    }
+
+    fn stop(&mut self, error: &rusqlite::Error, jobs: usize) -> Vec<Answer> {
+        (0..jobs).map(|_| Err(self.stop_for(error))).collect()
+    }
+
+    /// Stops for good and names the cause; damage is named as such.
+    fn stop_for(&mut self, error: &rusqlite::Error) -> JournalError {
+        self.health = Health::Stopped(error.to_string());
+        match is_damage(error) {
+            true => JournalError::damaged(&self.shared.file, "a page that was to be changed", error),
+            false => self.refusal(),
+        }
+    }
+
+    /// Moves the log into the database when it has grown. Its failure endangers what is durable already, so it stops.
+    fn move_log(&mut self) {
+        if self.cursor.written_bytes < LOG_BYTES || !matches!(self.health, Health::Sound) {
+            return;
+        }
+        self.cursor.written_bytes = 0;
+        match checkpoint(&self.connection, "PASSIVE") {
+            Ok(()) => {}
+            Err(error) if is_full(&error) => self.declare_full(),
+            Err(error) => self.health = Health::Stopped(error.to_string()),
+        }
+    }
+
+    /// Gives back what is reserved and unsent, and leaves the log empty.
+    fn close(&mut self) -> Answer {
+        if let Health::Stopped(_) = self.health {
+            return Err(self.refusal());
+        }
+        if let Some(book) = self.shared.book() {
+            book.lock().give_back();
+        }
+        let written = self.write(&[]).and_then(|_| checkpoint(&self.connection, "TRUNCATE"));
+        match written {
+            Err(error) if !is_full(&error) => Err(self.stop_for(&error)),
+            Ok(()) if matches!(self.health, Health::Sound) => Ok(0),
+            _ => Err(self.refusal()),
+        }
+    }
+}

@@ -13,6 +13,7 @@ pub mod config;
 pub mod progress;
 pub mod summary;
 pub mod telemetry;
+pub mod export;
 pub mod cli;
 pub mod commands;
 

@@ -81,6 +81,13 @@ pub enum PlanEvent {
         /// The window.
         window: WindowId,
     },
+    /// Every row of a region below `until` is in a published part, so the pages below it may be released.
+    SlicePublished {
+        /// The region.
+        region: Region,
+        /// The first second that is not published.
+        until: EpochSeconds,
+    },
     /// A worker could not read a window; it is tried again after the others.
     WindowParked {
         /// The window.

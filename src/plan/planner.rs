@@ -183,6 +183,24 @@ impl Planner {
         }
     }
 
+    /// A window's seconds, as it is cut now; none once it is over.
+    pub fn window_range(&self, window: WindowId) -> Option<TimeRange> {
+        self.windows.get(&window).map(|window| window.range)
+    }
+
+    /// A window's region; none once it is over.
+    pub fn window_region(&self, window: WindowId) -> Option<&Region> {
+        self.windows.get(&window).map(|window| &window.region)
+    }
+
+    /// Windows that are begun and not over, with their region and the second up to which each is read.
+    pub fn walks(&self) -> impl Iterator<Item = (&Region, TimeRange, EpochSeconds)> {
+        self.windows.values().filter_map(|window| match &window.state {
+            State::Walking(walk) => Some((&window.region, window.range, walk.settled())),
+            _ => None,
+        })
+    }
+
     /// Marks a window as being read by a worker, or no longer.
     pub fn set_assigned(&mut self, window: WindowId, assigned: Assigned) {
         if let Some(window) = self.windows.get_mut(&window) {
@@ -269,6 +287,11 @@ impl Planner {
             PlanEvent::GapListed { window, why } => self.list_gap(*window, why),
             PlanEvent::UnprovenListed { region, range, why } => {
                 self.unproven.push(Listed { region: region.clone(), range: *range, why: why.clone() });
+            }
+            PlanEvent::SlicePublished { region, until } => {
+                if let Some(plan) = self.region_mut(region) {
+                    plan.published_until = plan.published_until.max(*until);
+                }
             }
             PlanEvent::SortIgnored => {
                 self.learned.sort_ignored = true;

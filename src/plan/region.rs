@@ -28,6 +28,8 @@ pub struct RegionPlan {
     pub range: TimeRange,
     /// Every second below is covered, or is listed as a gap.
     pub done_until: EpochSeconds,
+    /// Every row below is in a published part.
+    pub published_until: EpochSeconds,
     /// Its windows that are not merged into `done_until`, by their first second.
     pub windows: BTreeMap<EpochSeconds, WindowId>,
     /// The second of the first row.
@@ -56,6 +58,7 @@ impl RegionPlan {
             region,
             range,
             done_until: range.start,
+            published_until: range.start,
             windows: BTreeMap::new(),
             oldest: None,
             newest: None,

@@ -1,0 +1,196 @@
+//! One worker's errand: get one page, whatever it takes within bounds, and make it durable.
+//!
+//! The order is the promise: permit, credit from a durable reservation, request, commit. Only then does the page count.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::api::client::{Client, Reply};
+use crate::api::reply::{PageAnswer, Row};
+use crate::fetch::attempt::{Outcome, attempt};
+use crate::fetch::pace::{Pacer, Permit};
+use crate::fetch::retry::Retry;
+use crate::journal::record::{NewPage, RejectedRow};
+use crate::journal::{Attempt, Ended, Journal, JournalError, Ledger, LedgerError};
+use crate::plan::fact::{PageFact, RowKey, VideoKey};
+use crate::plan::planner::Task;
+use crate::progress::{AttemptOutcome, Event, Progress};
+use crate::units::{Credits, EpochSeconds};
+
+/// What every errand needs.
+#[derive(Clone, Debug)]
+pub(super) struct Buyer {
+    pub(super) client: Client,
+    pub(super) pacer: Pacer,
+    pub(super) ledger: Ledger,
+    pub(super) journal: Journal,
+    pub(super) progress: Progress,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+/// How an errand ended.
+#[derive(Debug)]
+pub(super) enum Bought {
+    /// The page is in the journal.
+    Durable(Arc<PageFact>),
+    /// The service will not answer this question.
+    Refused { code: u16, message: String },
+    /// The key has nothing left to spend.
+    Quota { message: String },
+    /// Every attempt failed; the last one like this.
+    Failed { why: String },
+    /// The run may spend no more.
+    OutOfCredits { spent: Credits, max: Credits },
+    /// The run ends; nothing is on its way.
+    Stopped,
+}
+
+impl Buyer {
+    /// Runs the errand. Once a request is on its way it is waited for, also while the run stops.
+    pub(super) async fn buy(mut self, task: &Task) -> Result<Bought, JournalError> {
+        let mut retry = Retry::default();
+        let mut asked_before = false;
+        loop {
+            let Some(permit) = self.permit().await else { return Ok(Bought::Stopped) };
+            let admitted = if asked_before { self.ledger.admit_again().await } else { self.ledger.admit().await };
+            let paid = match admitted {
+                Ok(paid) => paid,
+                Err(LedgerError::Exhausted { spent, max }) => return Ok(Bought::OutOfCredits { spent, max }),
+                Err(LedgerError::Journal(error)) => return Err(error),
+            };
+            asked_before = true;
+            let why = match attempt(&self.client, &self.pacer, permit, &task.query).await {
+                Outcome::Page { answer, reply } => return self.keep(task, answer, reply, paid).await,
+                Outcome::Quota { message } => return Ok(ended(paid, Ended::Quota, Bought::Quota { message })),
+                Outcome::Refused { code, message } => {
+                    return Ok(ended(paid, Ended::Refused, Bought::Refused { code, message }));
+                }
+                Outcome::Throttled(hold) => {
+                    paid.ended(Ended::Throttled);
+                    self.tell_hold(hold, "the service answers 429: too many requests");
+                    self.progress.send(Event::Attempt(AttemptOutcome::Throttled));
+                    continue;
+                }
+                Outcome::Failed { why, pause } => {
+                    paid.ended(Ended::Failed);
+                    self.tell_hold(pause, &why);
+                    self.progress.send(Event::Attempt(AttemptOutcome::Failed));
+                    tracing::debug!(page.region = %task.address.region, page.number = task.address.page.get(), why, "attempt failed");
+                    why
+                }
+            };
+            match retry.next_wait(rand::random()) {
+                None => return Ok(Bought::Failed { why }),
+                Some(wait) if self.rest(wait).await => {}
+                Some(_) => return Ok(Bought::Stopped),
+            }
+        }
+    }
+
+    async fn permit(&mut self) -> Option<Permit> {
+        let stop = &mut self.stop;
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => None,
+            permit = self.pacer.admit() => Some(permit),
+        }
+    }
+
+    /// Waits, and says whether the run goes on.
+    async fn rest(&mut self, wait: Duration) -> bool {
+        tokio::time::timeout(wait, self.stop.wait_for(|stop| *stop)).await.is_err()
+    }
+
+    fn tell_hold(&self, hold: Option<Duration>, why: &str) {
+        if let Some(wait) = hold {
+            self.progress.send(Event::Held { wait, why: why.to_owned() });
+            self.progress.send(Event::RateChanged { per_second: self.pacer.rate() });
+        }
+    }
+
+    async fn keep(&self, task: &Task, answer: PageAnswer, reply: Reply, paid: Attempt) -> Result<Bought, JournalError> {
+        let began = Instant::now();
+        self.progress.send(Event::Attempt(AttemptOutcome::Answered));
+        let page = new_page(task, answer, reply);
+        let fact = Arc::new(page.fact.clone());
+        self.journal.commit_page(page, paid).await?;
+        tracing::debug!(
+            page.region = %fact.address.region,
+            page.number = fact.address.page.get(),
+            page.rows = fact.rows.len(),
+            commit.duration_ms = began.elapsed().as_millis(),
+            "page is durable"
+        );
+        Ok(Bought::Durable(fact))
+    }
+}
+
+fn ended(paid: Attempt, how: Ended, bought: Bought) -> Bought {
+    paid.ended(how);
+    bought
+}
+
+fn new_page(task: &Task, answer: PageAnswer, reply: Reply) -> NewPage {
+    let slots = u32::try_from(answer.rows.len()).unwrap_or(u32::MAX);
+    let mut rows = Vec::with_capacity(answer.rows.len());
+    let mut rejected = Vec::new();
+    for (row, index) in answer.rows.into_iter().zip(0..) {
+        match row {
+            Row::Usable(identity) => {
+                rows.push(RowKey { second: identity.second, video: video_key(&identity.video_id) });
+            }
+            Row::Unusable { why, text } => rejected.push(RejectedRow { index, why, text }),
+        }
+    }
+    let fact = PageFact {
+        address: task.address.clone(),
+        fetched_at: EpochSeconds::new(reply.received_at_ms.div_euclid(1_000)),
+        slots,
+        rows: asked_rows(task, rows),
+    };
+    NewPage {
+        fact,
+        fetched_at_ms: reply.received_at_ms,
+        request_id: answer.request_id,
+        body: reply.body,
+        rejected,
+        position: task.position,
+    }
+}
+
+/// The rows within what was asked. A row outside is no evidence, unless it is all there is: then that is the evidence.
+fn asked_rows(task: &Task, rows: Vec<RowKey>) -> Vec<RowKey> {
+    let min = task.query.min_create_time.unwrap_or(EpochSeconds::new(0));
+    let max = task.query.max_create_time.unwrap_or(EpochSeconds::MAX);
+    let inside: Vec<RowKey> = rows.iter().copied().filter(|row| min <= row.second && row.second <= max).collect();
+    if inside.is_empty() { rows } else { inside }
+}
+
+/// A video's key in the plan: its id where that is a plain number below 2^63, else a hash with the top bit set (FNV-1a).
+fn video_key(id: &str) -> VideoKey {
+    let plain = id.parse::<u64>().ok().filter(|number| number.leading_zeros() > 0 && number.to_string() == id);
+    let hash = || {
+        let mixed = id
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+        mixed | (1 << 63)
+    };
+    VideoKey(plain.unwrap_or_else(hash))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_video_key_is_its_number_or_a_hash_apart_from_all_numbers() {
+        assert_eq!(video_key("7590123280372190477"), VideoKey(7_590_123_280_372_190_477));
+        for odd in ["007", "abc", "18446744073709551615", "-1"] {
+            assert!(video_key(odd).0 >> 63 == 1, "{odd}");
+        }
+        assert_ne!(video_key("abc"), video_key("abd"));
+    }
+}

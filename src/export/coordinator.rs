@@ -1,0 +1,435 @@
+//! The one loop of a run: asks the planner, starts errands, folds durable pages in, publishes what is settled, and stops.
+//!
+//! The planner lives here alone and sees only what is durable. A decision is journalled before the request that follows from
+//! it. When the loop ends, nothing is on its way.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::journal::JournalError;
+use crate::plan::event::PlanEvent;
+use crate::plan::fact::{PageFact, Purpose, WindowId};
+use crate::plan::planner::{Assigned, Backlog, Decision, PlanContext, Planner, Task};
+use crate::progress::{Event, Progress};
+use crate::sink::layout::Slice;
+use crate::units::{EpochSeconds, RowCount};
+
+use super::buyer::{Bought, Buyer};
+use super::publisher::{Cutting, Published, Publisher, Urgency};
+use super::session::LEARNED_RATE;
+use super::{Ending, ExportError, Order, Tools};
+
+/// How often the loop looks up when nothing happens.
+const TICK: Duration = Duration::from_millis(250);
+/// How long requests on their way are waited for after a stop; SIGTERM's grace is often 30 s.
+const DRAIN: Duration = Duration::from_secs(20);
+/// Decisions in a row without a request, beyond which the planner is broken.
+const MOST_DECISIONS: usize = 1_000;
+/// Rounds of failures of the only work left before it is taken for poison and not for an outage.
+const LONELY_ROUNDS: u32 = 2;
+/// How often a full part is looked for while pages come, in pages.
+const LOOK_EVERY_PAGES: u64 = 512;
+
+/// The parts of the loop.
+pub(super) struct Coordinator<'a> {
+    pub(super) order: &'a Order,
+    pub(super) tools: &'a Tools,
+    pub(super) buyer: Buyer,
+    pub(super) publisher: Publisher,
+    pub(super) cutting: Cutting,
+    pub(super) stop: watch::Sender<bool>,
+}
+
+/// One errand that came back.
+struct Returned {
+    reads: Option<WindowId>,
+    began: Instant,
+    bought: Result<Bought, JournalError>,
+}
+
+type Publishing = Pin<Box<dyn Future<Output = Result<Published, ExportError>> + Send>>;
+
+/// What changes while the loop runs.
+struct Loop<'a> {
+    parts: Coordinator<'a>,
+    planner: Planner,
+    errands: JoinSet<Returned>,
+    publishing: Option<Publishing>,
+    ending: Option<Ending>,
+    began: Instant,
+    last_durable: Instant,
+    last_failure: String,
+    lonely_rounds: u32,
+    pages: u64,
+    rate_told: f64,
+    rate_learned: Option<f64>,
+}
+
+impl<'a> Coordinator<'a> {
+    /// Runs until the plan is done or something ends it. Gives the plan back as it stands then.
+    pub(super) async fn run(self, planner: Planner, began: Instant) -> Result<(Planner, Ending), ExportError> {
+        let mut state = Loop {
+            parts: self,
+            planner,
+            errands: JoinSet::new(),
+            publishing: None,
+            ending: None,
+            began,
+            last_durable: Instant::now(),
+            last_failure: "no answer came".to_owned(),
+            lonely_rounds: 0,
+            pages: 0,
+            rate_told: 0.0,
+            rate_learned: None,
+        };
+        let result = state.drive().await;
+        state.remember_rate().await?;
+        let ending = result?;
+        Ok((state.planner, ending))
+    }
+}
+
+impl Loop<'_> {
+    async fn drive(&mut self) -> Result<Ending, ExportError> {
+        let mut interrupt = self.parts.tools.interrupt.clone();
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut drained_by: Option<Instant> = None;
+        loop {
+            if self.ending.is_none() {
+                self.hire().await?;
+            }
+            self.begin_publishing()?;
+            if self.errands.is_empty() && self.publishing.is_none() {
+                match self.ending.take() {
+                    Some(ending) => return Ok(ending),
+                    None if self.planner.is_done() => return Ok(Ending::Complete),
+                    None => return Err(ExportError::Stuck(self.what_is_open())),
+                }
+            }
+            if self.ending.is_some() {
+                self.parts.stop.send_replace(true);
+                drained_by.get_or_insert(Instant::now() + DRAIN);
+            }
+            tokio::select! {
+                Some(returned) = self.errands.join_next() => self.take_back(returned?).await?,
+                published = next_published(&mut self.publishing) => self.take_published(published?),
+                _ = tick.tick() => self.look_up().await?,
+                Ok(signal) = interrupt.wait_for(Option::is_some), if self.ending.is_none() => {
+                    self.ending = signal.map(Ending::Interrupted);
+                }
+                () = until(drained_by) => {
+                    // Their credits stay reserved, so they count as possibly charged.
+                    self.errands.shutdown().await;
+                    self.publishing = None;
+                }
+            }
+        }
+    }
+
+    /// Gives every worker that the rate can use something to do.
+    async fn hire(&mut self) -> Result<(), ExportError> {
+        while self.ending.is_none() && self.errands.len() < self.parts.buyer.pacer.useful_workers() {
+            if !self.employ(None).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the next errand of a worker, and starts it; whether there was one.
+    async fn employ(&mut self, reads: Option<WindowId>) -> Result<bool, ExportError> {
+        for _ in 0..MOST_DECISIONS {
+            match self.planner.next(reads, &self.context()) {
+                Decision::Record(events) => self.record(events).await?,
+                Decision::Ask(task) => {
+                    self.start(reads, *task);
+                    return Ok(true);
+                }
+                Decision::Idle => return Ok(false),
+                Decision::Stop(contradiction) => {
+                    self.ending = Some(Ending::Contradicted(contradiction));
+                    return Ok(false);
+                }
+            }
+        }
+        Err(ExportError::Stuck(self.what_is_open()))
+    }
+
+    fn start(&mut self, reads: Option<WindowId>, task: Task) {
+        let reads = match task.address.purpose {
+            Purpose::Walk { window, .. } => Some(window),
+            _ => reads,
+        };
+        if let Some(window) = reads {
+            self.planner.set_assigned(window, Assigned::ToAWorker);
+        }
+        let buyer = self.parts.buyer.clone();
+        self.errands.spawn(async move {
+            let began = Instant::now();
+            let bought = buyer.buy(&task).await;
+            Returned { reads, began, bought }
+        });
+    }
+
+    fn context(&self) -> PlanContext {
+        let plan = &self.parts.order.plan;
+        let useful = self.parts.buyer.pacer.useful_workers();
+        let held = self.parts.publisher.journal.held_pages();
+        let room = u64::from(plan.window_pages) * self.parts.order.max_in_flight as u64;
+        PlanContext {
+            now: now(),
+            idle_workers: useful.saturating_sub(self.errands.len()).max(1),
+            window_pages: plan.window_pages,
+            anchor_pages: plan.anchor_pages,
+            stretch_age: i64::try_from(plan.stretch_age.as_secs()).unwrap_or(i64::MAX),
+            consistency: plan.consistency,
+            backlog: if held > room { Backlog::Large } else { Backlog::Small },
+        }
+    }
+
+    async fn record(&mut self, events: Vec<PlanEvent>) -> Result<(), ExportError> {
+        let texts = events.iter().map(super::event_json).collect::<Result<_, _>>()?;
+        let closed = events.iter().filter_map(closes).collect();
+        self.parts.publisher.journal.commit_events(texts, closed).await?;
+        for event in &events {
+            self.tell(event);
+            self.planner.apply_event(event);
+        }
+        Ok(())
+    }
+
+    async fn take_back(&mut self, returned: Returned) -> Result<(), ExportError> {
+        let Returned { reads, began, bought } = returned;
+        match bought? {
+            Bought::Durable(fact) => return self.take_page(reads, &fact).await,
+            Bought::Refused { code, message } => self.take_refusal(reads, code, message).await?,
+            Bought::Quota { message } => self.end(Ending::QuotaSpent { message }),
+            Bought::OutOfCredits { spent, max } => self.end(Ending::CreditsSpent { spent, max }),
+            Bought::Failed { why } => self.take_failure(reads, began, why).await?,
+            Bought::Stopped => {}
+        }
+        self.let_go(reads);
+        Ok(())
+    }
+
+    async fn take_page(&mut self, reads: Option<WindowId>, fact: &Arc<PageFact>) -> Result<(), ExportError> {
+        self.planner.apply_page(fact);
+        self.last_durable = Instant::now();
+        self.lonely_rounds = 0;
+        self.pages += 1;
+        self.tell_page(reads, fact);
+        let is_over_staffed = self.errands.len() >= self.parts.buyer.pacer.useful_workers();
+        if self.ending.is_some() || is_over_staffed || !self.employ(reads).await? {
+            self.let_go(reads);
+        }
+        Ok(())
+    }
+
+    /// A refused first page ends the run; beyond it, the walk settles the doubt by reading from its last second again.
+    async fn take_refusal(&mut self, reads: Option<WindowId>, code: u16, message: String) -> Result<(), ExportError> {
+        let doubt = match (code, reads) {
+            (400 | 404, Some(window)) => self.planner.after_refusal(window, &self.context()),
+            _ => None,
+        };
+        match doubt {
+            Some(Decision::Record(events)) => self.record(events).await,
+            _ => {
+                self.end(Ending::Refused { code, message });
+                Ok(())
+            }
+        }
+    }
+
+    /// A window whose page cannot be had is parked, unless it is the service that is unwell and not the page.
+    async fn take_failure(&mut self, reads: Option<WindowId>, began: Instant, why: String) -> Result<(), ExportError> {
+        self.last_failure = why;
+        let others_succeed = self.last_durable > began;
+        if self.errands.is_empty() {
+            self.lonely_rounds += 1;
+        }
+        match reads {
+            Some(window) if others_succeed || self.lonely_rounds >= LONELY_ROUNDS => {
+                let events = self.planner.park(window);
+                tracing::warn!(
+                    why = self.last_failure,
+                    "a page could not be had; its window is tried again after the others"
+                );
+                self.record(events).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn let_go(&mut self, reads: Option<WindowId>) {
+        if let Some(window) = reads {
+            self.planner.set_assigned(window, Assigned::ToNobody);
+        }
+    }
+
+    fn end(&mut self, ending: Ending) {
+        self.ending.get_or_insert(ending);
+    }
+
+    /// What has to be looked at whether or not anything comes back.
+    async fn look_up(&mut self) -> Result<(), ExportError> {
+        let order = self.parts.order;
+        if order.budget.time.is_some_and(|budget| self.began.elapsed() >= budget) {
+            self.end(Ending::TimeSpent);
+        }
+        if self.last_durable.elapsed() >= order.give_up_after && !self.errands.is_empty() {
+            self.end(Ending::Unwell { why: self.last_failure.clone() });
+        }
+        let rate = self.parts.buyer.pacer.rate();
+        if (rate - self.rate_told).abs() > f64::EPSILON {
+            self.rate_told = rate;
+            self.progress().send(Event::RateChanged { per_second: rate });
+        }
+        self.remember_rate().await
+    }
+
+    async fn remember_rate(&mut self) -> Result<(), ExportError> {
+        let learned = self.parts.buyer.pacer.learned();
+        let has_moved = match (learned, self.rate_learned) {
+            (Some(now), Some(before)) => (now - before).abs() > before * 0.02,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        if let Some(rate) = learned.filter(|_| has_moved) {
+            self.rate_learned = learned;
+            self.parts.publisher.journal.learn(LEARNED_RATE, &rate.to_string()).await?;
+        }
+        Ok(())
+    }
+
+    /// Begins to publish the next slice that is due, where none is being published.
+    fn begin_publishing(&mut self) -> Result<(), ExportError> {
+        if self.publishing.is_some() {
+            return Ok(());
+        }
+        let urgency = self.urgency();
+        if urgency.is_none() {
+            return Ok(());
+        }
+        let journal = &self.parts.publisher.journal;
+        for plan in self.planner.regions() {
+            let settled = if plan.is_done() { plan.range.end } else { self.planner.settled(&plan.region) };
+            let urgency = if plan.is_done() { Some(Urgency::Flush) } else { urgency };
+            let Some(urgency) = urgency.filter(|_| settled > plan.published_until) else { continue };
+            let looks = settled >= self.parts.cutting.layout.partition.partition_end(plan.published_until)
+                || urgency == Urgency::Flush
+                || journal.held_pages() >= self.parts.cutting.pressing_pages
+                || self.pages % LOOK_EVERY_PAGES == 0;
+            if !looks {
+                continue;
+            }
+            let rows_in = |range| journal.count_rows(&plan.region, range);
+            let between = (plan.published_until, settled);
+            let next = self.parts.cutting.next(between, journal.held_pages(), urgency, rows_in)?;
+            if let Some(range) = next {
+                let slice = Slice { region: plan.region.clone(), range, run: self.parts.publisher.run.clone() };
+                let gaps = self.planner.gaps().iter().filter(|gap| gap.region == plan.region);
+                let gone = gaps.map(|gap| gap.range).collect();
+                let publisher = self.parts.publisher.clone();
+                self.publishing = Some(Box::pin(async move { publisher.publish(slice, gone).await }));
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// How urgent publishing is; none where the run must end soon and everything is safe in the journal.
+    fn urgency(&self) -> Option<Urgency> {
+        match &self.ending {
+            None => Some(Urgency::Calm),
+            Some(Ending::Interrupted(_) | Ending::Contradicted(_)) => None,
+            Some(_) => Some(Urgency::Flush),
+        }
+    }
+
+    fn take_published(&mut self, published: Published) {
+        self.publishing = None;
+        self.planner.apply_event(&published.event);
+        if let Some(part) = published.part {
+            self.progress().send(Event::PartPublished { path: part.path, rows: part.rows, bytes: part.bytes });
+        }
+    }
+
+    fn progress(&self) -> &Progress {
+        &self.parts.tools.progress
+    }
+
+    fn tell(&self, event: &PlanEvent) {
+        let progress = self.progress();
+        let of_window = |id: &WindowId| {
+            let range = self.planner.window_range(*id)?;
+            Some((self.planner.window_region(*id)?.clone(), range))
+        };
+        match event {
+            PlanEvent::WindowFinished { window, .. } => {
+                if let Some((region, window)) = of_window(window) {
+                    progress.send(Event::WindowFinished { region, window });
+                }
+            }
+            PlanEvent::GapListed { window, why } => {
+                if let Some((region, range)) = of_window(window) {
+                    progress.send(Event::GapListed { region, range, why: why.clone() });
+                }
+            }
+            PlanEvent::UnprovenListed { region, range, why } => {
+                let (region, range, why) = (region.clone(), *range, why.clone());
+                progress.send(Event::UnprovenListed { region, range, why });
+            }
+            _ => {}
+        }
+    }
+
+    fn tell_page(&self, reads: Option<WindowId>, fact: &PageFact) {
+        let Some(window) = reads.and_then(|id| self.planner.window_range(id)) else { return };
+        let last: Option<EpochSeconds> = fact.rows.iter().map(|row| row.second).max();
+        self.progress().send(Event::PageDurable {
+            region: fact.address.region.clone(),
+            rows: RowCount::new(u64::from(fact.slots)),
+            window,
+            position: last.unwrap_or(window.start),
+        });
+    }
+
+    fn what_is_open(&self) -> String {
+        let open = self.planner.regions().iter().filter(|plan| !plan.is_done());
+        open.map(|plan| format!("{} from {}", plan.region, plan.done_until)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn closes(event: &PlanEvent) -> Option<WindowId> {
+    match event {
+        PlanEvent::WindowFinished { window, .. } | PlanEvent::GapListed { window, .. } => Some(*window),
+        _ => None,
+    }
+}
+
+async fn next_published(publishing: &mut Option<Publishing>) -> Result<Published, ExportError> {
+    match publishing {
+        Some(running) => running.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The moment, whole seconds.
+pub(super) fn now() -> EpochSeconds {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    EpochSeconds::new(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,176 @@
+//! What the output says of itself: the manifest while a run goes on and at its end, the rejected rows, `_SUCCESS`.
+
+use std::collections::BTreeMap;
+
+use crate::journal::record::{PartRecord, PartState, RunOutcome};
+use crate::journal::{JournalError, Ledger};
+use crate::plan::planner::{Listed, Planner};
+use crate::sink::columns::SCHEMA_VERSION;
+use crate::sink::manifest::{Lack, MANIFEST_VERSION, Manifest, Status, uncovered};
+use crate::sink::rejected::RejectedLine;
+use crate::units::{EpochSeconds, RowCount, TimeRange};
+
+use super::publisher::Publisher;
+use super::{Delivered, Ending, ExportError, Order};
+
+/// The last steps of a start, and the first.
+pub(super) struct Delivery<'a> {
+    order: &'a Order,
+    publisher: Publisher,
+    fingerprint: String,
+}
+
+impl<'a> Delivery<'a> {
+    pub(super) fn new(order: &'a Order, publisher: Publisher, fingerprint: String) -> Self {
+        Self { order, publisher, fingerprint }
+    }
+
+    /// Says that a run is at work, before it changes anything.
+    pub(super) async fn write_running(&self, planner: &Planner) -> Result<(), ExportError> {
+        self.write(planner, Status::Running, BTreeMap::new()).await
+    }
+
+    /// Ends a start: what was replaced goes, the manifest tells the state, and `_SUCCESS` comes last, if it is earned.
+    pub(super) async fn finish(
+        &self,
+        planner: &Planner,
+        ending: &Ending,
+        ledger: &Ledger,
+    ) -> Result<Delivered, ExportError> {
+        let is_done = *ending == Ending::Complete;
+        if is_done {
+            self.replace_the_rest(planner).await?;
+        }
+        self.write_rejected().await?;
+        let delivered = self.delivered()?;
+        let is_whole = is_done && planner.gaps().is_empty() && planner.unproven().is_empty();
+        let status = if is_whole { Status::Complete } else { Status::Incomplete };
+        self.write(planner, status, counters(planner, ledger, &delivered)).await?;
+        if is_whole {
+            self.publisher.output.write_success().await?;
+        }
+        if is_done {
+            let outcome =
+                if is_whole && delivered.rejected == 0 { RunOutcome::Complete } else { RunOutcome::Incomplete };
+            self.publisher.journal.finish_run(&self.publisher.run, outcome).await?;
+        }
+        Ok(delivered)
+    }
+
+    async fn replace_the_rest(&self, planner: &Planner) -> Result<(), ExportError> {
+        for plan in planner.regions() {
+            let gone: Vec<TimeRange> =
+                planner.gaps().iter().filter(|gap| gap.region == plan.region).map(|gap| gap.range).collect();
+            self.publisher.replace(&plan.region, plan.range.end, &gone).await?;
+            self.publisher.journal.release_bodies(&plan.region, EpochSeconds::MAX).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_rejected(&self) -> Result<(), ExportError> {
+        for region in &self.order.regions {
+            let (journal, run, region) = (self.publisher.journal.clone(), self.publisher.run.clone(), region.clone());
+            let staging = self.publisher.output.staging();
+            let staged = tokio::task::spawn_blocking(move || {
+                let rows = journal.rejected(&run)?;
+                let of_region = rows.filter(|row| row.as_ref().map_or(true, |row| row.region == region));
+                let lines = of_region.map(|row| {
+                    row.map(|row| RejectedLine {
+                        page: row.page,
+                        index: row.row.index,
+                        why: row.row.why,
+                        text: row.row.text,
+                    })
+                });
+                staging.stage_rejected((&region, &run), lines).map_err(ExportError::from)
+            });
+            if let Some(staged) = staged.await.map_err(ExportError::from)?? {
+                self.publisher.output.reveal_rejected(&staged).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What lies in the output by this run.
+    pub(super) fn delivered(&self) -> Result<Delivered, ExportError> {
+        let rejected = self.publisher.journal.rejected(&self.publisher.run)?;
+        let mut sum = Delivered::default();
+        for row in rejected {
+            row?;
+            sum.rejected += 1;
+        }
+        for part in self.live_parts()?.iter().filter(|part| part.run == self.publisher.run) {
+            sum.parts += 1;
+            sum.rows += part.rows.get();
+            sum.bytes += part.bytes.get();
+            sum.duplicates += part.duplicates;
+            sum.kept_in_extra += part.kept_in_extra;
+        }
+        Ok(sum)
+    }
+
+    fn live_parts(&self) -> Result<Vec<PartRecord>, JournalError> {
+        let parts = self.publisher.journal.parts()?.into_iter();
+        Ok(parts.filter(|(_, state)| *state == PartState::Published).map(|(part, _)| part).collect())
+    }
+
+    async fn write(
+        &self,
+        planner: &Planner,
+        status: Status,
+        counters: BTreeMap<String, u64>,
+    ) -> Result<(), ExportError> {
+        let manifest = Manifest {
+            manifest_version: MANIFEST_VERSION,
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            schema_version: SCHEMA_VERSION,
+            question: self.order.question.clone(),
+            fingerprint: self.fingerprint.clone(),
+            run: self.publisher.run.clone(),
+            range: self.publisher.run_range,
+            status,
+            parts: self.live_parts()?,
+            covered: covered(planner),
+            gaps: lacks(planner.gaps()),
+            unproven: lacks(planner.unproven()),
+            rejected_rows: RowCount::new(counters.get("rejected_rows").copied().unwrap_or(0)),
+            counters,
+            written_at: super::coordinator::now(),
+        };
+        Ok(self.publisher.output.write_manifest(&manifest).await?)
+    }
+}
+
+/// For each region the seconds whose rows are published: all below the last slice's end, but for the gaps.
+fn covered(planner: &Planner) -> BTreeMap<crate::api::contract::Region, Vec<TimeRange>> {
+    let of = |plan: &crate::plan::region::RegionPlan| {
+        let published = TimeRange::new(plan.range.start, plan.published_until);
+        let gaps: Vec<TimeRange> =
+            planner.gaps().iter().filter(|gap| gap.region == plan.region).map(|gap| gap.range).collect();
+        (plan.region.clone(), uncovered(published, &gaps))
+    };
+    planner.regions().iter().map(of).collect()
+}
+
+fn lacks(listed: &[Listed]) -> Vec<Lack> {
+    let lack = |listed: &Listed| Lack { region: listed.region.clone(), range: listed.range, why: listed.why.clone() };
+    listed.iter().map(lack).collect()
+}
+
+fn counters(planner: &Planner, ledger: &Ledger, delivered: &Delivered) -> BTreeMap<String, u64> {
+    let (counts, learned) = (ledger.counts(), planner.learned());
+    let named = [
+        ("attempts", counts.attempts),
+        ("answered_pages", counts.answered_pages),
+        ("pages_with_rows", counts.pages_with_rows),
+        ("retries", counts.retries),
+        ("throttled", counts.throttled),
+        ("possibly_charged", counts.possibly_charged),
+        ("rows_read_more_than_once", delivered.duplicates),
+        ("values_kept_in_extra", delivered.kept_in_extra),
+        ("rejected_rows", delivered.rejected),
+        ("pages_that_repeated_rows", learned.repeats),
+        ("short_pages_that_hid_rows", learned.hiding_short_pages),
+    ];
+    named.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
+}

@@ -1,0 +1,277 @@
+//! The whole way: recover, plan, fetch, journal, part, publish. The only place that knows all stages.
+//!
+//! `session` opens the state and the output and finds the run; `coordinator` is the one loop that asks the planner and
+//! starts errands; `buyer` runs an errand; `publisher` turns settled time into parts; `delivery` says what the output holds.
+//! Resume is the ordinary start: a first run is an empty journal.
+
+mod buyer;
+mod coordinator;
+mod delivery;
+mod publisher;
+mod session;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::api::client::{Client, ClientError};
+use crate::api::contract::{Filters, Region};
+use crate::fetch::throttle::Rate;
+use crate::journal::JournalError;
+use crate::plan::event::{Contradiction, PlanEvent};
+use crate::plan::planner::Listed;
+use crate::plan::walk::Consistency;
+use crate::progress::Progress;
+use crate::sink::layout::Partition;
+use crate::sink::part::PartError;
+use crate::sink::publish::OutputError;
+use crate::sink::rejected::RejectedError;
+use crate::units::{Credits, EpochSeconds, RowCount, TimeRange};
+
+pub use crate::journal::Counts;
+pub use session::export;
+
+/// What a person asked for, resolved as far as it can be without the state.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// The question in full, as it was written: what the state and the output belong to.
+    pub question: serde_json::Value,
+    /// The queried regions, at least one.
+    pub regions: Vec<Region>,
+    /// The user's filters.
+    pub filters: Filters,
+    /// The range, resolved at this moment.
+    pub range: TimeRange,
+    /// This moment.
+    pub now: EpochSeconds,
+    /// Whether to begin a new run whatever the state says.
+    pub start: Start,
+    /// The state folder.
+    pub state: PathBuf,
+    /// The output folder.
+    pub output: PathBuf,
+    /// How the output is cut into folders.
+    pub partition: Partition,
+    /// Whether each run keeps its own snapshot.
+    pub history: History,
+    /// Parquet's packing.
+    pub packaging: crate::sink::columns::Packaging,
+    /// Rows at which a part is full.
+    pub part_rows: RowCount,
+    /// What may be spent and for how long.
+    pub budget: Budget,
+    /// How time is cut and walked.
+    pub plan: PlanOrder,
+    /// How fast.
+    pub rate: Rate,
+    /// Requests on their way at once, at least 1.
+    pub max_in_flight: usize,
+    /// How long to go on without a durable page.
+    pub give_up_after: Duration,
+}
+
+/// Whether the latest run is gone on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// An unfinished run is finished first.
+    GoOn,
+    /// A new run begins and pays for everything again.
+    Fresh,
+}
+
+/// Whether a run replaces what it covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum History {
+    /// It does.
+    Replaced,
+    /// It keeps a snapshot of its own.
+    Kept,
+}
+
+/// The bounds of a run's price and of a start's time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Budget {
+    /// Credits over all starts of the run.
+    pub max_credits: Option<Credits>,
+    /// Time of this start.
+    pub time: Option<Duration>,
+}
+
+/// How time is cut and walked.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanOrder {
+    /// Pages that a window is sized for.
+    pub window_pages: u32,
+    /// The least pages of a stretch before a scheduled anchor.
+    pub anchor_pages: u32,
+    /// The age at which a stretch is left.
+    pub stretch_age: Duration,
+    /// How credits are traded for immunity to drift.
+    pub consistency: Consistency,
+}
+
+/// What the export works with.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    /// Sends requests.
+    pub client: Client,
+    /// Hears what happens.
+    pub progress: Progress,
+    /// Says when to stop.
+    pub interrupt: watch::Receiver<Option<Interrupt>>,
+}
+
+/// Who asked the run to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupt {
+    /// SIGINT.
+    Keyboard,
+    /// SIGTERM.
+    Terminate,
+}
+
+/// How an export ended, where it ended by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Every second is covered and every row delivered.
+    Complete,
+    /// Delivered, but for what is listed.
+    Incomplete,
+    /// `max_credits` are used up.
+    CreditsSpent {
+        /// What was spent.
+        spent: Credits,
+        /// What may be spent.
+        max: Credits,
+    },
+    /// The key's quota is used up.
+    QuotaSpent {
+        /// The service's words.
+        message: String,
+    },
+    /// The start's time is over.
+    TimeSpent,
+    /// No page came for too long.
+    Unwell {
+        /// The last failure, for a person.
+        why: String,
+    },
+    /// The service refuses the key or the question.
+    Refused {
+        /// The status or code.
+        code: u16,
+        /// The service's words.
+        message: String,
+    },
+    /// The service does not mean what its contract says.
+    Contradicted(Contradiction),
+    /// A signal came.
+    Interrupted(Interrupt),
+}
+
+/// What an export came to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// How it ended.
+    pub ending: Ending,
+    /// The run's name.
+    pub run: String,
+    /// The run's range.
+    pub range: TimeRange,
+    /// Whether there was nothing left to do.
+    pub work: Work,
+    /// The ledger of the run over all its starts.
+    pub counts: Counts,
+    /// Attempts before this start.
+    pub attempts_before: u64,
+    /// Live parts of the run: count, rows and bytes, and what was dropped or kept apart.
+    pub delivered: Delivered,
+    /// What could not be read.
+    pub gaps: Vec<Listed>,
+    /// What could not be proven.
+    pub unproven: Vec<Listed>,
+}
+
+/// Whether a start had anything to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// It had.
+    Done,
+    /// The run was finished before.
+    NothingLeft,
+}
+
+/// What lies in the output by this run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// Files.
+    pub parts: u64,
+    /// Their rows.
+    pub rows: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Rows that were read more than once.
+    pub duplicates: u64,
+    /// Values that `_extra` keeps.
+    pub kept_in_extra: u64,
+    /// Rows that `_rejected` keeps.
+    pub rejected: u64,
+}
+
+/// Why an export could not go on at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The output folder.
+    #[error(transparent)]
+    Output(OutputError),
+    /// A part.
+    #[error(transparent)]
+    Part(PartError),
+    /// The rejected rows.
+    #[error(transparent)]
+    Rejected(#[from] RejectedError),
+    /// The HTTP client.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// Another output or partition than the unfinished run's.
+    #[error("run {run} is unfinished and writes to {was}; this command says {now}")]
+    OtherOutput {
+        /// The unfinished run.
+        run: String,
+        /// Where it writes, and how it is cut.
+        was: String,
+        /// What was said now.
+        now: String,
+    },
+    /// The range holds nothing.
+    #[error("the range {0} is empty")]
+    EmptyRange(TimeRange),
+    /// Published parts are gone.
+    #[error("{missing} of the parts that run {run} published are not in the output any more, such as {example}")]
+    PartsMissing {
+        /// The run.
+        run: String,
+        /// How many.
+        missing: usize,
+        /// One of them.
+        example: String,
+    },
+    /// A decision that the journal keeps cannot be read back.
+    #[error("a decision in the journal cannot be read: {0}")]
+    Decision(#[from] serde_json::Error),
+    /// A task of ours broke down.
+    #[error("a task of the program broke down: {0}")]
+    Task(#[from] tokio::task::JoinError),
+    /// The planner has nothing to do and is not done.
+    #[error("the plan has nothing left to ask, yet {0} is not covered")]
+    Stuck(String),
+}
+
+/// A decision as the journal keeps it.
+fn event_json(event: &PlanEvent) -> Result<String, ExportError> {
+    Ok(serde_json::to_string(event)?)
+}

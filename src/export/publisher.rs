@@ -1,0 +1,244 @@
+//! From durable pages to published parts, one slice at a time; and what a slice replaces of former runs.
+//!
+//! The order is the promise: staged and synced, prepared in the journal, revealed, published in the journal, the slice
+//! recorded, superseded parts removed, bodies released. Each step may be the last before a crash; the next start goes on.
+
+use std::sync::Arc;
+
+use crate::api::contract::Region;
+use crate::journal::record::{PartRecord, PartState};
+use crate::journal::{Journal, JournalError};
+use crate::plan::event::PlanEvent;
+use crate::sink::layout::{Layout, Slice};
+use crate::sink::part::{PartError, Parts};
+use crate::sink::publish::{Output, OutputError};
+use crate::units::{EpochSeconds, RowCount, TimeRange};
+
+use super::ExportError;
+
+/// Everything that publishing needs; cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Publisher {
+    pub(super) journal: Journal,
+    pub(super) output: Arc<Output>,
+    pub(super) parts: Parts,
+    pub(super) layout: Layout,
+    pub(super) run: String,
+    pub(super) run_range: TimeRange,
+    /// Whether former parts in the range are replaced; not where history is kept.
+    pub(super) replaces: Replaces,
+}
+
+/// What a run does to parts of former runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Replaces {
+    /// Takes the place of what it covers.
+    WhatItCovers,
+    /// Keeps every snapshot but the one of the same day.
+    SameSnapshot,
+}
+
+/// What publishing one slice did.
+#[derive(Debug)]
+pub(super) struct Published {
+    pub(super) event: PlanEvent,
+    pub(super) part: Option<PartRecord>,
+}
+
+impl Publisher {
+    /// Publishes one slice and releases its pages. Cancelling it is like a crash: the next start goes on.
+    pub(super) async fn publish(&self, slice: Slice, gone: Vec<TimeRange>) -> Result<Published, ExportError> {
+        let part = self.stage(&slice).await?;
+        if let Some(part) = &part {
+            self.journal.prepare_part(part.clone()).await?;
+            self.output.reveal(part).await?;
+            self.journal.publish_part(&part.path).await?;
+        }
+        let event = PlanEvent::SlicePublished { region: slice.region.clone(), until: slice.range.end };
+        self.journal.commit_events(vec![super::event_json(&event)?], Vec::new()).await?;
+        self.replace(&slice.region, slice.range.end, &gone).await?;
+        self.journal.release_bodies(&slice.region, slice.range.end).await?;
+        Ok(Published { event, part })
+    }
+
+    async fn stage(&self, slice: &Slice) -> Result<Option<PartRecord>, ExportError> {
+        let (parts, journal, slice) = (self.parts.clone(), self.journal.clone(), slice.clone());
+        let staged = tokio::task::spawn_blocking(move || {
+            let pages = journal.pages(&slice.region, slice.range)?;
+            parts.stage(&slice, pages).map_err(ExportError::from)
+        });
+        staged.await.map_err(ExportError::from)?
+    }
+
+    /// Removes former parts of the region whose share of this run's range lies below `until`; first their rows outside the
+    /// range, or in what this run could not read (`gone`), are carried over.
+    pub(super) async fn replace(
+        &self,
+        region: &Region,
+        until: EpochSeconds,
+        gone: &[TimeRange],
+    ) -> Result<(), ExportError> {
+        for former in self.former_parts(region)? {
+            let share = former.range.intersection(self.run_range);
+            if share.is_empty() || share.end > until {
+                continue;
+            }
+            let keep = kept_ranges(former.range, self.run_range, gone);
+            for carried in self.carry(&former, keep).await? {
+                self.journal.prepare_part(carried.clone()).await?;
+                self.output.reveal(&carried).await?;
+                self.journal.publish_part(&carried.path).await?;
+            }
+            self.journal.supersede_part(&former.path).await?;
+            self.output.remove(std::slice::from_ref(&former.path)).await?;
+        }
+        Ok(())
+    }
+
+    fn former_parts(&self, region: &Region) -> Result<Vec<PartRecord>, JournalError> {
+        let live = self.journal.parts()?.into_iter().filter(|(_, state)| *state == PartState::Published);
+        let of_region = live.map(|(part, _)| part).filter(|part| part.region == *region && part.run != self.run);
+        Ok(of_region.filter(|part| self.may_replace(part)).collect())
+    }
+
+    fn may_replace(&self, part: &PartRecord) -> bool {
+        let snapshot = self.layout.snapshot.map(|second| second.day_start());
+        match (self.replaces, crate::sink::layout::snapshot_of(&part.path)) {
+            (Replaces::WhatItCovers, _) => true,
+            (Replaces::SameSnapshot, Some(day)) => snapshot.is_some_and(|second| second.to_string().starts_with(day)),
+            (Replaces::SameSnapshot, None) => false,
+        }
+    }
+
+    async fn carry(&self, former: &PartRecord, keep: Vec<TimeRange>) -> Result<Vec<PartRecord>, ExportError> {
+        if keep.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (parts, former, run) = (self.parts.clone(), former.clone(), self.run.clone());
+        let file = self.output.part_file(&former);
+        let carried = tokio::task::spawn_blocking(move || parts.carry_over((&former, &file), &keep, &run));
+        Ok(carried.await.map_err(ExportError::from)??)
+    }
+}
+
+/// The seconds of a former part that this run does not replace: those outside its range, and those that it could not read.
+fn kept_ranges(former: TimeRange, run: TimeRange, gone: &[TimeRange]) -> Vec<TimeRange> {
+    let outside = [TimeRange::new(former.start, run.start), TimeRange::new(run.end, former.end)];
+    let kept = outside.into_iter().chain(gone.iter().copied()).map(|range| range.intersection(former));
+    kept.filter(|range| !range.is_empty()).collect()
+}
+
+/// How slices are cut.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cutting {
+    pub(super) layout: Layout,
+    /// Rows at which a part is full.
+    pub(super) part_rows: RowCount,
+    /// Pages in the journal above which what is settled is published although its partition is not.
+    pub(super) pressing_pages: u64,
+}
+
+/// Why a slice is cut now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// Only whole partitions, or full parts.
+    Calm,
+    /// Everything that is settled.
+    Flush,
+}
+
+impl Cutting {
+    /// The next slice's seconds in `[from, settled)`, or none yet. `rows_in` tells how many row slots a range holds.
+    pub(super) fn next(
+        &self,
+        (from, settled): (EpochSeconds, EpochSeconds),
+        held_pages: u64,
+        urgency: Urgency,
+        rows_in: impl Fn(TimeRange) -> Result<RowCount, JournalError>,
+    ) -> Result<Option<TimeRange>, JournalError> {
+        let partition_end = self.layout.partition.partition_end(from);
+        let whole = TimeRange::new(from, settled.min(partition_end));
+        if whole.is_empty() {
+            return Ok(None);
+        }
+        let rows = rows_in(whole)?;
+        let is_full = rows.get() >= self.part_rows.get();
+        let is_due =
+            settled >= partition_end || urgency == Urgency::Flush || held_pages >= self.pressing_pages || is_full;
+        if !is_due {
+            return Ok(None);
+        }
+        // A part may be a quarter over its target rather than leave a crumb behind.
+        if rows.get() <= self.part_rows.get().saturating_mul(5) / 4 {
+            return Ok(Some(whole));
+        }
+        self.longest_fitting(whole, rows_in).map(Some)
+    }
+
+    fn longest_fitting(
+        &self,
+        whole: TimeRange,
+        rows_in: impl Fn(TimeRange) -> Result<RowCount, JournalError>,
+    ) -> Result<TimeRange, JournalError> {
+        let (mut fits, mut exceeds) = (1, whole.seconds());
+        while exceeds - fits > 1 {
+            let middle = fits + (exceeds - fits) / 2;
+            let rows = rows_in(TimeRange::new(whole.start, whole.start.shifted(middle)))?;
+            if rows.get() <= self.part_rows.get() { fits = middle } else { exceeds = middle }
+        }
+        Ok(TimeRange::new(whole.start, whole.start.shifted(fits)))
+    }
+}
+
+impl From<PartError> for ExportError {
+    fn from(error: PartError) -> Self {
+        Self::Part(error)
+    }
+}
+
+impl From<OutputError> for ExportError {
+    fn from(error: OutputError) -> Self {
+        Self::Output(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::layout::Partition;
+    use crate::units::DAY_SECONDS;
+
+    fn range(start: i64, end: i64) -> TimeRange {
+        TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
+    }
+
+    fn next(settled: i64, held: u64, urgency: Urgency, rows_a_second: u64) -> Option<TimeRange> {
+        let layout = Layout { partition: Partition::Day, snapshot: None };
+        let cutting = Cutting { layout, part_rows: RowCount::new(1_000), pressing_pages: 500 };
+        let rows = |range: TimeRange| Ok(RowCount::new(u64::try_from(range.seconds()).unwrap() * rows_a_second));
+        cutting.next((EpochSeconds::new(0), EpochSeconds::new(settled)), held, urgency, rows).unwrap()
+    }
+
+    #[test]
+    fn a_slice_waits_for_its_partition_a_full_part_pressure_or_the_end() {
+        assert_eq!(next(500, 10, Urgency::Calm, 1), None);
+        assert_eq!(next(500, 500, Urgency::Calm, 1), Some(range(0, 500)));
+        assert_eq!(next(500, 10, Urgency::Flush, 1), Some(range(0, 500)));
+        assert_eq!(next(1_100, 10, Urgency::Calm, 1), Some(range(0, 1_100)));
+        assert_eq!(next(DAY_SECONDS + 9, 10, Urgency::Calm, 0), Some(range(0, DAY_SECONDS)));
+        assert_eq!(next(0, 500, Urgency::Flush, 1), None);
+    }
+
+    #[test]
+    fn a_slice_with_too_many_rows_is_cut_at_the_target() {
+        assert_eq!(next(5_000, 10, Urgency::Calm, 1), Some(range(0, 1_000)));
+        assert_eq!(next(5_000, 10, Urgency::Calm, 5_000), Some(range(0, 1)));
+    }
+
+    #[test]
+    fn a_former_part_keeps_what_lies_outside_the_range_and_in_gaps() {
+        assert_eq!(kept_ranges(range(0, 100), range(0, 100), &[]), vec![]);
+        assert_eq!(kept_ranges(range(0, 100), range(50, 200), &[range(60, 61)]), vec![range(0, 50), range(60, 61)]);
+        assert_eq!(kept_ranges(range(150, 300), range(50, 200), &[range(60, 61)]), vec![range(200, 300)]);
+    }
+}

@@ -1,0 +1,319 @@
+//! Opening a state: whose it is, which run is meant, and what the last process left half-done.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::fetch::pace::Pacer;
+use crate::journal::record::{NewRun, PartRecord, PartState, Replayed, RunOutcome, RunRecord, StoredQuestion};
+use crate::journal::{Journal, JournalError, Limits};
+use crate::plan::event::PlanEvent;
+use crate::plan::planner::Planner;
+use crate::progress::{Event, RegionStart};
+use crate::sink::layout::Layout;
+use crate::sink::part::Parts;
+use crate::sink::publish::{Output, OutputError};
+use crate::units::{Credits, EpochSeconds, RowCount, TimeRange};
+
+use super::buyer::Buyer;
+use super::coordinator::Coordinator;
+use super::delivery::Delivery;
+use super::publisher::{Cutting, Publisher, Replaces};
+use super::{Ending, ExportError, History, Order, Outcome, Start, Tools, Work};
+
+/// Where the learned rate is kept.
+pub(super) const LEARNED_RATE: &str = "rate";
+
+/// Carries an order out: finishes the unfinished run first, then begins a new one where the range asks for it.
+///
+/// # Errors
+/// Where it cannot go on at all; how it ended by itself is in the outcome. Whatever happens, what was paid for is kept.
+pub async fn export(order: &Order, tools: &Tools) -> Result<Outcome, ExportError> {
+    if order.range.is_empty() {
+        return Err(ExportError::EmptyRange(order.range));
+    }
+    let journal = Journal::open(&order.state)?;
+    let result = runs(order, tools, &journal).await;
+    // What the run has to say matters more than a journal that could not be put away, unless there is nothing else to say.
+    let closed = journal.close().await;
+    let outcome = result?;
+    closed?;
+    Ok(outcome)
+}
+
+async fn runs(order: &Order, tools: &Tools, journal: &Journal) -> Result<Outcome, ExportError> {
+    let json = order.question.to_string();
+    let fingerprint = fingerprint(&json);
+    journal.remember_question(StoredQuestion { fingerprint: fingerprint.clone(), json }).await?;
+    let known: Vec<String> = journal.parts()?.into_iter().map(|(part, _)| part.path).collect();
+    let (output, _) = Output::open(&order.output, &fingerprint, &known).await?;
+    let output = Arc::new(output);
+    recover_parts(journal, &output).await?;
+    let latest = journal.latest_run()?;
+    if let Some(run) = latest.as_ref().filter(|run| run.outcome.is_none() && order.start == Start::GoOn) {
+        refuse_another_output(order, run)?;
+        let outcome = Session::new(order, tools, journal, &output, run).run().await?;
+        let goes_on = matches!(outcome.ending, Ending::Complete | Ending::Incomplete);
+        if !goes_on || !order.range_differs(run) {
+            return Ok(outcome);
+        }
+    } else if let Some(run) = latest.filter(|run| run.outcome.is_some() && !order.range_differs(run)) {
+        if order.start == Start::GoOn {
+            return Session::new(order, tools, journal, &output, &run).nothing_left(run.outcome).await;
+        }
+    } else if let Some(run) = journal.latest_run()?.filter(|run| run.outcome.is_none()) {
+        journal.finish_run(&run.begun.id, RunOutcome::Incomplete).await?;
+    }
+    let run = journal.begin_run(order.new_run()).await?;
+    Session::new(order, tools, journal, &output, &run).run().await
+}
+
+impl Order {
+    fn range_differs(&self, run: &RunRecord) -> bool {
+        self.range != run.begun.range
+    }
+
+    fn new_run(&self) -> NewRun {
+        NewRun {
+            id: format!("{:x}{:04x}", self.now.get(), rand::random::<u16>()),
+            range: self.range,
+            began_at: self.now,
+            output: place(&self.output),
+            partition: self.partition_text(),
+        }
+    }
+
+    fn partition_text(&self) -> String {
+        let history = if self.history == History::Kept { ", with snapshots" } else { "" };
+        format!("{}{history}", self.partition)
+    }
+}
+
+/// An output folder's name that does not depend on where the command was started.
+fn place(folder: &Path) -> String {
+    std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()).display().to_string()
+}
+
+fn refuse_another_output(order: &Order, run: &RunRecord) -> Result<(), ExportError> {
+    let was = format!("{} by {}", run.begun.output, run.begun.partition);
+    let now = format!("{} by {}", place(&order.output), order.partition_text());
+    if was == now { Ok(()) } else { Err(ExportError::OtherOutput { run: run.begun.id.clone(), was, now }) }
+}
+
+fn fingerprint(json: &str) -> String {
+    Sha256::digest(json.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Brings every part that was prepared to its end, or forgets it: its pages are still there, so it is written anew.
+async fn recover_parts(journal: &Journal, output: &Output) -> Result<(), ExportError> {
+    for (part, state) in journal.parts()? {
+        match state {
+            PartState::Prepared => match output.reveal(&part).await {
+                Ok(_) => journal.publish_part(&part.path).await?,
+                Err(OutputError::Lost { .. }) => journal.forget_part(&part.path).await?,
+                Err(error) => return Err(error.into()),
+            },
+            PartState::Superseded => output.remove(&[part.path]).await?,
+            PartState::Published => {}
+        }
+    }
+    Ok(output.discard_staging()?)
+}
+
+/// One start of one run.
+struct Session<'a> {
+    order: &'a Order,
+    tools: &'a Tools,
+    journal: &'a Journal,
+    output: &'a Arc<Output>,
+    run: &'a RunRecord,
+}
+
+impl<'a> Session<'a> {
+    fn new(
+        order: &'a Order,
+        tools: &'a Tools,
+        journal: &'a Journal,
+        output: &'a Arc<Output>,
+        run: &'a RunRecord,
+    ) -> Self {
+        Self { order, tools, journal, output, run }
+    }
+
+    async fn run(self) -> Result<Outcome, ExportError> {
+        let began = Instant::now();
+        let planner = self.replayed_plan().await?;
+        let ledger = self.journal.ledger(Limits {
+            max_credits: self.order.budget.max_credits,
+            block: u32::try_from(self.order.max_in_flight).unwrap_or(u32::MAX),
+        })?;
+        let attempts_before = ledger.counts().attempts;
+        self.tell_start(&planner, attempts_before)?;
+        let (stop, stopped) = watch::channel(false);
+        let learned = self.journal.learned(LEARNED_RATE)?.and_then(|text| text.parse().ok());
+        let pacer = Pacer::new(self.order.rate, learned, self.order.max_in_flight);
+        let buyer = Buyer {
+            client: self.tools.client.clone(),
+            pacer,
+            ledger: ledger.clone(),
+            journal: self.journal.clone(),
+            progress: self.tools.progress.clone(),
+            stop: stopped,
+        };
+        let publisher = self.publisher();
+        let delivery = Delivery::new(self.order, publisher.clone(), fingerprint(&self.order.question.to_string()));
+        self.output.clear_success().await?;
+        delivery.write_running(&planner).await?;
+        let coordinator =
+            Coordinator { order: self.order, tools: self.tools, buyer, publisher, cutting: self.cutting(), stop };
+        let (planner, ending) = coordinator.run(planner, began).await?;
+        let delivered = delivery.finish(&planner, &ending, &ledger).await?;
+        let ending = if ending == Ending::Complete && (delivered.rejected > 0 || !is_whole(&planner)) {
+            Ending::Incomplete
+        } else {
+            ending
+        };
+        Ok(Outcome {
+            ending,
+            run: self.run.begun.id.clone(),
+            range: self.run.begun.range,
+            work: Work::Done,
+            counts: ledger.counts(),
+            attempts_before,
+            delivered,
+            gaps: planner.gaps().to_vec(),
+            unproven: planner.unproven().to_vec(),
+        })
+    }
+
+    /// A finished run still checks that its parts exist.
+    async fn nothing_left(self, outcome: Option<RunOutcome>) -> Result<Outcome, ExportError> {
+        let planner = self.replayed_plan().await?;
+        self.check_parts().await?;
+        let ledger = self.journal.ledger(Limits { max_credits: None, block: 1 })?;
+        let delivery = Delivery::new(self.order, self.publisher(), fingerprint(&self.order.question.to_string()));
+        let counts = ledger.counts();
+        Ok(Outcome {
+            ending: if outcome == Some(RunOutcome::Complete) { Ending::Complete } else { Ending::Incomplete },
+            run: self.run.begun.id.clone(),
+            range: self.run.begun.range,
+            work: Work::NothingLeft,
+            counts,
+            attempts_before: counts.attempts,
+            delivered: delivery.delivered()?,
+            gaps: planner.gaps().to_vec(),
+            unproven: planner.unproven().to_vec(),
+        })
+    }
+
+    async fn check_parts(&self) -> Result<(), ExportError> {
+        let mut missing = Vec::new();
+        for part in self.published_parts()? {
+            if !self.output.holds(&part).await? {
+                missing.push(part.path);
+            }
+        }
+        match missing.first() {
+            None => Ok(()),
+            Some(example) => Err(ExportError::PartsMissing {
+                run: self.run.begun.id.clone(),
+                missing: missing.len(),
+                example: example.clone(),
+            }),
+        }
+    }
+
+    fn published_parts(&self) -> Result<Vec<PartRecord>, JournalError> {
+        let parts = self.journal.parts()?.into_iter();
+        let live = parts.filter(|(_, state)| *state == PartState::Published).map(|(part, _)| part);
+        Ok(live.filter(|part| part.run == self.run.begun.id).collect())
+    }
+
+    /// The plan as the journal's pages and decisions make it; opens the run where nothing is decided yet.
+    async fn replayed_plan(&self) -> Result<Planner, ExportError> {
+        let mut planner = Planner::new(&self.order.regions, self.order.filters.clone(), self.run.begun.range);
+        for entry in self.journal.replay()? {
+            match entry {
+                Replayed::Event { json, .. } => planner.apply_event(&serde_json::from_str(&json)?),
+                Replayed::Page { fact, .. } => planner.apply_page(&fact),
+            }
+        }
+        // A part may have been published just before the crash that kept its slice from being recorded.
+        for part in self.published_parts()? {
+            let is_of_walk = self.run.begun.range.covers(part.range);
+            let is_next = planner.regions().iter().any(|plan| {
+                plan.region == part.region
+                    && plan.published_until < part.range.end
+                    && !plan.published_until.lt(&part.range.start)
+            });
+            if is_of_walk && is_next {
+                planner.apply_event(&PlanEvent::SlicePublished { region: part.region, until: part.range.end });
+            }
+        }
+        let opening = planner.opening();
+        if !opening.is_empty() && self.run.outcome.is_none() {
+            let texts = opening.iter().map(super::event_json).collect::<Result<_, _>>()?;
+            self.journal.commit_events(texts, Vec::new()).await?;
+            opening.iter().for_each(|event| planner.apply_event(event));
+        }
+        Ok(planner)
+    }
+
+    fn tell_start(&self, planner: &Planner, attempts: u64) -> Result<(), ExportError> {
+        let range = self.run.begun.range;
+        let mut regions = Vec::new();
+        for region in &self.order.regions {
+            let rows =
+                self.published_parts()?.iter().filter(|part| part.region == *region).map(|part| part.rows.get()).sum();
+            regions.push(RegionStart { region: region.clone(), rows: RowCount::new(rows) });
+        }
+        let progress = &self.tools.progress;
+        progress.send(Event::RunStarted { range, regions, attempts: Credits::new(attempts) });
+        for plan in planner.regions().iter().filter(|plan| plan.done_until > range.start) {
+            let window = TimeRange::new(range.start, plan.done_until);
+            progress.send(Event::WindowFinished { region: plan.region.clone(), window });
+        }
+        for (region, window, position) in planner.walks() {
+            progress.send(Event::WindowResumed { region: region.clone(), window, position });
+        }
+        Ok(())
+    }
+
+    fn layout(&self) -> Layout {
+        let began: EpochSeconds = self.run.begun.began_at;
+        Layout { partition: self.order.partition, snapshot: (self.order.history == History::Kept).then_some(began) }
+    }
+
+    fn publisher(&self) -> Publisher {
+        let layout = self.layout();
+        Publisher {
+            journal: self.journal.clone(),
+            output: Arc::clone(self.output),
+            parts: Parts::new(self.output.staging(), layout, self.order.packaging),
+            layout,
+            run: self.run.begun.id.clone(),
+            run_range: self.run.begun.range,
+            replaces: match self.order.history {
+                History::Replaced => Replaces::WhatItCovers,
+                History::Kept => Replaces::SameSnapshot,
+            },
+        }
+    }
+
+    fn cutting(&self) -> Cutting {
+        let window_pages = u64::from(self.order.plan.window_pages);
+        let workers = self.order.max_in_flight as u64;
+        Cutting {
+            layout: self.layout(),
+            part_rows: self.order.part_rows,
+            pressing_pages: (workers * window_pages / 2).max(200),
+        }
+    }
+}
+
+fn is_whole(planner: &Planner) -> bool {
+    planner.gaps().is_empty() && planner.unproven().is_empty()
+}

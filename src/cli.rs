@@ -14,6 +14,7 @@ use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcom
 use crate::api::contract::Region;
 use crate::config::{Consistency, HumanDuration, LogFormat, Partition, Qps, Settings, Sources, TimeSpec, keys};
 use crate::failure::ExitCode;
+use crate::simulator::SimulatorFlags;
 
 /// Exports the whole of a paged, paid, rate-limited API query to Parquet: every row once, every credit once.
 #[derive(Debug, Parser)]
@@ -160,7 +161,13 @@ pub struct SimulateArguments {
     /// The shape of log lines on stderr: auto is text on a terminal and JSON elsewhere
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
+    /// What the service is like
+    #[command(flatten)]
+    pub flags: SimulatorFlags,
 }
+
+/// The one command whose flags are not settings of an export.
+const SIMULATE: &str = "simulate";
 
 /// Which setting each flag stands for, by the flag's identity in clap.
 const FLAGS: [(&str, &str); 25] = [
@@ -213,11 +220,11 @@ impl Invocation {
     pub fn read(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
         let matches = command().try_get_matches_from(arguments)?;
         let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))?;
-        let Some((_, given)) = matches.subcommand() else {
+        let Some((name, given)) = matches.subcommand() else {
             return Err(command().error(ErrorKind::MissingSubcommand, "a command is needed"));
         };
         let file = given.try_get_one::<PathBuf>("config").ok().flatten().cloned();
-        let flags = given_flags(given)?;
+        let flags = given_flags(given, name)?;
         Ok(Self { command: cli.command, sources: Sources::of_process(file, flags) })
     }
 }
@@ -227,19 +234,21 @@ pub fn command() -> clap::Command {
     let defaults = serde_json::to_value(Settings::default()).unwrap_or_default();
     let mut command = Cli::command();
     let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-    for name in names {
+    // The simulator's flags carry names of their own world, and say their places themselves.
+    for name in names.into_iter().filter(|name| name != SIMULATE) {
         command = command.mut_subcommand(name, |sub| sub.mut_args(|arg| with_place(arg, &defaults)));
     }
     command
 }
 
 /// The flags that were given and stand for a setting, as text. Several values are joined with commas.
-fn given_flags(matches: &ArgMatches) -> Result<Vec<(String, String)>, clap::Error> {
+fn given_flags(matches: &ArgMatches, command_name: &str) -> Result<Vec<(String, String)>, clap::Error> {
     let was_given = |flag: &str| {
         matches.try_contains_id(flag).is_ok() && matches.value_source(flag) == Some(ValueSource::CommandLine)
     };
     let mut flags = Vec::new();
-    for (flag, key) in FLAGS.iter().filter(|(flag, _)| was_given(flag)) {
+    let is_setting = |flag: &str| command_name != SIMULATE || flag == "log_format";
+    for (flag, key) in FLAGS.iter().filter(|(flag, _)| is_setting(flag) && was_given(flag)) {
         let values: Option<Vec<&str>> = matches.get_raw(flag).into_iter().flatten().map(OsStr::to_str).collect();
         let not_text = || command().error(ErrorKind::InvalidUtf8, format!("the value of `{flag}` is not UTF-8 text"));
         flags.push(((*key).to_owned(), values.ok_or_else(not_text)?.join(",")));

@@ -34,7 +34,7 @@ async fn perform(command: Command, settings: Settings, screen: &Screen) -> Resul
         Command::Run(arguments) => commands::run(settings, &arguments, screen).await,
         Command::Status(_) => commands::status(settings).await,
         Command::Verify(_) => commands::verify(settings).await,
-        Command::Simulate(_) => commands::simulate(settings).await,
+        Command::Simulate(arguments) => commands::simulate(settings, &arguments.flags).await,
         Command::Schema => commands::schema(),
         Command::Completions { shell } => commands::completions(shell),
     }

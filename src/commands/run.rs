@@ -1,0 +1,291 @@
+//! `run`: settings become an order, the export carries it out, its outcome becomes a summary and an exit code.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use secrecy::SecretString;
+use tokio::time::Instant;
+
+use crate::api::client::{Client, ClientSettings};
+use crate::cli::RunArguments;
+use crate::config::token::{read_token, token_variable};
+use crate::config::{self, Qps, Settings};
+use crate::export::{Budget, Ending, ExportError, History, Order, Outcome, PlanOrder, Start, Tools, Work, export};
+use crate::failure::{ExitCode, Failure};
+use crate::fetch::throttle::Rate;
+use crate::journal::JournalError;
+use crate::plan::planner::Listed;
+use crate::plan::walk::Consistency;
+use crate::progress::{Progress, Reader, Screen};
+use crate::simulator::{RunningSimulator, Simulator};
+use crate::sink::columns::Packaging;
+use crate::sink::layout::Partition;
+use crate::sink::publish::OutputError;
+use crate::summary::{Requests, Shortfall, Summary};
+use crate::units::{ByteCount, Credits, EpochSeconds, RowCount};
+
+use super::signals;
+
+/// Exports the question's range.
+///
+/// # Errors
+/// Whatever ends the run before it is complete and is not an outcome of its own.
+pub async fn run(settings: Settings, arguments: &RunArguments, screen: &Screen) -> Result<ExitCode, Failure> {
+    settings.require_regions()?;
+    let order = order(&settings, arguments)?;
+    let simulator = embedded_simulator(&settings)?;
+    let client = client(&settings, simulator.as_ref())?;
+    let tools = Tools { client, progress: Progress::new(), interrupt: signals::listen()? };
+    let began = Instant::now();
+    let reader = Reader::start(tools.progress.clone(), screen);
+    let result = export(&order, &tools).await;
+    reader.finish().await;
+    let outcome = result.map_err(|error| failure(&error, &settings))?;
+    let summary = summary(&order, &outcome, began);
+    super::print(format!("{summary}\n").as_bytes())?;
+    if let Some(file) = &settings.report.summary {
+        summary.write_json(file).map_err(|error| Failure::from_error(ExitCode::LocalDamage, &error))?;
+    }
+    match refusal(&outcome) {
+        Some(failure) => Err(failure),
+        None => Ok(summary.outcome),
+    }
+}
+
+fn order(settings: &Settings, arguments: &RunArguments) -> Result<Order, Failure> {
+    let now = now();
+    let output = &settings.output;
+    let row_group_rows = usize::try_from(output.row_group_rows).unwrap_or(usize::MAX);
+    Ok(Order {
+        question: question(settings),
+        regions: settings.question.regions.clone(),
+        filters: settings.question.filters.clone(),
+        range: settings.question.range(now)?,
+        now,
+        start: if arguments.fresh { Start::Fresh } else { Start::GoOn },
+        state: settings.state_folder(),
+        output: output.folder.clone(),
+        partition: match output.partition {
+            config::Partition::Day => Partition::Day,
+            config::Partition::Month => Partition::Month,
+            config::Partition::None => Partition::None,
+        },
+        history: if output.snapshot { History::Kept } else { History::Replaced },
+        packaging: Packaging {
+            row_group_rows,
+            compression_level: i32::from(output.zstd_level),
+            ..Packaging::default()
+        },
+        part_rows: part_rows(output),
+        budget: Budget {
+            max_credits: settings.budget.max_credits,
+            time: settings.budget.time_budget.map(|budget| budget.get()),
+        },
+        plan: PlanOrder {
+            window_pages: settings.plan.window_pages,
+            anchor_pages: settings.plan.anchor_pages,
+            stretch_age: settings.plan.stretch_age.get(),
+            consistency: match settings.plan.consistency {
+                config::Consistency::Anchored => Consistency::Anchored,
+                config::Consistency::Atomic => Consistency::Atomic,
+                config::Consistency::Deep => Consistency::Deep,
+            },
+        },
+        rate: match settings.pace.qps {
+            Qps::Auto => Rate::Auto,
+            Qps::PerSecond(rate) => Rate::Fixed(rate),
+        },
+        max_in_flight: usize::try_from(settings.pace.max_in_flight).unwrap_or(usize::MAX),
+        give_up_after: settings.pace.give_up_after.get(),
+    })
+}
+
+/// A row takes about 200 bytes of a part, as measured, so a part's size is bounded by its rows.
+const PART_BYTES_A_ROW: u64 = 200;
+
+fn part_rows(output: &config::OutputSettings) -> RowCount {
+    RowCount::new(output.part_rows.min(output.part_bytes.get().get() / PART_BYTES_A_ROW).max(1))
+}
+
+/// What the state and the output belong to: source, regions, filters, and the range as it was written.
+fn question(settings: &Settings) -> serde_json::Value {
+    let source = match &settings.simulator {
+        Some(simulator) => serde_json::json!({ "simulator": simulator }),
+        None => serde_json::json!({ "base_url": settings.service.base_url, "path": settings.service.path }),
+    };
+    let question = &settings.question;
+    serde_json::json!({
+        "source": source,
+        "regions": question.regions,
+        "filters": question.filters,
+        "from": question.from,
+        "to": question.to,
+    })
+}
+
+fn embedded_simulator(settings: &Settings) -> Result<Option<RunningSimulator>, Failure> {
+    let Some(table) = &settings.simulator else { return Ok(None) };
+    let simulator = super::simulate::from_table(table)?;
+    Simulator::start(simulator).map(Some).map_err(|error| Failure::from_error(ExitCode::Usage, &error))
+}
+
+fn client(settings: &Settings, simulator: Option<&RunningSimulator>) -> Result<Client, Failure> {
+    let service = &settings.service;
+    let (base_url, token) = match simulator {
+        Some(simulator) => (simulator.base_url(), SecretString::from("simulated")),
+        None => (service.base_url.clone(), read_token(service, token_variable())?),
+    };
+    let client = ClientSettings {
+        base_url,
+        path: service.path.clone(),
+        auth_header: service.auth_header.clone(),
+        auth_scheme: service.auth_scheme.clone(),
+        connect_timeout: service.connect_timeout.get(),
+        request_timeout: service.request_timeout.get(),
+        body_limit: service.body_limit.get(),
+        proxy: None,
+        idle_connections: usize::try_from(settings.pace.max_in_flight).unwrap_or(usize::MAX),
+    };
+    Client::new(&client, token).map_err(|error| Failure::from_error(ExitCode::Usage, &error))
+}
+
+fn summary(order: &Order, outcome: &Outcome, began: Instant) -> Summary {
+    let counts = &outcome.counts;
+    Summary {
+        outcome: code_of(&outcome.ending),
+        run: outcome.run.clone(),
+        range: outcome.range,
+        regions: order.regions.clone(),
+        output: order.output.display().to_string(),
+        rows: RowCount::new(outcome.delivered.rows),
+        parts: outcome.delivered.parts,
+        bytes: ByteCount::new(outcome.delivered.bytes),
+        requests: Requests {
+            attempts: Credits::new(counts.attempts),
+            answered: Credits::new(counts.answered_pages),
+            retries: counts.retries,
+            throttled: counts.throttled,
+            possibly_charged: Credits::new(counts.possibly_charged),
+        },
+        requests_of_this_start: counts.attempts.saturating_sub(outcome.attempts_before),
+        duration: began.elapsed(),
+        gaps: outcome.gaps.iter().map(shortfall).collect(),
+        unproven: outcome.unproven.iter().map(shortfall).collect(),
+        rejected: outcome.delivered.rejected,
+        kept_in_extra: outcome.delivered.kept_in_extra,
+        duplicates: outcome.delivered.duplicates,
+        next: next(outcome),
+    }
+}
+
+fn shortfall(listed: &Listed) -> Shortfall {
+    Shortfall { region: listed.region.clone(), range: listed.range, why: listed.why.clone() }
+}
+
+fn code_of(ending: &Ending) -> ExitCode {
+    match ending {
+        Ending::Complete => ExitCode::Complete,
+        Ending::Incomplete => ExitCode::Incomplete,
+        Ending::CreditsSpent { .. } | Ending::QuotaSpent { .. } | Ending::TimeSpent => ExitCode::BudgetReached,
+        Ending::Unwell { .. } => ExitCode::ServiceUnwell,
+        Ending::Refused { .. } | Ending::Contradicted(_) => ExitCode::Refused,
+        Ending::Interrupted(interrupt) => signals::code_of(*interrupt),
+    }
+}
+
+/// What a person does next, where something is left to do.
+fn next(outcome: &Outcome) -> Option<String> {
+    Some(match &outcome.ending {
+        Ending::Complete if outcome.work == Work::NothingLeft => {
+            "nothing: the run of this range was finished before, and all its parts are there, so no request was sent; \
+             --fresh would pay for all of it again"
+                .to_owned()
+        }
+        Ending::Complete => return None,
+        Ending::Incomplete
+            if outcome.delivered.rejected > 0 && outcome.gaps.is_empty() && outcome.unproven.is_empty() =>
+        {
+            "read the rejected rows in _rejected: they hold no usable id or time".to_owned()
+        }
+        Ending::Incomplete => "--fresh reads the whole range again and pays for all of it".to_owned(),
+        Ending::CreditsSpent { spent, max } => {
+            format!("{spent} of {max} are used; the same command with a larger --max-credits goes on where this ended")
+        }
+        Ending::QuotaSpent { message } => {
+            format!("the key's quota is used up (\"{message}\"); the same command goes on once there is quota again")
+        }
+        Ending::TimeSpent => "the time budget is over; the same command goes on where this ended".to_owned(),
+        Ending::Interrupted(_) => "the same command goes on where this ended".to_owned(),
+        Ending::Unwell { .. } | Ending::Refused { .. } | Ending::Contradicted(_) => return None,
+    })
+}
+
+/// Ends that need more than the summary: what the service did.
+fn refusal(outcome: &Outcome) -> Option<Failure> {
+    match &outcome.ending {
+        Ending::Unwell { why } => Some(
+            Failure::new(ExitCode::ServiceUnwell, format!("no page came for too long; the last failure was: {why}"))
+                .with_hint("what was bought is kept; run the same command when the service is well again"),
+        ),
+        Ending::Refused { code, message } => Some(
+            Failure::new(ExitCode::Refused, format!("the service refuses the request with {code}: {message}"))
+                .with_hint(refusal_hint(*code)),
+        ),
+        Ending::Contradicted(contradiction) => Some(
+            Failure::from_error(ExitCode::Refused, contradiction)
+                .with_hint("the service does not follow its documented contract here; nothing more was bought"),
+        ),
+        _ => None,
+    }
+}
+
+fn refusal_hint(code: u16) -> &'static str {
+    match code {
+        401 => "check the key in KEYAPI_TOKEN or --token-file; what was bought is kept, and the same command goes on",
+        403 => "the key has no access to this endpoint; ask the vendor, then run the same command",
+        404 => "check --base-url and service.path",
+        _ => "check the regions and filters against the service's documentation",
+    }
+}
+
+fn failure(error: &ExportError, settings: &Settings) -> Failure {
+    let state = settings.state_folder();
+    let (code, hint) = match error {
+        ExportError::Journal(JournalError::Locked { .. }) => (
+            ExitCode::Locked,
+            "wait for the other run, or give this question a state of its own with --state".to_owned(),
+        ),
+        ExportError::Output(OutputError::Locked { .. }) => (ExitCode::Locked, "wait for the other run".to_owned()),
+        ExportError::Journal(JournalError::OtherQuestion { .. }) => (
+            ExitCode::Usage,
+            "ask the same question as before, or give this one a --state and an --out of its own".to_owned(),
+        ),
+        ExportError::Output(OutputError::AnotherQuestion { .. } | OutputError::Foreign { .. })
+        | ExportError::Client(_)
+        | ExportError::EmptyRange(_) => (ExitCode::Usage, String::new()),
+        ExportError::OtherOutput { .. } => (
+            ExitCode::Usage,
+            "finish it with its own --out and --partition first, or begin anew with --fresh".to_owned(),
+        ),
+        ExportError::PartsMissing { .. } => {
+            (ExitCode::LocalDamage, "restore them, or pay for the range again with --fresh".to_owned())
+        }
+        ExportError::Journal(JournalError::DiskFull { .. }) => (
+            ExitCode::LocalDamage,
+            "free some space, then run the same command: nothing that was paid for is lost".to_owned(),
+        ),
+        ExportError::Task(_) | ExportError::Stuck(_) | ExportError::Decision(_) => {
+            (ExitCode::Bug, format!("please report this; what was paid for is safe in {}", state.display()))
+        }
+        _ => (
+            ExitCode::LocalDamage,
+            format!("what was paid for is in {}; mend the cause, then run the same command", state.display()),
+        ),
+    };
+    let failure = Failure::from_error(code, error);
+    if hint.is_empty() { failure } else { failure.with_hint(hint) }
+}
+
+fn now() -> EpochSeconds {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    EpochSeconds::new(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}

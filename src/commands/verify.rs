@@ -1,0 +1,46 @@
+//! `verify`: the output against its manifest, offline.
+
+use std::fmt::Write as _;
+
+use crate::config::Settings;
+use crate::failure::{ExitCode, Failure};
+use crate::sink::verify::{Report, VerifyError};
+
+/// Compares the output with its manifest and prints what was found.
+///
+/// # Errors
+/// An output that cannot be read.
+pub async fn verify(settings: Settings) -> Result<ExitCode, Failure> {
+    let folder = &settings.output.folder;
+    let report = crate::sink::verify::verify(folder).await.map_err(|error| {
+        let code = match error {
+            VerifyError::NoManifest { .. } => ExitCode::Usage,
+            _ => ExitCode::LocalDamage,
+        };
+        Failure::from_error(code, &error)
+    })?;
+    super::print(text(&report, &folder.display().to_string()).as_bytes())?;
+    Ok(if !report.agrees() {
+        ExitCode::LocalDamage
+    } else if report.is_complete() {
+        ExitCode::Complete
+    } else {
+        ExitCode::Incomplete
+    })
+}
+
+fn text(report: &Report, folder: &str) -> String {
+    let verdict = match (report.agrees(), report.is_complete()) {
+        (false, _) => "damaged: folder and manifest disagree",
+        (true, false) => "sound, but something of the range is missing",
+        (true, true) => "sound and complete",
+    };
+    let mut text = format!("{folder}: {verdict}\n{} parts, {}, {}\n", report.parts, report.rows, report.bytes);
+    for problem in &report.problems {
+        let _ = writeln!(text, "problem: {problem}");
+    }
+    for shortfall in &report.shortfalls {
+        let _ = writeln!(text, "missing: {shortfall}");
+    }
+    text
+}

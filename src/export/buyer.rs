@@ -117,6 +117,7 @@ impl Buyer {
         let page = new_page(task, answer, reply);
         let fact = Arc::new(page.fact.clone());
         self.journal.commit_page(page, paid).await?;
+        self.pacer.kept(began.elapsed());
         tracing::debug!(
             page.region = %fact.address.region,
             page.number = fact.address.page.get(),

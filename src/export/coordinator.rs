@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::journal::JournalError;
@@ -62,6 +62,8 @@ struct Loop<'a> {
     errands: JoinSet<Returned>,
     publishing: Option<Publishing>,
     ending: Option<Ending>,
+    /// What broke of our own; the answers in flight are waited for all the same, since they are paid for.
+    broken: Option<ExportError>,
     began: Instant,
     last_durable: Instant,
     last_failure: String,
@@ -80,6 +82,7 @@ impl<'a> Coordinator<'a> {
             errands: JoinSet::new(),
             publishing: None,
             ending: None,
+            broken: None,
             began,
             last_durable: Instant::now(),
             last_failure: "no answer came".to_owned(),
@@ -88,9 +91,8 @@ impl<'a> Coordinator<'a> {
             rate_told: 0.0,
             rate_learned: None,
         };
-        let result = state.drive().await;
+        let ending = state.drive().await?;
         state.remember_rate().await?;
-        let ending = result?;
         Ok((state.planner, ending))
     }
 }
@@ -102,34 +104,55 @@ impl Loop<'_> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut drained_by: Option<Instant> = None;
         loop {
-            if self.ending.is_none() {
-                self.hire().await?;
+            if let Err(error) = self.set_going().await {
+                self.broken.get_or_insert(error);
             }
-            self.begin_publishing()?;
-            if self.errands.is_empty() && self.publishing.is_none() {
-                match self.ending.take() {
-                    Some(ending) => return Ok(ending),
-                    None if self.planner.is_done() => return Ok(Ending::Complete),
-                    None => return Err(ExportError::Stuck(self.what_is_open())),
-                }
+            if self.errands.is_empty() && (self.publishing.is_none() || self.broken.is_some()) {
+                return self.result();
             }
-            if self.ending.is_some() {
+            if self.ending.is_some() || self.broken.is_some() {
                 self.parts.stop.send_replace(true);
                 drained_by.get_or_insert(Instant::now() + DRAIN);
             }
-            tokio::select! {
-                Some(returned) = self.errands.join_next() => self.take_back(returned?).await?,
-                published = next_published(&mut self.publishing) => self.take_published(published?),
-                _ = tick.tick() => self.look_up().await?,
+            let step = tokio::select! {
+                Some(returned) = self.errands.join_next() => self.take_back(returned).await,
+                published = next_published(&mut self.publishing) => self.take_published(published),
+                _ = tick.tick() => self.look_up().await,
                 Ok(signal) = interrupt.wait_for(Option::is_some), if self.ending.is_none() => {
                     self.ending = signal.map(Ending::Interrupted);
+                    Ok(())
                 }
                 () = until(drained_by) => {
                     // Their credits stay reserved, so they count as possibly charged.
                     self.errands.shutdown().await;
                     self.publishing = None;
+                    Ok(())
                 }
+            };
+            if let Err(error) = step {
+                self.broken.get_or_insert(error);
             }
+        }
+    }
+
+    /// Starts what can be started: errands, while nothing ends the run, and publishing.
+    async fn set_going(&mut self) -> Result<(), ExportError> {
+        if self.broken.is_some() {
+            return Ok(());
+        }
+        if self.ending.is_none() {
+            self.hire().await?;
+        }
+        self.begin_publishing()
+    }
+
+    /// Nothing is on its way any more: how did it end?
+    fn result(&mut self) -> Result<Ending, ExportError> {
+        match (self.broken.take(), self.ending.take()) {
+            (Some(error), _) => Err(error),
+            (None, Some(ending)) => Ok(ending),
+            (None, None) if self.planner.is_done() => Ok(Ending::Complete),
+            (None, None) => Err(ExportError::Stuck(self.what_is_open())),
         }
     }
 
@@ -205,8 +228,8 @@ impl Loop<'_> {
         Ok(())
     }
 
-    async fn take_back(&mut self, returned: Returned) -> Result<(), ExportError> {
-        let Returned { reads, began, bought } = returned;
+    async fn take_back(&mut self, returned: Result<Returned, JoinError>) -> Result<(), ExportError> {
+        let Returned { reads, began, bought } = returned?;
         match bought? {
             Bought::Durable(fact) => return self.take_page(reads, &fact).await,
             Bought::Refused { code, message } => self.take_refusal(reads, code, message).await?,
@@ -226,7 +249,8 @@ impl Loop<'_> {
         self.pages += 1;
         self.tell_page(reads, fact);
         let is_over_staffed = self.errands.len() >= self.parts.buyer.pacer.useful_workers();
-        if self.ending.is_some() || is_over_staffed || !self.employ(reads).await? {
+        let is_ending = self.ending.is_some() || self.broken.is_some();
+        if is_ending || is_over_staffed || !self.employ(reads).await? {
             self.let_go(reads);
         }
         Ok(())
@@ -353,12 +377,14 @@ impl Loop<'_> {
         }
     }
 
-    fn take_published(&mut self, published: Published) {
+    fn take_published(&mut self, published: Result<Published, ExportError>) -> Result<(), ExportError> {
         self.publishing = None;
+        let published = published?;
         self.planner.apply_event(&published.event);
         if let Some(part) = published.part {
             self.progress().send(Event::PartPublished { path: part.path, rows: part.rows, bytes: part.bytes });
         }
+        Ok(())
     }
 
     fn progress(&self) -> &Progress {

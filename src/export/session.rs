@@ -49,9 +49,11 @@ async fn runs(order: &Order, tools: &Tools, journal: &Journal) -> Result<Outcome
     let fingerprint = fingerprint(&json);
     journal.remember_question(StoredQuestion { fingerprint: fingerprint.clone(), json }).await?;
     let known: Vec<String> = journal.parts()?.into_iter().map(|(part, _)| part.path).collect();
-    let (output, _) = Output::open(&order.output, &fingerprint, &known).await?;
+    let (output, manifest) = Output::open(&order.output, &fingerprint, &known).await?;
     let output = Arc::new(output);
     recover_parts(journal, &output).await?;
+    let listed = manifest.into_iter().flat_map(|manifest| manifest.parts);
+    take_over(journal, &output, listed.filter(|part| !known.contains(&part.path))).await?;
     let latest = journal.latest_run()?;
     if let Some(run) = latest.as_ref().filter(|run| run.outcome.is_none() && order.start == Start::GoOn) {
         refuse_another_output(order, run)?;
@@ -121,6 +123,23 @@ async fn recover_parts(journal: &Journal, output: &Output) -> Result<(), ExportE
         }
     }
     Ok(output.discard_staging()?)
+}
+
+/// Parts that the output's own manifest lists and this state does not know: the state was lost, or is a new one. They are
+/// this question's, so the state takes them over, and later runs replace what they cover.
+async fn take_over(
+    journal: &Journal,
+    output: &Output,
+    parts: impl Iterator<Item = PartRecord>,
+) -> Result<(), ExportError> {
+    for part in parts {
+        if output.holds(&part).await? {
+            let path = part.path.clone();
+            journal.prepare_part(part).await?;
+            journal.publish_part(&path).await?;
+        }
+    }
+    Ok(())
 }
 
 /// One start of one run.

@@ -98,6 +98,7 @@ pub struct Pacer {
 #[derive(Clone, Copy, Debug, Default)]
 struct Load {
     latency_seconds: f64,
+    keeping_seconds: f64,
     failures_in_a_row: u32,
 }
 
@@ -150,9 +151,13 @@ impl Pacer {
         self.throttle().answered(now);
         let mut load = self.load();
         load.failures_in_a_row = 0;
-        let latency = now.saturating_sub(permit.sent_at).as_secs_f64();
-        load.latency_seconds =
-            if load.latency_seconds == 0.0 { latency } else { load.latency_seconds * 0.9 + latency * 0.1 };
+        load.latency_seconds = smoothed(load.latency_seconds, now.saturating_sub(permit.sent_at));
+    }
+
+    /// A page took so long to become durable, which keeps its worker busy as latency does.
+    pub fn kept(&self, took: Duration) {
+        let mut load = self.load();
+        load.keeping_seconds = smoothed(load.keeping_seconds, took);
     }
 
     /// The service answered 429: everybody is held. Answers for how long, where this answer was the one that did it.
@@ -194,7 +199,8 @@ impl Pacer {
     /// How many workers the rate can use: rate times latency (Little's law), half as many again for latency's tail, at least
     /// two and at most what is allowed.
     pub fn useful_workers(&self) -> usize {
-        let in_flight = self.rate() * self.load().latency_seconds * 1.5;
+        let load = *self.load();
+        let in_flight = self.rate() * (load.latency_seconds + load.keeping_seconds) * 1.5;
         (in_flight.ceil().min(1e6) as usize + 2).clamp(1, self.most_in_flight)
     }
 
@@ -209,6 +215,11 @@ impl Pacer {
     fn load(&self) -> MutexGuard<'_, Load> {
         self.load.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// An average that forgets: a tenth of the new value, the first one whole.
+fn smoothed(average: f64, new: Duration) -> f64 {
+    if average == 0.0 { new.as_secs_f64() } else { average * 0.9 + new.as_secs_f64() * 0.1 }
 }
 
 // governor's `Reference` is what makes a plain duration a point in its time.

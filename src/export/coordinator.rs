@@ -349,7 +349,7 @@ impl Loop<'_> {
             let looks = settled >= self.parts.cutting.layout.partition.partition_end(plan.published_until)
                 || urgency == Urgency::Flush
                 || journal.held_pages() >= self.parts.cutting.pressing_pages
-                || self.pages % LOOK_EVERY_PAGES == 0;
+                || self.pages.is_multiple_of(LOOK_EVERY_PAGES);
             if !looks {
                 continue;
             }

@@ -180,6 +180,8 @@ impl Summary {
             ],
         )?;
         match self.price_over_floor() {
+            // The rest of what was bought waits in the journal, so a price of what is published would mislead.
+            _ if !matches!(self.outcome, ExitCode::Complete | ExitCode::Incomplete) => Ok(()),
             Some(ratio) => {
                 let floor = HumanCount(self.floor().get());
                 let answered = self.answered_over_floor().unwrap_or(ratio);
@@ -219,7 +221,8 @@ impl fmt::Display for Summary {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (rows, parts, bytes) = (HumanCount(self.rows.get()), HumanCount(self.parts), HumanBytes(self.bytes.get()));
         let headline = headline(self.outcome);
-        write!(formatter, "{headline}: {rows} rows in {parts} parts ({bytes}) in {}", self.output)?;
+        let files = if self.parts == 1 { "part" } else { "parts" };
+        write!(formatter, "{headline}: {rows} rows in {parts} {files} ({bytes}) in {}", self.output)?;
         let codes: Vec<String> = self.regions.iter().map(Region::to_string).collect();
         line(formatter, "range", &[format!("{} up to {}", self.range.start, self.range.end), codes.join(" ")])?;
         self.write_price(formatter)?;

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use crate::fetch::throttle::LearnedRate;
 use crate::journal::JournalError;
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::{PageFact, Purpose, WindowId};
@@ -70,7 +71,7 @@ struct Loop<'a> {
     lonely_rounds: u32,
     pages: u64,
     rate_told: f64,
-    rate_learned: Option<f64>,
+    rate_learned: LearnedRate,
 }
 
 impl<'a> Coordinator<'a> {
@@ -89,7 +90,7 @@ impl<'a> Coordinator<'a> {
             lonely_rounds: 0,
             pages: 0,
             rate_told: 0.0,
-            rate_learned: None,
+            rate_learned: LearnedRate::default(),
         };
         let ending = state.drive().await?;
         state.remember_rate().await?;
@@ -320,14 +321,11 @@ impl Loop<'_> {
 
     async fn remember_rate(&mut self) -> Result<(), ExportError> {
         let learned = self.parts.buyer.pacer.learned();
-        let has_moved = match (learned, self.rate_learned) {
-            (Some(now), Some(before)) => (now - before).abs() > before * 0.02,
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
-        if let Some(rate) = learned.filter(|_| has_moved) {
+        let before = self.rate_learned;
+        if has_moved(before.limit, learned.limit) || has_moved(before.used, learned.used) {
             self.rate_learned = learned;
-            self.parts.publisher.journal.learn(LEARNED_RATE, &rate.to_string()).await?;
+            let text = serde_json::to_string(&learned)?;
+            self.parts.publisher.journal.learn(LEARNED_RATE, &text).await?;
         }
         Ok(())
     }
@@ -430,6 +428,14 @@ impl Loop<'_> {
     fn what_is_open(&self) -> String {
         let open = self.planner.regions().iter().filter(|plan| !plan.is_done());
         open.map(|plan| format!("{} from {}", plan.region, plan.done_until)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Whether a rate differs enough to be worth a write.
+fn has_moved(before: Option<f64>, now: Option<f64>) -> bool {
+    match (before, now) {
+        (Some(before), Some(now)) => (now - before).abs() > before * 0.05,
+        (before, now) => before.is_some() != now.is_some(),
     }
 }
 

@@ -172,8 +172,9 @@ impl<'a> Session<'a> {
         let attempts_before = ledger.counts().attempts;
         self.tell_start(&planner, attempts_before)?;
         let (stop, stopped) = watch::channel(false);
-        let learned = self.journal.learned(LEARNED_RATE)?.and_then(|text| text.parse().ok());
-        let pacer = Pacer::new(self.order.rate, learned, self.order.max_in_flight);
+        // What another version wrote is no reason to stop: the rate is learned anew.
+        let learned = self.journal.learned(LEARNED_RATE)?.and_then(|text| serde_json::from_str(&text).ok());
+        let pacer = Pacer::new(self.order.rate, learned.unwrap_or_default(), self.order.max_in_flight);
         let buyer = Buyer {
             client: self.tools.client.clone(),
             pacer,

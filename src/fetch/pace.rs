@@ -14,7 +14,7 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use tokio::time::Instant;
 
-use super::throttle::{Rate, Throttle};
+use super::throttle::{LearnedRate, Rate, Throttle};
 
 /// How late a permit may be taken and still count as taken in its slot: timers are this coarse, and a slot that is lost for
 /// each of them would leave a share of the limit unused.
@@ -110,7 +110,7 @@ pub struct Permit {
 
 impl Pacer {
     /// A gate that begins at the asked rate, or at what was learned.
-    pub fn new(rate: Rate, learned: Option<f64>, most_in_flight: usize) -> Self {
+    pub fn new(rate: Rate, learned: LearnedRate, most_in_flight: usize) -> Self {
         let throttle = Throttle::new(rate, learned);
         Self {
             began: Instant::now(),
@@ -191,8 +191,8 @@ impl Pacer {
         self.throttle().rate()
     }
 
-    /// The limit that was met, for the next run.
-    pub fn learned(&self) -> Option<f64> {
+    /// What the next run should know.
+    pub fn learned(&self) -> LearnedRate {
         self.throttle().learned()
     }
 
@@ -234,7 +234,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn permits_are_evenly_spaced_and_never_early() {
-        let pacer = Pacer::new(Rate::Fixed(100.0), None, 8);
+        let pacer = Pacer::new(Rate::Fixed(100.0), LearnedRate::default(), 8);
         let start = Instant::now();
         for number in 0..500_u32 {
             pacer.admit().await;
@@ -247,7 +247,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn late_wakers_lose_no_slot() {
-        let pacer = Pacer::new(Rate::Fixed(1_000.0), None, 8);
+        let pacer = Pacer::new(Rate::Fixed(1_000.0), LearnedRate::default(), 8);
         let start = Instant::now();
         for _ in 0..5_000 {
             pacer.admit().await;
@@ -258,7 +258,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_pause_of_an_hour_is_followed_by_no_burst() {
-        let pacer = Pacer::new(Rate::Fixed(10.0), None, 8);
+        let pacer = Pacer::new(Rate::Fixed(10.0), LearnedRate::default(), 8);
         pacer.admit().await;
         tokio::time::sleep(Duration::from_secs(3_600)).await;
         let start = Instant::now();
@@ -270,7 +270,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_refusal_holds_everybody_and_not_longer() {
-        let pacer = Pacer::new(Rate::Fixed(100.0), None, 8);
+        let pacer = Pacer::new(Rate::Fixed(100.0), LearnedRate::default(), 8);
         let permit = pacer.admit().await;
         let held = pacer.throttled(permit, Some(Duration::from_secs(5)));
         assert!(held.is_some_and(|hold| hold >= Duration::from_secs(4)));
@@ -282,7 +282,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_dropped_waiter_takes_no_slot() {
-        let pacer = Pacer::new(Rate::Fixed(1.0), None, 8);
+        let pacer = Pacer::new(Rate::Fixed(1.0), LearnedRate::default(), 8);
         pacer.admit().await;
         let impatient = tokio::time::timeout(Duration::from_millis(100), pacer.admit()).await;
         assert!(impatient.is_err());
@@ -293,7 +293,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn workers_follow_rate_times_latency() {
-        let pacer = Pacer::new(Rate::Fixed(100.0), None, 64);
+        let pacer = Pacer::new(Rate::Fixed(100.0), LearnedRate::default(), 64);
         assert_eq!(pacer.useful_workers(), 2);
         for _ in 0..50 {
             let permit = pacer.admit().await;

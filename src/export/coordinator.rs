@@ -17,9 +17,10 @@ use crate::journal::JournalError;
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::{PageFact, Purpose, WindowId};
 use crate::plan::planner::{Assigned, Backlog, Decision, PlanContext, Planner, Task};
+use crate::plan::region::RegionPlan;
 use crate::progress::{Event, Progress};
 use crate::sink::layout::Slice;
-use crate::units::{EpochSeconds, RowCount};
+use crate::units::{EpochSeconds, RowCount, TimeRange};
 
 use super::buyer::{Bought, Buyer};
 use super::publisher::{Cutting, Published, Publisher, Urgency};
@@ -335,35 +336,42 @@ impl Loop<'_> {
         if self.publishing.is_some() {
             return Ok(());
         }
-        let urgency = self.urgency();
-        if urgency.is_none() {
-            return Ok(());
-        }
-        let journal = &self.parts.publisher.journal;
+        let Some(urgency) = self.urgency() else { return Ok(()) };
         for plan in self.planner.regions() {
-            let settled = if plan.is_done() { plan.range.end } else { self.planner.settled(&plan.region) };
-            let urgency = if plan.is_done() { Some(Urgency::Flush) } else { urgency };
-            let Some(urgency) = urgency.filter(|_| settled > plan.published_until) else { continue };
-            let looks = settled >= self.parts.cutting.layout.partition.partition_end(plan.published_until)
-                || urgency == Urgency::Flush
-                || journal.held_pages() >= self.parts.cutting.pressing_pages
-                || self.pages.is_multiple_of(LOOK_EVERY_PAGES);
-            if !looks {
-                continue;
-            }
-            let rows_in = |range| journal.count_rows(&plan.region, range);
-            let between = (plan.published_until, settled);
-            let next = self.parts.cutting.next(between, journal.held_pages(), urgency, rows_in)?;
-            if let Some(range) = next {
+            if let Some(range) = self.due_slice(plan, urgency)? {
                 let slice = Slice { region: plan.region.clone(), range, run: self.parts.publisher.run.clone() };
-                let gaps = self.planner.gaps().iter().filter(|gap| gap.region == plan.region);
-                let gone = gaps.map(|gap| gap.range).collect();
+                let gone = self.gaps_of(plan).collect();
                 let publisher = self.parts.publisher.clone();
                 self.publishing = Some(Box::pin(async move { publisher.publish(slice, gone).await }));
                 return Ok(());
             }
         }
         Ok(())
+    }
+
+    fn due_slice(&self, plan: &RegionPlan, urgency: Urgency) -> Result<Option<TimeRange>, ExportError> {
+        let from = plan.published_until;
+        let settled = if plan.is_done() { plan.range.end } else { self.planner.settled(&plan.region) };
+        // A part holds a gap whole or not at all, so that its range says nothing that is not so.
+        let edges = self.gaps_of(plan).flat_map(|gap| [gap.start, gap.end]);
+        let edge = edges.filter(|edge| *edge > from && *edge <= settled).min();
+        let is_flushed = plan.is_done() || edge.is_some();
+        let urgency = if is_flushed { Urgency::Flush } else { urgency };
+        let until = edge.unwrap_or(settled);
+        let journal = &self.parts.publisher.journal;
+        let looks = until >= self.parts.cutting.layout.partition.partition_end(from)
+            || urgency == Urgency::Flush
+            || journal.held_pages() >= self.parts.cutting.pressing_pages
+            || self.pages.is_multiple_of(LOOK_EVERY_PAGES);
+        if !looks || until <= from {
+            return Ok(None);
+        }
+        let rows_in = |range| journal.count_rows(&plan.region, range);
+        Ok(self.parts.cutting.next((from, until), journal.held_pages(), urgency, rows_in)?)
+    }
+
+    fn gaps_of(&self, plan: &RegionPlan) -> impl Iterator<Item = TimeRange> {
+        self.planner.gaps().iter().filter(|gap| gap.region == plan.region).map(|gap| gap.range)
     }
 
     /// How urgent publishing is; none where the run must end soon and everything is safe in the journal.

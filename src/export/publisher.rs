@@ -78,12 +78,13 @@ impl Publisher {
         until: EpochSeconds,
         gone: &[TimeRange],
     ) -> Result<(), ExportError> {
+        let gone = self.without_rows(region, gone)?;
         for former in self.former_parts(region)? {
             let share = former.range.intersection(self.run_range);
             if share.is_empty() || share.end > until {
                 continue;
             }
-            let keep = kept_ranges(former.range, self.run_range, gone);
+            let keep = kept_ranges(former.range, self.run_range, &gone);
             for carried in self.carry(&former, keep).await? {
                 self.journal.prepare_part(carried.clone()).await?;
                 self.output.reveal(&carried).await?;
@@ -93,6 +94,18 @@ impl Publisher {
             self.output.remove(std::slice::from_ref(&former.path)).await?;
         }
         Ok(())
+    }
+
+    /// Those of the gaps in which this run delivered nothing: what it has of a gap's rows is newer than what was there.
+    fn without_rows(&self, region: &Region, gaps: &[TimeRange]) -> Result<Vec<TimeRange>, JournalError> {
+        let parts = self.journal.parts()?;
+        let delivered = |gap: &&TimeRange| {
+            let mut mine = parts.iter().filter(|(part, state)| {
+                part.run == self.run && part.region == *region && *state == PartState::Published
+            });
+            mine.any(|(part, _)| part.range.overlaps(**gap))
+        };
+        Ok(gaps.iter().filter(|gap| !delivered(gap)).copied().collect())
     }
 
     fn former_parts(&self, region: &Region) -> Result<Vec<PartRecord>, JournalError> {

@@ -1,4 +1,4 @@
-//! Exports a whole paged, paid, rate-limited API query to Parquet.
+#![doc = include_str!("ARCHITECTURE.md")]
 
 // The order is the way of a page; imports point up this list.
 pub mod units;

@@ -264,7 +264,8 @@ fn failure(error: &ExportError, settings: &Settings) -> Failure {
         | ExportError::EmptyRange(_) => (ExitCode::Usage, String::new()),
         ExportError::OtherOutput { .. } => (
             ExitCode::Usage,
-            "finish it with its own --out and --partition first, or begin anew with --fresh".to_owned(),
+            "say its own --out and --partition, or give this one a --state of its own, which pays for every page again"
+                .to_owned(),
         ),
         ExportError::PartsMissing { .. } => {
             (ExitCode::LocalDamage, "restore them, or pay for the range again with --fresh".to_owned())

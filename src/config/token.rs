@@ -14,7 +14,7 @@ use crate::config::error::ConfigError;
 pub const TOKEN_VARIABLE: &str = "KEYAPI_TOKEN";
 
 /// Folders that container runtimes mount secrets in; their files are readable by all inside the container by design.
-const MOUNTED_SECRETS: [&str; 2] = ["/run/secrets", "/var/run/secrets"];
+const MOUNTED_SECRETS: [&str; 3] = ["/run/secrets", "/var/run/secrets", "/run/credentials"];
 
 /// The largest file that is taken for a key, bytes.
 const LARGEST_TOKEN_BYTES: u64 = 16 << 10;

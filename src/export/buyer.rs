@@ -2,17 +2,18 @@
 //!
 //! The order is the promise: permit, credit from a durable reservation, request, commit. Only then does the page count.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::api::client::{Client, Reply};
 use crate::api::reply::{PageAnswer, Row, envelope, readable};
 use crate::fetch::attempt::{Outcome, attempt};
 use crate::fetch::pace::{Pacer, Permit};
-use crate::fetch::retry::Retry;
+use crate::fetch::retry::{Patience, Retry};
 use crate::journal::record::{NewPage, RejectedRow};
 use crate::journal::{Attempt, Ended, Journal, JournalError, Ledger, LedgerError};
 use crate::plan::fact::{PageFact, RowKey, VideoKey};
@@ -29,6 +30,56 @@ pub(super) struct Buyer {
     pub(super) journal: Journal,
     pub(super) progress: Progress,
     pub(super) stop: watch::Receiver<bool>,
+    pub(super) floor: Arc<Floor>,
+}
+
+/// Where errands meet: how many may be on their way, how many rest between attempts, and what failed last.
+#[derive(Debug)]
+pub(super) struct Floor {
+    in_flight: Semaphore,
+    resting: AtomicUsize,
+    last_failure: Mutex<Option<String>>,
+}
+
+impl Floor {
+    /// A floor on which `most_in_flight` requests may be on their way.
+    pub(super) fn new(most_in_flight: usize) -> Self {
+        Self {
+            in_flight: Semaphore::new(most_in_flight.max(1)),
+            resting: AtomicUsize::new(0),
+            last_failure: Mutex::default(),
+        }
+    }
+
+    /// Errands that wait between two attempts: their places are free for others meanwhile.
+    pub(super) fn resting(&self) -> usize {
+        self.resting.load(Ordering::Relaxed)
+    }
+
+    /// The last failure, for a person.
+    pub(super) fn last_failure(&self) -> Option<String> {
+        self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn failed(&self, why: &str) {
+        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_owned());
+    }
+}
+
+/// Counts a rest from its beginning to its end, however it ends.
+struct Rest<'a>(&'a AtomicUsize);
+
+impl<'a> Rest<'a> {
+    fn begin(resting: &'a AtomicUsize) -> Self {
+        resting.fetch_add(1, Ordering::Relaxed);
+        Self(resting)
+    }
+}
+
+impl Drop for Rest<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// How an errand ended.
@@ -50,10 +101,13 @@ pub(super) enum Bought {
 
 impl Buyer {
     /// Runs the errand. Once a request is on its way it is waited for, also while the run stops.
-    pub(super) async fn buy(mut self, task: &Task) -> Result<Bought, JournalError> {
-        let mut retry = Retry::default();
+    pub(super) async fn buy(mut self, task: &Task, patience: Patience) -> Result<Bought, JournalError> {
+        let mut retry = Retry::new(patience);
         let mut asked_before = false;
+        let floor = Arc::clone(&self.floor);
         loop {
+            // Never closed, so there is always a place in the end.
+            let place = floor.in_flight.acquire().await;
             let Some(permit) = self.permit().await else { return Ok(Bought::Stopped) };
             let admitted = if asked_before { self.ledger.admit_again().await } else { self.ledger.admit().await };
             let paid = match admitted {
@@ -78,10 +132,12 @@ impl Buyer {
                     paid.ended(Ended::Failed);
                     self.tell_hold(pause, &why);
                     self.progress.send(Event::Attempt(AttemptOutcome::Failed));
+                    self.floor.failed(&why);
                     tracing::debug!(page.region = %task.address.region, page.number = task.address.page.get(), why, "attempt failed");
                     why
                 }
             };
+            drop(place);
             match retry.next_wait(rand::random()) {
                 None => return Ok(Bought::Failed { why }),
                 Some(wait) if self.rest(wait).await => {}
@@ -101,6 +157,8 @@ impl Buyer {
 
     /// Waits, and says whether the run goes on.
     async fn rest(&mut self, wait: Duration) -> bool {
+        let floor = Arc::clone(&self.floor);
+        let _rest = Rest::begin(&floor.resting);
         tokio::time::timeout(wait, self.stop.wait_for(|stop| *stop)).await.is_err()
     }
 

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use crate::fetch::retry::Patience;
 use crate::fetch::throttle::LearnedRate;
 use crate::journal::JournalError;
 use crate::plan::event::PlanEvent;
@@ -68,7 +69,6 @@ struct Loop<'a> {
     broken: Option<ExportError>,
     began: Instant,
     last_durable: Instant,
-    last_failure: String,
     lonely_rounds: u32,
     pages: u64,
     rate_told: f64,
@@ -87,7 +87,6 @@ impl<'a> Coordinator<'a> {
             broken: None,
             began,
             last_durable: Instant::now(),
-            last_failure: "no answer came".to_owned(),
             lonely_rounds: 0,
             pages: 0,
             rate_told: 0.0,
@@ -160,12 +159,18 @@ impl Loop<'_> {
 
     /// Gives every worker that the rate can use something to do.
     async fn hire(&mut self) -> Result<(), ExportError> {
-        while self.ending.is_none() && self.errands.len() < self.parts.buyer.pacer.useful_workers() {
+        while self.ending.is_none() && self.busy() < self.parts.buyer.pacer.useful_workers() {
             if !self.employ(None).await? {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Errands that keep a worker busy: one that rests between attempts leaves its place to another, within bounds.
+    fn busy(&self) -> usize {
+        let resting = self.parts.buyer.floor.resting().min(self.parts.order.max_in_flight);
+        self.errands.len().saturating_sub(resting)
     }
 
     /// Finds the next errand of a worker, and starts it; whether there was one.
@@ -195,10 +200,12 @@ impl Loop<'_> {
         if let Some(window) = reads {
             self.planner.set_assigned(window, Assigned::ToAWorker);
         }
+        let was_parked = reads.is_some_and(|window| self.planner.is_parked(window));
+        let patience = if was_parked { Patience::Short } else { Patience::Full };
         let buyer = self.parts.buyer.clone();
         self.errands.spawn(async move {
             let began = Instant::now();
-            let bought = buyer.buy(&task).await;
+            let bought = buyer.buy(&task, patience).await;
             Returned { reads, began, bought }
         });
     }
@@ -210,7 +217,7 @@ impl Loop<'_> {
         let room = u64::from(plan.window_pages) * self.parts.order.max_in_flight as u64;
         PlanContext {
             now: now(),
-            idle_workers: useful.saturating_sub(self.errands.len()).max(1),
+            idle_workers: useful.saturating_sub(self.busy()).max(1),
             window_pages: plan.window_pages,
             anchor_pages: plan.anchor_pages,
             stretch_age: i64::try_from(plan.stretch_age.as_secs()).unwrap_or(i64::MAX),
@@ -250,7 +257,7 @@ impl Loop<'_> {
         self.lonely_rounds = 0;
         self.pages += 1;
         self.tell_page(reads, fact);
-        let is_over_staffed = self.errands.len() >= self.parts.buyer.pacer.useful_workers();
+        let is_over_staffed = self.busy() >= self.parts.buyer.pacer.useful_workers();
         let is_ending = self.ending.is_some() || self.broken.is_some();
         if is_ending || is_over_staffed || !self.employ(reads).await? {
             self.let_go(reads);
@@ -275,7 +282,6 @@ impl Loop<'_> {
 
     /// A window whose page cannot be had is parked, unless it is the service that is unwell and not the page.
     async fn take_failure(&mut self, reads: Option<WindowId>, began: Instant, why: String) -> Result<(), ExportError> {
-        self.last_failure = why;
         let others_succeed = self.last_durable > began;
         if self.errands.is_empty() {
             self.lonely_rounds += 1;
@@ -283,10 +289,7 @@ impl Loop<'_> {
         match reads {
             Some(window) if others_succeed || self.lonely_rounds >= LONELY_ROUNDS => {
                 let events = self.planner.park(window);
-                tracing::warn!(
-                    why = self.last_failure,
-                    "a page could not be had; its window is tried again after the others"
-                );
+                tracing::warn!(why, "a page could not be had; its window is tried again after the others");
                 self.record(events).await
             }
             _ => Ok(()),
@@ -310,7 +313,8 @@ impl Loop<'_> {
             self.end(Ending::TimeSpent);
         }
         if self.last_durable.elapsed() >= order.give_up_after && !self.errands.is_empty() {
-            self.end(Ending::Unwell { why: self.last_failure.clone() });
+            let why = self.parts.buyer.floor.last_failure();
+            self.end(Ending::Unwell { why: why.unwrap_or_else(|| "no answer came".to_owned()) });
         }
         let rate = self.parts.buyer.pacer.rate();
         if (rate - self.rate_told).abs() > f64::EPSILON {

@@ -237,8 +237,8 @@ pub enum ExportError {
     /// The HTTP client.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// Another output or partition than the unfinished run's.
-    #[error("run {run} is unfinished and writes to {was}; this command says {now}")]
+    /// Another output or partition than the state's run.
+    #[error("the state belongs to run {run}, which writes to {was}; this command says {now}")]
     OtherOutput {
         /// The unfinished run.
         run: String,

@@ -18,7 +18,7 @@ use crate::sink::part::Parts;
 use crate::sink::publish::{Output, OutputError};
 use crate::units::{Credits, EpochSeconds, RowCount, TimeRange};
 
-use super::buyer::Buyer;
+use super::buyer::{Buyer, Floor};
 use super::coordinator::Coordinator;
 use super::delivery::Delivery;
 use super::publisher::{Cutting, Publisher, Replaces};
@@ -55,8 +55,10 @@ async fn runs(order: &Order, tools: &Tools, journal: &Journal) -> Result<Outcome
     let listed = manifest.into_iter().flat_map(|manifest| manifest.parts);
     take_over(journal, &output, listed.filter(|part| !known.contains(&part.path))).await?;
     let latest = journal.latest_run()?;
-    if let Some(run) = latest.as_ref().filter(|run| run.outcome.is_none() && order.start == Start::GoOn) {
+    if let Some(run) = &latest {
         refuse_another_output(order, run)?;
+    }
+    if let Some(run) = latest.as_ref().filter(|run| run.outcome.is_none() && order.start == Start::GoOn) {
         let outcome = Session::new(order, tools, journal, &output, run).run().await?;
         let goes_on = matches!(outcome.ending, Ending::Complete | Ending::Incomplete);
         if !goes_on || !order.range_differs(run) {
@@ -99,10 +101,16 @@ fn place(folder: &Path) -> String {
     std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()).display().to_string()
 }
 
+/// A state's parts lie in one output; and within a run, or for a range that is done, all parts are cut alike.
 fn refuse_another_output(order: &Order, run: &RunRecord) -> Result<(), ExportError> {
+    let goes_on = order.start == Start::GoOn && (run.outcome.is_none() || !order.range_differs(run));
+    let is_elsewhere = run.begun.output != place(&order.output);
+    if !is_elsewhere && !(goes_on && run.begun.partition != order.partition_text()) {
+        return Ok(());
+    }
     let was = format!("{} by {}", run.begun.output, run.begun.partition);
     let now = format!("{} by {}", place(&order.output), order.partition_text());
-    if was == now { Ok(()) } else { Err(ExportError::OtherOutput { run: run.begun.id.clone(), was, now }) }
+    Err(ExportError::OtherOutput { run: run.begun.id.clone(), was, now })
 }
 
 fn fingerprint(json: &str) -> String {
@@ -182,6 +190,7 @@ impl<'a> Session<'a> {
             journal: self.journal.clone(),
             progress: self.tools.progress.clone(),
             stop: stopped,
+            floor: Arc::new(Floor::new(self.order.max_in_flight)),
         };
         let publisher = self.publisher();
         let delivery = Delivery::new(self.order, publisher.clone(), fingerprint(&self.order.question.to_string()));

@@ -33,8 +33,11 @@ const FIRST_RATE: f64 = 2.0;
 const SLOWEST_RATE: f64 = 0.1;
 /// The fastest rate that is ever tried, requests a second.
 const FASTEST_RATE: f64 = 20_000.0;
-/// What a 429 leaves of the rate.
+/// What a 429 leaves of the rate; the first one, which ends a doubling that went anywhere beyond the limit, leaves less.
 const CUT: f64 = 0.85;
+const FIRST_CUT: f64 = 0.7;
+/// The shortest stretch, seconds, over which the rate that really went out is measured.
+const MEASURED: f64 = 0.2;
 /// The share of the remembered limit that is used between probes.
 const CRUISE: f64 = 0.975;
 /// Up to this share of the remembered limit the rate grows fast.
@@ -66,6 +69,8 @@ pub struct Throttle {
     streak: u32,
     epoch_start: Duration,
     epoch_answers: u32,
+    /// Answers a second of the epoch before this one; 0 where there was none since the last hold.
+    last_epoch_rate: f64,
 }
 
 impl Throttle {
@@ -88,6 +93,7 @@ impl Throttle {
             streak: 0,
             epoch_start: Duration::ZERO,
             epoch_answers: 0,
+            last_epoch_rate: 0.0,
         }
     }
 
@@ -115,10 +121,25 @@ impl Throttle {
         self.streak += 1;
         self.held_until = self.held_until.max(now + hold);
         self.last_cut = Some(self.held_until);
-        self.limit = Some(self.rate);
+        let is_first = self.limit.is_none() && self.most >= FASTEST_RATE;
+        // After a doubling, what was admitted is no measure of the limit: less was sent. Later on, what was sent is none,
+        // since a stretch after a hold begins with answers that are still on their way.
+        let met = if is_first { self.rate.min(self.sent_rate(now)) } else { self.rate };
+        let cut = if is_first { FIRST_CUT } else { CUT };
+        self.limit = Some(met);
         self.limit_since = self.held_until;
-        self.rate = (self.rate * CUT).max(SLOWEST_RATE);
+        self.rate = (met * cut).max(SLOWEST_RATE);
         self.begin_epoch(self.held_until);
+    }
+
+    /// Requests a second that were answered lately.
+    fn sent_rate(&self, now: Duration) -> f64 {
+        let elapsed = now.saturating_sub(self.epoch_start).as_secs_f64();
+        let running = if elapsed >= MEASURED { f64::from(self.epoch_answers) / elapsed } else { 0.0 };
+        match running.max(self.last_epoch_rate) {
+            0.0 => self.rate,
+            sent => sent,
+        }
     }
 
     /// Nearly everything fails: hold everybody, without blaming the rate.
@@ -138,16 +159,19 @@ impl Throttle {
         if elapsed < 1.0 {
             return;
         }
-        if f64::from(self.epoch_answers) >= USED * self.rate * elapsed {
+        let answered_rate = f64::from(self.epoch_answers) / elapsed;
+        if answered_rate >= USED * self.rate {
             self.used = Some(self.used.map_or(self.rate, |used| used.max(self.rate)));
             self.grow(now, elapsed);
         }
         self.begin_epoch(now);
+        self.last_epoch_rate = answered_rate;
     }
 
     fn begin_epoch(&mut self, now: Duration) {
         self.epoch_start = now;
         self.epoch_answers = 0;
+        self.last_epoch_rate = 0.0;
     }
 
     fn grow(&mut self, now: Duration, seconds: f64) {
@@ -205,7 +229,7 @@ mod tests {
             let mut throttle = Throttle::new(Rate::Auto, LearnedRate::default());
             let (sent, refused, rate) = against_a_bucket(&mut throttle, limit, 200.0);
             assert!(rate >= 0.9 * limit && rate <= 1.1 * limit, "limit {limit}: {rate}");
-            assert!(f64::from(sent - refused) >= 0.85 * limit * 200.0, "limit {limit}: {sent} sent");
+            assert!(f64::from(sent - refused) >= 0.88 * limit * 200.0, "limit {limit}: {sent} sent");
             assert!(
                 f64::from(refused) <= (0.01 * f64::from(sent)).max(16.0),
                 "limit {limit}: {refused} refused of {sent}"

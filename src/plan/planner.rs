@@ -188,6 +188,11 @@ impl Planner {
         self.windows.get(&window).map(|window| window.range)
     }
 
+    /// Whether a window was parked and has had no page since.
+    pub fn is_parked(&self, window: WindowId) -> bool {
+        self.windows.get(&window).is_some_and(|window| window.parked > 0)
+    }
+
     /// A window's region; none once it is over.
     pub fn window_region(&self, window: WindowId) -> Option<&Region> {
         self.windows.get(&window).map(|window| &window.region)

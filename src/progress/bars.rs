@@ -19,7 +19,7 @@ pub(super) struct Bars {
 impl Bars {
     /// Bars on `screen`, nothing drawn yet.
     pub(super) fn new(screen: MultiProgress) -> Self {
-        let totals = screen.add(ProgressBar::new(0).with_style(style("{msg}")));
+        let totals = screen.add(ProgressBar::new(0).with_style(style("{wide_msg}")));
         Self { screen, regions: BTreeMap::new(), totals }
     }
 

@@ -81,6 +81,9 @@ pub enum VerifyError {
 /// # Errors
 /// Where there is no manifest that can be read; a damaged part is a problem in the report.
 pub async fn verify(folder: &Path) -> Result<Report, VerifyError> {
+    if !folder.is_dir() {
+        return Err(VerifyError::NoManifest { folder: folder.to_owned() });
+    }
     let store = Store::open(folder)?;
     let json = store.read(MANIFEST).await?;
     let manifest = Manifest::parse(&json.ok_or_else(|| VerifyError::NoManifest { folder: folder.to_owned() })?)?;
@@ -542,6 +545,8 @@ mod tests {
     async fn a_folder_without_a_manifest_is_not_guessed_at() {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(verify(folder.path()).await, Err(VerifyError::NoManifest { .. })));
+        let nowhere = folder.path().join("nowhere");
+        assert!(matches!(verify(&nowhere).await, Err(VerifyError::NoManifest { .. })));
         std::fs::write(folder.path().join(MANIFEST), b"{}").unwrap();
         assert!(matches!(verify(folder.path()).await, Err(VerifyError::Manifest(_))));
     }

@@ -10,4 +10,6 @@
 
 mod command_line;
 mod config_files;
+mod exactness;
 mod imports;
+mod support;

@@ -10,6 +10,8 @@
 
 mod command_line;
 mod config_files;
+mod endings;
 mod exactness;
 mod imports;
+mod kills;
 mod support;

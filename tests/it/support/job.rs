@@ -227,6 +227,11 @@ impl Running {
         was_alive
     }
 
+    /// Whether it has said this on stderr.
+    pub(crate) fn told(&self, words: &str) -> bool {
+        std::fs::read_to_string(&self.stderr).unwrap().contains(words)
+    }
+
     /// Waits for its end.
     pub(crate) fn wait(mut self) -> Ended {
         let mut status = None;

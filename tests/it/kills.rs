@@ -4,7 +4,9 @@ use keyapi_export::simulator::{Density, RunningSimulator};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::support::{Job, asks_nothing_more, files_below, holds_exactly_the_truth, is_whole, parquet_files, serve, until};
+use crate::support::{
+    Job, asks_nothing_more, files_below, holds_exactly_the_truth, is_whole, parquet_files, serve, until,
+};
 
 /// Requests on their way at once in these runs.
 const MAX_IN_FLIGHT: u64 = 8;
@@ -36,7 +38,11 @@ fn goes_on_to_the_truth(simulator: &RunningSimulator, job: &Job, kills: u64, mom
     let counted = &ended.summary["requests"];
     let surely = counted["attempts"].as_u64().unwrap();
     let perhaps = surely + counted["possibly_charged"].as_u64().unwrap();
-    assert!(surely <= stats.requests && stats.requests <= perhaps, "killed {moment}: {} requests, {ended}", stats.requests);
+    assert!(
+        surely <= stats.requests && stats.requests <= perhaps,
+        "killed {moment}: {} requests, {ended}",
+        stats.requests
+    );
     asks_nothing_more(simulator, job);
 }
 

@@ -10,8 +10,12 @@
 
 mod command_line;
 mod config_files;
+mod daily;
 mod endings;
 mod exactness;
 mod imports;
 mod kills;
+mod output;
+mod refusals;
+mod secrecy;
 mod support;

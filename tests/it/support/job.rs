@@ -5,13 +5,14 @@ use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use keyapi_export::api::contract::{Filters, Region};
 use keyapi_export::simulator::RunningSimulator;
 use keyapi_export::units::TimeRange;
 use tempfile::TempDir;
 
-use super::until;
+use super::PATIENCE;
 
 /// The key of every job: told to nobody but the service.
 pub(crate) const TOKEN: &str = "sk_live_4tV9qLmZ2xTellNobody";
@@ -140,9 +141,10 @@ impl Job {
         let summary = self.folder().join("summary.json");
         // A summary of an earlier start would answer for this one.
         let _none_yet = std::fs::remove_file(&summary);
-        let mut arguments: Vec<String> = vec!["run".to_owned(), "--region".to_owned(), self.regions.join(",")];
+        let mut arguments: Vec<String> = vec!["run".to_owned()];
         let (out, state) = (self.out().display().to_string(), self.state().display().to_string());
         let mut own = vec![
+            ("--region", self.regions.join(",")),
             ("--base-url", self.base_url.clone()),
             ("--from", self.range.0.clone()),
             ("--to", self.range.1.clone()),
@@ -233,20 +235,34 @@ impl Running {
     }
 
     /// Waits for its end.
-    pub(crate) fn wait(mut self) -> Ended {
-        let mut status = None;
-        until("the end of the program", || {
-            status = self.child.try_wait().unwrap();
-            status.is_some()
-        });
+    pub(crate) fn wait(self) -> Ended {
+        self.wait_for(PATIENCE)
+    }
+
+    /// Waits for its end, but not longer than this.
+    pub(crate) fn wait_for(mut self, patience: Duration) -> Ended {
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(began.elapsed() < patience, "the program does not end:\n{}", self.last_words());
+            std::thread::sleep(Duration::from_millis(2));
+        };
         let read = |path: &Path| String::from_utf8(std::fs::read(path).unwrap()).unwrap();
         let summary = self.summary.as_ref().and_then(|path| std::fs::read(path).ok());
         Ended {
-            code: code_of(status.unwrap()),
+            code: code_of(status),
             stdout: read(&self.stdout),
             stderr: read(&self.stderr),
             summary: summary.map_or(serde_json::Value::Null, |text| serde_json::from_slice(&text).unwrap()),
         }
+    }
+}
+
+impl Running {
+    fn last_words(&self) -> String {
+        tail(&std::fs::read_to_string(&self.stderr).unwrap_or_default())
     }
 }
 
@@ -280,8 +296,13 @@ impl Ended {
 
 impl fmt::Display for Ended {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<&str> = self.stderr.lines().collect();
-        let last = lines[lines.len().saturating_sub(30)..].join("\n");
+        let last = tail(&self.stderr);
         write!(formatter, "exit code {}\nstdout:\n{}\nend of stderr:\n{last}", self.code, self.stdout)
     }
+}
+
+/// The last lines of a log, without the news of each part.
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().filter(|line| !line.contains("part published")).collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
 }

@@ -14,7 +14,7 @@ use keyapi_export::simulator::{RunningSimulator, Simulator, SimulatorSettings};
 use keyapi_export::units::{EpochSeconds, TimeRange};
 
 pub(crate) use fields::{as_served, documented};
-pub(crate) use job::{Ended, Job, Running, TOKEN};
+pub(crate) use job::{Ended, Job, TOKEN};
 pub(crate) use rows::{Found, batches, files_below, identities, parquet_files, truth_of};
 
 /// How long anything may take before a test calls it stuck. Generous, because no test is about time.
@@ -67,7 +67,11 @@ pub(crate) fn same(found: &[Found], truth: &[Found]) {
         (count, rows.take(3).cloned().collect::<Vec<_>>())
     };
     let (missing, surplus) = (few(wanted.difference(&had)), few(had.difference(&wanted)));
-    assert!(missing.0 == 0 && surplus.0 == 0, "{} rows are right, missing: {missing:?}, too much: {surplus:?}", had.len());
+    assert!(
+        missing.0 == 0 && surplus.0 == 0,
+        "{} rows are right, missing: {missing:?}, too much: {surplus:?}",
+        had.len()
+    );
     assert_eq!(found.len(), had.len(), "some rows stand twice");
 }
 

@@ -11,6 +11,7 @@
 mod command_line;
 mod config_files;
 mod daily;
+mod drift;
 mod endings;
 mod exactness;
 mod imports;
@@ -19,3 +20,4 @@ mod output;
 mod refusals;
 mod secrecy;
 mod support;
+mod texts;

@@ -109,6 +109,10 @@ impl Job {
         self.resolved
     }
 
+    pub(crate) fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
     /// The folder of everything that belongs to the job.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()

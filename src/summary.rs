@@ -99,6 +99,8 @@ struct Document<'summary> {
     #[serde(skip_serializing_if = "Option::is_none")]
     price_over_floor: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    answered_over_floor: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     requests_per_second: Option<f64>,
 }
 
@@ -126,6 +128,11 @@ impl Summary {
         ratio(self.requests.attempts.get(), self.floor().get())
     }
 
+    /// The run's answered pages over the floor: what the walk costs where nothing fails; none where there are no rows.
+    pub fn answered_over_floor(&self) -> Option<f64> {
+        ratio(self.requests.answered.get(), self.floor().get())
+    }
+
     /// The mean rate of this start; none where it sent nothing.
     pub fn requests_per_second(&self) -> Option<f64> {
         let seconds = self.duration.as_secs_f64();
@@ -144,6 +151,7 @@ impl Summary {
             summary: self,
             floor: self.floor(),
             price_over_floor: self.price_over_floor(),
+            answered_over_floor: self.answered_over_floor(),
             requests_per_second: self.requests_per_second(),
         };
         Ok(serde_json::to_string_pretty(&document)? + "\n")
@@ -172,9 +180,13 @@ impl Summary {
             ],
         )?;
         match self.price_over_floor() {
+            // The rest of what was bought waits in the journal, so a price of what is published would mislead.
+            _ if !matches!(self.outcome, ExitCode::Complete | ExitCode::Incomplete) => Ok(()),
             Some(ratio) => {
                 let floor = HumanCount(self.floor().get());
-                line(formatter, "price", &[format!("{ratio:.4} times the floor of {floor} credits")])
+                let answered = self.answered_over_floor().unwrap_or(ratio);
+                let price = format!("{ratio:.4} times the floor of {floor} credits");
+                line(formatter, "price", &[price, format!("{answered:.4} times by answered pages alone")])
             }
             None => line(formatter, "price", &["no rows, so no floor".to_owned()]),
         }
@@ -209,7 +221,8 @@ impl fmt::Display for Summary {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (rows, parts, bytes) = (HumanCount(self.rows.get()), HumanCount(self.parts), HumanBytes(self.bytes.get()));
         let headline = headline(self.outcome);
-        write!(formatter, "{headline}: {rows} rows in {parts} parts ({bytes}) in {}", self.output)?;
+        let files = if self.parts == 1 { "part" } else { "parts" };
+        write!(formatter, "{headline}: {rows} rows in {parts} {files} ({bytes}) in {}", self.output)?;
         let codes: Vec<String> = self.regions.iter().map(Region::to_string).collect();
         line(formatter, "range", &[format!("{} up to {}", self.range.start, self.range.end), codes.join(" ")])?;
         self.write_price(formatter)?;

@@ -38,7 +38,7 @@ pub async fn status(settings: Settings) -> Result<ExitCode, Failure> {
 
 fn describe(view: &JournalView, run: &RunRecord) -> Result<String, JournalError> {
     let begun = &run.begun;
-    let outcome = run.outcome.map_or("unfinished; the same command goes on", |outcome| outcome.name());
+    let outcome = run.outcome.map_or("unfinished: it runs, or the same command goes on", |outcome| outcome.name());
     let mut text = format!("run {}: {outcome}\n", begun.id);
     let _ = writeln!(text, "range     {}", begun.range);
     let _ = writeln!(text, "output    {} by {}", begun.output, begun.partition);
@@ -48,7 +48,7 @@ fn describe(view: &JournalView, run: &RunRecord) -> Result<String, JournalError>
     let counts = view.counts()?;
     let _ = writeln!(
         text,
-        "requests  {} ended, {} answered, {} retries, {} throttled, {} possibly charged",
+        "requests  {} ended, {} answered, {} retries, {} throttled, {} reserved or possibly charged",
         counts.attempts, counts.answered_pages, counts.retries, counts.throttled, counts.possibly_charged
     );
     let live = view.parts()?.into_iter().filter(|(_, state)| *state == PartState::Published);
@@ -78,10 +78,14 @@ fn planner(view: &JournalView, run: &RunRecord) -> Result<Option<Planner>, Journ
 fn describe_plan(text: &mut String, planner: &Planner) {
     for plan in planner.regions() {
         let settled = if plan.is_done() { plan.range.end } else { planner.settled(&plan.region) };
-        let share = settled.since(plan.range.start) as f64 / plan.range.seconds().max(1) as f64 * 100.0;
+        let done = plan.done_until.since(plan.range.start);
+        let walks =
+            planner.walks().filter(|(region, window, _)| **region == plan.region && window.start >= plan.done_until);
+        let walked: i64 = walks.map(|(_, window, position)| position.since(window.start).max(0)).sum();
+        let read = (done + walked) as f64 / plan.range.seconds().max(1) as f64 * 100.0;
         let _ = writeln!(
             text,
-            "{:<9} settled until {settled} ({share:.1} % of the time), published until {}",
+            "{:<9} {read:.1} % of the time read, without a hole until {settled}, published until {}",
             plan.region.to_string(),
             plan.published_until
         );

@@ -101,7 +101,7 @@ impl ConfigError {
             }
             Self::Missing { flag, .. } => format!("give {flag}, or set it in the file"),
             Self::EmptyRange { .. } => {
-                "the range is half-open: --to must be after --from, and not before now".to_owned()
+                "the range is half-open: --to must be after --from, and --from before now".to_owned()
             }
             Self::BaseUrl { .. } => {
                 "give https://HOST, or http://127.0.0.1:PORT for a service on this machine".to_owned()

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use crate::fetch::throttle::LearnedRate;
 use crate::journal::JournalError;
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::{PageFact, Purpose, WindowId};
@@ -62,13 +63,15 @@ struct Loop<'a> {
     errands: JoinSet<Returned>,
     publishing: Option<Publishing>,
     ending: Option<Ending>,
+    /// What broke of our own; the answers in flight are waited for all the same, since they are paid for.
+    broken: Option<ExportError>,
     began: Instant,
     last_durable: Instant,
     last_failure: String,
     lonely_rounds: u32,
     pages: u64,
     rate_told: f64,
-    rate_learned: Option<f64>,
+    rate_learned: LearnedRate,
 }
 
 impl<'a> Coordinator<'a> {
@@ -80,17 +83,17 @@ impl<'a> Coordinator<'a> {
             errands: JoinSet::new(),
             publishing: None,
             ending: None,
+            broken: None,
             began,
             last_durable: Instant::now(),
             last_failure: "no answer came".to_owned(),
             lonely_rounds: 0,
             pages: 0,
             rate_told: 0.0,
-            rate_learned: None,
+            rate_learned: LearnedRate::default(),
         };
-        let result = state.drive().await;
+        let ending = state.drive().await?;
         state.remember_rate().await?;
-        let ending = result?;
         Ok((state.planner, ending))
     }
 }
@@ -102,34 +105,55 @@ impl Loop<'_> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut drained_by: Option<Instant> = None;
         loop {
-            if self.ending.is_none() {
-                self.hire().await?;
+            if let Err(error) = self.set_going().await {
+                self.broken.get_or_insert(error);
             }
-            self.begin_publishing()?;
-            if self.errands.is_empty() && self.publishing.is_none() {
-                match self.ending.take() {
-                    Some(ending) => return Ok(ending),
-                    None if self.planner.is_done() => return Ok(Ending::Complete),
-                    None => return Err(ExportError::Stuck(self.what_is_open())),
-                }
+            if self.errands.is_empty() && (self.publishing.is_none() || self.broken.is_some()) {
+                return self.result();
             }
-            if self.ending.is_some() {
+            if self.ending.is_some() || self.broken.is_some() {
                 self.parts.stop.send_replace(true);
                 drained_by.get_or_insert(Instant::now() + DRAIN);
             }
-            tokio::select! {
-                Some(returned) = self.errands.join_next() => self.take_back(returned?).await?,
-                published = next_published(&mut self.publishing) => self.take_published(published?),
-                _ = tick.tick() => self.look_up().await?,
+            let step = tokio::select! {
+                Some(returned) = self.errands.join_next() => self.take_back(returned).await,
+                published = next_published(&mut self.publishing) => self.take_published(published),
+                _ = tick.tick() => self.look_up().await,
                 Ok(signal) = interrupt.wait_for(Option::is_some), if self.ending.is_none() => {
                     self.ending = signal.map(Ending::Interrupted);
+                    Ok(())
                 }
                 () = until(drained_by) => {
                     // Their credits stay reserved, so they count as possibly charged.
                     self.errands.shutdown().await;
                     self.publishing = None;
+                    Ok(())
                 }
+            };
+            if let Err(error) = step {
+                self.broken.get_or_insert(error);
             }
+        }
+    }
+
+    /// Starts what can be started: errands, while nothing ends the run, and publishing.
+    async fn set_going(&mut self) -> Result<(), ExportError> {
+        if self.broken.is_some() {
+            return Ok(());
+        }
+        if self.ending.is_none() {
+            self.hire().await?;
+        }
+        self.begin_publishing()
+    }
+
+    /// Nothing is on its way any more: how did it end?
+    fn result(&mut self) -> Result<Ending, ExportError> {
+        match (self.broken.take(), self.ending.take()) {
+            (Some(error), _) => Err(error),
+            (None, Some(ending)) => Ok(ending),
+            (None, None) if self.planner.is_done() => Ok(Ending::Complete),
+            (None, None) => Err(ExportError::Stuck(self.what_is_open())),
         }
     }
 
@@ -205,8 +229,8 @@ impl Loop<'_> {
         Ok(())
     }
 
-    async fn take_back(&mut self, returned: Returned) -> Result<(), ExportError> {
-        let Returned { reads, began, bought } = returned;
+    async fn take_back(&mut self, returned: Result<Returned, JoinError>) -> Result<(), ExportError> {
+        let Returned { reads, began, bought } = returned?;
         match bought? {
             Bought::Durable(fact) => return self.take_page(reads, &fact).await,
             Bought::Refused { code, message } => self.take_refusal(reads, code, message).await?,
@@ -226,7 +250,8 @@ impl Loop<'_> {
         self.pages += 1;
         self.tell_page(reads, fact);
         let is_over_staffed = self.errands.len() >= self.parts.buyer.pacer.useful_workers();
-        if self.ending.is_some() || is_over_staffed || !self.employ(reads).await? {
+        let is_ending = self.ending.is_some() || self.broken.is_some();
+        if is_ending || is_over_staffed || !self.employ(reads).await? {
             self.let_go(reads);
         }
         Ok(())
@@ -296,14 +321,11 @@ impl Loop<'_> {
 
     async fn remember_rate(&mut self) -> Result<(), ExportError> {
         let learned = self.parts.buyer.pacer.learned();
-        let has_moved = match (learned, self.rate_learned) {
-            (Some(now), Some(before)) => (now - before).abs() > before * 0.02,
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
-        if let Some(rate) = learned.filter(|_| has_moved) {
+        let before = self.rate_learned;
+        if has_moved(before.limit, learned.limit) || has_moved(before.used, learned.used) {
             self.rate_learned = learned;
-            self.parts.publisher.journal.learn(LEARNED_RATE, &rate.to_string()).await?;
+            let text = serde_json::to_string(&learned)?;
+            self.parts.publisher.journal.learn(LEARNED_RATE, &text).await?;
         }
         Ok(())
     }
@@ -325,7 +347,7 @@ impl Loop<'_> {
             let looks = settled >= self.parts.cutting.layout.partition.partition_end(plan.published_until)
                 || urgency == Urgency::Flush
                 || journal.held_pages() >= self.parts.cutting.pressing_pages
-                || self.pages % LOOK_EVERY_PAGES == 0;
+                || self.pages.is_multiple_of(LOOK_EVERY_PAGES);
             if !looks {
                 continue;
             }
@@ -353,12 +375,14 @@ impl Loop<'_> {
         }
     }
 
-    fn take_published(&mut self, published: Published) {
+    fn take_published(&mut self, published: Result<Published, ExportError>) -> Result<(), ExportError> {
         self.publishing = None;
+        let published = published?;
         self.planner.apply_event(&published.event);
         if let Some(part) = published.part {
             self.progress().send(Event::PartPublished { path: part.path, rows: part.rows, bytes: part.bytes });
         }
+        Ok(())
     }
 
     fn progress(&self) -> &Progress {
@@ -404,6 +428,14 @@ impl Loop<'_> {
     fn what_is_open(&self) -> String {
         let open = self.planner.regions().iter().filter(|plan| !plan.is_done());
         open.map(|plan| format!("{} from {}", plan.region, plan.done_until)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Whether a rate differs enough to be worth a write.
+fn has_moved(before: Option<f64>, now: Option<f64>) -> bool {
+    match (before, now) {
+        (Some(before), Some(now)) => (now - before).abs() > before * 0.05,
+        (before, now) => before.is_some() != now.is_some(),
     }
 }
 

@@ -99,7 +99,9 @@ impl<'a> Delivery<'a> {
             row?;
             sum.rejected += 1;
         }
-        for part in self.live_parts()?.iter().filter(|part| part.run == self.publisher.run) {
+        // Parts outside the range hold rows that were carried over: this run did not read them.
+        let (run, range) = (&self.publisher.run, self.publisher.run_range);
+        for part in self.live_parts()?.iter().filter(|part| part.run == *run && range.covers(part.range)) {
             sum.parts += 1;
             sum.rows += part.rows.get();
             sum.bytes += part.bytes.get();

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::api::contract::Region;
+use crate::api::contract::{PAGE_SIZE, Region};
 use crate::journal::record::{PartRecord, PartState};
 use crate::journal::{Journal, JournalError};
 use crate::plan::event::PlanEvent;
@@ -163,8 +163,10 @@ impl Cutting {
         }
         let rows = rows_in(whole)?;
         let is_full = rows.get() >= self.part_rows.get();
-        let is_due =
-            settled >= partition_end || urgency == Urgency::Flush || held_pages >= self.pressing_pages || is_full;
+        // Under pressure a slice is worth its file only where it frees a good share of what presses.
+        let relieves = rows.get() >= self.pressing_pages.saturating_mul(u64::from(PAGE_SIZE)) / 4;
+        let is_pressed = held_pages >= self.pressing_pages && relieves;
+        let is_due = settled >= partition_end || urgency == Urgency::Flush || is_pressed || is_full;
         if !is_due {
             return Ok(None);
         }
@@ -214,7 +216,7 @@ mod tests {
 
     fn next(settled: i64, held: u64, urgency: Urgency, rows_a_second: u64) -> Option<TimeRange> {
         let layout = Layout { partition: Partition::Day, snapshot: None };
-        let cutting = Cutting { layout, part_rows: RowCount::new(1_000), pressing_pages: 500 };
+        let cutting = Cutting { layout, part_rows: RowCount::new(1_000), pressing_pages: 300 };
         let rows = |range: TimeRange| Ok(RowCount::new(u64::try_from(range.seconds()).unwrap() * rows_a_second));
         cutting.next((EpochSeconds::new(0), EpochSeconds::new(settled)), held, urgency, rows).unwrap()
     }
@@ -222,7 +224,8 @@ mod tests {
     #[test]
     fn a_slice_waits_for_its_partition_a_full_part_pressure_or_the_end() {
         assert_eq!(next(500, 10, Urgency::Calm, 1), None);
-        assert_eq!(next(500, 500, Urgency::Calm, 1), Some(range(0, 500)));
+        assert_eq!(next(500, 500, Urgency::Calm, 1), None);
+        assert_eq!(next(500, 500, Urgency::Calm, 2), Some(range(0, 500)));
         assert_eq!(next(500, 10, Urgency::Flush, 1), Some(range(0, 500)));
         assert_eq!(next(1_100, 10, Urgency::Calm, 1), Some(range(0, 1_100)));
         assert_eq!(next(DAY_SECONDS + 9, 10, Urgency::Calm, 0), Some(range(0, DAY_SECONDS)));

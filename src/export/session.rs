@@ -49,9 +49,11 @@ async fn runs(order: &Order, tools: &Tools, journal: &Journal) -> Result<Outcome
     let fingerprint = fingerprint(&json);
     journal.remember_question(StoredQuestion { fingerprint: fingerprint.clone(), json }).await?;
     let known: Vec<String> = journal.parts()?.into_iter().map(|(part, _)| part.path).collect();
-    let (output, _) = Output::open(&order.output, &fingerprint, &known).await?;
+    let (output, manifest) = Output::open(&order.output, &fingerprint, &known).await?;
     let output = Arc::new(output);
     recover_parts(journal, &output).await?;
+    let listed = manifest.into_iter().flat_map(|manifest| manifest.parts);
+    take_over(journal, &output, listed.filter(|part| !known.contains(&part.path))).await?;
     let latest = journal.latest_run()?;
     if let Some(run) = latest.as_ref().filter(|run| run.outcome.is_none() && order.start == Start::GoOn) {
         refuse_another_output(order, run)?;
@@ -123,6 +125,23 @@ async fn recover_parts(journal: &Journal, output: &Output) -> Result<(), ExportE
     Ok(output.discard_staging()?)
 }
 
+/// Parts that the output's own manifest lists and this state does not know: the state was lost, or is a new one. They are
+/// this question's, so the state takes them over, and later runs replace what they cover.
+async fn take_over(
+    journal: &Journal,
+    output: &Output,
+    parts: impl Iterator<Item = PartRecord>,
+) -> Result<(), ExportError> {
+    for part in parts {
+        if output.holds(&part).await? {
+            let path = part.path.clone();
+            journal.prepare_part(part).await?;
+            journal.publish_part(&path).await?;
+        }
+    }
+    Ok(())
+}
+
 /// One start of one run.
 struct Session<'a> {
     order: &'a Order,
@@ -153,8 +172,9 @@ impl<'a> Session<'a> {
         let attempts_before = ledger.counts().attempts;
         self.tell_start(&planner, attempts_before)?;
         let (stop, stopped) = watch::channel(false);
-        let learned = self.journal.learned(LEARNED_RATE)?.and_then(|text| text.parse().ok());
-        let pacer = Pacer::new(self.order.rate, learned, self.order.max_in_flight);
+        // What another version wrote is no reason to stop: the rate is learned anew.
+        let learned = self.journal.learned(LEARNED_RATE)?.and_then(|text| serde_json::from_str(&text).ok());
+        let pacer = Pacer::new(self.order.rate, learned.unwrap_or_default(), self.order.max_in_flight);
         let buyer = Buyer {
             client: self.tools.client.clone(),
             pacer,

@@ -14,7 +14,7 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use tokio::time::Instant;
 
-use super::throttle::{Rate, Throttle};
+use super::throttle::{LearnedRate, Rate, Throttle};
 
 /// How late a permit may be taken and still count as taken in its slot: timers are this coarse, and a slot that is lost for
 /// each of them would leave a share of the limit unused.
@@ -98,6 +98,7 @@ pub struct Pacer {
 #[derive(Clone, Copy, Debug, Default)]
 struct Load {
     latency_seconds: f64,
+    keeping_seconds: f64,
     failures_in_a_row: u32,
 }
 
@@ -109,7 +110,7 @@ pub struct Permit {
 
 impl Pacer {
     /// A gate that begins at the asked rate, or at what was learned.
-    pub fn new(rate: Rate, learned: Option<f64>, most_in_flight: usize) -> Self {
+    pub fn new(rate: Rate, learned: LearnedRate, most_in_flight: usize) -> Self {
         let throttle = Throttle::new(rate, learned);
         Self {
             began: Instant::now(),
@@ -150,9 +151,13 @@ impl Pacer {
         self.throttle().answered(now);
         let mut load = self.load();
         load.failures_in_a_row = 0;
-        let latency = now.saturating_sub(permit.sent_at).as_secs_f64();
-        load.latency_seconds =
-            if load.latency_seconds == 0.0 { latency } else { load.latency_seconds * 0.9 + latency * 0.1 };
+        load.latency_seconds = smoothed(load.latency_seconds, now.saturating_sub(permit.sent_at));
+    }
+
+    /// A page took so long to become durable, which keeps its worker busy as latency does.
+    pub fn kept(&self, took: Duration) {
+        let mut load = self.load();
+        load.keeping_seconds = smoothed(load.keeping_seconds, took);
     }
 
     /// The service answered 429: everybody is held. Answers for how long, where this answer was the one that did it.
@@ -186,15 +191,16 @@ impl Pacer {
         self.throttle().rate()
     }
 
-    /// The limit that was met, for the next run.
-    pub fn learned(&self) -> Option<f64> {
+    /// What the next run should know.
+    pub fn learned(&self) -> LearnedRate {
         self.throttle().learned()
     }
 
     /// How many workers the rate can use: rate times latency (Little's law), half as many again for latency's tail, at least
     /// two and at most what is allowed.
     pub fn useful_workers(&self) -> usize {
-        let in_flight = self.rate() * self.load().latency_seconds * 1.5;
+        let load = *self.load();
+        let in_flight = self.rate() * (load.latency_seconds + load.keeping_seconds) * 1.5;
         (in_flight.ceil().min(1e6) as usize + 2).clamp(1, self.most_in_flight)
     }
 
@@ -211,6 +217,11 @@ impl Pacer {
     }
 }
 
+/// An average that forgets: a tenth of the new value, the first one whole.
+fn smoothed(average: f64, new: Duration) -> f64 {
+    if average == 0.0 { new.as_secs_f64() } else { average * 0.9 + new.as_secs_f64() * 0.1 }
+}
+
 // governor's `Reference` is what makes a plain duration a point in its time.
 const _: fn() = || {
     fn is_reference<T: Reference>() {}
@@ -223,7 +234,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn permits_are_evenly_spaced_and_never_early() {
-        let pacer = Pacer::new(Rate::Fixed(100.0), None, 8);
+        let pacer = Pacer::new(Rate::Fixed(100.0), LearnedRate::default(), 8);
         let start = Instant::now();
         for number in 0..500_u32 {
             pacer.admit().await;
@@ -236,7 +247,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn late_wakers_lose_no_slot() {
-        let pacer = Pacer::new(Rate::Fixed(1_000.0), None, 8);
+        let pacer = Pacer::new(Rate::Fixed(1_000.0), LearnedRate::default(), 8);
         let start = Instant::now();
         for _ in 0..5_000 {
             pacer.admit().await;
@@ -247,7 +258,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_pause_of_an_hour_is_followed_by_no_burst() {
-        let pacer = Pacer::new(Rate::Fixed(10.0), None, 8);
+        let pacer = Pacer::new(Rate::Fixed(10.0), LearnedRate::default(), 8);
         pacer.admit().await;
         tokio::time::sleep(Duration::from_secs(3_600)).await;
         let start = Instant::now();
@@ -259,7 +270,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_refusal_holds_everybody_and_not_longer() {
-        let pacer = Pacer::new(Rate::Fixed(100.0), None, 8);
+        let pacer = Pacer::new(Rate::Fixed(100.0), LearnedRate::default(), 8);
         let permit = pacer.admit().await;
         let held = pacer.throttled(permit, Some(Duration::from_secs(5)));
         assert!(held.is_some_and(|hold| hold >= Duration::from_secs(4)));
@@ -271,7 +282,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_dropped_waiter_takes_no_slot() {
-        let pacer = Pacer::new(Rate::Fixed(1.0), None, 8);
+        let pacer = Pacer::new(Rate::Fixed(1.0), LearnedRate::default(), 8);
         pacer.admit().await;
         let impatient = tokio::time::timeout(Duration::from_millis(100), pacer.admit()).await;
         assert!(impatient.is_err());
@@ -282,7 +293,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn workers_follow_rate_times_latency() {
-        let pacer = Pacer::new(Rate::Fixed(100.0), None, 64);
+        let pacer = Pacer::new(Rate::Fixed(100.0), LearnedRate::default(), 64);
         assert_eq!(pacer.useful_workers(), 2);
         for _ in 0..50 {
             let permit = pacer.admit().await;

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// What the user asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rate {
@@ -14,6 +16,17 @@ pub enum Rate {
     Fixed(f64),
 }
 
+/// What a run leaves to the next one of the same state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LearnedRate {
+    /// The limit that was met, requests a second.
+    pub limit: Option<f64>,
+    /// The highest rate that was used whole without a 429, requests a second.
+    pub used: Option<f64>,
+}
+
+/// The share of a rate that was used without a 429 at which the next run begins: the limit may have changed since.
+const AGAIN: f64 = 0.5;
 /// The first rate of a run that knows nothing, requests a second.
 const FIRST_RATE: f64 = 2.0;
 /// The slowest rate, requests a second: one request in 10 s.
@@ -46,6 +59,7 @@ pub struct Throttle {
     rate: f64,
     /// The lowest rate that met a 429 lately.
     limit: Option<f64>,
+    used: Option<f64>,
     limit_since: Duration,
     last_cut: Option<Duration>,
     held_until: Duration,
@@ -56,16 +70,18 @@ pub struct Throttle {
 
 impl Throttle {
     /// A controller that begins at what was asked, or at what an earlier run `learned`, or slowly.
-    pub fn new(asked: Rate, learned: Option<f64>) -> Self {
-        let (most, rate, limit) = match (asked, learned) {
-            (Rate::Fixed(rate), _) => (rate, rate, None),
-            (Rate::Auto, Some(limit)) => (FASTEST_RATE, limit * NEAR, Some(limit)),
-            (Rate::Auto, None) => (FASTEST_RATE, FIRST_RATE, None),
+    pub fn new(asked: Rate, learned: LearnedRate) -> Self {
+        let (most, rate, limit) = match (asked, learned.limit, learned.used) {
+            (Rate::Fixed(rate), ..) => (rate, rate, None),
+            (Rate::Auto, Some(limit), _) => (FASTEST_RATE, limit * NEAR, Some(limit)),
+            (Rate::Auto, None, Some(used)) => (FASTEST_RATE, (used * AGAIN).max(FIRST_RATE), None),
+            (Rate::Auto, None, None) => (FASTEST_RATE, FIRST_RATE, None),
         };
         Self {
             most: most.clamp(SLOWEST_RATE, FASTEST_RATE),
             rate: rate.clamp(SLOWEST_RATE, FASTEST_RATE),
             limit,
+            used: learned.used,
             limit_since: Duration::ZERO,
             last_cut: None,
             held_until: Duration::ZERO,
@@ -80,9 +96,9 @@ impl Throttle {
         self.rate
     }
 
-    /// The limit that was met, for the next run; none where none was.
-    pub fn learned(&self) -> Option<f64> {
-        self.limit
+    /// What the next run should know.
+    pub fn learned(&self) -> LearnedRate {
+        LearnedRate { limit: self.limit, used: self.used }
     }
 
     /// Until when nobody may send.
@@ -123,6 +139,7 @@ impl Throttle {
             return;
         }
         if f64::from(self.epoch_answers) >= USED * self.rate * elapsed {
+            self.used = Some(self.used.map_or(self.rate, |used| used.max(self.rate)));
             self.grow(now, elapsed);
         }
         self.begin_epoch(now);
@@ -185,7 +202,7 @@ mod tests {
     #[test]
     fn auto_finds_nine_tenths_of_an_unknown_limit_with_few_refusals() {
         for limit in [3.0, 20.0, 100.0, 1_000.0] {
-            let mut throttle = Throttle::new(Rate::Auto, None);
+            let mut throttle = Throttle::new(Rate::Auto, LearnedRate::default());
             let (sent, refused, rate) = against_a_bucket(&mut throttle, limit, 200.0);
             assert!(rate >= 0.9 * limit && rate <= 1.1 * limit, "limit {limit}: {rate}");
             assert!(f64::from(sent - refused) >= 0.85 * limit * 200.0, "limit {limit}: {sent} sent");
@@ -198,15 +215,17 @@ mod tests {
 
     #[test]
     fn what_was_learned_is_where_the_next_run_begins() {
-        let mut throttle = Throttle::new(Rate::Auto, Some(100.0));
+        let mut throttle = Throttle::new(Rate::Auto, LearnedRate { limit: Some(100.0), used: Some(130.0) });
         assert!((throttle.rate() - 90.0).abs() < 1e-9);
         let (_, refused, _) = against_a_bucket(&mut throttle, 100.0, 50.0);
         assert_eq!(refused, 0);
+        let unlimited = Throttle::new(Rate::Auto, LearnedRate { limit: None, used: Some(64.0) });
+        assert!((unlimited.rate() - 32.0).abs() < 1e-9);
     }
 
     #[test]
     fn a_fixed_rate_is_a_ceiling_that_a_refusal_lowers_for_a_while() {
-        let mut throttle = Throttle::new(Rate::Fixed(100.0), Some(20.0));
+        let mut throttle = Throttle::new(Rate::Fixed(100.0), LearnedRate { limit: Some(20.0), used: None });
         assert!((throttle.rate() - 100.0).abs() < 1e-9);
         throttle.throttled(at(10.0), at(9.9), None, 0.0);
         assert!((throttle.rate() - 85.0).abs() < 1e-9);
@@ -216,7 +235,7 @@ mod tests {
 
     #[test]
     fn requests_sent_before_a_cut_never_cause_another() {
-        let mut throttle = Throttle::new(Rate::Fixed(100.0), None);
+        let mut throttle = Throttle::new(Rate::Fixed(100.0), LearnedRate::default());
         throttle.throttled(at(10.0), at(9.9), None, 0.0);
         let (rate, held) = (throttle.rate(), throttle.held_until());
         throttle.throttled(at(10.1), at(9.95), None, 0.0);
@@ -226,7 +245,7 @@ mod tests {
 
     #[test]
     fn holds_double_up_to_a_minute_and_retry_after_is_honoured() {
-        let mut throttle = Throttle::new(Rate::Auto, None);
+        let mut throttle = Throttle::new(Rate::Auto, LearnedRate::default());
         let mut now = 0.0;
         let mut holds = vec![];
         for _ in 0..8 {

@@ -64,7 +64,7 @@ pub enum JournalError {
         why: String,
     },
     /// The state folder was made for another question.
-    #[error("the state belongs to another question: it holds {stored}, asked is {asked}")]
+    #[error("the state belongs to another question: {}", differences(stored, asked))]
     OtherQuestion {
         /// The question in the journal, as JSON.
         stored: String,
@@ -191,3 +191,23 @@ pub(super) fn is_full(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::DiskFull)
         || error.sqlite_error().is_some_and(|cause| cause.extended_code == SQLITE_IOERR_SHMSIZE)
 }
+
+/// What differs between two questions, key by key, so that a person need not compare two walls of JSON.
+fn differences(stored: &str, asked: &str) -> String {
+    let read = |text: &str| serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).ok();
+    let (Some(was), Some(is)) = (read(stored), read(asked)) else {
+        return format!("it holds {stored}, asked is {asked}");
+    };
+    let shown = |question: &serde_json::Map<String, serde_json::Value>, key: &str| {
+        let text = question.get(key).map_or_else(|| "nothing".to_owned(), ToString::to_string);
+        let short: String = text.chars().take(LONGEST_VALUE).collect();
+        if short.len() < text.len() { format!("{short}…") } else { short }
+    };
+    let keys: std::collections::BTreeSet<&String> = was.keys().chain(is.keys()).collect();
+    let differing = keys.into_iter().filter(|key| was.get(*key) != is.get(*key));
+    let texts = differing.map(|key| format!("{key} is {} there, and {} was asked", shown(&was, key), shown(&is, key)));
+    texts.collect::<Vec<_>>().join("; ")
+}
+
+/// Characters of a differing value that a message shows.
+const LONGEST_VALUE: usize = 120;

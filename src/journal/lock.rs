@@ -49,7 +49,11 @@ impl HeldFolder {
     }
 }
 
+/// The state is its owner's alone; folders above it that are missing are made as usual.
 fn make_folder(path: &Path) -> Result<(), JournalError> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(JournalError::file("making the folder", parent))?;
+    }
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

@@ -236,6 +236,7 @@ impl StoredFact {
             "newest" => Some(Purpose::Newest),
             "without_filters" => Some(Purpose::WithoutFilters),
             "without_range" => Some(Purpose::WithoutRange),
+            "known_second" => Some(Purpose::KnownSecond),
             _ => None,
         }
     }

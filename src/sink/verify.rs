@@ -88,7 +88,11 @@ pub async fn verify(folder: &Path) -> Result<Report, VerifyError> {
     let found = store.parquet_files().await?;
     let report = tokio::task::spawn_blocking(move || {
         let mut report = promised(&manifest, says_success);
-        report.problems.extend(unlisted(&manifest, &found));
+        let (foreign, newer) = unlisted(&manifest, &found);
+        report.problems.extend(foreign.iter().map(|path| format!("{path} is not in {MANIFEST}")));
+        if !newer.is_empty() {
+            report.shortfalls.push(format!("{} parts of run {} are newer than {MANIFEST}", newer.len(), manifest.run));
+        }
         report.problems.extend(check_parts(&store, &manifest));
         report
     });
@@ -146,25 +150,39 @@ fn shortfalls(manifest: &Manifest) -> Vec<String> {
     lacks
 }
 
-fn unlisted(manifest: &Manifest, found: &[String]) -> Vec<String> {
+/// Parts that the manifest does not list: strangers, and those that its own run has published since it was written. A run
+/// that was killed leaves such parts behind, and its next start lists them.
+fn unlisted<'a>(manifest: &Manifest, found: &'a [String]) -> (Vec<&'a String>, Vec<&'a String>) {
     let listed: BTreeSet<&str> = manifest.parts.iter().map(|part| part.path.as_str()).collect();
-    let unlisted = found.iter().filter(|path| !listed.contains(path.as_str()));
-    unlisted.map(|path| format!("{path} is not in {MANIFEST}")).collect()
+    let of_run = format!("-{}.parquet", manifest.run);
+    let is_newer = |path: &&String| manifest.status == Status::Running && path.ends_with(&of_run);
+    found.iter().filter(|path| !listed.contains(path.as_str())).partition(|path| !is_newer(path))
 }
 
-/// Parts that a region and a snapshot share.
-type Groups<'a> = BTreeMap<(&'a str, Option<&'a str>), Vec<&'a PartRecord>>;
+/// Parts that must not share a video: those of a region and a snapshot; while a run is not complete, what it wrote and what
+/// it has not replaced yet are compared apart.
+type Groups<'a> = BTreeMap<(&'a str, Option<&'a str>, bool), Vec<&'a PartRecord>>;
 
 fn check_parts(store: &Store, manifest: &Manifest) -> Vec<String> {
     let mut problems = Vec::new();
     let mut sound: Groups<'_> = BTreeMap::new();
+    let is_complete = manifest.status == Status::Complete;
+    let is_former = |part: &PartRecord| !is_complete && part.run != manifest.run;
+    // A run replaces former parts as it goes on, and lists that only at its end.
+    let may_be_replaced = |part: &PartRecord| {
+        manifest.status == Status::Running && is_former(part) && part.range.overlaps(manifest.range)
+    };
     for part in &manifest.parts {
         match check_part(&store.file(&part.path), part) {
-            Ok(()) => sound.entry((part.region.as_str(), snapshot_of(&part.path))).or_default().push(part),
+            Ok(()) => {
+                let group = (part.region.as_str(), snapshot_of(&part.path), is_former(part));
+                sound.entry(group).or_default().push(part);
+            }
+            Err(_) if may_be_replaced(part) && !store.file(&part.path).exists() => {}
             Err(problem) => problems.push(format!("{} {problem}", part.path)),
         }
     }
-    for ((region, _), mut parts) in sound {
+    for ((region, ..), mut parts) in sound {
         parts.sort_by_key(|part| part.range);
         problems.extend(overlaps(&parts));
         match repeated_videos(store, &parts) {
@@ -501,6 +519,23 @@ mod tests {
         region US has a gap [2026-01-01T00:01:00Z, 2026-01-01T00:02:00Z): HTTP 500
         2 rows could not be placed and are kept under _rejected
         ");
+    }
+
+    #[tokio::test]
+    async fn parts_that_a_killed_run_had_just_published_are_no_damage() {
+        let mut killed = Folder::new().await;
+        killed.manifest.status = Status::Running;
+        killed.manifest.covered.values_mut().for_each(Vec::clear);
+        let newer = killed.manifest.parts.pop().unwrap();
+        killed.output.clear_success().await.unwrap();
+        killed.output.write_manifest(&killed.manifest).await.unwrap();
+        let report = verify(killed.folder.path()).await.unwrap();
+        assert_eq!(report.problems, Vec::<String>::new());
+        let said = format!("1 parts of run {} are newer than {MANIFEST}", newer.run);
+        assert!(report.shortfalls.contains(&said), "{:?}", report.shortfalls);
+        killed.manifest.run = "another".to_owned();
+        killed.output.write_manifest(&killed.manifest).await.unwrap();
+        assert_eq!(verify(killed.folder.path()).await.unwrap().problems.len(), 1);
     }
 
     #[tokio::test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 use keyapi_export::simulator::{Access, Density, QuotaForm, RunningSimulator};
 
 use crate::support::{
-    Ended, Found, Job, files_below, holds_exactly_the_truth, identities, is_whole, parquet_files, region, same, serve,
-    truth_of, unfiltered, until,
+    Ended, Found, Job, asks_nothing_more, files_below, holds_exactly_the_truth, identities, is_whole, parquet_files,
+    region, same, serve, truth_of, unfiltered, until,
 };
 
 /// The output holds nothing but true rows, each once, and `_SUCCESS` does not claim more.
@@ -215,6 +215,9 @@ fn an_empty_range_of_a_region_with_rows_is_complete() {
     tells(&ended, 0, &["Complete: 0 rows"]);
     assert!(simulator.stats().requests <= 4, "{:?}", simulator.stats());
     is_whole(&job);
+    // The proof that the region answers was once written to the journal in a form that no later start could read.
+    asks_nothing_more(&simulator, &job);
+    assert_eq!(job.status().code, 0);
 }
 
 /// Whether a listed range of `--summary` holds the second.

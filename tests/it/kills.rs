@@ -80,6 +80,33 @@ fn a_kill_at_a_random_request_loses_nothing() {
     }
 }
 
+/// Parts that were published since the last start were once called damage, because the manifest did not list them yet.
+#[test]
+fn the_output_of_a_killed_run_is_unfinished_and_not_damaged() {
+    let simulator = serve_slowly(SEED + 4);
+    let job = job(&simulator);
+    let mut running = job.start();
+    until("two visible parts", || parquet_files(&job.out()).len() > 1 || !running.is_alive());
+    assert!(running.kill(), "the run was over before it was killed");
+    let verified = job.verify();
+    assert_eq!(verified.code, 3, "{verified}");
+    goes_on_to_the_truth(&simulator, &job, 1, "with two visible parts");
+}
+
+/// Parts of a run whose journal was gone were once left beside the new ones: every row stood twice.
+#[test]
+fn a_state_that_is_lost_costs_the_credits_again_and_doubles_no_row() {
+    let simulator = serve(|service| service.world.rows = 2_000);
+    let job = job(&simulator);
+    assert_eq!(job.run().code, 0);
+    std::fs::remove_dir_all(job.state()).unwrap();
+    let again = job.run();
+    assert_eq!(again.code, 0, "{again}");
+    holds_exactly_the_truth(&simulator, &job);
+    is_whole(&job);
+    asks_nothing_more(&simulator, &job);
+}
+
 #[test]
 fn many_kills_of_one_run_lose_nothing() {
     let mut random = StdRng::seed_from_u64(SEED + 1);

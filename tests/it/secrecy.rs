@@ -8,7 +8,7 @@ use crate::support::{Ended, Job, TOKEN, files_below, serve, until};
 /// Serves a healthy service but for `change`, which repeats the caller's key in each of its messages.
 fn serve_a_parrot(change: impl FnOnce(&mut SimulatorSettings)) -> RunningSimulator {
     serve(|service| {
-        service.world.rows = 1_500;
+        service.world.rows = 600;
         service.contract.key_echo = KeyEcho::Echoed;
         change(service);
     })

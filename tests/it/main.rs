@@ -10,4 +10,14 @@
 
 mod command_line;
 mod config_files;
+mod daily;
+mod drift;
+mod endings;
+mod exactness;
 mod imports;
+mod kills;
+mod output;
+mod refusals;
+mod secrecy;
+mod support;
+mod texts;

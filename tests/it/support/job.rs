@@ -1,0 +1,312 @@
+//! A job as a person would start it: flags, a key in the environment, folders of its own; and what became of a start.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use keyapi_export::api::contract::{Filters, Region};
+use keyapi_export::simulator::RunningSimulator;
+use keyapi_export::units::TimeRange;
+use tempfile::TempDir;
+
+use super::PATIENCE;
+
+/// The key of every job: told to nobody but the service.
+pub(crate) const TOKEN: &str = "sk_live_4tV9qLmZ2xTellNobody";
+
+/// One question with folders of its own. Each start is a new process.
+pub(crate) struct Job {
+    folder: TempDir,
+    base_url: String,
+    regions: Vec<String>,
+    range: (String, String),
+    resolved: TimeRange,
+    /// The filters that the flags stand for, for the truth.
+    pub(crate) filters: Filters,
+    flags: Vec<String>,
+    environment: BTreeMap<String, String>,
+    starts: std::cell::Cell<u32>,
+}
+
+impl Job {
+    /// Everything that the service has of region US, as fast as this machine is.
+    pub(crate) fn of(simulator: &RunningSimulator) -> Self {
+        let range = simulator.world().range();
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            base_url: simulator.base_url(),
+            regions: vec!["US".to_owned()],
+            range: (range.start.to_string(), range.end.to_string()),
+            resolved: range,
+            filters: Filters::default(),
+            flags: vec!["--qps".to_owned(), "2000".to_owned()],
+            environment: BTreeMap::from([("KEYAPI_TOKEN".to_owned(), TOKEN.to_owned())]),
+            starts: std::cell::Cell::new(0),
+        }
+    }
+
+    /// Asks for these regions in place of US.
+    pub(crate) fn with_regions(mut self, codes: &[&str]) -> Self {
+        self.regions = codes.iter().map(|code| (*code).to_owned()).collect();
+        self
+    }
+
+    /// Asks for this range in place of the whole world.
+    pub(crate) fn with_range(mut self, range: TimeRange) -> Self {
+        self.range = (range.start.to_string(), range.end.to_string());
+        self.resolved = range;
+        self
+    }
+
+    /// Asks for a range as it is written; it is then for the test to know what that means.
+    pub(crate) fn with_range_text(mut self, from: &str, to: &str) -> Self {
+        self.range = (from.to_owned(), to.to_owned());
+        self
+    }
+
+    /// Adds flags, such as `--partition month`; a flag that was there before is replaced.
+    pub(crate) fn with(mut self, flags: &str) -> Self {
+        self.set(flags);
+        self
+    }
+
+    /// The same for a job that has already been started.
+    pub(crate) fn set(&mut self, flags: &str) {
+        let words: Vec<String> = flags.split_whitespace().map(str::to_owned).collect();
+        if let Some(place) = self.flags.iter().position(|flag| *flag == words[0]) {
+            self.flags.drain(place..place + 2);
+        }
+        self.flags.extend(words);
+    }
+
+    /// Sets an environment variable.
+    pub(crate) fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Takes an environment variable away.
+    pub(crate) fn without_variable(mut self, name: &str) -> Self {
+        self.environment.remove(name);
+        self
+    }
+
+    /// Asks only for what passes these filters; `flags` say the same to the program.
+    pub(crate) fn with_filters(self, filters: Filters, flags: &str) -> Self {
+        let mut job = self.with(flags);
+        job.filters = filters;
+        job
+    }
+
+    pub(crate) fn regions(&self) -> Vec<Region> {
+        self.regions.iter().map(|code| code.parse().unwrap()).collect()
+    }
+
+    pub(crate) fn range(&self) -> TimeRange {
+        self.resolved
+    }
+
+    pub(crate) fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// The folder of everything that belongs to the job.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn out(&self) -> PathBuf {
+        self.folder().join("out")
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.folder().join("state")
+    }
+
+    /// Runs the job to the end of this start.
+    pub(crate) fn run(&self) -> Ended {
+        self.start().wait()
+    }
+
+    /// Runs it with other flags on top, for this start alone.
+    pub(crate) fn run_with(&self, flags: &str) -> Ended {
+        self.start_with(flags).wait()
+    }
+
+    /// Starts the job and goes on beside it.
+    pub(crate) fn start(&self) -> Running {
+        self.start_with("")
+    }
+
+    pub(crate) fn start_with(&self, flags: &str) -> Running {
+        let summary = self.folder().join("summary.json");
+        // A summary of an earlier start would answer for this one.
+        let _none_yet = std::fs::remove_file(&summary);
+        let mut arguments: Vec<String> = vec!["run".to_owned()];
+        let (out, state) = (self.out().display().to_string(), self.state().display().to_string());
+        let mut own = vec![
+            ("--region", self.regions.join(",")),
+            ("--base-url", self.base_url.clone()),
+            ("--from", self.range.0.clone()),
+            ("--to", self.range.1.clone()),
+            ("--out", out),
+            ("--state", state),
+            ("--summary", summary.display().to_string()),
+        ];
+        let extra: Vec<String> = flags.split_whitespace().map(str::to_owned).collect();
+        own.retain(|(flag, _)| !extra.iter().chain(&self.flags).any(|given| given == flag));
+        arguments.extend(own.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
+        let mut settled = self.flags.clone();
+        for flag in extra.iter().filter(|flag| flag.starts_with("--")) {
+            if let Some(place) = settled.iter().position(|given| given == flag) {
+                settled.drain(place..place + 2);
+            }
+        }
+        arguments.extend(settled);
+        arguments.extend(extra);
+        self.process(&arguments, Some(summary))
+    }
+
+    /// `verify` on the job's output.
+    pub(crate) fn verify(&self) -> Ended {
+        let out = self.out().display().to_string();
+        self.process(&["verify".to_owned(), "--out".to_owned(), out], None).wait()
+    }
+
+    /// `status` on the job's state.
+    pub(crate) fn status(&self) -> Ended {
+        let state = self.state().display().to_string();
+        self.process(&["status".to_owned(), "--state".to_owned(), state], None).wait()
+    }
+
+    fn process(&self, arguments: &[String], summary: Option<PathBuf>) -> Running {
+        let start = self.starts.get();
+        self.starts.set(start + 1);
+        let told = |stream: &str| self.folder().join(format!("{stream}.{start}"));
+        let (stdout, stderr) = (told("stdout"), told("stderr"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keyapi-export"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("KEYAPI_") {
+                command.env_remove(name);
+            }
+        }
+        command.args(arguments).envs(&self.environment).stdin(Stdio::null());
+        // Files, because nobody reads a pipe while the test does something else.
+        command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
+        Running { child: command.spawn().unwrap(), stdout, stderr, summary }
+    }
+}
+
+/// A process that is at work; it is killed where nobody waits for it.
+pub(crate) struct Running {
+    child: Child,
+    stdout: PathBuf,
+    stderr: PathBuf,
+    summary: Option<PathBuf>,
+}
+
+impl Running {
+    /// Whether it is still at work.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// What stands in the system's list of processes for it.
+    pub(crate) fn process_list_entry(&self) -> Vec<u8> {
+        std::fs::read(format!("/proc/{}/cmdline", self.child.id())).unwrap_or_default()
+    }
+
+    /// Sends a signal by its name, such as `INT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status().unwrap();
+        assert!(sent.success(), "SIG{name} could not be sent");
+    }
+
+    /// Kills it at once, as `kill -9` does; whether it was still alive.
+    pub(crate) fn kill(mut self) -> bool {
+        let was_alive = self.is_alive();
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        was_alive
+    }
+
+    /// Whether it has said this on stderr.
+    pub(crate) fn told(&self, words: &str) -> bool {
+        std::fs::read_to_string(&self.stderr).unwrap().contains(words)
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(self) -> Ended {
+        self.wait_for(PATIENCE)
+    }
+
+    /// Waits for its end, but not longer than this.
+    pub(crate) fn wait_for(mut self, patience: Duration) -> Ended {
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(began.elapsed() < patience, "the program does not end:\n{}", self.last_words());
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        let read = |path: &Path| String::from_utf8(std::fs::read(path).unwrap()).unwrap();
+        let summary = self.summary.as_ref().and_then(|path| std::fs::read(path).ok());
+        Ended {
+            code: code_of(status),
+            stdout: read(&self.stdout),
+            stderr: read(&self.stderr),
+            summary: summary.map_or(serde_json::Value::Null, |text| serde_json::from_slice(&text).unwrap()),
+        }
+    }
+}
+
+impl Running {
+    fn last_words(&self) -> String {
+        tail(&std::fs::read_to_string(&self.stderr).unwrap_or_default())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _it_may_have_ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+fn code_of(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| panic!("a signal ended the program: {status}"))
+}
+
+/// A start that is over.
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    /// The file of `--summary`; null where there is none.
+    pub(crate) summary: serde_json::Value,
+}
+
+impl Ended {
+    /// The `error:` and `hint:` lines, which a person reads last.
+    pub(crate) fn error(&self) -> String {
+        let at = self.stderr.rfind("error: ").unwrap_or_else(|| panic!("no error was told\n{self}"));
+        self.stderr[at..].to_owned()
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let last = tail(&self.stderr);
+        write!(formatter, "exit code {}\nstdout:\n{}\nend of stderr:\n{last}", self.code, self.stdout)
+    }
+}
+
+/// The last lines of a log, without the news of each part.
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().filter(|line| !line.contains("part published")).collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}

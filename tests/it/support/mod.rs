@@ -1,0 +1,110 @@
+//! What the tests of whole runs share: a job as a person would start it, what it told, and the rows that it left.
+//!
+//! The program is the real one, in a process of its own; the service is the simulator in this process; rows are read back
+//! from the Parquet files and from nothing else.
+
+mod fields;
+mod job;
+mod rows;
+
+use std::time::{Duration, Instant};
+
+use keyapi_export::api::contract::{Filters, Region};
+use keyapi_export::simulator::{RunningSimulator, Simulator, SimulatorSettings};
+use keyapi_export::units::{EpochSeconds, TimeRange};
+
+pub(crate) use fields::{as_served, documented};
+pub(crate) use job::{Ended, Job, TOKEN};
+pub(crate) use rows::{Found, batches, files_below, identities, parquet_files, truth_of};
+
+/// How long anything may take before a test calls it stuck. Generous, because no test is about time.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Starts a service whose settings are the healthy ones but for `change`.
+pub(crate) fn serve(change: impl FnOnce(&mut SimulatorSettings)) -> RunningSimulator {
+    let mut settings = SimulatorSettings::default();
+    settings.world.rows = 4_000;
+    change(&mut settings);
+    Simulator::start(settings).unwrap()
+}
+
+/// Waits until `happened`; panics with `what` where it never does.
+pub(crate) fn until(what: &str, mut happened: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !happened() {
+        assert!(began.elapsed() < PATIENCE, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Runs the job to its end and holds everything that an undisturbed run promises: exit 0, exactly the truth, no page
+/// bought twice, `_SUCCESS`, an agreeing `verify`, and a second start that asks nothing.
+pub(crate) fn exports_exactly(simulator: &RunningSimulator, job: &Job) -> Ended {
+    let ended = job.run();
+    assert_eq!(ended.code, 0, "{ended}");
+    holds_exactly_the_truth(simulator, job);
+    let stats = simulator.stats();
+    assert_eq!(stats.repeated_purchases, 0, "bought twice: {:?}", stats.repeated_questions);
+    is_whole(job);
+    asks_nothing_more(simulator, job);
+    ended
+}
+
+/// The output holds exactly the rows that the service has for the job's question, each once.
+pub(crate) fn holds_exactly_the_truth(simulator: &RunningSimulator, job: &Job) {
+    let found = identities(&job.out());
+    let truth = truth_of(simulator.world(), &job.regions(), &job.filters, job.range());
+    assert!(!truth.is_empty(), "a truth without rows proves nothing");
+    same(&found, &truth);
+}
+
+/// Compares as sets, and shows only a few of what is missing or too much.
+pub(crate) fn same(found: &[Found], truth: &[Found]) {
+    let set = |rows: &[Found]| rows.iter().cloned().collect::<std::collections::BTreeSet<_>>();
+    let (had, wanted) = (set(found), set(truth));
+    let few = |rows: std::collections::btree_set::Difference<'_, Found>| {
+        let count = rows.clone().count();
+        (count, rows.take(3).cloned().collect::<Vec<_>>())
+    };
+    let (missing, surplus) = (few(wanted.difference(&had)), few(had.difference(&wanted)));
+    assert!(
+        missing.0 == 0 && surplus.0 == 0,
+        "{} rows are right, missing: {missing:?}, too much: {surplus:?}",
+        had.len()
+    );
+    assert_eq!(found.len(), had.len(), "some rows stand twice");
+}
+
+/// The output says of itself that it is complete, and `verify` agrees.
+pub(crate) fn is_whole(job: &Job) {
+    assert!(job.out().join("_SUCCESS").is_file());
+    let verified = job.verify();
+    assert_eq!(verified.code, 0, "{verified}");
+    assert!(verified.stdout.contains("sound and complete"), "{verified}");
+}
+
+/// The same command again sends no request and says why.
+pub(crate) fn asks_nothing_more(simulator: &RunningSimulator, job: &Job) {
+    let before = (simulator.stats().requests, parquet_files(&job.out()));
+    let again = job.run();
+    assert_eq!(again.code, 0, "{again}");
+    assert!(again.stdout.contains("no request was sent"), "{again}");
+    assert!(again.stdout.contains("was finished before"), "{again}");
+    assert_eq!(again.summary["requests_of_this_start"], 0, "{again}");
+    assert_eq!((simulator.stats().requests, parquet_files(&job.out())), before, "{again}");
+}
+
+/// A region code.
+pub(crate) fn region(code: &str) -> Region {
+    code.parse().unwrap()
+}
+
+/// No filter at all.
+pub(crate) fn unfiltered() -> Filters {
+    Filters::default()
+}
+
+/// The half-open range between two epoch seconds.
+pub(crate) fn seconds(start: i64, end: i64) -> TimeRange {
+    TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
+}

@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::api::client::{Client, Reply};
+use crate::api::contract::PageQuery;
 use crate::api::reply::{PageAnswer, Row, envelope, readable};
 use crate::fetch::attempt::{Outcome, attempt};
 use crate::fetch::pace::{Pacer, Permit};
@@ -146,6 +147,29 @@ impl Buyer {
         }
     }
 
+    /// Asks one page that is known to be harmless, once, to tell a page that cannot be had from a service that is unwell. It
+    /// costs a credit and its rows are not kept.
+    pub(super) async fn visit(mut self, query: &PageQuery) -> Result<bool, JournalError> {
+        let floor = Arc::clone(&self.floor);
+        let _place = floor.in_flight.acquire().await;
+        let Some(permit) = self.permit().await else { return Ok(false) };
+        let paid = match self.ledger.admit().await {
+            Ok(paid) => paid,
+            Err(LedgerError::Exhausted { .. }) => return Ok(false),
+            Err(LedgerError::Journal(error)) => return Err(error),
+        };
+        let (how, is_well) = match attempt(&self.client, &self.pacer, permit, query).await {
+            Outcome::Page { answer, .. } if answer.rows.is_empty() => (Ended::EmptyPage, true),
+            Outcome::Page { .. } => (Ended::PageWithRows, true),
+            Outcome::Throttled(_) => (Ended::Throttled, false),
+            Outcome::Quota { .. } => (Ended::Quota, false),
+            Outcome::Refused { .. } => (Ended::Refused, false),
+            Outcome::Failed { .. } => (Ended::Failed, false),
+        };
+        paid.ended(how);
+        Ok(is_well)
+    }
+
     async fn permit(&mut self) -> Option<Permit> {
         let stop = &mut self.stop;
         tokio::select! {
@@ -262,7 +286,7 @@ fn video_key(id: &str) -> VideoKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::contract::{Filters, PageQuery, TimeOrder};
+    use crate::api::contract::{Filters, TimeOrder};
     use crate::api::reply::{Verdict, judge};
     use crate::plan::fact::{PageAddress, Purpose};
     use crate::units::PageNumber;

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use crate::api::contract::{PageQuery, TimeOrder};
 use crate::fetch::retry::Patience;
 use crate::fetch::throttle::LearnedRate;
 use crate::journal::JournalError;
@@ -21,7 +22,7 @@ use crate::plan::planner::{Assigned, Backlog, Decision, PlanContext, Planner, Ta
 use crate::plan::region::RegionPlan;
 use crate::progress::{Event, Progress};
 use crate::sink::layout::Slice;
-use crate::units::{EpochSeconds, RowCount, TimeRange};
+use crate::units::{EpochSeconds, PageNumber, RowCount, TimeRange};
 
 use super::buyer::{Bought, Buyer};
 use super::publisher::{Cutting, Published, Publisher, Urgency};
@@ -34,8 +35,6 @@ const TICK: Duration = Duration::from_millis(250);
 const DRAIN: Duration = Duration::from_secs(20);
 /// Decisions in a row without a request, beyond which the planner is broken.
 const MOST_DECISIONS: usize = 1_000;
-/// Rounds of failures of the only work left before it is taken for poison and not for an outage.
-const LONELY_ROUNDS: u32 = 2;
 /// How often a full part is looked for while pages come, in pages.
 const LOOK_EVERY_PAGES: u64 = 512;
 
@@ -49,11 +48,12 @@ pub(super) struct Coordinator<'a> {
     pub(super) stop: watch::Sender<bool>,
 }
 
-/// One errand that came back.
-struct Returned {
-    reads: Option<WindowId>,
-    began: Instant,
-    bought: Result<Bought, JournalError>,
+/// An errand that came back.
+enum Returned {
+    /// With a page, or without.
+    Errand { reads: Option<WindowId>, began: Instant, bought: Result<Bought, JournalError> },
+    /// From asking whether the service is well.
+    Visit(Result<bool, JournalError>),
 }
 
 type Publishing = Pin<Box<dyn Future<Output = Result<Published, ExportError>> + Send>>;
@@ -69,7 +69,9 @@ struct Loop<'a> {
     broken: Option<ExportError>,
     began: Instant,
     last_durable: Instant,
-    lonely_rounds: u32,
+    /// When the service was last seen well while nothing durable came.
+    last_well: Instant,
+    visiting: bool,
     pages: u64,
     rate_told: f64,
     rate_learned: LearnedRate,
@@ -87,7 +89,8 @@ impl<'a> Coordinator<'a> {
             broken: None,
             began,
             last_durable: Instant::now(),
-            lonely_rounds: 0,
+            last_well: Instant::now(),
+            visiting: false,
             pages: 0,
             rate_told: 0.0,
             rate_learned: LearnedRate::default(),
@@ -206,7 +209,7 @@ impl Loop<'_> {
         self.errands.spawn(async move {
             let began = Instant::now();
             let bought = buyer.buy(&task, patience).await;
-            Returned { reads, began, bought }
+            Returned::Errand { reads, began, bought }
         });
     }
 
@@ -238,8 +241,17 @@ impl Loop<'_> {
     }
 
     async fn take_back(&mut self, returned: Result<Returned, JoinError>) -> Result<(), ExportError> {
-        let Returned { reads, began, bought } = returned?;
-        match bought? {
+        let (reads, began, bought) = match returned? {
+            Returned::Errand { reads, began, bought } => (reads, began, bought?),
+            Returned::Visit(is_well) => {
+                self.visiting = false;
+                if is_well? {
+                    self.last_well = Instant::now();
+                }
+                return Ok(());
+            }
+        };
+        match bought {
             Bought::Durable(fact) => return self.take_page(reads, &fact).await,
             Bought::Refused { code, message } => self.take_refusal(reads, code, message).await?,
             Bought::Quota { message } => self.end(Ending::QuotaSpent { message }),
@@ -254,7 +266,6 @@ impl Loop<'_> {
     async fn take_page(&mut self, reads: Option<WindowId>, fact: &Arc<PageFact>) -> Result<(), ExportError> {
         self.planner.apply_page(fact);
         self.last_durable = Instant::now();
-        self.lonely_rounds = 0;
         self.pages += 1;
         self.tell_page(reads, fact);
         let is_over_staffed = self.busy() >= self.parts.buyer.pacer.useful_workers();
@@ -280,20 +291,32 @@ impl Loop<'_> {
         }
     }
 
-    /// A window whose page cannot be had is parked, unless it is the service that is unwell and not the page.
+    /// A window whose page cannot be had is parked, unless it is the service that is unwell and not the page. Where nothing
+    /// else came meanwhile to tell the two apart, a harmless page is asked.
     async fn take_failure(&mut self, reads: Option<WindowId>, began: Instant, why: String) -> Result<(), ExportError> {
-        let others_succeed = self.last_durable > began;
-        if self.errands.is_empty() {
-            self.lonely_rounds += 1;
+        let Some(window) = reads else { return Ok(()) };
+        if self.last_durable.max(self.last_well) <= began {
+            self.visit(window);
+            return Ok(());
         }
-        match reads {
-            Some(window) if others_succeed || self.lonely_rounds >= LONELY_ROUNDS => {
-                let events = self.planner.park(window);
-                tracing::warn!(why, "a page could not be had; its window is tried again after the others");
-                self.record(events).await
-            }
-            _ => Ok(()),
-        }
+        tracing::warn!(why, "a page could not be had; its window is tried again after the others");
+        let events = self.planner.park(window);
+        self.record(events).await
+    }
+
+    fn visit(&mut self, window: WindowId) {
+        let Some(region) = self.planner.window_region(window).cloned().filter(|_| !self.visiting) else { return };
+        self.visiting = true;
+        let query = PageQuery {
+            region,
+            filters: self.parts.order.filters.clone(),
+            min_create_time: None,
+            max_create_time: None,
+            order: TimeOrder::NewestFirst,
+            page: PageNumber::FIRST,
+        };
+        let buyer = self.parts.buyer.clone();
+        self.errands.spawn(async move { Returned::Visit(buyer.visit(&query).await) });
     }
 
     fn let_go(&mut self, reads: Option<WindowId>) {

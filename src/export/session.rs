@@ -105,7 +105,8 @@ fn place(folder: &Path) -> String {
 fn refuse_another_output(order: &Order, run: &RunRecord) -> Result<(), ExportError> {
     let goes_on = order.start == Start::GoOn && (run.outcome.is_none() || !order.range_differs(run));
     let is_elsewhere = run.begun.output != place(&order.output);
-    if !is_elsewhere && !(goes_on && run.begun.partition != order.partition_text()) {
+    let is_cut_otherwise = run.begun.partition != order.partition_text();
+    if !(is_elsewhere || goes_on && is_cut_otherwise) {
         return Ok(());
     }
     let was = format!("{} by {}", run.begun.output, run.begun.partition);

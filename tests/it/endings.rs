@@ -124,7 +124,6 @@ fn a_service_that_falls_ill_in_mid_run_ends_with_5_and_keeps_what_was_bought() {
 }
 
 #[test]
-#[ignore = "bug: the last failure is told only after 8 attempts of one page"]
 fn a_run_that_gives_up_names_the_last_failure() {
     let ill = serve(|service| service.faults.server_error = 1.0);
     tells(&Job::of(&ill).run_with("--give-up-after 2s"), 5, &["500"]);
@@ -238,7 +237,6 @@ fn is_exact_but_for(list: &str, ended: &Ended, simulator: &RunningSimulator, job
 }
 
 #[test]
-#[ignore = "takes minutes: each halving of the range waits out the attempts of a page"]
 fn a_second_that_always_fails_is_a_gap_and_ends_with_3() {
     let simulator = serve(|service| {
         service.world.rows = 1_000;

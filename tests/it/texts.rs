@@ -161,7 +161,6 @@ fn status_of_nothing_says_where_to_look() {
 }
 
 #[test]
-#[ignore = "bug: a folder that is not there is taken for damage"]
 fn verify_of_a_folder_that_is_not_there_says_where_to_look() {
     let (_simulator, job) = small(|_| {});
     let verified = job.verify();

@@ -3,6 +3,9 @@
 #
 #   benches/memory.sh [ROWS] [FACTOR]      defaults: 1000000 rows and 4 times as many; some minutes on 2 cores
 #
+# The smaller export asks for a week, the larger one for as many weeks as the factor says: the same density, so that a day's
+# part is alike in both and only the length of the run differs. (What a part takes is bounded by a row group.)
+#
 # Needs a Linux /proc. Traffic goes to this machine alone; everything is written below a temporary folder and removed.
 set -euo pipefail
 rows=${1:-1000000}
@@ -24,15 +27,16 @@ watch_peak() {
   echo "$peak"
 }
 
-measure() { # NAME ROWS: prints peak kB, milliseconds and requests
-  local folder=$work/$1 url
+measure() { # NAME ROWS WEEKS: prints peak kB, milliseconds and requests
+  local folder=$work/$1 url to
+  to=$(date -u -d "2025-12-01 + $(($3 * 7)) days" +%Y-%m-%d)
   mkdir -p "$folder"
-  "$program" simulate --listen 127.0.0.1:0 --regions US --from 2025-12-01 --to 2026-01-01 --rows "$2" --density daily \
+  "$program" simulate --listen 127.0.0.1:0 --regions US --from 2025-12-01 --to "$to" --rows "$2" --density daily \
     >"$folder/url" 2>"$folder/simulator.log" &
   simulator=$!
   until [ -s "$folder/url" ]; do sleep 0.1; done
   url=$(cat "$folder/url")
-  KEYAPI_TOKEN=x "$program" run --base-url "$url" --region US --from 2025-12-01 --to 2026-01-01 --qps 10000 \
+  KEYAPI_TOKEN=x "$program" run --base-url "$url" --region US --from 2025-12-01 --to "$to" --qps 10000 \
     --out "$folder/out" --state "$folder/state" --summary "$folder/summary.json" >"$folder/stdout" 2>"$folder/stderr" &
   local export=$!
   local peak
@@ -46,8 +50,8 @@ measure() { # NAME ROWS: prints peak kB, milliseconds and requests
   echo "$peak $milliseconds $attempts"
 }
 
-read -r small_peak small_time small_cost < <(measure small "$rows")
-read -r large_peak large_time large_cost < <(measure large "$((rows * factor))")
+read -r small_peak small_time small_cost < <(measure small "$rows" 1)
+read -r large_peak large_time large_cost < <(measure large "$((rows * factor))" "$factor")
 awk -v r="$rows" -v f="$factor" -v sp="$small_peak" -v lp="$large_peak" -v st="$small_time" -v lt="$large_time" \
   -v sc="$small_cost" -v lc="$large_cost" 'BEGIN {
   printf "%-28s %14d %14d %8s\n", "rows", r, r * f, "ratio"

@@ -206,6 +206,9 @@ fn next(outcome: &Outcome) -> Option<String> {
         {
             "read the rejected rows in _rejected: they hold no usable id or time".to_owned()
         }
+        Ending::Incomplete if outcome.delivered.rows == 0 => {
+            "check the region codes: nothing shows that the service knows them".to_owned()
+        }
         Ending::Incomplete => "--fresh reads the whole range again and pays for all of it".to_owned(),
         Ending::CreditsSpent { spent, max } => {
             format!("{spent} of {max} are used; the same command with a larger --max-credits goes on where this ended")
@@ -254,14 +257,21 @@ fn failure(error: &ExportError, settings: &Settings) -> Failure {
             ExitCode::Locked,
             "wait for the other run, or give this question a state of its own with --state".to_owned(),
         ),
-        ExportError::Output(OutputError::Locked { .. }) => (ExitCode::Locked, "wait for the other run".to_owned()),
+        ExportError::Output(OutputError::Locked { .. }) => {
+            (ExitCode::Locked, "wait for the other run, or choose another --out".to_owned())
+        }
+        ExportError::Output(OutputError::AnotherQuestion { .. }) => {
+            (ExitCode::Usage, "choose another --out, or ask the same question as before".to_owned())
+        }
+        ExportError::Output(OutputError::Foreign { .. }) => {
+            (ExitCode::Usage, "move them away, or choose another --out".to_owned())
+        }
         ExportError::Journal(JournalError::OtherQuestion { .. }) => (
             ExitCode::Usage,
             "ask the same question as before, or give this one a --state and an --out of its own".to_owned(),
         ),
-        ExportError::Output(OutputError::AnotherQuestion { .. } | OutputError::Foreign { .. })
-        | ExportError::Client(_)
-        | ExportError::EmptyRange(_) => (ExitCode::Usage, String::new()),
+        ExportError::Client(_) => (ExitCode::Usage, "see config/reference.toml, [service]".to_owned()),
+        ExportError::EmptyRange(_) => (ExitCode::Usage, "--to must be after --from, and --from before now".to_owned()),
         ExportError::OtherOutput { .. } => (
             ExitCode::Usage,
             "say its own --out and --partition, or give this one a --state of its own, which pays for every page again"
@@ -282,8 +292,7 @@ fn failure(error: &ExportError, settings: &Settings) -> Failure {
             format!("what was paid for is in {}; mend the cause, then run the same command", state.display()),
         ),
     };
-    let failure = Failure::from_error(code, error);
-    if hint.is_empty() { failure } else { failure.with_hint(hint) }
+    Failure::from_error(code, error).with_hint(hint)
 }
 
 fn now() -> EpochSeconds {

@@ -17,7 +17,8 @@ pub async fn verify(settings: Settings) -> Result<ExitCode, Failure> {
             VerifyError::NoManifest { .. } => ExitCode::Usage,
             _ => ExitCode::LocalDamage,
         };
-        Failure::from_error(code, &error)
+        let failure = Failure::from_error(code, &error);
+        if code == ExitCode::Usage { failure.with_hint("name the folder that --out named for `run`") } else { failure }
     })?;
     super::print(text(&report, &folder.display().to_string()).as_bytes())?;
     Ok(if !report.agrees() {

@@ -84,7 +84,7 @@ pub enum ManifestError {
     Unreadable(#[from] serde_json::Error),
     /// From another version of the program.
     #[error(
-        "{MANIFEST} has format version {0}, and this program knows {MANIFEST_VERSION}; hint: use the version that wrote it"
+        "{MANIFEST} has format version {0}, and this program knows {MANIFEST_VERSION}: use the version that wrote it"
     )]
     Version(u64),
 }

@@ -32,14 +32,14 @@ const NAMED: usize = 3;
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
     /// Another process writes into it.
-    #[error("another run holds the output folder {}; hint: wait for it, or choose another --out", folder.display())]
+    #[error("another run holds the output folder {}", folder.display())]
     Locked {
         /// The output folder.
         folder: PathBuf,
     },
     /// It holds the answer to another question.
     #[error(
-        "the output folder {} belongs to another question ({owner}); hint: choose another --out, or ask the same question",
+        "the output folder {} belongs to another question ({owner})",
         folder.display()
     )]
     AnotherQuestion {
@@ -50,8 +50,7 @@ pub enum OutputError {
     },
     /// It holds Parquet that no manifest lists.
     #[error(
-        "the output folder {} holds {count} Parquet files that this program did not write there, such as {examples}; hint: \
-         move them away, or choose another --out",
+        "the output folder {} holds Parquet that this program did not write there ({count} files, such as {examples})",
         folder.display()
     )]
     Foreign {
@@ -63,7 +62,7 @@ pub enum OutputError {
         examples: String,
     },
     /// A part is neither staged nor published as it was recorded.
-    #[error("the part {path} is lost: {found}, but {recorded} were recorded; hint: verify the output folder")]
+    #[error("the part {path} is lost: {found}, but {recorded} were recorded")]
     Lost {
         /// Its path below the output folder.
         path: String,
@@ -354,7 +353,7 @@ mod tests {
         assert_eq!(open(folder.path()).await.unwrap().1, Some(written));
         std::fs::write(folder.path().join("query_region=US/mine.parquet"), b"").unwrap();
         let text = open(folder.path()).await.unwrap_err().to_string();
-        assert!(text.contains("1 Parquet files") && text.contains("query_region=US/mine.parquet"), "{text}");
+        assert!(text.contains("1 files") && text.contains("query_region=US/mine.parquet"), "{text}");
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Report {
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// Not an output folder.
-    #[error("{} has no {MANIFEST}; hint: name the folder that --out named", folder.display())]
+    #[error("{} has no {MANIFEST}, so it is no output folder", folder.display())]
     NoManifest {
         /// The folder.
         folder: PathBuf,
@@ -124,8 +124,7 @@ fn contradictions(manifest: &Manifest, says_success: bool) -> Vec<String> {
         problems.push(format!("{SUCCESS} is there, but {MANIFEST} does not say that the range is complete"));
     }
     if complete && !says_success {
-        problems
-            .push(format!("{MANIFEST} says complete, but {SUCCESS} is missing; hint: the same run command writes it"));
+        problems.push(format!("{MANIFEST} says complete, but {SUCCESS} is missing; the same run command writes it"));
     }
     if manifest.schema_version != columns::SCHEMA_VERSION {
         problems.push(format!(

@@ -74,7 +74,7 @@ fn parquet_of_somebody_else_in_the_output_is_refused_and_left_alone() {
     let stranger = job.out().join("query_region=US/date=2025-12-01/mine.parquet");
     std::fs::create_dir_all(stranger.parent().unwrap()).unwrap();
     std::fs::write(&stranger, b"PAR1 of somebody else").unwrap();
-    refused(&job.run(), &["1 Parquet files that this program did not write", "mine.parquet", "choose another --out"]);
+    refused(&job.run(), &["Parquet that this program did not write", "mine.parquet", "choose another --out"]);
     assert_eq!(simulator.stats().requests, 0);
     assert_eq!(std::fs::read(&stranger).unwrap(), b"PAR1 of somebody else");
 }

@@ -284,7 +284,7 @@ fn failure(error: &ExportError, settings: &Settings) -> Failure {
             ExitCode::LocalDamage,
             "free some space, then run the same command: nothing that was paid for is lost".to_owned(),
         ),
-        ExportError::Task(_) | ExportError::Stuck(_) | ExportError::Decision(_) => {
+        ExportError::Task(_) | ExportError::Stager(_) | ExportError::Stuck(_) | ExportError::Decision(_) => {
             (ExitCode::Bug, format!("please report this; what was paid for is safe in {}", state.display()))
         }
         _ => (

@@ -9,6 +9,7 @@ mod coordinator;
 mod delivery;
 mod publisher;
 mod session;
+mod stager;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -263,6 +264,12 @@ pub enum ExportError {
     /// A decision that the journal keeps cannot be read back.
     #[error("a decision in the journal cannot be read: {0}")]
     Decision(#[from] serde_json::Error),
+    /// The system gives no thread.
+    #[error("starting the thread that writes parts: {0}")]
+    Thread(#[source] std::io::Error),
+    /// The thread that writes parts broke down.
+    #[error(transparent)]
+    Stager(#[from] stager::StagerGone),
     /// A task of ours broke down.
     #[error("a task of the program broke down: {0}")]
     Task(#[from] tokio::task::JoinError),

@@ -15,6 +15,7 @@ use crate::sink::publish::{Output, OutputError};
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 
 use super::ExportError;
+use super::stager::Stager;
 
 /// Everything that publishing needs; cheap to clone.
 #[derive(Clone, Debug)]
@@ -22,6 +23,7 @@ pub(super) struct Publisher {
     pub(super) journal: Journal,
     pub(super) output: Arc<Output>,
     pub(super) parts: Parts,
+    pub(super) stager: Stager,
     pub(super) layout: Layout,
     pub(super) run: String,
     pub(super) run_range: TimeRange,
@@ -63,11 +65,11 @@ impl Publisher {
 
     async fn stage(&self, slice: &Slice) -> Result<Option<PartRecord>, ExportError> {
         let (parts, journal, slice) = (self.parts.clone(), self.journal.clone(), slice.clone());
-        let staged = tokio::task::spawn_blocking(move || {
+        let staged = self.stager.run(move || {
             let pages = journal.pages(&slice.region, slice.range)?;
             parts.stage(&slice, pages).map_err(ExportError::from)
         });
-        staged.await.map_err(ExportError::from)?
+        staged.await?
     }
 
     /// Removes former parts of the region whose share of this run's range lies below `until`; first their rows outside the
@@ -129,8 +131,7 @@ impl Publisher {
         }
         let (parts, former, run) = (self.parts.clone(), former.clone(), self.run.clone());
         let file = self.output.part_file(&former);
-        let carried = tokio::task::spawn_blocking(move || parts.carry_over((&former, &file), &keep, &run));
-        Ok(carried.await.map_err(ExportError::from)??)
+        Ok(self.stager.run(move || parts.carry_over((&former, &file), &keep, &run)).await??)
     }
 }
 

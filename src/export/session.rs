@@ -22,6 +22,7 @@ use super::buyer::{Buyer, Floor};
 use super::coordinator::Coordinator;
 use super::delivery::Delivery;
 use super::publisher::{Cutting, Publisher, Replaces};
+use super::stager::Stager;
 use super::{Ending, ExportError, History, Order, Outcome, Start, Tools, Work};
 
 /// Where the learned rate is kept.
@@ -193,7 +194,7 @@ impl<'a> Session<'a> {
             stop: stopped,
             floor: Arc::new(Floor::new(self.order.max_in_flight)),
         };
-        let publisher = self.publisher();
+        let publisher = self.publisher()?;
         let delivery = Delivery::new(self.order, publisher.clone(), fingerprint(&self.order.question.to_string()));
         self.output.clear_success().await?;
         delivery.write_running(&planner).await?;
@@ -224,7 +225,7 @@ impl<'a> Session<'a> {
         let planner = self.replayed_plan().await?;
         self.check_parts().await?;
         let ledger = self.journal.ledger(Limits { max_credits: None, block: 1 })?;
-        let delivery = Delivery::new(self.order, self.publisher(), fingerprint(&self.order.question.to_string()));
+        let delivery = Delivery::new(self.order, self.publisher()?, fingerprint(&self.order.question.to_string()));
         let counts = ledger.counts();
         Ok(Outcome {
             ending: if outcome == Some(RunOutcome::Complete) { Ending::Complete } else { Ending::Incomplete },
@@ -317,11 +318,12 @@ impl<'a> Session<'a> {
         Layout { partition: self.order.partition, snapshot: (self.order.history == History::Kept).then_some(began) }
     }
 
-    fn publisher(&self) -> Publisher {
+    fn publisher(&self) -> Result<Publisher, ExportError> {
         let layout = self.layout();
-        Publisher {
+        Ok(Publisher {
             journal: self.journal.clone(),
             output: Arc::clone(self.output),
+            stager: Stager::start().map_err(ExportError::Thread)?,
             parts: Parts::new(self.output.staging(), layout, self.order.packaging),
             layout,
             run: self.run.begun.id.clone(),
@@ -330,7 +332,7 @@ impl<'a> Session<'a> {
                 History::Replaced => Replaces::WhatItCovers,
                 History::Kept => Replaces::SameSnapshot,
             },
-        }
+        })
     }
 
     fn cutting(&self) -> Cutting {

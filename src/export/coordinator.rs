@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::journal::JournalError;
 use crate::plan::event::PlanEvent;
-use crate::plan::fact::{PageFact, Purpose, WindowId};
+use crate::plan::fact::{PageFact, WindowId};
 use crate::plan::planner::{Assigned, Backlog, Decision, PlanContext, Planner, Task};
 use crate::progress::{Event, Progress};
 use crate::sink::layout::Slice;
@@ -149,7 +149,7 @@ impl Loop<'_> {
             match self.planner.next(reads, &self.context()) {
                 Decision::Record(events) => self.record(events).await?,
                 Decision::Ask(task) => {
-                    self.start(reads, *task);
+                    self.start(*task);
                     return Ok(true);
                 }
                 Decision::Idle => return Ok(false),
@@ -162,14 +162,10 @@ impl Loop<'_> {
         Err(ExportError::Stuck(self.what_is_open()))
     }
 
-    fn start(&mut self, reads: Option<WindowId>, task: Task) {
-        let reads = match task.address.purpose {
-            Purpose::Walk { window, .. } => Some(window),
-            _ => reads,
-        };
-        if let Some(window) = reads {
-            self.planner.set_assigned(window, Assigned::ToAWorker);
-        }
+    fn start(&mut self, task: Task) {
+        let window = task.window;
+        self.planner.set_assigned(window, Assigned::ToAWorker);
+        let reads = Some(window);
         let buyer = self.parts.buyer.clone();
         self.errands.spawn(async move {
             let began = Instant::now();
@@ -325,7 +321,7 @@ impl Loop<'_> {
             let looks = settled >= self.parts.cutting.layout.partition.partition_end(plan.published_until)
                 || urgency == Urgency::Flush
                 || journal.held_pages() >= self.parts.cutting.pressing_pages
-                || self.pages % LOOK_EVERY_PAGES == 0;
+                || self.pages.is_multiple_of(LOOK_EVERY_PAGES);
             if !looks {
                 continue;
             }

@@ -236,6 +236,8 @@ impl StoredFact {
             "newest" => Some(Purpose::Newest),
             "without_filters" => Some(Purpose::WithoutFilters),
             "without_range" => Some(Purpose::WithoutRange),
+            "known_second" => Some(Purpose::KnownSecond),
+            "bounds" => Some(Purpose::Bounds),
             _ => None,
         }
     }

@@ -288,7 +288,7 @@ mod tests {
     use super::*;
     use crate::api::contract::{Filters, TimeOrder};
     use crate::api::reply::{Verdict, judge};
-    use crate::plan::fact::{PageAddress, Purpose};
+    use crate::plan::fact::{PageAddress, Purpose, WindowId};
     use crate::units::PageNumber;
 
     fn page_of(create_times: &[i64]) -> NewPage {
@@ -301,7 +301,7 @@ mod tests {
             page: PageNumber::FIRST,
         };
         let address = PageAddress { region: query.region.clone(), purpose: Purpose::Newest, page: query.page };
-        let task = Task { address, query, position: EpochSeconds::new(100) };
+        let task = Task { address, query, window: WindowId(0), position: EpochSeconds::new(100) };
         let rows: Vec<String> = create_times
             .iter()
             .zip(1..)

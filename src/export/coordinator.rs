@@ -17,7 +17,7 @@ use crate::fetch::retry::Patience;
 use crate::fetch::throttle::LearnedRate;
 use crate::journal::JournalError;
 use crate::plan::event::PlanEvent;
-use crate::plan::fact::{PageFact, Purpose, WindowId};
+use crate::plan::fact::{PageFact, WindowId};
 use crate::plan::planner::{Assigned, Backlog, Decision, PlanContext, Planner, Task};
 use crate::plan::region::RegionPlan;
 use crate::progress::{Event, Progress};
@@ -182,7 +182,7 @@ impl Loop<'_> {
             match self.planner.next(reads, &self.context()) {
                 Decision::Record(events) => self.record(events).await?,
                 Decision::Ask(task) => {
-                    self.start(reads, *task);
+                    self.start(*task);
                     return Ok(true);
                 }
                 Decision::Idle => return Ok(false),
@@ -195,16 +195,11 @@ impl Loop<'_> {
         Err(ExportError::Stuck(self.what_is_open()))
     }
 
-    fn start(&mut self, reads: Option<WindowId>, task: Task) {
-        let reads = match task.address.purpose {
-            Purpose::Walk { window, .. } => Some(window),
-            _ => reads,
-        };
-        if let Some(window) = reads {
-            self.planner.set_assigned(window, Assigned::ToAWorker);
-        }
-        let was_parked = reads.is_some_and(|window| self.planner.is_parked(window));
-        let patience = if was_parked { Patience::Short } else { Patience::Full };
+    fn start(&mut self, task: Task) {
+        let window = task.window;
+        self.planner.set_assigned(window, Assigned::ToAWorker);
+        let reads = Some(window);
+        let patience = if self.planner.is_parked(window) { Patience::Short } else { Patience::Full };
         let buyer = self.parts.buyer.clone();
         self.errands.spawn(async move {
             let began = Instant::now();

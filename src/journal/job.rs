@@ -129,6 +129,7 @@ pub(super) fn purpose_columns(purpose: Purpose) -> (&'static str, i64, i64) {
         Purpose::WithoutFilters => ("without_filters", -1, -1),
         Purpose::WithoutRange => ("without_range", -1, -1),
         Purpose::KnownSecond => ("known_second", -1, -1),
+        Purpose::Bounds => ("bounds", -1, -1),
     }
 }
 
@@ -141,5 +142,6 @@ pub(super) fn address_text(address: &PageAddress) -> String {
         Purpose::WithoutFilters => format!("{region} without filters {page}"),
         Purpose::WithoutRange => format!("{region} without range {page}"),
         Purpose::KnownSecond => format!("{region} known second {page}"),
+        Purpose::Bounds => format!("{region} bounds {page}"),
     }
 }

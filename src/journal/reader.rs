@@ -237,6 +237,7 @@ impl StoredFact {
             "without_filters" => Some(Purpose::WithoutFilters),
             "without_range" => Some(Purpose::WithoutRange),
             "known_second" => Some(Purpose::KnownSecond),
+            "bounds" => Some(Purpose::Bounds),
             _ => None,
         }
     }

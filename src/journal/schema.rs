@@ -21,7 +21,7 @@
 //! | `pages` | `sequence` | integer, key | one order for pages and events |
 //! | | `run` | integer | `runs.number` |
 //! | | `region` | text | the queried region |
-//! | | `purpose` | text | `walk`, `newest`, `without_filters`, `without_range`, `known_second` |
+//! | | `purpose` | text | `walk`, `newest`, `without_filters`, `without_range`, `known_second`, `bounds` |
 //! | | `window`, `stretch` | integer | of a walk's page; -1 for the other purposes |
 //! | | `page` | integer | `page_num`; run, purpose, window, stretch, region and page together are unique |
 //! | | `fetched_at`, `slots`, `position` | integer | arrival; rows on the page; where the walk stood |
@@ -47,7 +47,7 @@
 //! | `learned` | `name`, `json` | text, key; text | what was learned of the service, across runs |
 //!
 //! `pages`, `row_keys`, `bodies`, `events`, `closed_windows` and `rejected` hold the current run only. Bodies are kept of
-//! pages that answer the user's own question: the kinds of evidence, `without_filters`, `without_range` and `known_second`, hold rows that
+//! pages that answer the user's own question: the kinds of evidence, `without_filters`, `without_range`, `known_second` and `bounds`, hold rows that
 //! were not asked for and must never reach the output.
 
 use std::path::Path;

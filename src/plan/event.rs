@@ -117,8 +117,10 @@ pub enum StretchReason {
     Repeat,
     /// The second before fills the service's cap; what lies after it is read.
     PastFullSecond,
-    /// The window's way of reading changed, so it begins anew.
+    /// The window's way of reading changed, or a bounded reading was not clean, so it begins anew.
     Restart,
+    /// Nothing came after the last second, though a row of this second had been seen: is it still there?
+    KnownRow,
 }
 
 /// What proves that a window is read whole.

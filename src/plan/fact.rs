@@ -44,6 +44,8 @@ pub enum Purpose {
     WithoutRange,
     /// A second that is known to hold a row, without filters: evidence that epoch seconds are understood.
     KnownSecond,
+    /// A known row's second asked as a bound: tells which bounds are inclusive. Its pages count the questions.
+    Bounds,
 }
 
 /// A page's address in the plan. Two requests with the same address are the same purchase.

@@ -10,7 +10,11 @@ use super::fact::{RowKey, VideoKey};
 use crate::units::EpochSeconds;
 
 /// The most whole readings of one second before it is listed as unproven.
-const MOST_READINGS: u32 = 8;
+const MOST_READINGS: u32 = 14;
+/// Pages of readings after which no further reading of the second is begun.
+const MOST_PAGES: u32 = 300;
+/// Slots beyond twice the known ids after which a reading is taken for one without end.
+const ENDLESS_SLOTS: usize = 100;
 
 /// The state of one second's healing.
 #[derive(Clone, Debug)]
@@ -20,6 +24,7 @@ pub struct Heal {
     slots: u32,
     slots_before: Option<u32>,
     readings: u32,
+    pages: u32,
     state: State,
 }
 
@@ -31,12 +36,16 @@ enum State {
     Unsettled,
     Healed,
     Failed,
+    /// One reading showed far more slots than there are ids, and no end.
+    Endless,
+    /// It was listed as unproven: nothing more is expected of it.
+    Listed,
 }
 
 impl Heal {
     /// A second that is about to be read again, with the ids that are known of it.
     pub fn new(second: EpochSeconds, known: BTreeSet<VideoKey>) -> Self {
-        Self { second, union: known, slots: 0, slots_before: None, readings: 0, state: State::Reading }
+        Self { second, union: known, slots: 0, slots_before: None, readings: 0, pages: 0, state: State::Reading }
     }
 
     /// The second in question.
@@ -44,9 +53,19 @@ impl Heal {
         self.second
     }
 
-    /// The second, while it is being read: repeats within it are expected and counted here.
-    pub fn unfinished(&self) -> Option<EpochSeconds> {
-        (self.state == State::Reading).then_some(self.second)
+    /// Whether it is being read.
+    pub fn is_reading(&self) -> bool {
+        self.state == State::Reading
+    }
+
+    /// Whether nothing more is expected of it: its readings agreed, or it is listed.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Healed | State::Listed)
+    }
+
+    /// It was listed as unproven.
+    pub fn list(&mut self) {
+        self.state = State::Listed;
     }
 
     /// Whether the walk must go back to it.
@@ -54,13 +73,21 @@ impl Heal {
         self.state == State::Unsettled
     }
 
+    /// Whether a reading of it does not end, so that the walk has to go past it.
+    pub fn is_endless(&self) -> bool {
+        self.state == State::Endless
+    }
+
     /// Whether its readings never agreed.
     pub fn has_failed(&self) -> bool {
         self.state == State::Failed
     }
 
-    /// Begins another reading.
+    /// Begins another reading, unless it is over.
     pub fn begin_reading(&mut self) {
+        if self.is_over() {
+            return;
+        }
         self.slots = 0;
         self.state = State::Reading;
     }
@@ -70,12 +97,15 @@ impl Heal {
         if self.state != State::Reading {
             return;
         }
+        self.pages += 1;
         let slots_before_page = self.slots;
         for row in rows.iter().filter(|row| row.second == self.second) {
             self.slots += 1;
             self.union.insert(row.video);
         }
-        if rows.last().is_some_and(|row| row.second > self.second) {
+        if self.slots as usize > 2 * self.union.len() + ENDLESS_SLOTS {
+            self.state = State::Endless;
+        } else if rows.last().is_some_and(|row| row.second > self.second) {
             if opens && slots_before_page == 0 { self.state = State::Healed } else { self.pass() }
         }
     }
@@ -89,7 +119,7 @@ impl Heal {
         let as_many = u32::try_from(self.union.len()).is_ok_and(|ids| ids == self.slots);
         let agrees = self.slots_before == Some(self.slots);
         self.slots_before = Some(self.slots);
-        self.state = match (as_many && agrees, self.readings < MOST_READINGS) {
+        self.state = match (as_many && agrees, self.readings < MOST_READINGS && self.pages < MOST_PAGES) {
             (true, _) => State::Healed,
             (false, true) => State::Unsettled,
             (false, false) => State::Failed,
@@ -113,7 +143,7 @@ mod tests {
     fn a_second_that_comes_whole_on_one_page_is_healed_at_once() {
         let mut heal = heal(&[1]);
         heal.read(&rows(&[(5, 1), (5, 2), (6, 9)]), true);
-        assert!(!heal.needs_another_reading() && !heal.has_failed() && heal.unfinished().is_none());
+        assert!(!heal.needs_another_reading() && !heal.has_failed() && heal.is_over());
     }
 
     #[test]

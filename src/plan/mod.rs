@@ -1,13 +1,20 @@
 //! Deciding what to ask next, and what is proven by what came back. Pure: no I/O, clock, randomness or logging.
 
+pub mod bounded;
+pub mod choose;
 pub mod event;
 pub mod fact;
 pub mod heal;
+pub mod learned;
+pub mod narrow;
 pub mod page;
 pub mod planner;
 pub mod region;
+pub mod request;
+pub mod short;
+pub mod step;
 pub mod walk;
 pub mod window;
 
 #[cfg(test)]
-mod tests;
+mod simulation;

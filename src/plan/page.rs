@@ -1,10 +1,12 @@
 //! Reading one page of an ascending walk: is it ordered, within bounds, and apart from its predecessor? Pure.
+//!
+//! One row with a wrong date proves nothing: a row that stands out of an order that the others keep is a stray, and rows at
+//! a page's end that leap far ahead are held back until the next page says whether they stand there rightly.
 
 use std::collections::BTreeSet;
 
 use super::fact::{PageFact, RowKey, VideoKey};
-use super::walk::Lesson;
-use crate::units::EpochSeconds;
+use crate::units::{EpochSeconds, TimeRange};
 
 /// What one page is, seen against the page before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +32,19 @@ pub enum Finding {
     Repeated(EpochSeconds),
 }
 
+/// A page as it is understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// What it is.
+    pub finding: Finding,
+    /// The rows in order, those that the page before held back in front; empty unless there is an order.
+    pub rows: Vec<RowKey>,
+    /// Rows at the end that leap ahead: no evidence before the next page has come.
+    pub held: Vec<RowKey>,
+    /// Rows whose date does not fit the order.
+    pub strays: Vec<RowKey>,
+}
+
 /// A page and what stands around it.
 #[derive(Debug)]
 pub struct Reading<'a> {
@@ -39,86 +54,115 @@ pub struct Reading<'a> {
     pub asked_min: EpochSeconds,
     /// `max_create_time` as sent.
     pub asked_max: EpochSeconds,
-    /// The rows of the page before it in the same stretch.
+    /// The rows of the page before it in the same stretch, as they came.
     pub previous: &'a [RowKey],
+    /// The rows that the page before held back.
+    pub held: &'a [RowKey],
     /// The last second before it in the same stretch.
     pub frontier: Option<EpochSeconds>,
     /// The ids that this stretch showed in that second.
     pub at_frontier: &'a BTreeSet<VideoKey>,
-    /// A second that is read again, within which repeats are expected.
-    pub healing: Option<EpochSeconds>,
+    /// Below this second nothing is missing, so that what comes again there is no sign.
+    pub settled: EpochSeconds,
+    /// Seconds that are listed as unproven already.
+    pub listed: TimeRange,
+    /// Seconds that are read again, within which repeats are expected.
+    pub healing: Vec<EpochSeconds>,
 }
 
+/// Rows outside what was asked that are needed to say that the service does not honour the range; fewer are wrong dates.
+const OUTSIDE_ROWS: usize = 5;
+/// The most rows at a page's end that are held back.
+const MOST_HELD: usize = 2;
+/// A leap is this many times what the rows before it span, and a minute.
+const LEAP: i64 = 20;
+
 impl Reading<'_> {
-    /// What the page is, in a walk whose rows have an order, and what it teaches.
-    pub fn finding(&self) -> (Finding, Vec<Lesson>) {
+    /// What the page is, in a walk whose rows have an order.
+    pub fn view(&self) -> View {
         let rows: Vec<RowKey> = self.asked().collect();
-        let plain = match (self.page.slots, self.page.rows.first(), rows.is_empty()) {
-            (0, _, _) => Some(Finding::Empty),
-            (_, None, _) => Some(Finding::Unusable),
-            (_, Some(first), true) => Some(Finding::OutsideAsked(first.second)),
-            _ if !self.is_ordered(&rows) => Some(Finding::Disordered),
-            _ if rows == self.previous => Some(Finding::SamePage),
-            _ => None,
-        };
-        match plain {
-            Some(finding) => (finding, Vec::new()),
-            None => self.against_predecessor(&rows),
+        match self.plain(&rows) {
+            Some(finding) => View { held: self.held.to_vec(), ..View::of(finding) },
+            None => self.ordered_view(&rows),
         }
     }
 
     /// What the page is where rows have no order.
     pub fn unordered(&self) -> Finding {
-        match (self.page.slots, self.asked().next(), self.page.rows.first()) {
-            (0, _, _) => Finding::Empty,
-            (_, None, Some(first)) => Finding::OutsideAsked(first.second),
-            (_, None, None) => Finding::Unusable,
-            (_, Some(_), _) if self.asked().eq(self.previous.iter().copied()) => Finding::SamePage,
-            (_, Some(_), _) => Finding::Rows,
+        let rows: Vec<RowKey> = self.asked().collect();
+        match self.plain(&rows) {
+            None | Some(Finding::ShiftedByOne) => Finding::Rows,
+            Some(finding) => finding,
         }
     }
 
-    /// A row at exactly an asked bound proves that the bound is inclusive.
-    pub fn bound_lessons(&self) -> Vec<Lesson> {
-        let at = |second: EpochSeconds| self.page.rows.iter().any(|row| row.second == second);
-        let min = at(self.asked_min).then_some(Lesson::MinIsInclusive);
-        let max = at(self.asked_max).then_some(Lesson::MaxIsInclusive);
-        min.into_iter().chain(max).collect()
+    /// The page's rows within what was asked: the others are no evidence.
+    pub fn asked(&self) -> impl Iterator<Item = RowKey> {
+        let (min, max) = (self.asked_min, self.asked_max);
+        self.page.rows.iter().copied().filter(move |row| min <= row.second && row.second <= max)
     }
 
-    fn asked(&self) -> impl Iterator<Item = RowKey> {
-        self.page.rows.iter().copied().filter(|row| self.asked_min <= row.second && row.second <= self.asked_max)
-    }
-
-    fn is_ordered(&self, rows: &[RowKey]) -> bool {
-        rows.is_sorted_by_key(|row| row.second)
-            && match (self.frontier, rows.first()) {
-                (Some(frontier), Some(first)) => first.second >= frontier || self.opens_with_tail(rows) > 0,
-                _ => true,
-            }
-    }
-
-    fn against_predecessor(&self, rows: &[RowKey]) -> (Finding, Vec<Lesson>) {
-        let inserted = self.opens_with_tail(rows);
-        if inserted > 0 && inserted + 1 == self.previous.len() && inserted + 1 == rows.len() && inserted >= 4 {
-            return (Finding::ShiftedByOne, Vec::new());
-        }
-        match self.first_repeat(rows) {
-            Some(second) => (Finding::Repeated(second), vec![Lesson::Repeat]),
-            None => (Finding::Rows, Vec::new()),
+    fn plain(&self, rows: &[RowKey]) -> Option<Finding> {
+        match (self.page.slots, self.page.rows.first(), rows.is_empty()) {
+            (0, _, _) => Some(Finding::Empty),
+            (_, None, _) => Some(Finding::Unusable),
+            (_, Some(first), true) if self.page.rows.len() >= OUTSIDE_ROWS => Some(Finding::OutsideAsked(first.second)),
+            (_, Some(_), true) => Some(Finding::Unusable),
+            _ if rows == self.previous => Some(Finding::SamePage),
+            _ => None,
         }
     }
 
-    /// How many of the page's first rows are its predecessor's last ones, in the same order.
-    fn opens_with_tail(&self, rows: &[RowKey]) -> usize {
-        let longest = rows.len().min(self.previous.len());
-        (1..=longest)
-            .rev()
-            .find(|&length| {
-                let tail = self.previous.get(self.previous.len() - length..);
-                tail.is_some() && tail == rows.get(..length)
-            })
-            .unwrap_or(0)
+    fn ordered_view(&self, rows: &[RowKey]) -> View {
+        let is_old = |row: &RowKey| self.frontier.is_some_and(|frontier| row.second < frontier);
+        let ahead: Vec<RowKey> =
+            rows.iter().copied().filter(|row| !is_old(row) || self.previous.contains(row)).collect();
+        let in_order = longest_run(&ahead);
+        let strays: Vec<RowKey> = rows.iter().copied().filter(|row| !in_order.contains(row)).collect();
+        if strays.len() > rows.len() / 4 {
+            return View::of(Finding::Disordered);
+        }
+        let finding = if self.is_shifted(rows) {
+            Finding::ShiftedByOne
+        } else {
+            self.first_repeat(&in_order).map_or(Finding::Rows, Finding::Repeated)
+        };
+        self.settle_held(finding, in_order, strays)
+    }
+
+    /// The rows that were held back stand rightly where the page goes on from them; else they were strays.
+    fn settle_held(&self, finding: Finding, in_order: Vec<RowKey>, mut strays: Vec<RowKey>) -> View {
+        let goes_on = match (self.held.last(), in_order.first()) {
+            (Some(held), Some(first)) => first.second >= held.second,
+            _ => true,
+        };
+        let mut rows = if goes_on { self.held.to_vec() } else { Vec::new() };
+        if !goes_on {
+            strays.extend(self.held);
+        }
+        rows.extend(in_order);
+        let held = rows.split_off(self.sure_rows(&rows));
+        View { finding, rows, held, strays }
+    }
+
+    /// How many of the rows, from the first, do not stand behind a leap at the page's end.
+    fn sure_rows(&self, rows: &[RowKey]) -> usize {
+        let start = rows.first().map(|row| row.second);
+        let from = rows.len().saturating_sub(MOST_HELD);
+        let leaps = |index: usize| {
+            let here = rows.get(index).map(|row| row.second)?;
+            let before = if index == 0 { self.frontier } else { rows.get(index - 1).map(|row| row.second) }?;
+            let span = before.since(start.filter(|_| index > 0).unwrap_or(before));
+            (here.since(before) > LEAP * (span + 60)).then_some(index)
+        };
+        (from..rows.len()).find_map(leaps).unwrap_or(rows.len())
+    }
+
+    /// Whether the page is its predecessor without the first row, with at most one more: what `page_num` as a count of rows
+    /// gives.
+    fn is_shifted(&self, rows: &[RowKey]) -> bool {
+        let tail = self.previous.get(1..).unwrap_or_default();
+        tail.len() >= 2 && rows.len() <= tail.len() + 1 && rows.get(..tail.len()) == Some(tail)
     }
 
     /// The earliest second of a row that this stretch showed before, or that stands twice on the page.
@@ -130,7 +174,31 @@ impl Reading<'_> {
                 !seen.insert(**row) || known
             })
             .map(|row| row.second)
-            .filter(|second| Some(*second) != self.healing)
+            .filter(|second| {
+                *second >= self.settled && !self.listed.contains(*second) && !self.healing.contains(second)
+            })
             .min()
     }
+}
+
+impl View {
+    /// A page that brings no rows in order.
+    pub fn of(finding: Finding) -> Self {
+        Self { finding, rows: Vec::new(), held: Vec::new(), strays: Vec::new() }
+    }
+}
+
+/// The most rows that never go back in time, in the order that they came.
+fn longest_run(rows: &[RowKey]) -> Vec<RowKey> {
+    if rows.is_sorted_by_key(|row| row.second) {
+        return rows.to_vec();
+    }
+    let mut runs: Vec<Vec<RowKey>> = Vec::with_capacity(rows.len());
+    for row in rows {
+        let goes_on = |run: &&Vec<RowKey>| run.last().is_some_and(|last| last.second <= row.second);
+        let mut run = runs.iter().filter(goes_on).max_by_key(|run| run.len()).cloned().unwrap_or_default();
+        run.push(*row);
+        runs.push(run);
+    }
+    runs.into_iter().max_by_key(Vec::len).unwrap_or_default()
 }

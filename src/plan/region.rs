@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::event::Contradiction;
-use super::fact::{PageFact, Purpose, WindowId};
+use super::fact::{PageFact, Purpose, RowKey, WindowId};
 use crate::api::contract::{PAGE_SIZE, Region};
 use crate::units::{EpochSeconds, TimeRange};
 
@@ -38,14 +38,19 @@ pub struct RegionPlan {
     pub newest: Option<EpochSeconds>,
     /// The last second of any row on the newest page.
     pub probed_newest: Option<EpochSeconds>,
-    /// Whether the newest page has been read.
+    /// The rows of the newest page.
+    pub newest_rows: Vec<RowKey>,
+    /// Whether the newest page has been read, or could not be.
     pub newest_read: bool,
+    /// Whether the newest page came oldest first, so that nothing is known of the newest row.
+    pub newest_is_unknown: bool,
     /// Whether the first window has been cut yet.
     pub is_cut: bool,
     finished_rows: u64,
     finished_seconds: i64,
     first_density: f64,
-    first_page_empty: Option<bool>,
+    first_pages_empty: u32,
+    first_page_seen: bool,
     without_filters: Option<bool>,
     without_range: Option<Option<EpochSeconds>>,
     known_second: Option<bool>,
@@ -63,12 +68,15 @@ impl RegionPlan {
             oldest: None,
             newest: None,
             probed_newest: None,
+            newest_rows: Vec::new(),
             newest_read: false,
+            newest_is_unknown: false,
             is_cut: false,
             finished_rows: 0,
             finished_seconds: 0,
             first_density: 0.0,
-            first_page_empty: None,
+            first_pages_empty: 0,
+            first_page_seen: false,
             without_filters: None,
             without_range: None,
             known_second: None,
@@ -85,32 +93,45 @@ impl RegionPlan {
         self.oldest.is_some()
     }
 
-    /// Whether the first walk's first page has come, without rows.
+    /// Whether the first walk's first page has come, without rows, and nothing else has.
     pub fn looks_empty(&self) -> bool {
-        self.first_page_empty == Some(true) && self.oldest.is_none()
+        self.first_pages_empty > 0 && self.newest.is_none() && self.finished_rows == 0
     }
 
-    /// Learns from any page of the region where rows are.
-    pub fn apply(&mut self, page: &PageFact) {
+    /// How often the first walk's first page came empty.
+    pub fn times_empty(&self) -> u32 {
+        self.first_pages_empty
+    }
+
+    /// Whether the range has an answer without the user's filters that is empty as well.
+    pub fn is_empty_without_filters(&self) -> bool {
+        self.without_filters == Some(false)
+    }
+
+    /// The last second that may hold a row, as far as is known.
+    pub fn last_second(&self) -> Option<EpochSeconds> {
+        if self.newest_is_unknown { Some(self.range.end.shifted(-1)) } else { self.newest }
+    }
+
+    /// Learns from any page of the region where rows are. `is_first` says that it is page 1 of the region's first seconds.
+    pub fn apply(&mut self, page: &PageFact, is_first: bool) {
         let inside = page.rows.iter().map(|row| row.second).filter(|second| self.range.contains(*second));
         let (first, last) = (inside.clone().min(), inside.max());
         match page.address.purpose {
             Purpose::Walk { .. } => {
-                self.first_page_empty = self.first_page_empty.or(Some(page.slots == 0));
+                self.first_page_seen |= is_first;
+                self.first_pages_empty += u32::from(is_first && page.slots == 0);
                 self.oldest = self.oldest.or(first);
                 self.newest = self.newest.max(last);
             }
-            Purpose::Newest => {
-                self.newest_read = true;
-                self.probed_newest = last;
-                self.newest = self.newest.max(last);
-            }
+            Purpose::Newest => self.apply_newest(page, last),
             Purpose::WithoutFilters => self.without_filters = Some(first.is_some()),
             Purpose::WithoutRange => self.without_range = Some(page.rows.first().map(|row| row.second)),
             Purpose::KnownSecond => {
                 let known = self.without_range.flatten();
                 self.known_second = Some(page.rows.iter().any(|row| Some(row.second) == known));
             }
+            Purpose::Bounds => {}
         }
         let is_probe = matches!(page.address.purpose, Purpose::Walk { .. } | Purpose::Newest);
         if is_probe && let (Some(first), Some(last)) = (first, last) {
@@ -119,9 +140,18 @@ impl RegionPlan {
         }
     }
 
+    fn apply_newest(&mut self, page: &PageFact, last: Option<EpochSeconds>) {
+        self.newest_read = true;
+        self.probed_newest = last;
+        self.newest = self.newest.max(last);
+        self.newest_rows = page.rows.iter().copied().filter(|row| self.range.contains(row.second)).collect();
+        let (first, last) = (page.rows.first().map(|row| row.second), page.rows.last().map(|row| row.second));
+        self.newest_is_unknown = first < last && page.rows.is_sorted_by_key(|row| row.second);
+    }
+
     /// Counts a finished window into the density.
     pub fn count_finished(&mut self, range: TimeRange, rows: u64) {
-        let until = self.newest.map_or(range.end, |newest| range.end.min(newest.shifted(1)));
+        let until = self.last_second().map_or(range.end, |newest| range.end.min(newest.shifted(1)));
         let from = self.oldest.map_or(range.start, |oldest| range.start.max(oldest));
         self.finished_rows += rows;
         self.finished_seconds += until.since(from).max(0);

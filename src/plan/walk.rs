@@ -1,84 +1,21 @@
-//! One window's walk: which page comes next, and what proves the end. A pure state machine.
+//! One window's walk: what its durable pages have shown. A pure state machine; `step` decides its next move.
 //!
 //! A walk asks ascending pages from an anchor to the end of the run, so that moving its window's end moves no page.
-//! [`Walk::apply`] folds a durable page in and depends on nothing but the pages and decisions before it, so a replay gives
-//! the same walk; [`Walk::step`] decides, and may look at settings and at the clock.
+//! [`Walk::apply`] depends on nothing but the pages and decisions before it, so a replay gives the same walk.
 //! The invariant: a walk finishes on positive evidence only, and what it doubts it reads again from an earlier anchor.
 
 use std::collections::BTreeSet;
 
-use super::event::{Ending, StretchReason};
+use super::bounded::Bounded;
+use super::event::StretchReason;
 use super::fact::{PageFact, RowKey, VideoKey};
 use super::heal::Heal;
-use super::page::{Finding, Reading};
+use super::page::{Finding, Reading, View};
+use super::short::{Follows, Place, ShortDoubt, Verdict};
 use crate::api::contract::PAGE_SIZE;
-use crate::units::{EpochSeconds, PageNumber, TimeRange};
+use crate::units::{EpochSeconds, TimeRange};
 
-/// How a walk trades credits for immunity to rows that come and go while it reads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Consistency {
-    /// Re-anchors when it is nearly free: the default.
-    #[default]
-    Anchored,
-    /// Re-anchors after every page; about twice the credits.
-    Atomic,
-    /// Re-anchors at the cap alone; the fewest credits.
-    Deep,
-}
-
-/// What a decision may look at beside the walk itself.
-#[derive(Clone, Copy, Debug)]
-pub struct WalkContext {
-    /// The moment of the decision.
-    pub now: EpochSeconds,
-    /// The least pages of a stretch before a scheduled anchor.
-    pub anchor_pages: u32,
-    /// The age in seconds at which a stretch is left.
-    pub stretch_age: i64,
-    /// The level that was asked.
-    pub consistency: Consistency,
-    /// The last page that the service serves.
-    pub cap: u32,
-    /// Short pages are this service's habit and prove nothing.
-    pub short_is_habit: bool,
-    /// The lower bound is known to be inclusive.
-    pub min_is_inclusive: bool,
-    /// The newest second of the region that any page showed.
-    pub known_newest: Option<EpochSeconds>,
-    /// The newest second that the descending page showed: an end there needs no second look.
-    pub probed_newest: Option<EpochSeconds>,
-}
-
-/// A walk's next move.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WalkStep {
-    /// Ask this page of the running stretch.
-    Ask(PageNumber),
-    /// Begin a stretch.
-    Anchor {
-        /// The first wanted second.
-        at: EpochSeconds,
-        /// Why.
-        why: StretchReason,
-        /// Seconds that stay unproven by it.
-        unproven: Option<(TimeRange, String)>,
-    },
-    /// The window is read.
-    Finish {
-        /// What proves it.
-        ending: Ending,
-        /// Seconds that stay unproven.
-        unproven: Option<(TimeRange, String)>,
-    },
-    /// A bounded window holds more than the cap: cut it here and read both halves.
-    Bisect(EpochSeconds),
-    /// Rows come in no order, however they are asked.
-    SortIgnored,
-    /// `page_num` counts rows.
-    PageNumberCountsRows,
-    /// Rows outside what was asked, and no others, the first of this second.
-    RangeNotHonoured(EpochSeconds),
-}
+pub use super::step::{Consistency, WalkContext, WalkStep};
 
 /// What a page taught about the service itself, beside the walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +35,14 @@ pub enum Lesson {
     },
     /// A row came twice within a stretch: rows were inserted before it, or ties came in another order.
     Repeat,
+    /// Rows whose date does not fit the order of the others.
+    Strays(u32),
+    /// A page whose seconds went up this often and never down.
+    Ascents(u32),
+    /// A page out of order.
+    Disorder,
+    /// A page of this number held rows.
+    Served(u32),
 }
 
 /// How a stretch asks.
@@ -117,70 +62,78 @@ pub struct Stretch {
     pub why: StretchReason,
 }
 
-/// The largest share of a stretch's pages that a scheduled anchor may cost.
-const ANCHOR_PRICE: f64 = 0.000_3;
-
 /// A window's walk, once it has begun.
 #[derive(Clone, Debug)]
 pub struct Walk {
-    range: TimeRange,
-    bounded: bool,
-    stretch: Stretch,
+    pub(super) range: TimeRange,
+    pub(super) stretch: Stretch,
+    /// Reading within the window's own bounds, trusting no order.
+    pub(super) bounded: Option<Bounded>,
     /// Pages of this stretch so far, and those with rows of the stretch before it.
-    pages: u32,
-    good_pages_before: u32,
+    pub(super) pages: u32,
+    pub(super) good_pages_before: u32,
     /// The last page of this stretch, as read.
-    finding: Finding,
-    previous: Vec<RowKey>,
-    /// The last second seen in order, with every id that any stretch saw in it.
-    frontier: Option<EpochSeconds>,
-    at_frontier: BTreeSet<VideoKey>,
+    pub(super) finding: Finding,
+    pub(super) previous: Vec<RowKey>,
+    /// Rows at the last page's end that leap ahead.
+    pub(super) held: Vec<RowKey>,
+    /// The last second seen in order, with every id that any stretch saw in it, and the last second before it.
+    pub(super) frontier: Option<EpochSeconds>,
+    pub(super) at_frontier: BTreeSet<VideoKey>,
+    before_frontier: Option<EpochSeconds>,
     /// This stretch's ids at the frontier: a second one of the same is a repeat.
     stretch_at_frontier: BTreeSet<VideoKey>,
     /// The first second of the last ordered page: below it nothing more is expected.
     settled: EpochSeconds,
+    /// Whether a page, or a page after another, ever went up in time.
+    pub(super) has_ascended: bool,
     /// Whether this stretch has shown a row that no stretch before it did.
-    brought_new: bool,
-    short_doubt: Option<ShortDoubt>,
-    heal: Option<Heal>,
-    overlaps: u32,
-    bounded_seen: BTreeSet<VideoKey>,
-    bounded_repeats: u64,
+    pub(super) brought_new: bool,
+    /// Doubts in a row that brought nothing, this stretch's not counted.
+    pub(super) fruitless: u32,
+    /// Whether a jump past a second that stays in doubt has been tried since the last new row.
+    pub(super) has_jumped: bool,
+    /// Whether the end was read again for rows that only the newest page showed.
+    pub(super) end_was_checked: bool,
+    /// The last seconds that were listed as unproven: nothing more is expected of them.
+    listed: TimeRange,
+    pub(super) short: Option<ShortDoubt>,
+    /// Seconds whose rows came twice, while their readings do not agree.
+    pub(super) heals: Vec<Heal>,
+    pub(super) overlaps: u32,
+    /// Pages in a row of which no row can be placed.
+    pub(super) unusable: u32,
     total_slots: u64,
     total_pages: u64,
 }
 
-/// A short page whose surroundings are still to be read in another alignment.
-#[derive(Clone, Debug)]
-struct ShortDoubt {
-    /// Where to read again: a second in the middle of the short page.
-    from: EpochSeconds,
-    /// Up to where every row should be known: the first second of the page after it.
-    until: Option<EpochSeconds>,
-    known: BTreeSet<VideoKey>,
-}
-
 impl Walk {
-    /// A walk of `range` whose first stretch begins.
-    pub fn new(range: TimeRange, bounded: bool, stretch: Stretch) -> Self {
+    /// A walk of `range` whose first stretch begins; a bounded one trusts no order.
+    pub fn new(range: TimeRange, bounded: Option<Bounded>, stretch: Stretch) -> Self {
         Self {
             range,
-            bounded,
             stretch,
+            bounded,
             pages: 0,
             good_pages_before: 0,
             finding: Finding::Nothing,
             previous: Vec::new(),
+            held: Vec::new(),
             frontier: None,
             at_frontier: BTreeSet::new(),
+            before_frontier: None,
             stretch_at_frontier: BTreeSet::new(),
             settled: range.start,
+            has_ascended: false,
             brought_new: false,
-            short_doubt: None,
-            heal: None,
+            fruitless: 0,
+            has_jumped: false,
+            end_was_checked: false,
+            listed: TimeRange::new(range.start, range.start),
+            short: None,
+            heals: Vec::new(),
             overlaps: 0,
-            bounded_seen: BTreeSet::new(),
-            bounded_repeats: 0,
+            unusable: 0,
             total_slots: 0,
             total_pages: 0,
         }
@@ -193,7 +146,7 @@ impl Walk {
 
     /// Whether it reads within its window's bounds to the empty page, trusting no order.
     pub fn is_bounded(&self) -> bool {
-        self.bounded
+        self.bounded.is_some()
     }
 
     /// Row slots that its pages held.
@@ -206,23 +159,29 @@ impl Walk {
         self.total_pages
     }
 
+    /// Durable pages of the running stretch.
+    pub fn stretch_pages(&self) -> u32 {
+        self.pages
+    }
+
     /// The last second seen in order; none before the first row, and none while rows have no order.
     pub fn frontier(&self) -> Option<EpochSeconds> {
-        if self.bounded { None } else { self.frontier }
+        if self.is_bounded() { None } else { self.frontier }
     }
 
     /// Up to where (exclusive) the walk has every row, as far as is known: nothing below it is read again.
     pub fn settled(&self) -> EpochSeconds {
-        if self.bounded {
+        if self.is_bounded() {
             return self.range.start;
         }
-        let doubted = self.short_doubt.as_ref().map_or(EpochSeconds::MAX, |doubt| doubt.from);
-        self.settled.min(doubted).max(self.range.start).min(self.range.end)
+        let doubted = self.short.as_ref().map_or(EpochSeconds::MAX, ShortDoubt::from);
+        let healing = self.open_heals().map(Heal::second).min().unwrap_or(EpochSeconds::MAX);
+        self.settled.min(doubted).min(healing).max(self.range.start).min(self.range.end)
     }
 
-    /// Moves the window's end: a split gave the later part away.
-    pub fn shorten(&mut self, end: EpochSeconds) {
-        self.range.end = end;
+    /// Below this second nothing may be given to another window: the walk has been there.
+    pub fn reached(&self) -> EpochSeconds {
+        self.frontier.unwrap_or(self.stretch.anchor).max(self.settled)
     }
 
     /// Where the walk stands when a page has no usable row.
@@ -230,48 +189,114 @@ impl Walk {
         self.frontier.unwrap_or(self.stretch.anchor)
     }
 
+    /// Moves the window's end: a split gave the later part away.
+    pub fn shorten(&mut self, end: EpochSeconds) {
+        self.range.end = end;
+    }
+
+    /// These seconds are listed as unproven: doubts within them are over.
+    pub fn is_listed(&mut self, range: TimeRange) {
+        self.short.take_if(|doubt| (doubt.has_failed() || doubt.is_pending()) && range.covers(doubt.range()));
+        let listed = self.heals.iter_mut().filter(|heal| range.contains(heal.second()));
+        listed.for_each(Heal::list);
+        let touches = range.start <= self.listed.end && self.listed.start <= range.end;
+        let start = if touches { range.start.min(self.listed.start) } else { range.start };
+        self.listed = TimeRange::new(start, if touches { range.end.max(self.listed.end) } else { range.end });
+    }
+
+    /// Whether the anchor's second is listed as unproven.
+    pub(super) fn torn_is_listed(&self) -> bool {
+        self.listed.contains(self.stretch.anchor)
+    }
+
+    /// The seconds that are read again and have not agreed.
+    pub(super) fn open_heals(&self) -> impl Iterator<Item = &Heal> {
+        self.heals.iter().filter(|heal| !heal.is_over())
+    }
+}
+
+/// Beginning a stretch.
+impl Walk {
     /// Begins another stretch, as it was decided.
-    pub fn restart(&mut self, stretch: Stretch, bounded: bool) {
+    pub fn restart(&mut self, stretch: Stretch, bounded: Option<Bounded>) {
+        self.remember_doubts(&stretch);
         let last_was_good = !matches!(self.finding, Finding::Empty | Finding::SamePage);
         self.good_pages_before = self.pages - u32::from(!last_was_good && self.pages > 0);
+        let finding = std::mem::replace(&mut self.finding, Finding::Nothing);
         self.pages = 0;
-        self.finding = Finding::Nothing;
         self.previous.clear();
+        self.held.clear();
         self.stretch_at_frontier.clear();
         self.brought_new = false;
-        self.bounded = bounded;
-        self.bounded_seen.clear();
-        self.bounded_repeats = 0;
-        self.settled = self.settled.min(stretch.anchor.max(self.range.start));
-        match stretch.why {
-            StretchReason::Repeat => self.begin_healing(stretch.anchor),
-            _ => self.heal = None,
+        self.overlaps = 0;
+        match (&mut self.bounded, bounded) {
+            (Some(reading), Some(_)) => reading.begin_reading(),
+            (state, bounded) => *state = bounded,
         }
-        if stretch.why == StretchReason::PastFullSecond {
-            self.settled = stretch.anchor;
-        }
-        if self.frontier != Some(stretch.anchor) {
-            self.frontier = None;
-            self.at_frontier.clear();
-        }
-        if stretch.why != StretchReason::ShortPage {
-            self.short_doubt = None;
+        if stretch.why != StretchReason::KnownRow {
+            self.move_to(&stretch, finding);
         }
         self.stretch = stretch;
     }
 
-    fn begin_healing(&mut self, second: EpochSeconds) {
-        match &mut self.heal {
-            Some(heal) if heal.second() == second => heal.begin_reading(),
-            _ => {
-                let known = if self.frontier == Some(second) { self.at_frontier.clone() } else { BTreeSet::new() };
-                self.heal = Some(Heal::new(second, known));
+    fn remember_doubts(&mut self, stretch: &Stretch) {
+        match stretch.why {
+            StretchReason::Doubt if self.stretch.why == StretchReason::Doubt && !self.brought_new => {
+                self.fruitless += 1;
             }
+            StretchReason::Doubt => self.fruitless = 0,
+            StretchReason::Scheduled => self.end_was_checked |= self.finding == Finding::Empty,
+            StretchReason::PastFullSecond => self.has_jumped = true,
+            _ => {}
         }
     }
 
+    fn move_to(&mut self, stretch: &Stretch, finding: Finding) {
+        let goes_on = self.frontier == Some(stretch.anchor);
+        let continues = matches!(stretch.why, StretchReason::Scheduled | StretchReason::Cap) && goes_on;
+        match stretch.why {
+            StretchReason::PastFullSecond => self.settled = stretch.anchor,
+            StretchReason::ShortPage => {}
+            _ => self.settled = self.settled.min(stretch.anchor.max(self.range.start)),
+        }
+        self.begin_healing(stretch, finding);
+        if let Some(doubt) = &mut self.short {
+            match stretch.why {
+                StretchReason::ShortPage => doubt.begin_look(stretch.anchor),
+                _ if continues => {}
+                _ => doubt.interrupt(),
+            }
+        }
+        let reads_it_anew =
+            |doubt: &mut ShortDoubt| !doubt.is_looking() && !continues && stretch.anchor <= doubt.from();
+        if matches!(stretch.why, StretchReason::PastFullSecond | StretchReason::Restart) {
+            self.short = None;
+        }
+        self.short.take_if(|doubt| stretch.why != StretchReason::ShortPage && reads_it_anew(doubt));
+        if !goes_on {
+            self.frontier = None;
+            self.before_frontier = None;
+            self.at_frontier.clear();
+        }
+    }
+
+    /// A second that is being healed is read again from its beginning; one that the walk leaves is listed by then.
+    fn begin_healing(&mut self, stretch: &Stretch, finding: Finding) {
+        self.heals.retain(|heal| heal.second() >= stretch.anchor);
+        self.heals.iter_mut().for_each(Heal::begin_reading);
+        if let (Finding::Repeated(second), StretchReason::Repeat) = (finding, stretch.why)
+            && self.heals.iter().all(|heal| heal.second() != second)
+        {
+            let known = if self.frontier == Some(second) { self.at_frontier.clone() } else { BTreeSet::new() };
+            self.heals.push(Heal::new(second, known));
+        }
+    }
+}
+
+/// Folding pages in.
+impl Walk {
     /// Folds one durable page of the running stretch in, and says what it taught about the service.
-    pub fn apply(&mut self, page: &PageFact) -> Vec<Lesson> {
+    pub fn apply(&mut self, page: &PageFact) -> (Vec<Lesson>, Vec<RowKey>) {
         self.pages += 1;
         self.total_pages += 1;
         self.total_slots += u64::from(page.slots);
@@ -280,282 +305,172 @@ impl Walk {
             asked_min: self.stretch.asked_min,
             asked_max: self.stretch.asked_max,
             previous: &self.previous,
+            held: &self.held,
             frontier: if self.pages == 1 { None } else { self.frontier },
             at_frontier: &self.stretch_at_frontier,
-            healing: self.heal.as_ref().and_then(Heal::unfinished),
+            settled: self.settled(),
+            listed: self.listed,
+            healing: self.heals.iter().map(Heal::second).collect(),
         };
-        let (finding, mut lessons) = if self.bounded { (reading.unordered(), Vec::new()) } else { reading.finding() };
-        lessons.extend(reading.bound_lessons());
-        match finding {
-            Finding::Rows if self.bounded => self.take_unordered(page),
-            Finding::Rows | Finding::ShiftedByOne => lessons.extend(self.take_rows(page)),
+        let asked: Vec<RowKey> = reading.asked().collect();
+        let mut lessons = bound_lessons(page, &self.stretch);
+        if let Some(bounded) = &mut self.bounded {
+            self.finding = reading.unordered();
+            bounded.apply(page, self.finding, &asked);
+            lessons.extend((self.finding == Finding::Rows).then_some(Lesson::Served(page.address.page.get())));
+            self.previous = asked;
+            return (lessons, Vec::new());
+        }
+        let view = reading.view();
+        self.finding = view.finding;
+        self.unusable = if self.finding == Finding::Unusable { self.unusable + 1 } else { 0 };
+        if self.stretch.why == StretchReason::KnownRow {
+            self.brought_new = asked.iter().any(|row| self.frontier.is_none_or(|frontier| row.second > frontier));
+            return (lessons, Vec::new());
+        }
+        lessons.extend(lessons_of(&view));
+        let strays = view.strays.clone();
+        self.take(page, view, asked, &mut lessons);
+        (lessons, strays)
+    }
+
+    fn take(&mut self, page: &PageFact, view: View, asked: Vec<RowKey>, lessons: &mut Vec<Lesson>) {
+        self.overlaps = if view.finding == Finding::ShiftedByOne { self.overlaps + 1 } else { 0 };
+        match view.finding {
+            Finding::Rows | Finding::ShiftedByOne => {
+                lessons.push(Lesson::Served(page.address.page.get()));
+                self.take_rows(page, &view.rows, lessons);
+                self.held = view.held;
+                self.previous = asked;
+            }
+            Finding::Empty => {
+                self.heals.iter_mut().for_each(Heal::pass);
+                self.short.iter_mut().for_each(ShortDoubt::ends);
+                let verdict = self.short.as_mut().and_then(|doubt| doubt.look(&[], true));
+                lessons.extend(verdict.map(lesson_of));
+                self.end_looks();
+            }
             _ => {}
         }
-        self.overlaps = if matches!(finding, Finding::ShiftedByOne) { self.overlaps + 1 } else { 0 };
-        if let (Finding::Empty, Some(heal)) = (finding, &mut self.heal) {
-            heal.pass();
-        }
-        self.finding = finding;
-        lessons
     }
 
-    fn take_unordered(&mut self, page: &PageFact) {
-        for row in page.rows.iter().filter(|row| self.range.contains(row.second)) {
-            if !self.bounded_seen.insert(row.video) {
-                self.bounded_repeats += 1;
-            }
-        }
-        self.previous = self.asked(page).collect();
-    }
-
-    fn take_rows(&mut self, page: &PageFact) -> Vec<Lesson> {
-        let mut lessons = Vec::new();
-        let ordered: Vec<RowKey> = self.asked(page).collect();
-        let is_first_of_short_doubt = self.pages == 1 && self.stretch.why == StretchReason::ShortPage;
-        if is_first_of_short_doubt && let Some(doubt) = self.short_doubt.take() {
-            lessons.push(doubt.verdict(&ordered));
-        }
+    fn take_rows(&mut self, page: &PageFact, rows: &[RowKey], lessons: &mut Vec<Lesson>) {
         let had_new = self.brought_new;
-        for row in &ordered {
+        let before = Before { frontier: self.frontier, second: self.before_frontier, settled: self.settled() };
+        for row in rows {
             self.take_row(*row);
         }
         if self.brought_new && !had_new && self.stretch.why == StretchReason::Doubt {
             lessons.push(Lesson::MoreAfter { pages: self.good_pages_before });
         }
-        if let Some(first) = ordered.first() {
+        if self.brought_new {
+            self.has_jumped = false;
+        }
+        if let (Some(first), true) = (rows.first(), self.has_ascended) {
             self.settled = self.settled.max(first.second);
         }
-        if let Some(heal) = &mut self.heal {
-            heal.read(&ordered, self.pages == 1);
-        }
-        self.watch_short_pages(page, &ordered);
-        self.previous = ordered;
-        lessons
-    }
-
-    /// The page's rows within what was asked: the others are no evidence.
-    fn asked(&self, page: &PageFact) -> impl Iterator<Item = RowKey> {
-        let (min, max) = (self.stretch.asked_min, self.stretch.asked_max);
-        page.rows.iter().copied().filter(move |row| min <= row.second && row.second <= max)
+        self.heals.iter_mut().for_each(|heal| heal.read(rows, self.pages == 1));
+        self.watch_short_pages(page, rows, before, lessons);
     }
 
     fn take_row(&mut self, row: RowKey) {
-        if self.frontier.is_none_or(|frontier| row.second > frontier) {
+        let is_new = match self.frontier {
+            Some(frontier) if row.second < frontier => return,
+            Some(frontier) => row.second > frontier,
+            None => true,
+        };
+        if is_new {
+            self.has_ascended |= self.frontier.is_some();
+            self.before_frontier = self.frontier.or(self.before_frontier);
             self.frontier = Some(row.second);
             self.at_frontier.clear();
             self.stretch_at_frontier.clear();
         }
-        if self.frontier == Some(row.second) {
-            self.brought_new |= self.at_frontier.insert(row.video);
-            self.stretch_at_frontier.insert(row.video);
-        }
+        self.brought_new |= self.at_frontier.insert(row.video);
+        self.stretch_at_frontier.insert(row.video);
     }
 
-    /// A short page is doubted once its successor has come; the two are then read again from the middle of the first.
-    fn watch_short_pages(&mut self, page: &PageFact, ordered: &[RowKey]) {
-        // A doubt whose successor has come and that was not followed up is a habit by now.
-        self.short_doubt.take_if(|doubt| doubt.until.is_some());
-        if let Some(doubt) = &mut self.short_doubt {
-            doubt.until = ordered.first().map(|row| row.second);
-            doubt.known.extend(ordered.iter().map(|row| row.video));
-            return;
-        }
-        let first_look = self.pages > 1 || self.stretch.why != StretchReason::ShortPage;
-        if page.slots < PAGE_SIZE
-            && first_look
-            && let Some(middle) = ordered.get(ordered.len() / 2)
-        {
-            let known = ordered.iter().chain(&self.previous).map(|row| row.video).collect();
-            self.short_doubt = Some(ShortDoubt { from: middle.second, until: None, known });
-        }
-    }
-
-    /// Decides the next move after the last page, or at the start of a stretch.
-    pub fn step(&self, context: &WalkContext) -> WalkStep {
-        match self.finding {
-            Finding::Nothing => self.ask_next(),
-            Finding::OutsideAsked(seen) => WalkStep::RangeNotHonoured(seen),
-            Finding::ShiftedByOne if self.overlaps >= 2 => WalkStep::PageNumberCountsRows,
-            Finding::ShiftedByOne => self.ask_next(),
-            _ if self.bounded => self.bounded_step(context),
-            Finding::Disordered => self.disordered_step(),
-            Finding::Repeated(second) => anchor(second.max(self.stretch.anchor), StretchReason::Repeat),
-            Finding::SamePage => self.doubt_step(context),
-            Finding::Empty => self.empty_step(context),
-            Finding::Unusable => self.go_on(context),
-            Finding::Rows => self.rows_step(context),
-        }
-    }
-
-    /// Decides after the service refused a page beyond the first: a doubt, no durable page. None where it cannot be settled.
-    pub fn refused_step(&self, context: &WalkContext) -> Option<WalkStep> {
-        match (self.pages, self.bounded) {
-            (0, _) => None,
-            (_, true) => Some(self.halve()),
-            (_, false) => Some(self.doubt_step(context)),
-        }
-    }
-
-    fn ask_next(&self) -> WalkStep {
-        match PageNumber::new(self.pages + 1) {
-            Ok(page) => WalkStep::Ask(page),
-            Err(_) => self.cap_step(),
-        }
-    }
-
-    fn rows_step(&self, context: &WalkContext) -> WalkStep {
-        if let Some(step) = self.heal.as_ref().and_then(|heal| self.heal_step(heal)) {
-            return step;
-        }
-        let asks_too_early = context.min_is_inclusive && self.stretch.asked_min < self.stretch.anchor;
-        if asks_too_early && self.frontier.is_some_and(|frontier| frontier < self.stretch.anchor) {
-            // A full page of a second that is not wanted: the bound is exact by now, so it is asked exactly.
-            return anchor(self.stretch.anchor, self.stretch.why);
-        }
-        if self.frontier.is_some_and(|frontier| frontier >= self.range.end) {
-            return WalkStep::Finish { ending: Ending::RowBeyond, unproven: None };
-        }
-        if let (Some(doubt), false) = (&self.short_doubt, context.short_is_habit)
-            && doubt.until.is_some()
-        {
-            return anchor(doubt.from.max(self.stretch.anchor), StretchReason::ShortPage);
-        }
-        self.go_on(context)
-    }
-
-    fn go_on(&self, context: &WalkContext) -> WalkStep {
-        if self.pages >= context.cap {
-            return self.cap_step();
-        }
-        match self.frontier {
-            Some(frontier) if self.heal_is_over() && frontier > self.stretch.anchor && self.anchor_is_due(context) => {
-                anchor(frontier, StretchReason::Scheduled)
+    /// A short page is doubted once rows have come after it.
+    fn watch_short_pages(&mut self, page: &PageFact, rows: &[RowKey], before: Before, lessons: &mut Vec<Lesson>) {
+        let is_full = page.slots >= PAGE_SIZE;
+        match &mut self.short {
+            Some(doubt) if doubt.is_looking() => {
+                lessons.extend(doubt.look(rows, is_full).map(lesson_of));
+                if doubt.is_looking() {
+                    return;
+                }
+                self.end_looks();
             }
-            _ => self.ask_next(),
-        }
-    }
-
-    fn heal_is_over(&self) -> bool {
-        self.heal.as_ref().is_none_or(|heal| heal.unfinished().is_none())
-    }
-
-    fn anchor_is_due(&self, context: &WalkContext) -> bool {
-        let old = context.now.since(self.stretch.started_at) >= context.stretch_age;
-        let price = self.at_frontier.len() as f64 / f64::from(PAGE_SIZE);
-        match context.consistency {
-            Consistency::Atomic => true,
-            Consistency::Deep => false,
-            Consistency::Anchored => {
-                old || (self.pages >= context.anchor_pages && price < ANCHOR_PRICE * f64::from(self.pages))
+            Some(doubt) if doubt.is_pending() => {
+                let follows = if self.pages == 1 { Follows::Anchored } else { Follows::NextPage };
+                doubt.followed_by(rows, follows);
             }
+            // The walk went on without a look, so short pages are a habit.
+            _ => self.short = None,
+        }
+        if !is_full && self.short.as_ref().is_none_or(|doubt| doubt.is_pending() && !doubt.is_followed()) {
+            self.short = self.doubt_about(rows, before);
         }
     }
 
-    fn heal_step(&self, heal: &Heal) -> Option<WalkStep> {
-        if heal.needs_another_reading() {
-            return Some(anchor(heal.second(), StretchReason::Repeat));
+    fn doubt_about(&self, rows: &[RowKey], before: Before) -> Option<ShortDoubt> {
+        let (first, last) = (rows.first()?.second, rows.last()?.second);
+        let is_over = |heal: &Heal| heal.is_over() && heal.second() == first;
+        let is_listed = self.listed.contains(first) && self.listed.contains(last);
+        if is_listed || (first == last && self.heals.iter().any(is_over)) {
+            return None;
         }
-        let why = "its rows come in another order on every request, and no readings of it agreed";
-        heal.has_failed().then(|| self.past_second(heal.second(), why))
+        let from = before.frontier.filter(|_| self.pages > 1).unwrap_or(self.stretch.anchor);
+        let from = from.max(before.settled).min(first);
+        let look_from = if from == last { before.second.unwrap_or(from) } else { from };
+        let known = rows.iter().chain(&self.previous).map(|row| row.video);
+        let known = known.chain(self.stretch_at_frontier.iter().copied()).collect();
+        Some(ShortDoubt::new(Place { look_from, from, first, last }, known))
     }
 
-    /// Gives one second up as unproven and goes on after it.
-    fn past_second(&self, second: EpochSeconds, why: &str) -> WalkStep {
-        let range = TimeRange::new(second, second.shifted(1));
-        let unproven = Some((range, why.to_owned()));
-        if range.end >= self.range.end {
-            return WalkStep::Finish { ending: Ending::RowBeyond, unproven };
-        }
-        WalkStep::Anchor { at: range.end, why: StretchReason::PastFullSecond, unproven }
-    }
-
-    fn cap_step(&self) -> WalkStep {
-        let at = self.position();
-        if at > self.stretch.anchor {
-            return anchor(at, StretchReason::Cap);
-        }
-        self.past_second(at, "it holds more rows than the service serves pages of")
-    }
-
-    fn disordered_step(&self) -> WalkStep {
-        if self.stretch.why == StretchReason::Disorder {
-            return WalkStep::SortIgnored;
-        }
-        anchor(self.settled.max(self.stretch.anchor), StretchReason::Disorder)
-    }
-
-    fn empty_step(&self, context: &WalkContext) -> WalkStep {
-        if let Some(step) = self.heal.as_ref().and_then(|heal| self.heal_step(heal)) {
-            return step;
-        }
-        let rows_follow = match (context.known_newest, self.frontier) {
-            (Some(newest), Some(frontier)) => newest > frontier || context.probed_newest != Some(frontier),
-            (Some(newest), None) => newest >= self.stretch.anchor,
-            (None, _) => false,
-        };
-        if rows_follow { self.doubt_step(context) } else { self.end_of_rows(None) }
-    }
-
-    /// Settles a doubt by reading again from the last second seen: what follows there is the truth.
-    fn doubt_step(&self, context: &WalkContext) -> WalkStep {
-        let settled_already = self.stretch.why == StretchReason::Doubt && !self.brought_new;
-        if !settled_already {
-            return anchor(self.position(), StretchReason::Doubt);
-        }
-        let at = self.position();
-        match context.known_newest {
-            Some(newest) if newest > at && newest < self.range.end => {
-                let why = format!("nothing came after {at}, though a row of {newest} had been seen");
-                self.end_of_rows(Some((TimeRange::new(at, self.range.end), why)))
-            }
-            Some(newest) if newest > at => {
-                let why = format!("nothing came after {at}, though later windows hold rows");
-                self.end_of_rows(Some((TimeRange::new(at, self.range.end), why)))
-            }
-            _ => self.end_of_rows(None),
-        }
-    }
-
-    fn end_of_rows(&self, unproven: Option<(TimeRange, String)>) -> WalkStep {
-        WalkStep::Finish { ending: Ending::EmptyPage, unproven }
-    }
-
-    fn bounded_step(&self, context: &WalkContext) -> WalkStep {
-        // An empty page after a full one may be the end or a cap that nobody documented.
-        let last_was_full = self.previous.len() >= PAGE_SIZE as usize && self.pages > 2;
-        match self.finding {
-            Finding::Empty if last_was_full => self.halve(),
-            Finding::Empty => {
-                let why = "rows come in no order and some came twice, so others may not have come at all".to_owned();
-                let unproven = (self.bounded_repeats > 0).then_some((self.range, why));
-                WalkStep::Finish { ending: Ending::EmptyPage, unproven }
-            }
-            Finding::SamePage => self.halve(),
-            _ if self.pages < context.cap => self.ask_next(),
-            _ => self.halve(),
-        }
-    }
-
-    /// A bounded window that may hold more than the service serves is cut in two, each read anew.
-    fn halve(&self) -> WalkStep {
-        if self.range.seconds() >= 2 {
-            return WalkStep::Bisect(self.range.start.shifted(self.range.seconds() / 2));
-        }
-        let why = "this second may hold more rows than the service serves pages of".to_owned();
-        WalkStep::Finish { ending: Ending::EmptyPage, unproven: Some((self.range, why)) }
+    fn end_looks(&mut self) {
+        self.short.take_if(|doubt| doubt.is_settled());
     }
 }
 
-fn anchor(at: EpochSeconds, why: StretchReason) -> WalkStep {
-    WalkStep::Anchor { at, why, unproven: None }
+/// Where the walk stood before a page.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    frontier: Option<EpochSeconds>,
+    /// The last second before the frontier.
+    second: Option<EpochSeconds>,
+    settled: EpochSeconds,
 }
 
-impl ShortDoubt {
-    fn verdict(&self, rows: &[RowKey]) -> Lesson {
-        let hidden = rows
-            .iter()
-            .filter(|row| row.second >= self.from && self.until.is_some_and(|until| row.second < until))
-            .any(|row| !self.known.contains(&row.video));
-        if hidden { Lesson::ShortPageHidRows } else { Lesson::ShortPageHidNothing }
+fn lesson_of(verdict: Verdict) -> Lesson {
+    match verdict {
+        Verdict::HidNothing => Lesson::ShortPageHidNothing,
+        Verdict::HidRows => Lesson::ShortPageHidRows,
     }
+}
+
+/// A row at exactly an asked bound proves that the bound is inclusive.
+fn bound_lessons(page: &PageFact, stretch: &Stretch) -> Vec<Lesson> {
+    let at = |second: EpochSeconds| page.rows.iter().any(|row| row.second == second);
+    let min = at(stretch.asked_min).then_some(Lesson::MinIsInclusive);
+    let max = at(stretch.asked_max).then_some(Lesson::MaxIsInclusive);
+    min.into_iter().chain(max).collect()
+}
+
+fn lessons_of(view: &View) -> Vec<Lesson> {
+    let mut lessons = Vec::new();
+    match view.finding {
+        Finding::Repeated(_) => lessons.push(Lesson::Repeat),
+        Finding::Disordered => lessons.push(Lesson::Disorder),
+        Finding::Rows if view.strays.is_empty() => {
+            let ups =
+                view.rows.windows(2).filter(|pair| pair.first().map(|r| r.second) < pair.last().map(|r| r.second));
+            lessons.push(Lesson::Ascents(u32::try_from(ups.count()).unwrap_or(u32::MAX)));
+        }
+        _ => {}
+    }
+    if !view.strays.is_empty() {
+        lessons.push(Lesson::Strays(u32::try_from(view.strays.len()).unwrap_or(u32::MAX)));
+    }
+    lessons
 }

@@ -1,5 +1,6 @@
 //! A stretch of one region's time that one walk reads. Pure.
 
+use super::bounded::Bounded;
 use super::walk::{Stretch, Walk};
 use crate::api::contract::Region;
 use crate::units::{EpochSeconds, TimeRange};
@@ -49,6 +50,11 @@ impl Window {
         matches!(self.state, State::Over)
     }
 
+    /// Its walk, once it has begun and until it is over.
+    pub fn walk(&self) -> Option<&Walk> {
+        if let State::Walking(walk) = &self.state { Some(walk) } else { None }
+    }
+
     /// The number of the stretch that would come next.
     pub fn next_stretch(&self) -> u32 {
         self.stretches
@@ -57,9 +63,10 @@ impl Window {
     /// Begins a stretch, as it was decided.
     pub fn begin(&mut self, stretch: Stretch) {
         self.stretches = self.stretches.max(stretch.number + 1);
+        let bounded = self.bounded.then(Bounded::default);
         match &mut self.state {
-            State::Walking(walk) => walk.restart(stretch, self.bounded),
-            _ => self.state = State::Walking(Box::new(Walk::new(self.range, self.bounded, stretch))),
+            State::Walking(walk) => walk.restart(stretch, bounded),
+            _ => self.state = State::Walking(Box::new(Walk::new(self.range, bounded, stretch))),
         }
     }
 

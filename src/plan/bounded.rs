@@ -1,0 +1,136 @@
+//! A window that is read within its own bounds to the empty page, trusting no order. Pure.
+
+use std::collections::BTreeSet;
+
+use super::event::Ending;
+use super::fact::{PageFact, RowKey, VideoKey};
+use super::page::Finding;
+use super::step::{WalkContext, WalkStep};
+use crate::api::contract::PAGE_SIZE;
+use crate::units::{EpochSeconds, PageNumber, TimeRange};
+
+/// Whole readings of one window before it is listed as unproven.
+const MOST_READINGS: u32 = 6;
+/// A window of more pages whose readings disagree is halved first, so that little is read again.
+const REREAD_PAGES: u32 = 20;
+
+/// What has been read of the window.
+#[derive(Clone, Debug, Default)]
+pub struct Bounded {
+    /// Ids of all readings, and seconds of rows as far as they are needed to cut the window in two.
+    known: BTreeSet<VideoKey>,
+    seconds: Vec<EpochSeconds>,
+    /// Whole readings so far.
+    readings: u32,
+    /// Of the running reading: pages in a row from the first, usable rows, repeats, short pages before the last.
+    pages: u32,
+    rows: u32,
+    seen: BTreeSet<VideoKey>,
+    short_pages: u32,
+    last_was_full: bool,
+    rows_before: Option<u32>,
+    /// A page far ahead that tells whether the window is too large: its number, and whether it held rows.
+    probe: Option<(u32, bool)>,
+    last_was_probe: bool,
+}
+
+impl Bounded {
+    /// The window is read again from its first page.
+    pub fn begin_reading(&mut self) {
+        self.readings += 1;
+        self.rows_before = Some(self.rows);
+        (self.pages, self.rows, self.short_pages, self.last_was_full) = (0, 0, 0, false);
+        self.seen.clear();
+    }
+
+    /// Folds one durable page in.
+    pub fn apply(&mut self, page: &PageFact, finding: Finding, rows: &[RowKey]) {
+        let is_next = page.address.page.get() == self.pages + 1;
+        self.last_was_probe = !is_next;
+        if !is_next {
+            self.probe = Some((page.address.page.get(), finding == Finding::Rows));
+            self.seconds.extend(rows.iter().map(|row| row.second));
+            return;
+        }
+        match finding {
+            Finding::Empty | Finding::SamePage => {}
+            _ => {
+                self.pages += 1;
+                self.short_pages += u32::from(!self.last_was_full && self.pages > 1);
+                self.last_was_full = page.slots >= PAGE_SIZE;
+                self.rows += u32::try_from(rows.len()).unwrap_or(u32::MAX);
+                self.seen.extend(rows.iter().map(|row| row.video));
+                self.known.extend(rows.iter().map(|row| row.video));
+                if self.seconds.len() < 1_000 {
+                    self.seconds.extend(rows.iter().map(|row| row.second));
+                }
+            }
+        }
+    }
+
+    /// Decides the next move.
+    pub fn step(&self, range: TimeRange, finding: Finding, context: &WalkContext) -> WalkStep {
+        match finding {
+            _ if self.last_was_probe && self.probe.is_some_and(|(_, held_rows)| held_rows) => self.halve(range),
+            Finding::Empty if !self.last_was_probe => self.at_the_end(range, context),
+            Finding::SamePage if !self.last_was_probe => self.halve(range),
+            _ if self.pages >= context.cap => self.halve(range),
+            _ => self.ask(range, context),
+        }
+    }
+
+    fn ask(&self, range: TimeRange, context: &WalkContext) -> WalkStep {
+        if self.readings == 0 && self.probe.is_some_and(|(number, _)| number == self.pages + 1) {
+            return self.at_the_end(range, context);
+        }
+        let probe = context.window_pages.min(context.cap);
+        let may_be_large = self.pages == 1 && self.last_was_full && self.probe.is_none() && self.readings == 0;
+        let number = if context.sort_ignored && may_be_large && probe > 3 && range.seconds() > 1 {
+            probe
+        } else {
+            self.pages + 1
+        };
+        PageNumber::new(number).map_or_else(|_| self.halve(range), WalkStep::Ask)
+    }
+
+    /// An empty page: the end, unless it may be a cap that nobody documented or the reading was not clean.
+    fn at_the_end(&self, range: TimeRange, context: &WalkContext) -> WalkStep {
+        if self.last_was_full && self.pages > 2 && self.pages >= context.deepest_page {
+            return self.halve(range);
+        }
+        let ids = u32::try_from(self.seen.len()).unwrap_or(u32::MAX);
+        let is_short = self.short_pages > 0 && !context.short_is_habit;
+        let is_clean = ids == self.rows && !is_short && !context.service_hides;
+        let agrees = self.rows_before == Some(self.rows) && self.known.len() == self.rows as usize;
+        if agrees || (is_clean && self.readings == 0) {
+            return WalkStep::Finish { ending: Ending::EmptyPage, unproven: Vec::new() };
+        }
+        if self.pages > REREAD_PAGES && range.seconds() > 1 {
+            return self.halve(range);
+        }
+        if self.readings + 1 < MOST_READINGS && self.pages <= 10 * REREAD_PAGES {
+            return WalkStep::ReadAgain;
+        }
+        let why = "rows come in no order, and readings of the same seconds do not agree";
+        WalkStep::Finish { ending: Ending::EmptyPage, unproven: vec![(range, why.to_owned())] }
+    }
+
+    /// A window that may hold more than the service serves is cut in two, each read anew.
+    pub fn halve(&self, range: TimeRange) -> WalkStep {
+        if range.seconds() >= 2 {
+            return WalkStep::Bisect(self.middle(range));
+        }
+        let why = "this second may hold more rows than the service serves pages of";
+        WalkStep::Finish { ending: Ending::EmptyPage, unproven: vec![(range, why.to_owned())] }
+    }
+
+    /// The second with as many of the rows seen before as after it.
+    fn middle(&self, range: TimeRange) -> EpochSeconds {
+        let mut inside: Vec<EpochSeconds> =
+            self.seconds.iter().copied().filter(|second| range.contains(*second)).collect();
+        inside.sort_unstable();
+        let even = range.start.shifted(range.seconds() / 2);
+        let median = inside.get(inside.len() / 2).copied().unwrap_or(even);
+        median.max(range.start.shifted(1)).min(range.end.shifted(-1))
+    }
+}

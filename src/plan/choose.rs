@@ -1,0 +1,298 @@
+//! Deciding what a worker does next. Pure: reads the plan, changes nothing.
+
+use super::event::{Contradiction, Ending, PlanEvent, StretchReason};
+use super::fact::{Purpose, WindowId};
+use super::planner::{Backlog, Decision, PlanContext, Planner, Task};
+use super::region::{Emptiness, RegionPlan};
+use super::step::Unproven;
+use super::walk::{Walk, WalkContext, WalkStep};
+use super::window::{State, Window};
+use crate::api::contract::PAGE_SIZE;
+use crate::units::{PageNumber, TimeRange};
+
+/// The least estimated pages that a running window must have left to be shared.
+const SHARED_PAGES: f64 = 24.0;
+
+impl Planner {
+    /// The next move of a worker: of the window that it reads, or of any if it has none or its window is over.
+    pub fn next(&self, reads: Option<WindowId>, context: &PlanContext) -> Decision {
+        if let Some(late) = self.list_late() {
+            return late;
+        }
+        let window = reads.and_then(|id| Some((id, self.windows.get(&id).filter(|window| !window.is_over())?)));
+        match window {
+            Some((id, window)) => self.next_of(id, window, context),
+            None => self.next_free(context),
+        }
+    }
+
+    /// The next move after the service refused a page beyond the first of a window; none where that is no doubt that the
+    /// walk can settle.
+    pub fn after_refusal(&self, id: WindowId, context: &PlanContext) -> Option<Decision> {
+        let window = self.windows.get(&id)?;
+        let walk = window.walk()?;
+        let plan = self.region(&window.region)?;
+        let step = walk.refused_step(&self.walk_context(plan, context))?;
+        Some(self.act((id, window), walk, step, context))
+    }
+
+    /// The decision to try a window again later, after its page could not be had.
+    pub fn park(&self, id: WindowId) -> Vec<PlanEvent> {
+        let times = self.windows.get(&id).map(|window| window.parked + 1);
+        times.map(|times| PlanEvent::WindowParked { window: id, times }).into_iter().collect()
+    }
+
+    /// A row whose date lies where everything was settled may have missed its slice.
+    fn list_late(&self) -> Option<Decision> {
+        let (region, second) = self.late.first()?;
+        let why = "a row of this second came far out of order, after the second had been settled".to_owned();
+        let range = TimeRange::new(*second, second.shifted(1));
+        Some(Decision::Record(vec![PlanEvent::UnprovenListed { region: region.clone(), range, why }]))
+    }
+
+    pub(super) fn next_of(&self, id: WindowId, window: &Window, context: &PlanContext) -> Decision {
+        let Some(walk) = window.walk() else { return self.begin(id, window, context) };
+        let Some(plan) = self.region(&window.region) else { return Decision::Idle };
+        if plan.looks_empty() {
+            return self.next_of_empty((id, window), plan, walk, context);
+        }
+        if self.wants_newest(plan) && plan.windows.values().next() == Some(&id) {
+            return self.probe((id, plan), Purpose::Newest).map_or(Decision::Idle, ask);
+        }
+        if window.bounded != walk.is_bounded() {
+            return self.start_again(id, window, context);
+        }
+        self.act((id, window), walk, walk.step(&self.walk_context(plan, context)), context)
+    }
+
+    fn start_again(&self, id: WindowId, window: &Window, context: &PlanContext) -> Decision {
+        Decision::Record(vec![self.stretch((id, window), window.range.start, StretchReason::Restart, context)])
+    }
+
+    fn act(&self, (id, window): (WindowId, &Window), walk: &Walk, step: WalkStep, context: &PlanContext) -> Decision {
+        let region = || window.region.clone();
+        let listed = |unproven: Unproven| {
+            let events = unproven.into_iter();
+            events.map(|(range, why)| PlanEvent::UnprovenListed { region: region(), range, why }).collect::<Vec<_>>()
+        };
+        match step {
+            WalkStep::Ask(page) => ask(self.walk_task(id, window, walk, page)),
+            WalkStep::List(unproven) => Decision::Record(listed(unproven)),
+            WalkStep::Anchor { at, why, unproven } => {
+                let mut events = listed(unproven);
+                events.push(self.stretch((id, window), at, why, context));
+                Decision::Record(events)
+            }
+            WalkStep::Finish { ending, unproven } => {
+                let mut events = listed(unproven);
+                events.push(finished(id, ending, walk));
+                Decision::Record(events)
+            }
+            WalkStep::Bisect(at) => Decision::Record(vec![
+                PlanEvent::WindowSplit { window: id, at, new: WindowId(self.next_window) },
+                PlanEvent::WindowBounded { window: id },
+            ]),
+            WalkStep::ReadAgain => self.start_again(id, window, context),
+            WalkStep::ReadBounded => Decision::Record(self.bound_near((id, window), walk)),
+            WalkStep::SortIgnored => Decision::Record(self.ignore_sort()),
+            WalkStep::PageNumberCountsRows => Decision::Stop(Contradiction::PageNumberCountsRows { region: region() }),
+            WalkStep::RangeNotHonoured(seen) => {
+                Decision::Stop(Contradiction::RangeNotHonoured { region: region(), range: self.range, seen })
+            }
+        }
+    }
+
+    /// What is settled stays so; the rest is read within bounds.
+    fn ignore_sort(&self) -> Vec<PlanEvent> {
+        let mut events = Vec::new();
+        let mut new = self.next_window;
+        for (id, window) in &self.windows {
+            let Some(walk) = window.walk() else { continue };
+            let settled = walk.settled();
+            if settled > window.range.start && settled < window.range.end {
+                events.push(PlanEvent::WindowSplit { window: *id, at: settled, new: WindowId(new) });
+                events.push(finished(*id, Ending::RowBeyond, walk));
+                new += 1;
+            }
+        }
+        events.push(PlanEvent::SortIgnored);
+        events
+    }
+
+    fn next_of_empty(
+        &self,
+        (id, window): (WindowId, &Window),
+        plan: &RegionPlan,
+        walk: &Walk,
+        context: &PlanContext,
+    ) -> Decision {
+        let emptiness = plan.emptiness(!self.filters.is_empty());
+        // An answer that contradicts another, or that no other confirms, is asked once more.
+        let is_sure = plan.times_empty() > 1 || plan.is_empty_without_filters();
+        let asks_again = matches!(emptiness, Err(_) | Ok(Emptiness::Believed)) && !is_sure;
+        match emptiness {
+            _ if asks_again && walk.stretch_pages() == 0 => ask_first(self, id, window, walk),
+            _ if asks_again => {
+                Decision::Record(vec![self.stretch((id, window), window.range.start, StretchReason::Doubt, context)])
+            }
+            Err(contradiction) => Decision::Stop(contradiction),
+            Ok(Emptiness::Believed) => Decision::Record(vec![finished(id, Ending::NothingThere, walk)]),
+            Ok(Emptiness::Unproven) => Decision::Record(vec![
+                PlanEvent::UnprovenListed {
+                    region: plan.region.clone(),
+                    range: self.range,
+                    why: "the region answers no row at all, not even without a range, so its code may be wrong"
+                        .to_owned(),
+                },
+                finished(id, Ending::NothingThere, walk),
+            ]),
+            Ok(Emptiness::Ask(purpose)) => self.probe((id, plan), purpose).map_or(Decision::Idle, ask),
+        }
+    }
+
+    fn next_free(&self, context: &PlanContext) -> Decision {
+        let choices: [fn(&Self, &PlanContext) -> Option<Decision>; 5] =
+            [Self::resume, Self::open_next, Self::share, Self::open_any, Self::retry_parked];
+        choices.iter().find_map(|choice| choice(self, context)).unwrap_or(Decision::Idle)
+    }
+
+    /// Whether the region's newest page is still to be asked. No walk may end before it has come.
+    fn wants_newest(&self, plan: &RegionPlan) -> bool {
+        plan.has_rows() && !plan.newest_read && !self.learned.sort_ignored
+    }
+
+    /// A window that was begun and that nobody reads, the earliest first.
+    fn resume(&self, context: &PlanContext) -> Option<Decision> {
+        let is_free = |window: &Window| !window.assigned && window.parked == 0 && window.walk().is_some();
+        let (id, window) = self.in_order().find(|(_, window)| is_free(window))?;
+        Some(self.next_of(id, window, context))
+    }
+
+    /// The next part of a region that nobody has begun, unless too much is unpublished already.
+    fn open_next(&self, context: &PlanContext) -> Option<Decision> {
+        (context.backlog == Backlog::Small).then(|| self.open_any(context)).flatten()
+    }
+
+    fn open_any(&self, context: &PlanContext) -> Option<Decision> {
+        self.first_cut(context).or_else(|| {
+            let (id, window) = self.in_order().find(|(_, window)| window.is_waiting())?;
+            Some(self.begin(id, window, context))
+        })
+    }
+
+    /// Once it is known where rows are, the window that held the whole range gives up all but its first part.
+    fn first_cut(&self, context: &PlanContext) -> Option<Decision> {
+        let plan = self.regions.iter().find(|plan| !plan.is_cut && plan.newest_read && !plan.is_done())?;
+        let (id, window) = plan.windows.values().find_map(|id| Some((*id, self.windows.get(id)?)))?;
+        let from = window.walk()?.reached().max(plan.oldest?);
+        let rest = TimeRange::new(from, plan.last_second()?.shifted(1));
+        let pages = self.density(plan) * rest.seconds() as f64 / f64::from(PAGE_SIZE);
+        if pages < SHARED_PAGES || window.bounded {
+            return None;
+        }
+        // The walking window is one of the shares.
+        let shares = context.idle_workers + 1;
+        let at = from.shifted(self.length(plan, rest, shares, context)).max(from.shifted(1));
+        (at < rest.end)
+            .then(|| Decision::Record(vec![PlanEvent::WindowSplit { window: id, at, new: WindowId(self.next_window) }]))
+    }
+
+    /// Begins a waiting window, cut to size, with its first stretch.
+    fn begin(&self, id: WindowId, window: &Window, context: &PlanContext) -> Decision {
+        let first = self.stretch((id, window), window.range.start, StretchReason::First, context);
+        let Some(plan) = self.region(&window.region).filter(|plan| plan.newest_read && !window.bounded) else {
+            return Decision::Record(vec![first]);
+        };
+        let newest = plan.last_second().unwrap_or(window.range.end);
+        let rest = TimeRange::new(window.range.start, window.range.end.min(newest.shifted(1)));
+        let at = rest.start.shifted(self.length(plan, rest, context.idle_workers, context).max(1));
+        if at >= rest.end {
+            return Decision::Record(vec![first]);
+        }
+        Decision::Record(vec![PlanEvent::WindowSplit { window: id, at, new: WindowId(self.next_window) }, first])
+    }
+
+    /// The seconds of a new window: about `window_pages` pages, or an even share where less is left for each.
+    fn length(&self, plan: &RegionPlan, rest: TimeRange, shares: usize, context: &PlanContext) -> i64 {
+        let density = self.density(plan).max(f64::MIN_POSITIVE);
+        let rows = f64::from(context.window_pages) * f64::from(PAGE_SIZE);
+        let full = (rows / density).min(1e15) as i64;
+        let even = rest.seconds() / i64::try_from(shares.max(1)).unwrap_or(i64::MAX) + 1;
+        full.min(even)
+    }
+
+    /// Takes the later half of the unread time of the running window with the most work left.
+    fn share(&self, context: &PlanContext) -> Option<Decision> {
+        let candidates = self.in_order().filter_map(|(id, window)| {
+            let (pages, unread) = self.work_left(window)?;
+            (pages >= SHARED_PAGES && unread.seconds() >= 2).then_some((id, window, pages, unread))
+        });
+        let (id, window, _, unread) = candidates.max_by(|one, other| one.2.total_cmp(&other.2))?;
+        let at = unread.start.shifted(unread.seconds() / 2);
+        let new = WindowId(self.next_window);
+        let part = Window::new(window.region.clone(), TimeRange::new(at, window.range.end));
+        let first = self.stretch((new, &part), at, StretchReason::First, context);
+        Some(Decision::Record(vec![PlanEvent::WindowSplit { window: id, at, new }, first]))
+    }
+
+    /// Estimated pages that a running window has left, and the time that they lie in.
+    fn work_left(&self, window: &Window) -> Option<(f64, TimeRange)> {
+        let walk = window.walk()?;
+        let plan = self.region(&window.region)?;
+        let frontier = walk.frontier()?;
+        let unread = TimeRange::new(frontier.shifted(1), window.range.end.min(plan.last_second()?.shifted(1)));
+        let seen = frontier.since(window.range.start) + 1;
+        let own = walk.total_slots() as f64 / seen.max(1) as f64;
+        let density = if walk.total_pages() >= 3 { own } else { self.density(plan) };
+        Some((density * unread.seconds() as f64 / f64::from(PAGE_SIZE), unread))
+    }
+
+    pub(super) fn in_order(&self) -> impl Iterator<Item = (WindowId, &Window)> {
+        let ids = self.regions.iter().flat_map(|plan| plan.windows.values());
+        ids.filter_map(|id| Some((*id, self.windows.get(id)?)))
+    }
+
+    pub(super) fn density(&self, plan: &RegionPlan) -> f64 {
+        let walks = plan.windows.values().filter_map(|id| match &self.windows.get(id)?.state {
+            State::Walking(walk) => {
+                let start = self.windows.get(id)?.range.start.max(plan.oldest?);
+                Some((walk.total_slots(), walk.frontier()?.since(start).max(0)))
+            }
+            _ => None,
+        });
+        plan.density(walks.fold((0, 0), |sum, walk| (sum.0 + walk.0, sum.1 + walk.1)))
+    }
+
+    fn walk_context<'a>(&self, plan: &'a RegionPlan, context: &PlanContext) -> WalkContext<'a> {
+        let learned = &self.learned;
+        WalkContext {
+            now: context.now,
+            anchor_pages: context.anchor_pages,
+            window_pages: context.window_pages,
+            stretch_age: context.stretch_age,
+            consistency: context.consistency,
+            cap: learned.last_page(),
+            deepest_page: learned.deepest_page,
+            short_is_habit: learned.short_is_habit(),
+            service_hides: learned.service_hides(),
+            order_is_proven: learned.order_is_proven(),
+            sort_ignored: learned.sort_ignored,
+            min_is_inclusive: learned.min_inclusive,
+            known_newest: plan.newest,
+            probed_newest: plan.probed_newest.filter(|_| !plan.newest_is_unknown),
+            newest_rows: if plan.newest_is_unknown { &[] } else { &plan.newest_rows },
+        }
+    }
+}
+
+fn ask(task: Task) -> Decision {
+    Decision::Ask(Box::new(task))
+}
+
+fn ask_first(planner: &Planner, id: WindowId, window: &Window, walk: &Walk) -> Decision {
+    ask(planner.walk_task(id, window, walk, PageNumber::FIRST))
+}
+
+pub(super) fn finished(id: WindowId, ending: Ending, walk: &Walk) -> PlanEvent {
+    PlanEvent::WindowFinished { window: id, ending, rows: walk.total_slots(), pages: walk.total_pages() }
+}

@@ -1,0 +1,139 @@
+//! What the walks taught about the service as a whole. Pure.
+
+use std::collections::BTreeMap;
+
+use super::event::Ending;
+use super::fact::PageFact;
+use super::walk::Lesson;
+use crate::units::{EpochSeconds, LAST_PAGE};
+
+/// Short pages that must have hidden nothing before they count as the service's habit.
+const HABIT_AFTER: u32 = 20;
+/// How often rows must have followed what looked like an end, after the same number of pages, to be taken for a cap.
+const CAP_AFTER: u32 = 2;
+/// Seconds that must have gone up on ordered pages before a row beyond a window's end is evidence.
+const PROVEN_AFTER: u32 = 2;
+
+/// What the walks taught about the service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Learned {
+    /// The lower bound is inclusive.
+    pub min_inclusive: bool,
+    /// The upper bound is inclusive.
+    pub max_inclusive: bool,
+    /// The last page that the service serves, where it is lower than documented.
+    pub cap: Option<u32>,
+    /// Short pages that hid nothing, since the last that hid something.
+    pub harmless_short_pages: u32,
+    /// Short pages that hid rows.
+    pub hiding_short_pages: u64,
+    /// Empty or refused pages in front of rows.
+    pub false_ends: u64,
+    /// Pages that showed a row again.
+    pub repeats: u64,
+    /// Rows whose date does not fit the order of the others.
+    pub strays: u64,
+    /// Rows come in no order.
+    pub sort_ignored: bool,
+    /// The largest number of a page that held rows.
+    pub deepest_page: u32,
+    ascents: u32,
+    bound_questions: u32,
+    cap_suspects: BTreeMap<u32, u32>,
+}
+
+/// Which of a known row's neighbourhood is asked to learn the bounds; in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BoundQuestion {
+    /// From its second to its second: answered if both are inclusive.
+    Both,
+    /// From its second to the next: answered with it if the lower one is.
+    Lower,
+    /// From the second before to its own, where the lower is exclusive: answered if the upper one is inclusive.
+    Upper,
+}
+
+impl Learned {
+    /// The last page that the service serves.
+    pub fn last_page(&self) -> u32 {
+        self.cap.unwrap_or(LAST_PAGE)
+    }
+
+    /// Whether short pages are this service's habit and prove nothing.
+    pub fn short_is_habit(&self) -> bool {
+        self.harmless_short_pages >= HABIT_AFTER
+    }
+
+    /// Whether short or empty pages have hidden rows.
+    pub fn service_hides(&self) -> bool {
+        self.hiding_short_pages > 0 || (self.false_ends > 0 && self.cap.is_none())
+    }
+
+    /// Whether pages have shown that rows come in ascending order.
+    pub fn order_is_proven(&self) -> bool {
+        self.ascents >= PROVEN_AFTER
+    }
+
+    /// The next question about the bounds, with the page number that stands for it; none once they are known.
+    pub fn bound_question(&self) -> Option<(u32, BoundQuestion)> {
+        let number = self.bound_questions + 1;
+        match (self.bound_questions, self.min_inclusive, self.max_inclusive) {
+            (_, true, true) => None,
+            (0, _, _) => Some((number, BoundQuestion::Both)),
+            (1, false, _) => Some((number, BoundQuestion::Lower)),
+            (2, false, false) => Some((number, BoundQuestion::Upper)),
+            _ => None,
+        }
+    }
+
+    /// Takes the answer to a question about the bounds of a row of this second.
+    pub fn answer_bounds(&mut self, page: &PageFact, known: Option<EpochSeconds>) {
+        let is_there = page.rows.iter().any(|row| Some(row.second) == known);
+        let asked = self.bound_question();
+        self.bound_questions = self.bound_questions.max(page.address.page.get());
+        match asked.filter(|_| is_there).map(|(_, question)| question) {
+            Some(BoundQuestion::Both) => (self.min_inclusive, self.max_inclusive) = (true, true),
+            Some(BoundQuestion::Lower) => self.min_inclusive = true,
+            Some(BoundQuestion::Upper) => self.max_inclusive = true,
+            None => {}
+        }
+    }
+
+    /// A window that ended at a row beyond it shows an order, also once its pages are forgotten.
+    pub fn take_ending(&mut self, ending: Ending) {
+        if ending == Ending::RowBeyond {
+            self.ascents = self.ascents.max(PROVEN_AFTER);
+        }
+    }
+
+    /// Takes one lesson.
+    pub fn take(&mut self, lesson: Lesson) {
+        match lesson {
+            Lesson::MinIsInclusive => self.min_inclusive = true,
+            Lesson::MaxIsInclusive => self.max_inclusive = true,
+            Lesson::ShortPageHidNothing => self.harmless_short_pages += 1,
+            Lesson::ShortPageHidRows => {
+                self.hiding_short_pages += 1;
+                self.harmless_short_pages = 0;
+            }
+            Lesson::Repeat => self.repeats += 1,
+            Lesson::Strays(rows) => self.strays += u64::from(rows),
+            Lesson::Ascents(times) => self.ascents = self.ascents.saturating_add(times),
+            Lesson::Disorder => {}
+            Lesson::Served(page) => {
+                self.deepest_page = self.deepest_page.max(page);
+                self.cap = self.cap.filter(|cap| *cap >= self.deepest_page);
+            }
+            Lesson::MoreAfter { pages } => self.suspect_cap(pages),
+        }
+    }
+
+    fn suspect_cap(&mut self, pages: u32) {
+        self.false_ends += 1;
+        let times = self.cap_suspects.entry(pages).or_insert(0);
+        *times += 1;
+        if *times >= CAP_AFTER && pages > 0 && pages >= self.deepest_page {
+            self.cap = Some(pages);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What cannot be read: a window whose pages fail is tried again, then cut down to the smallest range and listed. Pure.
+
+use super::choose::finished;
+use super::event::{Ending, PlanEvent, StretchReason};
+use super::fact::{Purpose, WindowId};
+use super::planner::{Decision, PlanContext, Planner, Task};
+use super::walk::Walk;
+use super::window::Window;
+use crate::units::EpochSeconds;
+
+/// How often a window is parked before it is narrowed down.
+const PARKED_TIMES: u32 = 2;
+/// Rows that the first cut around a page that cannot be read should hold.
+const NARROW_ROWS: f64 = 20.0;
+
+impl Planner {
+    /// A last round for what could not be read; then it is narrowed down to the smallest range and listed.
+    pub(super) fn retry_parked(&self, context: &PlanContext) -> Option<Decision> {
+        let is_parked = |window: &Window| !window.assigned && window.parked > 0 && !window.is_over();
+        let (id, window) = self.in_order().find(|(_, window)| is_parked(window))?;
+        Some(if window.parked < PARKED_TIMES { self.try_again(id, window, context) } else { self.narrow((id, window)) })
+    }
+
+    /// The page that failed may be too deep for the service, so the walk begins anew where it stands.
+    fn try_again(&self, id: WindowId, window: &Window, context: &PlanContext) -> Decision {
+        let stands_at = window.walk().filter(|walk| walk.stretch_pages() > 0).and_then(Walk::frontier);
+        let deep = stands_at.filter(|at| window.walk().is_some_and(|walk| *at > walk.stretch().anchor));
+        match deep.filter(|at| *at < window.range.end) {
+            Some(at) => Decision::Record(vec![self.stretch((id, window), at, StretchReason::Scheduled, context)]),
+            None => self.next_of(id, window, context),
+        }
+    }
+
+    fn narrow(&self, (id, window): (WindowId, &Window)) -> Decision {
+        let new = WindowId(self.next_window);
+        if let Some((walk, settled)) = settled_within(window) {
+            return Decision::Record(vec![
+                PlanEvent::WindowSplit { window: id, at: settled, new },
+                finished(id, Ending::RowBeyond, walk),
+                PlanEvent::WindowParked { window: new, times: PARKED_TIMES },
+            ]);
+        }
+        if let Some(question) = self.bounds_task(id, window).filter(|_| window.bounded) {
+            return Decision::Ask(Box::new(question));
+        }
+        let Some(at) = self.near(window, window.range.start) else {
+            let why = "the service failed on every attempt to read it".to_owned();
+            return Decision::Record(vec![PlanEvent::GapListed { window: id, why }]);
+        };
+        // The near part must be read within its own bounds: the page that reaches beyond it is the one that fails.
+        Decision::Record(vec![
+            PlanEvent::WindowSplit { window: id, at, new },
+            PlanEvent::WindowBounded { window: id },
+            PlanEvent::WindowParked { window: id, times: 1 },
+            PlanEvent::WindowParked { window: new, times: 1 },
+        ])
+    }
+
+    /// Where a window begins is read within its own bounds, since rows about there come in no order.
+    pub(super) fn bound_near(&self, (id, window): (WindowId, &Window), walk: &Walk) -> Vec<PlanEvent> {
+        let mut events = Vec::new();
+        let mut next = self.next_window;
+        let (mut near, mut start) = (id, window.range.start);
+        if let Some((_, settled)) = settled_within(window) {
+            events.push(PlanEvent::WindowSplit { window: id, at: settled, new: WindowId(next) });
+            events.push(finished(id, Ending::RowBeyond, walk));
+            (near, start) = (WindowId(next), settled);
+            next += 1;
+        }
+        if let Some(at) = self.near(window, start) {
+            events.push(PlanEvent::WindowSplit { window: near, at, new: WindowId(next) });
+        }
+        events.push(PlanEvent::WindowBounded { window: near });
+        events
+    }
+
+    /// Some rows after `start`: half of what is left where that is less; none where it is a single second.
+    fn near(&self, window: &Window, start: EpochSeconds) -> Option<EpochSeconds> {
+        let seconds = window.range.end.since(start);
+        if seconds <= 1 {
+            return None;
+        }
+        let density = self.region(&window.region).map_or(1.0, |plan| self.density(plan)).max(f64::MIN_POSITIVE);
+        let near = (NARROW_ROWS / density).min(1e15) as i64;
+        Some(start.shifted(near.clamp(1, seconds / 2)))
+    }
+
+    /// A question about the bounds, where they are not known: a bound that takes its second in would make the neighbours of
+    /// a second that cannot be read look as if they could not either.
+    fn bounds_task(&self, id: WindowId, window: &Window) -> Option<Task> {
+        let asks = |other: &Window| other.assigned && other.bounded && other.parked >= PARKED_TIMES;
+        if self.in_order().any(|(_, other)| asks(other)) {
+            return None;
+        }
+        self.region(&window.region).and_then(|plan| self.probe((id, plan), Purpose::Bounds))
+    }
+}
+
+/// Up to where a walk has settled its window, where that is something and not all.
+fn settled_within(window: &Window) -> Option<(&Walk, EpochSeconds)> {
+    let walk = window.walk()?;
+    let settled = walk.settled();
+    (settled > window.range.start && settled < window.range.end).then_some((walk, settled))
+}

@@ -1,0 +1,93 @@
+//! Putting decisions into requests: how a stretch asks its bounds, and the probes of a region. Pure.
+
+use super::event::{PlanEvent, StretchReason};
+use super::fact::{PageAddress, Purpose, WindowId};
+use super::learned::BoundQuestion;
+use super::planner::{PlanContext, Planner, Task};
+use super::region::RegionPlan;
+use super::walk::Walk;
+use super::window::Window;
+use crate::api::contract::{Filters, PageQuery, TimeOrder};
+use crate::units::{EpochSeconds, PageNumber};
+
+impl Planner {
+    /// A stretch as it will be asked. Bounds of unknown inclusivity are asked a second wider; so does an exclusive one need it.
+    pub(super) fn stretch(
+        &self,
+        (id, window): (WindowId, &Window),
+        anchor: EpochSeconds,
+        why: StretchReason,
+        context: &PlanContext,
+    ) -> PlanEvent {
+        let end = if window.bounded { window.range.end } else { self.range.end };
+        PlanEvent::StretchStarted {
+            window: id,
+            stretch: window.next_stretch(),
+            anchor,
+            asked_min: if self.learned.min_inclusive { anchor } else { anchor.shifted(-1) },
+            asked_max: if self.learned.max_inclusive { end.shifted(-1) } else { end },
+            at: context.now,
+            why,
+        }
+    }
+
+    pub(super) fn walk_task(&self, id: WindowId, window: &Window, walk: &Walk, page: PageNumber) -> Task {
+        let stretch = walk.stretch();
+        let purpose = Purpose::Walk { window: id, stretch: stretch.number };
+        Task {
+            address: PageAddress { region: window.region.clone(), purpose, page },
+            query: PageQuery {
+                region: window.region.clone(),
+                filters: self.filters.clone(),
+                min_create_time: Some(stretch.asked_min),
+                max_create_time: Some(stretch.asked_max),
+                order: TimeOrder::OldestFirst,
+                page,
+            },
+            position: walk.position().max(window.range.start),
+            window: id,
+        }
+    }
+
+    /// A question about the region as a whole, asked for one of its windows; none where there is nothing to ask by.
+    pub(super) fn probe(&self, (window, plan): (WindowId, &RegionPlan), purpose: Purpose) -> Option<Task> {
+        let whole = Some((self.range.start.shifted(-1), self.range.end));
+        let (range, number) = match purpose {
+            Purpose::WithoutRange => (None, PageNumber::FIRST),
+            Purpose::KnownSecond => {
+                let known = plan.row_outside().unwrap_or(self.range.start);
+                (Some((known.shifted(-1), known.shifted(1))), PageNumber::FIRST)
+            }
+            Purpose::Bounds => {
+                let (number, question) = self.learned.bound_question()?;
+                (Some(question.range(plan.probed_newest?)), PageNumber::new(number).ok()?)
+            }
+            Purpose::Newest | Purpose::WithoutFilters | Purpose::Walk { .. } => (whole, PageNumber::FIRST),
+        };
+        let keeps_filters = matches!(purpose, Purpose::Newest | Purpose::Bounds | Purpose::Walk { .. });
+        Some(Task {
+            address: PageAddress { region: plan.region.clone(), purpose, page: number },
+            query: PageQuery {
+                region: plan.region.clone(),
+                filters: if keeps_filters { self.filters.clone() } else { Filters::default() },
+                min_create_time: range.map(|(min, _)| min),
+                max_create_time: range.map(|(_, max)| max),
+                order: TimeOrder::NewestFirst,
+                page: PageNumber::FIRST,
+            },
+            position: self.range.start,
+            window,
+        })
+    }
+}
+
+impl BoundQuestion {
+    /// What is asked about a row of this second.
+    fn range(self, known: EpochSeconds) -> (EpochSeconds, EpochSeconds) {
+        match self {
+            Self::Both => (known, known),
+            Self::Lower => (known, known.shifted(1)),
+            Self::Upper => (known.shifted(-1), known),
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! A page with fewer rows than it has slots: are rows hidden in it? Pure.
+//!
+//! The page's surroundings are read again in other alignments ("looks") until full pages show that nothing was hidden, or
+//! two looks in a row find nothing, or it is given up and listed. Services that filter rows after paging serve short pages
+//! all the time; that this is their habit is for the planner to learn from the verdicts.
+
+use std::collections::BTreeSet;
+
+use super::fact::{RowKey, VideoKey};
+use crate::units::{EpochSeconds, TimeRange};
+
+/// The most looks at one short page.
+const MOST_LOOKS: u32 = 6;
+/// Looks in a row that must find nothing.
+const AGREEING_LOOKS: u32 = 2;
+
+/// How far the doubt has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// No row after the page has come: it may be the last.
+    Pending,
+    /// A look should begin.
+    Ready,
+    Looking,
+    /// No alignment showed enough.
+    Failed,
+}
+
+/// What a look taught.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing new.
+    HidNothing,
+    /// A row that the page had left out.
+    HidRows,
+}
+
+/// Where a short page stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// A second with rows before the page, from which a look reads it in another alignment.
+    pub look_from: EpochSeconds,
+    /// The second from which rows may be missing.
+    pub from: EpochSeconds,
+    /// The page's first second.
+    pub first: EpochSeconds,
+    /// The page's last second.
+    pub last: EpochSeconds,
+}
+
+/// The doubt about one short page.
+#[derive(Clone, Debug)]
+pub struct ShortDoubt {
+    place: Place,
+    /// The first second after the page and after its last second, once it is known.
+    until: Option<EpochSeconds>,
+    known: BTreeSet<VideoKey>,
+    state: State,
+    /// Rows came after the page, and some of them in its last second.
+    is_followed: bool,
+    is_dense: bool,
+    looks: u32,
+    agreeing: u32,
+    has_hidden: bool,
+    /// Of the running look: where it began, whether it found something, whether all its pages were full.
+    began_at: EpochSeconds,
+    found: bool,
+    is_full: bool,
+}
+
+impl ShortDoubt {
+    /// The doubt about a page; `known` holds its rows, those of the page before, and those of its seconds.
+    pub fn new(place: Place, known: BTreeSet<VideoKey>) -> Self {
+        Self {
+            place,
+            until: None,
+            known,
+            state: State::Pending,
+            is_followed: false,
+            is_dense: false,
+            looks: 0,
+            agreeing: 0,
+            has_hidden: false,
+            began_at: place.from,
+            found: false,
+            is_full: false,
+        }
+    }
+
+    /// The second from which rows may be missing.
+    pub fn from(&self) -> EpochSeconds {
+        self.place.from
+    }
+
+    /// The seconds in which rows may be missing.
+    pub fn range(&self) -> TimeRange {
+        let end = self.until.unwrap_or(self.place.last.shifted(1));
+        TimeRange::new(self.place.from, end.max(self.place.from.shifted(1)))
+    }
+
+    /// Whether rows came after the page, so that it was not the last.
+    pub fn is_followed(&self) -> bool {
+        self.is_followed
+    }
+
+    /// Whether the page waits for what comes after it.
+    pub fn is_pending(&self) -> bool {
+        self.state == State::Pending
+    }
+
+    /// Whether the looks showed too little.
+    pub fn has_failed(&self) -> bool {
+        self.state == State::Failed
+    }
+
+    /// Whether a look is running.
+    pub fn is_looking(&self) -> bool {
+        self.state == State::Looking
+    }
+
+    /// Where the next look should begin.
+    pub fn next_look(&self) -> Option<EpochSeconds> {
+        let from_last = self.looks.is_multiple_of(2) && self.until.is_some_and(|until| self.place.last < until);
+        let at = if from_last { self.place.last } else { self.place.look_from };
+        (self.state == State::Ready).then_some(at)
+    }
+
+    /// Rows after the page: it was not the last.
+    pub fn followed_by(&mut self, rows: &[RowKey], follows: Follows) {
+        let last = self.place.last;
+        let new: Vec<RowKey> = rows.iter().copied().filter(|row| !self.known.contains(&row.video)).collect();
+        if new.is_empty() {
+            return;
+        }
+        self.is_followed = true;
+        self.is_dense |= self.place.first == last && new.iter().any(|row| row.second == last);
+        self.known.extend(new.iter().map(|row| row.video));
+        match follows {
+            Follows::Anchored => self.bounded_by(last),
+            Follows::NextPage => {
+                if let Some(next) = new.iter().find(|row| row.second > last) {
+                    self.bounded_by(next.second);
+                }
+            }
+        }
+    }
+
+    /// Nothing needs to come after the page: all that may be missing lies below `until`.
+    pub fn bounded_by(&mut self, until: EpochSeconds) {
+        self.until = Some(until);
+        self.state = State::Ready;
+    }
+
+    /// No row came after the page's last second.
+    pub fn ends(&mut self) {
+        if self.state == State::Pending && self.is_followed {
+            self.bounded_by(self.place.last.shifted(1));
+        }
+    }
+
+    /// A look begins at `anchor`.
+    pub fn begin_look(&mut self, anchor: EpochSeconds) {
+        self.until.get_or_insert(self.place.last.shifted(1));
+        (self.began_at, self.found, self.is_full) = (anchor, false, true);
+        self.state = State::Looking;
+    }
+
+    /// Another stretch came between: the look has to begin anew.
+    pub fn interrupt(&mut self) {
+        if self.state == State::Looking {
+            self.looks += 1;
+            self.state = if self.looks >= MOST_LOOKS { State::Failed } else { State::Ready };
+        }
+    }
+
+    /// Takes the rows of one page of the look; a verdict once the look is past the short page.
+    pub fn look(&mut self, rows: &[RowKey], is_full: bool) -> Option<Verdict> {
+        if self.state != State::Looking {
+            return None;
+        }
+        let until = self.until.unwrap_or(self.place.last);
+        self.is_full &= is_full;
+        let within = rows.iter().filter(|row| self.place.from <= row.second && row.second < until);
+        let new: Vec<VideoKey> = within.map(|row| row.video).filter(|video| !self.known.contains(video)).collect();
+        self.found |= !new.is_empty();
+        self.known.extend(new);
+        let is_past = rows.last().is_none_or(|row| row.second >= until);
+        if is_past { self.end_look() } else { None }
+    }
+
+    /// Whether the doubt is settled.
+    pub fn is_settled(&self) -> bool {
+        let proven = self.is_full && self.began_at <= self.place.from && self.looks > 0;
+        self.state == State::Ready && (proven || (self.may_agree() && self.agreeing >= AGREEING_LOOKS))
+    }
+
+    /// Within one second that fills pages, only a second with rows before it makes another alignment.
+    fn may_agree(&self) -> bool {
+        !self.is_dense || self.place.look_from < self.place.first
+    }
+
+    fn end_look(&mut self) -> Option<Verdict> {
+        self.looks += 1;
+        self.agreeing = if self.found { 0 } else { self.agreeing + 1 };
+        self.has_hidden |= self.found;
+        self.state = State::Ready;
+        // Within one second no look can begin at every row, so what hides its pages' ends cannot be outwitted.
+        let cannot_be = self.is_dense && self.has_hidden && !self.is_full;
+        if cannot_be || (self.looks >= MOST_LOOKS && !self.is_settled()) {
+            self.state = State::Failed;
+        }
+        match self.found {
+            true => Some(Verdict::HidRows),
+            false => self.may_agree().then_some(Verdict::HidNothing),
+        }
+    }
+}
+
+/// How the rows after a short page were asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Follows {
+    /// As the next page of the same stretch.
+    NextPage,
+    /// As the first page from the short page's last second.
+    Anchored,
+}

@@ -1,0 +1,348 @@
+//! The service, as a model: it knows the truth, and every unknown of the contract is a setting.
+
+use std::collections::BTreeSet;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::api::contract::{PAGE_SIZE, PageQuery, Region, TimeOrder};
+use crate::plan::fact::{RowKey, VideoKey};
+use crate::units::{EpochSeconds, TimeRange};
+
+/// What comes for a page beyond the cap.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum PastCap {
+    Empty,
+    Refused,
+    LastPageAgain,
+}
+
+/// The order of rows of one second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Ties {
+    /// Always the same, and the other way round in descending order.
+    Mirrored,
+    /// Always the same, in both orders.
+    Stable,
+    /// Another on every request.
+    Fresh,
+}
+
+/// What becomes of the asked sort.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Sort {
+    Honoured,
+    /// Ascending whatever is asked.
+    AlwaysAscending,
+    /// Descending whatever is asked.
+    AlwaysDescending,
+    /// By something that has nothing to do with time.
+    Ignored,
+}
+
+/// Rows that a page leaves out although they were counted into it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Short {
+    Never,
+    /// These rows are never shown: one in so many.
+    Filtered(u64),
+    /// The last rows of every page, one page in so many.
+    AtTheEnd(u64),
+    /// Any one row of a page, one request in so many.
+    Anywhere(u64),
+}
+
+/// What a row shows of its time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Shown {
+    /// Its second.
+    Right,
+    /// Nothing usable.
+    Garbage,
+    /// Another second.
+    Wrong(i64),
+}
+
+/// A row of the truth.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Row {
+    pub(super) second: i64,
+    pub(super) id: u64,
+    pub(super) shown: Shown,
+    /// Whether it was there from the start.
+    pub(super) is_first: bool,
+}
+
+/// Rows that come and go, in shares of requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Drift {
+    pub(super) inserts: f64,
+    pub(super) deletes: f64,
+    /// How many rows come or go at once.
+    pub(super) burst: usize,
+}
+
+/// How the service behaves.
+#[derive(Clone, Debug)]
+pub(super) struct Behaviour {
+    pub(super) cap: u32,
+    pub(super) past_cap: PastCap,
+    pub(super) min_inclusive: bool,
+    pub(super) max_inclusive: bool,
+    pub(super) ties: Ties,
+    pub(super) sort: Sort,
+    pub(super) short: Short,
+    pub(super) drift: Drift,
+    /// The share of attempts that fail by themselves.
+    pub(super) flaky: f64,
+    /// The share of pages that come empty although they hold rows.
+    pub(super) falsely_empty: f64,
+    /// Seconds whose rows make every page fail that holds one.
+    pub(super) poison: BTreeSet<i64>,
+    /// Requests, counted from the start, between which everything fails.
+    pub(super) outage: std::ops::Range<u64>,
+    /// `page_num` counts rows.
+    pub(super) counts_rows: bool,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self {
+            cap: 100_000,
+            past_cap: PastCap::Empty,
+            min_inclusive: true,
+            max_inclusive: true,
+            ties: Ties::Mirrored,
+            sort: Sort::Honoured,
+            short: Short::Never,
+            drift: Drift::default(),
+            flaky: 0.0,
+            falsely_empty: 0.0,
+            poison: BTreeSet::new(),
+            outage: 0..0,
+            counts_rows: false,
+        }
+    }
+}
+
+/// One answer.
+#[derive(Clone, Debug)]
+pub(super) enum Answer {
+    /// The rows of a page: those that are usable and all ids, in order.
+    Page { rows: Vec<RowKey>, ids: Vec<u64> },
+    /// 400 or 404.
+    Refused,
+    /// A 5xx, a timeout, a cut body.
+    Broken,
+}
+
+/// The service.
+#[derive(Debug)]
+pub(super) struct Service {
+    pub(super) behaviour: Behaviour,
+    pub(super) regions: Vec<(Region, Vec<Row>)>,
+    pub(super) requests: u64,
+    pub(super) deleted: BTreeSet<u64>,
+    random: StdRng,
+    next_id: u64,
+}
+
+impl Service {
+    pub(super) fn new(behaviour: Behaviour, regions: Vec<(Region, Vec<i64>)>, seed: u64) -> Self {
+        let mut next_id = 1;
+        let mut table = |mut seconds: Vec<i64>| {
+            seconds.sort_unstable();
+            let ids = next_id..;
+            next_id += seconds.len() as u64;
+            seconds
+                .into_iter()
+                .zip(ids)
+                .map(|(second, id)| Row { second, id, shown: Shown::Right, is_first: true })
+                .collect()
+        };
+        let regions = regions.into_iter().map(|(region, seconds)| (region, table(seconds))).collect();
+        let random = StdRng::seed_from_u64(seed);
+        Self { behaviour, regions, requests: 0, deleted: BTreeSet::new(), random, next_id }
+    }
+
+    /// The rows that were there from the start to the end and that the service can show.
+    pub(super) fn unchanged(&self) -> impl Iterator<Item = (&Region, &Row)> {
+        let rows = self.regions.iter().flat_map(|(region, rows)| rows.iter().map(move |row| (region, row)));
+        rows.filter(|(_, row)| row.is_first && !self.is_filtered(row))
+    }
+
+    fn is_filtered(&self, row: &Row) -> bool {
+        matches!(self.behaviour.short, Short::Filtered(every) if mix(row.id).is_multiple_of(every))
+    }
+
+    pub(super) fn answer(&mut self, query: &PageQuery) -> Answer {
+        self.requests += 1;
+        self.drift(query);
+        let behaviour = &self.behaviour;
+        if self.random.random::<f64>() < behaviour.flaky || behaviour.outage.contains(&self.requests) {
+            return Answer::Broken;
+        }
+        let clamped = behaviour.past_cap == PastCap::LastPageAgain;
+        let page = if clamped { query.page.get().min(behaviour.cap) } else { query.page.get() };
+        if page > behaviour.cap {
+            return if behaviour.past_cap == PastCap::Refused { Answer::Refused } else { nothing() };
+        }
+        let falsely_empty = self.random.random::<f64>() < behaviour.falsely_empty;
+        let rows = self.page(query, page);
+        if rows.iter().any(|row| self.behaviour.poison.contains(&row.second)) {
+            return Answer::Broken;
+        }
+        if falsely_empty {
+            return nothing();
+        }
+        let rows = self.shortened(query, rows);
+        Answer::Page { ids: rows.iter().map(|row| row.id).collect(), rows: rows.iter().filter_map(Row::key).collect() }
+    }
+
+    fn page(&mut self, query: &PageQuery, page: u32) -> Vec<Row> {
+        let tie_seed: u64 = self.random.random();
+        let behaviour = &self.behaviour;
+        let Some((_, rows)) = self.regions.iter().find(|(region, _)| *region == query.region) else { return vec![] };
+        let starts = |row: &Row| {
+            let min = query.min_create_time.map(EpochSeconds::get);
+            min.is_none_or(|min| row.second > min || (behaviour.min_inclusive && row.second == min))
+        };
+        let ends = |row: &Row| {
+            let max = query.max_create_time.map(EpochSeconds::get);
+            max.is_none_or(|max| row.second < max || (behaviour.max_inclusive && row.second == max))
+        };
+        let low = rows.partition_point(|row| !starts(row));
+        let high = rows.partition_point(ends).max(low);
+        let all = &rows[low..high];
+        let size = PAGE_SIZE as usize;
+        let skip = if behaviour.counts_rows { page as usize } else { (page as usize - 1) * size };
+        let descends = match behaviour.sort {
+            Sort::Honoured => query.order == TimeOrder::NewestFirst,
+            Sort::AlwaysAscending => false,
+            Sort::AlwaysDescending => true,
+            Sort::Ignored => {
+                let mut mixed = all.to_vec();
+                mixed.sort_by_key(|row| mix(row.id));
+                return mixed.into_iter().skip(skip).take(size).collect();
+            }
+        };
+        let in_order: Vec<usize> = (skip..(skip + size).min(all.len().max(skip))).collect();
+        let at = |place: usize| if descends { all.len() - 1 - place } else { place };
+        let picked = in_order.into_iter().map(at);
+        match behaviour.ties {
+            Ties::Mirrored => picked.map(|index| all[index]).collect(),
+            Ties::Stable if !descends => picked.map(|index| all[index]).collect(),
+            Ties::Stable => picked.map(|index| tied(all, index, |row| u64::MAX - row.id)).collect(),
+            Ties::Fresh => picked.map(|index| tied(all, index, |row| mix(row.id ^ tie_seed))).collect(),
+        }
+    }
+
+    fn shortened(&mut self, query: &PageQuery, mut rows: Vec<Row>) -> Vec<Row> {
+        let page_hash = mix(
+            query.min_create_time.map_or(0, EpochSeconds::get).unsigned_abs() ^ (u64::from(query.page.get()) << 40)
+        );
+        match self.behaviour.short {
+            Short::Never => {}
+            Short::Filtered(every) => rows.retain(|row| !mix(row.id).is_multiple_of(every)),
+            Short::AtTheEnd(every) if page_hash.is_multiple_of(every) => {
+                rows.truncate(rows.len().saturating_sub(2).max(1))
+            }
+            Short::Anywhere(every) if self.random.random_range(0..every) == 0 && rows.len() > 1 => {
+                rows.remove(self.random.random_range(0..rows.len()));
+            }
+            Short::AtTheEnd(_) | Short::Anywhere(_) => {}
+        }
+        rows
+    }
+
+    /// Rows come and go, half of them near what is asked.
+    fn drift(&mut self, query: &PageQuery) {
+        let drift = self.behaviour.drift;
+        let near = query.min_create_time.map_or(0, EpochSeconds::get);
+        let Some(at) = self.regions.iter().position(|(region, _)| *region == query.region) else { return };
+        if self.random.random::<f64>() < drift.inserts {
+            let second = self.place(at, near);
+            for _ in 0..self.random.random_range(1..=drift.burst.max(1)) {
+                let row = Row { second, id: self.next_id, shown: Shown::Right, is_first: false };
+                self.next_id += 1;
+                let rows = &mut self.regions[at].1;
+                let ties =
+                    rows.partition_point(|row| row.second < second)..rows.partition_point(|row| row.second <= second);
+                let place = self.random.random_range(ties.start..=ties.end);
+                rows.insert(place, row);
+            }
+        }
+        if self.random.random::<f64>() < drift.deletes && !self.regions[at].1.is_empty() {
+            let second = self.place(at, near);
+            for _ in 0..self.random.random_range(1..=drift.burst.max(1)) {
+                let rows = &mut self.regions[at].1;
+                let place = rows.partition_point(|row| row.second < second);
+                if place < rows.len() {
+                    let gone = rows.remove(place);
+                    self.deleted.insert(gone.id);
+                }
+            }
+        }
+    }
+
+    /// A second near the walk, or that of any row.
+    fn place(&mut self, at: usize, near: i64) -> i64 {
+        let rows = &self.regions[at].1;
+        if rows.is_empty() {
+            return near;
+        }
+        let any = self.random.random_range(0..rows.len());
+        let from = rows.partition_point(|row| row.second < near);
+        let close = (from + self.random.random_range(0..60)).min(rows.len() - 1);
+        let index = if self.random.random() { any } else { close };
+        rows[index].second + self.random.random_range(0..2)
+    }
+}
+
+impl Row {
+    fn key(&self) -> Option<RowKey> {
+        let second = match self.shown {
+            Shown::Right => self.second,
+            Shown::Wrong(second) => second,
+            Shown::Garbage => return None,
+        };
+        Some(RowKey { second: EpochSeconds::new(second), video: VideoKey(self.id) })
+    }
+}
+
+fn nothing() -> Answer {
+    Answer::Page { rows: vec![], ids: vec![] }
+}
+
+/// The row at `index` if the rows of its second stood in the order of `key`.
+fn tied(all: &[Row], index: usize, key: impl Fn(&Row) -> u64) -> Row {
+    let second = all[index].second;
+    let low = all.partition_point(|row| row.second < second);
+    let high = all.partition_point(|row| row.second <= second);
+    if high - low == 1 {
+        return all[index];
+    }
+    let mut ties = all[low..high].to_vec();
+    ties.sort_unstable_by_key(key);
+    ties[index - low]
+}
+
+/// A number that has nothing to do with its argument's order.
+pub(super) fn mix(number: u64) -> u64 {
+    let mixed = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// The asked rows of a page as the buyer hands them on: those outside what was asked only where there are no others.
+pub(super) fn asked_rows(query: &PageQuery, rows: Vec<RowKey>) -> Vec<RowKey> {
+    let min = query.min_create_time.unwrap_or(EpochSeconds::new(0));
+    let max = query.max_create_time.unwrap_or(EpochSeconds::MAX);
+    let inside: Vec<RowKey> = rows.iter().copied().filter(|row| min <= row.second && row.second <= max).collect();
+    if inside.is_empty() { rows } else { inside }
+}
+
+/// The range that the rows of all scenarios are laid into.
+pub(super) fn range_of(start: i64, seconds: i64) -> TimeRange {
+    TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(start + seconds))
+}

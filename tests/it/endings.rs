@@ -270,7 +270,6 @@ fn a_second_that_is_larger_than_the_cap_ends_with_3_and_is_named() {
 }
 
 #[test]
-#[ignore = "bug: the rest of the window behind the crowded second is not asked"]
 fn only_the_crowded_second_itself_is_unproven() {
     let simulator = serve_a_second_above_the_cap();
     let job = Job::of(&simulator);

@@ -9,7 +9,7 @@ use keyapi_export::simulator::{Moment, RunningSimulator, SimulatorSettings};
 use keyapi_export::units::{DAY_SECONDS, EpochSeconds, TimeRange};
 
 use crate::support::{
-    Ended, Found, Job, identities, parquet_files, region, same, seconds, serve, truth_of, unfiltered, until,
+    END_LOOKS, Ended, Found, Job, identities, parquet_files, region, same, seconds, serve, truth_of, unfiltered, until,
 };
 
 fn now() -> i64 {
@@ -69,7 +69,7 @@ fn whole_days_are_replaced_by_the_next_run_of_the_same_command() {
     let ended = ends_whole(&job);
     assert!(second.stats().requests > 0, "{ended}");
     same(&identities(&job.out()), &truth(&second, range_of(&ended)));
-    assert_eq!(second.stats().repeated_purchases, 0, "{:?}", second.stats().repeated_questions);
+    assert!(second.stats().repeated_purchases <= END_LOOKS, "{:?}", second.stats().repeated_questions);
 }
 
 #[test]

@@ -14,6 +14,13 @@ const MOST_READINGS: u32 = 6;
 /// A window of more pages whose readings disagree is halved first, so that little is read again.
 const REREAD_PAGES: u32 = 20;
 
+/// Rows beyond twice the known ids after which a reading is taken for one without end.
+const ENDLESS_ROWS: usize = 100;
+/// Pages in a row without a usable row after which they are taken for endless.
+const ENDLESS_PAGES: u32 = 100;
+/// The second page after the last one that held rows: asked where the first is empty and the last was full.
+const AFTER_THE_END: u32 = 2;
+
 /// What has been read of the window.
 #[derive(Clone, Debug, Default)]
 pub struct Bounded {
@@ -25,6 +32,7 @@ pub struct Bounded {
     /// Of the running reading: pages in a row from the first, usable rows, repeats, short pages before the last.
     pages: u32,
     rows: u32,
+    unusable: u32,
     seen: BTreeSet<VideoKey>,
     short_pages: u32,
     last_was_full: bool,
@@ -32,6 +40,8 @@ pub struct Bounded {
     /// A page far ahead that tells whether the window is too large: its number, and whether it held rows.
     probe: Option<(u32, bool)>,
     last_was_probe: bool,
+    /// The page after the empty one that follows a full one is empty, too.
+    end_is_sure: bool,
 }
 
 impl Bounded {
@@ -40,7 +50,13 @@ impl Bounded {
         self.readings += 1;
         self.rows_before = Some(self.rows);
         (self.pages, self.rows, self.short_pages, self.last_was_full) = (0, 0, 0, false);
+        (self.end_is_sure, self.unusable) = (false, 0);
         self.seen.clear();
+    }
+
+    /// Whether pages before the last had free places.
+    pub fn has_short_pages(&self) -> bool {
+        self.short_pages > 0
     }
 
     /// Folds one durable page in.
@@ -48,7 +64,9 @@ impl Bounded {
         let is_next = page.address.page.get() == self.pages + 1;
         self.last_was_probe = !is_next;
         if !is_next {
-            self.probe = Some((page.address.page.get(), finding == Finding::Rows));
+            self.end_is_sure = finding == Finding::Empty && page.address.page.get() == self.pages + AFTER_THE_END;
+            let held_rows = !matches!(finding, Finding::Empty | Finding::SamePage);
+            self.probe = Some((page.address.page.get(), held_rows));
             self.seconds.extend(rows.iter().map(|row| row.second));
             return;
         }
@@ -56,6 +74,7 @@ impl Bounded {
             Finding::Empty | Finding::SamePage => {}
             _ => {
                 self.pages += 1;
+                self.unusable = if rows.is_empty() { self.unusable + 1 } else { 0 };
                 self.short_pages += u32::from(!self.last_was_full && self.pages > 1);
                 self.last_was_full = page.slots >= PAGE_SIZE;
                 self.rows += u32::try_from(rows.len()).unwrap_or(u32::MAX);
@@ -72,11 +91,25 @@ impl Bounded {
     pub fn step(&self, range: TimeRange, finding: Finding, context: &WalkContext) -> WalkStep {
         match finding {
             _ if self.last_was_probe && self.probe.is_some_and(|(_, held_rows)| held_rows) => self.halve(range),
-            Finding::Empty if !self.last_was_probe => self.at_the_end(range, context),
+            Finding::Empty if self.end_is_unsure(context) => {
+                PageNumber::new(self.pages + AFTER_THE_END).map_or_else(|_| self.halve(range), WalkStep::Ask)
+            }
+            Finding::Empty if !self.last_was_probe || self.end_is_sure => self.at_the_end(range, context),
             Finding::SamePage if !self.last_was_probe => self.halve(range),
-            _ if self.pages >= context.cap => self.halve(range),
+            _ if self.pages >= context.cap || self.is_endless() => self.halve(range),
             _ => self.ask(range, context),
         }
+    }
+
+    /// Whether far more rows came than there are: the last page again and again, in another order each time.
+    fn is_endless(&self) -> bool {
+        self.unusable >= ENDLESS_PAGES || self.rows as usize > 2 * self.seen.len() + ENDLESS_ROWS
+    }
+
+    /// Whether the empty page after a full one may be no end, and the one after it has not been asked.
+    fn end_is_unsure(&self, context: &WalkContext) -> bool {
+        let was_asked = self.probe.is_some_and(|(number, _)| number == self.pages + AFTER_THE_END);
+        !self.last_was_probe && self.last_was_full && self.pages < context.cap && !was_asked
     }
 
     fn ask(&self, range: TimeRange, context: &WalkContext) -> WalkStep {
@@ -95,13 +128,21 @@ impl Bounded {
 
     /// An empty page: the end, unless it may be a cap that nobody documented or the reading was not clean.
     fn at_the_end(&self, range: TimeRange, context: &WalkContext) -> WalkStep {
+        if self.pages == 0 && self.readings == 0 {
+            return WalkStep::ReadAgain;
+        }
         if self.last_was_full && self.pages > 2 && self.pages >= context.deepest_page {
             return self.halve(range);
         }
         let ids = u32::try_from(self.seen.len()).unwrap_or(u32::MAX);
         let is_short = self.short_pages > 0 && !context.short_is_habit;
         let is_clean = ids == self.rows && !is_short && !context.service_hides;
-        let agrees = self.rows_before == Some(self.rows) && self.known.len() == self.rows as usize;
+        let agrees = self.rows_before == Some(self.rows) && self.known.len() == self.rows as usize && !is_short;
+        let may_end_early = self.pages > 0 && !self.last_was_full && context.short_pages > 0 && !context.short_is_habit;
+        if may_end_early {
+            let why = "its last page is short, and other short pages of this service may have left rows out";
+            return WalkStep::Finish { ending: Ending::EmptyPage, unproven: vec![(range, why.to_owned())] };
+        }
         if agrees || (is_clean && self.readings == 0) {
             return WalkStep::Finish { ending: Ending::EmptyPage, unproven: Vec::new() };
         }

@@ -7,7 +7,7 @@ use super::region::{Emptiness, RegionPlan};
 use super::step::Unproven;
 use super::walk::{Walk, WalkContext, WalkStep};
 use super::window::{State, Window};
-use crate::api::contract::PAGE_SIZE;
+use crate::api::contract::{PAGE_SIZE, Region};
 use crate::units::{PageNumber, TimeRange};
 
 /// The least estimated pages that a running window must have left to be shared.
@@ -16,7 +16,7 @@ const SHARED_PAGES: f64 = 24.0;
 impl Planner {
     /// The next move of a worker: of the window that it reads, or of any if it has none or its window is over.
     pub fn next(&self, reads: Option<WindowId>, context: &PlanContext) -> Decision {
-        if let Some(late) = self.list_late() {
+        if let Some(late) = self.list_late().or_else(|| self.list_believed()) {
             return late;
         }
         let window = reads.and_then(|id| Some((id, self.windows.get(&id).filter(|window| !window.is_over())?)));
@@ -50,13 +50,34 @@ impl Planner {
         Some(Decision::Record(vec![PlanEvent::UnprovenListed { region: region.clone(), range, why }]))
     }
 
+    /// Short pages that were believed may have hidden rows, now that one has.
+    fn list_believed(&self) -> Option<Decision> {
+        if self.learned.short_pages_hide || !self.learned.short_pages_hide() {
+            return None;
+        }
+        let listed = self.believed.iter().map(|(region, range)| unproven_short(region, *range));
+        Some(Decision::Record(listed.chain([PlanEvent::ShortPagesHide]).collect()))
+    }
+
+    /// What a finishing walk believed of its short pages.
+    pub(super) fn settle_believed(&self, window: &Window, walk: &Walk) -> Option<PlanEvent> {
+        let range = walk.believed()?.intersection(self.range);
+        let region = window.region.clone();
+        Some(match self.learned.short_pages_hide() {
+            true => unproven_short(&region, range),
+            false => PlanEvent::ShortPagesBelieved { region, range },
+        })
+    }
+
     pub(super) fn next_of(&self, id: WindowId, window: &Window, context: &PlanContext) -> Decision {
         let Some(walk) = window.walk() else { return self.begin(id, window, context) };
         let Some(plan) = self.region(&window.region) else { return Decision::Idle };
+        let is_leftmost = plan.windows.values().next() == Some(&id);
         if plan.looks_empty() {
-            return self.next_of_empty((id, window), plan, walk, context);
+            // One window asks the region's questions; the others wait for the answers.
+            return if is_leftmost { self.next_of_empty((id, window), plan, walk, context) } else { Decision::Idle };
         }
-        if self.wants_newest(plan) && plan.windows.values().next() == Some(&id) {
+        if self.wants_newest(plan) && is_leftmost {
             return self.probe((id, plan), Purpose::Newest).map_or(Decision::Idle, ask);
         }
         if window.bounded != walk.is_bounded() {
@@ -85,7 +106,11 @@ impl Planner {
             }
             WalkStep::Finish { ending, unproven } => {
                 let mut events = listed(unproven);
+                events.extend(self.settle_believed(window, walk));
                 events.push(finished(id, ending, walk));
+                if ending == Ending::EmptyPage && !walk.is_bounded() {
+                    events.extend(self.nothing_beyond(window));
+                }
                 Decision::Record(events)
             }
             WalkStep::Bisect(at) => Decision::Record(vec![
@@ -102,6 +127,15 @@ impl Planner {
         }
     }
 
+    /// A walk asks to the end of the run, so its end is that of every window after its own that nobody has begun.
+    fn nothing_beyond(&self, window: &Window) -> Vec<PlanEvent> {
+        let Some(plan) = self.region(&window.region) else { return Vec::new() };
+        let later = plan.windows.range(window.range.end..).map(|(_, id)| *id);
+        let waiting = later.filter(|id| self.windows.get(id).is_some_and(|later| later.is_waiting() && !later.bounded));
+        let nothing = |window| PlanEvent::WindowFinished { window, ending: Ending::EmptyPage, rows: 0, pages: 0 };
+        waiting.map(nothing).collect()
+    }
+
     /// What is settled stays so; the rest is read within bounds.
     fn ignore_sort(&self) -> Vec<PlanEvent> {
         let mut events = Vec::new();
@@ -111,6 +145,7 @@ impl Planner {
             let settled = walk.settled();
             if settled > window.range.start && settled < window.range.end {
                 events.push(PlanEvent::WindowSplit { window: *id, at: settled, new: WindowId(new) });
+                events.extend(self.settle_believed(window, walk));
                 events.push(finished(*id, Ending::RowBeyond, walk));
                 new += 1;
             }
@@ -128,21 +163,32 @@ impl Planner {
     ) -> Decision {
         let emptiness = plan.emptiness(!self.filters.is_empty());
         // An answer that contradicts another, or that no other confirms, is asked once more.
-        let is_sure = plan.times_empty() > 1 || plan.is_empty_without_filters();
-        let asks_again = matches!(emptiness, Err(_) | Ok(Emptiness::Believed)) && !is_sure;
+        // A page without filters says nothing of one with them, so that one is asked a third time.
+        let needed = if self.filters.is_empty() { 1 } else { 2 };
+        let was_read_again = walk.stretch().number >= needed && walk.stretch_pages() > 0;
+        let is_sure = plan.times_empty() > needed || plan.is_empty_without_filters() || was_read_again;
+        let is_asked_again = emptiness == Ok(Emptiness::AskAgain);
+        let asks_again = is_asked_again || (emptiness == Ok(Emptiness::Believed) && !is_sure);
         match emptiness {
             _ if asks_again && walk.stretch_pages() == 0 => ask_first(self, id, window, walk),
             _ if asks_again => {
                 Decision::Record(vec![self.stretch((id, window), window.range.start, StretchReason::Doubt, context)])
             }
             Err(contradiction) => Decision::Stop(contradiction),
-            Ok(Emptiness::Believed) => Decision::Record(vec![finished(id, Ending::NothingThere, walk)]),
+            Ok(Emptiness::Believed | Emptiness::AskAgain) => {
+                Decision::Record(vec![finished(id, Ending::NothingThere, walk)])
+            }
             Ok(Emptiness::Unproven) => Decision::Record(vec![
                 PlanEvent::UnprovenListed {
                     region: plan.region.clone(),
                     range: self.range,
-                    why: "the region answers no row at all, not even without a range, so its code may be wrong"
-                        .to_owned(),
+                    why: match plan.evidence_failed {
+                        true => {
+                            "it answers no row, and what would confirm that it is empty could not be had".to_owned()
+                        }
+                        false => "the region answers no row at all, not even without a range, so its code may be wrong"
+                            .to_owned(),
+                    },
                 },
                 finished(id, Ending::NothingThere, walk),
             ]),
@@ -164,8 +210,8 @@ impl Planner {
     /// A window that was begun and that nobody reads, the earliest first.
     fn resume(&self, context: &PlanContext) -> Option<Decision> {
         let is_free = |window: &Window| !window.assigned && window.parked == 0 && window.walk().is_some();
-        let (id, window) = self.in_order().find(|(_, window)| is_free(window))?;
-        Some(self.next_of(id, window, context))
+        let mut moves = self.in_order().filter(|(_, window)| is_free(window));
+        moves.find_map(|(id, window)| self.next_of(id, window, context).unless_idle())
     }
 
     /// The next part of a region that nobody has begun, unless too much is unpublished already.
@@ -200,7 +246,9 @@ impl Planner {
     /// Begins a waiting window, cut to size, with its first stretch.
     fn begin(&self, id: WindowId, window: &Window, context: &PlanContext) -> Decision {
         let first = self.stretch((id, window), window.range.start, StretchReason::First, context);
-        let Some(plan) = self.region(&window.region).filter(|plan| plan.newest_read && !window.bounded) else {
+        // What failed is not cut up, so that one bad page does not become many windows.
+        let may_cut = |plan: &&RegionPlan| plan.newest_read && !window.bounded && window.parked == 0;
+        let Some(plan) = self.region(&window.region).filter(may_cut) else {
             return Decision::Record(vec![first]);
         };
         let newest = plan.last_second().unwrap_or(window.range.end);
@@ -274,10 +322,14 @@ impl Planner {
             cap: learned.last_page(),
             deepest_page: learned.deepest_page,
             short_is_habit: learned.short_is_habit(),
+            short_pages: learned.short_pages,
+            short_is_hopeless: learned.short_is_hopeless(),
             service_hides: learned.service_hides(),
             order_is_proven: learned.order_is_proven(),
             sort_ignored: learned.sort_ignored,
             min_is_inclusive: learned.min_inclusive,
+            max_is_inclusive: learned.max_inclusive,
+            run_end: self.range.end,
             known_newest: plan.newest,
             probed_newest: plan.probed_newest.filter(|_| !plan.newest_is_unknown),
             newest_rows: if plan.newest_is_unknown { &[] } else { &plan.newest_rows },
@@ -285,8 +337,19 @@ impl Planner {
     }
 }
 
+impl Decision {
+    fn unless_idle(self) -> Option<Self> {
+        (self != Self::Idle).then_some(self)
+    }
+}
+
 fn ask(task: Task) -> Decision {
     Decision::Ask(Box::new(task))
+}
+
+fn unproven_short(region: &Region, range: TimeRange) -> PlanEvent {
+    let why = "pages were short here, and short pages of this service leave rows out".to_owned();
+    PlanEvent::UnprovenListed { region: region.clone(), range, why }
 }
 
 fn ask_first(planner: &Planner, id: WindowId, window: &Window, walk: &Walk) -> Decision {

@@ -81,6 +81,15 @@ pub enum PlanEvent {
         /// The window.
         window: WindowId,
     },
+    /// Short pages of a finished window were believed, since short pages had never hidden anything.
+    ShortPagesBelieved {
+        /// Its region.
+        region: Region,
+        /// From the first to the last of them.
+        range: TimeRange,
+    },
+    /// A short page was found to hide rows: those that were believed are listed as unproven, and none is believed any more.
+    ShortPagesHide,
     /// Every row of a region below `until` is in a published part, so the pages below it may be released.
     SlicePublished {
         /// The region.

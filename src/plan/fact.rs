@@ -38,11 +38,12 @@ pub enum Purpose {
     },
     /// The newest page of the region's range, which places splits.
     Newest,
-    /// The region's range without the user's filters: evidence for an empty answer.
+    /// The region's range without the user's filters: evidence for an empty answer. Its pages count the questions.
     WithoutFilters,
-    /// The region without range and filters, newest first: evidence for an empty answer.
+    /// The region without range and filters, newest first: evidence for an empty answer. Its pages count the questions.
     WithoutRange,
-    /// A second that is known to hold a row, without filters: evidence that epoch seconds are understood.
+    /// From the region's range to a row outside it that is known, without filters, the range first: evidence that epoch seconds
+    /// are understood, and that the range holds nothing. Its pages count the questions.
     KnownSecond,
     /// A known row's second asked as a bound: tells which bounds are inclusive. Its pages count the questions.
     Bounds,

@@ -25,6 +25,14 @@ pub struct Heal {
     slots_before: Option<u32>,
     readings: u32,
     pages: u32,
+    /// The last page held rows of the second and had a free place; and whether rows came after such a page, so that it may
+    /// have left some out.
+    ended_short: bool,
+    is_torn: bool,
+    /// The ids in the order of the reading before and of this one; and whether any two ever changed places.
+    order_before: Vec<VideoKey>,
+    order: Vec<VideoKey>,
+    has_moved: bool,
     state: State,
 }
 
@@ -43,9 +51,22 @@ enum State {
 }
 
 impl Heal {
-    /// A second that is about to be read again, with the ids that are known of it.
-    pub fn new(second: EpochSeconds, known: BTreeSet<VideoKey>) -> Self {
-        Self { second, union: known, slots: 0, slots_before: None, readings: 0, pages: 0, state: State::Reading }
+    /// A second that is about to be read again, with the ids that are known of it and the order in which they came last.
+    pub fn new(second: EpochSeconds, known: BTreeSet<VideoKey>, order: Vec<VideoKey>) -> Self {
+        Self {
+            second,
+            union: known,
+            slots: 0,
+            slots_before: None,
+            readings: 0,
+            pages: 0,
+            ended_short: false,
+            is_torn: false,
+            order_before: order,
+            order: Vec::new(),
+            has_moved: false,
+            state: State::Reading,
+        }
     }
 
     /// The second in question.
@@ -78,6 +99,17 @@ impl Heal {
         self.state == State::Endless
     }
 
+    fn compare_orders(&mut self) {
+        let order = std::mem::take(&mut self.order);
+        self.has_moved |= changes_places(&self.order_before, &order);
+        self.order_before = order;
+    }
+
+    /// Whether two of its rows changed places between two readings, or may have, behind pages that leave rows out.
+    pub fn has_moved(&self) -> bool {
+        self.has_moved || (self.is_torn && self.state == State::Failed)
+    }
+
     /// Whether its readings never agreed.
     pub fn has_failed(&self) -> bool {
         self.state == State::Failed
@@ -88,25 +120,37 @@ impl Heal {
         if self.is_over() {
             return;
         }
-        self.slots = 0;
+        (self.slots, self.ended_short) = (0, false);
+        self.order.clear();
         self.state = State::Reading;
     }
 
-    /// Takes the rows of one ordered page; `opens` says whether it is the reading's first.
-    pub fn read(&mut self, rows: &[RowKey], opens: bool) {
+    /// Takes the rows of one ordered page; `opens` says whether it is the reading's first, `is_full` whether it has no free
+    /// place. A row of a wrong date takes a place among those of the second that it stands with.
+    pub fn read(&mut self, rows: &[RowKey], strays: &[RowKey], opens: bool, is_full: bool) {
         if self.state != State::Reading {
             return;
         }
+        self.is_torn |= self.ended_short;
         self.pages += 1;
         let slots_before_page = self.slots;
-        for row in rows.iter().filter(|row| row.second == self.second) {
+        let is_here = rows.iter().any(|row| row.second == self.second);
+        let standing_in = strays.iter().filter(|_| is_here);
+        for row in rows.iter().filter(|row| row.second == self.second).chain(standing_in) {
             self.slots += 1;
             self.union.insert(row.video);
+            self.order.push(row.video);
         }
+        let is_past = rows.last().is_some_and(|row| row.second > self.second);
+        self.ended_short = !is_full && self.slots > slots_before_page;
+        self.is_torn |= self.ended_short && is_past;
         if self.slots as usize > 2 * self.union.len() + ENDLESS_SLOTS {
             self.state = State::Endless;
-        } else if rows.last().is_some_and(|row| row.second > self.second) {
-            if opens && slots_before_page == 0 { self.state = State::Healed } else { self.pass() }
+        } else if is_past && opens && slots_before_page == 0 && !self.is_torn {
+            self.compare_orders();
+            self.state = State::Healed;
+        } else if is_past {
+            self.pass();
         }
     }
 
@@ -116,15 +160,24 @@ impl Heal {
             return;
         }
         self.readings += 1;
+        self.compare_orders();
         let as_many = u32::try_from(self.union.len()).is_ok_and(|ids| ids == self.slots);
         let agrees = self.slots_before == Some(self.slots);
         self.slots_before = Some(self.slots);
-        self.state = match (as_many && agrees, self.readings < MOST_READINGS && self.pages < MOST_PAGES) {
+        let may_go_on = self.readings < MOST_READINGS && self.pages < MOST_PAGES && !self.is_torn;
+        self.state = match (as_many && agrees && !self.is_torn, may_go_on) {
             (true, _) => State::Healed,
             (false, true) => State::Unsettled,
             (false, false) => State::Failed,
         };
     }
+}
+
+/// Whether ids that stand in both lists stand in another order.
+pub fn changes_places(before: &[VideoKey], after: &[VideoKey]) -> bool {
+    let (old, new): (BTreeSet<&VideoKey>, BTreeSet<&VideoKey>) = (before.iter().collect(), after.iter().collect());
+    let known = before.iter().filter(|video| new.contains(video));
+    !known.eq(after.iter().filter(|video| old.contains(video)))
 }
 
 #[cfg(test)]
@@ -136,25 +189,25 @@ mod tests {
     }
 
     fn heal(known: &[u64]) -> Heal {
-        Heal::new(EpochSeconds::new(5), known.iter().copied().map(VideoKey).collect())
+        Heal::new(EpochSeconds::new(5), known.iter().copied().map(VideoKey).collect(), Vec::new())
     }
 
     #[test]
     fn a_second_that_comes_whole_on_one_page_is_healed_at_once() {
         let mut heal = heal(&[1]);
-        heal.read(&rows(&[(5, 1), (5, 2), (6, 9)]), true);
+        heal.read(&rows(&[(5, 1), (5, 2), (6, 9)]), &[], true, true);
         assert!(!heal.needs_another_reading() && !heal.has_failed() && heal.is_over());
     }
 
     #[test]
     fn two_equal_readings_whose_ids_fill_every_slot_heal_it() {
         let mut heal = heal(&[1, 2]);
-        heal.read(&rows(&[(5, 1), (5, 3)]), true);
-        heal.read(&rows(&[(5, 1), (6, 9)]), false);
+        heal.read(&rows(&[(5, 1), (5, 3)]), &[], true, true);
+        heal.read(&rows(&[(5, 1), (6, 9)]), &[], false, true);
         assert!(heal.needs_another_reading());
         heal.begin_reading();
-        heal.read(&rows(&[(5, 2), (5, 3)]), true);
-        heal.read(&rows(&[(5, 1), (6, 9)]), false);
+        heal.read(&rows(&[(5, 2), (5, 3)]), &[], true, true);
+        heal.read(&rows(&[(5, 1), (6, 9)]), &[], false, true);
         assert!(!heal.needs_another_reading() && !heal.has_failed());
     }
 
@@ -163,8 +216,8 @@ mod tests {
         let mut heal = heal(&[1, 2, 3]);
         for reading in 1..=MOST_READINGS {
             heal.begin_reading();
-            heal.read(&rows(&[(5, 1), (5, 1)]), true);
-            heal.read(&rows(&[(6, 9)]), false);
+            heal.read(&rows(&[(5, 1), (5, 1)]), &[], true, true);
+            heal.read(&rows(&[(6, 9)]), &[], false, true);
             assert_eq!(heal.needs_another_reading(), reading < MOST_READINGS);
         }
         assert!(heal.has_failed());

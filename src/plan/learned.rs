@@ -1,18 +1,25 @@
 //! What the walks taught about the service as a whole. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::Ending;
-use super::fact::PageFact;
+use super::fact::{PageFact, RowKey, VideoKey};
 use super::walk::Lesson;
 use crate::units::{EpochSeconds, LAST_PAGE};
 
+/// Rows that must have stood at exactly an asked bound before it counts as inclusive: one may be a wrong date.
+const ROWS_AT_A_BOUND: usize = 2;
 /// Short pages that must have hidden nothing before they count as the service's habit.
 const HABIT_AFTER: u32 = 20;
 /// How often rows must have followed what looked like an end, after the same number of pages, to be taken for a cap.
 const CAP_AFTER: u32 = 2;
-/// Seconds that must have gone up on ordered pages before a row beyond a window's end is evidence.
-const PROVEN_AFTER: u32 = 2;
+/// Seconds that must have gone up on ordered pages, and none down, before a row beyond a window's end is evidence: rows in
+/// no order go up six times running less than once in five thousand pages.
+pub const PROVEN_AFTER: u32 = 6;
+/// Seconds that have gone up so often are not put in question by one page out of order.
+const BEYOND_QUESTION: u32 = 100;
+/// Short pages that hide rows and whose surroundings did not show them all, after which nothing more is spent on others.
+const HOPELESS_AFTER: u32 = 40;
 
 /// What the walks taught about the service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +34,12 @@ pub struct Learned {
     pub harmless_short_pages: u32,
     /// Short pages that hid rows.
     pub hiding_short_pages: u64,
+    /// Short pages whose surroundings did not show whether something is missing.
+    pub open_short_pages: u32,
+    /// Rows of one second came in another order than before.
+    pub ties_move: bool,
+    /// It is journalled that short pages hide rows here.
+    pub short_pages_hide: bool,
     /// Empty or refused pages in front of rows.
     pub false_ends: u64,
     /// Pages that showed a row again.
@@ -37,6 +50,11 @@ pub struct Learned {
     pub sort_ignored: bool,
     /// The largest number of a page that held rows.
     pub deepest_page: u32,
+    /// Short pages that rows have followed.
+    pub short_pages: u32,
+    /// Rows that stood at exactly an asked bound.
+    at_min: BTreeSet<VideoKey>,
+    at_max: BTreeSet<VideoKey>,
     ascents: u32,
     bound_questions: u32,
     cap_suspects: BTreeMap<u32, u32>,
@@ -61,12 +79,23 @@ impl Learned {
 
     /// Whether short pages are this service's habit and prove nothing.
     pub fn short_is_habit(&self) -> bool {
-        self.harmless_short_pages >= HABIT_AFTER
+        self.harmless_short_pages >= HABIT_AFTER && !self.short_pages_hide()
+    }
+
+    /// Whether a short page has ever hidden a row, or may have: rows of one second that move about can fall into the place of
+    /// one that is left out, and nothing shows it. Then no short page is believed that is not proven whole.
+    pub fn short_pages_hide(&self) -> bool {
+        self.short_pages_hide || self.hiding_short_pages > 0 || (self.ties_move && self.harmless_short_pages > 0)
+    }
+
+    /// Whether looking around short pages is given up: they are listed at once.
+    pub fn short_is_hopeless(&self) -> bool {
+        self.short_pages_hide() && self.open_short_pages >= HOPELESS_AFTER
     }
 
     /// Whether short or empty pages have hidden rows.
     pub fn service_hides(&self) -> bool {
-        self.hiding_short_pages > 0 || (self.false_ends > 0 && self.cap.is_none())
+        self.short_pages_hide() || (self.false_ends > 0 && self.cap.is_none())
     }
 
     /// Whether pages have shown that rows come in ascending order.
@@ -99,6 +128,15 @@ impl Learned {
         }
     }
 
+    /// A page that was asked newest first and came so shows that the sort is honoured.
+    pub fn take_newest(&mut self, page: &PageFact) {
+        let falls = |pair: &[RowKey]| pair.first().map(|row| row.second) > pair.last().map(|row| row.second);
+        if page.rows.iter().rev().is_sorted_by_key(|row| row.second) {
+            let falls = page.rows.windows(2).filter(|pair| falls(pair)).count();
+            self.take(Lesson::Ascents(u32::try_from(falls).unwrap_or(u32::MAX)));
+        }
+    }
+
     /// A window that ended at a row beyond it shows an order, also once its pages are forgotten.
     pub fn take_ending(&mut self, ending: Ending) {
         if ending == Ending::RowBeyond {
@@ -109,8 +147,9 @@ impl Learned {
     /// Takes one lesson.
     pub fn take(&mut self, lesson: Lesson) {
         match lesson {
-            Lesson::MinIsInclusive => self.min_inclusive = true,
-            Lesson::MaxIsInclusive => self.max_inclusive = true,
+            Lesson::AtMin(video) => self.min_inclusive |= is_enough(&mut self.at_min, video),
+            Lesson::AtMax(video) => self.max_inclusive |= is_enough(&mut self.at_max, video),
+            Lesson::ShortPageFollowed => self.short_pages += 1,
             Lesson::ShortPageHidNothing => self.harmless_short_pages += 1,
             Lesson::ShortPageHidRows => {
                 self.hiding_short_pages += 1;
@@ -119,6 +158,9 @@ impl Learned {
             Lesson::Repeat => self.repeats += 1,
             Lesson::Strays(rows) => self.strays += u64::from(rows),
             Lesson::Ascents(times) => self.ascents = self.ascents.saturating_add(times),
+            Lesson::TiesMove => self.ties_move = true,
+            Lesson::ShortPageStaysOpen => self.open_short_pages += 1,
+            Lesson::Disorder if self.ascents < BEYOND_QUESTION => self.ascents = 0,
             Lesson::Disorder => {}
             Lesson::Served(page) => {
                 self.deepest_page = self.deepest_page.max(page);
@@ -136,4 +178,12 @@ impl Learned {
             self.cap = Some(pages);
         }
     }
+}
+
+/// Whether enough rows have stood at a bound, with this one.
+fn is_enough(rows: &mut BTreeSet<VideoKey>, video: VideoKey) -> bool {
+    if rows.len() < ROWS_AT_A_BOUND {
+        rows.insert(video);
+    }
+    rows.len() >= ROWS_AT_A_BOUND
 }

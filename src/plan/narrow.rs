@@ -6,6 +6,7 @@ use super::fact::{Purpose, WindowId};
 use super::planner::{Decision, PlanContext, Planner, Task};
 use super::walk::Walk;
 use super::window::Window;
+use crate::api::contract::PAGE_SIZE;
 use crate::units::EpochSeconds;
 
 /// How often a window is parked before it is narrowed down.
@@ -18,7 +19,11 @@ impl Planner {
     pub(super) fn retry_parked(&self, context: &PlanContext) -> Option<Decision> {
         let is_parked = |window: &Window| !window.assigned && window.parked > 0 && !window.is_over();
         let (id, window) = self.in_order().find(|(_, window)| is_parked(window))?;
-        Some(if window.parked < PARKED_TIMES { self.try_again(id, window, context) } else { self.narrow((id, window)) })
+        Some(if window.parked < PARKED_TIMES {
+            self.try_again(id, window, context)
+        } else {
+            self.narrow((id, window), context)
+        })
     }
 
     /// The page that failed may be too deep for the service, so the walk begins anew where it stands.
@@ -31,17 +36,24 @@ impl Planner {
         }
     }
 
-    fn narrow(&self, (id, window): (WindowId, &Window)) -> Decision {
+    fn narrow(&self, (id, window): (WindowId, &Window), context: &PlanContext) -> Decision {
         let new = WindowId(self.next_window);
         if let Some((walk, settled)) = settled_within(window) {
-            return Decision::Record(vec![
-                PlanEvent::WindowSplit { window: id, at: settled, new },
-                finished(id, Ending::RowBeyond, walk),
-                PlanEvent::WindowParked { window: new, times: PARKED_TIMES },
-            ]);
+            let mut events = vec![PlanEvent::WindowSplit { window: id, at: settled, new }];
+            events.extend(self.settle_believed(window, walk));
+            events.push(finished(id, Ending::RowBeyond, walk));
+            events.push(PlanEvent::WindowParked { window: new, times: PARKED_TIMES });
+            return Decision::Record(events);
         }
         if let Some(question) = self.bounds_task(id, window).filter(|_| window.bounded) {
             return Decision::Ask(Box::new(question));
+        }
+        if self.fits(window, context) && !window.bounded {
+            // What fails may lie beyond its end, where its pages reach: within its own bounds it may be whole.
+            return Decision::Record(vec![
+                PlanEvent::WindowBounded { window: id },
+                PlanEvent::WindowParked { window: id, times: 1 },
+            ]);
         }
         let Some(at) = self.near(window, window.range.start) else {
             let why = "the service failed on every attempt to read it".to_owned();
@@ -56,6 +68,13 @@ impl Planner {
         ])
     }
 
+    /// Whether a window is small enough to be read whole within its own bounds.
+    fn fits(&self, window: &Window, context: &PlanContext) -> bool {
+        let density = self.region(&window.region).map_or(f64::INFINITY, |plan| self.density(plan));
+        let pages = density * window.range.seconds() as f64 / f64::from(PAGE_SIZE);
+        window.range.end < self.range.end && pages <= f64::from(context.window_pages)
+    }
+
     /// Where a window begins is read within its own bounds, since rows about there come in no order.
     pub(super) fn bound_near(&self, (id, window): (WindowId, &Window), walk: &Walk) -> Vec<PlanEvent> {
         let mut events = Vec::new();
@@ -63,6 +82,7 @@ impl Planner {
         let (mut near, mut start) = (id, window.range.start);
         if let Some((_, settled)) = settled_within(window) {
             events.push(PlanEvent::WindowSplit { window: id, at: settled, new: WindowId(next) });
+            events.extend(self.settle_believed(window, walk));
             events.push(finished(id, Ending::RowBeyond, walk));
             (near, start) = (WindowId(next), settled);
             next += 1;

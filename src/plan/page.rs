@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::fact::{PageFact, RowKey, VideoKey};
+use super::learned::PROVEN_AFTER;
 use crate::units::{EpochSeconds, TimeRange};
 
 /// What one page is, seen against the page before it.
@@ -62,8 +63,12 @@ pub struct Reading<'a> {
     pub frontier: Option<EpochSeconds>,
     /// The ids that this stretch showed in that second.
     pub at_frontier: &'a BTreeSet<VideoKey>,
+    /// Whether the walk has shown that its rows ascend; until then a row out of order is more than a wrong date.
+    pub order_is_proven: bool,
     /// Below this second nothing is missing, so that what comes again there is no sign.
     pub settled: EpochSeconds,
+    /// Rows that were the last seen and did not come when their second was asked: their dates are wrong.
+    pub misdated: &'a BTreeSet<VideoKey>,
     /// Seconds that are listed as unproven already.
     pub listed: TimeRange,
     /// Seconds that are read again, within which repeats are expected.
@@ -74,8 +79,10 @@ pub struct Reading<'a> {
 const OUTSIDE_ROWS: usize = 5;
 /// The most rows at a page's end that are held back.
 const MOST_HELD: usize = 2;
-/// A leap is this many times what the rows before it span, and a minute.
-const LEAP: i64 = 20;
+/// A leap is longer than this part of what the rows before it on the page span, ...
+const LEAP_PART: i64 = 2;
+/// ... and so many seconds.
+const LEAP_SECONDS: i64 = 10;
 
 impl Reading<'_> {
     /// What the page is, in a walk whose rows have an order.
@@ -99,7 +106,8 @@ impl Reading<'_> {
     /// The page's rows within what was asked: the others are no evidence.
     pub fn asked(&self) -> impl Iterator<Item = RowKey> {
         let (min, max) = (self.asked_min, self.asked_max);
-        self.page.rows.iter().copied().filter(move |row| min <= row.second && row.second <= max)
+        let is_asked = move |row: &RowKey| min <= row.second && row.second <= max;
+        self.page.rows.iter().copied().filter(move |row| is_asked(row) && !self.misdated.contains(&row.video))
     }
 
     fn plain(&self, rows: &[RowKey]) -> Option<Finding> {
@@ -119,13 +127,17 @@ impl Reading<'_> {
             rows.iter().copied().filter(|row| !is_old(row) || self.previous.contains(row)).collect();
         let in_order = longest_run(&ahead);
         let strays: Vec<RowKey> = rows.iter().copied().filter(|row| !in_order.contains(row)).collect();
-        if strays.len() > rows.len() / 4 {
+        let repeated = self.first_repeat(&in_order).or_else(|| self.repeated_stray(&strays));
+        let ascends = self.order_is_proven || ascents(&in_order) >= PROVEN_AFTER;
+        // Until an order is proven, one row out of it is a wrong date only among rows that go up and come once.
+        let is_alone = strays.len() == 1 && repeated.is_none() && ascents(&in_order) > 0;
+        if strays.len() > rows.len() / 4 || !(ascends || strays.is_empty() || is_alone) {
             return View::of(Finding::Disordered);
         }
         let finding = if self.is_shifted(rows) {
             Finding::ShiftedByOne
         } else {
-            self.first_repeat(&in_order).map_or(Finding::Rows, Finding::Repeated)
+            repeated.map_or(Finding::Rows, Finding::Repeated)
         };
         self.settle_held(finding, in_order, strays)
     }
@@ -153,7 +165,7 @@ impl Reading<'_> {
             let here = rows.get(index).map(|row| row.second)?;
             let before = if index == 0 { self.frontier } else { rows.get(index - 1).map(|row| row.second) }?;
             let span = before.since(start.filter(|_| index > 0).unwrap_or(before));
-            (here.since(before) > LEAP * (span + 60)).then_some(index)
+            (here.since(before) > span / LEAP_PART + LEAP_SECONDS).then_some(index)
         };
         (from..rows.len()).find_map(leaps).unwrap_or(rows.len())
     }
@@ -163,6 +175,13 @@ impl Reading<'_> {
     fn is_shifted(&self, rows: &[RowKey]) -> bool {
         let tail = self.previous.get(1..).unwrap_or_default();
         tail.len() >= 2 && rows.len() <= tail.len() + 1 && rows.get(..tail.len()) == Some(tail)
+    }
+
+    /// A row of a wrong date that came on the page before, too: another may have been skipped where the two pages meet.
+    fn repeated_stray(&self, strays: &[RowKey]) -> Option<EpochSeconds> {
+        let came_before = strays.iter().any(|row| self.previous.contains(row));
+        let meets = self.frontier.filter(|second| came_before && *second >= self.settled);
+        meets.filter(|second| !self.listed.contains(*second) && !self.healing.contains(second))
     }
 
     /// The earliest second of a row that this stretch showed before, or that stands twice on the page.
@@ -186,6 +205,12 @@ impl View {
     pub fn of(finding: Finding) -> Self {
         Self { finding, rows: Vec::new(), held: Vec::new(), strays: Vec::new() }
     }
+}
+
+/// How often the seconds of ordered rows go up.
+pub fn ascents(rows: &[RowKey]) -> u32 {
+    let ups = rows.windows(2).filter(|pair| pair.first().map(|row| row.second) < pair.last().map(|row| row.second));
+    u32::try_from(ups.count()).unwrap_or(u32::MAX)
 }
 
 /// The most rows that never go back in time, in the order that they came.

@@ -100,11 +100,13 @@ pub struct Planner {
     pub(super) learned: Learned,
     /// Rows whose date lies where everything has been settled already: region and second.
     pub(super) late: Vec<(Region, EpochSeconds)>,
+    /// Seconds of finished windows whose short pages were believed.
+    pub(super) believed: Vec<(Region, TimeRange)>,
     gaps: Vec<Listed>,
     unproven: Vec<Listed>,
 }
 
-/// How often the newest page may fail before the run goes on without it.
+/// How often the newest page, or what would confirm an empty answer, may fail before the run goes on without it.
 const NEWEST_FAILURES: u32 = 2;
 
 impl Planner {
@@ -118,6 +120,7 @@ impl Planner {
             next_window: 0,
             learned: Learned::default(),
             late: Vec::new(),
+            believed: Vec::new(),
             gaps: Vec::new(),
             unproven: Vec::new(),
         }
@@ -160,7 +163,12 @@ impl Planner {
 
     /// Whether every second of every region is covered or listed.
     pub fn is_done(&self) -> bool {
-        self.range.is_empty() || (self.late.is_empty() && self.regions.iter().all(RegionPlan::is_done))
+        self.range.is_empty() || (!self.has_late_doubts() && self.regions.iter().all(RegionPlan::is_done))
+    }
+
+    /// Whether something is to be listed that seemed to be settled.
+    pub(super) fn has_late_doubts(&self) -> bool {
+        !self.late.is_empty() || (self.learned.short_pages_hide() && !self.believed.is_empty())
     }
 
     /// Up to where (exclusive) a region's rows are all there, counted from the left without a hole.
@@ -218,6 +226,7 @@ impl Planner {
         }
         match page.address.purpose {
             Purpose::Walk { window, stretch } => self.apply_walked(page, window, stretch, settled),
+            Purpose::Newest => self.learned.take_newest(page),
             Purpose::Bounds => {
                 let known = self.region(&region).and_then(|plan| plan.probed_newest);
                 self.learned.answer_bounds(page, known);
@@ -283,6 +292,11 @@ impl Planner {
                 window.state = State::Waiting;
             }),
             PlanEvent::WindowParked { window, times } => self.park_window(*window, *times),
+            PlanEvent::ShortPagesBelieved { region, range } => self.believed.push((region.clone(), *range)),
+            PlanEvent::ShortPagesHide => {
+                self.learned.short_pages_hide = true;
+                self.believed.clear();
+            }
         }
     }
 
@@ -350,6 +364,9 @@ impl Planner {
         {
             plan.newest_read = true;
             plan.newest_is_unknown = true;
+        }
+        if let Some(plan) = self.region_mut(&region).filter(|plan| plan.looks_empty()) {
+            plan.evidence_failed |= times >= NEWEST_FAILURES;
         }
     }
 

@@ -13,11 +13,16 @@ use crate::units::{EpochSeconds, TimeRange};
 pub enum Emptiness {
     /// Another answer is needed.
     Ask(Purpose),
+    /// The range should be asked once more.
+    AskAgain,
     /// The question was understood, so the range holds nothing.
     Believed,
     /// The region holds nothing at all, so nothing shows that its code means anything.
     Unproven,
 }
+
+/// How often a question is asked before an empty answer to it is held against the service.
+const MOST_QUESTIONS: u32 = 3;
 
 /// A region's facts.
 #[derive(Clone, Debug)]
@@ -51,9 +56,18 @@ pub struct RegionPlan {
     first_density: f64,
     first_pages_empty: u32,
     first_page_seen: bool,
+    /// Whether a walk has brought any row, usable or not.
+    has_answered: bool,
     without_filters: Option<bool>,
+    times_without_filters: u32,
     without_range: Option<Option<EpochSeconds>>,
+    times_without_range: u32,
     known_second: Option<bool>,
+    times_known_second: u32,
+    /// A row of the range that the question around the known row brought.
+    known_inside: Option<EpochSeconds>,
+    /// What would confirm an empty answer could not be had.
+    pub evidence_failed: bool,
 }
 
 impl RegionPlan {
@@ -77,9 +91,15 @@ impl RegionPlan {
             first_density: 0.0,
             first_pages_empty: 0,
             first_page_seen: false,
+            has_answered: false,
             without_filters: None,
+            times_without_filters: 0,
             without_range: None,
+            times_without_range: 0,
             known_second: None,
+            times_known_second: 0,
+            known_inside: None,
+            evidence_failed: false,
         }
     }
 
@@ -95,7 +115,7 @@ impl RegionPlan {
 
     /// Whether the first walk's first page has come, without rows, and nothing else has.
     pub fn looks_empty(&self) -> bool {
-        self.first_pages_empty > 0 && self.newest.is_none() && self.finished_rows == 0
+        self.first_pages_empty > 0 && !self.has_answered
     }
 
     /// How often the first walk's first page came empty.
@@ -120,16 +140,26 @@ impl RegionPlan {
         match page.address.purpose {
             Purpose::Walk { .. } => {
                 self.first_page_seen |= is_first;
+                self.has_answered |= page.slots > 0;
                 self.first_pages_empty += u32::from(is_first && page.slots == 0);
                 self.oldest = self.oldest.or(first);
                 self.newest = self.newest.max(last);
             }
             Purpose::Newest => self.apply_newest(page, last),
-            Purpose::WithoutFilters => self.without_filters = Some(first.is_some()),
-            Purpose::WithoutRange => self.without_range = Some(page.rows.first().map(|row| row.second)),
+            Purpose::WithoutFilters => {
+                self.times_without_filters += 1;
+                self.without_filters = Some(page.slots > 0);
+            }
+            Purpose::WithoutRange => {
+                self.times_without_range += 1;
+                self.without_range = Some(page.rows.first().map(|row| row.second));
+            }
             Purpose::KnownSecond => {
-                let known = self.without_range.flatten();
-                self.known_second = Some(page.rows.iter().any(|row| Some(row.second) == known));
+                self.times_known_second += 1;
+                self.known_second = Some(page.slots > 0);
+                // What lies in the range comes first; a row of it further down has a wrong date.
+                let first = page.rows.first().map(|row| row.second);
+                self.known_inside = first.filter(|second| self.range.contains(*second));
             }
             Purpose::Bounds => {}
         }
@@ -154,6 +184,7 @@ impl RegionPlan {
         let until = self.last_second().map_or(range.end, |newest| range.end.min(newest.shifted(1)));
         let from = self.oldest.map_or(range.start, |oldest| range.start.max(oldest));
         self.finished_rows += rows;
+        self.has_answered |= rows > 0;
         self.finished_seconds += until.since(from).max(0);
     }
 
@@ -171,6 +202,9 @@ impl RegionPlan {
     /// # Errors
     /// Where the answers contradict each other.
     pub fn emptiness(&self, has_filters: bool) -> Result<Emptiness, Contradiction> {
+        if self.evidence_failed {
+            return Ok(Emptiness::Unproven);
+        }
         if has_filters {
             match self.without_filters {
                 None => return Ok(Emptiness::Ask(Purpose::WithoutFilters)),
@@ -182,15 +216,50 @@ impl RegionPlan {
         match (self.without_range, self.known_second) {
             (None, _) => Ok(Emptiness::Ask(Purpose::WithoutRange)),
             (Some(None), _) => Ok(Emptiness::Unproven),
-            (Some(Some(seen)), _) if range.contains(seen) => Err(Contradiction::RangeHidesRows { region, range, seen }),
             (Some(Some(_)), None) => Ok(Emptiness::Ask(Purpose::KnownSecond)),
-            (Some(Some(_)), Some(true)) => Ok(Emptiness::Believed),
+            (Some(Some(_)), Some(false)) if self.times_known_second < MOST_QUESTIONS * self.times_without_range => {
+                Ok(Emptiness::Ask(Purpose::KnownSecond))
+            }
+            // The row may be gone: is there another?
+            (Some(Some(_)), Some(false)) if self.times_without_range < 2 => Ok(Emptiness::Ask(Purpose::WithoutRange)),
             (Some(Some(seen)), Some(false)) => Err(Contradiction::SecondsNotUnderstood { region, seen }),
+            (Some(Some(_)), Some(true)) => {
+                match self.known_inside {
+                    None => Ok(Emptiness::Believed),
+                    // The row may have come since, so the range is asked again before it is said to hide rows.
+                    Some(seen) if self.was_asked_again(has_filters) => {
+                        Err(Contradiction::RangeHidesRows { region, range, seen })
+                    }
+                    Some(_) if has_filters => Ok(Emptiness::Ask(Purpose::WithoutFilters)),
+                    Some(_) => Ok(Emptiness::AskAgain),
+                }
+            }
         }
     }
 
-    /// A second outside the range that holds a row, once it is known.
-    pub fn row_outside(&self) -> Option<EpochSeconds> {
+    /// Whether the question that the known row contradicts has come empty again after the row was seen.
+    fn was_asked_again(&self, has_filters: bool) -> bool {
+        let times = if has_filters { self.times_without_filters } else { self.first_pages_empty };
+        times >= MOST_QUESTIONS
+    }
+
+    /// The number of the next question about the range without filters.
+    pub fn next_without_filters(&self) -> u32 {
+        self.times_without_filters + 1
+    }
+
+    /// The number of the next question about the region without a range.
+    pub fn next_without_range(&self) -> u32 {
+        self.times_without_range + 1
+    }
+
+    /// The number of the next question around the known row.
+    pub fn next_known_second(&self) -> u32 {
+        self.times_known_second + 1
+    }
+
+    /// A second that holds a row, as the region without a range has shown it.
+    pub fn known_row(&self) -> Option<EpochSeconds> {
         self.without_range.flatten()
     }
 }

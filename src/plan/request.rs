@@ -49,20 +49,28 @@ impl Planner {
         }
     }
 
+    /// Newest first, but that what lies between the range and a known row comes after the range.
+    fn probe_order(&self, plan: &RegionPlan, purpose: Purpose) -> TimeOrder {
+        let lies_after = plan.known_row().is_some_and(|known| known >= self.range.end);
+        if purpose == Purpose::KnownSecond && lies_after { TimeOrder::OldestFirst } else { TimeOrder::NewestFirst }
+    }
+
     /// A question about the region as a whole, asked for one of its windows; none where there is nothing to ask by.
     pub(super) fn probe(&self, (window, plan): (WindowId, &RegionPlan), purpose: Purpose) -> Option<Task> {
         let whole = Some((self.range.start.shifted(-1), self.range.end));
         let (range, number) = match purpose {
-            Purpose::WithoutRange => (None, PageNumber::FIRST),
+            Purpose::WithoutRange => (None, PageNumber::new(plan.next_without_range()).ok()?),
             Purpose::KnownSecond => {
-                let known = plan.row_outside().unwrap_or(self.range.start);
-                (Some((known.shifted(-1), known.shifted(1))), PageNumber::FIRST)
+                let known = plan.known_row().unwrap_or(self.range.start);
+                let (first, last) = (known.min(self.range.start), known.max(self.range.end));
+                (Some((first.shifted(-1), last.shifted(1))), PageNumber::new(plan.next_known_second()).ok()?)
             }
             Purpose::Bounds => {
                 let (number, question) = self.learned.bound_question()?;
                 (Some(question.range(plan.probed_newest?)), PageNumber::new(number).ok()?)
             }
-            Purpose::Newest | Purpose::WithoutFilters | Purpose::Walk { .. } => (whole, PageNumber::FIRST),
+            Purpose::WithoutFilters => (whole, PageNumber::new(plan.next_without_filters()).ok()?),
+            Purpose::Newest | Purpose::Walk { .. } => (whole, PageNumber::FIRST),
         };
         let keeps_filters = matches!(purpose, Purpose::Newest | Purpose::Bounds | Purpose::Walk { .. });
         Some(Task {
@@ -72,7 +80,7 @@ impl Planner {
                 filters: if keeps_filters { self.filters.clone() } else { Filters::default() },
                 min_create_time: range.map(|(min, _)| min),
                 max_create_time: range.map(|(_, max)| max),
-                order: TimeOrder::NewestFirst,
+                order: self.probe_order(plan, purpose),
                 page: PageNumber::FIRST,
             },
             position: self.range.start,

@@ -11,7 +11,7 @@ use crate::units::{EpochSeconds, TimeRange};
 
 /// The most looks at one short page.
 const MOST_LOOKS: u32 = 6;
-/// Looks in a row that must find nothing.
+/// Looks at the whole page that must find nothing.
 const AGREEING_LOOKS: u32 = 2;
 
 /// How far the doubt has come.
@@ -42,6 +42,8 @@ pub struct Place {
     pub look_from: EpochSeconds,
     /// The second from which rows may be missing.
     pub from: EpochSeconds,
+    /// The page's first row: a look that begins with it sees the same alignment.
+    pub first_video: VideoKey,
     /// The page's first second.
     pub first: EpochSeconds,
     /// The page's last second.
@@ -52,8 +54,10 @@ pub struct Place {
 #[derive(Clone, Debug)]
 pub struct ShortDoubt {
     place: Place,
-    /// The first second after the page and after its last second, once it is known.
+    /// Up to where (exclusive) rows may be missing, once it is known.
     until: Option<EpochSeconds>,
+    /// The first second after the page's last one.
+    next: Option<EpochSeconds>,
     known: BTreeSet<VideoKey>,
     state: State,
     /// Rows came after the page, and some of them in its last second.
@@ -61,11 +65,15 @@ pub struct ShortDoubt {
     is_dense: bool,
     looks: u32,
     agreeing: u32,
+    /// Those of them that saw the page in another alignment.
+    otherwise: u32,
     has_hidden: bool,
     /// Of the running look: where it began, whether it found something, whether all its pages were full.
     began_at: EpochSeconds,
     found: bool,
     is_full: bool,
+    /// Whether it sees the page as it came; none before its first row.
+    is_same: Option<bool>,
 }
 
 impl ShortDoubt {
@@ -74,16 +82,19 @@ impl ShortDoubt {
         Self {
             place,
             until: None,
+            next: None,
             known,
             state: State::Pending,
             is_followed: false,
             is_dense: false,
             looks: 0,
             agreeing: 0,
+            otherwise: 0,
             has_hidden: false,
             began_at: place.from,
             found: false,
             is_full: false,
+            is_same: None,
         }
     }
 
@@ -94,7 +105,7 @@ impl ShortDoubt {
 
     /// The seconds in which rows may be missing.
     pub fn range(&self) -> TimeRange {
-        let end = self.until.unwrap_or(self.place.last.shifted(1));
+        let end = self.until.unwrap_or(self.next.unwrap_or(self.place.last).shifted(1));
         TimeRange::new(self.place.from, end.max(self.place.from.shifted(1)))
     }
 
@@ -120,9 +131,18 @@ impl ShortDoubt {
 
     /// Where the next look should begin.
     pub fn next_look(&self) -> Option<EpochSeconds> {
-        let from_last = self.looks.is_multiple_of(2) && self.until.is_some_and(|until| self.place.last < until);
-        let at = if from_last { self.place.last } else { self.place.look_from };
-        (self.state == State::Ready).then_some(at)
+        let mut places = self.alignments();
+        let (one, other) = (places.next(), places.next());
+        let at = if self.looks.is_multiple_of(3) { one } else { other.or(one) };
+        at.filter(|_| self.state == State::Ready)
+    }
+
+    /// Where looks begin in turn: the page's last second, from which its end comes in another alignment, and before it, from
+    /// where all of it comes again.
+    fn alignments(&self) -> impl Iterator<Item = EpochSeconds> {
+        let last = Some(self.place.last).filter(|last| self.until.is_some_and(|until| *last < until));
+        let before = Some(self.place.look_from).filter(|before| Some(*before) != last);
+        last.into_iter().chain(before)
     }
 
     /// Rows after the page: it was not the last.
@@ -136,10 +156,13 @@ impl ShortDoubt {
         self.is_dense |= self.place.first == last && new.iter().any(|row| row.second == last);
         self.known.extend(new.iter().map(|row| row.video));
         match follows {
-            Follows::Anchored => self.bounded_by(last),
+            // From its anchor on, all is read anew.
+            Follows::Anchored(anchor) => self.bounded_by(anchor.max(last)),
+            // What the page hid may lie in the first second after it, so that one must be known to its end.
             Follows::NextPage => {
-                if let Some(next) = new.iter().find(|row| row.second > last) {
-                    self.bounded_by(next.second);
+                self.next = self.next.or(new.iter().find(|row| row.second > last).map(|row| row.second));
+                if let Some(next) = self.next.filter(|next| new.iter().any(|row| row.second > *next)) {
+                    self.bounded_by(next.shifted(1));
                 }
             }
         }
@@ -151,17 +174,17 @@ impl ShortDoubt {
         self.state = State::Ready;
     }
 
-    /// No row came after the page's last second.
+    /// No row came after those that are known.
     pub fn ends(&mut self) {
         if self.state == State::Pending && self.is_followed {
-            self.bounded_by(self.place.last.shifted(1));
+            self.bounded_by(self.next.unwrap_or(self.place.last).shifted(1));
         }
     }
 
     /// A look begins at `anchor`.
     pub fn begin_look(&mut self, anchor: EpochSeconds) {
-        self.until.get_or_insert(self.place.last.shifted(1));
-        (self.began_at, self.found, self.is_full) = (anchor, false, true);
+        self.until.get_or_insert(self.next.unwrap_or(self.place.last).shifted(1));
+        (self.began_at, self.found, self.is_full, self.is_same) = (anchor, false, true, None);
         self.state = State::Looking;
     }
 
@@ -180,6 +203,7 @@ impl ShortDoubt {
         }
         let until = self.until.unwrap_or(self.place.last);
         self.is_full &= is_full;
+        self.is_same = self.is_same.or(rows.first().map(|row| row.video == self.place.first_video));
         let within = rows.iter().filter(|row| self.place.from <= row.second && row.second < until);
         let new: Vec<VideoKey> = within.map(|row| row.video).filter(|video| !self.known.contains(video)).collect();
         self.found |= !new.is_empty();
@@ -190,8 +214,13 @@ impl ShortDoubt {
 
     /// Whether the doubt is settled.
     pub fn is_settled(&self) -> bool {
-        let proven = self.is_full && self.began_at <= self.place.from && self.looks > 0;
-        self.state == State::Ready && (proven || (self.may_agree() && self.agreeing >= AGREEING_LOOKS))
+        let agrees = self.may_agree() && !self.has_hidden && self.agreeing >= AGREEING_LOOKS && self.otherwise > 0;
+        self.state == State::Ready && (self.is_proven() || agrees)
+    }
+
+    /// Whether full pages have shown every row of the seconds in doubt.
+    pub fn is_proven(&self) -> bool {
+        self.is_full && self.began_at <= self.place.from && self.looks > 0
     }
 
     /// Within one second that fills pages, only a second with rows before it makes another alignment.
@@ -201,17 +230,22 @@ impl ShortDoubt {
 
     fn end_look(&mut self) -> Option<Verdict> {
         self.looks += 1;
-        self.agreeing = if self.found { 0 } else { self.agreeing + 1 };
+        let is_other = self.is_same == Some(false);
+        let sees_all = self.began_at <= self.place.from;
+        self.agreeing = if self.found { 0 } else { self.agreeing + u32::from(sees_all) };
+        self.otherwise = if self.found { 0 } else { self.otherwise + u32::from(is_other) };
         self.has_hidden |= self.found;
         self.state = State::Ready;
         // Within one second no look can begin at every row, so what hides its pages' ends cannot be outwitted.
         let cannot_be = self.is_dense && self.has_hidden && !self.is_full;
-        if cannot_be || (self.looks >= MOST_LOOKS && !self.is_settled()) {
+        let sees_the_same = self.agreeing >= AGREEING_LOOKS && self.otherwise == 0;
+        if cannot_be || sees_the_same || (self.looks >= MOST_LOOKS && !self.is_settled()) {
             self.state = State::Failed;
         }
         match self.found {
             true => Some(Verdict::HidRows),
-            false => self.may_agree().then_some(Verdict::HidNothing),
+            // What a page hides at its end lies before the row that the next page begins with.
+            false => (self.may_agree() && is_other && self.next.is_some()).then_some(Verdict::HidNothing),
         }
     }
 }
@@ -221,6 +255,6 @@ impl ShortDoubt {
 pub enum Follows {
     /// As the next page of the same stretch.
     NextPage,
-    /// As the first page from the short page's last second.
-    Anchored,
+    /// As the first page of a stretch from this second.
+    Anchored(EpochSeconds),
 }

@@ -39,6 +39,10 @@ pub struct WalkContext<'a> {
     pub deepest_page: u32,
     /// Short pages are this service's habit and prove nothing.
     pub short_is_habit: bool,
+    /// Pages with free places were followed by rows.
+    pub short_pages: u32,
+    /// Short pages hide rows here, and looking around them shows too few of them.
+    pub short_is_hopeless: bool,
     /// Short or empty pages have hidden rows.
     pub service_hides: bool,
     /// Pages have shown that rows come in ascending order.
@@ -47,6 +51,10 @@ pub struct WalkContext<'a> {
     pub sort_ignored: bool,
     /// The lower bound is known to be inclusive.
     pub min_is_inclusive: bool,
+    /// The upper bound is known to be inclusive.
+    pub max_is_inclusive: bool,
+    /// The end of the run's range.
+    pub run_end: EpochSeconds,
     /// The newest second of the region that any page showed.
     pub known_newest: Option<EpochSeconds>,
     /// The newest second that the descending page showed: an end there needs no second look.
@@ -113,8 +121,13 @@ const LONG_DOUBT_PAGES: u32 = 30;
 impl Walk {
     /// Decides the next move after the last page, or at the start of a stretch.
     pub fn step(&self, context: &WalkContext<'_>) -> WalkStep {
-        let step = self.plain_step(context);
-        self.with_open_heals(step)
+        let step = match (self.plain_step(context), self.stuck_at()) {
+            (WalkStep::Anchor { at, .. }, Some(second)) if at <= second => self.past_stuck(second),
+            (step, _) => step,
+        };
+        let is_ordered = self.is_bounded() || context.order_is_proven || self.has_ascended();
+        let step = if is_ordered { step } else { self.without_order(step, context) };
+        self.with_what_stays_open(step, context)
     }
 
     fn plain_step(&self, context: &WalkContext<'_>) -> WalkStep {
@@ -122,6 +135,7 @@ impl Walk {
             Finding::Nothing if !self.is_bounded() => self.ask_next(),
             Finding::OutsideAsked(seen) if context.known_newest.is_none() => WalkStep::RangeNotHonoured(seen),
             finding if let Some(reading) = &self.bounded => reading.step(self.range, finding, context),
+            _ if let Some(before) = self.lost_anchor => anchor(before.max(self.settled()), StretchReason::Doubt),
             Finding::ShiftedByOne if self.overlaps >= 2 => WalkStep::PageNumberCountsRows,
             Finding::ShiftedByOne => self.ask_next(),
             _ if self.stretch.why == StretchReason::KnownRow => self.known_row_step(context),
@@ -148,11 +162,17 @@ impl Walk {
             (_, Some(reading)) => reading.halve(self.range),
             (_, None) => self.doubt_step(context),
         };
-        Some(self.with_open_heals(step))
+        Some(self.with_what_stays_open(step, context))
     }
 
-    /// What the walk leaves before its readings agreed is listed.
-    fn with_open_heals(&self, step: WalkStep) -> WalkStep {
+    /// What the walk leaves before it is settled is listed: seconds whose readings did not agree, and short pages.
+    fn with_what_stays_open(&self, step: WalkStep, context: &WalkContext<'_>) -> WalkStep {
+        let short = |until: EpochSeconds| {
+            let why = "a page was short here, and the walk had to leave it before it was read in other alignments";
+            let open = self.open_short_pages().filter(|_| !context.short_is_habit);
+            let open = open.map(move |range| TimeRange::new(range.start, range.end.min(until).max(range.start)));
+            open.filter(|range| !range.is_empty()).map(|range| (range, why.to_owned()))
+        };
         let left_behind = |at: EpochSeconds| {
             let why = "its rows came twice, and its readings did not agree before the walk had to leave it";
             let heals = self.open_heals().filter(move |heal| heal.second() < at);
@@ -161,14 +181,43 @@ impl Walk {
         match step {
             WalkStep::Anchor { at, why, mut unproven } => {
                 unproven.extend(left_behind(at));
+                if why == StretchReason::PastFullSecond {
+                    unproven.extend(short(at));
+                }
                 WalkStep::Anchor { at, why, unproven }
             }
             WalkStep::Finish { ending, mut unproven } => {
                 unproven.extend(left_behind(self.range.end));
+                unproven.extend(short(self.range.end));
                 WalkStep::Finish { ending, unproven }
             }
             other => other,
         }
+    }
+
+    /// Until rows have shown an order, nothing follows from the last second seen: what lies before it may still come.
+    fn without_order(&self, step: WalkStep, context: &WalkContext<'_>) -> WalkStep {
+        match step {
+            WalkStep::Anchor { at, why: StretchReason::Scheduled, .. } if self.finding == Finding::Rows => {
+                self.next_without_anchor(at, context)
+            }
+            WalkStep::Anchor { at, why: why @ StretchReason::Doubt, unproven } => {
+                WalkStep::Anchor { at: at.min(self.settled().max(self.stretch.anchor)), why, unproven }
+            }
+            WalkStep::Anchor { why: StretchReason::Cap | StretchReason::PastFullSecond, .. }
+            | WalkStep::Finish { ending: Ending::RowBeyond, .. } => WalkStep::SortIgnored,
+            step => step,
+        }
+    }
+
+    /// At `atomic` a page that is read on without a new anchor may have lost rows to a shift.
+    fn next_without_anchor(&self, at: EpochSeconds, context: &WalkContext<'_>) -> WalkStep {
+        let seconds = TimeRange::new(self.stretch.anchor, at.shifted(1).min(self.range.end).max(self.stretch.anchor));
+        if context.consistency != Consistency::Atomic || seconds.is_empty() || self.is_listed_whole(seconds) {
+            return self.ask_next();
+        }
+        let why = "no order was proven, so rows that came or went between its pages may have moved others";
+        WalkStep::List(vec![(seconds, why.to_owned())])
     }
 
     fn ask_next(&self) -> WalkStep {
@@ -180,7 +229,7 @@ impl Walk {
 
     fn rows_step(&self, context: &WalkContext<'_>) -> WalkStep {
         let asks_too_early = context.min_is_inclusive && self.stretch.asked_min < self.stretch.anchor;
-        let stands_before = self.frontier.is_some_and(|frontier| frontier < self.stretch.anchor);
+        let stands_before = self.previous.last().is_some_and(|row| row.second < self.stretch.anchor);
         if asks_too_early && self.pages == 1 && (stands_before || self.is_torn(context)) {
             // The page is full of a second that is not wanted: the bound is exact by now, so it is asked exactly.
             return anchor(self.stretch.anchor, self.stretch.why);
@@ -189,15 +238,27 @@ impl Walk {
             return step;
         }
         let is_past = self.frontier.is_some_and(|frontier| frontier >= self.range.end);
-        if is_past && (context.order_is_proven || self.has_ascended) {
+        if is_past && (context.order_is_proven || self.has_ascended()) {
             return WalkStep::Finish { ending: Ending::RowBeyond, unproven: Vec::new() };
+        }
+        if is_past && context.max_is_inclusive && self.stretch.asked_max >= context.run_end {
+            // Rows that are not wanted stand among the others in no proven order: asked exactly, they do not come.
+            return anchor(self.settled().max(self.stretch.anchor), StretchReason::Restart);
         }
         self.go_on(context)
     }
 
     fn go_on(&self, context: &WalkContext<'_>) -> WalkStep {
+        if let Some(second) = self.frontier.filter(|_| self.is_endless()) {
+            return self.past_second(second, "its rows come again and again, and their end does not come");
+        }
         if self.pages >= context.cap {
             return self.cap_step();
+        }
+        let has_no_place = self.finding == Finding::Unusable && self.frontier.is_none() && self.ends_full();
+        if context.consistency == Consistency::Atomic && has_no_place && self.pages == 1 && !self.torn_is_listed() {
+            let why = "no row of it has a usable time, so rows that went between its pages may have moved others";
+            return WalkStep::List(vec![(TimeRange::new(self.stretch.anchor, self.range.end), why.to_owned())]);
         }
         if self.is_torn(context) && self.pages == 1 {
             let why = "its rows do not fit one page, so rows that came or went between its pages may have moved others";
@@ -206,10 +267,12 @@ impl Walk {
                 return WalkStep::List(vec![(second, why.to_owned())]);
             }
         }
-        match self.frontier {
+        match self.reached_in_order(context) {
             Some(frontier)
                 if self.heals.iter().all(|heal| !heal.is_reading())
                     && frontier > self.stretch.anchor
+                    && frontier >= self.settled()
+                    && (self.short.is_none() || context.short_is_habit)
                     && self.anchor_is_due(context) =>
             {
                 anchor(frontier, StretchReason::Scheduled)
@@ -218,9 +281,16 @@ impl Walk {
         }
     }
 
+    /// Up to where a stretch may go on. At `atomic` rows that leap ahead count as well: whether they stand there rightly shows
+    /// when their own second is asked.
+    fn reached_in_order(&self, context: &WalkContext<'_>) -> Option<EpochSeconds> {
+        let ahead = self.held.last().map(|row| row.second).filter(|second| *second < context.run_end);
+        ahead.filter(|_| context.consistency == Consistency::Atomic).max(self.frontier)
+    }
+
     /// At `atomic`: whether the anchor's second goes on beyond the full first page.
     fn is_torn(&self, context: &WalkContext<'_>) -> bool {
-        let is_full = self.previous.len() >= PAGE_SIZE as usize;
+        let is_full = self.previous_slots >= PAGE_SIZE;
         context.consistency == Consistency::Atomic
             && is_full
             && self.held.is_empty()
@@ -259,7 +329,7 @@ impl Walk {
             return None;
         }
         let doubt = self.short.as_ref()?;
-        if doubt.has_failed() {
+        if doubt.has_failed() || (context.short_is_hopeless && doubt.next_look().is_some()) {
             let why = "a page left rows out, and reading it in other alignments did not show that none is missing";
             return Some(WalkStep::List(vec![(doubt.range(), why.to_owned())]));
         }
@@ -278,6 +348,17 @@ impl Walk {
         WalkStep::Anchor { at: range.end, why: StretchReason::PastFullSecond, unproven }
     }
 
+    /// Gives up everything from what is settled to the second that the walk does not get past.
+    fn past_stuck(&self, second: EpochSeconds) -> WalkStep {
+        let why = "the walk began anew many times and did not get past it".to_owned();
+        let at = second.shifted(1);
+        let unproven = vec![(TimeRange::new(self.settled().min(second), at), why)];
+        if at >= self.range.end {
+            return WalkStep::Finish { ending: Ending::RowBeyond, unproven };
+        }
+        WalkStep::Anchor { at, why: StretchReason::PastFullSecond, unproven }
+    }
+
     fn cap_step(&self) -> WalkStep {
         let at = self.position();
         if at > self.stretch.anchor {
@@ -289,7 +370,7 @@ impl Walk {
     fn disordered_step(&self, context: &WalkContext<'_>) -> WalkStep {
         let at = self.settled().max(self.stretch.anchor);
         let is_stuck = self.stretch.why == StretchReason::Disorder && at == self.stretch.anchor;
-        match (is_stuck, context.order_is_proven || self.has_ascended) {
+        match (is_stuck, context.order_is_proven || self.has_ascended()) {
             (false, _) => anchor(at, StretchReason::Disorder),
             (true, true) => WalkStep::ReadBounded,
             (true, false) => WalkStep::SortIgnored,
@@ -310,25 +391,56 @@ impl Walk {
             return self.doubt_step(context);
         }
         match self.unseen_at_the_end(context) {
-            Some(second) if !self.end_was_checked => anchor(second, StretchReason::Scheduled),
+            Some(second) if second < self.settled() && !self.is_listed_whole(one_second(second)) => {
+                let why = "the newest page shows a row of it that did not come when it was asked";
+                WalkStep::List(vec![(one_second(second), why.to_owned())])
+            }
+            Some(second) if !self.end_was_checked => anchor(second.max(self.settled()), StretchReason::Scheduled),
             Some(second) if self.pages > 2 && self.frontier == Some(second) => {
                 self.past_second(second, "the newest page shows rows of it that did not come when it was asked")
             }
             _ if self.end_may_be_a_cap(context) => {
                 self.past_second(self.position(), "it fills pages, and their end may be the service's last page")
             }
+            _ if self.end_is_open(context) => self.doubt_step(context),
             _ => end_of_rows(Vec::new()),
         }
+    }
+
+    /// Whether the last page that held anything is full, so that its rows may go on beyond the empty one.
+    fn ends_full(&self) -> bool {
+        self.previous_slots >= PAGE_SIZE
+    }
+
+    /// Whether nothing but the empty page itself says that this is the end: a page with free places would, and so does the
+    /// newest page where it ends with the same row, or where it knows of no row after what this stretch was to read.
+    fn end_is_open(&self, context: &WalkContext<'_>) -> bool {
+        if self.previous_slots == 0 {
+            // Rows of the anchor's second are known, so an empty answer is either late news or none.
+            return context.probed_newest.is_none() || self.frontier == Some(self.stretch.anchor);
+        }
+        let may_go_on = self.ends_full() || self.goes_on_after_short || context.short_pages > 0;
+        may_go_on && !self.newest_confirms(context)
+    }
+
+    /// Whether the newest page ends where this walk does: it shows the whole last second and nothing that is unknown, or
+    /// begins with the row that the walk ended with.
+    fn newest_confirms(&self, context: &WalkContext<'_>) -> bool {
+        let last = self.held.last().map(|row| row.second).max(self.frontier);
+        let Some(first) = context.newest_rows.first().filter(|row| Some(row.second) == last) else { return false };
+        let is_whole = context.newest_rows.iter().any(|row| row.second < first.second);
+        let is_seen = |row: &RowKey| self.at_frontier.contains(&row.video) || self.held.contains(row);
+        let mut last_second = context.newest_rows.iter().filter(|row| row.second == first.second);
+        (is_whole && last_second.all(is_seen)) || self.previous.last() == Some(first)
     }
 
     /// Whether the rows end with a full page within one second, deeper than any page before, and the newest page does not
     /// show the same end.
     fn end_may_be_a_cap(&self, context: &WalkContext<'_>) -> bool {
-        let is_full = self.previous.len() >= PAGE_SIZE as usize && self.pages > 3;
+        let is_full = self.ends_full() && self.pages > 3;
         let is_torn = self.frontier.is_some() && self.previous.first().map(|row| row.second) == self.frontier;
         let is_deepest = self.pages > context.deepest_page;
-        let is_confirmed = self.previous.last().is_some_and(|row| context.newest_rows.contains(row));
-        is_full && is_torn && is_deepest && !is_confirmed
+        is_full && is_torn && is_deepest && !self.newest_confirms(context)
     }
 
     /// A short page at the end of all rows is no doubt, but for one that rows followed, and where short pages hide rows.
@@ -340,6 +452,7 @@ impl Walk {
         }
         if doubt.is_pending() {
             let end = context.known_newest.unwrap_or(doubt.from()).max(self.position()).shifted(1);
+            let end = end.max(doubt.range().end);
             let why = "the last page is short, and this service's short pages leave rows out";
             return Some(WalkStep::List(vec![(TimeRange::new(doubt.from(), end.min(self.range.end)), why.to_owned())]));
         }
@@ -361,17 +474,20 @@ impl Walk {
     fn doubt_step(&self, context: &WalkContext<'_>) -> WalkStep {
         let needed = if self.pages > LONG_DOUBT_PAGES { LONG_DOUBTS } else { DOUBTS };
         let is_fruitless = self.stretch.why == StretchReason::Doubt && !self.brought_new;
-        if !is_fruitless || self.fruitless + 1 < needed {
-            return anchor(self.position(), StretchReason::Doubt);
+        let least = self.settled().max(self.stretch.anchor);
+        let at = if self.position() < self.range.end { self.position().max(least) } else { least };
+        if !self.has_doubted_enough(at) && (!is_fruitless || self.fruitless + 1 < needed) {
+            return anchor(at, StretchReason::Doubt);
         }
-        let fills_pages = self.pages > 2 || self.previous.len() >= PAGE_SIZE as usize;
-        if self.finding != Finding::Empty
+        let is_open = self.finding != Finding::Empty || self.end_is_open(context);
+        let fills_pages = self.pages > 2 || self.ends_full() || self.at_frontier.len() >= PAGE_SIZE as usize;
+        if is_open
             && fills_pages
             && let Some(second) = self.frontier
         {
             return self.past_second(second, "it fills pages, and what follows them does not come");
         }
-        if self.finding != Finding::Empty && self.frontier.is_none() && self.pages > 1 {
+        if is_open && self.frontier.is_none() && (self.pages > 1 || self.total_slots() > 0) {
             let why = "no row with a usable time came, and what follows them does not come";
             return end_of_rows(vec![(TimeRange::new(self.settled(), self.range.end), why.to_owned())]);
         }

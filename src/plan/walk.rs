@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 use super::bounded::Bounded;
 use super::event::StretchReason;
 use super::fact::{PageFact, RowKey, VideoKey};
-use super::heal::Heal;
-use super::page::{Finding, Reading, View};
+use super::heal::{Heal, changes_places};
+use super::learned::PROVEN_AFTER;
+use super::page::{Finding, Reading, View, ascents};
 use super::short::{Follows, Place, ShortDoubt, Verdict};
 use crate::api::contract::PAGE_SIZE;
 use crate::units::{EpochSeconds, TimeRange};
@@ -21,13 +22,17 @@ pub use super::step::{Consistency, WalkContext, WalkStep};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lesson {
     /// A row stood at exactly the asked lower bound.
-    MinIsInclusive,
+    AtMin(VideoKey),
     /// A row stood at exactly the asked upper bound.
-    MaxIsInclusive,
+    AtMax(VideoKey),
+    /// Rows came after a short page.
+    ShortPageFollowed,
     /// A short page's surroundings showed nothing new.
     ShortPageHidNothing,
     /// A short page's surroundings showed rows that it hid.
     ShortPageHidRows,
+    /// A short page's surroundings did not show whether it hid rows.
+    ShortPageStaysOpen,
     /// Rows followed an empty, repeated or refused page after this many good ones.
     MoreAfter {
         /// The good pages before it.
@@ -41,6 +46,8 @@ pub enum Lesson {
     Ascents(u32),
     /// A page out of order.
     Disorder,
+    /// Rows of one second came in another order than before.
+    TiesMove,
     /// A page of this number held rows.
     Served(u32),
 }
@@ -62,6 +69,13 @@ pub struct Stretch {
     pub why: StretchReason,
 }
 
+/// Doubts in a row that may begin at one second, also where each brings something new.
+const MOST_DOUBTS: u32 = 8;
+/// Stretches that may begin before the walk gets further than it was.
+const MOST_STRETCHES: u32 = 40;
+/// Pages of known rows in a row, beside twice those that the rows fill, after which they are taken for endless.
+const MOST_STALE_PAGES: u32 = 30;
+
 /// A window's walk, once it has begun.
 #[derive(Clone, Debug)]
 pub struct Walk {
@@ -75,6 +89,12 @@ pub struct Walk {
     /// The last page of this stretch, as read.
     pub(super) finding: Finding,
     pub(super) previous: Vec<RowKey>,
+    /// The ids of the anchor's second as the last page before this stretch showed them.
+    anchor_order: Vec<VideoKey>,
+    /// Row slots of the last page of this stretch that held any.
+    pub(super) previous_slots: u32,
+    /// Whether a page with free places was ever followed by another that held something.
+    pub(super) goes_on_after_short: bool,
     /// Rows at the last page's end that leap ahead.
     pub(super) held: Vec<RowKey>,
     /// The last second seen in order, with every id that any stretch saw in it, and the last second before it.
@@ -85,12 +105,23 @@ pub struct Walk {
     stretch_at_frontier: BTreeSet<VideoKey>,
     /// The first second of the last ordered page: below it nothing more is expected.
     settled: EpochSeconds,
-    /// Whether a page, or a page after another, ever went up in time.
-    pub(super) has_ascended: bool,
+    /// How often seconds went up since rows last came out of order.
+    ascents: u32,
     /// Whether this stretch has shown a row that no stretch before it did.
     pub(super) brought_new: bool,
     /// Doubts in a row that brought nothing, this stretch's not counted.
     pub(super) fruitless: u32,
+    /// The second that the last doubt began at, and how many began there in a row.
+    doubts_at: Option<(EpochSeconds, u32)>,
+    /// Rows whose dates are wrong: they were the last seen, and did not come when their second was asked.
+    misdated: BTreeSet<VideoKey>,
+    /// Where to go on if the stretch's first page lacks the rows of its anchor.
+    pub(super) lost_anchor: Option<EpochSeconds>,
+    /// The furthest second that any stretch reached, and stretches that have begun since.
+    furthest: Option<EpochSeconds>,
+    stretches_here: u32,
+    /// Pages that brought no row that was not known, less twice those that did.
+    stale_pages: u32,
     /// Whether a jump past a second that stays in doubt has been tried since the last new row.
     pub(super) has_jumped: bool,
     /// Whether the end was read again for rows that only the newest page showed.
@@ -98,6 +129,10 @@ pub struct Walk {
     /// The last seconds that were listed as unproven: nothing more is expected of them.
     listed: TimeRange,
     pub(super) short: Option<ShortDoubt>,
+    /// The short page after the doubted one.
+    short_next: Option<ShortDoubt>,
+    /// From the first to the last short page that was believed.
+    believed: Option<TimeRange>,
     /// Seconds whose rows came twice, while their readings do not agree.
     pub(super) heals: Vec<Heal>,
     pub(super) overlaps: u32,
@@ -118,19 +153,30 @@ impl Walk {
             good_pages_before: 0,
             finding: Finding::Nothing,
             previous: Vec::new(),
+            anchor_order: Vec::new(),
+            previous_slots: 0,
+            goes_on_after_short: false,
             held: Vec::new(),
             frontier: None,
             at_frontier: BTreeSet::new(),
             before_frontier: None,
             stretch_at_frontier: BTreeSet::new(),
             settled: range.start,
-            has_ascended: false,
+            ascents: 0,
             brought_new: false,
             fruitless: 0,
+            doubts_at: None,
+            misdated: BTreeSet::new(),
+            lost_anchor: None,
+            furthest: None,
+            stretches_here: 0,
+            stale_pages: 0,
             has_jumped: false,
             end_was_checked: false,
             listed: TimeRange::new(range.start, range.start),
             short: None,
+            short_next: None,
+            believed: None,
             heals: Vec::new(),
             overlaps: 0,
             unusable: 0,
@@ -184,6 +230,44 @@ impl Walk {
         self.frontier.unwrap_or(self.stretch.anchor).max(self.settled)
     }
 
+    /// Whether so many doubts began at this second that no more should.
+    pub(super) fn has_doubted_enough(&self, at: EpochSeconds) -> bool {
+        self.doubts_at.is_some_and(|(doubted, times)| doubted == at && times >= MOST_DOUBTS)
+    }
+
+    /// The second that the walk does not get past, however it begins anew; it is given up.
+    pub(super) fn stuck_at(&self) -> Option<EpochSeconds> {
+        self.furthest.filter(|_| self.stretches_here >= MOST_STRETCHES && !self.is_bounded())
+    }
+
+    /// Whether page after page brings what is known, far more often than the second's rows would take.
+    pub(super) fn is_endless(&self) -> bool {
+        let pages = u32::try_from(self.at_frontier.len()).unwrap_or(u32::MAX) / PAGE_SIZE;
+        self.stale_pages > MOST_STALE_PAGES.saturating_add(2 * pages)
+    }
+
+    /// Whether this walk has shown by itself that rows come in ascending order.
+    pub(super) fn has_ascended(&self) -> bool {
+        self.ascents >= PROVEN_AFTER
+    }
+
+    /// The seconds of short pages that were believed although nothing proved them whole.
+    pub(super) fn believed(&self) -> Option<TimeRange> {
+        let bounded = self.bounded.as_ref().filter(|reading| reading.has_short_pages()).map(|_| self.range);
+        self.believed.into_iter().chain(bounded).chain(self.open_short_pages()).reduce(hull)
+    }
+
+    /// The seconds of short pages that were not the last and that nothing has settled.
+    pub(super) fn open_short_pages(&self) -> impl Iterator<Item = TimeRange> {
+        let is_past = self.frontier.is_some_and(|frontier| frontier >= self.range.end);
+        let open = self.short.iter().chain(&self.short_next).filter(move |doubt| doubt.is_followed() || is_past);
+        open.map(ShortDoubt::range)
+    }
+
+    fn believe(&mut self, range: TimeRange) {
+        self.believed = Some(self.believed.map_or(range, |known| hull(known, range)));
+    }
+
     /// Where the walk stands when a page has no usable row.
     pub fn position(&self) -> EpochSeconds {
         self.frontier.unwrap_or(self.stretch.anchor)
@@ -196,12 +280,22 @@ impl Walk {
 
     /// These seconds are listed as unproven: doubts within them are over.
     pub fn is_listed(&mut self, range: TimeRange) {
-        self.short.take_if(|doubt| (doubt.has_failed() || doubt.is_pending()) && range.covers(doubt.range()));
+        let own_end = self.range.end;
+        let is_in = |doubted: TimeRange| range.start <= doubted.start && doubted.end.min(own_end) <= range.end;
+        self.short.take_if(|doubt| !doubt.is_looking() && is_in(doubt.range()));
+        if self.short.is_none() {
+            self.short = self.short_next.take();
+        }
         let listed = self.heals.iter_mut().filter(|heal| range.contains(heal.second()));
         listed.for_each(Heal::list);
         let touches = range.start <= self.listed.end && self.listed.start <= range.end;
         let start = if touches { range.start.min(self.listed.start) } else { range.start };
         self.listed = TimeRange::new(start, if touches { range.end.max(self.listed.end) } else { range.end });
+    }
+
+    /// Whether these seconds are listed as unproven.
+    pub(super) fn is_listed_whole(&self, range: TimeRange) -> bool {
+        self.listed.covers(range)
     }
 
     /// Whether the anchor's second is listed as unproven.
@@ -220,11 +314,21 @@ impl Walk {
     /// Begins another stretch, as it was decided.
     pub fn restart(&mut self, stretch: Stretch, bounded: Option<Bounded>) {
         self.remember_doubts(&stretch);
+        if stretch.why == StretchReason::Doubt {
+            let (at, times) = self.doubts_at.unwrap_or((stretch.anchor, 0));
+            self.doubts_at = Some((stretch.anchor, if at == stretch.anchor { times + 1 } else { 1 }));
+        }
+        self.stretches_here += 1;
+        self.lost_anchor = None;
         let last_was_good = !matches!(self.finding, Finding::Empty | Finding::SamePage);
         self.good_pages_before = self.pages - u32::from(!last_was_good && self.pages > 0);
         let finding = std::mem::replace(&mut self.finding, Finding::Nothing);
         self.pages = 0;
+        self.promote_held(stretch.anchor);
+        let at_anchor = |row: &&RowKey| row.second == stretch.anchor;
+        self.anchor_order = self.previous.iter().filter(at_anchor).map(|row| row.video).collect();
         self.previous.clear();
+        self.previous_slots = 0;
         self.held.clear();
         self.stretch_at_frontier.clear();
         self.brought_new = false;
@@ -237,6 +341,15 @@ impl Walk {
             self.move_to(&stretch, finding);
         }
         self.stretch = stretch;
+    }
+
+    /// A stretch that goes on from a row that leapt ahead takes it for the last second seen.
+    fn promote_held(&mut self, anchor: EpochSeconds) {
+        if self.held.last().is_some_and(|row| row.second == anchor) && Some(anchor) > self.frontier {
+            for row in std::mem::take(&mut self.held) {
+                self.take_row(row);
+            }
+        }
     }
 
     fn remember_doubts(&mut self, stretch: &Stretch) {
@@ -260,6 +373,9 @@ impl Walk {
             _ => self.settled = self.settled.min(stretch.anchor.max(self.range.start)),
         }
         self.begin_healing(stretch, finding);
+        if !continues {
+            self.short_next = None;
+        }
         if let Some(doubt) = &mut self.short {
             match stretch.why {
                 StretchReason::ShortPage => doubt.begin_look(stretch.anchor),
@@ -288,7 +404,7 @@ impl Walk {
             && self.heals.iter().all(|heal| heal.second() != second)
         {
             let known = if self.frontier == Some(second) { self.at_frontier.clone() } else { BTreeSet::new() };
-            self.heals.push(Heal::new(second, known));
+            self.heals.push(Heal::new(second, known, std::mem::take(&mut self.anchor_order)));
         }
     }
 }
@@ -300,6 +416,10 @@ impl Walk {
         self.pages += 1;
         self.total_pages += 1;
         self.total_slots += u64::from(page.slots);
+        if page.slots > 0 {
+            self.goes_on_after_short |= self.pages > 1 && (1..PAGE_SIZE).contains(&self.previous_slots);
+            self.previous_slots = page.slots;
+        }
         let reading = Reading {
             page,
             asked_min: self.stretch.asked_min,
@@ -308,6 +428,8 @@ impl Walk {
             held: &self.held,
             frontier: if self.pages == 1 { None } else { self.frontier },
             at_frontier: &self.stretch_at_frontier,
+            order_is_proven: self.has_ascended(),
+            misdated: &self.misdated,
             settled: self.settled(),
             listed: self.listed,
             healing: self.heals.iter().map(Heal::second).collect(),
@@ -328,10 +450,36 @@ impl Walk {
             self.brought_new = asked.iter().any(|row| self.frontier.is_none_or(|frontier| row.second > frontier));
             return (lessons, Vec::new());
         }
+        if self.loses_anchor(&asked) {
+            return (lessons, Vec::new());
+        }
         lessons.extend(lessons_of(&view));
+        lessons.extend((self.pages == 1 && self.ties_moved(&asked)).then_some(Lesson::TiesMove));
         let strays = view.strays.clone();
         self.take(page, view, asked, &mut lessons);
         (lessons, strays)
+    }
+
+    /// Where a walk goes on from the last second seen, its rows are known and must come again. If none does, their date was
+    /// wrong, or they are gone; either way what lies before them is not known to be whole.
+    fn loses_anchor(&mut self, rows: &[RowKey]) -> bool {
+        let goes_on = matches!(self.stretch.why, StretchReason::Scheduled | StretchReason::Cap);
+        let is_known = self.frontier == Some(self.stretch.anchor) && !self.at_frontier.is_empty();
+        if self.pages > 1 || !goes_on || !is_known {
+            return false;
+        }
+        if rows.iter().any(|row| self.at_frontier.contains(&row.video)) {
+            return false;
+        }
+        self.misdated.append(&mut self.at_frontier);
+        self.lost_anchor = Some(self.before_frontier.unwrap_or(self.range.start));
+        true
+    }
+
+    /// Whether the anchor's rows come in another order than before.
+    fn ties_moved(&self, rows: &[RowKey]) -> bool {
+        let now: Vec<VideoKey> = rows.iter().map(|row| row.video).collect();
+        changes_places(&self.anchor_order, &now)
     }
 
     fn take(&mut self, page: &PageFact, view: View, asked: Vec<RowKey>, lessons: &mut Vec<Lesson>) {
@@ -339,8 +487,8 @@ impl Walk {
         match view.finding {
             Finding::Rows | Finding::ShiftedByOne => {
                 lessons.push(Lesson::Served(page.address.page.get()));
-                self.take_rows(page, &view.rows, lessons);
                 self.held = view.held;
+                self.take_rows(page, (&view.rows, &view.strays), lessons);
                 self.previous = asked;
             }
             Finding::Empty => {
@@ -350,15 +498,22 @@ impl Walk {
                 lessons.extend(verdict.map(lesson_of));
                 self.end_looks();
             }
+            Finding::Disordered => self.ascents = 0,
             _ => {}
         }
     }
 
-    fn take_rows(&mut self, page: &PageFact, rows: &[RowKey], lessons: &mut Vec<Lesson>) {
+    fn take_rows(&mut self, page: &PageFact, (rows, strays): (&[RowKey], &[RowKey]), lessons: &mut Vec<Lesson>) {
         let had_new = self.brought_new;
         let before = Before { frontier: self.frontier, second: self.before_frontier, settled: self.settled() };
+        let known_before = (self.frontier, self.at_frontier.len());
         for row in rows {
             self.take_row(*row);
+        }
+        let is_stale = known_before == (self.frontier, self.at_frontier.len());
+        self.stale_pages = if is_stale { self.stale_pages + 1 } else { self.stale_pages.saturating_sub(2) };
+        if self.frontier > self.furthest {
+            (self.furthest, self.stretches_here) = (self.frontier, 0);
         }
         if self.brought_new && !had_new && self.stretch.why == StretchReason::Doubt {
             lessons.push(Lesson::MoreAfter { pages: self.good_pages_before });
@@ -366,21 +521,27 @@ impl Walk {
         if self.brought_new {
             self.has_jumped = false;
         }
-        if let (Some(first), true) = (rows.first(), self.has_ascended) {
+        if let (Some(first), true) = (rows.first(), self.has_ascended()) {
             self.settled = self.settled.max(first.second);
         }
-        self.heals.iter_mut().for_each(|heal| heal.read(rows, self.pages == 1));
+        let (opens, is_full) = (self.pages == 1, page.slots >= PAGE_SIZE);
+        self.heals.iter_mut().for_each(|heal| heal.read(rows, strays, opens, is_full));
+        lessons.extend(self.heals.iter().any(Heal::has_moved).then_some(Lesson::TiesMove));
         self.watch_short_pages(page, rows, before, lessons);
     }
 
     fn take_row(&mut self, row: RowKey) {
+        // While a bound is not known, a row of the second before the anchor may come; it was read before.
+        if row.second < self.stretch.anchor {
+            return;
+        }
         let is_new = match self.frontier {
             Some(frontier) if row.second < frontier => return,
             Some(frontier) => row.second > frontier,
             None => true,
         };
         if is_new {
-            self.has_ascended |= self.frontier.is_some();
+            self.ascents = self.ascents.saturating_add(u32::from(self.frontier.is_some()));
             self.before_frontier = self.frontier.or(self.before_frontier);
             self.frontier = Some(row.second);
             self.at_frontier.clear();
@@ -393,43 +554,53 @@ impl Walk {
     /// A short page is doubted once rows have come after it.
     fn watch_short_pages(&mut self, page: &PageFact, rows: &[RowKey], before: Before, lessons: &mut Vec<Lesson>) {
         let is_full = page.slots >= PAGE_SIZE;
+        let follows = if self.pages == 1 { Follows::Anchored(self.stretch.anchor) } else { Follows::NextPage };
         match &mut self.short {
             Some(doubt) if doubt.is_looking() => {
                 lessons.extend(doubt.look(rows, is_full).map(lesson_of));
+                lessons.extend(doubt.has_failed().then_some(Lesson::ShortPageStaysOpen));
                 if doubt.is_looking() {
                     return;
                 }
                 self.end_looks();
             }
             Some(doubt) if doubt.is_pending() => {
-                let follows = if self.pages == 1 { Follows::Anchored } else { Follows::NextPage };
                 doubt.followed_by(rows, follows);
+                lessons.extend(doubt.is_followed().then_some(Lesson::ShortPageFollowed));
             }
             // The walk went on without a look, so short pages are a habit.
-            _ => self.short = None,
+            _ => {
+                self.short.take().iter().for_each(|doubt| self.believe(doubt.range()));
+                self.short = self.short_next.take();
+                self.short.iter_mut().for_each(|doubt| doubt.followed_by(rows, follows));
+            }
         }
-        if !is_full && self.short.as_ref().is_none_or(|doubt| doubt.is_pending() && !doubt.is_followed()) {
-            self.short = self.doubt_about(rows, before);
+        if !is_full {
+            let doubt = self.doubt_about(rows, before);
+            let is_replaced = self.short.as_ref().is_none_or(|doubt| doubt.is_pending() && !doubt.is_followed());
+            if is_replaced { self.short = doubt } else { self.short_next = doubt }
         }
     }
 
     fn doubt_about(&self, rows: &[RowKey], before: Before) -> Option<ShortDoubt> {
-        let (first, last) = (rows.first()?.second, rows.last()?.second);
+        let (first, last) = (rows.first()?.second, self.held.last().or(rows.last())?.second);
         let is_over = |heal: &Heal| heal.is_over() && heal.second() == first;
         let is_listed = self.listed.contains(first) && self.listed.contains(last);
         if is_listed || (first == last && self.heals.iter().any(is_over)) {
             return None;
         }
         let from = before.frontier.filter(|_| self.pages > 1).unwrap_or(self.stretch.anchor);
-        let from = from.max(before.settled).min(first);
+        let from = from.min(first).max(before.settled);
         let look_from = if from == last { before.second.unwrap_or(from) } else { from };
-        let known = rows.iter().chain(&self.previous).map(|row| row.video);
+        let known = rows.iter().chain(&self.held).chain(&self.previous).map(|row| row.video);
         let known = known.chain(self.stretch_at_frontier.iter().copied()).collect();
-        Some(ShortDoubt::new(Place { look_from, from, first, last }, known))
+        let first_video = rows.first()?.video;
+        Some(ShortDoubt::new(Place { look_from, from, first_video, first, last }, known))
     }
 
     fn end_looks(&mut self) {
-        self.short.take_if(|doubt| doubt.is_settled());
+        let settled = self.short.take_if(|doubt| doubt.is_settled());
+        settled.iter().filter(|doubt| !doubt.is_proven()).for_each(|doubt| self.believe(doubt.range()));
     }
 }
 
@@ -449,12 +620,17 @@ fn lesson_of(verdict: Verdict) -> Lesson {
     }
 }
 
-/// A row at exactly an asked bound proves that the bound is inclusive.
+fn hull(one: TimeRange, other: TimeRange) -> TimeRange {
+    TimeRange::new(one.start.min(other.start), one.end.max(other.end))
+}
+
+/// Rows at exactly an asked bound, on a page in order, prove that the bound is inclusive.
 fn bound_lessons(page: &PageFact, stretch: &Stretch) -> Vec<Lesson> {
-    let at = |second: EpochSeconds| page.rows.iter().any(|row| row.second == second);
-    let min = at(stretch.asked_min).then_some(Lesson::MinIsInclusive);
-    let max = at(stretch.asked_max).then_some(Lesson::MaxIsInclusive);
-    min.into_iter().chain(max).collect()
+    if !page.rows.is_sorted_by_key(|row| row.second) {
+        return Vec::new();
+    }
+    let at = |second: EpochSeconds| page.rows.iter().filter(move |row| row.second == second).map(|row| row.video);
+    at(stretch.asked_min).map(Lesson::AtMin).chain(at(stretch.asked_max).map(Lesson::AtMax)).collect()
 }
 
 fn lessons_of(view: &View) -> Vec<Lesson> {
@@ -463,9 +639,7 @@ fn lessons_of(view: &View) -> Vec<Lesson> {
         Finding::Repeated(_) => lessons.push(Lesson::Repeat),
         Finding::Disordered => lessons.push(Lesson::Disorder),
         Finding::Rows if view.strays.is_empty() => {
-            let ups =
-                view.rows.windows(2).filter(|pair| pair.first().map(|r| r.second) < pair.last().map(|r| r.second));
-            lessons.push(Lesson::Ascents(u32::try_from(ups.count()).unwrap_or(u32::MAX)));
+            lessons.push(Lesson::Ascents(ascents(&view.rows)));
         }
         _ => {}
     }

@@ -9,6 +9,9 @@ use crate::api::contract::{PAGE_SIZE, PageQuery, Region, TimeOrder};
 use crate::plan::fact::{RowKey, VideoKey};
 use crate::units::{EpochSeconds, TimeRange};
 
+/// Rows that a page leaves out at its end.
+const LEFT_OUT: usize = 2;
+
 /// What comes for a page beyond the cap.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum PastCap {
@@ -143,6 +146,8 @@ pub(super) struct Service {
     pub(super) regions: Vec<(Region, Vec<Row>)>,
     pub(super) requests: u64,
     pub(super) deleted: BTreeSet<u64>,
+    /// Rows that any answer has shown.
+    shown: BTreeSet<u64>,
     random: StdRng,
     next_id: u64,
 }
@@ -162,13 +167,23 @@ impl Service {
         };
         let regions = regions.into_iter().map(|(region, seconds)| (region, table(seconds))).collect();
         let random = StdRng::seed_from_u64(seed);
-        Self { behaviour, regions, requests: 0, deleted: BTreeSet::new(), random, next_id }
+        Self { behaviour, regions, requests: 0, deleted: BTreeSet::new(), shown: BTreeSet::new(), random, next_id }
     }
 
     /// The rows that were there from the start to the end and that the service can show.
     pub(super) fn unchanged(&self) -> impl Iterator<Item = (&Region, &Row)> {
         let rows = self.regions.iter().flat_map(|(region, rows)| rows.iter().map(move |row| (region, row)));
         rows.filter(|(_, row)| row.is_first && !self.is_filtered(row))
+    }
+
+    /// Whether the row stands on the last page of what can be asked for and no answer has shown it: that page may be short, so
+    /// nothing tells that a row was left out of it.
+    pub(super) fn is_never_shown(&self, region: &Region, row: &Row, range: TimeRange) -> bool {
+        let Some((_, rows)) = self.regions.iter().find(|(of, _)| of == region) else { return false };
+        let end = rows.partition_point(|row| row.second < range.end.get());
+        let last = rows.get(end.saturating_sub(PAGE_SIZE as usize)..end).unwrap_or_default();
+        let hides = matches!(self.behaviour.short, Short::AtTheEnd(_) | Short::Anywhere(_));
+        hides && !self.shown.contains(&row.id) && last.iter().any(|last| last.id == row.id)
     }
 
     fn is_filtered(&self, row: &Row) -> bool {
@@ -196,6 +211,7 @@ impl Service {
             return nothing();
         }
         let rows = self.shortened(query, rows);
+        self.shown.extend(rows.iter().map(|row| row.id));
         Answer::Page { ids: rows.iter().map(|row| row.id).collect(), rows: rows.iter().filter_map(Row::key).collect() }
     }
 
@@ -245,7 +261,7 @@ impl Service {
             Short::Never => {}
             Short::Filtered(every) => rows.retain(|row| !mix(row.id).is_multiple_of(every)),
             Short::AtTheEnd(every) if page_hash.is_multiple_of(every) => {
-                rows.truncate(rows.len().saturating_sub(2).max(1))
+                rows.truncate(rows.len().saturating_sub(LEFT_OUT).max(1))
             }
             Short::Anywhere(every) if self.random.random_range(0..every) == 0 && rows.len() > 1 => {
                 rows.remove(self.random.random_range(0..rows.len()));

@@ -100,8 +100,10 @@ pub struct Planner {
     pub(super) learned: Learned,
     /// Rows whose date lies where everything has been settled already: region and second.
     pub(super) late: Vec<(Region, EpochSeconds)>,
-    gaps: Vec<Listed>,
-    unproven: Vec<Listed>,
+    pub(super) gaps: Vec<Listed>,
+    pub(super) unproven: Vec<Listed>,
+    /// What is read again and is in no published part yet.
+    pub(super) reopened: Vec<Listed>,
 }
 
 /// How often the newest page may fail before the run goes on without it.
@@ -120,6 +122,7 @@ impl Planner {
             late: Vec::new(),
             gaps: Vec::new(),
             unproven: Vec::new(),
+            reopened: Vec::new(),
         }
     }
 
@@ -201,7 +204,7 @@ impl Planner {
         self.regions.iter().find(|plan| plan.region == *region)
     }
 
-    fn region_mut(&mut self, region: &Region) -> Option<&mut RegionPlan> {
+    pub(super) fn region_mut(&mut self, region: &Region) -> Option<&mut RegionPlan> {
         self.regions.iter_mut().find(|plan| plan.region == *region)
     }
 }
@@ -282,6 +285,12 @@ impl Planner {
                 window.bounded = true;
                 window.state = State::Waiting;
             }),
+            PlanEvent::RangeReopened { window, rest, region, range, why } => {
+                self.reopen((*window, *rest), region, *range, why);
+            }
+            PlanEvent::RangeFilled { region, range } => {
+                self.reopened.retain(|open| open.region != *region || !range.covers(open.range));
+            }
             PlanEvent::WindowParked { window, times } => self.park_window(*window, *times),
         }
     }

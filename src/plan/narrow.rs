@@ -44,6 +44,13 @@ impl Planner {
             return Decision::Ask(Box::new(question));
         }
         let Some(at) = self.near(window, window.range.start) else {
+            if !window.bounded {
+                // Asked up to the end of the run it may fail because of a later second.
+                return Decision::Record(vec![
+                    PlanEvent::WindowBounded { window: id },
+                    PlanEvent::WindowParked { window: id, times: 1 },
+                ]);
+            }
             let why = "the service failed on every attempt to read it".to_owned();
             return Decision::Record(vec![PlanEvent::GapListed { window: id, why }]);
         };

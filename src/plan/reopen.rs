@@ -73,6 +73,8 @@ impl Planner {
         };
         events.push(PlanEvent::RangeReopened { window, rest, region: region.clone(), range, why: text });
         if *why == Reopening::Gap {
+            // A later second may still fail, so nothing beyond the gap is asked.
+            events.push(PlanEvent::WindowBounded { window });
             events.push(PlanEvent::WindowParked { window, times: PARKED_ONCE });
         }
         Ok(events)
@@ -310,14 +312,26 @@ mod tests {
         assert_eq!(told.covered(), [range(0, 30), range(31, 60), range(61, 100)]);
         assert_eq!(told.planner.done(&told.planner.regions()[0]), [range(0, 30), range(31, 100)]);
         let Decision::Record(events) = told.next() else { panic!("{:?}", told.next()) };
-        let PlanEvent::StretchStarted { anchor, why: StretchReason::First, .. } = events[0] else {
+        let [PlanEvent::StretchStarted { anchor, why: StretchReason::First, .. }] = events[..] else {
             panic!("{events:?}")
         };
-        assert_eq!((anchor, events.len()), (EpochSeconds::new(30), 1));
+        assert_eq!(anchor, EpochSeconds::new(30));
         told.tell(events);
         let Decision::Ask(task) = told.next() else { panic!("{:?}", told.next()) };
+        let asked = (task.query.min_create_time, task.query.max_create_time);
+        assert_eq!(asked, (Some(EpochSeconds::new(29)), Some(EpochSeconds::new(31))), "nothing but the gap");
         assert_eq!(task.query.page, PageNumber::FIRST);
-        told.planner.apply_page(&page(task.address.purpose, &[30, 44, 45, 46, 47, 48, 49, 50, 51, 52]));
+    }
+
+    #[test]
+    fn what_a_lost_part_held_is_read_like_any_window() {
+        let mut told = Told::ended();
+        told.reopen(40, 50, &Reopening::Lost("its part is missing".to_owned()));
+        let Decision::Record(events) = told.next() else { panic!("{:?}", told.next()) };
+        told.tell(events);
+        let Decision::Ask(task) = told.next() else { panic!("{:?}", told.next()) };
+        let rows = [40, 44, 45, 46, 47, 48, 49, 50, 51, 52];
+        told.planner.apply_page(&page(task.address.purpose, &rows));
         let Decision::Record(events) = told.planner.next(Some(task.window), &context()) else { panic!() };
         assert!(matches!(events[..], [PlanEvent::WindowFinished { ending: Ending::RowBeyond, .. }]), "{events:?}");
     }

@@ -18,6 +18,7 @@ mod imports;
 mod kills;
 mod output;
 mod refusals;
+mod repairs;
 mod secrecy;
 mod support;
 mod texts;

@@ -53,17 +53,16 @@ async fn runs(order: &Order, tools: &Tools, journal: &Journal) -> Result<Outcome
     let known: Vec<String> = journal.parts()?.into_iter().map(|(part, _)| part.path).collect();
     let (output, manifest) = Output::open(&order.output, &fingerprint, &known).await?;
     let output = Arc::new(output);
-    let is_owned = manifest.is_some();
-    recover_parts(journal, &output).await?;
-    let listed = manifest.into_iter().flat_map(|manifest| manifest.parts);
-    take_over(journal, &output, listed.filter(|part| !known.contains(&part.path))).await?;
     let latest = journal.latest_run()?;
     if let Some(run) = &latest {
         refuse_another_output(order, run)?;
-        if order.start == Start::GoOn && !is_owned {
+        if order.start == Start::GoOn && manifest.is_none() {
             refuse_an_output_that_lost_everything(journal, &output, run).await?;
         }
     }
+    recover_parts(journal, &output).await?;
+    let listed = manifest.into_iter().flat_map(|manifest| manifest.parts);
+    take_over(journal, &output, listed.filter(|part| !known.contains(&part.path))).await?;
     if let Some(run) = latest.as_ref().filter(|run| run.outcome.is_none() && order.start == Start::GoOn) {
         let outcome = Session::new(order, tools, journal, &output, run).run().await?;
         let goes_on = matches!(outcome.ending, Ending::Complete | Ending::Incomplete);
@@ -161,22 +160,26 @@ async fn take_over(
 }
 
 /// A folder without a manifest, in which not one of the run's parts is, is more likely another folder than a lost one: a disk
-/// that is not mounted, or an output that was moved. Buying everything again is for a person to decide.
+/// that is not mounted, or an output that was moved. Buying everything again is for a person to decide. The manifest is
+/// written before the first part, so the run's own folder has one.
 async fn refuse_an_output_that_lost_everything(
     journal: &Journal,
     output: &Output,
     run: &RunRecord,
 ) -> Result<(), ExportError> {
-    let published = published_parts(journal, run)?;
-    for part in &published {
-        if output.standing(part).await? != Standing::Missing {
+    let parts = journal.parts()?.into_iter().filter(|(_, state)| *state != PartState::Superseded);
+    let mut parts = parts.map(|(part, _)| part).filter(|part| part.run == run.begun.id).peekable();
+    if parts.peek().is_none() {
+        return Ok(());
+    }
+    let mut missing = 0;
+    for part in parts {
+        if output.standing(&part).await? != Standing::Missing || output.has_staged(&part).await? {
             return Ok(());
         }
+        missing += 1;
     }
-    match published.len() {
-        0 => Ok(()),
-        parts => Err(ExportError::NothingThere { run: run.begun.id.clone(), parts, output: run.begun.output.clone() }),
-    }
+    Err(ExportError::NothingThere { run: run.begun.id.clone(), parts: missing, output: run.begun.output.clone() })
 }
 
 fn published_parts(journal: &Journal, run: &RunRecord) -> Result<Vec<PartRecord>, JournalError> {

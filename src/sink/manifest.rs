@@ -124,9 +124,9 @@ impl Manifest {
         each.flat_map(|(region, missing)| missing.into_iter().map(|range| (region.clone(), range))).collect()
     }
 
-    /// Whether every second of the range is covered and nothing is a gap: what [`SUCCESS`] stands for.
+    /// Whether every second of the range is covered, and nothing is a gap or unproven: what [`SUCCESS`] stands for.
     pub fn is_whole(&self) -> bool {
-        self.gaps.is_empty() && self.uncovered().is_empty()
+        self.gaps.is_empty() && self.unproven.is_empty() && self.uncovered().is_empty()
     }
 }
 

@@ -171,6 +171,14 @@ impl Output {
         Ok(self.standing(part).await? == Standing::Whole)
     }
 
+    /// Whether a part is staged, whole or not.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub async fn has_staged(&self, part: &PartRecord) -> Result<bool, OutputError> {
+        Ok(self.store.size(&Staging::location(&part.path)).await?.is_some())
+    }
+
     /// What stands where a published part should. Only its size is looked at: reading every byte at every start would take
     /// as long as reading the whole output, and is what `verify` does.
     ///

@@ -11,6 +11,7 @@
 mod command_line;
 mod config_files;
 mod daily;
+mod disk;
 mod drift;
 mod endings;
 mod exactness;

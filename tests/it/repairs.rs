@@ -1,7 +1,11 @@
 //! What a finished or a running job finds missing is read again by the next start: gaps, lost parts, damaged parts; that, and
 //! nothing else.
 
-use keyapi_export::simulator::{Density, RunningSimulator, SimulatorSettings};
+use std::path::{Path, PathBuf};
+
+use keyapi_export::simulator::{RunningSimulator, SimulatorSettings};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 
 use crate::support::{
     Ended, Job, asks_nothing_more, batches, files_below, holds_exactly_the_truth, identities, is_whole, parquet_files,
@@ -123,4 +127,179 @@ fn gaps_of_several_regions_are_read_again_by_each_start_until_they_come() {
     assert_eq!(ended.summary["run"], first.summary["run"], "the same run goes on");
     let grown = parquet_files(&job.out());
     assert!(parts.iter().all(|part| grown.contains(part)), "{parts:?} {grown:?}");
+}
+
+/// A month with a part for each day, or fewer.
+fn whole_job(simulator: &RunningSimulator) -> Job {
+    let job = Job::of(simulator);
+    assert_eq!(job.run().code, 0);
+    job
+}
+
+fn rows_of(file: &Path) -> u64 {
+    batches(file).iter().map(|batch| batch.num_rows() as u64).sum()
+}
+
+/// What may be asked to read these rows again: their pages, and for each stretch of time what it costs to share it between
+/// workers.
+fn price(rows: u64, stretches: u64) -> u64 {
+    rows.div_ceil(10) + 8 * stretches
+}
+
+fn damaged_files(job: &Job) -> Vec<PathBuf> {
+    files_below(&job.out().join("_damaged"))
+}
+
+#[test]
+fn a_part_that_is_gone_or_cut_is_read_again_and_nothing_else() {
+    let simulator = serve(|_| {});
+    let job = whole_job(&simulator);
+    let files = parquet_files(&job.out());
+    let lost = [&files[3], &files[4], &files[20]];
+    let rows: u64 = lost.iter().map(|file| rows_of(file)).sum();
+    std::fs::remove_file(lost[0]).unwrap();
+    std::fs::remove_file(lost[1]).unwrap();
+    std::fs::write(lost[2], "cut").unwrap();
+    let verified = job.verify();
+    assert_eq!(verified.code, 7, "{verified}");
+    for file in lost {
+        assert!(verified.stdout.contains(file.file_name().unwrap().to_str().unwrap()), "{verified}");
+    }
+    assert_eq!(verified.stdout.matches("hint: the same `run` command reads its").count(), 3, "{verified}");
+    let ended = fills(&simulator, &job, price(rows, 3));
+    let words = format!("{rows} rows, for about {} credits", rows.div_ceil(10));
+    assert!(ended.stderr.contains(&words), "`{words}` is not told: {ended}");
+    assert!(ended.stderr.contains("is missing") && ended.stderr.contains("it has 3 B"), "{ended}");
+    let aside: Vec<String> = damaged_files(&job).iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
+    assert_eq!(aside, ["cut"], "what was found is kept");
+    assert_eq!(parquet_files(&job.out()), files, "the same parts stand in the same places");
+}
+
+#[test]
+fn a_part_whose_size_is_right_and_whose_bytes_are_not_is_moved_away_by_a_person() {
+    let simulator = serve(|service| service.world.rows = 1_000);
+    let job = whole_job(&simulator);
+    let file = &parquet_files(&job.out())[7];
+    let rows = rows_of(file);
+    let mut bytes = std::fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    std::fs::write(file, bytes).unwrap();
+    // A start looks at names and sizes only.
+    asks_nothing_more(&simulator, &job);
+    let verified = job.verify();
+    let path = file.strip_prefix(job.out()).unwrap().display();
+    assert_eq!(verified.code, 7, "{verified}");
+    assert!(verified.stdout.contains(&format!("hint: move {path} away; then the same `run`")), "{verified}");
+    std::fs::rename(file, job.folder().join("kept")).unwrap();
+    fills(&simulator, &job, price(rows, 1));
+}
+
+#[test]
+fn what_is_read_again_is_bounded_by_the_budget_of_the_run() {
+    let simulator = serve(|_| {});
+    let job = whole_job(&simulator);
+    let files = parquet_files(&job.out());
+    files.iter().skip(5).step_by(5).for_each(|file| std::fs::remove_file(file).unwrap());
+    let before = simulator.stats().requests;
+    let ended = job.run_with(&format!("--max-credits {}", before + 20));
+    assert_eq!(ended.code, 4, "{ended}");
+    assert_eq!(simulator.stats().requests, before + 20, "{ended}");
+    let gaps = ended.summary["gaps"].as_array().unwrap();
+    assert!(!gaps.is_empty() && gaps.iter().all(|gap| gap["why"].as_str().unwrap().contains("is missing")), "{ended}");
+    let status = job.status();
+    assert!(status.stdout.contains("unfinished") && status.stdout.contains("gap       US"), "{status}");
+    let verified = job.verify();
+    assert!(verified.code == 3 && verified.stdout.contains("is missing, so its time is read again"), "{verified}");
+    assert!(!job.out().join("_SUCCESS").exists());
+    assert_eq!(job.run().code, 0);
+    holds_exactly_the_truth(&simulator, &job);
+    is_whole(&job);
+    asks_nothing_more(&simulator, &job);
+}
+
+#[test]
+fn an_unfinished_run_also_finds_what_is_lost() {
+    let simulator = serve(|_| {});
+    let job = Job::of(&simulator).with("--max-in-flight 2");
+    assert_eq!(job.run_with("--max-credits 250").code, 4);
+    let files = parquet_files(&job.out());
+    assert!(files.len() > 4, "{files:?}");
+    // The last one reaches into time that a walk is still reading.
+    let lost = [&files[0], &files[2], files.last().unwrap()];
+    let rows: u64 = lost.iter().map(|file| rows_of(file)).sum();
+    lost.iter().for_each(|file| std::fs::remove_file(file).unwrap());
+    let ended = job.run();
+    assert_eq!(ended.code, 0, "{ended}");
+    assert!(ended.stderr.contains("what the lost parts held is bought again"), "{ended}");
+    holds_exactly_the_truth(&simulator, &job);
+    is_whole(&job);
+    asks_nothing_more(&simulator, &job);
+    let undisturbed = serve(|_| {});
+    assert_eq!(Job::of(&undisturbed).with("--max-in-flight 2").run().code, 0);
+    let (asked, usual) = (simulator.stats().requests, undisturbed.stats().requests);
+    assert!(asked <= usual + price(rows, 4) + 20, "{asked} requests in place of {usual}");
+}
+
+#[test]
+fn a_repair_that_is_killed_again_and_again_ends_with_the_truth() {
+    let mut random = StdRng::seed_from_u64(20_260_102);
+    let simulator = serve(|service| service.world.regions = vec![region("US"), region("GB")]);
+    let job = Job::of(&simulator).with_regions(&["US", "GB"]).with("--max-in-flight 4");
+    assert_eq!(job.run().code, 0);
+    simulator.change(|service| service.limits.latency_ms = 3.0).unwrap();
+    let mut kills = 0;
+    for _ in 0..10 {
+        // Between two starts the disk loses more.
+        let files = parquet_files(&job.out());
+        for _ in 0..3 {
+            let _it_may_be_gone = std::fs::remove_file(&files[random.random_range(0..files.len())]);
+        }
+        let more = random.random_range(0..40);
+        let goal = simulator.stats().requests + more;
+        let mut running = job.start();
+        until("the next kill", || simulator.stats().requests >= goal || !running.is_alive());
+        kills += u64::from(running.kill());
+        let found = identities(&job.out());
+        let distinct: std::collections::BTreeSet<_> = found.iter().collect();
+        assert_eq!(distinct.len(), found.len(), "rows that stand twice");
+    }
+    assert!(kills >= 5, "only {kills} kills met a repair");
+    assert_eq!(job.run().code, 0);
+    holds_exactly_the_truth(&simulator, &job);
+    is_whole(&job);
+    asks_nothing_more(&simulator, &job);
+}
+
+#[test]
+fn an_output_that_is_another_one_is_not_bought_again_without_a_word() {
+    let simulator = serve(|service| service.world.rows = 1_000);
+    let job = whole_job(&simulator);
+    let away = job.folder().join("moved");
+    std::fs::rename(job.out(), &away).unwrap();
+    let requests = simulator.stats().requests;
+    for _ in 0..2 {
+        let ended = job.run();
+        assert_eq!(ended.code, 7, "{ended}");
+        assert!(ended.error().contains("none of the") && ended.error().contains("mount or restore"), "{ended}");
+    }
+    assert_eq!(simulator.stats().requests, requests);
+    std::fs::remove_dir_all(job.out()).unwrap();
+    std::fs::rename(&away, job.out()).unwrap();
+    asks_nothing_more(&simulator, &job);
+    std::fs::remove_dir_all(job.out()).unwrap();
+    assert_eq!(job.run_with("--fresh").code, 0);
+    holds_exactly_the_truth(&simulator, &job);
+    is_whole(&job);
+}
+
+#[test]
+fn what_the_output_says_of_itself_is_said_again_for_nothing() {
+    let simulator = serve(|service| service.world.rows = 1_000);
+    let job = whole_job(&simulator);
+    for name in ["_SUCCESS", "_manifest.json"] {
+        std::fs::remove_file(job.out().join(name)).unwrap();
+        asks_nothing_more(&simulator, &job);
+        is_whole(&job);
+    }
 }

@@ -25,7 +25,8 @@ use crate::sink::layout::Slice;
 use crate::units::{EpochSeconds, PageNumber, RowCount, TimeRange};
 
 use super::buyer::{Bought, Buyer};
-use super::publisher::{Cutting, Fill, Published, Publisher, Urgency};
+use super::fill::Fill;
+use super::publisher::{Cutting, Published, Publisher, Urgency};
 use super::session::LEARNED_RATE;
 use super::{Ending, ExportError, Order, Tools};
 

@@ -7,6 +7,7 @@
 mod buyer;
 mod coordinator;
 mod delivery;
+mod fill;
 mod publisher;
 mod repair;
 mod session;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::api::contract::{PAGE_SIZE, Region};
-use crate::journal::record::{Change, PartRecord, PartState};
+use crate::journal::record::{PartRecord, PartState};
 use crate::journal::{Journal, JournalError};
 use crate::plan::event::PlanEvent;
 use crate::sink::layout::{Layout, Slice};
@@ -47,17 +47,6 @@ pub(super) struct Published {
     pub(super) parts: Vec<PartRecord>,
 }
 
-/// A reopened range that is read again, as it is to be published.
-#[derive(Debug)]
-pub(super) struct Fill {
-    pub(super) region: Region,
-    pub(super) range: TimeRange,
-    /// The range, cut into parts; none of them holds a gap and something else.
-    pub(super) slices: Vec<TimeRange>,
-    /// What of the range could not be read this time either.
-    pub(super) gaps: Vec<TimeRange>,
-}
-
 impl Publisher {
     /// Publishes one slice and releases its pages. Cancelling it is like a crash: the next start goes on.
     pub(super) async fn publish(&self, slice: Slice, gone: Vec<TimeRange>) -> Result<Published, ExportError> {
@@ -74,69 +63,7 @@ impl Publisher {
         Ok(Published { event, parts: part.into_iter().collect() })
     }
 
-    /// Publishes a reopened range whole, in place of whatever this run had published of it. Cancelling it is like a crash: the
-    /// next start does all of it again, since its pages are released last.
-    pub(super) async fn fill(&self, fill: Fill) -> Result<Published, ExportError> {
-        let before = self.own_parts(&fill.region, fill.range)?;
-        let mut parts = Vec::new();
-        for range in &fill.slices {
-            let slice = Slice { region: fill.region.clone(), range: *range, run: self.run.clone() };
-            parts.extend(self.stage(&slice).await?);
-        }
-        let mut kept = Vec::new();
-        for gap in &fill.gaps {
-            self.keep_in_gap(*gap, &before, &mut parts, &mut kept).await?;
-        }
-        for part in &parts {
-            self.journal.replace_part(part.clone()).await?;
-            self.output.reveal(part).await?;
-        }
-        let event = PlanEvent::RangeFilled { region: fill.region.clone(), range: fill.range };
-        let stays = |path: &String| kept.contains(path) || parts.iter().any(|part| part.path == *path);
-        let superseded: Vec<String> = before.into_iter().map(|part| part.path).filter(|path| !stays(path)).collect();
-        let change = Change {
-            superseded: superseded.clone(),
-            published: parts.iter().map(|part| part.path.clone()).collect(),
-            events: vec![super::event_json(&event)?],
-            ..Change::default()
-        };
-        self.journal.commit_change(change).await?;
-        self.output.remove(&superseded).await?;
-        self.journal.release_bodies(&fill.region, fill.range.end).await?;
-        Ok(Published { event, parts })
-    }
-
-    /// Rows that were delivered of a gap are not given up for fewer: where the gap failed again, what stood there stays.
-    async fn keep_in_gap(
-        &self,
-        gap: TimeRange,
-        before: &[PartRecord],
-        parts: &mut Vec<PartRecord>,
-        kept: &mut Vec<String>,
-    ) -> Result<(), ExportError> {
-        let inside: Vec<&PartRecord> = before.iter().filter(|part| gap.covers(part.range)).collect();
-        let had: u64 = inside.iter().map(|part| part.rows.get()).sum();
-        let has: u64 = parts.iter().filter(|part| gap.covers(part.range)).map(|part| part.rows.get()).sum();
-        if has > 0 && has >= had {
-            return Ok(());
-        }
-        parts.retain(|part| !gap.covers(part.range));
-        kept.extend(inside.iter().map(|part| part.path.clone()));
-        for wider in before.iter().filter(|part| part.range.overlaps(gap) && !gap.covers(part.range)) {
-            let carried = self.carry(wider, vec![gap]).await?.into_iter();
-            parts.extend(carried.filter(|part| !kept.contains(&part.path)));
-        }
-        Ok(())
-    }
-
-    /// Live parts of this run that hold some of a range.
-    fn own_parts(&self, region: &Region, range: TimeRange) -> Result<Vec<PartRecord>, JournalError> {
-        let live = self.journal.parts()?.into_iter().filter(|(_, state)| *state == PartState::Published);
-        let own = live.map(|(part, _)| part).filter(|part| part.run == self.run && part.region == *region);
-        Ok(own.filter(|part| part.range.overlaps(range)).collect())
-    }
-
-    async fn stage(&self, slice: &Slice) -> Result<Option<PartRecord>, ExportError> {
+    pub(super) async fn stage(&self, slice: &Slice) -> Result<Option<PartRecord>, ExportError> {
         let (parts, journal, slice) = (self.parts.clone(), self.journal.clone(), slice.clone());
         let staged = self.stager.run(move || {
             let pages = journal.pages(&slice.region, slice.range)?;
@@ -198,7 +125,11 @@ impl Publisher {
         }
     }
 
-    async fn carry(&self, former: &PartRecord, keep: Vec<TimeRange>) -> Result<Vec<PartRecord>, ExportError> {
+    pub(super) async fn carry(
+        &self,
+        former: &PartRecord,
+        keep: Vec<TimeRange>,
+    ) -> Result<Vec<PartRecord>, ExportError> {
         if keep.is_empty() {
             return Ok(Vec::new());
         }

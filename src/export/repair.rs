@@ -5,7 +5,8 @@
 //! again. Before it nothing has changed, after it the run is an unfinished one.
 
 use crate::api::contract::Region;
-use crate::journal::record::{Change, PartRecord};
+use crate::journal::Journal;
+use crate::journal::record::{Change, PartRecord, PartState, RunRecord};
 use crate::plan::planner::Planner;
 use crate::plan::reopen::Reopening;
 use crate::sink::publish::{Output, Standing};
@@ -130,6 +131,29 @@ impl Repair {
         }
         Ok(change)
     }
+}
+
+/// A folder without a manifest, in which not one of the run's parts is, is more likely another folder than a lost one: a disk
+/// that is not mounted, or an output that was moved. Buying everything again is for a person to decide. The manifest is
+/// written before the first part, so the run's own folder has one.
+pub(super) async fn refuse_an_output_that_lost_everything(
+    journal: &Journal,
+    output: &Output,
+    run: &RunRecord,
+) -> Result<(), ExportError> {
+    let parts = journal.parts()?.into_iter().filter(|(_, state)| *state != PartState::Superseded);
+    let mut parts = parts.map(|(part, _)| part).filter(|part| part.run == run.begun.id).peekable();
+    if parts.peek().is_none() {
+        return Ok(());
+    }
+    let mut missing = 0;
+    for part in parts {
+        if output.standing(&part).await? != Standing::Missing || output.has_staged(&part).await? {
+            return Ok(());
+        }
+        missing += 1;
+    }
+    Err(ExportError::NothingThere { run: run.begun.id.clone(), parts: missing, output: run.begun.output.clone() })
 }
 
 /// What is opened of one region: the lost ranges, and the gaps of a run that has ended, each grown until it holds every gap and

@@ -15,14 +15,14 @@ use crate::plan::planner::Planner;
 use crate::progress::{Event, RegionStart};
 use crate::sink::layout::Layout;
 use crate::sink::part::Parts;
-use crate::sink::publish::{Output, OutputError, Standing};
+use crate::sink::publish::{Output, OutputError};
 use crate::units::{Credits, EpochSeconds, RowCount};
 
 use super::buyer::{Buyer, Floor};
 use super::coordinator::Coordinator;
 use super::delivery::Delivery;
 use super::publisher::{Cutting, Publisher, Replaces};
-use super::repair::{Ended, Repair};
+use super::repair::{Ended, Repair, refuse_an_output_that_lost_everything};
 use super::stager::Stager;
 use super::{Ending, ExportError, History, Order, Outcome, Start, Tools, Work};
 
@@ -157,29 +157,6 @@ async fn take_over(
         }
     }
     Ok(())
-}
-
-/// A folder without a manifest, in which not one of the run's parts is, is more likely another folder than a lost one: a disk
-/// that is not mounted, or an output that was moved. Buying everything again is for a person to decide. The manifest is
-/// written before the first part, so the run's own folder has one.
-async fn refuse_an_output_that_lost_everything(
-    journal: &Journal,
-    output: &Output,
-    run: &RunRecord,
-) -> Result<(), ExportError> {
-    let parts = journal.parts()?.into_iter().filter(|(_, state)| *state != PartState::Superseded);
-    let mut parts = parts.map(|(part, _)| part).filter(|part| part.run == run.begun.id).peekable();
-    if parts.peek().is_none() {
-        return Ok(());
-    }
-    let mut missing = 0;
-    for part in parts {
-        if output.standing(&part).await? != Standing::Missing || output.has_staged(&part).await? {
-            return Ok(());
-        }
-        missing += 1;
-    }
-    Err(ExportError::NothingThere { run: run.begun.id.clone(), parts: missing, output: run.begun.output.clone() })
 }
 
 fn published_parts(journal: &Journal, run: &RunRecord) -> Result<Vec<PartRecord>, JournalError> {

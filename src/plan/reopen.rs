@@ -176,6 +176,8 @@ fn cut_out(listed: &[Listed], region: &Region, range: TimeRange) -> Vec<Listed> 
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::api::contract::Filters;
     use crate::plan::event::StretchReason;
@@ -253,6 +255,21 @@ mod tests {
         fn reopen(&mut self, start: i64, end: i64, why: &Reopening) {
             let events = self.planner.reopening(&us(), range(start, end), why).unwrap();
             self.tell(events);
+        }
+
+        /// One of the windows that are not over is read, or given up.
+        fn settle_one(&mut self, choice: i64, fails: bool) {
+            let windows: Vec<WindowId> = self.planner.regions()[0].windows.values().copied().collect();
+            let open: Vec<WindowId> = windows
+                .into_iter()
+                .filter(|id| self.planner.windows.get(id).is_some_and(|window| !window.is_over()))
+                .collect();
+            let Some(window) = open.get(usize::try_from(choice).unwrap() % open.len().max(1)).copied() else { return };
+            if fails {
+                self.tell(vec![PlanEvent::GapListed { window, why: "HTTP 500".to_owned() }]);
+            } else {
+                self.finish(window.0);
+            }
         }
 
         fn fill(&mut self, start: i64, end: i64) {
@@ -422,5 +439,40 @@ mod tests {
         }
         let other = "GB".parse().unwrap();
         assert!(Told::ended().planner.reopening(&other, range(0, 5), &Reopening::Gap).is_err());
+    }
+
+    proptest! {
+        /// Whatever is opened again, finished or given up in any order, windows tile, a replay agrees (both checked by `tell`),
+        /// and in the end everything is covered but for what is listed.
+        #[test]
+        fn any_order_of_repairs_accounts_for_every_second(steps in prop::collection::vec((0..100_i64, 1..40_i64, 0..4_u8), 0..30)) {
+            let mut told = Told::ended();
+            for (start, length, step) in steps {
+                let wanted = range(start, (start + length).min(100));
+                let open = told.planner.reopened().iter().any(|open| open.range.overlaps(wanted));
+                match step {
+                    0 | 1 if !open => {
+                        let why = if step == 0 { Reopening::Gap } else { Reopening::Lost("lost".to_owned()) };
+                        // Parts and gaps are not cut by what is opened.
+                        if let Ok(events) = told.planner.reopening(&us(), wanted, &why) {
+                            told.tell(events);
+                        }
+                    }
+                    _ => told.settle_one(start, step == 2),
+                }
+                while let Some(range) = told.planner.next_fill(&us()) {
+                    told.tell(vec![PlanEvent::RangeFilled { region: us(), range }]);
+                }
+            }
+            while !told.planner.is_done() {
+                told.settle_one(0, false);
+            }
+            while let Some(range) = told.planner.next_fill(&us()) {
+                told.tell(vec![PlanEvent::RangeFilled { region: us(), range }]);
+            }
+            prop_assert!(told.planner.reopened().is_empty());
+            prop_assert_eq!(told.covered(), range(0, 100).without(&told.planner.gaps_of(&us())));
+            prop_assert_eq!(told.planner.done(&told.planner.regions()[0]), [range(0, 100)]);
+        }
     }
 }

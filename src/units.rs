@@ -155,6 +155,21 @@ impl TimeRange {
     pub fn intersection(self, other: Self) -> Self {
         Self::new(self.start.max(other.start), self.end.min(other.end))
     }
+
+    /// The seconds that none of `others` holds, in order. They may come in any order and overlap.
+    pub fn without(self, others: &[Self]) -> Vec<Self> {
+        let mut sorted: Vec<Self> = others.iter().copied().filter(|range| !range.is_empty()).collect();
+        sorted.sort_unstable();
+        let mut left = Vec::new();
+        let mut next = self.start;
+        for range in sorted {
+            left.push(Self::new(next, range.start.min(self.end)));
+            next = next.max(range.end);
+        }
+        left.push(Self::new(next, self.end));
+        left.retain(|range| !range.is_empty());
+        left
+    }
 }
 
 impl fmt::Display for TimeRange {
@@ -221,7 +236,13 @@ impl fmt::Display for PageNumber {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn range(start: i64, end: i64) -> TimeRange {
+        TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
+    }
 
     #[test]
     fn a_page_number_is_within_the_documented_bounds() {
@@ -242,12 +263,32 @@ mod tests {
 
     #[test]
     fn ranges_are_half_open() {
-        let range = |start, end| TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end));
         assert!(range(1, 3).contains(EpochSeconds::new(2)));
         assert!(!range(1, 3).contains(EpochSeconds::new(3)));
         assert!(!range(1, 3).overlaps(range(3, 5)));
         assert!(range(1, 5).covers(range(2, 5)));
         assert_eq!(range(4, 1).seconds(), 0);
         assert!(range(1, 3).intersection(range(5, 6)).is_empty());
+    }
+    #[test]
+    fn what_is_left_of_a_range_is_named() {
+        assert_eq!(range(0, 10).without(&[]), [range(0, 10)]);
+        assert_eq!(range(0, 10).without(&[range(5, 20), range(-3, 2)]), [range(2, 5)]);
+        assert_eq!(range(0, 10).without(&[range(0, 10)]), []);
+        assert_eq!(range(0, 10).without(&[range(20, 30)]), [range(0, 10)]);
+        assert_eq!(range(5, 5).without(&[]), []);
+    }
+
+    proptest! {
+        #[test]
+        fn each_second_is_either_taken_away_or_left(pairs in prop::collection::vec((0..60_i64, 0..60_i64), 0..8)) {
+            let others: Vec<TimeRange> = pairs.into_iter().map(|(start, end)| range(start, end)).collect();
+            let left = range(10, 50).without(&others);
+            for second in (0..60).map(EpochSeconds::new) {
+                let taken = others.iter().any(|range| range.contains(second));
+                let expected = range(10, 50).contains(second) && !taken;
+                prop_assert_eq!(left.iter().any(|range| range.contains(second)), expected);
+            }
+        }
     }
 }

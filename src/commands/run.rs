@@ -209,6 +209,9 @@ fn next(outcome: &Outcome) -> Option<String> {
         Ending::Incomplete if outcome.delivered.rows == 0 => {
             "check the region codes: nothing shows that the service knows them".to_owned()
         }
+        Ending::Incomplete if !outcome.gaps.is_empty() => {
+            "the same command reads the gaps again, and nothing else".to_owned()
+        }
         Ending::Incomplete => "--fresh reads the whole range again and pays for all of it".to_owned(),
         Ending::CreditsSpent { spent, max } => {
             format!("{spent} of {max} are used; the same command with a larger --max-credits goes on where this ended")
@@ -278,13 +281,36 @@ fn failure(error: &ExportError, settings: &Settings) -> Failure {
                 .to_owned(),
         ),
         ExportError::PartsMissing { .. } => {
-            (ExitCode::LocalDamage, "restore them, or pay for the range again with --fresh".to_owned())
+            (ExitCode::LocalDamage, "restore them, or ask for their time in a run of its own".to_owned())
         }
+        ExportError::NothingThere { .. } => (
+            ExitCode::LocalDamage,
+            "mount or restore the folder, then run the same command; where it is lost, --fresh pays for the whole range again"
+                .to_owned(),
+        ),
+        ExportError::Journal(JournalError::Vanished { .. }) => (
+            ExitCode::LocalDamage,
+            format!(
+                "put the folder back where it was, then run the same command; without what was in {} a run pays for \
+                 everything again",
+                state.display()
+            ),
+        ),
+        ExportError::Journal(JournalError::Damaged { .. }) => (
+            ExitCode::LocalDamage,
+            "it is left as it is, and nothing is guessed; restore the state from a copy, or name another --state, which pays \
+             for every page again"
+                .to_owned(),
+        ),
         ExportError::Journal(JournalError::DiskFull { .. }) => (
             ExitCode::LocalDamage,
             "free some space, then run the same command: nothing that was paid for is lost".to_owned(),
         ),
-        ExportError::Task(_) | ExportError::Stager(_) | ExportError::Stuck(_) | ExportError::Decision(_) => {
+        ExportError::Task(_)
+        | ExportError::Stager(_)
+        | ExportError::Stuck(_)
+        | ExportError::NotDone(_)
+        | ExportError::Decision(_) => {
             (ExitCode::Bug, format!("please report this; what was paid for is safe in {}", state.display()))
         }
         _ => (

@@ -10,6 +10,7 @@ use crate::failure::{ExitCode, Failure};
 use crate::journal::record::{PartState, Replayed, RunRecord};
 use crate::journal::{JournalError, JournalView};
 use crate::plan::planner::Planner;
+use crate::units::TimeRange;
 
 /// The part of a stored question that a plan needs.
 #[derive(Deserialize)]
@@ -78,19 +79,21 @@ fn planner(view: &JournalView, run: &RunRecord) -> Result<Option<Planner>, Journ
 fn describe_plan(text: &mut String, planner: &Planner) {
     for plan in planner.regions() {
         let settled = if plan.is_done() { plan.range.end } else { planner.settled(&plan.region) };
-        let done = plan.done_until.since(plan.range.start);
+        let share = |seconds: i64| seconds as f64 / plan.range.seconds().max(1) as f64 * 100.0;
+        let seconds = |ranges: Vec<TimeRange>| ranges.into_iter().map(TimeRange::seconds).sum::<i64>();
         let walks =
             planner.walks().filter(|(region, window, _)| **region == plan.region && window.start >= plan.done_until);
         let walked: i64 = walks.map(|(_, window, position)| position.since(window.start).max(0)).sum();
-        let read = (done + walked) as f64 / plan.range.seconds().max(1) as f64 * 100.0;
         let _ = writeln!(
             text,
-            "{:<9} {read:.1} % of the time read, without a hole until {settled}, published until {}",
+            "{:<9} {:.1} % of the time read, without a hole until {settled}; {:.1} % covered by parts, up to {}",
             plan.region.to_string(),
+            share(seconds(planner.done(plan)) + walked),
+            share(seconds(planner.covered(plan))),
             plan.published_until
         );
     }
-    for gap in planner.gaps() {
+    for gap in planner.lacking() {
         let _ = writeln!(text, "gap       {} {}: {}", gap.region, gap.range, gap.why);
     }
     for unproven in planner.unproven() {

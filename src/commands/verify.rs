@@ -43,5 +43,8 @@ fn text(report: &Report, folder: &str) -> String {
     for shortfall in &report.shortfalls {
         let _ = writeln!(text, "missing: {shortfall}");
     }
+    for advice in &report.advice {
+        let _ = writeln!(text, "hint: {advice}");
+    }
     text
 }

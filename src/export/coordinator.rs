@@ -25,6 +25,7 @@ use crate::sink::layout::Slice;
 use crate::units::{EpochSeconds, PageNumber, RowCount, TimeRange};
 
 use super::buyer::{Bought, Buyer};
+use super::fill::Fill;
 use super::publisher::{Cutting, Published, Publisher, Urgency};
 use super::session::LEARNED_RATE;
 use super::{Ending, ExportError, Order, Tools};
@@ -360,9 +361,16 @@ impl Loop<'_> {
         }
         let Some(urgency) = self.urgency() else { return Ok(()) };
         for plan in self.planner.regions() {
-            if let Some(range) = self.due_slice(plan, urgency)? {
+            if self.planner.reopened().iter().any(|open| open.region == plan.region) {
+                // Slices wait: they would release pages that a reopened range still needs.
+                if let Some(fill) = self.due_fill(plan)? {
+                    let publisher = self.parts.publisher.clone();
+                    self.publishing = Some(Box::pin(async move { publisher.fill(fill).await }));
+                    return Ok(());
+                }
+            } else if let Some(range) = self.due_slice(plan, urgency)? {
                 let slice = Slice { region: plan.region.clone(), range, run: self.parts.publisher.run.clone() };
-                let gone = self.gaps_of(plan).collect();
+                let gone = self.planner.gaps_of(&plan.region);
                 let publisher = self.parts.publisher.clone();
                 self.publishing = Some(Box::pin(async move { publisher.publish(slice, gone).await }));
                 return Ok(());
@@ -375,8 +383,7 @@ impl Loop<'_> {
         let from = plan.published_until;
         let settled = if plan.is_done() { plan.range.end } else { self.planner.settled(&plan.region) };
         // A part holds a gap whole or not at all, so that its range says nothing that is not so.
-        let edges = self.gaps_of(plan).flat_map(|gap| [gap.start, gap.end]);
-        let edge = edges.filter(|edge| *edge > from && *edge <= settled).min();
+        let edge = next_edge(&self.planner.gaps_of(&plan.region), from, settled);
         let is_flushed = plan.is_done() || edge.is_some();
         let urgency = if is_flushed { Urgency::Flush } else { urgency };
         let until = edge.unwrap_or(settled);
@@ -392,8 +399,23 @@ impl Loop<'_> {
         Ok(self.parts.cutting.next((from, until), journal.held_pages(), urgency, rows_in)?)
     }
 
-    fn gaps_of(&self, plan: &RegionPlan) -> impl Iterator<Item = TimeRange> {
-        self.planner.gaps().iter().filter(|gap| gap.region == plan.region).map(|gap| gap.range)
+    /// The first reopened range of a region, once it is read, cut into parts.
+    fn due_fill(&self, plan: &RegionPlan) -> Result<Option<Fill>, ExportError> {
+        let Some(range) = self.planner.next_fill(&plan.region) else { return Ok(None) };
+        let journal = &self.parts.publisher.journal;
+        let mut gaps = self.planner.gaps_of(&plan.region);
+        gaps.retain(|gap| gap.overlaps(range));
+        let rows_in = |range| journal.count_rows(&plan.region, range);
+        let mut slices = Vec::new();
+        let mut from = range.start;
+        while from < range.end {
+            let until = next_edge(&gaps, from, range.end).unwrap_or(range.end);
+            let next = self.parts.cutting.next((from, until), journal.held_pages(), Urgency::Flush, rows_in)?;
+            let slice = next.unwrap_or(TimeRange::new(from, until));
+            slices.push(slice);
+            from = slice.end;
+        }
+        Ok(Some(Fill { region: plan.region.clone(), range, slices, gaps }))
     }
 
     /// How urgent publishing is; none where the run must end soon and everything is safe in the journal.
@@ -409,7 +431,7 @@ impl Loop<'_> {
         self.publishing = None;
         let published = published?;
         self.planner.apply_event(&published.event);
-        if let Some(part) = published.part {
+        for part in published.parts {
             self.progress().send(Event::PartPublished { path: part.path, rows: part.rows, bytes: part.bytes });
         }
         Ok(())
@@ -469,7 +491,14 @@ fn has_moved(before: Option<f64>, now: Option<f64>) -> bool {
     }
 }
 
-fn closes(event: &PlanEvent) -> Option<WindowId> {
+/// The first beginning or end of a gap after `from`, up to and with `until`.
+fn next_edge(gaps: &[TimeRange], from: EpochSeconds, until: EpochSeconds) -> Option<EpochSeconds> {
+    let edges = gaps.iter().flat_map(|gap| [gap.start, gap.end]);
+    edges.filter(|edge| *edge > from && *edge <= until).min()
+}
+
+/// The window that a decision is the last of.
+pub(super) fn closes(event: &PlanEvent) -> Option<WindowId> {
     match event {
         PlanEvent::WindowFinished { window, .. } | PlanEvent::GapListed { window, .. } => Some(*window),
         _ => None,

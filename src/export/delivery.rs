@@ -6,11 +6,12 @@ use crate::journal::record::{PartRecord, PartState, RunOutcome};
 use crate::journal::{JournalError, Ledger};
 use crate::plan::planner::{Listed, Planner};
 use crate::sink::columns::SCHEMA_VERSION;
-use crate::sink::manifest::{Lack, MANIFEST_VERSION, Manifest, Status, uncovered};
+use crate::sink::manifest::{Lack, MANIFEST_VERSION, Manifest, Status};
 use crate::sink::rejected::RejectedLine;
-use crate::units::{EpochSeconds, RowCount, TimeRange};
+use crate::units::{EpochSeconds, RowCount};
 
 use super::publisher::Publisher;
+use super::session::is_whole;
 use super::{Delivered, Ending, ExportError, Order};
 
 /// The last steps of a start, and the first.
@@ -43,7 +44,7 @@ impl<'a> Delivery<'a> {
         }
         self.write_rejected().await?;
         let delivered = self.delivered()?;
-        let is_whole = is_done && planner.gaps().is_empty() && planner.unproven().is_empty();
+        let is_whole = is_done && is_whole(planner);
         let status = if is_whole { Status::Complete } else { Status::Incomplete };
         self.write(planner, status, counters(planner, ledger, &delivered)).await?;
         if is_whole {
@@ -57,11 +58,23 @@ impl<'a> Delivery<'a> {
         Ok(delivered)
     }
 
+    /// Says again what a run that has ended said of its output, where it is not said there any more.
+    pub(super) async fn confirm(&self, planner: &Planner, ledger: &Ledger) -> Result<Delivered, ExportError> {
+        let delivered = self.delivered()?;
+        let is_whole = is_whole(planner);
+        if !self.publisher.output.is_described(is_whole).await? {
+            let status = if is_whole { Status::Complete } else { Status::Incomplete };
+            self.write(planner, status, counters(planner, ledger, &delivered)).await?;
+            if is_whole {
+                self.publisher.output.write_success().await?;
+            }
+        }
+        Ok(delivered)
+    }
+
     async fn replace_the_rest(&self, planner: &Planner) -> Result<(), ExportError> {
         for plan in planner.regions() {
-            let gone: Vec<TimeRange> =
-                planner.gaps().iter().filter(|gap| gap.region == plan.region).map(|gap| gap.range).collect();
-            self.publisher.replace(&plan.region, plan.range.end, &gone).await?;
+            self.publisher.replace(&plan.region, plan.range.end, &planner.gaps_of(&plan.region)).await?;
             self.publisher.journal.release_bodies(&plan.region, EpochSeconds::MAX).await?;
         }
         Ok(())
@@ -132,8 +145,8 @@ impl<'a> Delivery<'a> {
             range: self.publisher.run_range,
             status,
             parts: self.live_parts()?,
-            covered: covered(planner),
-            gaps: lacks(planner.gaps()),
+            covered: planner.regions().iter().map(|plan| (plan.region.clone(), planner.covered(plan))).collect(),
+            gaps: lacks(&planner.lacking()),
             unproven: lacks(planner.unproven()),
             rejected_rows: RowCount::new(counters.get("rejected_rows").copied().unwrap_or(0)),
             counters,
@@ -141,17 +154,6 @@ impl<'a> Delivery<'a> {
         };
         Ok(self.publisher.output.write_manifest(&manifest).await?)
     }
-}
-
-/// For each region the seconds whose rows are published: all below the last slice's end, but for the gaps.
-fn covered(planner: &Planner) -> BTreeMap<crate::api::contract::Region, Vec<TimeRange>> {
-    let of = |plan: &crate::plan::region::RegionPlan| {
-        let published = TimeRange::new(plan.range.start, plan.published_until);
-        let gaps: Vec<TimeRange> =
-            planner.gaps().iter().filter(|gap| gap.region == plan.region).map(|gap| gap.range).collect();
-        (plan.region.clone(), uncovered(published, &gaps))
-    };
-    planner.regions().iter().map(of).collect()
 }
 
 fn lacks(listed: &[Listed]) -> Vec<Lack> {

@@ -7,7 +7,9 @@
 mod buyer;
 mod coordinator;
 mod delivery;
+mod fill;
 mod publisher;
+mod repair;
 mod session;
 mod stager;
 
@@ -22,6 +24,7 @@ use crate::fetch::throttle::Rate;
 use crate::journal::JournalError;
 use crate::plan::event::{Contradiction, PlanEvent};
 use crate::plan::planner::Listed;
+use crate::plan::reopen::NotDone;
 use crate::plan::walk::Consistency;
 use crate::progress::Progress;
 use crate::sink::layout::Partition;
@@ -251,8 +254,11 @@ pub enum ExportError {
     /// The range holds nothing.
     #[error("the range {0} is empty")]
     EmptyRange(TimeRange),
-    /// Published parts are gone.
-    #[error("{missing} of the parts that run {run} published are not in the output any more, such as {example}")]
+    /// Parts are gone that hold rows of earlier runs.
+    #[error(
+        "{missing} parts that hold rows of earlier runs are not what run {run} left in the output, such as {example}; they lie \
+         outside its range, so it cannot read them again"
+    )]
     PartsMissing {
         /// The run.
         run: String,
@@ -261,6 +267,19 @@ pub enum ExportError {
         /// One of them.
         example: String,
     },
+    /// The output folder is another one, or has lost everything.
+    #[error("the output {output} has no manifest and none of the {parts} parts that run {run} published there")]
+    NothingThere {
+        /// The run.
+        run: String,
+        /// How many parts.
+        parts: usize,
+        /// The output folder.
+        output: String,
+    },
+    /// A range cannot be opened again.
+    #[error(transparent)]
+    NotDone(#[from] NotDone),
     /// A decision that the journal keeps cannot be read back.
     #[error("a decision in the journal cannot be read: {0}")]
     Decision(#[from] serde_json::Error),

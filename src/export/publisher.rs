@@ -44,7 +44,7 @@ pub(super) enum Replaces {
 #[derive(Debug)]
 pub(super) struct Published {
     pub(super) event: PlanEvent,
-    pub(super) part: Option<PartRecord>,
+    pub(super) parts: Vec<PartRecord>,
 }
 
 impl Publisher {
@@ -60,10 +60,10 @@ impl Publisher {
         self.journal.commit_events(vec![super::event_json(&event)?], Vec::new()).await?;
         self.replace(&slice.region, slice.range.end, &gone).await?;
         self.journal.release_bodies(&slice.region, slice.range.end).await?;
-        Ok(Published { event, part })
+        Ok(Published { event, parts: part.into_iter().collect() })
     }
 
-    async fn stage(&self, slice: &Slice) -> Result<Option<PartRecord>, ExportError> {
+    pub(super) async fn stage(&self, slice: &Slice) -> Result<Option<PartRecord>, ExportError> {
         let (parts, journal, slice) = (self.parts.clone(), self.journal.clone(), slice.clone());
         let staged = self.stager.run(move || {
             let pages = journal.pages(&slice.region, slice.range)?;
@@ -125,7 +125,11 @@ impl Publisher {
         }
     }
 
-    async fn carry(&self, former: &PartRecord, keep: Vec<TimeRange>) -> Result<Vec<PartRecord>, ExportError> {
+    pub(super) async fn carry(
+        &self,
+        former: &PartRecord,
+        keep: Vec<TimeRange>,
+    ) -> Result<Vec<PartRecord>, ExportError> {
         if keep.is_empty() {
             return Ok(Vec::new());
         }

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::fetch::pace::Pacer;
-use crate::journal::record::{NewRun, PartRecord, PartState, Replayed, RunOutcome, RunRecord, StoredQuestion};
+use crate::journal::record::{Change, NewRun, PartRecord, PartState, Replayed, RunOutcome, RunRecord, StoredQuestion};
 use crate::journal::{Journal, JournalError, Limits};
 use crate::plan::event::PlanEvent;
 use crate::plan::planner::Planner;
@@ -16,12 +16,13 @@ use crate::progress::{Event, RegionStart};
 use crate::sink::layout::Layout;
 use crate::sink::part::Parts;
 use crate::sink::publish::{Output, OutputError};
-use crate::units::{Credits, EpochSeconds, RowCount, TimeRange};
+use crate::units::{Credits, EpochSeconds, RowCount};
 
 use super::buyer::{Buyer, Floor};
 use super::coordinator::Coordinator;
 use super::delivery::Delivery;
 use super::publisher::{Cutting, Publisher, Replaces};
+use super::repair::{Ended, Repair, refuse_an_output_that_lost_everything};
 use super::stager::Stager;
 use super::{Ending, ExportError, History, Order, Outcome, Start, Tools, Work};
 
@@ -52,13 +53,16 @@ async fn runs(order: &Order, tools: &Tools, journal: &Journal) -> Result<Outcome
     let known: Vec<String> = journal.parts()?.into_iter().map(|(part, _)| part.path).collect();
     let (output, manifest) = Output::open(&order.output, &fingerprint, &known).await?;
     let output = Arc::new(output);
-    recover_parts(journal, &output).await?;
-    let listed = manifest.into_iter().flat_map(|manifest| manifest.parts);
-    take_over(journal, &output, listed.filter(|part| !known.contains(&part.path))).await?;
     let latest = journal.latest_run()?;
     if let Some(run) = &latest {
         refuse_another_output(order, run)?;
+        if order.start == Start::GoOn && manifest.is_none() {
+            refuse_an_output_that_lost_everything(journal, &output, run).await?;
+        }
     }
+    recover_parts(journal, &output).await?;
+    let listed = manifest.into_iter().flat_map(|manifest| manifest.parts);
+    take_over(journal, &output, listed.filter(|part| !known.contains(&part.path))).await?;
     if let Some(run) = latest.as_ref().filter(|run| run.outcome.is_none() && order.start == Start::GoOn) {
         let outcome = Session::new(order, tools, journal, &output, run).run().await?;
         let goes_on = matches!(outcome.ending, Ending::Complete | Ending::Incomplete);
@@ -67,7 +71,7 @@ async fn runs(order: &Order, tools: &Tools, journal: &Journal) -> Result<Outcome
         }
     } else if let Some(run) = latest.filter(|run| run.outcome.is_some() && !order.range_differs(run)) {
         if order.start == Start::GoOn {
-            return Session::new(order, tools, journal, &output, &run).nothing_left(run.outcome).await;
+            return Session::new(order, tools, journal, &output, &run).run().await;
         }
     } else if let Some(run) = journal.latest_run()?.filter(|run| run.outcome.is_none()) {
         journal.finish_run(&run.begun.id, RunOutcome::Incomplete).await?;
@@ -125,7 +129,10 @@ async fn recover_parts(journal: &Journal, output: &Output) -> Result<(), ExportE
         match state {
             PartState::Prepared => match output.reveal(&part).await {
                 Ok(_) => journal.publish_part(&part.path).await?,
-                Err(OutputError::Lost { .. }) => journal.forget_part(&part.path).await?,
+                Err(OutputError::Lost { .. }) => {
+                    output.set_aside(&part.path).await?;
+                    journal.forget_part(&part.path).await?;
+                }
                 Err(error) => return Err(error.into()),
             },
             PartState::Superseded => output.remove(&[part.path]).await?,
@@ -152,6 +159,11 @@ async fn take_over(
     Ok(())
 }
 
+fn published_parts(journal: &Journal, run: &RunRecord) -> Result<Vec<PartRecord>, JournalError> {
+    let live = journal.parts()?.into_iter().filter(|(_, state)| *state == PartState::Published);
+    Ok(live.map(|(part, _)| part).filter(|part| part.run == run.begun.id).collect())
+}
+
 /// One start of one run.
 struct Session<'a> {
     order: &'a Order,
@@ -172,9 +184,44 @@ impl<'a> Session<'a> {
         Self { order, tools, journal, output, run }
     }
 
+    /// Goes on with an unfinished run. One that had ended is gone on with where something of it is missing.
     async fn run(self) -> Result<Outcome, ExportError> {
+        let mut planner = self.replayed_plan().await?;
+        let ended = if self.run.outcome.is_some() { Ended::Yes } else { Ended::No };
+        let published = self.published_parts()?;
+        let range = self.run.begun.range;
+        let repair = Repair::find(self.output, &planner, (&published, range), ended).await?;
+        if ended == Ended::Yes && repair.is_empty() {
+            return self.nothing_left(planner, &repair.beyond).await;
+        }
+        self.check_pages().await?;
+        if !repair.is_empty() {
+            self.repair(&mut planner, &repair).await?;
+        }
+        self.go_on(planner).await
+    }
+
+    async fn check_pages(&self) -> Result<(), ExportError> {
+        let (journal, regions) = (self.journal.clone(), self.order.regions.clone());
+        let checked = tokio::task::spawn_blocking(move || regions.iter().try_for_each(|one| journal.check_pages(one)));
+        Ok(checked.await??)
+    }
+
+    async fn repair(&self, planner: &mut Planner, repair: &Repair) -> Result<(), ExportError> {
+        repair.tell(&self.run.begun.id);
+        self.output.clear_success().await?;
+        for lost in &repair.lost {
+            if let Some(file) = self.output.set_aside(&lost.part.path).await? {
+                tracing::warn!(file = %file.display(), "the damaged part was moved aside");
+            }
+        }
+        let goes_on = self.run.outcome.map(|_| self.run.begun.id.clone());
+        let change = Change { goes_on, ..repair.open(planner)? };
+        Ok(self.journal.commit_change(change).await?)
+    }
+
+    async fn go_on(self, planner: Planner) -> Result<Outcome, ExportError> {
         let began = Instant::now();
-        let planner = self.replayed_plan().await?;
         let ledger = self.journal.ledger(Limits {
             max_credits: self.order.budget.max_credits,
             block: u32::try_from(self.order.max_in_flight).unwrap_or(u32::MAX),
@@ -215,52 +262,38 @@ impl<'a> Session<'a> {
             counts: ledger.counts(),
             attempts_before,
             delivered,
-            gaps: planner.gaps().to_vec(),
+            gaps: planner.lacking(),
             unproven: planner.unproven().to_vec(),
         })
     }
 
-    /// A finished run still checks that its parts exist.
-    async fn nothing_left(self, outcome: Option<RunOutcome>) -> Result<Outcome, ExportError> {
-        let planner = self.replayed_plan().await?;
-        self.check_parts().await?;
+    /// A finished run of which everything is there. What a killed start left unsaid is said.
+    async fn nothing_left(self, planner: Planner, beyond: &[PartRecord]) -> Result<Outcome, ExportError> {
+        if let Some(example) = beyond.first() {
+            return Err(ExportError::PartsMissing {
+                run: self.run.begun.id.clone(),
+                missing: beyond.len(),
+                example: example.path.clone(),
+            });
+        }
         let ledger = self.journal.ledger(Limits { max_credits: None, block: 1 })?;
         let delivery = Delivery::new(self.order, self.publisher()?, fingerprint(&self.order.question.to_string()));
         let counts = ledger.counts();
         Ok(Outcome {
-            ending: if outcome == Some(RunOutcome::Complete) { Ending::Complete } else { Ending::Incomplete },
+            ending: if self.run.outcome == Some(RunOutcome::Complete) { Ending::Complete } else { Ending::Incomplete },
             run: self.run.begun.id.clone(),
             range: self.run.begun.range,
             work: Work::NothingLeft,
             counts,
             attempts_before: counts.attempts,
-            delivered: delivery.delivered()?,
-            gaps: planner.gaps().to_vec(),
+            delivered: delivery.confirm(&planner, &ledger).await?,
+            gaps: planner.lacking(),
             unproven: planner.unproven().to_vec(),
         })
     }
 
-    async fn check_parts(&self) -> Result<(), ExportError> {
-        let mut missing = Vec::new();
-        for part in self.published_parts()? {
-            if !self.output.holds(&part).await? {
-                missing.push(part.path);
-            }
-        }
-        match missing.first() {
-            None => Ok(()),
-            Some(example) => Err(ExportError::PartsMissing {
-                run: self.run.begun.id.clone(),
-                missing: missing.len(),
-                example: example.clone(),
-            }),
-        }
-    }
-
     fn published_parts(&self) -> Result<Vec<PartRecord>, JournalError> {
-        let parts = self.journal.parts()?.into_iter();
-        let live = parts.filter(|(_, state)| *state == PartState::Published).map(|(part, _)| part);
-        Ok(live.filter(|part| part.run == self.run.begun.id).collect())
+        published_parts(self.journal, self.run)
     }
 
     /// The plan as the journal's pages and decisions make it; opens the run where nothing is decided yet.
@@ -281,7 +314,9 @@ impl<'a> Session<'a> {
                     && !plan.published_until.lt(&part.range.start)
             });
             if is_of_walk && is_next {
-                planner.apply_event(&PlanEvent::SlicePublished { region: part.region, until: part.range.end });
+                let event = PlanEvent::SlicePublished { region: part.region, until: part.range.end };
+                self.journal.commit_events(vec![super::event_json(&event)?], Vec::new()).await?;
+                planner.apply_event(&event);
             }
         }
         let opening = planner.opening();
@@ -303,9 +338,10 @@ impl<'a> Session<'a> {
         }
         let progress = &self.tools.progress;
         progress.send(Event::RunStarted { range, regions, attempts: Credits::new(attempts) });
-        for plan in planner.regions().iter().filter(|plan| plan.done_until > range.start) {
-            let window = TimeRange::new(range.start, plan.done_until);
-            progress.send(Event::WindowFinished { region: plan.region.clone(), window });
+        for plan in planner.regions() {
+            for window in planner.done(plan) {
+                progress.send(Event::WindowFinished { region: plan.region.clone(), window });
+            }
         }
         for (region, window, position) in planner.walks() {
             progress.send(Event::WindowResumed { region: region.clone(), window, position });
@@ -346,6 +382,6 @@ impl<'a> Session<'a> {
     }
 }
 
-fn is_whole(planner: &Planner) -> bool {
-    planner.gaps().is_empty() && planner.unproven().is_empty()
+pub(super) fn is_whole(planner: &Planner) -> bool {
+    planner.lacking().is_empty() && planner.unproven().is_empty()
 }

@@ -125,6 +125,12 @@ pub enum JournalError {
         /// The first failure.
         cause: String,
     },
+    /// The file is not where it was opened: what would be written now, nobody could find again.
+    #[error("the journal {} is not there any more: its folder was moved or removed while the run went on", file.display())]
+    Vanished {
+        /// Where it was.
+        file: PathBuf,
+    },
     /// The journal was closed, or its writer has ended.
     #[error("the journal is closed")]
     Closed,

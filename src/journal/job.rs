@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use super::book::Ended;
 use super::error::JournalError;
 use super::ledger::{Attempt, SharedBook};
-use super::record::{NewPage, NewRun, PartRecord, RunOutcome, StoredQuestion};
+use super::record::{Change, NewPage, NewRun, PartRecord, RunOutcome, StoredQuestion};
 use crate::api::contract::Region;
 use crate::plan::fact::{PageAddress, Purpose, WindowId};
 use crate::units::EpochSeconds;
@@ -39,6 +39,8 @@ pub(super) enum Job {
         below: EpochSeconds,
     },
     Part(PartStep),
+    /// Several steps, all or nothing.
+    Change(Change),
     Learn {
         name: String,
         json: String,
@@ -60,6 +62,8 @@ pub(super) enum Job {
 pub(super) enum PartStep {
     /// Written under its staging name.
     Prepare(Box<PartRecord>),
+    /// The same, to take the place of a published part of the same path.
+    Replace(Box<PartRecord>),
     /// A prepared part that never came to be.
     Forget(String),
     /// Under its final name.

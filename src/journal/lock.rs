@@ -49,6 +49,48 @@ impl HeldFolder {
     }
 }
 
+/// Where a file was when it was opened. A database that is removed while it is open takes everything that is written to it
+/// without a word, and nobody finds it again.
+#[derive(Debug)]
+pub(super) struct Place {
+    file: PathBuf,
+    identity: Identity,
+}
+
+/// What tells a file from another one of the same name.
+#[cfg(unix)]
+type Identity = (u64, u64);
+#[cfg(not(unix))]
+type Identity = ();
+
+impl Place {
+    /// The place of a file that is there.
+    pub(super) fn of(file: &Path) -> Result<Self, JournalError> {
+        let identity = identity(file).map_err(JournalError::file("looking at", file))?;
+        Ok(Self { file: file.to_owned(), identity })
+    }
+
+    /// Whether the same file is still there. A look that fails for another reason says nothing.
+    pub(super) fn is_held(&self) -> bool {
+        match identity(&self.file) {
+            Ok(found) => found == self.identity,
+            Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn identity(file: &Path) -> std::io::Result<Identity> {
+    use std::os::unix::fs::MetadataExt as _;
+    let found = std::fs::metadata(file)?;
+    Ok((found.dev(), found.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(file: &Path) -> std::io::Result<Identity> {
+    std::fs::metadata(file).map(drop)
+}
+
 /// The state is its owner's alone; folders above it that are missing are made as usual.
 fn make_folder(path: &Path) -> Result<(), JournalError> {
     if let Some(parent) = path.parent() {
@@ -95,6 +137,23 @@ mod tests {
         let path = folder.path().join("state");
         let _held = HeldFolder::take(&path).unwrap();
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_file_that_was_removed_or_replaced_is_not_in_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("deep/file"), folder.path().join("other"));
+        std::fs::create_dir(folder.path().join("deep")).unwrap();
+        std::fs::write(&path, "1").unwrap();
+        std::fs::write(&other, "2").unwrap();
+        let place = Place::of(&path).unwrap();
+        assert!(place.is_held());
+        std::fs::write(&path, "more").unwrap();
+        assert!(place.is_held());
+        std::fs::rename(&other, &path).unwrap();
+        assert!(!place.is_held() || cfg!(not(unix)));
+        std::fs::remove_dir_all(folder.path().join("deep")).unwrap();
+        assert!(!place.is_held());
     }
 
     #[test]

@@ -42,7 +42,7 @@ use crate::plan::fact::WindowId;
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 use job::{Job, PartStep, Request};
 use reader::Reader;
-use record::{NewPage, NewRun, PartRecord, PartState, Replayed, RunOutcome, RunRecord, StoredQuestion};
+use record::{Change, NewPage, NewRun, PartRecord, PartState, Replayed, RunOutcome, RunRecord, StoredQuestion};
 use writer::{Shared, Writer};
 
 /// A handle to the open journal of one state folder. Cheap to clone; all clones share one writer.
@@ -178,6 +178,16 @@ impl Journal {
         }
     }
 
+    /// Reads every held answer of a region and compares it with its checksum, so that damage is found before anything more
+    /// is bought. Blocking; a journal that holds many answers takes seconds.
+    ///
+    /// # Errors
+    /// [`JournalError::Damaged`] at the first answer that is not what was written.
+    pub fn check_pages(&self, region: &Region) -> Result<(), JournalError> {
+        let whole = TimeRange::new(EpochSeconds::new(i64::MIN), EpochSeconds::new(i64::MAX));
+        self.pages(region, whole)?.try_for_each(|page| page.map(drop))
+    }
+
     /// How many pages hold a body.
     pub fn held_pages(&self) -> u64 {
         self.shared.held_pages.load(Ordering::Relaxed)
@@ -189,6 +199,22 @@ impl Journal {
     /// [`JournalError::PartState`] when a part of that path is published.
     pub async fn prepare_part(&self, part: PartRecord) -> Result<(), JournalError> {
         self.part(PartStep::Prepare(Box::new(part))).await
+    }
+
+    /// The same, where a part of the same path may be published already: this one takes its place once it is revealed.
+    ///
+    /// # Errors
+    /// Only those that every call may have.
+    pub async fn replace_part(&self, part: PartRecord) -> Result<(), JournalError> {
+        self.part(PartStep::Replace(Box::new(part))).await
+    }
+
+    /// Makes several things durable together.
+    ///
+    /// # Errors
+    /// [`JournalError::PartState`], [`JournalError::UnknownRun`] or [`JournalError::NoRun`]; nothing is changed then.
+    pub async fn commit_change(&self, change: Change) -> Result<(), JournalError> {
+        self.ask(Job::Change(change)).await.map(drop)
     }
 
     /// Forgets a prepared part that never came to be; one that is unknown is forgotten already.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::api::contract::Region;
-use crate::plan::fact::PageFact;
+use crate::plan::fact::{PageFact, WindowId};
 use crate::units::{ByteCount, EpochSeconds, RowCount, TimeRange};
 
 /// A row that has no usable `video_id` or `create_time`, kept whole.
@@ -141,6 +141,21 @@ pub struct RunRecord {
     pub begun: NewRun,
     /// How it ended; none while it is unfinished.
     pub outcome: Option<RunOutcome>,
+}
+
+/// Several things that become durable together or not at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Parts that were published and are not live any more, by path.
+    pub superseded: Vec<String>,
+    /// Prepared parts that lie under their final names, by path.
+    pub published: Vec<String>,
+    /// Decisions, in their order.
+    pub events: Vec<String>,
+    /// Windows whose pages are replayed no more.
+    pub closed: Vec<WindowId>,
+    /// A run that had ended, and must be the latest: it goes on.
+    pub goes_on: Option<String>,
 }
 
 /// One entry of the run's history, as the planner reads it back after a start.

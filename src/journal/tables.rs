@@ -11,7 +11,7 @@ use super::book::Account;
 use super::codec::{body_checksum, encode_keys, event_checksum, keys_checksum};
 use super::error::JournalError;
 use super::job::{Halt, Job, PartStep, address_text, purpose_columns};
-use super::record::{NewPage, NewRun, PartRecord, RejectedRow, RunOutcome, StoredPage, StoredQuestion};
+use super::record::{Change, NewPage, NewRun, PartRecord, RejectedRow, RunOutcome, StoredPage, StoredQuestion};
 use super::schema::OF_ONE_RUN;
 use crate::api::contract::Region;
 use crate::plan::fact::{PageAddress, Purpose, WindowId};
@@ -71,11 +71,12 @@ impl Batch<'_> {
         match job {
             Job::Question(question) => self.question(question),
             Job::BeginRun(run) => self.begin_run(run),
-            Job::FinishRun { run, outcome } => self.finish_run(run, *outcome),
+            Job::FinishRun { run, outcome } => self.set_outcome(run, Some(*outcome)),
             Job::Page { page, .. } => self.page(page),
             Job::Events { events, closed } => self.events(events, closed),
             Job::Release { region, below } => self.release(region, *below),
             Job::Part(step) => self.part(step),
+            Job::Change(change) => self.change(change),
             Job::Learn { name, json } => self.learn(name, json),
             // The ledger's row is written with every transaction; these ask for nothing more.
             Job::Reserve(_) | Job::Close => Ok(0),
@@ -124,9 +125,9 @@ impl Batch<'_> {
         Ok(number)
     }
 
-    fn finish_run(&self, run: &str, outcome: RunOutcome) -> Result<i64, Halt> {
+    fn set_outcome(&self, run: &str, outcome: Option<RunOutcome>) -> Result<i64, Halt> {
         let sql = "UPDATE runs SET outcome = ?3 WHERE number = ?1 AND id = ?2";
-        match self.connection.execute(sql, params![self.run, run, outcome.name()])? {
+        match self.connection.execute(sql, params![self.run, run, outcome.map(RunOutcome::name)])? {
             0 => Err(Halt::Refused(JournalError::UnknownRun { run: run.to_owned() })),
             _ => Ok(0),
         }
@@ -270,7 +271,10 @@ impl Batch<'_> {
 
     fn part(&self, step: &PartStep) -> Result<i64, Halt> {
         match step {
-            PartStep::Prepare(record) => self.prepare_part(record),
+            PartStep::Prepare(record) => self.prepare_part(record, &[None, Some("prepared"), Some("superseded")]),
+            PartStep::Replace(record) => {
+                self.prepare_part(record, &[None, Some("prepared"), Some("superseded"), Some("published")])
+            }
             PartStep::Forget(path) => {
                 self.check_part(path, "forgotten", &[None, Some("prepared")])?;
                 Ok(self.connection.execute("DELETE FROM parts WHERE path = ?1", [path]).map(|_| 0)?)
@@ -280,8 +284,8 @@ impl Batch<'_> {
         }
     }
 
-    fn prepare_part(&self, record: &PartRecord) -> Result<i64, Halt> {
-        self.check_part(&record.path, "prepared", &[None, Some("prepared"), Some("superseded")])?;
+    fn prepare_part(&self, record: &PartRecord, from: &[Option<&str>]) -> Result<i64, Halt> {
+        self.check_part(&record.path, "prepared", from)?;
         let json = serde_json::to_string(record)
             .map_err(|error| Halt::Failed(rusqlite::Error::ToSqlConversionFailure(error.into())))?;
         let sql = "INSERT INTO parts (path, state, record) VALUES (?1, 'prepared', ?2) \
@@ -304,6 +308,36 @@ impl Batch<'_> {
         }
         let found = found.unwrap_or_else(|| "unknown".to_owned());
         Err(Halt::Refused(JournalError::PartState { path: path.to_owned(), wanted, found }))
+    }
+
+    /// A step that is refused takes those before it back, so that the job has written nothing.
+    fn change(&mut self, change: &Change) -> Result<i64, Halt> {
+        let before = self.cursor;
+        self.connection.execute_batch("SAVEPOINT change")?;
+        let done = self.change_in_order(change);
+        match &done {
+            Err(Halt::Refused(_)) => {
+                self.cursor = before;
+                self.connection.execute_batch("ROLLBACK TO change; RELEASE change")?;
+            }
+            // A failed step fails the whole transaction.
+            Err(Halt::Failed(_)) => {}
+            Ok(_) => self.connection.execute_batch("RELEASE change")?,
+        }
+        done
+    }
+
+    fn change_in_order(&mut self, change: &Change) -> Result<i64, Halt> {
+        for path in &change.superseded {
+            self.part(&PartStep::Supersede(path.clone()))?;
+        }
+        for path in &change.published {
+            self.part(&PartStep::Publish(path.clone()))?;
+        }
+        if let Some(run) = &change.goes_on {
+            self.set_outcome(run, None)?;
+        }
+        self.events(&change.events, &change.closed)
     }
 
     fn learn(&self, name: &str, json: &str) -> Result<i64, Halt> {

@@ -463,6 +463,64 @@ async fn a_part_goes_from_prepared_to_published_to_superseded() {
 }
 
 #[tokio::test]
+async fn a_change_is_made_whole_or_not_at_all() {
+    let scene = Scene::begin().await;
+    let journal = &scene.journal;
+    for path in ["a", "b"] {
+        journal.prepare_part(part(path)).await.unwrap();
+    }
+    journal.publish_part("a").await.unwrap();
+    journal.finish_run("run-1", RunOutcome::Incomplete).await.unwrap();
+    let change = Change {
+        superseded: vec!["a".to_owned()],
+        published: vec!["b".to_owned()],
+        events: vec!["1".to_owned(), "2".to_owned()],
+        closed: vec![WindowId(7)],
+        goes_on: Some("run-1".to_owned()),
+    };
+    let states = || journal.parts().unwrap().into_iter().map(|(part, state)| (part.path, state)).collect::<Vec<_>>();
+    let outcome = || journal.latest_run().unwrap().unwrap().outcome;
+    let before = (states(), outcome());
+    // The last of the steps is the one that is refused.
+    for wrong in [
+        Change { goes_on: Some("another".to_owned()), ..change.clone() },
+        Change { published: vec!["b".to_owned(), "unknown".to_owned()], ..change.clone() },
+    ] {
+        let refused = journal.commit_change(wrong).await.unwrap_err();
+        assert!(matches!(refused, JournalError::UnknownRun { .. } | JournalError::PartState { .. }), "{refused}");
+        assert_eq!((states(), outcome()), before);
+        assert_eq!(journal.replay().unwrap(), []);
+    }
+    journal.commit_change(change).await.unwrap();
+    assert_eq!(states(), [("a".to_owned(), PartState::Superseded), ("b".to_owned(), PartState::Published)]);
+    assert_eq!((outcome(), sequences(&journal.replay().unwrap()).len()), (None, 2));
+}
+
+#[tokio::test]
+async fn a_part_may_take_the_place_of_a_published_one_of_the_same_path() {
+    let scene = Scene::begin().await;
+    let journal = &scene.journal;
+    journal.prepare_part(part("a")).await.unwrap();
+    journal.publish_part("a").await.unwrap();
+    let again = PartRecord { rows: RowCount::new(99), ..part("a") };
+    journal.replace_part(again.clone()).await.unwrap();
+    assert_eq!(journal.parts().unwrap(), [(again.clone(), PartState::Prepared)]);
+    journal.publish_part("a").await.unwrap();
+    assert_eq!(journal.parts().unwrap(), [(again, PartState::Published)]);
+}
+
+/// A database that was removed while it was open once took everything that was written to it, and nobody found it again.
+#[tokio::test]
+async fn a_journal_that_vanishes_accepts_nothing_more_and_says_so() {
+    let scene = Scene::begin().await;
+    scene.buy(page(walk(0, 1), &[5])).await.unwrap();
+    std::fs::remove_dir_all(scene.folder.path()).unwrap();
+    let lost = scene.buy(page(walk(0, 2), &[6])).await.unwrap_err();
+    assert!(matches!(lost, JournalError::Vanished { .. }), "{lost}");
+    assert!(matches!(scene.journal.clone().close().await, Err(JournalError::Vanished { .. })));
+}
+
+#[tokio::test]
 async fn what_was_learned_outlives_the_run() {
     let scene = Scene::begin().await;
     scene.journal.learn("rate", "10").await.unwrap();

@@ -17,7 +17,7 @@ use super::book::Book;
 use super::error::{JournalError, is_damage, is_full};
 use super::job::{Job, Request};
 use super::ledger::SharedBook;
-use super::lock::HeldFolder;
+use super::lock::{HeldFolder, Place};
 use super::recovery::{Opened, checkpoint};
 use super::tables::{Batch, Cursor};
 
@@ -65,6 +65,8 @@ enum Health {
     Sound,
     /// Only pages are still tried.
     Full,
+    /// Nothing is; the file is gone.
+    Vanished,
     /// Nothing is; the first cause.
     Stopped(String),
 }
@@ -75,6 +77,7 @@ pub(super) struct Writer {
     connection: Connection,
     ballast: Ballast,
     _folder: HeldFolder,
+    place: Place,
     compressor: Compressor<'static>,
     run: Option<i64>,
     cursor: Cursor,
@@ -93,11 +96,24 @@ impl Writer {
     ) -> Result<Self, JournalError> {
         let compressor =
             Compressor::new(ZSTD_LEVEL).map_err(JournalError::file("preparing to pack pages of", &opened.file))?;
+        let place = Place::of(&opened.file)?;
         let Opened { connection, ballast, folder, run, cursor, .. } = opened;
         let run = run.map(|(number, _)| number);
         let health = Health::Sound;
         let waiting = None;
-        Ok(Self { connection, ballast, _folder: folder, compressor, run, cursor, health, shared, requests, waiting })
+        Ok(Self {
+            connection,
+            ballast,
+            _folder: folder,
+            place,
+            compressor,
+            run,
+            cursor,
+            health,
+            shared,
+            requests,
+            waiting,
+        })
     }
 
     /// Serves requests until the journal is closed or nobody can ask any more.
@@ -124,6 +140,9 @@ impl Writer {
 
     fn serve(&mut self, first: Request) {
         let gathered = self.gather(first);
+        if matches!(self.health, Health::Sound | Health::Full) && !self.place.is_held() {
+            self.health = Health::Vanished;
+        }
         let (batch, refused): (Vec<_>, Vec<_>) = gathered.into_iter().partition(|request| self.accepts(&request.job));
         for request in refused {
             let _ = request.answer.send(Err(self.refusal()));
@@ -160,7 +179,7 @@ impl Writer {
         match self.health {
             Health::Sound => true,
             Health::Full => matches!(job, Job::Page { .. }),
-            Health::Stopped(_) => false,
+            Health::Vanished | Health::Stopped(_) => false,
         }
     }
 
@@ -168,6 +187,7 @@ impl Writer {
         let file = self.shared.file.clone();
         match &self.health {
             Health::Stopped(cause) => JournalError::Stopped { file, cause: cause.clone() },
+            Health::Vanished => JournalError::Vanished { file },
             Health::Full | Health::Sound => JournalError::DiskFull { file },
         }
     }
@@ -250,7 +270,7 @@ impl Writer {
     }
 
     fn write_one(&mut self, request: &Request) -> Answer {
-        if let Health::Stopped(_) = self.health {
+        if matches!(self.health, Health::Vanished | Health::Stopped(_)) {
             return Err(self.refusal());
         }
         match self.write(std::slice::from_ref(request)) {
@@ -295,7 +315,7 @@ impl Writer {
 
     /// Gives back what is reserved and unsent, and leaves the log empty.
     fn close(&mut self) -> Answer {
-        if let Health::Stopped(_) = self.health {
+        if matches!(self.health, Health::Vanished | Health::Stopped(_)) {
             return Err(self.refusal());
         }
         if let Some(book) = self.shared.book() {

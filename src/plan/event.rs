@@ -97,6 +97,26 @@ pub enum PlanEvent {
         /// The first second that is not published.
         until: EpochSeconds,
     },
+    /// Seconds that were done are read again, by a new window: a gap, or what a lost part held.
+    RangeReopened {
+        /// The new window, which has exactly the range.
+        window: WindowId,
+        /// The number of what is done after the range, where it was one with what is done before it.
+        rest: WindowId,
+        /// Its region.
+        region: Region,
+        /// The seconds. What was listed about them is not listed any more.
+        range: TimeRange,
+        /// Why, for a person.
+        why: String,
+    },
+    /// Every row of a reopened range is in a published part.
+    RangeFilled {
+        /// The region.
+        region: Region,
+        /// The range, as it was reopened.
+        range: TimeRange,
+    },
     /// A worker could not read a window; it is tried again after the others.
     WindowParked {
         /// The window.

@@ -10,6 +10,7 @@ pub mod narrow;
 pub mod page;
 pub mod planner;
 pub mod region;
+pub mod reopen;
 pub mod request;
 pub mod short;
 pub mod step;

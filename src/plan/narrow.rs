@@ -48,7 +48,7 @@ impl Planner {
         if let Some(question) = self.bounds_task(id, window).filter(|_| window.bounded) {
             return Decision::Ask(Box::new(question));
         }
-        if self.fits(window, context) && !window.bounded {
+        if !window.bounded && (window.range.seconds() <= 1 || self.fits(window, context)) {
             // What fails may lie beyond its end, where its pages reach: within its own bounds it may be whole.
             return Decision::Record(vec![
                 PlanEvent::WindowBounded { window: id },

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use super::event::{Contradiction, PlanEvent};
+use super::event::{Contradiction, Ending, PlanEvent};
 use super::fact::{PageAddress, PageFact, Purpose, WindowId};
 use super::region::RegionPlan;
-use super::walk::{Consistency, Stretch};
+use super::walk::{Consistency, Stretch, Walk};
 use super::window::{State, Window};
 use crate::api::contract::{Filters, PageQuery, Region};
 use crate::units::{EpochSeconds, TimeRange};
@@ -102,8 +102,10 @@ pub struct Planner {
     pub(super) late: Vec<(Region, EpochSeconds)>,
     /// Seconds of finished windows whose short pages were believed.
     pub(super) believed: Vec<(Region, TimeRange)>,
-    gaps: Vec<Listed>,
-    unproven: Vec<Listed>,
+    pub(super) gaps: Vec<Listed>,
+    pub(super) unproven: Vec<Listed>,
+    /// What is read again and is in no published part yet.
+    pub(super) reopened: Vec<Listed>,
 }
 
 /// How often the newest page, or what would confirm an empty answer, may fail before the run goes on without it.
@@ -123,6 +125,7 @@ impl Planner {
             believed: Vec::new(),
             gaps: Vec::new(),
             unproven: Vec::new(),
+            reopened: Vec::new(),
         }
     }
 
@@ -209,7 +212,7 @@ impl Planner {
         self.regions.iter().find(|plan| plan.region == *region)
     }
 
-    fn region_mut(&mut self, region: &Region) -> Option<&mut RegionPlan> {
+    pub(super) fn region_mut(&mut self, region: &Region) -> Option<&mut RegionPlan> {
         self.regions.iter_mut().find(|plan| plan.region == *region)
     }
 }
@@ -274,6 +277,7 @@ impl Planner {
             }
             PlanEvent::WindowFinished { window, rows, ending, .. } => {
                 self.learned.take_ending(*ending);
+                self.remember_empty(*window, *ending);
                 self.finish(*window, *rows);
             }
             PlanEvent::GapListed { window, why } => self.list_gap(*window, why),
@@ -291,6 +295,12 @@ impl Planner {
                 window.bounded = true;
                 window.state = State::Waiting;
             }),
+            PlanEvent::RangeReopened { window, rest, region, range, why } => {
+                self.reopen((*window, *rest), region, *range, why);
+            }
+            PlanEvent::RangeFilled { region, range } => {
+                self.reopened.retain(|open| open.region != *region || !range.covers(open.range));
+            }
             PlanEvent::WindowParked { window, times } => self.park_window(*window, *times),
             PlanEvent::ShortPagesBelieved { region, range } => self.believed.push((region.clone(), *range)),
             PlanEvent::ShortPagesHide => {
@@ -323,6 +333,15 @@ impl Planner {
         if let Some(plan) = self.region_mut(&region) {
             plan.is_cut = true;
             plan.windows.insert(start, new);
+        }
+    }
+
+    /// A walk that ends at a row far beyond its window has shown that nothing lies between.
+    fn remember_empty(&mut self, id: WindowId, ending: Ending) {
+        let Some(window) = self.windows.get(&id).filter(|_| ending == Ending::RowBeyond) else { return };
+        let (region, empty) = (window.region.clone(), window.walk().and_then(Walk::empty_beyond));
+        if let (Some(plan), Some(empty)) = (self.region_mut(&region), empty) {
+            plan.empty = empty;
         }
     }
 

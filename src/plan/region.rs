@@ -51,6 +51,8 @@ pub struct RegionPlan {
     pub newest_is_unknown: bool,
     /// Whether the first window has been cut yet.
     pub is_cut: bool,
+    /// The last stretch of time after a window's end that its walk has shown to be empty.
+    pub empty: TimeRange,
     finished_rows: u64,
     finished_seconds: i64,
     first_density: f64,
@@ -86,6 +88,7 @@ impl RegionPlan {
             newest_read: false,
             newest_is_unknown: false,
             is_cut: false,
+            empty: TimeRange::new(range.start, range.start),
             finished_rows: 0,
             finished_seconds: 0,
             first_density: 0.0,

@@ -273,6 +273,12 @@ impl Walk {
         self.frontier.unwrap_or(self.stretch.anchor)
     }
 
+    /// From the window's end to the first row beyond it, none where none has been seen: nothing lies between.
+    pub fn empty_beyond(&self) -> Option<TimeRange> {
+        let first = self.previous.iter().map(|row| row.second).filter(|second| *second >= self.range.end).min()?;
+        Some(TimeRange::new(self.range.end, first))
+    }
+
     /// Moves the window's end: a split gave the later part away.
     pub fn shorten(&mut self, end: EpochSeconds) {
         self.range.end = end;

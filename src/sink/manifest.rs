@@ -119,68 +119,25 @@ impl Manifest {
 
     /// For each region, the seconds of the run's range that no finished window covers.
     pub fn uncovered(&self) -> Vec<(Region, TimeRange)> {
-        let missing = |ranges: &Vec<TimeRange>| uncovered(self.range, ranges);
+        let missing = |ranges: &Vec<TimeRange>| self.range.without(ranges);
         let each = self.covered.iter().map(|(region, ranges)| (region, missing(ranges)));
         each.flat_map(|(region, missing)| missing.into_iter().map(|range| (region.clone(), range))).collect()
     }
 
-    /// Whether every second of the range is covered and nothing is a gap: what [`SUCCESS`] stands for.
+    /// Whether every second of the range is covered, and nothing is a gap or unproven: what [`SUCCESS`] stands for.
     pub fn is_whole(&self) -> bool {
-        self.gaps.is_empty() && self.uncovered().is_empty()
+        self.gaps.is_empty() && self.unproven.is_empty() && self.uncovered().is_empty()
     }
-}
-
-/// The seconds of `whole` that none of `ranges` holds, in order. The ranges may come in any order and overlap.
-pub fn uncovered(whole: TimeRange, ranges: &[TimeRange]) -> Vec<TimeRange> {
-    let mut sorted: Vec<TimeRange> = ranges.iter().copied().filter(|range| !range.is_empty()).collect();
-    sorted.sort_unstable();
-    let mut missing = Vec::new();
-    let mut next = whole.start;
-    for range in sorted {
-        missing.push(TimeRange::new(next, range.start.min(whole.end)));
-        next = next.max(range.end);
-    }
-    missing.push(TimeRange::new(next, whole.end));
-    missing.retain(|range| !range.is_empty());
-    missing
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    fn range(start: i64, end: i64) -> TimeRange {
-        TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
-    }
-
-    #[test]
-    fn what_is_not_covered_is_named() {
-        assert_eq!(uncovered(range(0, 10), &[]), [range(0, 10)]);
-        assert_eq!(uncovered(range(0, 10), &[range(5, 20), range(-3, 2)]), [range(2, 5)]);
-        assert_eq!(uncovered(range(0, 10), &[range(0, 10)]), []);
-        assert_eq!(uncovered(range(0, 10), &[range(20, 30)]), [range(0, 10)]);
-        assert_eq!(uncovered(range(5, 5), &[]), []);
-    }
 
     #[test]
     fn a_manifest_of_another_version_is_refused_before_it_is_read() {
         let text = Manifest::parse(br#"{"manifest_version":2,"who":"knows"}"#).unwrap_err().to_string();
         assert!(text.contains("format version 2"), "{text}");
         assert!(matches!(Manifest::parse(b"{"), Err(ManifestError::Unreadable(_))));
-    }
-
-    proptest! {
-        #[test]
-        fn each_second_is_either_covered_or_missing(pairs in prop::collection::vec((0..60_i64, 0..60_i64), 0..8)) {
-            let ranges: Vec<TimeRange> = pairs.into_iter().map(|(start, end)| range(start, end)).collect();
-            let missing = uncovered(range(10, 50), &ranges);
-            for second in (0..60).map(EpochSeconds::new) {
-                let covered = ranges.iter().any(|range| range.contains(second));
-                let expected = range(10, 50).contains(second) && !covered;
-                prop_assert_eq!(missing.iter().any(|range| range.contains(second)), expected);
-            }
-        }
     }
 }

@@ -9,6 +9,7 @@
 
 pub mod carry;
 pub mod columns;
+mod coverage;
 pub mod decode;
 pub mod layout;
 pub mod manifest;

@@ -10,6 +10,7 @@
 //! OUT/query_region=…/…   parts
 //! OUT/_manifest.json     the owner and the list of parts
 //! OUT/_rejected/…        rows that no column can take
+//! OUT/_damaged/…         parts that were not what they should be, moved aside
 //! OUT/_SUCCESS           empty; there only while the manifest's range is covered whole
 //! ```
 
@@ -25,6 +26,10 @@ use crate::units::ByteCount;
 
 /// The lock's name in the output folder.
 const LOCK: &str = ".lock";
+/// Where damaged parts are moved to; readers skip a folder of such a name, and no `*.parquet` pattern finds the files.
+const DAMAGED: &str = "_damaged";
+/// How often one part's file is set aside.
+const MOST_SET_ASIDE: u32 = 100;
 /// Foreign files that an error names before it only counts them.
 const NAMED: usize = 3;
 
@@ -71,6 +76,12 @@ pub enum OutputError {
         /// What should be there.
         recorded: ByteCount,
     },
+    /// The same part was damaged so often that something else is wrong.
+    #[error("the part {path} was damaged {MOST_SET_ASIDE} times; what was found is in {DAMAGED}")]
+    TooManySetAside {
+        /// Its path below the output folder.
+        path: String,
+    },
     /// The folder's manifest cannot be trusted.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -89,6 +100,20 @@ pub enum Revealed {
     Moved,
     /// The part was visible already.
     Already,
+}
+
+/// What stands where a published part should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// A file of the recorded size.
+    Whole,
+    /// None.
+    Missing,
+    /// A file of another size.
+    Damaged {
+        /// Its size.
+        found: ByteCount,
+    },
 }
 
 /// A locked output folder that belongs to one question.
@@ -143,7 +168,47 @@ impl Output {
     /// # Errors
     /// Where the disk fails.
     pub async fn holds(&self, part: &PartRecord) -> Result<bool, OutputError> {
-        Ok(self.store.size(&part.path).await? == Some(part.bytes))
+        Ok(self.standing(part).await? == Standing::Whole)
+    }
+
+    /// Whether a part is staged, whole or not.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub async fn has_staged(&self, part: &PartRecord) -> Result<bool, OutputError> {
+        Ok(self.store.size(&Staging::location(&part.path)).await?.is_some())
+    }
+
+    /// What stands where a published part should. Only its size is looked at: reading every byte at every start would take
+    /// as long as reading the whole output, and is what `verify` does.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub async fn standing(&self, part: &PartRecord) -> Result<Standing, OutputError> {
+        Ok(match self.store.size(&part.path).await? {
+            Some(found) if found == part.bytes => Standing::Whole,
+            Some(found) => Standing::Damaged { found },
+            None => Standing::Missing,
+        })
+    }
+
+    /// Moves what stands at a part's path to a place that no reader of Parquet looks at, durably, and says where. Where
+    /// nothing stands there, nothing is done.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub async fn set_aside(&self, path: &str) -> Result<Option<PathBuf>, OutputError> {
+        if self.store.size(path).await?.is_none() {
+            return Ok(None);
+        }
+        for number in 1..=MOST_SET_ASIDE {
+            let aside = format!("{DAMAGED}/{}.{number}.damaged", path.replace('/', ","));
+            if self.store.size(&aside).await?.is_none() {
+                self.store.move_to(path, &aside).await?;
+                return Ok(Some(self.store.file(&aside)));
+            }
+        }
+        Err(OutputError::TooManySetAside { path: path.to_owned() })
     }
 
     /// Makes a staged part visible, durably. Repeating it is harmless.
@@ -207,6 +272,15 @@ impl Output {
     /// Where the disk fails.
     pub async fn write_success(&self) -> Result<(), OutputError> {
         self.put(SUCCESS, b"").await
+    }
+
+    /// Whether there is a manifest, and `_SUCCESS` where it should be.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub async fn is_described(&self, should_succeed: bool) -> Result<bool, OutputError> {
+        let has_manifest = self.store.size(MANIFEST).await?.is_some();
+        Ok(has_manifest && (!should_succeed || self.store.size(SUCCESS).await?.is_some()))
     }
 
     /// Takes that back: the first step of a run that will change something.
@@ -371,6 +445,27 @@ mod tests {
         assert!(folder.path().join(SUCCESS).exists());
         output.clear_success().await.unwrap();
         assert!(!folder.path().join(SUCCESS).exists());
+    }
+
+    #[tokio::test]
+    async fn a_damaged_part_is_moved_where_no_reader_looks_and_nothing_is_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let (output, _) = open(folder.path()).await.unwrap();
+        let part = stage(&output);
+        output.reveal(&part).await.unwrap();
+        assert_eq!(output.standing(&part).await.unwrap(), Standing::Whole);
+        let mut kept = vec![];
+        for content in ["first", "second"] {
+            std::fs::write(output.part_file(&part), content).unwrap();
+            let found = ByteCount::new(content.len() as u64);
+            assert_eq!(output.standing(&part).await.unwrap(), Standing::Damaged { found });
+            kept.push(output.set_aside(&part.path).await.unwrap().unwrap());
+            assert_eq!(output.standing(&part).await.unwrap(), Standing::Missing);
+        }
+        assert_eq!(output.set_aside(&part.path).await.unwrap(), None);
+        let contents: Vec<String> = kept.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
+        assert_eq!(contents, ["first", "second"]);
+        assert_eq!(output.store.parquet_files().await.unwrap(), Vec::<String>::new());
     }
 
     #[tokio::test]

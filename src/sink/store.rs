@@ -66,6 +66,16 @@ impl Store {
         self.sync_upwards(path)
     }
 
+    /// Moves a file to where none stands, durably.
+    ///
+    /// # Errors
+    /// Where it is not there, or the disk fails.
+    pub async fn move_to(&self, path: &str, target: &str) -> Result<(), StoreError> {
+        self.objects.rename(&location(path)?, &location(target)?).await.map_err(failed("moving", path))?;
+        self.sync_upwards(target)?;
+        self.sync_upwards(path)
+    }
+
     /// Makes the names of `path` and of its folders durable.
     ///
     /// # Errors

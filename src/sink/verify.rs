@@ -17,6 +17,7 @@ use parquet::errors::ParquetError;
 
 use crate::journal::record::PartRecord;
 use crate::sink::columns::{self, CREATE_TIME, VIDEO_ID};
+use crate::sink::coverage;
 use crate::sink::layout::{Layout, Slice, snapshot_of};
 use crate::sink::manifest::{MANIFEST, Manifest, ManifestError, SUCCESS, Status};
 use crate::sink::staging::sha256_of;
@@ -36,6 +37,8 @@ pub struct Report {
     pub problems: Vec<String>,
     /// What the manifest itself says is missing, a sentence each.
     pub shortfalls: Vec<String>,
+    /// What a person can do about parts that are not what they should be, a sentence each.
+    pub advice: Vec<String>,
     /// Live parts of the manifest.
     pub parts: u64,
     /// Their rows, as the manifest has them.
@@ -96,7 +99,7 @@ pub async fn verify(folder: &Path) -> Result<Report, VerifyError> {
         if !newer.is_empty() {
             report.shortfalls.push(format!("{} parts of run {} are newer than {MANIFEST}", newer.len(), manifest.run));
         }
-        report.problems.extend(check_parts(&store, &manifest));
+        check_parts(&store, &manifest, &mut report);
         report
     });
     Ok(report.await?)
@@ -108,6 +111,7 @@ fn promised(manifest: &Manifest, says_success: bool) -> Report {
     Report {
         problems: contradictions(manifest, says_success),
         shortfalls: shortfalls(manifest),
+        advice: Vec::new(),
         parts: manifest.parts.len() as u64,
         rows: RowCount::new(sum(|part| part.rows.get())),
         bytes: ByteCount::new(sum(|part| part.bytes.get())),
@@ -116,9 +120,9 @@ fn promised(manifest: &Manifest, says_success: bool) -> Report {
 
 fn contradictions(manifest: &Manifest, says_success: bool) -> Vec<String> {
     let complete = manifest.status == Status::Complete;
-    let mut problems = Vec::new();
+    let mut problems = coverage::contradictions(manifest);
     if complete && !manifest.is_whole() {
-        problems.push(format!("{MANIFEST} says complete, but does not cover its range without gaps"));
+        problems.push(format!("{MANIFEST} says complete, but does not prove every second of its range"));
     }
     if says_success && !(complete && manifest.is_whole()) {
         problems.push(format!("{SUCCESS} is there, but {MANIFEST} does not say that the range is complete"));
@@ -146,6 +150,7 @@ fn shortfalls(manifest: &Manifest) -> Vec<String> {
     lacks.extend(manifest.gaps.iter().map(|gap| format!("region {} has a gap {}: {}", gap.region, gap.range, gap.why)));
     let unproven = manifest.unproven.iter();
     lacks.extend(unproven.map(|lack| format!("region {} is unproven in {}: {}", lack.region, lack.range, lack.why)));
+    lacks.extend(coverage::uncounted(manifest));
     if manifest.rejected_rows > RowCount::ZERO {
         lacks.push(format!("{} could not be placed and are kept under _rejected", manifest.rejected_rows));
     }
@@ -165,14 +170,17 @@ fn unlisted<'a>(manifest: &Manifest, found: &'a [String]) -> (Vec<&'a String>, V
 /// it has not replaced yet are compared apart.
 type Groups<'a> = BTreeMap<(&'a str, Option<&'a str>, bool), Vec<&'a PartRecord>>;
 
-fn check_parts(store: &Store, manifest: &Manifest) -> Vec<String> {
-    let mut problems = Vec::new();
+fn check_parts(store: &Store, manifest: &Manifest, report: &mut Report) {
     let mut sound: Groups<'_> = BTreeMap::new();
     let is_complete = manifest.status == Status::Complete;
     let is_former = |part: &PartRecord| !is_complete && part.run != manifest.run;
     // A run replaces former parts as it goes on, and lists that only at its end.
     let may_be_replaced = |part: &PartRecord| {
         manifest.status == Status::Running && is_former(part) && part.range.overlaps(manifest.range)
+    };
+    // What the run reads again is replaced under the same name.
+    let is_read_again = |part: &PartRecord| {
+        manifest.status == Status::Running && !is_former(part) && !coverage::is_covered(manifest, part)
     };
     for part in &manifest.parts {
         match check_part(&store.file(&part.path), part) {
@@ -181,9 +189,14 @@ fn check_parts(store: &Store, manifest: &Manifest) -> Vec<String> {
                 sound.entry(group).or_default().push(part);
             }
             Err(_) if may_be_replaced(part) && !store.file(&part.path).exists() => {}
-            Err(problem) => problems.push(format!("{} {problem}", part.path)),
+            Err(_) if is_read_again(part) => report.shortfalls.push(format!("{} is being read again", part.path)),
+            Err(problem) => {
+                report.problems.push(format!("{} {problem}", part.path));
+                report.advice.push(advice(store, manifest, part));
+            }
         }
     }
+    let problems = &mut report.problems;
     for ((region, ..), mut parts) in sound {
         parts.sort_by_key(|part| part.range);
         problems.extend(overlaps(&parts));
@@ -193,7 +206,18 @@ fn check_parts(store: &Store, manifest: &Manifest) -> Vec<String> {
             Err(source) => problems.push(format!("the videos of region {region} cannot be compared: {source}")),
         }
     }
-    problems
+}
+
+/// How a part that is not what it should be comes back.
+fn advice(store: &Store, manifest: &Manifest, part: &PartRecord) -> String {
+    let PartRecord { path, .. } = part;
+    if part.run != manifest.run || !manifest.range.covers(part.range) {
+        return format!("restore {path} from a copy: it lies outside what the latest run has read");
+    }
+    // `run` looks at names and sizes only.
+    let has_its_size = std::fs::metadata(store.file(path)).is_ok_and(|found| found.len() == part.bytes.get());
+    let first = if has_its_size { format!("move {path} away; then ") } else { String::new() };
+    format!("{first}the same `run` command reads its {} again, and pays for them", part.rows)
 }
 
 /// Neighbours in `parts`, which are sorted by range, that hold the same seconds.
@@ -410,6 +434,40 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_part_that_is_not_what_it_should_be_comes_with_what_helps() {
+        let folder = Folder::new().await;
+        let content = std::fs::read(folder.file(0)).unwrap();
+        let advice = async || folder.report().await.advice.join("\n");
+        assert_eq!(advice().await, "");
+        std::fs::write(folder.file(0), &content[1..]).unwrap();
+        assert_eq!(advice().await, "the same `run` command reads its 2 rows again, and pays for them");
+        std::fs::write(folder.file(0), vec![0; content.len()]).unwrap();
+        assert!(advice().await.starts_with("move query_region=US/date=2026-01-01/part-"));
+        let mut folder = Folder::new().await;
+        folder.manifest.range = range(60, 120);
+        folder.manifest.covered.insert("US".parse().unwrap(), vec![range(60, 120)]);
+        folder.finish().await;
+        std::fs::remove_file(folder.file(0)).unwrap();
+        assert!(folder.report().await.advice[0].starts_with("restore query_region=US/"));
+    }
+
+    /// A part that was read again is revealed under the name of what it replaces, and only then listed.
+    #[tokio::test]
+    async fn a_part_that_a_killed_run_was_reading_again_is_no_damage() {
+        let mut killed = Folder::new().await;
+        killed.manifest.status = Status::Running;
+        let gap = Lack { region: "US".parse().unwrap(), range: range(0, 60), why: "it is being read again".to_owned() };
+        killed.manifest.covered.insert(gap.region.clone(), vec![range(60, 120)]);
+        killed.manifest.gaps.push(gap);
+        killed.finish().await;
+        killed.output.clear_success().await.unwrap();
+        std::fs::write(killed.file(0), "another").unwrap();
+        let report = killed.report().await;
+        assert!(report.agrees() && !report.is_complete(), "{report:?}");
+        assert!(report.shortfalls.iter().any(|lack| lack.ends_with("is being read again")), "{report:?}");
+    }
+
+    #[tokio::test]
     async fn a_parquet_file_that_nobody_lists_is_named() {
         let folder = Folder::new().await;
         std::fs::copy(folder.file(0), folder.folder.path().join("query_region=US/stray.parquet")).unwrap();
@@ -498,6 +556,7 @@ mod tests {
         folder.finish().await;
         assert!(folder.problem().await.starts_with("_SUCCESS is there, but"));
         folder.manifest.status = Status::Complete;
+        folder.manifest.question = serde_json::json!({"regions": ["US", "GB"]});
         folder.manifest.covered.insert("GB".parse().unwrap(), vec![range(0, 100)]);
         folder.finish().await;
         assert_eq!(folder.report().await.problems.len(), 2);

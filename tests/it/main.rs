@@ -11,6 +11,7 @@
 mod command_line;
 mod config_files;
 mod daily;
+mod disk;
 mod drift;
 mod endings;
 mod exactness;
@@ -18,6 +19,7 @@ mod imports;
 mod kills;
 mod output;
 mod refusals;
+mod repairs;
 mod secrecy;
 mod support;
 mod texts;

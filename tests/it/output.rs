@@ -117,11 +117,6 @@ fn verify_finds_a_part_that_is_damaged_and_one_that_is_gone() {
     std::fs::remove_file(&files[3]).unwrap();
     let verified = job.verify();
     assert!(verified.code == 7 && verified.stdout.contains(name), "{verified}");
-    let requests = simulator.stats().requests;
-    let again = job.run();
-    assert_eq!(again.code, 7, "{again}");
-    assert!(again.error().contains(name) && again.error().contains("--fresh"), "{again}");
-    assert_eq!(simulator.stats().requests, requests, "nothing is bought without being asked for");
     let fresh = job.run_with("--fresh");
     assert_eq!(fresh.code, 0, "{fresh}");
     holds_exactly_the_truth(&simulator, &job);

@@ -135,8 +135,9 @@ fn each_refusal_of_a_command_says_what_to_do() {
     simulator.change(|service| service.limits.latency_ms = 0.0).unwrap();
     assert_eq!(job.run().code, 0);
     std::fs::remove_file(&parquet_files(&job.out())[1]).unwrap();
-    let missing = job.run();
     let damaged = job.verify();
+    std::fs::remove_dir_all(job.out()).unwrap();
+    let missing = job.run();
     let text = told(
         &job,
         [
@@ -146,8 +147,8 @@ fn each_refusal_of_a_command_says_what_to_do() {
             ("another owner of the output", &another_owner),
             ("another run at work", &locked),
             ("another run in the output", &output_locked),
-            ("a part that is gone", &missing),
-            ("verify", &damaged),
+            ("verify, with a part that is gone", &damaged),
+            ("an output that is gone", &missing),
         ],
     );
     insta::assert_snapshot!(text);

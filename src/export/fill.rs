@@ -1,0 +1,270 @@
+//! A reopened range, once it is read again: published whole, in place of whatever the run had published of it.
+//!
+//! The order is the promise: everything staged and synced, prepared in the journal, revealed; then one transaction publishes the
+//! new parts, gives the former ones up and says that the range is filled; then former files are removed and pages released.
+//! Before that transaction the next start does all of it again, since the pages are there; after it nothing is left to do but
+//! to remove.
+
+use crate::api::contract::Region;
+use crate::journal::JournalError;
+use crate::journal::record::{Change, PartRecord, PartState};
+use crate::plan::event::PlanEvent;
+use crate::sink::layout::Slice;
+use crate::units::TimeRange;
+
+use super::ExportError;
+use super::publisher::{Published, Publisher};
+
+/// A reopened range that is read again, as it is to be published.
+#[derive(Debug)]
+pub(super) struct Fill {
+    pub(super) region: Region,
+    pub(super) range: TimeRange,
+    /// The range, cut into parts; none of them holds a gap and something else.
+    pub(super) slices: Vec<TimeRange>,
+    /// What of the range could not be read this time either.
+    pub(super) gaps: Vec<TimeRange>,
+}
+
+impl Publisher {
+    /// Publishes a reopened range whole, in place of whatever this run had published of it. Cancelling it is like a crash.
+    pub(super) async fn fill(&self, fill: Fill) -> Result<Published, ExportError> {
+        let before = self.own_parts(&fill.region, fill.range)?;
+        let mut parts = Vec::new();
+        for range in &fill.slices {
+            let slice = Slice { region: fill.region.clone(), range: *range, run: self.run.clone() };
+            parts.extend(self.stage(&slice).await?);
+        }
+        let mut kept = Vec::new();
+        for gap in &fill.gaps {
+            self.keep_in_gap(*gap, &before, &mut parts, &mut kept).await?;
+        }
+        for part in &parts {
+            self.journal.replace_part(part.clone()).await?;
+            self.output.reveal(part).await?;
+        }
+        let event = PlanEvent::RangeFilled { region: fill.region.clone(), range: fill.range };
+        let stays = |path: &String| kept.contains(path) || parts.iter().any(|part| part.path == *path);
+        let superseded: Vec<String> = before.into_iter().map(|part| part.path).filter(|path| !stays(path)).collect();
+        let change = Change {
+            superseded: superseded.clone(),
+            published: parts.iter().map(|part| part.path.clone()).collect(),
+            events: vec![super::event_json(&event)?],
+            ..Change::default()
+        };
+        self.journal.commit_change(change).await?;
+        self.output.remove(&superseded).await?;
+        self.journal.release_bodies(&fill.region, fill.range.end).await?;
+        Ok(Published { event, parts })
+    }
+
+    /// Rows that were delivered of a gap are not given up for fewer: where the gap failed again, what stood there stays.
+    async fn keep_in_gap(
+        &self,
+        gap: TimeRange,
+        before: &[PartRecord],
+        parts: &mut Vec<PartRecord>,
+        kept: &mut Vec<String>,
+    ) -> Result<(), ExportError> {
+        let inside: Vec<&PartRecord> = before.iter().filter(|part| gap.covers(part.range)).collect();
+        let had: u64 = inside.iter().map(|part| part.rows.get()).sum();
+        let has: u64 = parts.iter().filter(|part| gap.covers(part.range)).map(|part| part.rows.get()).sum();
+        if has > 0 && has >= had {
+            return Ok(());
+        }
+        parts.retain(|part| !gap.covers(part.range));
+        kept.extend(inside.iter().map(|part| part.path.clone()));
+        for wider in before.iter().filter(|part| part.range.overlaps(gap) && !gap.covers(part.range)) {
+            let carried = self.carry(wider, vec![gap]).await?.into_iter();
+            parts.extend(carried.filter(|part| !kept.contains(&part.path)));
+        }
+        Ok(())
+    }
+
+    /// Live parts of this run that hold some of a range.
+    fn own_parts(&self, region: &Region, range: TimeRange) -> Result<Vec<PartRecord>, JournalError> {
+        let live = self.journal.parts()?.into_iter().filter(|(_, state)| *state == PartState::Published);
+        let own = live.map(|(part, _)| part).filter(|part| part.run == self.run && part.region == *region);
+        Ok(own.filter(|part| part.range.overlaps(range)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tempfile::TempDir;
+
+    use super::super::publisher::Replaces;
+    use super::super::stager::Stager;
+    use super::*;
+    use crate::journal::record::{NewPage, NewRun, Replayed};
+    use crate::journal::{Journal, Limits};
+    use crate::plan::fact::{PageAddress, PageFact, Purpose, RowKey, VideoKey, WindowId};
+    use crate::sink::columns::Packaging;
+    use crate::sink::layout::Layout;
+    use crate::sink::part::Parts;
+    use crate::sink::publish::Output;
+    use crate::units::{EpochSeconds, PageNumber};
+
+    /// 2026-01-01T00:00:00Z.
+    const NEW_YEAR: i64 = 1_767_225_600;
+
+    fn us() -> Region {
+        "US".parse().unwrap()
+    }
+
+    fn range(start: i64, end: i64) -> TimeRange {
+        TimeRange::new(EpochSeconds::new(NEW_YEAR + start), EpochSeconds::new(NEW_YEAR + end))
+    }
+
+    /// A run of ten minutes, with its journal and output.
+    struct Scene {
+        folder: TempDir,
+        publisher: Publisher,
+        pages: u32,
+    }
+
+    impl Scene {
+        async fn begin() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let journal = Journal::open(&folder.path().join("state")).unwrap();
+            let run = NewRun {
+                id: "r1".to_owned(),
+                range: range(0, 600),
+                began_at: EpochSeconds::new(NEW_YEAR + 900),
+                output: "out".to_owned(),
+                partition: "day".to_owned(),
+            };
+            journal.begin_run(run).await.unwrap();
+            let (output, _) = Output::open(&folder.path().join("out"), "f1", &[]).await.unwrap();
+            let layout = Layout::default();
+            let publisher = Publisher {
+                parts: Parts::new(output.staging(), layout, Packaging::default()),
+                journal,
+                output: Arc::new(output),
+                stager: Stager::start().unwrap(),
+                layout,
+                run: "r1".to_owned(),
+                run_range: range(0, 600),
+                replaces: Replaces::WhatItCovers,
+            };
+            Self { folder, publisher, pages: 0 }
+        }
+
+        /// A durable page of rows at these seconds; ids tell readings apart.
+        async fn buy(&mut self, seconds: &[i64]) {
+            self.pages += 1;
+            let purpose = Purpose::Walk { window: WindowId(0), stretch: 0 };
+            let key =
+                |second: &i64| RowKey { second: EpochSeconds::new(NEW_YEAR + second), video: VideoKey(*second as u64) };
+            let row = |second: &i64| format!(r#"{{"create_time":{},"video_id":"{second}"}}"#, NEW_YEAR + second);
+            let rows: Vec<String> = seconds.iter().map(row).collect();
+            let page = NewPage {
+                fact: PageFact {
+                    address: PageAddress { region: us(), purpose, page: PageNumber::new(self.pages).unwrap() },
+                    fetched_at: EpochSeconds::new(NEW_YEAR + 900),
+                    slots: seconds.len() as u32,
+                    rows: seconds.iter().map(key).collect(),
+                },
+                fetched_at_ms: 0,
+                request_id: None,
+                body: format!(r#"{{"code":0,"data":[{}]}}"#, rows.join(",")).into_bytes(),
+                rejected: vec![],
+                position: EpochSeconds::new(NEW_YEAR),
+            };
+            let ledger = self.publisher.journal.ledger(Limits { max_credits: None, block: 1 }).unwrap();
+            self.publisher.journal.commit_page(page, ledger.admit().await.unwrap()).await.unwrap();
+        }
+
+        async fn fill(&self, within: TimeRange, slices: &[TimeRange], gaps: &[TimeRange]) -> Published {
+            let fill = Fill { region: us(), range: within, slices: slices.to_vec(), gaps: gaps.to_vec() };
+            self.publisher.fill(fill).await.unwrap()
+        }
+
+        /// Range and rows of every live part, from the files themselves; and no other Parquet is there.
+        fn live(&self) -> Vec<(TimeRange, u64)> {
+            let parts = self.publisher.journal.parts().unwrap().into_iter();
+            let live: Vec<PartRecord> =
+                parts.filter(|(_, state)| *state == PartState::Published).map(|(part, _)| part).collect();
+            let folder = self.folder.path().join("out/query_region=US/date=2026-01-01");
+            let mut files: Vec<_> =
+                std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
+            files.sort();
+            assert_eq!(files, live.iter().map(|part| self.publisher.output.part_file(part)).collect::<Vec<_>>());
+            for part in &live {
+                let found = std::fs::metadata(self.publisher.output.part_file(part)).unwrap().len();
+                assert_eq!(found, part.bytes.get(), "{}", part.path);
+            }
+            live.into_iter().map(|part| (part.range, part.rows.get())).collect()
+        }
+
+        fn filled(&self) -> usize {
+            let events = self.publisher.journal.replay().unwrap().into_iter();
+            events
+                .filter(|entry| matches!(entry, Replayed::Event { json, .. } if json.contains("range_filled")))
+                .count()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_part_of_the_same_range_takes_the_place_of_the_former_one() {
+        let mut scene = Scene::begin().await;
+        scene.buy(&[10, 11]).await;
+        scene.fill(range(10, 20), &[range(10, 20)], &[]).await;
+        assert_eq!(scene.live(), [(range(10, 20), 2)]);
+        scene.buy(&[10, 12, 13]).await;
+        let published = scene.fill(range(10, 20), &[range(10, 20)], &[]).await;
+        assert_eq!((published.parts.len(), scene.live()), (1, vec![(range(10, 20), 3)]));
+        assert_eq!((scene.filled(), scene.publisher.journal.held_pages()), (2, 0));
+        // Nothing is there any more, and it was read whole.
+        scene.fill(range(10, 20), &[range(10, 20)], &[]).await;
+        assert_eq!(scene.live(), []);
+    }
+
+    #[tokio::test]
+    async fn a_gap_that_fails_again_keeps_what_was_delivered_of_it() {
+        let mut scene = Scene::begin().await;
+        scene.buy(&[30, 31, 32]).await;
+        scene.fill(range(30, 40), &[range(30, 40)], &[range(30, 40)]).await;
+        for reading in [&[][..], &[33, 34]] {
+            scene.buy(reading).await;
+            scene.fill(range(30, 40), &[range(30, 40)], &[range(30, 40)]).await;
+            assert_eq!(scene.live(), [(range(30, 40), 3)], "{reading:?} are fewer");
+        }
+        scene.buy(&[30, 31, 32, 33]).await;
+        scene.fill(range(30, 40), &[range(30, 40)], &[range(30, 40)]).await;
+        assert_eq!(scene.live(), [(range(30, 40), 4)]);
+    }
+
+    #[tokio::test]
+    async fn a_gap_that_became_smaller_keeps_only_its_own_rows() {
+        let mut scene = Scene::begin().await;
+        scene.buy(&[30, 34, 36]).await;
+        scene.fill(range(30, 40), &[range(30, 40)], &[range(30, 40)]).await;
+        let slices = [range(30, 34), range(34, 35), range(35, 40)];
+        // Done twice, as after a crash before its transaction.
+        for pages in [&[30, 31, 36, 37, 38][..], &[30, 31, 36, 37, 38]] {
+            scene.buy(pages).await;
+            scene.fill(range(30, 40), &slices, &[range(34, 35)]).await;
+            assert_eq!(scene.live(), [(range(30, 34), 2), (range(34, 35), 1), (range(35, 40), 3)]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_crash_after_the_parts_were_revealed_is_made_good_by_doing_it_again() {
+        let mut scene = Scene::begin().await;
+        scene.buy(&[10, 15]).await;
+        scene.fill(range(10, 20), &[range(10, 20)], &[]).await;
+        scene.buy(&[10, 11, 15, 16]).await;
+        // What the start after the crash finds: prepared, revealed, and by its recovery published.
+        let slice = Slice { region: us(), range: range(10, 15), run: "r1".to_owned() };
+        let part = scene.publisher.stage(&slice).await.unwrap().unwrap();
+        scene.publisher.journal.replace_part(part.clone()).await.unwrap();
+        scene.publisher.output.reveal(&part).await.unwrap();
+        scene.publisher.journal.publish_part(&part.path).await.unwrap();
+        assert_eq!(scene.live().len(), 2, "both stand there for a while");
+        scene.fill(range(10, 20), &[range(10, 15), range(15, 20)], &[]).await;
+        assert_eq!(scene.live(), [(range(10, 15), 2), (range(15, 20), 2)]);
+    }
+}

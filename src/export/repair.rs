@@ -1,0 +1,236 @@
+//! What a start finds missing of its own run: parts that are not what they should be, and the gaps of a run that had ended.
+//!
+//! Deciding is apart from doing: [`ranges_to_open`] says what is read again, the session does it. The order is the promise:
+//! `_SUCCESS` goes first, a damaged file is moved aside, and one transaction gives the lost parts up and opens their time
+//! again. Before it nothing has changed, after it the run is an unfinished one.
+
+use crate::api::contract::Region;
+use crate::journal::Journal;
+use crate::journal::record::{Change, PartRecord, PartState, RunRecord};
+use crate::plan::planner::Planner;
+use crate::plan::reopen::Reopening;
+use crate::sink::publish::{Output, Standing};
+use crate::units::{Credits, RowCount, TimeRange};
+
+use super::ExportError;
+use super::coordinator::closes;
+
+/// Rows that a credit buys at most.
+const PAGE_ROWS: u64 = crate::api::contract::PAGE_SIZE as u64;
+
+/// Whether a run had ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// It had, so what it could not read may be tried again.
+    Yes,
+    /// It goes on anyway.
+    No,
+}
+
+/// A part that is not what it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LostPart {
+    pub(super) part: PartRecord,
+    pub(super) standing: Standing,
+}
+
+/// What is found missing.
+#[derive(Debug, Default)]
+pub(super) struct Repair {
+    /// Parts of the run, within its range.
+    pub(super) lost: Vec<LostPart>,
+    /// Parts that hold rows of earlier runs, taken over: no walk of this run can read them again.
+    pub(super) beyond: Vec<PartRecord>,
+    /// What is read again.
+    pub(super) ranges: Vec<(Region, TimeRange, Reopening)>,
+}
+
+impl LostPart {
+    fn text(&self) -> String {
+        match self.standing {
+            Standing::Damaged { found } => format!(
+                "part {} is damaged (it has {found}, and {} were recorded), so its time is read again",
+                self.part.path, self.part.bytes
+            ),
+            Standing::Missing | Standing::Whole => {
+                format!("part {} is missing, so its time is read again", self.part.path)
+            }
+        }
+    }
+}
+
+impl Repair {
+    /// Looks at every part that a run has published, and at its gaps if it has ended.
+    ///
+    /// # Errors
+    /// Where the disk fails, or where the output is not the run's: none of its parts is there, nor a manifest.
+    pub(super) async fn find(
+        output: &Output,
+        planner: &Planner,
+        (published, range): (&[PartRecord], TimeRange),
+        ended: Ended,
+    ) -> Result<Self, ExportError> {
+        let mut repair = Self::default();
+        for part in published {
+            match output.standing(part).await? {
+                Standing::Whole => {}
+                _ if !range.covers(part.range) => repair.beyond.push(part.clone()),
+                standing => repair.lost.push(LostPart { part: part.clone(), standing }),
+            }
+        }
+        for plan in planner.regions() {
+            let of_region = |part: &&PartRecord| part.region == plan.region && range.covers(part.range);
+            let live: Vec<TimeRange> = published.iter().filter(of_region).map(|part| part.range).collect();
+            let lost = repair.lost.iter().filter(|lost| of_region(&&lost.part));
+            let open = planner.reopened().iter().filter(|open| open.region == plan.region);
+            let open: Vec<TimeRange> = open.map(|open| open.range).collect();
+            // What is being read again already needs no second opening.
+            let lost = lost.filter(|lost| !open.iter().any(|open| open.covers(lost.part.range)));
+            let lost: Vec<(TimeRange, String)> = lost.map(|lost| (lost.part.range, lost.text())).collect();
+            let ranges = ranges_to_open(&planner.gaps_of(&plan.region), &lost, &live, ended);
+            repair.ranges.extend(ranges.into_iter().map(|(range, why)| (plan.region.clone(), range, why)));
+        }
+        Ok(repair)
+    }
+
+    /// Whether there is nothing to repair.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lost.is_empty() && self.ranges.is_empty()
+    }
+
+    /// Tells a person what is read again, and about what it costs.
+    pub(super) fn tell(&self, run: &str) {
+        let rows: u64 = self.lost.iter().map(|lost| lost.part.rows.get()).sum();
+        for lost in &self.lost {
+            tracing::warn!(part.path = lost.part.path, part.rows = lost.part.rows.get(), "{}", lost.text());
+        }
+        if !self.lost.is_empty() {
+            let (rows, credits) = (RowCount::new(rows), Credits::new(rows.div_ceil(PAGE_ROWS)));
+            let parts = self.lost.len();
+            tracing::warn!(run, parts, "what the lost parts held is bought again: {rows}, for about {credits}");
+        }
+        let gaps = self.ranges.iter().filter(|(_, _, why)| *why == Reopening::Gap).count();
+        if gaps > 0 {
+            tracing::info!(run, gaps, "the gaps of the run are read again, and nothing else of it");
+        }
+    }
+
+    /// Opens the ranges in the plan; what is to become durable for that is in the change.
+    ///
+    /// # Errors
+    /// Where a range is not done, which no part of it can have been published.
+    pub(super) fn open(&self, planner: &mut Planner) -> Result<Change, ExportError> {
+        let mut change =
+            Change { superseded: self.lost.iter().map(|lost| lost.part.path.clone()).collect(), ..Change::default() };
+        for (region, range, why) in &self.ranges {
+            for event in planner.reopening(region, *range, why)? {
+                change.events.push(super::event_json(&event)?);
+                change.closed.extend(closes(&event));
+                planner.apply_event(&event);
+            }
+        }
+        Ok(change)
+    }
+}
+
+/// A folder without a manifest, in which not one of the run's parts is, is more likely another folder than a lost one: a disk
+/// that is not mounted, or an output that was moved. Buying everything again is for a person to decide. The manifest is
+/// written before the first part, so the run's own folder has one.
+pub(super) async fn refuse_an_output_that_lost_everything(
+    journal: &Journal,
+    output: &Output,
+    run: &RunRecord,
+) -> Result<(), ExportError> {
+    let parts = journal.parts()?.into_iter().filter(|(_, state)| *state != PartState::Superseded);
+    let mut parts = parts.map(|(part, _)| part).filter(|part| part.run == run.begun.id).peekable();
+    if parts.peek().is_none() {
+        return Ok(());
+    }
+    let mut missing = 0;
+    for part in parts {
+        if output.standing(&part).await? != Standing::Missing || output.has_staged(&part).await? {
+            return Ok(());
+        }
+        missing += 1;
+    }
+    Err(ExportError::NothingThere { run: run.begun.id.clone(), parts: missing, output: run.begun.output.clone() })
+}
+
+/// What is opened of one region: the lost ranges, and the gaps of a run that has ended, each grown until it holds every gap and
+/// every live part that it touches whole, so that a part is replaced whole or not at all.
+fn ranges_to_open(
+    gaps: &[TimeRange],
+    lost: &[(TimeRange, String)],
+    live: &[TimeRange],
+    ended: Ended,
+) -> Vec<(TimeRange, Reopening)> {
+    let of_gaps = gaps.iter().filter(|_| ended == Ended::Yes).map(|gap| (*gap, Reopening::Gap));
+    let of_lost = lost.iter().map(|(range, text)| (*range, Reopening::Lost(text.clone())));
+    let mut open: Vec<(TimeRange, Reopening)> =
+        of_lost.chain(of_gaps).map(|(range, why)| (grown(range, gaps, live), why)).collect();
+    open.sort_by_key(|(range, _)| *range);
+    open.into_iter().fold(Vec::new(), |mut merged, (range, why)| {
+        match merged.last_mut() {
+            Some((last, first)) if last.overlaps(range) => {
+                *last = hull(*last, range);
+                if *first == Reopening::Gap {
+                    *first = why;
+                }
+            }
+            _ => merged.push((range, why)),
+        }
+        merged
+    })
+}
+
+fn grown(range: TimeRange, gaps: &[TimeRange], live: &[TimeRange]) -> TimeRange {
+    let touching = gaps.iter().chain(live).filter(|other| other.overlaps(range));
+    let larger = touching.fold(range, |sum, other| hull(sum, *other));
+    if larger == range { range } else { grown(larger, gaps, live) }
+}
+
+fn hull(one: TimeRange, other: TimeRange) -> TimeRange {
+    TimeRange::new(one.start.min(other.start), one.end.max(other.end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::EpochSeconds;
+
+    fn range(start: i64, end: i64) -> TimeRange {
+        TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
+    }
+
+    fn lost(start: i64, end: i64) -> (TimeRange, String) {
+        (range(start, end), format!("part {start}"))
+    }
+
+    fn opened(gaps: &[TimeRange], lost: &[(TimeRange, String)], live: &[TimeRange], ended: Ended) -> Vec<TimeRange> {
+        ranges_to_open(gaps, lost, live, ended).into_iter().map(|(range, _)| range).collect()
+    }
+
+    #[test]
+    fn gaps_are_opened_once_a_run_has_ended_and_lost_parts_always() {
+        let (gaps, gone, live) =
+            ([range(30, 31), range(60, 61)], [lost(40, 50)], [range(0, 30), range(31, 40), range(40, 50)]);
+        assert_eq!(opened(&gaps, &gone, &live, Ended::Yes), [range(30, 31), range(40, 50), range(60, 61)]);
+        assert_eq!(opened(&gaps, &gone, &live, Ended::No), [range(40, 50)]);
+        assert_eq!(opened(&gaps, &[], &live, Ended::No), []);
+    }
+
+    #[test]
+    fn a_lost_part_within_a_gap_opens_the_gap_whole_and_once() {
+        let gaps = [range(30, 40)];
+        let open = ranges_to_open(&gaps, &[lost(33, 36)], &[range(33, 36)], Ended::Yes);
+        assert_eq!(open, [(range(30, 40), Reopening::Lost("part 33".to_owned()))]);
+        assert_eq!(opened(&gaps, &[lost(33, 36)], &[range(33, 36)], Ended::No), [range(30, 40)]);
+    }
+
+    #[test]
+    fn no_live_part_is_cut_in_two() {
+        // A repair that was cut short leaves parts that hold the same seconds.
+        let live = [range(0, 20), range(10, 12), range(18, 25), range(25, 30)];
+        assert_eq!(opened(&[], &[lost(10, 12)], &live, Ended::No), [range(0, 25)]);
+    }
+}

@@ -11,6 +11,8 @@ use crate::units::EpochSeconds;
 
 /// How often a window is parked before it is narrowed down.
 const PARKED_TIMES: u32 = 2;
+/// No cut around a page that cannot be read leaves off less than one part in so many.
+const MOST_CUTS: i64 = 32;
 /// Rows that the first cut around a page that cannot be read should hold.
 const NARROW_ROWS: f64 = 20.0;
 
@@ -102,7 +104,9 @@ impl Planner {
         }
         let density = self.region(&window.region).map_or(1.0, |plan| self.density(plan)).max(f64::MIN_POSITIVE);
         let near = (NARROW_ROWS / density).min(1e15) as i64;
-        Some(start.shifted(near.clamp(1, seconds / 2)))
+        // A density that is far too high must not peel a window second by second.
+        let least = (seconds / MOST_CUTS).max(1);
+        Some(start.shifted(near.clamp(least, seconds / 2)))
     }
 
     /// A question about the bounds, where they are not known: a bound that takes its second in would make the neighbours of

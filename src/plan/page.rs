@@ -214,7 +214,7 @@ pub fn ascents(rows: &[RowKey]) -> u32 {
 }
 
 /// The most rows that never go back in time, in the order that they came.
-fn longest_run(rows: &[RowKey]) -> Vec<RowKey> {
+pub fn longest_run(rows: &[RowKey]) -> Vec<RowKey> {
     if rows.is_sorted_by_key(|row| row.second) {
         return rows.to_vec();
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::event::Contradiction;
 use super::fact::{PageFact, Purpose, RowKey, WindowId};
+use super::page::longest_run;
 use crate::api::contract::{PAGE_SIZE, Region};
 use crate::units::{EpochSeconds, TimeRange};
 
@@ -155,7 +156,9 @@ impl RegionPlan {
             }
             Purpose::WithoutRange => {
                 self.times_without_range += 1;
-                self.without_range = Some(page.rows.first().map(|row| row.second));
+                // The newest row that stands in the order of the others: one of a wrong date is not found by it.
+                let oldest_first: Vec<RowKey> = page.rows.iter().rev().copied().collect();
+                self.without_range = Some(longest_run(&oldest_first).last().map(|row| row.second));
             }
             Purpose::KnownSecond => {
                 self.times_known_second += 1;

@@ -201,9 +201,11 @@ impl Walk {
             WalkStep::Anchor { at, why: StretchReason::Scheduled, .. } if self.finding == Finding::Rows => {
                 self.next_without_anchor(at, context)
             }
-            WalkStep::Anchor { at, why: why @ StretchReason::Doubt, unproven } => {
-                WalkStep::Anchor { at: at.min(self.settled().max(self.stretch.anchor)), why, unproven }
-            }
+            WalkStep::Anchor {
+                at,
+                why: why @ (StretchReason::Doubt | StretchReason::Repeat | StretchReason::ShortPage),
+                unproven,
+            } => WalkStep::Anchor { at: at.min(self.settled().max(self.stretch.anchor)), why, unproven },
             WalkStep::Anchor { why: StretchReason::Cap | StretchReason::PastFullSecond, .. }
             | WalkStep::Finish { ending: Ending::RowBeyond, .. } => WalkStep::SortIgnored,
             step => step,

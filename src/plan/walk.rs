@@ -237,7 +237,8 @@ impl Walk {
 
     /// The second that the walk does not get past, however it begins anew; it is given up.
     pub(super) fn stuck_at(&self) -> Option<EpochSeconds> {
-        self.furthest.filter(|_| self.stretches_here >= MOST_STRETCHES && !self.is_bounded())
+        let second = self.furthest.unwrap_or(self.stretch.anchor);
+        (self.stretches_here >= MOST_STRETCHES && !self.is_bounded()).then_some(second)
     }
 
     /// Whether page after page brings what is known, far more often than the second's rows would take.

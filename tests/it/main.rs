@@ -16,6 +16,7 @@ mod endings;
 mod exactness;
 mod imports;
 mod kills;
+mod mutations;
 mod output;
 mod refusals;
 mod secrecy;

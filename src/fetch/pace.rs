@@ -14,6 +14,7 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use tokio::time::Instant;
 
+use super::again::RetryGate;
 use super::throttle::{LearnedRate, Rate, Throttle};
 
 /// How late a permit may be taken and still count as taken in its slot: timers are this coarse, and a slot that is lost for
@@ -91,6 +92,7 @@ pub struct Pacer {
     throttle: Arc<Mutex<Throttle>>,
     slots: Arc<tokio::sync::Mutex<Slots>>,
     load: Arc<Mutex<Load>>,
+    again: Arc<RetryGate>,
     most_in_flight: usize,
 }
 
@@ -117,6 +119,7 @@ impl Pacer {
             slots: Arc::new(tokio::sync::Mutex::new(Slots::new(throttle.rate(), None))),
             throttle: Arc::new(Mutex::new(throttle)),
             load: Arc::default(),
+            again: Arc::default(),
             most_in_flight: most_in_flight.max(1),
         }
     }
@@ -145,10 +148,17 @@ impl Pacer {
         }
     }
 
+    /// Waits for leave to ask a failed page again, which the budget of all retries gives; answers how long that took. A permit
+    /// is needed all the same. Dropping the future gives its place in the queue up and nothing of the budget away.
+    pub async fn leave_to_ask_again(&self) -> Duration {
+        self.again.leave(|| self.now()).await
+    }
+
     /// The service answered, and not with a 429.
     pub fn answered(&self, permit: Permit) {
         let now = self.now();
         self.throttle().answered(now);
+        self.again.answered(now);
         let mut load = self.load();
         load.failures_in_a_row = 0;
         load.latency_seconds = smoothed(load.latency_seconds, now.saturating_sub(permit.sent_at));

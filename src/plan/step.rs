@@ -228,7 +228,8 @@ impl Walk {
     }
 
     fn anchor_is_due(&self, context: &WalkContext<'_>) -> bool {
-        let age = context.now.since(self.stretch.started_at);
+        // A stretch that begins later than now was dated by a clock that has been set since: its age is not known.
+        let age = Some(context.now.since(self.stretch.started_at)).filter(|age| *age >= 0).unwrap_or(i64::MAX);
         let pages = f64::from(self.pages);
         let price = self.at_frontier.len() as f64 / f64::from(PAGE_SIZE);
         match context.consistency {

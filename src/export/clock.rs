@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::units::EpochSeconds;
 
 /// Looks that lie further apart than this were not late: the process was suspended meanwhile.
-const LONGEST_LOOK: Duration = Duration::from_secs(2);
+const LONGEST_LOOK: Duration = Duration::from_secs(1);
 
 /// The wall clock, except that it is never behind what has passed since the process began.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +98,6 @@ mod tests {
         }
         assert_eq!(drought.look(), Duration::from_secs(10));
         tokio::time::advance(Duration::from_secs(3_600)).await;
-        assert_eq!(drought.look(), Duration::from_secs(12));
+        assert_eq!(drought.look(), Duration::from_secs(11));
     }
 }

@@ -224,7 +224,7 @@ fn a_proxy_of_the_environment_is_not_used() {
     let simulator = serve(|service| service.world.rows = 200);
     let names = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
     let job = names.iter().fold(Job::of(&simulator), |job, name| job.with_variable(name, &address));
-    let ended = job.with_variable("NO_PROXY", "").run();
+    let ended = job.with_variable("NO_PROXY", "").with("--give-up-after 5s").run();
     assert_eq!(ended.code, 0, "{ended}");
     assert!(!was_called(&proxy), "the proxy was called");
 }

@@ -40,8 +40,11 @@ fn a_service_that_fails_three_requests_in_ten_is_exported_exactly() {
 /// Nothing bounded the sum of all pages' retries once: in a storm of some seconds they outnumbered the answers.
 #[test]
 fn in_a_storm_retries_stay_a_share_of_all_attempts() {
-    let simulator = serve(|service| service.faults.server_error = 0.7);
-    let job = job(&simulator);
+    let simulator = serve(|service| {
+        service.world.rows = 40_000;
+        service.faults.server_error = 0.6;
+    });
+    let job = Job::of(&simulator).with("--max-in-flight 64").with_variable("KEYAPI_EXPORT_PLAN__WINDOW_PAGES", "20");
     let ended = job.run_with("--time-budget 10s");
     assert_eq!(ended.code, 4, "{ended}");
     let (attempts, answered, retries) =

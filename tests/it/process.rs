@@ -60,6 +60,29 @@ fn process_1_of_a_container_ends_at_once_at_the_second_signal() {
     assert!(ended.summary.is_null(), "{ended}");
 }
 
+/// The grace of a container is thirty seconds, and these answers take ten minutes.
+#[test]
+fn answers_that_do_not_come_are_given_up_after_a_signal_and_counted() {
+    let simulator = serve(|service| service.limits.latency_ms = 5.0);
+    let job =
+        Job::of(&simulator).with("--max-in-flight 4").with_variable("KEYAPI_EXPORT_SERVICE__REQUEST_TIMEOUT", "10m");
+    let running = job.start();
+    until("some pages", || simulator.stats().pages > 60);
+    simulator.change(|service| (service.faults.stall, service.faults.stall_s) = (1.0, 600.0)).unwrap();
+    until("answers that hang", || simulator.stats().stalls >= 2);
+    running.signal("TERM");
+    let ended = running.wait();
+    assert_eq!(ended.code, 143, "{ended}");
+    let requests = &ended.summary["requests"];
+    let [attempts, in_doubt] = ["attempts", "possibly_charged"].map(|name| requests[name].as_u64().unwrap());
+    assert!((1..=4).contains(&in_doubt), "{ended}");
+    assert_eq!(attempts + in_doubt, simulator.stats().requests, "{ended}");
+    simulator.change(|service| service.faults.stall = 0.0).unwrap();
+    assert_eq!(job.run().code, 0);
+    holds_exactly_the_truth(&simulator, &job);
+    is_whole(&job);
+}
+
 /// A suspended process was told by its own clock that the service had been silent, and gave up as soon as it woke.
 #[test]
 fn a_suspended_run_goes_on_without_a_burst_and_blames_nobody() {

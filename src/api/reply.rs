@@ -227,7 +227,7 @@ pub enum Verdict {
     /// Status 200 and `code` 0.
     Page(PageAnswer),
     /// The key has nothing left to spend: 402 (documented), 403 with quota words, or a message that speaks of quota or usage
-    /// limit whatever the status (reported of a sister product).
+    /// limit whatever the status (reported of a sister product), also one of success where no row comes with it.
     Quota {
         /// The service's words.
         message: String,
@@ -254,10 +254,14 @@ pub fn judge(status: u16, body: &[u8]) -> Verdict {
     let text = readable(body);
     let read = envelope(&text);
     let code = read.as_ref().ok().and_then(|envelope| envelope.code);
+    let message = message_of(&text, &read);
     if let (200..=299, Ok(envelope), Some(0)) = (status, &read, code) {
+        // An empty page ends a walk, so one that speaks of quota is not believed to be one.
+        if envelope.data.is_empty() && speaks_of_quota(&message) {
+            return Verdict::Quota { message };
+        }
         return Verdict::Page(page_answer(envelope));
     }
-    let message = message_of(&text, &read);
     let effective = effective_code(status, code);
     if effective == 402 || speaks_of_quota(&message) {
         return Verdict::Quota { message };
@@ -375,6 +379,11 @@ mod tests {
         assert_eq!(verdict(429, r#"{"code":429,"message":"qps quota exceeded"}"#), Verdict::Throttled);
         assert_eq!(verdict(429, r#"{"code":429,"message":"rate limit quota exceeded"}"#), Verdict::Throttled);
         assert_eq!(verdict(500, r#"{"code":500,"message":"generated quota"}"#), quota("generated quota"));
+        assert_eq!(verdict(200, r#"{"code":10002,"message":"quota used up"}"#), quota("quota used up"));
+        // Success in everything but its words: believed, it would end the walk as if no row were left.
+        assert_eq!(verdict(200, r#"{"code":0,"data":[],"message":"quota used up"}"#), quota("quota used up"));
+        let with_rows = verdict(200, r#"{"code":0,"data":[{}],"message":"90 % of your quota is used up"}"#);
+        assert!(matches!(with_rows, Verdict::Page(_)), "{with_rows:?}");
     }
 
     #[test]

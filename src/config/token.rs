@@ -3,6 +3,8 @@
 //! It comes from `KEYAPI_TOKEN` or a file, never from an argument, and leaves this module only as a secret that does not
 //! print itself. No error here holds any part of it.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
@@ -26,7 +28,7 @@ pub enum TokenError {
     #[error("no key for the service: neither {TOKEN_VARIABLE} nor a token file is set")]
     Missing,
     /// The file is not there, or not readable.
-    #[error("reading the key from {path}: {source}")]
+    #[error("reading the key from {}: {source}", shown(path))]
     Read {
         /// The file as named.
         path: PathBuf,
@@ -59,7 +61,9 @@ impl TokenError {
                 "set {TOKEN_VARIABLE}, or give --token-file FILE; to try the program without a key: \
                  keyapi-export run --config config/demo.toml"
             ),
-            Self::Read { .. } => "name a file that this user can read".to_owned(),
+            Self::Read { .. } => {
+                "name a file that this user can read; the key itself belongs into no argument".to_owned()
+            }
             Self::Exposed { path, .. } => format!("chmod 600 {}", path.display()),
             Self::Malformed { .. } => "a key is one word such as sk_live_…; see the vendor's dashboard".to_owned(),
         }
@@ -117,28 +121,44 @@ fn is_loopback(url: &reqwest::Url) -> bool {
 
 fn read_file(path: &Path) -> Result<SecretString, TokenError> {
     let failed = |source| TokenError::Read { path: path.to_owned(), source };
-    let metadata = std::fs::metadata(path).map_err(failed)?;
-    refuse_exposed(path, &metadata)?;
-    if metadata.len() > LARGEST_TOKEN_BYTES {
+    let file = File::open(path).map_err(failed)?;
+    // Asked of the open file, so that what is checked is what is read, also behind a link.
+    refuse_exposed(path, &file.metadata().map_err(failed)?)?;
+    let mut text = String::new();
+    file.take(LARGEST_TOKEN_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
+    if text.len() as u64 > LARGEST_TOKEN_BYTES {
         return Err(TokenError::Malformed { place: path.display().to_string(), why: "it is longer than any key" });
     }
-    std::fs::read_to_string(path).map(SecretString::from).map_err(failed)
+    Ok(SecretString::from(text))
 }
 
 #[cfg(unix)]
 fn refuse_exposed(path: &Path, metadata: &std::fs::Metadata) -> Result<(), TokenError> {
     use std::os::unix::fs::PermissionsExt;
     let mode = metadata.permissions().mode() & 0o777;
-    let mounted = MOUNTED_SECRETS.iter().any(|folder| path.starts_with(folder));
-    if mode & 0o077 != 0 && !mounted {
+    if mode & 0o077 != 0 && !is_mounted(path) {
         return Err(TokenError::Exposed { path: path.to_owned(), mode });
     }
     Ok(())
 }
 
+/// Whether the file itself, links followed, lies where secrets are mounted.
+#[cfg(unix)]
+fn is_mounted(path: &Path) -> bool {
+    std::fs::canonicalize(path).is_ok_and(|real| MOUNTED_SECRETS.iter().any(|folder| real.starts_with(folder)))
+}
+
 #[cfg(not(unix))]
 fn refuse_exposed(_path: &Path, _metadata: &std::fs::Metadata) -> Result<(), TokenError> {
     Ok(())
+}
+
+/// The file as named, unless the name is one word: whoever gives the key itself in place of a file would find it in the log.
+fn shown(path: &Path) -> String {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => path.display().to_string(),
+        _ => format!("the file that --token-file names (a word of {} characters)", path.as_os_str().len()),
+    }
 }
 
 fn usable(token: &SecretString, place: String) -> Result<SecretString, TokenError> {
@@ -197,6 +217,49 @@ mod tests {
         for mode in [0o640, 0o604, 0o644] {
             assert!(matches!(from_file("sk_live_2", mode), Err(TokenError::Exposed { .. })), "{mode:o}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_as_exposed_as_what_it_leads_to() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+        std::fs::write(&target, "sk_live_3").unwrap();
+        symlink(&target, &link).unwrap();
+        let set = |mode| std::fs::set_permissions(&target, std::fs::Permissions::from_mode(mode)).unwrap();
+        let read = |path: &Path| {
+            read_token(&ServiceSettings { token_file: Some(path.to_owned()), ..ServiceSettings::default() }, None)
+        };
+        set(0o600);
+        assert_eq!(read(&link).unwrap().expose_secret(), "sk_live_3");
+        set(0o640);
+        assert!(matches!(read(&link), Err(TokenError::Exposed { mode: 0o640, .. })));
+        // A path that only begins like that of a mounted secret was believed once.
+        let detour = Path::new("/run/secrets/../..").join(target.strip_prefix("/").unwrap());
+        assert!(!is_mounted(&detour) && !is_mounted(&link));
+    }
+
+    #[test]
+    fn a_key_in_place_of_a_file_is_not_told() {
+        let settings =
+            ServiceSettings { token_file: Some(PathBuf::from("sk_live_4_in_place")), ..ServiceSettings::default() };
+        let error = read_token(&settings, None).unwrap_err();
+        assert!(!format!("{error} {}", error.hint()).contains("sk_live"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_key_is_refused_before_all_of_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("endless");
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        let settings = ServiceSettings { token_file: Some(path), ..ServiceSettings::default() };
+        assert!(matches!(read_token(&settings, None), Err(TokenError::Malformed { .. })));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! The order is the promise: permit, credit from a durable reservation, request, commit. Only then does the page count.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +22,18 @@ use crate::plan::planner::Task;
 use crate::progress::{AttemptOutcome, Event, Progress};
 use crate::units::{Credits, EpochSeconds};
 
+/// A wait for leave to ask again that is worth a person's attention.
+const NOTABLE_WAIT: Duration = Duration::from_secs(1);
+
+/// Whether an errand's page was asked for before, by an errand that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// It was not.
+    First,
+    /// It was.
+    Again,
+}
+
 /// What every errand needs.
 #[derive(Clone, Debug)]
 pub(super) struct Buyer {
@@ -40,6 +52,10 @@ pub(super) struct Floor {
     in_flight: Semaphore,
     resting: AtomicUsize,
     last_failure: Mutex<Option<String>>,
+    /// Whether the key is refused or spent: known here at once, so that nobody sends another request to learn the same.
+    is_closed: AtomicBool,
+    /// Whether it was told that asking again waits for the budget: once a start is enough.
+    told_of_budget: AtomicBool,
 }
 
 impl Floor {
@@ -49,6 +65,8 @@ impl Floor {
             in_flight: Semaphore::new(most_in_flight.max(1)),
             resting: AtomicUsize::new(0),
             last_failure: Mutex::default(),
+            is_closed: AtomicBool::new(false),
+            told_of_budget: AtomicBool::new(false),
         }
     }
 
@@ -64,6 +82,23 @@ impl Floor {
 
     fn failed(&self, why: &str) {
         *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_owned());
+    }
+
+    fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    fn waited_for_leave(&self, waited: Duration) {
+        if waited >= NOTABLE_WAIT && !self.told_of_budget.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                duration_ms = waited.as_millis(),
+                "more than a third of all requests fail: failed pages wait until answers have earned another attempt"
+            );
+        }
     }
 }
 
@@ -102,25 +137,37 @@ pub(super) enum Bought {
 
 impl Buyer {
     /// Runs the errand. Once a request is on its way it is waited for, also while the run stops.
-    pub(super) async fn buy(mut self, task: &Task, patience: Patience) -> Result<Bought, JournalError> {
+    pub(super) async fn buy(mut self, task: &Task, mut asks: Asks, patience: Patience) -> Result<Bought, JournalError> {
         let mut retry = Retry::new(patience);
-        let mut asked_before = false;
         let floor = Arc::clone(&self.floor);
+        if asks == Asks::Again && !self.wait_for_leave().await {
+            return Ok(Bought::Stopped);
+        }
         loop {
             // Never closed, so there is always a place in the end.
             let place = floor.in_flight.acquire().await;
             let Some(permit) = self.permit().await else { return Ok(Bought::Stopped) };
-            let admitted = if asked_before { self.ledger.admit_again().await } else { self.ledger.admit().await };
+            let admitted = match asks {
+                Asks::First => self.ledger.admit().await,
+                Asks::Again => self.ledger.admit_again().await,
+            };
             let paid = match admitted {
                 Ok(paid) => paid,
                 Err(LedgerError::Exhausted { spent, max }) => return Ok(Bought::OutOfCredits { spent, max }),
                 Err(LedgerError::Journal(error)) => return Err(error),
             };
-            asked_before = true;
+            asks = Asks::Again;
             let why = match attempt(&self.client, &self.pacer, permit, &task.query).await {
                 Outcome::Page { answer, reply } => return self.keep(task, answer, reply, paid).await,
-                Outcome::Quota { message } => return Ok(ended(paid, Ended::Quota, Bought::Quota { message })),
+                Outcome::Quota { message } => {
+                    floor.close();
+                    return Ok(ended(paid, Ended::Quota, Bought::Quota { message }));
+                }
                 Outcome::Refused { code, message } => {
+                    // Another refusal may be this page's alone.
+                    if matches!(code, 401 | 403) {
+                        floor.close();
+                    }
                     return Ok(ended(paid, Ended::Refused, Bought::Refused { code, message }));
                 }
                 Outcome::Throttled(hold) => {
@@ -139,10 +186,11 @@ impl Buyer {
                 }
             };
             drop(place);
-            match retry.next_wait(rand::random()) {
-                None => return Ok(Bought::Failed { why }),
-                Some(wait) if self.rest(wait).await => {}
-                Some(_) => return Ok(Bought::Stopped),
+            let Some(backoff) = retry.next_wait(rand::random()) else { return Ok(Bought::Failed { why }) };
+            // The one retry of a page of a parked window is free: that a page fails while others come is no storm.
+            let goes_on = self.rest(backoff).await && (patience == Patience::Short || self.wait_for_leave().await);
+            if !goes_on {
+                return Ok(Bought::Stopped);
             }
         }
     }
@@ -175,15 +223,29 @@ impl Buyer {
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => None,
-            permit = self.pacer.admit() => Some(permit),
+            permit = self.pacer.admit() => (!self.floor.is_closed()).then_some(permit),
         }
     }
 
-    /// Waits, and says whether the run goes on.
-    async fn rest(&mut self, wait: Duration) -> bool {
+    /// Waits for a failed page's backoff, and says whether the run goes on.
+    async fn rest(&mut self, backoff: Duration) -> bool {
         let floor = Arc::clone(&self.floor);
         let _rest = Rest::begin(&floor.resting);
-        tokio::time::timeout(wait, self.stop.wait_for(|stop| *stop)).await.is_err()
+        tokio::time::timeout(backoff, self.stop.wait_for(|stop| *stop)).await.is_err()
+    }
+
+    /// Waits until the budget of all retries lets this page be asked again, and says whether the run goes on.
+    async fn wait_for_leave(&mut self) -> bool {
+        let floor = Arc::clone(&self.floor);
+        let _rest = Rest::begin(&floor.resting);
+        tokio::select! {
+            biased;
+            _ = self.stop.wait_for(|stop| *stop) => false,
+            waited = self.pacer.leave_to_ask_again() => {
+                floor.waited_for_leave(waited);
+                true
+            }
+        }
     }
 
     fn tell_hold(&self, hold: Option<Duration>, why: &str) {

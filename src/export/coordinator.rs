@@ -3,10 +3,11 @@
 //! The planner lives here alone and sees only what is durable. A decision is journalled before the request that follows from
 //! it. When the loop ends, nothing is on its way.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
@@ -17,14 +18,15 @@ use crate::fetch::retry::Patience;
 use crate::fetch::throttle::LearnedRate;
 use crate::journal::JournalError;
 use crate::plan::event::PlanEvent;
-use crate::plan::fact::{PageFact, WindowId};
+use crate::plan::fact::{PageAddress, PageFact, WindowId};
 use crate::plan::planner::{Assigned, Backlog, Decision, PlanContext, Planner, Task};
 use crate::plan::region::RegionPlan;
 use crate::progress::{Event, Progress};
 use crate::sink::layout::Slice;
 use crate::units::{EpochSeconds, PageNumber, RowCount, TimeRange};
 
-use super::buyer::{Bought, Buyer};
+use super::buyer::{Asks, Bought, Buyer};
+use super::clock::{Drought, RunClock};
 use super::fill::Fill;
 use super::publisher::{Cutting, Published, Publisher, Urgency};
 use super::session::LEARNED_RATE;
@@ -52,7 +54,7 @@ pub(super) struct Coordinator<'a> {
 /// An errand that came back.
 enum Returned {
     /// With a page, or without.
-    Errand { reads: Option<WindowId>, began: Instant, bought: Result<Bought, JournalError> },
+    Errand { task: Box<Task>, began: Instant, bought: Result<Bought, JournalError> },
     /// From asking whether the service is well.
     Visit(Result<bool, JournalError>),
 }
@@ -68,11 +70,17 @@ struct Loop<'a> {
     ending: Option<Ending>,
     /// What broke of our own; the answers in flight are waited for all the same, since they are paid for.
     broken: Option<ExportError>,
+    /// Whether a signal came: nothing more is begun, and what is on its way is waited for no longer than a grace.
+    hurried: bool,
     began: Instant,
+    clock: RunClock,
     last_durable: Instant,
+    drought: Drought,
     /// When the service was last seen well while nothing durable came.
     last_well: Instant,
     visiting: bool,
+    /// Of each window, the page whose last errand failed: to ask for it is to ask again.
+    failed: BTreeMap<WindowId, PageAddress>,
     pages: u64,
     rate_told: f64,
     rate_learned: LearnedRate,
@@ -88,10 +96,14 @@ impl<'a> Coordinator<'a> {
             publishing: None,
             ending: None,
             broken: None,
+            hurried: false,
             began,
+            clock: RunClock::start(),
             last_durable: Instant::now(),
+            drought: Drought::none(),
             last_well: Instant::now(),
             visiting: false,
+            failed: BTreeMap::new(),
             pages: 0,
             rate_told: 0.0,
             rate_learned: LearnedRate::default(),
@@ -123,20 +135,29 @@ impl Loop<'_> {
                 Some(returned) = self.errands.join_next() => self.take_back(returned).await,
                 published = next_published(&mut self.publishing) => self.take_published(published),
                 _ = tick.tick() => self.look_up().await,
-                Ok(signal) = interrupt.wait_for(Option::is_some), if self.ending.is_none() => {
-                    self.ending = signal.map(Ending::Interrupted);
+                Ok(signal) = interrupt.wait_for(Option::is_some), if !self.hurried => {
+                    self.hurried = true;
+                    self.ending = self.ending.take().or(signal.map(Ending::Interrupted));
+                    drained_by = Some(Instant::now() + DRAIN);
                     Ok(())
                 }
-                () = until(drained_by) => {
-                    // Their credits stay reserved, so they count as possibly charged.
-                    self.errands.shutdown().await;
-                    self.publishing = None;
+                () = until(drained_by), if self.hurried || !self.errands.is_empty() => {
+                    self.stop_waiting().await;
                     Ok(())
                 }
             };
             if let Err(error) = step {
                 self.broken.get_or_insert(error);
             }
+        }
+    }
+
+    /// Gives up the answers that do not come: their credits stay reserved, so they count as possibly charged. What is being
+    /// published is waited for, however long it takes, unless a signal came: its rows are safe in the journal.
+    async fn stop_waiting(&mut self) {
+        self.errands.shutdown().await;
+        if self.hurried {
+            self.publishing = None;
         }
     }
 
@@ -183,7 +204,7 @@ impl Loop<'_> {
             match self.planner.next(reads, &self.context()) {
                 Decision::Record(events) => self.record(events).await?,
                 Decision::Ask(task) => {
-                    self.start(*task);
+                    self.start(task);
                     return Ok(true);
                 }
                 Decision::Idle => return Ok(false),
@@ -196,16 +217,17 @@ impl Loop<'_> {
         Err(ExportError::Stuck(self.what_is_open()))
     }
 
-    fn start(&mut self, task: Task) {
+    fn start(&mut self, task: Box<Task>) {
         let window = task.window;
         self.planner.set_assigned(window, Assigned::ToAWorker);
-        let reads = Some(window);
         let patience = if self.planner.is_parked(window) { Patience::Short } else { Patience::Full };
+        let failed_before = self.failed.get(&window) == Some(&task.address);
+        let asks = if failed_before { Asks::Again } else { Asks::First };
         let buyer = self.parts.buyer.clone();
         self.errands.spawn(async move {
             let began = Instant::now();
-            let bought = buyer.buy(&task, patience).await;
-            Returned::Errand { reads, began, bought }
+            let bought = buyer.buy(&task, asks, patience).await;
+            Returned::Errand { task, began, bought }
         });
     }
 
@@ -215,7 +237,7 @@ impl Loop<'_> {
         let held = self.parts.publisher.journal.held_pages();
         let room = u64::from(plan.window_pages) * self.parts.order.max_in_flight as u64;
         PlanContext {
-            now: now(),
+            now: self.clock.now(),
             idle_workers: useful.saturating_sub(self.busy()).max(1),
             window_pages: plan.window_pages,
             anchor_pages: plan.anchor_pages,
@@ -237,8 +259,8 @@ impl Loop<'_> {
     }
 
     async fn take_back(&mut self, returned: Result<Returned, JoinError>) -> Result<(), ExportError> {
-        let (reads, began, bought) = match returned? {
-            Returned::Errand { reads, began, bought } => (reads, began, bought?),
+        let (task, began, bought) = match returned? {
+            Returned::Errand { task, began, bought } => (task, began, bought?),
             Returned::Visit(is_well) => {
                 self.visiting = false;
                 if is_well? {
@@ -247,35 +269,41 @@ impl Loop<'_> {
                 return Ok(());
             }
         };
+        let window = task.window;
         match bought {
-            Bought::Durable(fact) => return self.take_page(reads, &fact).await,
-            Bought::Refused { code, message } => self.take_refusal(reads, code, message).await?,
+            Bought::Durable(fact) => return self.take_page(window, &fact).await,
+            Bought::Refused { code, message } => self.take_refusal(window, code, message).await?,
             Bought::Quota { message } => self.end(Ending::QuotaSpent { message }),
             Bought::OutOfCredits { spent, max } => self.end(Ending::CreditsSpent { spent, max }),
-            Bought::Failed { why } => self.take_failure(reads, began, why).await?,
+            Bought::Failed { why } => {
+                self.failed.insert(window, task.address);
+                self.take_failure(window, began, why).await?;
+            }
             Bought::Stopped => {}
         }
-        self.let_go(reads);
+        self.let_go(window);
         Ok(())
     }
 
-    async fn take_page(&mut self, reads: Option<WindowId>, fact: &Arc<PageFact>) -> Result<(), ExportError> {
+    async fn take_page(&mut self, window: WindowId, fact: &Arc<PageFact>) -> Result<(), ExportError> {
         self.planner.apply_page(fact);
+        self.failed.remove(&window);
         self.last_durable = Instant::now();
+        self.drought = Drought::none();
         self.pages += 1;
-        self.tell_page(reads, fact);
+        self.tell_page(window, fact);
         let is_over_staffed = self.busy() >= self.parts.buyer.pacer.useful_workers();
         let is_ending = self.ending.is_some() || self.broken.is_some();
-        if is_ending || is_over_staffed || !self.employ(reads).await? {
-            self.let_go(reads);
+        if is_ending || is_over_staffed || !self.employ(Some(window)).await? {
+            self.let_go(window);
         }
         Ok(())
     }
 
     /// A refused first page ends the run; beyond it, the walk settles the doubt by reading from its last second again.
-    async fn take_refusal(&mut self, reads: Option<WindowId>, code: u16, message: String) -> Result<(), ExportError> {
-        let doubt = match (code, reads) {
-            (400 | 404, Some(window)) => self.planner.after_refusal(window, &self.context()),
+    async fn take_refusal(&mut self, window: WindowId, code: u16, message: String) -> Result<(), ExportError> {
+        let doubt = match code {
+            400 | 404 => self.planner.after_refusal(window, &self.context()),
             _ => None,
         };
         match doubt {
@@ -289,8 +317,7 @@ impl Loop<'_> {
 
     /// A window whose page cannot be had is parked, unless it is the service that is unwell and not the page. Where nothing
     /// else came meanwhile to tell the two apart, a harmless page is asked.
-    async fn take_failure(&mut self, reads: Option<WindowId>, began: Instant, why: String) -> Result<(), ExportError> {
-        let Some(window) = reads else { return Ok(()) };
+    async fn take_failure(&mut self, window: WindowId, began: Instant, why: String) -> Result<(), ExportError> {
         if self.last_durable.max(self.last_well) <= began {
             self.visit(window);
             return Ok(());
@@ -315,10 +342,8 @@ impl Loop<'_> {
         self.errands.spawn(async move { Returned::Visit(buyer.visit(&query).await) });
     }
 
-    fn let_go(&mut self, reads: Option<WindowId>) {
-        if let Some(window) = reads {
-            self.planner.set_assigned(window, Assigned::ToNobody);
-        }
+    fn let_go(&mut self, window: WindowId) {
+        self.planner.set_assigned(window, Assigned::ToNobody);
     }
 
     fn end(&mut self, ending: Ending) {
@@ -331,7 +356,7 @@ impl Loop<'_> {
         if order.budget.time.is_some_and(|budget| self.began.elapsed() >= budget) {
             self.end(Ending::TimeSpent);
         }
-        if self.last_durable.elapsed() >= order.give_up_after && !self.errands.is_empty() {
+        if self.drought.look() >= order.give_up_after && !self.errands.is_empty() {
             let why = self.parts.buyer.floor.last_failure();
             self.end(Ending::Unwell { why: why.unwrap_or_else(|| "no answer came".to_owned()) });
         }
@@ -421,8 +446,9 @@ impl Loop<'_> {
     /// How urgent publishing is; none where the run must end soon and everything is safe in the journal.
     fn urgency(&self) -> Option<Urgency> {
         match &self.ending {
+            _ if self.hurried => None,
             None => Some(Urgency::Calm),
-            Some(Ending::Interrupted(_) | Ending::Contradicted(_)) => None,
+            Some(Ending::Contradicted(_)) => None,
             Some(_) => Some(Urgency::Flush),
         }
     }
@@ -466,8 +492,8 @@ impl Loop<'_> {
         }
     }
 
-    fn tell_page(&self, reads: Option<WindowId>, fact: &PageFact) {
-        let Some(window) = reads.and_then(|id| self.planner.window_range(id)) else { return };
+    fn tell_page(&self, window: WindowId, fact: &PageFact) {
+        let Some(window) = self.planner.window_range(window) else { return };
         let last: Option<EpochSeconds> = fact.rows.iter().map(|row| row.second).max();
         self.progress().send(Event::PageDurable {
             region: fact.address.region.clone(),
@@ -517,10 +543,4 @@ async fn until(deadline: Option<Instant>) {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
-}
-
-/// The moment, whole seconds.
-pub(super) fn now() -> EpochSeconds {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    EpochSeconds::new(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

@@ -150,7 +150,7 @@ impl<'a> Delivery<'a> {
             unproven: lacks(planner.unproven()),
             rejected_rows: RowCount::new(counters.get("rejected_rows").copied().unwrap_or(0)),
             counters,
-            written_at: super::coordinator::now(),
+            written_at: super::clock::wall(),
         };
         Ok(self.publisher.output.write_manifest(&manifest).await?)
     }

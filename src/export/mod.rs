@@ -5,6 +5,7 @@
 //! Resume is the ordinary start: a first run is an empty journal.
 
 mod buyer;
+mod clock;
 mod coordinator;
 mod delivery;
 mod fill;

@@ -1,7 +1,8 @@
 //! Getting one page: when a request may go out, what is made of its answer, and when to ask again.
 //!
-//! [`throttle`] and [`retry`] decide; [`pace`] waits and [`attempt`] sends. Nothing here knows why a page is asked.
+//! [`throttle`] and [`retry`] decide; [`pace`] and `again` wait, [`attempt`] sends. Nothing here knows why a page is asked.
 
+mod again;
 pub mod attempt;
 pub mod pace;
 pub mod retry;

@@ -14,6 +14,7 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use tokio::time::Instant;
 
+use super::again::RetryGate;
 use super::throttle::{LearnedRate, Rate, Throttle};
 
 /// How late a permit may be taken and still count as taken in its slot: timers are this coarse, and a slot that is lost for
@@ -91,6 +92,7 @@ pub struct Pacer {
     throttle: Arc<Mutex<Throttle>>,
     slots: Arc<tokio::sync::Mutex<Slots>>,
     load: Arc<Mutex<Load>>,
+    again: Arc<RetryGate>,
     most_in_flight: usize,
 }
 
@@ -117,6 +119,7 @@ impl Pacer {
             slots: Arc::new(tokio::sync::Mutex::new(Slots::new(throttle.rate(), None))),
             throttle: Arc::new(Mutex::new(throttle)),
             load: Arc::default(),
+            again: Arc::default(),
             most_in_flight: most_in_flight.max(1),
         }
     }
@@ -145,10 +148,17 @@ impl Pacer {
         }
     }
 
+    /// Waits for leave to ask a failed page again, which the budget of all retries gives; answers how long that took. A permit
+    /// is needed all the same. Dropping the future gives its place in the queue up and nothing of the budget away.
+    pub async fn leave_to_ask_again(&self) -> Duration {
+        self.again.leave(|| self.now()).await
+    }
+
     /// The service answered, and not with a 429.
     pub fn answered(&self, permit: Permit) {
         let now = self.now();
         self.throttle().answered(now);
+        self.again.answered(now);
         let mut load = self.load();
         load.failures_in_a_row = 0;
         load.latency_seconds = smoothed(load.latency_seconds, now.saturating_sub(permit.sent_at));
@@ -230,7 +240,122 @@ const _: fn() = || {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// One thing that may happen to a gate.
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Admit,
+        Sleep(u64),
+        Refuse(Option<u64>),
+        Answer,
+        Fail,
+    }
+
+    fn any_step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            12 => Just(Step::Admit),
+            3 => prop_oneof![0_u64..40, 0_u64..3_000_000].prop_map(Step::Sleep),
+            1 => prop::option::of(0_u64..5).prop_map(Step::Refuse),
+            4 => Just(Step::Answer),
+            2 => Just(Step::Fail),
+        ]
+    }
+
+    /// Carries steps out in virtual time. Gives back when each permit was asked for, when it came, and until when everybody was
+    /// held then.
+    fn carried_out(pacer: impl FnOnce() -> Pacer, steps: &[Step]) -> Vec<(Duration, Duration, Duration)> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let (pacer, mut admitted, mut last) = (pacer(), Vec::new(), None);
+            for step in steps {
+                match (step, last) {
+                    (Step::Admit, _) => {
+                        let asked = pacer.now();
+                        last = Some(pacer.admit().await);
+                        admitted.push((asked, pacer.now(), pacer.throttle().held_until()));
+                    }
+                    (Step::Sleep(milliseconds), _) => tokio::time::sleep(Duration::from_millis(*milliseconds)).await,
+                    (Step::Refuse(seconds), Some(permit)) => {
+                        pacer.throttled(permit, seconds.map(Duration::from_secs));
+                    }
+                    (Step::Answer, Some(permit)) => pacer.answered(permit),
+                    (Step::Fail, _) => drop(pacer.failed()),
+                    (Step::Refuse(_) | Step::Answer, None) => {}
+                }
+            }
+            admitted
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn no_window_of_any_schedule_holds_more_than_its_permits(
+            rate in 1_u32..2_000, steps in prop::collection::vec(any_step(), 0..250),
+        ) {
+            let rate = f64::from(rate);
+            let admitted = carried_out(|| Pacer::new(Rate::Fixed(rate), LearnedRate::default(), 16), &steps);
+            for (first, (_, began, _)) in admitted.iter().enumerate() {
+                for (last, (_, ended, _)) in admitted.iter().enumerate().skip(first) {
+                    let permits = (last - first + 1) as f64;
+                    // The slack is what a timer may be late by without losing its slot; it is no burst, since it is spent once.
+                    let most = rate * (*ended - *began + SLACK).as_secs_f64() + 1.0;
+                    prop_assert!(permits <= most + 1e-6, "{permits} permits from {began:?} to {ended:?}, not {most}");
+                }
+            }
+            prop_assert!(admitted.iter().all(|(_, at, held_until)| at >= held_until), "a permit while everybody is held");
+        }
+
+        #[test]
+        fn a_permit_comes_exactly_when_it_is_due(
+            rate in 1_u32..1_000, pauses in prop::collection::vec(0_u64..30, 1..200),
+        ) {
+            let period = Duration::from_secs_f64(1.0 / f64::from(rate));
+            let steps: Vec<Step> = pauses.iter().flat_map(|pause| [Step::Sleep(*pause), Step::Admit]).collect();
+            let admitted = carried_out(|| Pacer::new(Rate::Fixed(f64::from(rate)), LearnedRate::default(), 16), &steps);
+            for (number, (asked, came, _)) in admitted.iter().enumerate() {
+                // Of slots that were not used in time, none is owed; those that were are a period apart.
+                let before = number.checked_sub(1).and_then(|before| admitted.get(before)).map_or(Duration::ZERO, |one| one.1 + period);
+                let due = before.max(*asked);
+                // Timers are as coarse as a millisecond, and a nap may end one early and take another.
+                prop_assert!(*came <= due + Duration::from_millis(3), "asked {asked:?}, due {due:?}, came {came:?}");
+            }
+        }
+    }
+
+    /// A storm of an hour, seen from all workers: each asks its page up to eight times, and then begins anew.
+    #[tokio::test(start_paused = true)]
+    async fn an_hour_of_failures_costs_few_attempts() {
+        use crate::fetch::retry::{Patience, Retry};
+        const WORKERS: usize = 16;
+        let pacer = Pacer::new(Rate::Fixed(100.0), LearnedRate::default(), WORKERS);
+        let attempts = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let worker = |pacer: Pacer, attempts: Arc<std::sync::atomic::AtomicU32>| async move {
+            loop {
+                let mut retry = Retry::new(Patience::Full);
+                loop {
+                    let _permit = pacer.admit().await;
+                    attempts.fetch_add(1, Ordering::Relaxed);
+                    pacer.failed();
+                    let Some(backoff) = retry.next_wait(rand::random()) else { break };
+                    tokio::time::sleep(backoff).await;
+                    pacer.leave_to_ask_again().await;
+                }
+                pacer.leave_to_ask_again().await;
+            }
+        };
+        let mut workers = tokio::task::JoinSet::new();
+        (0..WORKERS).for_each(|_| drop(workers.spawn(worker(pacer.clone(), Arc::clone(&attempts)))));
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        workers.shutdown().await;
+        // Sixteen failures, and a pause that grows to a minute: about 60 pauses, and the climb to them.
+        let attempts = attempts.load(Ordering::Relaxed);
+        assert!((200..=1_500).contains(&attempts), "{attempts} attempts");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn permits_are_evenly_spaced_and_never_early() {

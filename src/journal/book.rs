@@ -137,16 +137,27 @@ impl Book {
         }
     }
 
-    /// How many attempts a reservation made now would add: what fills the block, within the run's credits.
+    /// How many attempts a reservation made now would add: what fills the block, within the run's credits. Attempts in flight
+    /// are part of the block, so that a crash leaves no more than one block in doubt.
     pub(super) fn refill(&self) -> u64 {
-        let room = u64::from(self.limits.block).saturating_sub(self.unsent);
-        let left = self.limits.max_credits.map_or(u64::MAX, |max| max.get().saturating_sub(self.reserved));
-        room.min(left)
+        let room = u64::from(self.limits.block).saturating_sub(self.unsent + self.in_flight());
+        room.min(self.left())
     }
 
-    /// Whether so little of the block is left that the next commit should refill it along the way.
-    pub(super) fn runs_low(&self) -> bool {
-        self.unsent <= u64::from(self.limits.block) / 2
+    /// The same for somebody who waits for an attempt, and gets one also where more than the block is in flight already, which
+    /// no caller that bounds its requests by the block does.
+    pub(super) fn refill_for_one(&self) -> u64 {
+        let missing = u64::from(self.unsent == 0 && self.limits.block > 0);
+        self.refill().max(missing.min(self.left()))
+    }
+
+    fn left(&self) -> u64 {
+        self.limits.max_credits.map_or(u64::MAX, |max| max.get().saturating_sub(self.reserved))
+    }
+
+    /// Attempts that were taken and whose end is not known yet.
+    fn in_flight(&self) -> u64 {
+        self.reserved.saturating_sub(self.tally.attempts + self.lost + self.unsent)
     }
 
     /// Adds attempts that are durably reserved: call it only after the commit.
@@ -216,8 +227,10 @@ mod tests {
         Send,
         End,
         Vanish,
-        /// A commit that refills, and lands.
+        /// A commit that refills along the way, and lands.
         Commit,
+        /// A commit for somebody who waits for an attempt.
+        Reserve,
         /// A commit that lands while the process dies before it learns so.
         CommitThenCrash,
         Crash,
@@ -229,7 +242,8 @@ mod tests {
             6 => Just(Step::Send),
             5 => Just(Step::End),
             1 => Just(Step::Vanish),
-            4 => Just(Step::Commit),
+            3 => Just(Step::Commit),
+            1 => Just(Step::Reserve),
             1 => Just(Step::CommitThenCrash),
             1 => Just(Step::Crash),
             1 => Just(Step::Close),
@@ -269,10 +283,13 @@ mod tests {
 
         fn step(&mut self, step: Step) {
             match step {
-                Step::Send if self.book.take() == Take::Taken => {
-                    self.sent += 1;
-                    self.in_flight += 1;
+                Step::Send => {
+                    if self.book.take() == Take::Taken {
+                        self.sent += 1;
+                        self.in_flight += 1;
+                    }
                 }
+                Step::Reserve => self.commit(self.book.refill_for_one()),
                 Step::End if self.in_flight > 0 => {
                     self.in_flight -= 1;
                     self.book.settle(Asking::First, Ended::PageWithRows);
@@ -282,11 +299,7 @@ mod tests {
                     self.unseen += 1;
                     self.book.lose();
                 }
-                Step::Commit => {
-                    let more = self.book.refill();
-                    self.disk = self.book.account(more);
-                    self.book.grant(more);
-                }
+                Step::Commit => self.commit(self.book.refill()),
                 Step::CommitThenCrash => {
                     self.disk = self.book.account(self.book.refill());
                     self.start();
@@ -297,8 +310,13 @@ mod tests {
                     self.disk = self.book.account(0);
                     self.start();
                 }
-                Step::Send | Step::End | Step::Vanish => {}
+                Step::End | Step::Vanish => {}
             }
+        }
+
+        fn commit(&mut self, more: u64) {
+            self.disk = self.book.account(more);
+            self.book.grant(more);
         }
     }
 
@@ -339,18 +357,42 @@ mod tests {
         }
 
         #[test]
-        fn a_crash_costs_at_most_a_block_and_what_was_in_flight(
-            block in 1_u32..20, steps in prop::collection::vec(any_step(), 0..200),
+        fn a_crash_leaves_at_most_one_block_in_doubt_and_hides_no_attempt(
+            block in 1_u32..20, max in prop::option::of(0_u64..300), steps in prop::collection::vec(any_step(), 0..400),
         ) {
-            let mut world = World::new(Limits { max_credits: None, block });
+            let max_credits = max.map(Credits::new);
+            let mut world = World::new(Limits { max_credits, block });
             for step in steps {
-                let before = world.book.counts().possibly_charged;
-                let in_flight = world.in_flight;
-                // What ended since the last commit is on no disk, so it is in doubt too.
-                let forgotten = world.book.tally.attempts - world.disk.tally.attempts;
+                // No caller has more requests on their way than the block holds.
+                let is_full = world.in_flight >= u64::from(block);
+                let (is_crash, lost) = (matches!(step, Step::Crash | Step::CommitThenCrash), world.book.lost);
+                if !(is_full && matches!(step, Step::Send | Step::Reserve)) {
+                    world.step(step);
+                }
+                if is_crash {
+                    let in_doubt = world.book.counts().possibly_charged;
+                    prop_assert!(in_doubt <= lost + u64::from(block), "{in_doubt} in doubt, {lost} of former crashes");
+                    // Whatever was sent is counted: as an attempt whose end is known, or as one in doubt.
+                    prop_assert!(world.sent <= world.book.tally.attempts + in_doubt);
+                }
+                let counts = world.book.counts();
+                prop_assert!(counts.pages_with_rows <= counts.answered_pages && counts.answered_pages <= counts.attempts);
+                prop_assert_eq!(counts.attempts + counts.possibly_charged + world.in_flight + world.book.unsent, world.book.reserved);
+            }
+        }
+
+        #[test]
+        fn whoever_may_send_is_never_left_without_a_reservation(
+            max in 1_u64..60, block in 1_u32..20, steps in prop::collection::vec(any_step(), 0..200),
+        ) {
+            let mut world = World::new(limits(max, block));
+            for step in steps {
                 world.step(step);
-                let after = world.book.counts().possibly_charged;
-                prop_assert!(after <= before + in_flight + forgotten + u64::from(block));
+                let mut book = world.book.clone();
+                if book.take() == Take::NeedsReservation {
+                    book.grant(book.refill_for_one());
+                    prop_assert_eq!(book.take(), Take::Taken, "asking for a reservation would go on for ever");
+                }
             }
         }
     }

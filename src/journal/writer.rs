@@ -234,13 +234,16 @@ impl Writer {
         Ok(answers)
     }
 
-    /// How many attempts this transaction reserves: asked for, or along the way when the reservation runs low.
+    /// How many attempts this transaction reserves: asked for, or along the way with a page, whose end makes room.
     fn reservation(&self, book: Option<&SharedBook>, batch: &[Request]) -> u64 {
         let (Some(book), Health::Sound) = (book, &self.health) else { return 0 };
         let asked = batch.iter().any(|request| matches!(&request.job, Job::Reserve(asking) if asking.is(book)));
         let along = batch.iter().any(|request| matches!(request.job, Job::Page { .. }));
-        let book = book.lock();
-        if asked || (along && book.runs_low()) { book.refill() } else { 0 }
+        match (asked, along) {
+            (true, _) => book.lock().refill_for_one(),
+            (false, true) => book.lock().refill(),
+            (false, false) => 0,
+        }
     }
 
     /// Tells those who asked for a reservation that none can be had, so that they do not ask for ever.

@@ -300,7 +300,7 @@ impl Walk {
     }
 
     fn anchor_is_due(&self, context: &WalkContext<'_>) -> bool {
-        let age = context.now.since(self.stretch.started_at);
+        let age = age(self.stretch.started_at, context.now);
         let pages = f64::from(self.pages);
         let price = self.at_frontier.len() as f64 / f64::from(PAGE_SIZE);
         match context.consistency {
@@ -529,4 +529,24 @@ fn end_of_rows(unproven: Unproven) -> WalkStep {
 
 fn one_second(second: EpochSeconds) -> TimeRange {
     TimeRange::new(second, second.shifted(1))
+}
+
+/// A stretch's age in seconds. One that begins later than now was dated by a clock that has been set back since: how old it is
+/// cannot be known, so it counts as old.
+fn age(started_at: EpochSeconds, now: EpochSeconds) -> i64 {
+    Some(now.since(started_at)).filter(|age| *age >= 0).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A clock that was wrong when a stretch began, and was set right since, kept the stretch young for as long as it had been wrong.
+    #[test]
+    fn a_stretch_from_the_future_is_old_and_not_young() {
+        let at = EpochSeconds::new;
+        assert_eq!(age(at(1_000), at(1_060)), 60);
+        assert_eq!(age(at(1_000), at(1_000)), 0);
+        assert_eq!(age(at(1_000), at(999)), i64::MAX);
+    }
 }

@@ -87,7 +87,7 @@ impl Service {
     pub(super) fn answer(&self, request: &Request) -> Answered {
         let settings = self.settings();
         let now_ms = u64::try_from(request.arrival.wall.as_millis()).unwrap_or(u64::MAX);
-        let arrival_number = self.ledger().arrive(now_ms);
+        let arrival_number = self.ledger().arrive(now_ms, request.arrival.uptime);
         let identity = request.parameters.identity();
         let question = Question { hash: hash_text(&identity), identity };
         let gate = self.gate(&settings, request);
@@ -280,6 +280,8 @@ fn out_of_credits(form: QuotaForm) -> Refusal {
         QuotaForm::PaymentRequired => Refusal(StatusCode::PAYMENT_REQUIRED, 402, words),
         QuotaForm::Forbidden => Refusal(StatusCode::FORBIDDEN, 403, words),
         QuotaForm::Inside => Refusal(StatusCode::OK, 402, words),
+        QuotaForm::Words => Refusal(StatusCode::OK, 10_002, words),
+        QuotaForm::Success => Refusal(StatusCode::OK, 0, words),
         QuotaForm::ServerError => {
             let words = "Usage Limit Exceeded, Please Contact Administrator to Increase Quota";
             Refusal(StatusCode::INTERNAL_SERVER_ERROR, 500, words.to_owned())

@@ -119,6 +119,11 @@ impl RunningSimulator {
         self.service.ledger().stats()
     }
 
+    /// When requests arrived since the start, in their order: the first million of them.
+    pub fn arrivals(&self) -> Vec<Duration> {
+        self.service.ledger().arrivals()
+    }
+
     /// The rows, and the truth about them.
     pub fn world(&self) -> &World {
         &self.service.world

@@ -1,11 +1,14 @@
 //! What the service counts: requests, credits, faults and repeated purchases.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 /// Repeated purchases that are listed by name; all are counted.
 const MAX_LISTED: usize = 100;
+/// Requests whose moments are remembered; all are counted.
+const MAX_ARRIVALS: usize = 1 << 20;
 
 /// What has happened so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +75,7 @@ pub(super) enum Outcome {
 pub(super) struct Ledger {
     stats: Stats,
     in_flight: u64,
+    arrivals: Vec<Duration>,
     questions: HashMap<u64, Question>,
 }
 
@@ -88,9 +92,17 @@ impl Ledger {
         self.stats.clone()
     }
 
+    /// When the first [`MAX_ARRIVALS`] requests arrived.
+    pub(super) fn arrivals(&self) -> Vec<Duration> {
+        self.arrivals.clone()
+    }
+
     /// A request arrived; returns its number, from 1.
-    pub(super) fn arrive(&mut self, now_ms: u64) -> u64 {
+    pub(super) fn arrive(&mut self, now_ms: u64, uptime: Duration) -> u64 {
         self.stats.requests += 1;
+        if self.arrivals.len() < MAX_ARRIVALS {
+            self.arrivals.push(uptime);
+        }
         if self.stats.first_request_ms == 0 {
             self.stats.first_request_ms = now_ms;
         }
@@ -177,7 +189,7 @@ mod tests {
     fn a_page_that_is_bought_twice_is_named() {
         let mut ledger = Ledger::default();
         for (question, identity) in [(1, "a"), (2, "b"), (1, "a"), (1, "a")] {
-            ledger.arrive(5);
+            ledger.arrive(5, Duration::ZERO);
             ledger.finish(Outcome::Page(10), identity, question);
         }
         ledger.finish(Outcome::Cut, "b", 2);
@@ -199,10 +211,10 @@ mod tests {
     #[test]
     fn the_most_requests_under_way_are_remembered() {
         let mut ledger = Ledger::default();
-        ledger.arrive(7);
-        ledger.arrive(8);
+        ledger.arrive(7, Duration::ZERO);
+        ledger.arrive(8, Duration::ZERO);
         ledger.abandon();
-        ledger.arrive(9);
+        ledger.arrive(9, Duration::ZERO);
         let stats = ledger.stats();
         assert_eq!((stats.max_in_flight, stats.first_request_ms, stats.last_request_ms), (2, 7, 9));
     }

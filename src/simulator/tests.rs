@@ -327,6 +327,8 @@ async fn credits_end_in_each_disguise() {
         (QuotaForm::PaymentRequired, 402, "apiKey quota is not enough"),
         (QuotaForm::Forbidden, 403, "apiKey quota is not enough"),
         (QuotaForm::Inside, 200, "apiKey quota is not enough"),
+        (QuotaForm::Words, 200, "apiKey quota is not enough"),
+        (QuotaForm::Success, 200, "apiKey quota is not enough"),
         (QuotaForm::ServerError, 500, "Usage Limit Exceeded, Please Contact Administrator to Increase Quota"),
     ] {
         let (simulator, client) = start(|settings| {

@@ -197,8 +197,8 @@ impl Extra {
     /// Keeps a value as it came, or as a string where a strict reader would choke on it.
     fn keep(&mut self, name: &str, raw: &str) {
         match reply::repair_surrogates(raw) {
-            Cow::Borrowed(_) => self.push(name, raw),
-            Cow::Owned(_) => self.push(name, &json_string(raw)),
+            Cow::Borrowed(_) if is_strict(raw) => self.push(name, raw),
+            _ => self.push(name, &json_string(raw)),
         }
     }
 
@@ -222,6 +222,12 @@ impl Extra {
         self.text.push('}');
         Some(self.text)
     }
+}
+
+/// Whether a reader that makes values of it takes the text inside an object: no number beyond what a float holds, no nesting without end.
+fn is_strict(raw: &str) -> bool {
+    // A string holds neither, and long descriptions are what is kept most often.
+    raw.starts_with('"') || serde_json::from_str::<serde_json::Value>(&format!("[{raw}]")).is_ok()
 }
 
 fn json_string(text: &str) -> String {
@@ -459,6 +465,18 @@ mod tests {
         let (batch, kept) = decoded(r#","music_id":7590123280372190477123,"\"odd\"":[1, 2],"width":null"#);
         assert_eq!(text(&batch, EXTRA), Some(r#"{"music_id":7590123280372190477123,"\"odd\"":[1, 2]}"#));
         assert_eq!(kept, 0);
+    }
+
+    /// Found by the fuzzer: one such number made the whole of `_extra` unreadable.
+    #[test]
+    fn a_value_that_no_reader_takes_is_kept_as_text() {
+        let deep = format!("{}1{}", "[".repeat(127), "]".repeat(127));
+        let (batch, kept) = decoded(&format!(r#","total_digg_cnt":1e999,"new":[1e400],"deep":{deep}"#));
+        let kept_text = |name: &str| extra(&batch)[name].as_str().map(str::to_owned);
+        assert_eq!(kept_text("total_digg_cnt").as_deref(), Some("1e999"));
+        assert_eq!(kept_text("new").as_deref(), Some("[1e400]"));
+        assert_eq!(kept_text("deep"), Some(deep));
+        assert_eq!(kept, 1);
     }
 
     #[test]

@@ -183,7 +183,7 @@ fn check_parts(store: &Store, manifest: &Manifest, report: &mut Report) {
         manifest.status == Status::Running && !is_former(part) && !coverage::is_covered(manifest, part)
     };
     for part in &manifest.parts {
-        match check_part(&store.file(&part.path), part) {
+        match unless_it_panics(|| check_part(&store.file(&part.path), part)) {
             Ok(()) => {
                 let group = (part.region.as_str(), snapshot_of(&part.path), is_former(part));
                 sound.entry(group).or_default().push(part);
@@ -229,6 +229,12 @@ fn overlaps(parts: &[&PartRecord]) -> Vec<String> {
             format!("{} and {} both hold {}", one.path, other.path, one.range.intersection(other.range))
         })
         .collect()
+}
+
+/// The Parquet reader panics on some damage instead of naming it; that is one part's problem and no end of the check.
+fn unless_it_panics(check: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(check));
+    checked.unwrap_or_else(|_| Err("is no readable Parquet: its reader broke down".to_owned()))
 }
 
 /// Compares one file with its record. The problem is a phrase that follows the part's path.
@@ -431,6 +437,25 @@ mod tests {
         assert!(folder.problem().await.ends_with("are recorded"));
         std::fs::remove_file(folder.file(0)).unwrap();
         assert_eq!(folder.problem().await, "is missing");
+    }
+
+    /// Found by the fuzzer: a page that claims more levels than it has makes the Parquet reader panic, which ended the check.
+    #[tokio::test]
+    async fn a_part_that_breaks_its_reader_is_one_problem() {
+        let mut folder = Folder::new().await;
+        let rows: Vec<String> = (0..20).map(|number| row(120 + number, &format!("{}", 100 + number), 1)).collect();
+        folder.publish(range(120, 180), &rows).await;
+        folder.manifest.range = range(0, 180);
+        folder.manifest.covered = [("US".parse().unwrap(), vec![range(0, 180)])].into();
+        let mut content = std::fs::read(folder.file(2)).unwrap();
+        // The first page of `create_time`: the length of its levels, then one run of 20.
+        let levels = [2, 0, 0, 0, 20 << 1, 1];
+        let at = content.windows(levels.len()).position(|bytes| bytes == levels).unwrap();
+        content[at + 4..at + 6].copy_from_slice(&[0xDD, 1]);
+        std::fs::write(folder.file(2), &content).unwrap();
+        folder.manifest.parts[2].sha256 = sha256_of(content.as_slice()).unwrap();
+        folder.finish().await;
+        assert_eq!(folder.problem().await, "is no readable Parquet: its reader broke down");
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keyapi_export::simulator::{Access, Density, QuotaForm, RunningSimulator};
+use keyapi_export::simulator::{Access, Density, ErrorCharge, QuotaForm, RunningSimulator, SimulatorSettings};
 
 use crate::support::{
     END_LOOKS, Ended, Found, Job, asks_nothing_more, files_below, holds_exactly_the_truth, identities, is_whole,
@@ -57,15 +57,22 @@ fn a_quota_ends_with_4(form: QuotaForm, words: &str) {
     let simulator = serve(|service| {
         service.limits.credits = Some(150);
         service.limits.quota_form = form;
+        service.limits.latency_ms = 5.0;
+        service.faults.server_error = 0.1;
+        service.limits.error_charge = ErrorCharge::Free;
     });
-    let job = Job::of(&simulator);
+    let job = Job::of(&simulator).with("--max-in-flight 4");
     let ended = job.run();
     tells(&ended, 4, &["the key's quota is used up", words, "the same command goes on"]);
     assert_eq!(simulator.stats().pages, 150);
     // A quota that is used up is not hammered: only what was on its way hears of it.
-    assert!(simulator.stats().out_of_credits <= 16, "{:?}", simulator.stats());
+    assert!(simulator.stats().out_of_credits <= 4, "{:?}", simulator.stats());
     is_an_honest_beginning(&simulator, &job);
-    simulator.change(|service| service.limits.credits = None).unwrap();
+    let healed = |service: &mut SimulatorSettings| {
+        service.limits.credits = None;
+        service.faults.server_error = 0.0;
+    };
+    simulator.change(healed).unwrap();
     goes_on(&simulator, &job, "");
 }
 
@@ -82,6 +89,17 @@ fn a_quota_that_is_told_by_403_ends_with_4() {
 #[test]
 fn a_quota_that_is_told_inside_a_200_ends_with_4() {
     a_quota_ends_with_4(QuotaForm::Inside, "apiKey quota is not enough");
+}
+
+#[test]
+fn a_quota_that_is_told_by_words_inside_a_200_ends_with_4() {
+    a_quota_ends_with_4(QuotaForm::Words, "apiKey quota is not enough");
+}
+
+/// An empty page ends a walk: believed, it would have ended the export in the middle, and called it complete.
+#[test]
+fn a_quota_that_is_told_on_an_empty_page_of_success_ends_with_4() {
+    a_quota_ends_with_4(QuotaForm::Success, "apiKey quota is not enough");
 }
 
 #[test]
@@ -160,10 +178,14 @@ fn a_key_that_is_revoked_in_mid_run_ends_with_6_and_keeps_what_was_bought() {
     let job = Job::of(&simulator);
     let running = job.start();
     until("some pages", || simulator.stats().pages > 100);
-    simulator.change(|service| service.contract.token = "another key".to_owned()).unwrap();
+    let before = simulator.stats();
+    simulator.change(|service| service.contract.token = "sk_live_a_new_key".to_owned()).unwrap();
     tells(&running.wait(), 6, &["refuses the request with 401"]);
+    let refused = simulator.stats().statuses.get(&401).copied().unwrap_or_default();
+    assert!(refused <= 16, "a revoked key was hammered: {refused} of {before:?}");
     is_an_honest_beginning(&simulator, &job);
-    simulator.change(|service| service.contract.token.clear()).unwrap();
+    tells(&job.run(), 6, &["refuses the request with 401"]);
+    let job = job.with_variable("KEYAPI_TOKEN", "sk_live_a_new_key");
     goes_on(&simulator, &job, "");
 }
 
@@ -284,9 +306,15 @@ fn a_second_run_of_the_same_state_or_output_ends_with_11() {
     let job = Job::of(&simulator);
     let mut running = job.start();
     until("the first request", || simulator.stats().requests > 0);
+    // It holds its locks and sends nothing, so what the service sees now is the others'.
+    running.signal("STOP");
     tells(&job.run(), 11, &["another run holds", "wait for the other run, or give this question a state of its own"]);
+    let requests = simulator.stats().requests;
+    tells(&job.run(), 11, &["another run holds"]);
     let elsewhere = job.folder().join("state of its own").display().to_string().replace(' ', "_");
     tells(&job.run_with(&format!("--state {elsewhere}")), 11, &["another run holds the output folder", "wait for"]);
+    assert_eq!(simulator.stats().requests, requests, "a start that found the folder held sent something");
+    running.signal("CONT");
     assert!(running.is_alive());
     assert_eq!(running.wait().code, 0);
     holds_exactly_the_truth(&simulator, &job);

@@ -293,6 +293,10 @@ choice!(
         Inside,
         /// HTTP 500 with words of a usage limit, as the sister product does.
         ServerError,
+        /// A `code` that is documented nowhere in a 200, with words of quota.
+        Words,
+        /// Words of quota on an empty page that otherwise looks like success.
+        Success,
     }
 );
 choice!(

@@ -17,6 +17,8 @@ use super::PATIENCE;
 /// The key of every job: told to nobody but the service.
 pub(crate) const TOKEN: &str = "sk_live_4tV9qLmZ2xTellNobody";
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_keyapi-export");
+
 /// One question with folders of its own. Each start is a new process.
 pub(crate) struct Job {
     folder: TempDir,
@@ -28,6 +30,8 @@ pub(crate) struct Job {
     pub(crate) filters: Filters,
     flags: Vec<String>,
     environment: BTreeMap<String, String>,
+    /// A command that starts the program, with its arguments; none starts it directly.
+    under: Vec<String>,
     starts: std::cell::Cell<u32>,
 }
 
@@ -44,6 +48,7 @@ impl Job {
             filters: Filters::default(),
             flags: vec!["--qps".to_owned(), "2000".to_owned()],
             environment: BTreeMap::from([("KEYAPI_TOKEN".to_owned(), TOKEN.to_owned())]),
+            under: Vec::new(),
             starts: std::cell::Cell::new(0),
         }
     }
@@ -91,6 +96,12 @@ impl Job {
     /// Takes an environment variable away.
     pub(crate) fn without_variable(mut self, name: &str) -> Self {
         self.environment.remove(name);
+        self
+    }
+
+    /// Starts the program by a command, given as words, that starts what follows it.
+    pub(crate) fn under(mut self, command: &str) -> Self {
+        self.under = command.split_whitespace().map(str::to_owned).collect();
         self
     }
 
@@ -187,7 +198,10 @@ impl Job {
         self.starts.set(start + 1);
         let told = |stream: &str| self.folder().join(format!("{stream}.{start}"));
         let (stdout, stderr) = (told("stdout"), told("stderr"));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_keyapi-export"));
+        let mut command = self.under.first().map_or_else(|| Command::new(PROGRAM), Command::new);
+        if !self.under.is_empty() {
+            command.args(&self.under[1..]).arg(PROGRAM);
+        }
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("KEYAPI_") {
                 command.env_remove(name);
@@ -221,8 +235,14 @@ impl Running {
 
     /// Sends a signal by its name, such as `INT`.
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status().unwrap();
-        assert!(sent.success(), "SIG{name} could not be sent");
+        send_signal(name, self.child.id());
+    }
+
+    /// Sends a signal to the program where another command started it.
+    pub(crate) fn signal_inner(&self, name: &str) {
+        let outer = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{outer}/task/{outer}/children")).unwrap();
+        send_signal(name, children.split_whitespace().next().unwrap().parse().unwrap());
     }
 
     /// Kills it at once, as `kill -9` does; whether it was still alive.
@@ -275,6 +295,11 @@ impl Drop for Running {
         let _it_may_have_ended = self.child.kill();
         let _reaped = self.child.wait();
     }
+}
+
+fn send_signal(name: &str, process: u32) {
+    let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {process}")).status().unwrap();
+    assert!(sent.success(), "SIG{name} could not be sent");
 }
 
 fn code_of(status: ExitStatus) -> i32 {

@@ -5,6 +5,7 @@
 
 mod fields;
 mod job;
+mod parrot;
 mod rows;
 
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use keyapi_export::units::{EpochSeconds, TimeRange};
 
 pub(crate) use fields::{as_served, documented};
 pub(crate) use job::{Ended, Job, TOKEN};
+pub(crate) use parrot::{Asked, Parrot, Pieces};
 pub(crate) use rows::{Found, batches, files_below, identities, parquet_files, truth_of};
 
 /// How long anything may take before a test calls it stuck. Generous, because no test is about time.

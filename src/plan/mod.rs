@@ -2,8 +2,10 @@
 
 pub mod bounded;
 pub mod choose;
+pub mod ending;
 pub mod event;
 pub mod fact;
+pub mod fold;
 pub mod heal;
 pub mod learned;
 pub mod narrow;
@@ -12,6 +14,7 @@ pub mod planner;
 pub mod region;
 pub mod reopen;
 pub mod request;
+pub mod restart;
 pub mod short;
 pub mod step;
 pub mod walk;

@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 
 use super::bounded::Bounded;
 use super::event::StretchReason;
-use super::fact::{PageFact, RowKey, VideoKey};
-use super::heal::{Heal, changes_places};
+use super::fact::{RowKey, VideoKey};
+use super::heal::Heal;
 use super::learned::PROVEN_AFTER;
-use super::page::{Finding, Reading, View, ascents};
-use super::short::{Follows, Place, ShortDoubt, Verdict};
+use super::page::Finding;
+use super::short::ShortDoubt;
 use crate::api::contract::PAGE_SIZE;
 use crate::units::{EpochSeconds, TimeRange};
 
@@ -90,7 +90,7 @@ pub struct Walk {
     pub(super) finding: Finding,
     pub(super) previous: Vec<RowKey>,
     /// The ids of the anchor's second as the last page before this stretch showed them.
-    anchor_order: Vec<VideoKey>,
+    pub(super) anchor_order: Vec<VideoKey>,
     /// Row slots of the last page of this stretch that held any.
     pub(super) previous_slots: u32,
     /// Whether a page with free places was ever followed by another that held something.
@@ -100,46 +100,46 @@ pub struct Walk {
     /// The last second seen in order, with every id that any stretch saw in it, and the last second before it.
     pub(super) frontier: Option<EpochSeconds>,
     pub(super) at_frontier: BTreeSet<VideoKey>,
-    before_frontier: Option<EpochSeconds>,
+    pub(super) before_frontier: Option<EpochSeconds>,
     /// This stretch's ids at the frontier: a second one of the same is a repeat.
-    stretch_at_frontier: BTreeSet<VideoKey>,
+    pub(super) stretch_at_frontier: BTreeSet<VideoKey>,
     /// The first second of the last ordered page: below it nothing more is expected.
-    settled: EpochSeconds,
+    pub(super) settled: EpochSeconds,
     /// How often seconds went up since rows last came out of order.
-    ascents: u32,
+    pub(super) ascents: u32,
     /// Whether this stretch has shown a row that no stretch before it did.
     pub(super) brought_new: bool,
     /// Doubts in a row that brought nothing, this stretch's not counted.
     pub(super) fruitless: u32,
     /// The second that the last doubt began at, and how many began there in a row.
-    doubts_at: Option<(EpochSeconds, u32)>,
+    pub(super) doubts_at: Option<(EpochSeconds, u32)>,
     /// Rows whose dates are wrong: they were the last seen, and did not come when their second was asked.
-    misdated: BTreeSet<VideoKey>,
+    pub(super) misdated: BTreeSet<VideoKey>,
     /// Where to go on if the stretch's first page lacks the rows of its anchor.
     pub(super) lost_anchor: Option<EpochSeconds>,
     /// The furthest second that any stretch reached, and stretches that have begun since.
-    furthest: Option<EpochSeconds>,
-    stretches_here: u32,
+    pub(super) furthest: Option<EpochSeconds>,
+    pub(super) stretches_here: u32,
     /// Pages that brought no row that was not known, less twice those that did.
-    stale_pages: u32,
+    pub(super) stale_pages: u32,
     /// Whether a jump past a second that stays in doubt has been tried since the last new row.
     pub(super) has_jumped: bool,
     /// Whether the end was read again for rows that only the newest page showed.
     pub(super) end_was_checked: bool,
     /// The last seconds that were listed as unproven: nothing more is expected of them.
-    listed: TimeRange,
+    pub(super) listed: TimeRange,
     pub(super) short: Option<ShortDoubt>,
     /// The short page after the doubted one.
-    short_next: Option<ShortDoubt>,
+    pub(super) short_next: Option<ShortDoubt>,
     /// From the first to the last short page that was believed.
-    believed: Option<TimeRange>,
+    pub(super) believed: Option<TimeRange>,
     /// Seconds whose rows came twice, while their readings do not agree.
     pub(super) heals: Vec<Heal>,
     pub(super) overlaps: u32,
     /// Pages in a row of which no row can be placed.
     pub(super) unusable: u32,
-    total_slots: u64,
-    total_pages: u64,
+    pub(super) total_slots: u64,
+    pub(super) total_pages: u64,
 }
 
 impl Walk {
@@ -265,7 +265,7 @@ impl Walk {
         open.map(ShortDoubt::range)
     }
 
-    fn believe(&mut self, range: TimeRange) {
+    pub(super) fn believe(&mut self, range: TimeRange) {
         self.believed = Some(self.believed.map_or(range, |known| hull(known, range)));
     }
 
@@ -316,342 +316,6 @@ impl Walk {
     }
 }
 
-/// Beginning a stretch.
-impl Walk {
-    /// Begins another stretch, as it was decided.
-    pub fn restart(&mut self, stretch: Stretch, bounded: Option<Bounded>) {
-        self.remember_doubts(&stretch);
-        if stretch.why == StretchReason::Doubt {
-            let (at, times) = self.doubts_at.unwrap_or((stretch.anchor, 0));
-            self.doubts_at = Some((stretch.anchor, if at == stretch.anchor { times + 1 } else { 1 }));
-        }
-        self.stretches_here += 1;
-        self.lost_anchor = None;
-        let last_was_good = !matches!(self.finding, Finding::Empty | Finding::SamePage);
-        self.good_pages_before = self.pages - u32::from(!last_was_good && self.pages > 0);
-        let finding = std::mem::replace(&mut self.finding, Finding::Nothing);
-        self.pages = 0;
-        self.promote_held(stretch.anchor);
-        let at_anchor = |row: &&RowKey| row.second == stretch.anchor;
-        self.anchor_order = self.previous.iter().filter(at_anchor).map(|row| row.video).collect();
-        self.previous.clear();
-        self.previous_slots = 0;
-        self.held.clear();
-        self.stretch_at_frontier.clear();
-        self.brought_new = false;
-        self.overlaps = 0;
-        match (&mut self.bounded, bounded) {
-            (Some(reading), Some(_)) => reading.begin_reading(),
-            (state, bounded) => *state = bounded,
-        }
-        if stretch.why != StretchReason::KnownRow {
-            self.move_to(&stretch, finding);
-        }
-        self.stretch = stretch;
-    }
-
-    /// A stretch that goes on from a row that leapt ahead takes it for the last second seen.
-    fn promote_held(&mut self, anchor: EpochSeconds) {
-        if self.held.last().is_some_and(|row| row.second == anchor) && Some(anchor) > self.frontier {
-            for row in std::mem::take(&mut self.held) {
-                self.take_row(row);
-            }
-        }
-    }
-
-    fn remember_doubts(&mut self, stretch: &Stretch) {
-        match stretch.why {
-            StretchReason::Doubt if self.stretch.why == StretchReason::Doubt && !self.brought_new => {
-                self.fruitless += 1;
-            }
-            StretchReason::Doubt => self.fruitless = 0,
-            StretchReason::Scheduled => self.end_was_checked |= self.finding == Finding::Empty,
-            StretchReason::PastFullSecond => self.has_jumped = true,
-            _ => {}
-        }
-    }
-
-    fn move_to(&mut self, stretch: &Stretch, finding: Finding) {
-        let goes_on = self.frontier == Some(stretch.anchor);
-        let continues = matches!(stretch.why, StretchReason::Scheduled | StretchReason::Cap) && goes_on;
-        match stretch.why {
-            StretchReason::PastFullSecond => self.settled = stretch.anchor,
-            StretchReason::ShortPage => {}
-            _ => self.settled = self.settled.min(stretch.anchor.max(self.range.start)),
-        }
-        self.begin_healing(stretch, finding);
-        if !continues {
-            self.short_next = None;
-        }
-        if let Some(doubt) = &mut self.short {
-            match stretch.why {
-                StretchReason::ShortPage => doubt.begin_look(stretch.anchor),
-                _ if continues => {}
-                _ => doubt.interrupt(),
-            }
-        }
-        let reads_it_anew =
-            |doubt: &mut ShortDoubt| !doubt.is_looking() && !continues && stretch.anchor <= doubt.from();
-        if matches!(stretch.why, StretchReason::PastFullSecond | StretchReason::Restart) {
-            self.short = None;
-        }
-        self.short.take_if(|doubt| stretch.why != StretchReason::ShortPage && reads_it_anew(doubt));
-        if !goes_on {
-            self.frontier = None;
-            self.before_frontier = None;
-            self.at_frontier.clear();
-        }
-    }
-
-    /// A second that is being healed is read again from its beginning; one that the walk leaves is listed by then.
-    fn begin_healing(&mut self, stretch: &Stretch, finding: Finding) {
-        self.heals.retain(|heal| heal.second() >= stretch.anchor);
-        self.heals.iter_mut().for_each(Heal::begin_reading);
-        if let (Finding::Repeated(second), StretchReason::Repeat) = (finding, stretch.why)
-            && self.heals.iter().all(|heal| heal.second() != second)
-        {
-            let known = if self.frontier == Some(second) { self.at_frontier.clone() } else { BTreeSet::new() };
-            self.heals.push(Heal::new(second, known, std::mem::take(&mut self.anchor_order)));
-        }
-    }
-}
-
-/// Folding pages in.
-impl Walk {
-    /// Folds one durable page of the running stretch in, and says what it taught about the service.
-    pub fn apply(&mut self, page: &PageFact) -> (Vec<Lesson>, Vec<RowKey>) {
-        self.pages += 1;
-        self.total_pages += 1;
-        self.total_slots += u64::from(page.slots);
-        if page.slots > 0 {
-            self.goes_on_after_short |= self.pages > 1 && (1..PAGE_SIZE).contains(&self.previous_slots);
-            self.previous_slots = page.slots;
-        }
-        let reading = Reading {
-            page,
-            asked_min: self.stretch.asked_min,
-            asked_max: self.stretch.asked_max,
-            previous: &self.previous,
-            held: &self.held,
-            frontier: if self.pages == 1 { None } else { self.frontier },
-            at_frontier: &self.stretch_at_frontier,
-            order_is_proven: self.has_ascended(),
-            misdated: &self.misdated,
-            settled: self.settled(),
-            listed: self.listed,
-            healing: self.heals.iter().map(Heal::second).collect(),
-        };
-        let asked: Vec<RowKey> = reading.asked().collect();
-        let mut lessons = bound_lessons(page, &self.stretch);
-        if let Some(bounded) = &mut self.bounded {
-            self.finding = reading.unordered();
-            bounded.apply(page, self.finding, &asked);
-            lessons.extend((self.finding == Finding::Rows).then_some(Lesson::Served(page.address.page.get())));
-            self.previous = asked;
-            return (lessons, Vec::new());
-        }
-        let view = reading.view();
-        self.finding = view.finding;
-        self.unusable = if self.finding == Finding::Unusable { self.unusable + 1 } else { 0 };
-        if self.stretch.why == StretchReason::KnownRow {
-            self.brought_new = asked.iter().any(|row| self.frontier.is_none_or(|frontier| row.second > frontier));
-            return (lessons, Vec::new());
-        }
-        if self.loses_anchor(&asked) {
-            return (lessons, Vec::new());
-        }
-        lessons.extend(lessons_of(&view));
-        lessons.extend((self.pages == 1 && self.ties_moved(&asked)).then_some(Lesson::TiesMove));
-        let strays = view.strays.clone();
-        self.take(page, view, asked, &mut lessons);
-        (lessons, strays)
-    }
-
-    /// Where a walk goes on from the last second seen, its rows are known and must come again. If none does, their date was
-    /// wrong, or they are gone; either way what lies before them is not known to be whole.
-    fn loses_anchor(&mut self, rows: &[RowKey]) -> bool {
-        let goes_on = matches!(self.stretch.why, StretchReason::Scheduled | StretchReason::Cap);
-        let is_known = self.frontier == Some(self.stretch.anchor) && !self.at_frontier.is_empty();
-        if self.pages > 1 || !goes_on || !is_known {
-            return false;
-        }
-        if rows.iter().any(|row| self.at_frontier.contains(&row.video)) {
-            return false;
-        }
-        self.misdated.append(&mut self.at_frontier);
-        self.lost_anchor = Some(self.before_frontier.unwrap_or(self.range.start));
-        true
-    }
-
-    /// Whether the anchor's rows come in another order than before.
-    fn ties_moved(&self, rows: &[RowKey]) -> bool {
-        let now: Vec<VideoKey> = rows.iter().map(|row| row.video).collect();
-        changes_places(&self.anchor_order, &now)
-    }
-
-    fn take(&mut self, page: &PageFact, view: View, asked: Vec<RowKey>, lessons: &mut Vec<Lesson>) {
-        self.overlaps = if view.finding == Finding::ShiftedByOne { self.overlaps + 1 } else { 0 };
-        match view.finding {
-            Finding::Rows | Finding::ShiftedByOne => {
-                lessons.push(Lesson::Served(page.address.page.get()));
-                self.held = view.held;
-                self.take_rows(page, (&view.rows, &view.strays), lessons);
-                self.previous = asked;
-            }
-            Finding::Empty => {
-                self.heals.iter_mut().for_each(Heal::pass);
-                self.short.iter_mut().for_each(ShortDoubt::ends);
-                let verdict = self.short.as_mut().and_then(|doubt| doubt.look(&[], true));
-                lessons.extend(verdict.map(lesson_of));
-                self.end_looks();
-            }
-            Finding::Disordered => self.ascents = 0,
-            _ => {}
-        }
-    }
-
-    fn take_rows(&mut self, page: &PageFact, (rows, strays): (&[RowKey], &[RowKey]), lessons: &mut Vec<Lesson>) {
-        let had_new = self.brought_new;
-        let before = Before { frontier: self.frontier, second: self.before_frontier, settled: self.settled() };
-        let known_before = (self.frontier, self.at_frontier.len());
-        for row in rows {
-            self.take_row(*row);
-        }
-        let is_stale = known_before == (self.frontier, self.at_frontier.len());
-        self.stale_pages = if is_stale { self.stale_pages + 1 } else { self.stale_pages.saturating_sub(2) };
-        if self.frontier > self.furthest {
-            (self.furthest, self.stretches_here) = (self.frontier, 0);
-        }
-        if self.brought_new && !had_new && self.stretch.why == StretchReason::Doubt {
-            lessons.push(Lesson::MoreAfter { pages: self.good_pages_before });
-        }
-        if self.brought_new {
-            self.has_jumped = false;
-        }
-        if let (Some(first), true) = (rows.first(), self.has_ascended()) {
-            self.settled = self.settled.max(first.second);
-        }
-        let (opens, is_full) = (self.pages == 1, page.slots >= PAGE_SIZE);
-        self.heals.iter_mut().for_each(|heal| heal.read(rows, strays, opens, is_full));
-        lessons.extend(self.heals.iter().any(Heal::has_moved).then_some(Lesson::TiesMove));
-        self.watch_short_pages(page, rows, before, lessons);
-    }
-
-    fn take_row(&mut self, row: RowKey) {
-        // While a bound is not known, a row of the second before the anchor may come; it was read before.
-        if row.second < self.stretch.anchor {
-            return;
-        }
-        let is_new = match self.frontier {
-            Some(frontier) if row.second < frontier => return,
-            Some(frontier) => row.second > frontier,
-            None => true,
-        };
-        if is_new {
-            self.ascents = self.ascents.saturating_add(u32::from(self.frontier.is_some()));
-            self.before_frontier = self.frontier.or(self.before_frontier);
-            self.frontier = Some(row.second);
-            self.at_frontier.clear();
-            self.stretch_at_frontier.clear();
-        }
-        self.brought_new |= self.at_frontier.insert(row.video);
-        self.stretch_at_frontier.insert(row.video);
-    }
-
-    /// A short page is doubted once rows have come after it.
-    fn watch_short_pages(&mut self, page: &PageFact, rows: &[RowKey], before: Before, lessons: &mut Vec<Lesson>) {
-        let is_full = page.slots >= PAGE_SIZE;
-        let follows = if self.pages == 1 { Follows::Anchored(self.stretch.anchor) } else { Follows::NextPage };
-        match &mut self.short {
-            Some(doubt) if doubt.is_looking() => {
-                lessons.extend(doubt.look(rows, is_full).map(lesson_of));
-                lessons.extend(doubt.has_failed().then_some(Lesson::ShortPageStaysOpen));
-                if doubt.is_looking() {
-                    return;
-                }
-                self.end_looks();
-            }
-            Some(doubt) if doubt.is_pending() => {
-                doubt.followed_by(rows, follows);
-                lessons.extend(doubt.is_followed().then_some(Lesson::ShortPageFollowed));
-            }
-            // The walk went on without a look, so short pages are a habit.
-            _ => {
-                self.short.take().iter().for_each(|doubt| self.believe(doubt.range()));
-                self.short = self.short_next.take();
-                self.short.iter_mut().for_each(|doubt| doubt.followed_by(rows, follows));
-            }
-        }
-        if !is_full {
-            let doubt = self.doubt_about(rows, before);
-            let is_replaced = self.short.as_ref().is_none_or(|doubt| doubt.is_pending() && !doubt.is_followed());
-            if is_replaced { self.short = doubt } else { self.short_next = doubt }
-        }
-    }
-
-    fn doubt_about(&self, rows: &[RowKey], before: Before) -> Option<ShortDoubt> {
-        let (first, last) = (rows.first()?.second, self.held.last().or(rows.last())?.second);
-        let is_over = |heal: &Heal| heal.is_over() && heal.second() == first;
-        let is_listed = self.listed.contains(first) && self.listed.contains(last);
-        if is_listed || (first == last && self.heals.iter().any(is_over)) {
-            return None;
-        }
-        let from = before.frontier.filter(|_| self.pages > 1).unwrap_or(self.stretch.anchor);
-        let from = from.min(first).max(before.settled);
-        let look_from = if from == last { before.second.unwrap_or(from) } else { from };
-        let known = rows.iter().chain(&self.held).chain(&self.previous).map(|row| row.video);
-        let known = known.chain(self.stretch_at_frontier.iter().copied()).collect();
-        let first_video = rows.first()?.video;
-        Some(ShortDoubt::new(Place { look_from, from, first_video, first, last }, known))
-    }
-
-    fn end_looks(&mut self) {
-        let settled = self.short.take_if(|doubt| doubt.is_settled());
-        settled.iter().filter(|doubt| !doubt.is_proven()).for_each(|doubt| self.believe(doubt.range()));
-    }
-}
-
-/// Where the walk stood before a page.
-#[derive(Clone, Copy, Debug)]
-struct Before {
-    frontier: Option<EpochSeconds>,
-    /// The last second before the frontier.
-    second: Option<EpochSeconds>,
-    settled: EpochSeconds,
-}
-
-fn lesson_of(verdict: Verdict) -> Lesson {
-    match verdict {
-        Verdict::HidNothing => Lesson::ShortPageHidNothing,
-        Verdict::HidRows => Lesson::ShortPageHidRows,
-    }
-}
-
 fn hull(one: TimeRange, other: TimeRange) -> TimeRange {
     TimeRange::new(one.start.min(other.start), one.end.max(other.end))
-}
-
-/// Rows at exactly an asked bound, on a page in order, prove that the bound is inclusive.
-fn bound_lessons(page: &PageFact, stretch: &Stretch) -> Vec<Lesson> {
-    if !page.rows.is_sorted_by_key(|row| row.second) {
-        return Vec::new();
-    }
-    let at = |second: EpochSeconds| page.rows.iter().filter(move |row| row.second == second).map(|row| row.video);
-    at(stretch.asked_min).map(Lesson::AtMin).chain(at(stretch.asked_max).map(Lesson::AtMax)).collect()
-}
-
-fn lessons_of(view: &View) -> Vec<Lesson> {
-    let mut lessons = Vec::new();
-    match view.finding {
-        Finding::Repeated(_) => lessons.push(Lesson::Repeat),
-        Finding::Disordered => lessons.push(Lesson::Disorder),
-        Finding::Rows if view.strays.is_empty() => {
-            lessons.push(Lesson::Ascents(ascents(&view.rows)));
-        }
-        _ => {}
-    }
-    if !view.strays.is_empty() {
-        lessons.push(Lesson::Strays(u32::try_from(view.strays.len()).unwrap_or(u32::MAX)));
-    }
-    lessons
 }

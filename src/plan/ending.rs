@@ -1,0 +1,157 @@
+//! Where a walk seems to end: is it the end, the service's cap, an answer that is wrongly empty, or a row that is gone? Pure.
+
+use super::event::StretchReason;
+use super::fact::RowKey;
+use super::page::Finding;
+use super::step::{WalkContext, WalkStep, anchor, end_of_rows, one_second};
+use super::walk::Walk;
+use crate::api::contract::PAGE_SIZE;
+use crate::units::{EpochSeconds, TimeRange};
+
+/// Doubts in a row that must bring nothing before an end that nothing else confirms is believed.
+const DOUBTS: u32 = 3;
+/// The same where each costs many pages.
+const LONG_DOUBTS: u32 = 2;
+/// What many pages are.
+const LONG_DOUBT_PAGES: u32 = 30;
+
+impl Walk {
+    pub(super) fn empty_step(&self, context: &WalkContext<'_>) -> WalkStep {
+        if let Some(step) = self.heal_step().or_else(|| self.last_short_step(context)) {
+            return step;
+        }
+        let last = self.held.last().map(|row| row.second).max(self.frontier);
+        let rows_follow = match (context.known_newest, last) {
+            (Some(newest), Some(last)) => newest > last || context.probed_newest != Some(last),
+            (Some(newest), None) => newest >= self.stretch.anchor,
+            (None, _) => false,
+        };
+        if rows_follow {
+            return self.doubt_step(context);
+        }
+        match self.unseen_at_the_end(context) {
+            Some(second) if second < self.settled() && !self.is_listed_whole(one_second(second)) => {
+                let why = "the newest page shows a row of it that did not come when it was asked";
+                WalkStep::List(vec![(one_second(second), why.to_owned())])
+            }
+            Some(second) if !self.end_was_checked => anchor(second.max(self.settled()), StretchReason::Scheduled),
+            Some(second) if self.pages > 2 && self.frontier == Some(second) => {
+                self.past_second(second, "the newest page shows rows of it that did not come when it was asked")
+            }
+            _ if self.end_may_be_a_cap(context) => {
+                self.past_second(self.position(), "it fills pages, and their end may be the service's last page")
+            }
+            _ if self.end_is_open(context) => self.doubt_step(context),
+            _ => end_of_rows(Vec::new()),
+        }
+    }
+
+    /// Whether the last page that held anything is full, so that its rows may go on beyond the empty one.
+    pub(super) fn ends_full(&self) -> bool {
+        self.previous_slots >= PAGE_SIZE
+    }
+
+    /// Whether nothing but the empty page itself says that this is the end: a page with free places would, and so does the
+    /// newest page where it ends with the same row, or where it knows of no row after what this stretch was to read.
+    fn end_is_open(&self, context: &WalkContext<'_>) -> bool {
+        if self.previous_slots == 0 {
+            // Rows of the anchor's second are known, so an empty answer is either late news or none.
+            return context.probed_newest.is_none() || self.frontier == Some(self.stretch.anchor);
+        }
+        let may_go_on = self.ends_full() || self.goes_on_after_short || context.short_pages > 0;
+        may_go_on && !self.newest_confirms(context)
+    }
+
+    /// Whether the newest page ends where this walk does: it shows the whole last second and nothing that is unknown, or
+    /// begins with the row that the walk ended with.
+    fn newest_confirms(&self, context: &WalkContext<'_>) -> bool {
+        let last = self.held.last().map(|row| row.second).max(self.frontier);
+        let Some(first) = context.newest_rows.first().filter(|row| Some(row.second) == last) else { return false };
+        let is_whole = context.newest_rows.iter().any(|row| row.second < first.second);
+        let is_seen = |row: &RowKey| self.at_frontier.contains(&row.video) || self.held.contains(row);
+        let mut last_second = context.newest_rows.iter().filter(|row| row.second == first.second);
+        (is_whole && last_second.all(is_seen)) || self.previous.last() == Some(first)
+    }
+
+    /// Whether the rows end with a full page within one second, deeper than any page before, and the newest page does not
+    /// show the same end.
+    fn end_may_be_a_cap(&self, context: &WalkContext<'_>) -> bool {
+        let is_full = self.ends_full() && self.pages > 3;
+        let is_torn = self.frontier.is_some() && self.previous.first().map(|row| row.second) == self.frontier;
+        let is_deepest = self.pages > context.deepest_page;
+        is_full && is_torn && is_deepest && !self.newest_confirms(context)
+    }
+
+    /// A short page at the end of all rows is no doubt, but for one that rows followed, and where short pages hide rows.
+    fn last_short_step(&self, context: &WalkContext<'_>) -> Option<WalkStep> {
+        let doubt = self.short.as_ref().filter(|_| !context.short_is_habit)?;
+        let looks = doubt.is_followed() || context.service_hides || !doubt.is_pending();
+        if !looks {
+            return None;
+        }
+        if doubt.is_pending() {
+            let end = context.known_newest.unwrap_or(doubt.from()).max(self.position()).shifted(1);
+            let end = end.max(doubt.range().end);
+            let why = "the last page is short, and this service's short pages leave rows out";
+            return Some(WalkStep::List(vec![(TimeRange::new(doubt.from(), end.min(self.range.end)), why.to_owned())]));
+        }
+        self.short_step(context)
+    }
+
+    /// The first second of a row of the newest page that the walk should have seen on its last pages and has not.
+    fn unseen_at_the_end(&self, context: &WalkContext<'_>) -> Option<EpochSeconds> {
+        let first = self.previous.first()?.second;
+        let is_seen = |row: &RowKey| self.previous.contains(row) || self.at_frontier.contains(&row.video);
+        let unseen = context
+            .newest_rows
+            .iter()
+            .filter(|row| (row.second > first || Some(row.second) == self.frontier) && !is_seen(row));
+        unseen.map(|row| row.second).filter(|second| self.range.contains(*second)).min()
+    }
+
+    /// Settles a doubt by reading again from the last second seen: what follows there is the truth.
+    pub(super) fn doubt_step(&self, context: &WalkContext<'_>) -> WalkStep {
+        let needed = if self.pages > LONG_DOUBT_PAGES { LONG_DOUBTS } else { DOUBTS };
+        let is_fruitless = self.stretch.why == StretchReason::Doubt && !self.brought_new;
+        let least = self.settled().max(self.stretch.anchor);
+        let at = if self.position() < self.range.end { self.position().max(least) } else { least };
+        if !self.has_doubted_enough(at) && (!is_fruitless || self.fruitless + 1 < needed) {
+            return anchor(at, StretchReason::Doubt);
+        }
+        let is_open = self.finding != Finding::Empty || self.end_is_open(context);
+        let fills_pages = self.pages > 2 || self.ends_full() || self.at_frontier.len() >= PAGE_SIZE as usize;
+        if is_open
+            && fills_pages
+            && let Some(second) = self.frontier
+        {
+            return self.past_second(second, "it fills pages, and what follows them does not come");
+        }
+        if is_open && self.frontier.is_none() && (self.pages > 1 || self.total_slots() > 0) {
+            let why = "no row with a usable time came, and what follows them does not come";
+            return end_of_rows(vec![(TimeRange::new(self.settled(), self.range.end), why.to_owned())]);
+        }
+        match context.known_newest.filter(|newest| self.frontier.is_none_or(|frontier| *newest > frontier)) {
+            // A row that was seen later: is it still there?
+            Some(newest) if newest >= self.stretch.anchor => anchor(newest, StretchReason::KnownRow),
+            _ => end_of_rows(Vec::new()),
+        }
+    }
+
+    /// Nothing came after the last second, but a later row had been seen: it was deleted, or the service is silent about rows.
+    pub(super) fn known_row_step(&self, context: &WalkContext<'_>) -> WalkStep {
+        if !self.brought_new {
+            return end_of_rows(Vec::new());
+        }
+        let at = self.frontier.unwrap_or(self.range.start.max(self.settled()));
+        if !self.has_jumped {
+            return self.past_second(at, "rows follow it, but they did not come when it was asked");
+        }
+        let newest = context.known_newest.unwrap_or(self.stretch.anchor).min(self.range.end);
+        let why = format!("nothing came after {at}, though later rows are there");
+        let unproven = vec![(TimeRange::new(at.min(newest), newest.max(at.shifted(1))), why)];
+        if newest >= self.range.end {
+            return end_of_rows(unproven);
+        }
+        WalkStep::Anchor { at: newest, why: StretchReason::PastFullSecond, unproven }
+    }
+}

@@ -1,0 +1,246 @@
+//! Folding durable pages into a walk: what each shows, and what it teaches about the service. Pure.
+
+use super::event::StretchReason;
+use super::fact::{PageFact, RowKey, VideoKey};
+use super::heal::{Heal, changes_places};
+use super::page::{Finding, Reading, View, ascents};
+use super::short::{Follows, Place, ShortDoubt, Verdict};
+use super::walk::{Lesson, Stretch, Walk};
+use crate::api::contract::PAGE_SIZE;
+use crate::units::EpochSeconds;
+
+/// Folding pages in.
+impl Walk {
+    /// Folds one durable page of the running stretch in, and says what it taught about the service.
+    pub fn apply(&mut self, page: &PageFact) -> (Vec<Lesson>, Vec<RowKey>) {
+        self.pages += 1;
+        self.total_pages += 1;
+        self.total_slots += u64::from(page.slots);
+        if page.slots > 0 {
+            self.goes_on_after_short |= self.pages > 1 && (1..PAGE_SIZE).contains(&self.previous_slots);
+            self.previous_slots = page.slots;
+        }
+        let reading = Reading {
+            page,
+            asked_min: self.stretch.asked_min,
+            asked_max: self.stretch.asked_max,
+            previous: &self.previous,
+            held: &self.held,
+            frontier: if self.pages == 1 { None } else { self.frontier },
+            at_frontier: &self.stretch_at_frontier,
+            order_is_proven: self.has_ascended(),
+            misdated: &self.misdated,
+            settled: self.settled(),
+            listed: self.listed,
+            healing: self.heals.iter().map(Heal::second).collect(),
+        };
+        let asked: Vec<RowKey> = reading.asked().collect();
+        let mut lessons = bound_lessons(page, &self.stretch);
+        if let Some(bounded) = &mut self.bounded {
+            self.finding = reading.unordered();
+            bounded.apply(page, self.finding, &asked);
+            lessons.extend((self.finding == Finding::Rows).then_some(Lesson::Served(page.address.page.get())));
+            self.previous = asked;
+            return (lessons, Vec::new());
+        }
+        let view = reading.view();
+        self.finding = view.finding;
+        self.unusable = if self.finding == Finding::Unusable { self.unusable + 1 } else { 0 };
+        if self.stretch.why == StretchReason::KnownRow {
+            self.brought_new = asked.iter().any(|row| self.frontier.is_none_or(|frontier| row.second > frontier));
+            return (lessons, Vec::new());
+        }
+        if self.loses_anchor(&asked) {
+            return (lessons, Vec::new());
+        }
+        lessons.extend(lessons_of(&view));
+        lessons.extend((self.pages == 1 && self.ties_moved(&asked)).then_some(Lesson::TiesMove));
+        let strays = view.strays.clone();
+        self.take(page, view, asked, &mut lessons);
+        (lessons, strays)
+    }
+
+    /// Where a walk goes on from the last second seen, its rows are known and must come again. If none does, their date was
+    /// wrong, or they are gone; either way what lies before them is not known to be whole.
+    fn loses_anchor(&mut self, rows: &[RowKey]) -> bool {
+        let goes_on = matches!(self.stretch.why, StretchReason::Scheduled | StretchReason::Cap);
+        let is_known = self.frontier == Some(self.stretch.anchor) && !self.at_frontier.is_empty();
+        if self.pages > 1 || !goes_on || !is_known {
+            return false;
+        }
+        if rows.iter().any(|row| self.at_frontier.contains(&row.video)) {
+            return false;
+        }
+        self.misdated.append(&mut self.at_frontier);
+        self.lost_anchor = Some(self.before_frontier.unwrap_or(self.range.start));
+        true
+    }
+
+    /// Whether the anchor's rows come in another order than before.
+    fn ties_moved(&self, rows: &[RowKey]) -> bool {
+        let now: Vec<VideoKey> = rows.iter().map(|row| row.video).collect();
+        changes_places(&self.anchor_order, &now)
+    }
+
+    fn take(&mut self, page: &PageFact, view: View, asked: Vec<RowKey>, lessons: &mut Vec<Lesson>) {
+        self.overlaps = if view.finding == Finding::ShiftedByOne { self.overlaps + 1 } else { 0 };
+        match view.finding {
+            Finding::Rows | Finding::ShiftedByOne => {
+                lessons.push(Lesson::Served(page.address.page.get()));
+                self.held = view.held;
+                self.take_rows(page, (&view.rows, &view.strays), lessons);
+                self.previous = asked;
+            }
+            Finding::Empty => {
+                self.heals.iter_mut().for_each(Heal::pass);
+                self.short.iter_mut().for_each(ShortDoubt::ends);
+                let verdict = self.short.as_mut().and_then(|doubt| doubt.look(&[], true));
+                lessons.extend(verdict.map(lesson_of));
+                self.end_looks();
+            }
+            Finding::Disordered => self.ascents = 0,
+            _ => {}
+        }
+    }
+
+    fn take_rows(&mut self, page: &PageFact, (rows, strays): (&[RowKey], &[RowKey]), lessons: &mut Vec<Lesson>) {
+        let had_new = self.brought_new;
+        let before = Before { frontier: self.frontier, second: self.before_frontier, settled: self.settled() };
+        let known_before = (self.frontier, self.at_frontier.len());
+        for row in rows {
+            self.take_row(*row);
+        }
+        let is_stale = known_before == (self.frontier, self.at_frontier.len());
+        self.stale_pages = if is_stale { self.stale_pages + 1 } else { self.stale_pages.saturating_sub(2) };
+        if self.frontier > self.furthest {
+            (self.furthest, self.stretches_here) = (self.frontier, 0);
+        }
+        if self.brought_new && !had_new && self.stretch.why == StretchReason::Doubt {
+            lessons.push(Lesson::MoreAfter { pages: self.good_pages_before });
+        }
+        if self.brought_new {
+            self.has_jumped = false;
+        }
+        if let (Some(first), true) = (rows.first(), self.has_ascended()) {
+            self.settled = self.settled.max(first.second);
+        }
+        let (opens, is_full) = (self.pages == 1, page.slots >= PAGE_SIZE);
+        self.heals.iter_mut().for_each(|heal| heal.read(rows, strays, opens, is_full));
+        lessons.extend(self.heals.iter().any(Heal::has_moved).then_some(Lesson::TiesMove));
+        self.watch_short_pages(page, rows, before, lessons);
+    }
+
+    pub(super) fn take_row(&mut self, row: RowKey) {
+        // While a bound is not known, a row of the second before the anchor may come; it was read before.
+        if row.second < self.stretch.anchor {
+            return;
+        }
+        let is_new = match self.frontier {
+            Some(frontier) if row.second < frontier => return,
+            Some(frontier) => row.second > frontier,
+            None => true,
+        };
+        if is_new {
+            self.ascents = self.ascents.saturating_add(u32::from(self.frontier.is_some()));
+            self.before_frontier = self.frontier.or(self.before_frontier);
+            self.frontier = Some(row.second);
+            self.at_frontier.clear();
+            self.stretch_at_frontier.clear();
+        }
+        self.brought_new |= self.at_frontier.insert(row.video);
+        self.stretch_at_frontier.insert(row.video);
+    }
+
+    /// A short page is doubted once rows have come after it.
+    fn watch_short_pages(&mut self, page: &PageFact, rows: &[RowKey], before: Before, lessons: &mut Vec<Lesson>) {
+        let is_full = page.slots >= PAGE_SIZE;
+        let follows = if self.pages == 1 { Follows::Anchored(self.stretch.anchor) } else { Follows::NextPage };
+        match &mut self.short {
+            Some(doubt) if doubt.is_looking() => {
+                lessons.extend(doubt.look(rows, is_full).map(lesson_of));
+                lessons.extend(doubt.has_failed().then_some(Lesson::ShortPageStaysOpen));
+                if doubt.is_looking() {
+                    return;
+                }
+                self.end_looks();
+            }
+            Some(doubt) if doubt.is_pending() => {
+                doubt.followed_by(rows, follows);
+                lessons.extend(doubt.is_followed().then_some(Lesson::ShortPageFollowed));
+            }
+            // The walk went on without a look, so short pages are a habit.
+            _ => {
+                self.short.take().iter().for_each(|doubt| self.believe(doubt.range()));
+                self.short = self.short_next.take();
+                self.short.iter_mut().for_each(|doubt| doubt.followed_by(rows, follows));
+            }
+        }
+        if !is_full {
+            let doubt = self.doubt_about(rows, before);
+            let is_replaced = self.short.as_ref().is_none_or(|doubt| doubt.is_pending() && !doubt.is_followed());
+            if is_replaced { self.short = doubt } else { self.short_next = doubt }
+        }
+    }
+
+    fn doubt_about(&self, rows: &[RowKey], before: Before) -> Option<ShortDoubt> {
+        let (first, last) = (rows.first()?.second, self.held.last().or(rows.last())?.second);
+        let is_over = |heal: &Heal| heal.is_over() && heal.second() == first;
+        let is_listed = self.listed.contains(first) && self.listed.contains(last);
+        if is_listed || (first == last && self.heals.iter().any(is_over)) {
+            return None;
+        }
+        let from = before.frontier.filter(|_| self.pages > 1).unwrap_or(self.stretch.anchor);
+        let from = from.min(first).max(before.settled);
+        let look_from = if from == last { before.second.unwrap_or(from) } else { from };
+        let known = rows.iter().chain(&self.held).chain(&self.previous).map(|row| row.video);
+        let known = known.chain(self.stretch_at_frontier.iter().copied()).collect();
+        let first_video = rows.first()?.video;
+        Some(ShortDoubt::new(Place { look_from, from, first_video, first, last }, known))
+    }
+
+    fn end_looks(&mut self) {
+        let settled = self.short.take_if(|doubt| doubt.is_settled());
+        settled.iter().filter(|doubt| !doubt.is_proven()).for_each(|doubt| self.believe(doubt.range()));
+    }
+}
+
+/// Where the walk stood before a page.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    frontier: Option<EpochSeconds>,
+    /// The last second before the frontier.
+    second: Option<EpochSeconds>,
+    settled: EpochSeconds,
+}
+
+fn lesson_of(verdict: Verdict) -> Lesson {
+    match verdict {
+        Verdict::HidNothing => Lesson::ShortPageHidNothing,
+        Verdict::HidRows => Lesson::ShortPageHidRows,
+    }
+}
+
+/// Rows at exactly an asked bound, on a page in order, prove that the bound is inclusive.
+fn bound_lessons(page: &PageFact, stretch: &Stretch) -> Vec<Lesson> {
+    if !page.rows.is_sorted_by_key(|row| row.second) {
+        return Vec::new();
+    }
+    let at = |second: EpochSeconds| page.rows.iter().filter(move |row| row.second == second).map(|row| row.video);
+    at(stretch.asked_min).map(Lesson::AtMin).chain(at(stretch.asked_max).map(Lesson::AtMax)).collect()
+}
+
+fn lessons_of(view: &View) -> Vec<Lesson> {
+    let mut lessons = Vec::new();
+    match view.finding {
+        Finding::Repeated(_) => lessons.push(Lesson::Repeat),
+        Finding::Disordered => lessons.push(Lesson::Disorder),
+        Finding::Rows if view.strays.is_empty() => {
+            lessons.push(Lesson::Ascents(ascents(&view.rows)));
+        }
+        _ => {}
+    }
+    if !view.strays.is_empty() {
+        lessons.push(Lesson::Strays(u32::try_from(view.strays.len()).unwrap_or(u32::MAX)));
+    }
+    lessons
+}

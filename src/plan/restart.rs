@@ -1,0 +1,112 @@
+//! A walk that begins to read again, from the second that `step` decided on: what it keeps of the stretch before. Pure.
+
+use std::collections::BTreeSet;
+
+use super::bounded::Bounded;
+use super::event::StretchReason;
+use super::fact::RowKey;
+use super::heal::Heal;
+use super::page::Finding;
+use super::short::ShortDoubt;
+use super::walk::{Stretch, Walk};
+use crate::units::EpochSeconds;
+
+/// Beginning a stretch.
+impl Walk {
+    /// Begins another stretch, as it was decided.
+    pub fn restart(&mut self, stretch: Stretch, bounded: Option<Bounded>) {
+        self.remember_doubts(&stretch);
+        if stretch.why == StretchReason::Doubt {
+            let (at, times) = self.doubts_at.unwrap_or((stretch.anchor, 0));
+            self.doubts_at = Some((stretch.anchor, if at == stretch.anchor { times + 1 } else { 1 }));
+        }
+        self.stretches_here += 1;
+        self.lost_anchor = None;
+        let last_was_good = !matches!(self.finding, Finding::Empty | Finding::SamePage);
+        self.good_pages_before = self.pages - u32::from(!last_was_good && self.pages > 0);
+        let finding = std::mem::replace(&mut self.finding, Finding::Nothing);
+        self.pages = 0;
+        self.promote_held(stretch.anchor);
+        let at_anchor = |row: &&RowKey| row.second == stretch.anchor;
+        self.anchor_order = self.previous.iter().filter(at_anchor).map(|row| row.video).collect();
+        self.previous.clear();
+        self.previous_slots = 0;
+        self.held.clear();
+        self.stretch_at_frontier.clear();
+        self.brought_new = false;
+        self.overlaps = 0;
+        match (&mut self.bounded, bounded) {
+            (Some(reading), Some(_)) => reading.begin_reading(),
+            (state, bounded) => *state = bounded,
+        }
+        if stretch.why != StretchReason::KnownRow {
+            self.move_to(&stretch, finding);
+        }
+        self.stretch = stretch;
+    }
+
+    /// A stretch that goes on from a row that leapt ahead takes it for the last second seen.
+    fn promote_held(&mut self, anchor: EpochSeconds) {
+        if self.held.last().is_some_and(|row| row.second == anchor) && Some(anchor) > self.frontier {
+            for row in std::mem::take(&mut self.held) {
+                self.take_row(row);
+            }
+        }
+    }
+
+    fn remember_doubts(&mut self, stretch: &Stretch) {
+        match stretch.why {
+            StretchReason::Doubt if self.stretch.why == StretchReason::Doubt && !self.brought_new => {
+                self.fruitless += 1;
+            }
+            StretchReason::Doubt => self.fruitless = 0,
+            StretchReason::Scheduled => self.end_was_checked |= self.finding == Finding::Empty,
+            StretchReason::PastFullSecond => self.has_jumped = true,
+            _ => {}
+        }
+    }
+
+    fn move_to(&mut self, stretch: &Stretch, finding: Finding) {
+        let goes_on = self.frontier == Some(stretch.anchor);
+        let continues = matches!(stretch.why, StretchReason::Scheduled | StretchReason::Cap) && goes_on;
+        match stretch.why {
+            StretchReason::PastFullSecond => self.settled = stretch.anchor,
+            StretchReason::ShortPage => {}
+            _ => self.settled = self.settled.min(stretch.anchor.max(self.range.start)),
+        }
+        self.begin_healing(stretch, finding);
+        if !continues {
+            self.short_next = None;
+        }
+        if let Some(doubt) = &mut self.short {
+            match stretch.why {
+                StretchReason::ShortPage => doubt.begin_look(stretch.anchor),
+                _ if continues => {}
+                _ => doubt.interrupt(),
+            }
+        }
+        let reads_it_anew =
+            |doubt: &mut ShortDoubt| !doubt.is_looking() && !continues && stretch.anchor <= doubt.from();
+        if matches!(stretch.why, StretchReason::PastFullSecond | StretchReason::Restart) {
+            self.short = None;
+        }
+        self.short.take_if(|doubt| stretch.why != StretchReason::ShortPage && reads_it_anew(doubt));
+        if !goes_on {
+            self.frontier = None;
+            self.before_frontier = None;
+            self.at_frontier.clear();
+        }
+    }
+
+    /// A second that is being healed is read again from its beginning; one that the walk leaves is listed by then.
+    fn begin_healing(&mut self, stretch: &Stretch, finding: Finding) {
+        self.heals.retain(|heal| heal.second() >= stretch.anchor);
+        self.heals.iter_mut().for_each(Heal::begin_reading);
+        if let (Finding::Repeated(second), StretchReason::Repeat) = (finding, stretch.why)
+            && self.heals.iter().all(|heal| heal.second() != second)
+        {
+            let known = if self.frontier == Some(second) { self.at_frontier.clone() } else { BTreeSet::new() };
+            self.heals.push(Heal::new(second, known, std::mem::take(&mut self.anchor_order)));
+        }
+    }
+}

@@ -7,5 +7,6 @@
 mod driver;
 mod model;
 mod promises;
+mod scale;
 mod scenario;
 mod tests;

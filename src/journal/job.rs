@@ -8,6 +8,7 @@ use super::error::JournalError;
 use super::ledger::{Attempt, SharedBook};
 use super::record::{NewPage, NewRun, PartRecord, RunOutcome, StoredQuestion};
 use crate::api::contract::Region;
+use crate::failpoint::Step;
 use crate::plan::fact::{PageAddress, Purpose, WindowId};
 use crate::units::EpochSeconds;
 
@@ -82,6 +83,22 @@ impl Job {
             && let Some(attempt) = attempt.take()
         {
             attempt.ended(if page.fact.slots > 0 { Ended::PageWithRows } else { Ended::EmptyPage });
+        }
+    }
+
+    /// What is true once it is durable, where a test may want to know.
+    pub(super) fn step(&self) -> Option<Step> {
+        match self {
+            Self::Question(_) => Some(Step::QuestionKept),
+            Self::BeginRun(_) => Some(Step::RunBegun),
+            Self::FinishRun { .. } => Some(Step::RunFinished),
+            Self::Page { .. } => Some(Step::PageCommitted),
+            Self::Events { .. } => Some(Step::DecisionCommitted),
+            Self::Release { .. } => Some(Step::BodiesReleased),
+            Self::Part(PartStep::Prepare(_)) => Some(Step::PartPrepared),
+            Self::Part(PartStep::Publish(_)) => Some(Step::PartPublished),
+            Self::Part(PartStep::Supersede(_)) => Some(Step::FormerSuperseded),
+            _ => None,
         }
     }
 

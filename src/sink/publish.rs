@@ -16,6 +16,7 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
+use crate::failpoint::{self, Step};
 use crate::journal::record::PartRecord;
 use crate::sink::manifest::{MANIFEST, Manifest, ManifestError, SUCCESS};
 use crate::sink::rejected::StagedRejected;
@@ -154,7 +155,7 @@ impl Output {
         let lost = |found: String| OutputError::Lost { path: part.path.clone(), found, recorded: part.bytes };
         match self.store.size(&Staging::location(&part.path)).await? {
             Some(bytes) if bytes == part.bytes => {
-                self.store.reveal(&part.path).await?;
+                self.move_to(&part.path, [Step::PartRenamed, Step::PartRevealed]).await?;
                 Ok(Revealed::Moved)
             }
             _ if self.holds(part).await? => {
@@ -171,10 +172,7 @@ impl Output {
     /// # Errors
     /// Where the disk fails.
     pub async fn remove(&self, paths: &[String]) -> Result<(), OutputError> {
-        for path in paths {
-            self.store.remove(path).await?;
-        }
-        Ok(())
+        self.take_away(paths, [Step::FormerUnlinked, Step::FormerRemoved]).await
     }
 
     /// Empties the staging folder. Reveal first what was prepared: it is staged too.
@@ -190,7 +188,7 @@ impl Output {
     /// # Errors
     /// Where the disk fails.
     pub async fn reveal_rejected(&self, rejected: &StagedRejected) -> Result<(), OutputError> {
-        Ok(self.store.reveal(&rejected.path).await?)
+        self.move_to(&rejected.path, [Step::RejectedRenamed, Step::RejectedRevealed]).await
     }
 
     /// Replaces the manifest: a reader sees the former one or this one, whole.
@@ -198,7 +196,7 @@ impl Output {
     /// # Errors
     /// Where the disk fails.
     pub async fn write_manifest(&self, manifest: &Manifest) -> Result<(), OutputError> {
-        self.put(MANIFEST, &manifest.to_json()?).await
+        self.put(MANIFEST, &manifest.to_json()?, [Step::ManifestRenamed, Step::ManifestRevealed]).await
     }
 
     /// Says that the manifest's range is covered whole: the last step of a run that is.
@@ -206,7 +204,7 @@ impl Output {
     /// # Errors
     /// Where the disk fails.
     pub async fn write_success(&self) -> Result<(), OutputError> {
-        self.put(SUCCESS, b"").await
+        self.put(SUCCESS, b"", [Step::SuccessRenamed, Step::SuccessRevealed]).await
     }
 
     /// Takes that back: the first step of a run that will change something.
@@ -214,12 +212,33 @@ impl Output {
     /// # Errors
     /// Where the disk fails.
     pub async fn clear_success(&self) -> Result<(), OutputError> {
-        Ok(self.store.remove(SUCCESS).await?)
+        self.take_away(&[SUCCESS.to_owned()], [Step::SuccessUnlinked, Step::SuccessCleared]).await
     }
 
-    async fn put(&self, path: &str, content: &[u8]) -> Result<(), OutputError> {
+    async fn put(&self, path: &str, content: &[u8], steps: [Step; 2]) -> Result<(), OutputError> {
         self.staging.write(path, content)?;
-        Ok(self.store.reveal(path).await?)
+        self.move_to(path, steps).await
+    }
+
+    /// Gives what is staged its final name, then makes the name durable; the steps are those two.
+    async fn move_to(&self, path: &str, [renamed, revealed]: [Step; 2]) -> Result<(), OutputError> {
+        self.store.rename_staged(path).await?;
+        failpoint::pass(renamed);
+        self.store.sync_upwards(path)?;
+        failpoint::pass(revealed);
+        Ok(())
+    }
+
+    /// Removes files, then makes their absence durable; the steps are those two. Also what is not there is synced: an earlier
+    /// process may have died between the two.
+    async fn take_away(&self, paths: &[String], [unlinked, removed]: [Step; 2]) -> Result<(), OutputError> {
+        for path in paths {
+            self.store.unlink(path).await?;
+            failpoint::pass(unlinked);
+        }
+        self.store.sync_folders_of(paths)?;
+        failpoint::pass(removed);
+        Ok(())
     }
 }
 

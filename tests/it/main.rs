@@ -10,6 +10,7 @@
 
 mod command_line;
 mod config_files;
+mod crash;
 mod daily;
 mod drift;
 mod endings;

@@ -131,6 +131,16 @@ impl Job {
         self.start().wait()
     }
 
+    /// Runs it with other variables on top, for this start alone; none where a signal ended it.
+    pub(crate) fn run_where(&self, variables: &[(&str, String)]) -> Option<Ended> {
+        self.start_where(variables).survives()
+    }
+
+    /// Starts it with other variables on top, for this start alone.
+    pub(crate) fn start_where(&self, variables: &[(&str, String)]) -> Running {
+        self.start_as("", variables)
+    }
+
     /// Runs it with other flags on top, for this start alone.
     pub(crate) fn run_with(&self, flags: &str) -> Ended {
         self.start_with(flags).wait()
@@ -142,6 +152,10 @@ impl Job {
     }
 
     pub(crate) fn start_with(&self, flags: &str) -> Running {
+        self.start_as(flags, &[])
+    }
+
+    fn start_as(&self, flags: &str, variables: &[(&str, String)]) -> Running {
         let summary = self.folder().join("summary.json");
         // A summary of an earlier start would answer for this one.
         let _none_yet = std::fs::remove_file(&summary);
@@ -167,22 +181,22 @@ impl Job {
         }
         arguments.extend(settled);
         arguments.extend(extra);
-        self.process(&arguments, Some(summary))
+        self.process(&arguments, variables, Some(summary))
     }
 
     /// `verify` on the job's output.
     pub(crate) fn verify(&self) -> Ended {
         let out = self.out().display().to_string();
-        self.process(&["verify".to_owned(), "--out".to_owned(), out], None).wait()
+        self.process(&["verify".to_owned(), "--out".to_owned(), out], &[], None).wait()
     }
 
     /// `status` on the job's state.
     pub(crate) fn status(&self) -> Ended {
         let state = self.state().display().to_string();
-        self.process(&["status".to_owned(), "--state".to_owned(), state], None).wait()
+        self.process(&["status".to_owned(), "--state".to_owned(), state], &[], None).wait()
     }
 
-    fn process(&self, arguments: &[String], summary: Option<PathBuf>) -> Running {
+    fn process(&self, arguments: &[String], variables: &[(&str, String)], summary: Option<PathBuf>) -> Running {
         let start = self.starts.get();
         self.starts.set(start + 1);
         let told = |stream: &str| self.folder().join(format!("{stream}.{start}"));
@@ -193,7 +207,7 @@ impl Job {
                 command.env_remove(name);
             }
         }
-        command.args(arguments).envs(&self.environment).stdin(Stdio::null());
+        command.args(arguments).envs(&self.environment).envs(variables.iter().cloned()).stdin(Stdio::null());
         // Files, because nobody reads a pipe while the test does something else.
         command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
         Running { child: command.spawn().unwrap(), stdout, stderr, summary }
@@ -243,8 +257,19 @@ impl Running {
         self.wait_for(PATIENCE)
     }
 
+    /// Waits for its end; none where a signal ended it.
+    pub(crate) fn survives(self) -> Option<Ended> {
+        let (status, ended) = self.end(PATIENCE);
+        status.code().map(|code| Ended { code, ..ended })
+    }
+
     /// Waits for its end, but not longer than this.
-    pub(crate) fn wait_for(mut self, patience: Duration) -> Ended {
+    pub(crate) fn wait_for(self, patience: Duration) -> Ended {
+        let (status, ended) = self.end(patience);
+        Ended { code: code_of(status), ..ended }
+    }
+
+    fn end(mut self, patience: Duration) -> (ExitStatus, Ended) {
         let began = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -255,12 +280,13 @@ impl Running {
         };
         let read = |path: &Path| String::from_utf8(std::fs::read(path).unwrap()).unwrap();
         let summary = self.summary.as_ref().and_then(|path| std::fs::read(path).ok());
-        Ended {
-            code: code_of(status),
+        let ended = Ended {
+            code: 0,
             stdout: read(&self.stdout),
             stderr: read(&self.stderr),
-            summary: summary.map_or(serde_json::Value::Null, |text| serde_json::from_slice(&text).unwrap()),
-        }
+            summary: summary.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or(serde_json::Value::Null),
+        };
+        (status, ended)
     }
 }
 

@@ -9,6 +9,7 @@ pub mod journal;
 pub mod sink;
 
 pub mod failpoint;
+pub mod folder;
 pub mod failure;
 pub mod config;
 pub mod progress;

@@ -17,10 +17,11 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use crate::failpoint::{self, Step};
+use crate::folder;
 use crate::journal::record::PartRecord;
 use crate::sink::manifest::{MANIFEST, Manifest, ManifestError, SUCCESS};
 use crate::sink::rejected::StagedRejected;
-use crate::sink::staging::{Staging, StagingError, sync_folder};
+use crate::sink::staging::{Staging, StagingError};
 use crate::sink::store::{Store, StoreError};
 use crate::units::ByteCount;
 
@@ -111,21 +112,21 @@ impl Output {
     /// Where another process holds the folder, another question owns it, it holds Parquet that is neither in its manifest nor
     /// `known`, its manifest cannot be read, or the disk fails.
     pub async fn open(
-        folder: &Path,
+        output: &Path,
         fingerprint: &str,
         known: &[String],
     ) -> Result<(Self, Option<Manifest>), OutputError> {
-        make_folder(folder)?;
-        let lock = lock(folder)?;
-        let store = Store::open(folder)?;
+        folder::make(output).map_err(StagingError::of("making the output folder", output))?;
+        let lock = lock(output)?;
+        let store = Store::open(output)?;
         let manifest = store.read(MANIFEST).await?.map(|json| Manifest::parse(&json)).transpose()?;
-        refuse_another_owner(folder, fingerprint, manifest.as_ref())?;
-        refuse_foreign_files(folder, &store, |path| {
+        refuse_another_owner(output, fingerprint, manifest.as_ref())?;
+        refuse_foreign_files(output, &store, |path| {
             let listed = manifest.iter().flat_map(|manifest| &manifest.parts).any(|part| part.path == path);
             listed || known.iter().any(|known| known == path)
         })
         .await?;
-        let staging = Staging::open(folder)?;
+        let staging = Staging::open(output)?;
         Ok((Self { store, staging, _lock: lock }, manifest))
     }
 
@@ -240,15 +241,6 @@ impl Output {
         failpoint::pass(removed);
         Ok(())
     }
-}
-
-fn make_folder(folder: &Path) -> Result<(), StagingError> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    std::fs::create_dir_all(folder).map_err(StagingError::of("making the output folder", folder))?;
-    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
-    sync_folder(parent.unwrap_or(Path::new(".")))
 }
 
 fn lock(folder: &Path) -> Result<File, OutputError> {

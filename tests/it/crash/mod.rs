@@ -9,8 +9,14 @@
 //! ```console
 //! $ CRASH_KILLS=1000 cargo test --test it crash::random
 //! $ CRASH_PAIRS=all cargo test --test it crash::steps
+//! $ DISK_MOMENTS=1000000 cargo test --test it crash::faults
+//! $ POWER_LOSSES=200 cargo test --test it crash::power
 //! ```
 
+mod disk;
+mod faults;
+mod model;
+mod power;
 mod random;
 mod scene;
 mod steps;

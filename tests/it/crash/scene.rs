@@ -51,6 +51,16 @@ pub(super) struct Figures {
     pub(super) repeated: u64,
 }
 
+impl std::ops::AddAssign for Figures {
+    fn add_assign(&mut self, more: Self) {
+        self.runs += more.runs;
+        self.rows += more.rows;
+        self.carried += more.carried;
+        self.requests += more.requests;
+        self.repeated += more.repeated;
+    }
+}
+
 impl Scene {
     /// Runs the first day.
     pub(super) fn new() -> Self {

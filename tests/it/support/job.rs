@@ -20,6 +20,8 @@ pub(crate) const TOKEN: &str = "sk_live_4tV9qLmZ2xTellNobody";
 /// One question with folders of its own. Each start is a new process.
 pub(crate) struct Job {
     folder: TempDir,
+    /// Output and state, below the folder.
+    places: (String, String),
     base_url: String,
     regions: Vec<String>,
     range: (String, String),
@@ -37,6 +39,7 @@ impl Job {
         let range = simulator.world().range();
         Self {
             folder: tempfile::tempdir().unwrap(),
+            places: ("out".to_owned(), "state".to_owned()),
             base_url: simulator.base_url(),
             regions: vec!["US".to_owned()],
             range: (range.start.to_string(), range.end.to_string()),
@@ -46,6 +49,12 @@ impl Job {
             environment: BTreeMap::from([("KEYAPI_TOKEN".to_owned(), TOKEN.to_owned())]),
             starts: std::cell::Cell::new(0),
         }
+    }
+
+    /// Keeps output and state in these places of its folder.
+    pub(crate) fn with_places(mut self, out: &str, state: &str) -> Self {
+        self.places = (out.to_owned(), state.to_owned());
+        self
     }
 
     /// Asks for these regions in place of US.
@@ -119,11 +128,11 @@ impl Job {
     }
 
     pub(crate) fn out(&self) -> PathBuf {
-        self.folder().join("out")
+        self.folder().join(&self.places.0)
     }
 
     pub(crate) fn state(&self) -> PathBuf {
-        self.folder().join("state")
+        self.folder().join(&self.places.1)
     }
 
     /// Runs the job to the end of this start.
@@ -133,12 +142,7 @@ impl Job {
 
     /// Runs it with other variables on top, for this start alone; none where a signal ended it.
     pub(crate) fn run_where(&self, variables: &[(&str, String)]) -> Option<Ended> {
-        self.start_where(variables).survives()
-    }
-
-    /// Starts it with other variables on top, for this start alone.
-    pub(crate) fn start_where(&self, variables: &[(&str, String)]) -> Running {
-        self.start_as("", variables)
+        self.start_as("", variables).survives()
     }
 
     /// Runs it with other flags on top, for this start alone.
@@ -155,7 +159,8 @@ impl Job {
         self.start_as(flags, &[])
     }
 
-    fn start_as(&self, flags: &str, variables: &[(&str, String)]) -> Running {
+    /// Starts it with other flags and variables on top, for this start alone.
+    pub(crate) fn start_as(&self, flags: &str, variables: &[(&str, String)]) -> Running {
         let summary = self.folder().join("summary.json");
         // A summary of an earlier start would answer for this one.
         let _none_yet = std::fs::remove_file(&summary);

@@ -43,6 +43,12 @@ fn power_losses_at_any_moment_lose_no_row_and_no_page() {
     println!("{losses} power losses in {runs} runs");
 }
 
+/// A ballast that is there has all its bytes: one that the disk had not written would give no room back.
+fn holds_its_room(disk: &Disk) {
+    let Ok(ballast) = std::fs::read(disk.job.state().join("ballast")) else { return };
+    assert!(ballast.chunks(512).all(|sector| sector.iter().any(|byte| *byte != 0)), "the ballast has holes");
+}
+
 /// One run, first or in place of a former one, that loses its power up to three times.
 fn a_run_with_power_losses(random: &mut StdRng, number: u64) -> Option<usize> {
     let simulator = serve_briefly(SEED + number);
@@ -71,6 +77,7 @@ fn a_run_with_power_losses(random: &mut StdRng, number: u64) -> Option<usize> {
             losses += 1;
         }
         before.after_power_loss(&disk.root(), &disk.log(), luck).write(&disk.root());
+        holds_its_room(&disk);
         let (kept, run) = disk.journalled();
         let kept = if run == wanted_run { kept } else { 0 };
         let sold = simulator.stats().pages - sold_before;

@@ -71,10 +71,9 @@ async fn runs(order: &Order, tools: &Tools, journal: &Journal) -> Result<Outcome
         if order.start == Start::GoOn {
             return Session::new(order, tools, journal, &output, &run).nothing_left(run.outcome).await;
         }
-    } else if let Some(run) = journal.latest_run()?.filter(|run| run.outcome.is_none()) {
-        journal.finish_run(&run.begun.id, RunOutcome::Incomplete).await?;
     }
-    let run = journal.begin_run(order.new_run()).await?;
+    // Whatever is still unfinished here was not to be gone on with.
+    let run = journal.begin_run_anew(order.new_run()).await?;
     Session::new(order, tools, journal, &output, &run).run().await
 }
 

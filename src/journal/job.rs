@@ -18,7 +18,10 @@ pub(super) enum Job {
     /// Keep the question; refuse another one.
     Question(StoredQuestion),
     /// Begin a run. Written alone.
-    BeginRun(NewRun),
+    BeginRun {
+        run: NewRun,
+        forerunner: Forerunner,
+    },
     /// End the latest run. Written alone.
     FinishRun {
         run: String,
@@ -56,6 +59,15 @@ pub(super) enum Job {
     Fill,
 }
 
+/// What must be, or become, of the latest run when another begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Forerunner {
+    /// It must have an outcome.
+    HasEnded,
+    /// It becomes incomplete where it has none.
+    IsGivenUp,
+}
+
 /// A step in a part's life.
 #[derive(Debug)]
 pub(super) enum PartStep {
@@ -90,7 +102,7 @@ impl Job {
     pub(super) fn step(&self) -> Option<Step> {
         match self {
             Self::Question(_) => Some(Step::QuestionKept),
-            Self::BeginRun(_) => Some(Step::RunBegun),
+            Self::BeginRun { .. } => Some(Step::RunBegun),
             Self::FinishRun { .. } => Some(Step::RunFinished),
             Self::Page { .. } => Some(Step::PageCommitted),
             Self::Events { .. } => Some(Step::DecisionCommitted),
@@ -105,7 +117,7 @@ impl Job {
     /// Whether the job changes what later jobs are written under, so that it shares no transaction.
     pub(super) fn is_alone(&self) -> bool {
         match self {
-            Self::BeginRun(_) | Self::FinishRun { .. } | Self::Close => true,
+            Self::BeginRun { .. } | Self::FinishRun { .. } | Self::Close => true,
             #[cfg(test)]
             Self::Crash => true,
             _ => false,

@@ -184,7 +184,7 @@ impl Writer {
             Err(error) => self.stop(&error, batch.len()),
             Ok(answers) => answers,
         };
-        if let ([Request { job: Job::BeginRun(_), .. }], [Ok(number)]) = (batch, answers.as_slice()) {
+        if let ([Request { job: Job::BeginRun { .. }, .. }], [Ok(number)]) = (batch, answers.as_slice()) {
             self.run = Some(*number);
             self.shared.set_book(SharedBook::new(Book::recover(Default::default())));
         }

@@ -134,6 +134,28 @@ fn a_death_while_the_log_is_moved_in_mid_run_loses_nothing() {
     asks_nothing_more(&simulator, &job);
 }
 
+/// A run that was given up for a fresh one was once called ended before the fresh one had begun: after a death in between, the
+/// same command without `--fresh` found nothing left to do, and its rows were never asked for.
+#[test]
+fn a_fresh_run_that_dies_as_it_begins_leaves_a_run_to_go_on_with() {
+    if !cfg!(debug_assertions) {
+        println!("skipped: a release build has no steps to die at");
+        return;
+    }
+    for step in [Step::RunFinished, Step::RunBegun] {
+        let simulator = serve(|service| service.world.rows = 1_000);
+        let job = Job::of(&simulator);
+        let dying = |step: &str| [("KEYAPI_FAILPOINT", step.to_owned())];
+        assert!(job.run_where(&dying("page.committed:9")).is_none());
+        assert!(job.start_as("--fresh", &dying(step.name())).survives().is_none(), "{} is not passed", step.name());
+        let ended = job.run();
+        assert_eq!(ended.code, 0, "{}: {ended}", step.name());
+        holds_exactly_the_truth(&simulator, &job);
+        is_whole(&job);
+        asks_nothing_more(&simulator, &job);
+    }
+}
+
 /// Every pair of steps, by hand only: `CRASH_PAIRS=all`.
 #[test]
 fn any_two_deaths_in_a_row_lose_nothing() {

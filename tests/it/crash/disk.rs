@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use keyapi_export::failpoint::Step;
 use keyapi_export::simulator::{RunningSimulator, SimulatorSettings};
 use rusqlite::Connection;
 
@@ -73,8 +74,6 @@ pub(super) enum Fault {
 /// What the disk counted in one start.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
-    /// Changes and syncs.
-    pub(super) changes: u64,
     /// Changes that needed room.
     pub(super) growths: u64,
     pub(super) syncs: u64,
@@ -162,21 +161,31 @@ impl Disk {
     pub(super) fn start(&self, flags: &str, fault: Fault) -> (Option<Ended>, Counts) {
         let counts = self.job.folder().join("disk.counts");
         let _there_may_be_none = std::fs::remove_file(&counts);
+        let at = match fault {
+            Fault::None => None,
+            Fault::Death(at) => Some(("DISK_DIE_AT", at)),
+            Fault::Full(at) => Some(("DISK_FULL_AT", at)),
+            Fault::Sync(at) => Some(("DISK_SYNC_FAILS", at)),
+        };
+        let ended = self.start_with(flags, at.map(|(name, at)| (name, at.to_string())));
+        (ended, Counts::read(&std::fs::read(&counts).unwrap()))
+    }
+
+    /// One start on the disk that dies at a step.
+    pub(super) fn start_dying_at(&self, flags: &str, step: Step) -> Option<Ended> {
+        self.start_with(flags, Some(("KEYAPI_FAILPOINT", step.name().to_owned())))
+    }
+
+    fn start_with(&self, flags: &str, more: Option<(&'static str, String)>) -> Option<Ended> {
         let shown = |path: &Path| path.display().to_string();
         let mut variables = vec![
             ("LD_PRELOAD", shown(library().unwrap())),
             ("DISK_ROOT", shown(&self.root())),
             ("DISK_LOG", shown(&self.job.folder().join("disk.log"))),
-            ("DISK_COUNTS", shown(&counts)),
+            ("DISK_COUNTS", shown(&self.job.folder().join("disk.counts"))),
         ];
-        match fault {
-            Fault::None => {}
-            Fault::Death(at) => variables.push(("DISK_DIE_AT", at.to_string())),
-            Fault::Full(at) => variables.push(("DISK_FULL_AT", at.to_string())),
-            Fault::Sync(at) => variables.push(("DISK_SYNC_FAILS", at.to_string())),
-        }
-        let ended = self.job.start_as(flags, &variables).survives();
-        (ended, Counts::read(&std::fs::read(&counts).unwrap()))
+        variables.extend(more);
+        self.job.start_as(flags, &variables).survives()
     }
 }
 
@@ -184,7 +193,7 @@ impl Counts {
     fn read(bytes: &[u8]) -> Self {
         let numbers: Vec<u64> =
             bytes.chunks_exact(8).map(|chunk| u64::from_ne_bytes(chunk.try_into().unwrap())).collect();
-        let [changes, growths, syncs, failed, retried, given] = numbers[..] else { panic!("{numbers:?}") };
-        Self { changes, growths, syncs, failed, retried, given }
+        let [_changes, growths, syncs, failed, retried, given] = numbers[..] else { panic!("{numbers:?}") };
+        Self { growths, syncs, failed, retried, given }
     }
 }

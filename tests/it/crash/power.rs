@@ -2,6 +2,8 @@
 //!
 //! `cargo test` runs a few; `POWER_LOSSES=200` runs as many as are asked for.
 
+use keyapi_export::failpoint::Step;
+use keyapi_export::simulator::RunningSimulator;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -18,17 +20,44 @@ const BALLAST_CHANGES: u64 = 520;
 /// Losses of one run.
 const MOST_IN_A_ROW: usize = 3;
 
+/// A run says that it has ended, and the power goes: everything that was not synced is lost.
+fn holds_after_its_end(disk: &Disk, simulator: &RunningSimulator, flags: &str, story: &str) {
+    let before = Tree::read(&disk.root());
+    disk.forget_log();
+    let (ended, _) = disk.start(flags, Fault::None);
+    let ended = ended.unwrap();
+    assert_eq!(ended.code, 3, "{story}: {ended}");
+    let nothing_unsynced = Luck { survives: 0.0, seed: SEED };
+    before.after_power_loss(&disk.root(), &disk.log(), nothing_unsynced).write(&disk.root());
+    disk.is_whole_and_asks_nothing(simulator, story);
+}
+
 #[test]
 fn what_a_run_says_when_it_ends_is_true_after_a_power_loss() {
     let simulator = serve_briefly(SEED);
     let Some(disk) = Disk::of(&simulator) else { return };
+    holds_after_its_end(&disk, &simulator, "", "the power goes when the run has ended");
+    holds_after_its_end(&disk, &simulator, "--fresh", "the power goes when a run has replaced a former one");
+}
+
+/// A file that a dead process had removed, and whose absence it had not synced, once came back beside its successor.
+#[test]
+fn what_is_removed_after_a_death_in_between_stays_removed() {
+    if !cfg!(debug_assertions) {
+        println!("skipped: a release build has no steps to die at");
+        return;
+    }
+    let simulator = serve_briefly(SEED);
+    let Some(disk) = Disk::of(&simulator) else { return };
+    assert_eq!(disk.job.run().code, 3);
     let before = Tree::read(&disk.root());
+    disk.forget_log();
+    assert!(disk.start_dying_at("--fresh", Step::FormerUnlinked).is_none());
     let (ended, _) = disk.start("", Fault::None);
-    let ended = ended.unwrap();
-    assert_eq!(ended.code, 3, "{ended}");
+    assert_eq!(ended.unwrap().code, 3);
     let nothing_unsynced = Luck { survives: 0.0, seed: SEED };
     before.after_power_loss(&disk.root(), &disk.log(), nothing_unsynced).write(&disk.root());
-    disk.is_whole_and_asks_nothing(&simulator, "the power goes when the run has ended");
+    disk.is_whole_and_asks_nothing(&simulator, "a death after a removal, and the power goes at the end");
 }
 
 #[test]

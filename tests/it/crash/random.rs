@@ -40,6 +40,7 @@ fn kills_at_random_moments_of_runs_over_former_parts_lose_nothing() {
         let goal = random.random_range(1..=MOST_IN_A_ROW);
         let met = (0..goal).filter(|_| is_killed(&scene.job, &mut random, || scene.simulator.stats().requests)).count();
         kills += met as u64;
+        scene.misleads_nobody("after kills");
         sum += scene.ends_as_if_nothing_had_happened(met as u64, &format!("{met} kills"));
     }
     println!("{kills} kills: {sum:?}");

@@ -5,6 +5,7 @@
 //! with the folders as the first day left them. Its range ends later than that of the case before, so that its questions are
 //! new ones to the service, and whatever is sold again was bought twice by this case.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,10 +13,12 @@ use keyapi_export::failpoint::Step;
 use keyapi_export::simulator::{DenseSecond, Density, Moment, RunningSimulator, Simulator, SimulatorSettings, Stats};
 use keyapi_export::units::{EpochSeconds, TimeRange};
 use rusqlite::Connection;
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::{
-    END_LOOKS, Ended, Found, Job, files_below, identities, same, seconds, serve, truth_of, unfiltered, until,
+    END_LOOKS, Ended, Found, Job, files_below, identities, parquet_files, same, seconds, serve, truth_of, unfiltered,
+    until,
 };
 
 /// Requests on their way at once.
@@ -128,12 +131,37 @@ impl Scene {
     /// Whether a start dies at this step; it runs to its end where the step is not on its way.
     pub(super) fn dies_at(&self, step: Step) -> bool {
         match self.job.run_where(&[("KEYAPI_FAILPOINT", step.name().to_owned())]) {
-            None => true,
+            None => {
+                self.misleads_nobody(&format!("dead at {}", step.name()));
+                true
+            }
             Some(ended) => {
                 assert_eq!(ended.code, 3, "with {} armed: {ended}", step.name());
                 false
             }
         }
+    }
+
+    /// What a reader finds beside a run that is dead: `_SUCCESS` only where the manifest says complete, and each row of the first day
+    /// until a part of the second day has taken its second's place.
+    pub(super) fn misleads_nobody(&self, story: &str) {
+        let manifest = std::fs::read(self.job.out().join("_manifest.json"));
+        let manifest: serde_json::Value =
+            manifest.map_or_else(|_| json!({}), |text| serde_json::from_slice(&text).unwrap());
+        if self.job.out().join("_SUCCESS").exists() {
+            assert_eq!(manifest["status"], "complete", "{story}: _SUCCESS stands beside a run that has not ended");
+        }
+        if !self.keeps_the_first_day {
+            return;
+        }
+        let there: BTreeSet<Found> = identities(&self.job.out()).into_iter().collect();
+        let newer: Vec<(String, String)> = parquet_files(&self.job.out()).iter().map(|file| seconds_of(file)).collect();
+        let is_replaced = |row: &Found| {
+            let second = name_of(row.1);
+            newer.iter().any(|(start, end)| *start <= second && second < *end)
+        };
+        let lost = self.early.iter().filter(|row| !there.contains(row) && !is_replaced(row)).count();
+        assert_eq!(lost, 0, "{story}: rows of the first day are gone before others took their place");
     }
 
     /// The same command to its end, and everything that must then be true. `kills` met a run that was buying pages.
@@ -223,6 +251,18 @@ fn day(seed: u64, world: TimeRange, service: &mut SimulatorSettings) {
     let dense = |second: i64| DenseSecond { second: Moment(EpochSeconds::new(began + second)), rows: 4 };
     service.world.dense_seconds = (2..12).map(dense).collect();
     service.odd.garbage = 0.02;
+}
+
+/// The seconds that a part holds, as its name writes them.
+fn seconds_of(file: &Path) -> (String, String) {
+    let name = file.file_stem().unwrap().to_str().unwrap();
+    let mut words = name.split('-').skip(1).map(str::to_owned);
+    (words.next().unwrap(), words.next().unwrap())
+}
+
+/// A second as the names of parts write it.
+fn name_of(second: i64) -> String {
+    jiff::Timestamp::from_second(second).unwrap().strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 
 fn now() -> i64 {

@@ -65,6 +65,8 @@ pub(super) enum Fault {
     None,
     /// The process dies in place of the n-th change or sync.
     Death(u64),
+    /// It dies when it has made its n-th folder.
+    FolderMade(u64),
     /// The n-th change that needs room finds none, nor does any later one.
     Full(u64),
     /// The n-th sync fails.
@@ -81,6 +83,8 @@ pub(super) struct Counts {
     pub(super) failed: u64,
     /// Syncs of a file whose sync had failed before.
     pub(super) retried: u64,
+    /// Folders that were made.
+    pub(super) folders: u64,
     /// Bytes that the ballast gave back.
     pub(super) given: u64,
 }
@@ -164,6 +168,7 @@ impl Disk {
         let at = match fault {
             Fault::None => None,
             Fault::Death(at) => Some(("DISK_DIE_AT", at)),
+            Fault::FolderMade(at) => Some(("DISK_DIE_MAKING", at)),
             Fault::Full(at) => Some(("DISK_FULL_AT", at)),
             Fault::Sync(at) => Some(("DISK_SYNC_FAILS", at)),
         };
@@ -193,7 +198,7 @@ impl Counts {
     fn read(bytes: &[u8]) -> Self {
         let numbers: Vec<u64> =
             bytes.chunks_exact(8).map(|chunk| u64::from_ne_bytes(chunk.try_into().unwrap())).collect();
-        let [_changes, growths, syncs, failed, retried, given] = numbers[..] else { panic!("{numbers:?}") };
-        Self { growths, syncs, failed, retried, given }
+        let [_changes, growths, syncs, failed, retried, folders, given] = numbers[..] else { panic!("{numbers:?}") };
+        Self { growths, syncs, failed, retried, folders, given }
     }
 }

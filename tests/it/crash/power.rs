@@ -40,6 +40,29 @@ fn what_a_run_says_when_it_ends_is_true_after_a_power_loss() {
     holds_after_its_end(&disk, &simulator, "--fresh", "the power goes when a run has replaced a former one");
 }
 
+/// A folder that a process had made, and whose name it had not synced when it died, must be durable once a later one has used it.
+#[test]
+fn a_folder_that_a_dead_process_had_made_is_as_durable_as_any() {
+    let simulator = serve_briefly(SEED);
+    let Some(disk) = Disk::of(&simulator) else { return };
+    let (ended, undisturbed) = disk.start("", Fault::None);
+    assert_eq!(ended.unwrap().code, 3);
+    assert!(undisturbed.folders > 8, "{undisturbed:?}");
+    for place in 1..=undisturbed.folders {
+        let Some(disk) = Disk::of(&simulator) else { return };
+        let before = Tree::read(&disk.root());
+        assert!(disk.start("", Fault::FolderMade(place)).0.is_none(), "no folder {place} was made");
+        let (ended, _) = disk.start("", Fault::None);
+        assert_eq!(ended.unwrap().code, 3);
+        let nothing_unsynced = Luck { survives: 0.0, seed: SEED };
+        before.after_power_loss(&disk.root(), &disk.log(), nothing_unsynced).write(&disk.root());
+        disk.is_whole_and_asks_nothing(
+            &simulator,
+            &format!("a death after folder {place}, and the power goes at the end"),
+        );
+    }
+}
+
 /// A file that a dead process had removed, and whose absence it had not synced, once came back beside its successor.
 #[test]
 fn what_is_removed_after_a_death_in_between_stays_removed() {

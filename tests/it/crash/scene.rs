@@ -25,7 +25,7 @@ use crate::support::{
 pub(super) const MAX_IN_FLIGHT: u64 = 8;
 /// How far back the job's range reaches from the moment that its run begins.
 const REACH: i64 = 6_000;
-/// Rows of each region in the whole world; the range holds about two fifths of them.
+/// Rows of each region in the first day's whole world; the range holds about two fifths of them.
 const ROWS: u32 = 1_200;
 
 /// The job, its service, and what the first day left.
@@ -142,7 +142,7 @@ impl Scene {
         }
     }
 
-    /// What a reader finds beside a run that is dead: `_SUCCESS` only where the manifest says complete, and each row of the first day
+    /// What is found beside a run that is dead: `_SUCCESS` only where the manifest says complete, and each row of the first day
     /// until a part of the second day has taken its second's place.
     pub(super) fn misleads_nobody(&self, story: &str) {
         let manifest = std::fs::read(self.job.out().join("_manifest.json"));
@@ -245,7 +245,9 @@ fn day(seed: u64, world: TimeRange, service: &mut SimulatorSettings) {
     service.seed = seed;
     service.world.regions = ["US", "GB"].map(crate::support::region).to_vec();
     (service.world.from, service.world.to) = (Moment(world.start), Moment(world.end));
-    service.world.rows = ROWS;
+    // The second day has fewer rows, so that its slices are longer than the former parts: each former part goes with the slice
+    // that holds all of its seconds.
+    service.world.rows = if seed == 1 { ROWS } else { ROWS * 3 / 4 };
     service.world.density = Density::default();
     let began = world.start.get() + 2_000;
     let dense = |second: i64| DenseSecond { second: Moment(EpochSeconds::new(began + second)), rows: 4 };

@@ -134,6 +134,26 @@ fn a_death_while_the_log_is_moved_in_mid_run_loses_nothing() {
     asks_nothing_more(&simulator, &job);
 }
 
+/// With one request at a time nothing else is written between the reservation and the answer, so a credit that was taken before its
+/// reservation was durable shows.
+#[test]
+fn no_request_is_sent_that_the_journal_has_not_reserved() {
+    if !cfg!(debug_assertions) {
+        println!("skipped: a release build has no steps to die at");
+        return;
+    }
+    for passing in 1..=4 {
+        let simulator = serve(|service| service.world.rows = 300);
+        let job = Job::of(&simulator).with("--max-in-flight 1");
+        let step = format!("{}:{passing}", Step::PageAnswered.name());
+        assert!(job.run_where(&[("KEYAPI_FAILPOINT", step)]).is_none());
+        let journal = rusqlite::Connection::open(job.state().join("journal.sqlite")).unwrap();
+        let reserved: i64 = journal.query_row("SELECT reserved FROM runs", [], |row| row.get(0)).unwrap();
+        let sent = simulator.stats().requests;
+        assert!(sent >= passing && reserved >= i64::try_from(sent).unwrap(), "{sent} were sent, {reserved} reserved");
+    }
+}
+
 /// A run that was given up for a fresh one was once called ended before the fresh one had begun: after a death in between, the
 /// same command without `--fresh` found nothing left to do, and its rows were never asked for.
 #[test]

@@ -84,8 +84,13 @@ fn open_database(file: &Path) -> Result<Connection, JournalError> {
     let mut connection = Connection::open_with_flags(file, flags).map_err(failed)?;
     connection.busy_timeout(PATIENCE).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    let found = schema::inspect(&connection, file)?;
+    // Before anything is changed, so that a foreign database stays as it is.
+    schema::inspect(&connection, file)?;
     configure(&connection).map_err(failed)?;
+    // Read once more, so that the mode that is asked for next is the file's own; and before anything is written, since a mode that
+    // fell back after a failed sync would sync the same file again.
+    let found = schema::inspect(&connection, file)?;
+    confirm_log(&connection, file)?;
     match found {
         Found::New => {
             failpoint::pass(Step::DatabaseConfigured);
@@ -94,7 +99,6 @@ fn open_database(file: &Path) -> Result<Connection, JournalError> {
         Found::Journal => check(&connection, file)?,
     }
     checkpoint(&connection, "TRUNCATE").map_err(failed)?;
-    confirm_log(&connection, file)?;
     Ok(connection)
 }
 

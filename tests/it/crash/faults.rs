@@ -5,7 +5,7 @@
 
 use super::amount;
 use super::disk::{Disk, Fault, MAX_IN_FLIGHT, serve_briefly};
-use super::model::{Luck, Tree};
+use super::model::{Luck, Tree, failed_folder};
 
 /// Moments in the short form.
 const SHORT: usize = 14;
@@ -51,7 +51,9 @@ fn a_full_disk_at(moment: u64) -> bool {
     }
     assert_eq!(ended.code, 7, "{story}: {ended}");
     let why = ended.error();
-    assert!(why.contains("full") || why.contains("No space left"), "{story}: {why}");
+    // The database does not say why it could not make its files, and nothing was bought before that.
+    let is_told = ["full", "No space left", "opening the database"].iter().any(|words| why.contains(words));
+    assert!(is_told, "{story}: {why}");
     let (sold, (kept, _)) = (simulator.stats().pages, disk.journalled());
     assert_eq!(kept, sold, "{story}: answers that were on their way are lost; {counts:?} {ended}");
     disk.ends_well(&simulator, "", &story);
@@ -83,15 +85,23 @@ fn a_failed_sync_at(moment: u64) {
         assert_eq!(ended.code, 3, "{story}: {ended}");
         return;
     }
-    assert_eq!(ended.code, 7, "{story}: {ended}");
-    assert_eq!(counts.retried, 0, "{story}: a failed sync was tried again; {ended}");
+    if ended.code == 3 {
+        // The database itself makes nothing of a folder that fails to sync; the journal syncs it once more before it is used.
+        let failed = failed_folder(&disk.root(), &disk.log()).map(|folder| disk.root().join(folder));
+        assert_eq!(failed, Some(disk.job.state()), "{story}: a failed sync was ignored; {ended}");
+    } else {
+        assert_eq!(ended.code, 7, "{story}: {ended}");
+        // A database that cannot be made takes its first page back and syncs that; nothing is believed of it, and nothing was bought.
+        let is_being_made = ended.stderr.contains("turning the write-ahead log on");
+        assert!(counts.retried == 0 || is_being_made, "{story}: a failed sync was tried again; {counts:?} {ended}");
+    }
     let nothing_unsynced = Luck { survives: 0.0, seed: moment };
     if moment.is_multiple_of(3) {
         before.after_power_loss(&disk.root(), &disk.log(), nothing_unsynced).write(&disk.root());
     }
     let (sold, (kept, _)) = (simulator.stats().pages, disk.journalled());
     assert!(kept + MAX_IN_FLIGHT >= sold, "{story}: {sold} pages were sold, {kept} are kept; {ended}");
-    let is_of_the_journal = ended.error().contains("journal.sqlite");
+    let is_of_the_journal = ended.stderr.contains("journal.sqlite");
     assert!(is_of_the_journal || kept == sold, "{story}: {sold} pages were sold, {kept} are kept; {ended}");
     if moment % 3 == 1 {
         let (ended, _) = disk.start("", Fault::None);

@@ -37,6 +37,7 @@ enum Change {
     Synced { file: u64 },
     SyncFailed { file: u64 },
     FolderSynced { path: PathBuf },
+    FolderSyncFailed { path: PathBuf },
 }
 
 /// How much of what was not synced survives, 0 to 1, and the seed that says which.
@@ -167,6 +168,8 @@ impl History {
                 self.name(parent(&path), Name::Unlinked(path));
             }
             Change::FolderMade { path } => self.name(parent(&path), Name::Folder(path)),
+            // Nothing of it is durable yet.
+            Change::FolderSyncFailed { .. } => {}
             Change::FolderSynced { path } => {
                 let of_folder = self.namings.iter_mut().filter(|naming| naming.folder == path);
                 of_folder.for_each(|naming| naming.is_durable = true);
@@ -257,6 +260,16 @@ fn parent(path: &Path) -> PathBuf {
     path.parent().unwrap().to_owned()
 }
 
+/// The first folder of the log whose sync failed and which was synced afterwards.
+pub(super) fn failed_folder(root: &Path, log: &[u8]) -> Option<PathBuf> {
+    let changes = read_log(root, log);
+    let (place, failed) = changes.iter().enumerate().find_map(|(place, change)| match change {
+        Change::FolderSyncFailed { path } => Some((place, path.clone())),
+        _ => None,
+    })?;
+    changes[place..].contains(&Change::FolderSynced { path: failed.clone() }).then_some(failed)
+}
+
 /// Reads the log of `disk.c`: for each change four numbers and what they announce.
 fn read_log(root: &Path, mut log: &[u8]) -> Vec<Change> {
     let mut changes = Vec::new();
@@ -280,8 +293,7 @@ fn read_log(root: &Path, mut log: &[u8]) -> Vec<Change> {
             b'S' => Change::Synced { file },
             b'E' => Change::SyncFailed { file },
             b'F' => Change::FolderSynced { path: path(content) },
-            // A folder whose sync failed: nothing of it is durable yet.
-            b'G' => continue,
+            b'G' => Change::FolderSyncFailed { path: path(content) },
             other => panic!("the log holds a change of kind {other}"),
         });
     }

@@ -65,10 +65,20 @@ impl std::ops::AddAssign for Figures {
 }
 
 impl Scene {
-    /// Runs the first day.
+    /// Runs the first day, whose first seconds hold rows.
     pub(super) fn new() -> Self {
+        Self::of_world_from(-2_000)
+    }
+
+    /// The same, but the first half minute of the first day holds no row, so that nothing is carried over from it.
+    pub(super) fn with_nothing_to_carry() -> Self {
+        Self::of_world_from(30)
+    }
+
+    /// The service's rows begin so many seconds after the first day's range.
+    fn of_world_from(offset: i64) -> Self {
         let now = now();
-        let world = seconds(now - REACH - 2_000, now + 7_200);
+        let world = seconds(now - REACH + offset, now + 7_200);
         let simulator = serve(|service| day(1, world, service));
         let job = Job::of(&simulator)
             .with_regions(&["US", "GB"])
@@ -249,6 +259,7 @@ fn day(seed: u64, world: TimeRange, service: &mut SimulatorSettings) {
     // that holds all of its seconds.
     service.world.rows = if seed == 1 { ROWS } else { ROWS * 3 / 4 };
     service.world.density = Density::default();
+    // These are the first seconds of the first day's range, where the world begins before it.
     let began = world.start.get() + 2_000;
     let dense = |second: i64| DenseSecond { second: Moment(EpochSeconds::new(began + second)), rows: 4 };
     service.world.dense_seconds = (2..12).map(dense).collect();

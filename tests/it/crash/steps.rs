@@ -134,6 +134,20 @@ fn a_death_while_the_log_is_moved_in_mid_run_loses_nothing() {
     asks_nothing_more(&simulator, &job);
 }
 
+/// What is superseded is not read again: of a former part whose uncovered seconds hold no row nothing was carried over, and the
+/// next start must not look for it where it was.
+#[test]
+fn a_former_part_that_is_gone_is_not_looked_for_again() {
+    if !cfg!(debug_assertions) {
+        println!("skipped: a release build has no steps to die at");
+        return;
+    }
+    let mut scene = Scene::with_nothing_to_carry();
+    for step in [Step::FormerUnlinked, Step::FormerRemoved] {
+        scene = survives_death_at(step, scene);
+    }
+}
+
 /// With one request at a time nothing else is written between the reservation and the answer, so a credit that was taken before its
 /// reservation was durable shows.
 #[test]

@@ -67,10 +67,10 @@ async fn runs(order: &Order, tools: &Tools, journal: &Journal) -> Result<Outcome
         if !goes_on || !order.range_differs(run) {
             return Ok(outcome);
         }
-    } else if let Some(run) = latest.filter(|run| run.outcome.is_some() && !order.range_differs(run)) {
-        if order.start == Start::GoOn {
-            return Session::new(order, tools, journal, &output, &run).nothing_left(run.outcome).await;
-        }
+    } else if let Some(run) = latest.filter(|run| run.outcome.is_some() && !order.range_differs(run))
+        && order.start == Start::GoOn
+    {
+        return Session::new(order, tools, journal, &output, &run).nothing_left(run.outcome).await;
     }
     // Whatever is still unfinished here was not to be gone on with.
     let run = journal.begin_run_anew(order.new_run()).await?;

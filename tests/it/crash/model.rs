@@ -339,7 +339,7 @@ mod tests {
         let made = [Change::FolderMade { path: path("f") }, Change::Made { file: 7, path: path("f/a") }];
         let below = Change::FolderSynced { path: path("f") };
         let above = Change::FolderSynced { path: path("") };
-        assert_eq!(left(&[made.as_slice(), &[below.clone()]].concat(), NOTHING_SURVIVES), []);
+        assert_eq!(left(&[made.as_slice(), std::slice::from_ref(&below)].concat(), NOTHING_SURVIVES), []);
         assert_eq!(left(&[made.as_slice(), &[below, above]].concat(), NOTHING_SURVIVES), [("f/a".to_owned(), 0)]);
     }
 

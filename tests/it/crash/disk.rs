@@ -46,6 +46,16 @@ fn build() -> Option<PathBuf> {
     Some(library)
 }
 
+/// Looks something up in the journal of a state folder: in a copy, so that nothing is recovered by looking. Where there is none,
+/// the database is empty.
+pub(super) fn looked_up<T>(state: &Path, look: impl FnOnce(&Connection) -> T) -> T {
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["journal.sqlite", "journal.sqlite-wal", "journal.sqlite-journal"] {
+        let _there_may_be_none = std::fs::copy(state.join(name), copy.path().join(name));
+    }
+    look(&Connection::open(copy.path().join("journal.sqlite")).unwrap())
+}
+
 /// Requests on their way at once.
 pub(super) const MAX_IN_FLIGHT: u64 = 4;
 
@@ -135,20 +145,14 @@ impl Disk {
         self.job.folder().join(ROOT)
     }
 
-    /// How many pages the journal's latest run holds, and how many runs there are; looked up in a copy, so that nothing is
-    /// recovered by looking.
+    /// How many pages the journal's latest run holds, and how many runs there are.
     pub(super) fn journalled(&self) -> (u64, i64) {
-        let copy = tempfile::tempdir().unwrap();
-        for name in ["journal.sqlite", "journal.sqlite-wal"] {
-            if std::fs::copy(self.job.state().join(name), copy.path().join(name)).is_err() {
-                break;
-            }
-        }
-        let Ok(journal) = Connection::open(copy.path().join("journal.sqlite")) else { return (0, 0) };
-        let count = |table: &str| -> i64 {
-            journal.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap_or(0)
-        };
-        (u64::try_from(count("pages")).unwrap(), count("runs"))
+        looked_up(&self.job.state(), |journal| {
+            let count = |table: &str| -> i64 {
+                journal.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap_or(0)
+            };
+            (u64::try_from(count("pages")).unwrap(), count("runs"))
+        })
     }
 
     /// The log of all changes since the last [`Disk::forget_log`].

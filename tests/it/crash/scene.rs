@@ -167,11 +167,11 @@ impl Scene {
             return;
         }
         let there: BTreeSet<Found> = identities(&self.job.out()).into_iter().collect();
-        let parts: Vec<(String, String)> = parquet_files(&self.job.out()).iter().map(|file| seconds_of(file)).collect();
+        let parts: Vec<Held> = parquet_files(&self.job.out()).iter().map(|file| Held::by(file)).collect();
         let settled = self.settled();
         let is_replaced = |row: &Found| {
             let second = name_of(row.1);
-            let is_held = parts.iter().any(|(start, end)| *start <= second && second < *end);
+            let is_held = parts.iter().any(|part| part.region == row.0 && part.start <= second && second < part.end);
             // A slice without rows makes no part, and replaces what was there all the same.
             is_held || manifest["status"] == "complete" || settled.get(&row.0).is_some_and(|until| row.1 < *until)
         };
@@ -281,11 +281,20 @@ fn day(seed: u64, world: TimeRange, service: &mut SimulatorSettings) {
     service.odd.garbage = 0.02;
 }
 
-/// The seconds that a part holds, as its name writes them.
-fn seconds_of(file: &Path) -> (String, String) {
-    let name = file.file_stem().unwrap().to_str().unwrap();
-    let mut words = name.split('-').skip(1).map(str::to_owned);
-    (words.next().unwrap(), words.next().unwrap())
+/// What a part holds, as its path says.
+struct Held {
+    region: String,
+    start: String,
+    end: String,
+}
+
+impl Held {
+    fn by(file: &Path) -> Self {
+        let levels = file.components().filter_map(|level| level.as_os_str().to_str());
+        let region = levels.filter_map(|level| level.strip_prefix("query_region=")).next().unwrap().to_owned();
+        let mut words = file.file_stem().unwrap().to_str().unwrap().split('-').skip(1).map(str::to_owned);
+        Self { region, start: words.next().unwrap(), end: words.next().unwrap() }
+    }
 }
 
 /// A second as the names of parts write it.

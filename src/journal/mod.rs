@@ -166,8 +166,8 @@ impl Journal {
         PageReader::new(recovery::open_reader(&self.shared.file)?, region.clone(), range)
     }
 
-    /// Row slots on the held pages of a region whose span meets `range`: an upper bound on the rows that [`Journal::pages`]
-    /// gives, since pages may repeat rows or reach beyond.
+    /// Row slots on the held pages of a region whose span begins in `range`: about the rows of that range. A page counts in one
+    /// range only, however far it reaches: else pages that repeat each other would fill any range, were it a second long.
     ///
     /// # Errors
     /// A failed read.

@@ -8,6 +8,8 @@ pub mod fetch;
 pub mod journal;
 pub mod sink;
 
+pub mod failpoint;
+pub mod folder;
 pub mod failure;
 pub mod config;
 pub mod progress;

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::api::client::{Client, Reply};
 use crate::api::contract::PageQuery;
 use crate::api::reply::{PageAnswer, Row, envelope, readable};
+use crate::failpoint::{self, Step};
 use crate::fetch::attempt::{Outcome, attempt};
 use crate::fetch::pace::{Pacer, Permit};
 use crate::fetch::retry::{Patience, Retry};
@@ -258,6 +259,7 @@ impl Buyer {
     async fn keep(&self, task: &Task, answer: PageAnswer, reply: Reply, paid: Attempt) -> Result<Bought, JournalError> {
         let began = Instant::now();
         self.progress.send(Event::Attempt(AttemptOutcome::Answered));
+        failpoint::pass(Step::PageAnswered);
         let page = new_page(task, answer, reply);
         let fact = Arc::new(page.fact.clone());
         self.journal.commit_page(page, paid).await?;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::api::contract::{PAGE_SIZE, Region};
+use crate::failpoint::{self, Step};
 use crate::journal::record::{PartRecord, PartState};
 use crate::journal::{Journal, JournalError};
 use crate::plan::event::PlanEvent;
@@ -52,12 +53,14 @@ impl Publisher {
     pub(super) async fn publish(&self, slice: Slice, gone: Vec<TimeRange>) -> Result<Published, ExportError> {
         let part = self.stage(&slice).await?;
         if let Some(part) = &part {
+            failpoint::pass(Step::PartStaged);
             self.journal.prepare_part(part.clone()).await?;
             self.output.reveal(part).await?;
             self.journal.publish_part(&part.path).await?;
         }
         let event = PlanEvent::SlicePublished { region: slice.region.clone(), until: slice.range.end };
         self.journal.commit_events(vec![super::event_json(&event)?], Vec::new()).await?;
+        failpoint::pass(Step::SliceRecorded);
         self.replace(&slice.region, slice.range.end, &gone).await?;
         self.journal.release_bodies(&slice.region, slice.range.end).await?;
         Ok(Published { event, parts: part.into_iter().collect() })
@@ -81,16 +84,21 @@ impl Publisher {
         gone: &[TimeRange],
     ) -> Result<(), ExportError> {
         let gone = self.without_rows(region, gone)?;
+        let carried_before = self.own_ranges(region)?;
         for former in self.former_parts(region)? {
             let share = former.range.intersection(self.run_range);
             if share.is_empty() || share.end > until {
                 continue;
             }
-            let keep = kept_ranges(former.range, self.run_range, &gone);
+            let kept = kept_ranges(former.range, self.run_range, &gone).into_iter();
+            let pieces = kept.flat_map(|range| self.layout.partition.cut(range));
+            // A process that died before it could supersede the former part may have carried some of it over.
+            let keep = pieces.filter(|piece| !carried_before.contains(piece)).collect();
             for carried in self.carry(&former, keep).await? {
                 self.journal.prepare_part(carried.clone()).await?;
                 self.output.reveal(&carried).await?;
                 self.journal.publish_part(&carried.path).await?;
+                failpoint::pass(Step::CarriedPublished);
             }
             self.journal.supersede_part(&former.path).await?;
             self.output.remove(std::slice::from_ref(&former.path)).await?;
@@ -98,15 +106,17 @@ impl Publisher {
         Ok(())
     }
 
+    /// What each part covers that this run has published in the region.
+    fn own_ranges(&self, region: &Region) -> Result<Vec<TimeRange>, JournalError> {
+        let live = self.journal.parts()?.into_iter().filter(|(_, state)| *state == PartState::Published);
+        let own = live.filter(|(part, _)| part.run == self.run && part.region == *region);
+        Ok(own.map(|(part, _)| part.range).collect())
+    }
+
     /// Those of the gaps in which this run delivered nothing: what it has of a gap's rows is newer than what was there.
     fn without_rows(&self, region: &Region, gaps: &[TimeRange]) -> Result<Vec<TimeRange>, JournalError> {
-        let parts = self.journal.parts()?;
-        let delivered = |gap: &&TimeRange| {
-            let mut mine = parts.iter().filter(|(part, state)| {
-                part.run == self.run && part.region == *region && *state == PartState::Published
-            });
-            mine.any(|(part, _)| part.range.overlaps(**gap))
-        };
+        let own = self.own_ranges(region)?;
+        let delivered = |gap: &&TimeRange| own.iter().any(|range| range.overlaps(**gap));
         Ok(gaps.iter().filter(|gap| !delivered(gap)).copied().collect())
     }
 

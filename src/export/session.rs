@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::failpoint::{self, Step};
 use crate::fetch::pace::Pacer;
 use crate::journal::record::{Change, NewRun, PartRecord, PartState, Replayed, RunOutcome, RunRecord, StoredQuestion};
 use crate::journal::{Journal, JournalError, Limits};
@@ -53,6 +54,7 @@ async fn runs(order: &Order, tools: &Tools, journal: &Journal) -> Result<Outcome
     let known: Vec<String> = journal.parts()?.into_iter().map(|(part, _)| part.path).collect();
     let (output, manifest) = Output::open(&order.output, &fingerprint, &known).await?;
     let output = Arc::new(output);
+    failpoint::pass(Step::OutputOpened);
     let latest = journal.latest_run()?;
     if let Some(run) = &latest {
         refuse_another_output(order, run)?;
@@ -69,14 +71,13 @@ async fn runs(order: &Order, tools: &Tools, journal: &Journal) -> Result<Outcome
         if !goes_on || !order.range_differs(run) {
             return Ok(outcome);
         }
-    } else if let Some(run) = latest.filter(|run| run.outcome.is_some() && !order.range_differs(run)) {
-        if order.start == Start::GoOn {
-            return Session::new(order, tools, journal, &output, &run).run().await;
-        }
-    } else if let Some(run) = journal.latest_run()?.filter(|run| run.outcome.is_none()) {
-        journal.finish_run(&run.begun.id, RunOutcome::Incomplete).await?;
+    } else if let Some(run) = latest.filter(|run| run.outcome.is_some() && !order.range_differs(run))
+        && order.start == Start::GoOn
+    {
+        return Session::new(order, tools, journal, &output, &run).run().await;
     }
-    let run = journal.begin_run(order.new_run()).await?;
+    // Whatever is still unfinished here was not to be gone on with.
+    let run = journal.begin_run_anew(order.new_run()).await?;
     Session::new(order, tools, journal, &output, &run).run().await
 }
 
@@ -125,21 +126,30 @@ fn fingerprint(json: &str) -> String {
 
 /// Brings every part that was prepared to its end, or forgets it: its pages are still there, so it is written anew.
 async fn recover_parts(journal: &Journal, output: &Output) -> Result<(), ExportError> {
+    let mut superseded = Vec::new();
     for (part, state) in journal.parts()? {
         match state {
             PartState::Prepared => match output.reveal(&part).await {
-                Ok(_) => journal.publish_part(&part.path).await?,
+                Ok(_) => {
+                    failpoint::pass(Step::RecoveryRevealed);
+                    journal.publish_part(&part.path).await?;
+                    failpoint::pass(Step::RecoveryPublished);
+                }
                 Err(OutputError::Lost { .. }) => {
                     output.set_aside(&part.path).await?;
                     journal.forget_part(&part.path).await?;
+                    failpoint::pass(Step::RecoveryForgotten);
                 }
                 Err(error) => return Err(error.into()),
             },
-            PartState::Superseded => output.remove(&[part.path]).await?,
+            PartState::Superseded => superseded.push(part.path),
             PartState::Published => {}
         }
     }
-    Ok(output.discard_staging()?)
+    output.remove(&superseded).await?;
+    output.discard_staging()?;
+    failpoint::pass(Step::RecoveryDiscarded);
+    Ok(())
 }
 
 /// Parts that the output's own manifest lists and this state does not know: the state was lost, or is a new one. They are
@@ -153,7 +163,9 @@ async fn take_over(
         if output.holds(&part).await? {
             let path = part.path.clone();
             journal.prepare_part(part).await?;
+            failpoint::pass(Step::TakeoverPrepared);
             journal.publish_part(&path).await?;
+            failpoint::pass(Step::TakeoverPublished);
         }
     }
     Ok(())

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::error::JournalError;
 
 const NAME: &str = "ballast";
+const NEW: &str = "ballast.new";
 /// Room for some hundred compressed pages and the log's own overhead.
 const BALLAST_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -24,7 +25,9 @@ impl Ballast {
         if fs::metadata(&path).is_ok_and(|found| found.len() == BALLAST_BYTES) {
             return Ok(Self { path });
         }
-        match write(&path) {
+        // Under another name until it is whole and synced, so that a ballast of the right size is one that holds room.
+        let new = folder.join(NEW);
+        match write(&new).and_then(|()| fs::rename(&new, &path)) {
             Ok(()) => Ok(Self { path }),
             Err(error) if error.kind() == io::ErrorKind::StorageFull => Err(JournalError::DiskFull { file: path }),
             Err(error) => Err(JournalError::file("writing the ballast", &path)(error)),
@@ -64,5 +67,15 @@ mod tests {
         fs::write(&path, "short").unwrap();
         Ballast::load(folder.path()).unwrap();
         assert_eq!(length(), Some(BALLAST_BYTES));
+    }
+
+    #[test]
+    fn a_ballast_that_was_not_written_to_its_end_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        File::create(folder.path().join(NEW)).unwrap().set_len(BALLAST_BYTES).unwrap();
+        Ballast::load(folder.path()).unwrap();
+        let written = fs::read(folder.path().join(NAME)).unwrap();
+        assert!(written.chunks(4_096).all(|block| block.iter().any(|byte| *byte != 0)));
+        assert!(!folder.path().join(NEW).exists());
     }
 }

@@ -8,6 +8,7 @@ use super::error::JournalError;
 use super::ledger::{Attempt, SharedBook};
 use super::record::{Change, NewPage, NewRun, PartRecord, RunOutcome, StoredQuestion};
 use crate::api::contract::Region;
+use crate::failpoint::Step;
 use crate::plan::fact::{PageAddress, Purpose, WindowId};
 use crate::units::EpochSeconds;
 
@@ -17,7 +18,10 @@ pub(super) enum Job {
     /// Keep the question; refuse another one.
     Question(StoredQuestion),
     /// Begin a run. Written alone.
-    BeginRun(NewRun),
+    BeginRun {
+        run: NewRun,
+        forerunner: Forerunner,
+    },
     /// End the latest run. Written alone.
     FinishRun {
         run: String,
@@ -57,6 +61,15 @@ pub(super) enum Job {
     Fill,
 }
 
+/// What must be, or become, of the latest run when another begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Forerunner {
+    /// It must have an outcome.
+    HasEnded,
+    /// It becomes incomplete where it has none.
+    IsGivenUp,
+}
+
 /// A step in a part's life.
 #[derive(Debug)]
 pub(super) enum PartStep {
@@ -89,10 +102,26 @@ impl Job {
         }
     }
 
+    /// What is true once it is durable, where a test may want to know.
+    pub(super) fn step(&self) -> Option<Step> {
+        match self {
+            Self::Question(_) => Some(Step::QuestionKept),
+            Self::BeginRun { .. } => Some(Step::RunBegun),
+            Self::FinishRun { .. } => Some(Step::RunFinished),
+            Self::Page { .. } => Some(Step::PageCommitted),
+            Self::Events { .. } => Some(Step::DecisionCommitted),
+            Self::Release { .. } => Some(Step::BodiesReleased),
+            Self::Part(PartStep::Prepare(_)) => Some(Step::PartPrepared),
+            Self::Part(PartStep::Publish(_)) => Some(Step::PartPublished),
+            Self::Part(PartStep::Supersede(_)) => Some(Step::FormerSuperseded),
+            _ => None,
+        }
+    }
+
     /// Whether the job changes what later jobs are written under, so that it shares no transaction.
     pub(super) fn is_alone(&self) -> bool {
         match self {
-            Self::BeginRun(_) | Self::FinishRun { .. } | Self::Close => true,
+            Self::BeginRun { .. } | Self::FinishRun { .. } | Self::Close => true,
             #[cfg(test)]
             Self::Crash => true,
             _ => false,

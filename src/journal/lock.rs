@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::error::JournalError;
+use crate::folder;
 
 const LOCK: &str = "lock";
 
@@ -40,12 +41,8 @@ impl HeldFolder {
 
     /// Makes the names of the files in the folder durable, and the folder's own name where its parent may be read.
     pub(super) fn sync(&self) -> Result<(), JournalError> {
-        sync_folder(&self.path)?;
-        match self.path.canonicalize().ok().as_deref().and_then(Path::parent).map(sync_folder) {
-            Some(Err(JournalError::File { source, .. })) if source.kind() == ErrorKind::PermissionDenied => Ok(()),
-            Some(synced) => synced,
-            None => Ok(()),
-        }
+        let synced = folder::sync(&self.path).and_then(|()| folder::sync_name(&self.path));
+        synced.map_err(JournalError::file("syncing the folder", &self.path))
     }
 }
 
@@ -94,25 +91,13 @@ fn identity(file: &Path) -> std::io::Result<Identity> {
 /// The state is its owner's alone; folders above it that are missing are made as usual.
 fn make_folder(path: &Path) -> Result<(), JournalError> {
     if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).map_err(JournalError::file("making the folder", parent))?;
+        folder::make(parent).map_err(JournalError::file("making the folder", parent))?;
     }
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path).map_err(JournalError::file("making the state folder", path))
-}
-
-#[cfg(unix)]
-fn sync_folder(path: &Path) -> Result<(), JournalError> {
-    let synced = File::open(path).and_then(|folder| folder.sync_all());
-    synced.map_err(JournalError::file("syncing the folder", path))
-}
-
-/// Elsewhere a folder cannot be opened as a file; its names are durable with the files themselves.
-#[cfg(not(unix))]
-fn sync_folder(_path: &Path) -> Result<(), JournalError> {
-    Ok(())
 }
 
 #[cfg(test)]

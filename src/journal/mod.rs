@@ -40,7 +40,7 @@ pub use view::JournalView;
 use crate::api::contract::Region;
 use crate::plan::fact::WindowId;
 use crate::units::{EpochSeconds, RowCount, TimeRange};
-use job::{Job, PartStep, Request};
+use job::{Forerunner, Job, PartStep, Request};
 use reader::Reader;
 use record::{Change, NewPage, NewRun, PartRecord, PartState, Replayed, RunOutcome, RunRecord, StoredQuestion};
 use writer::{Shared, Writer};
@@ -106,7 +106,20 @@ impl Journal {
     /// # Errors
     /// [`JournalError::RunUnfinished`] while the latest run has no outcome; [`JournalError::RunExists`].
     pub async fn begin_run(&self, run: NewRun) -> Result<RunRecord, JournalError> {
-        self.ask(Job::BeginRun(run.clone())).await?;
+        self.begin(run, Forerunner::HasEnded).await
+    }
+
+    /// The same, but a latest run that is unfinished is given up in the same transaction: there is no moment at which it has
+    /// ended and its successor has not begun.
+    ///
+    /// # Errors
+    /// [`JournalError::RunExists`].
+    pub async fn begin_run_anew(&self, run: NewRun) -> Result<RunRecord, JournalError> {
+        self.begin(run, Forerunner::IsGivenUp).await
+    }
+
+    async fn begin(&self, run: NewRun, forerunner: Forerunner) -> Result<RunRecord, JournalError> {
+        self.ask(Job::BeginRun { run: run.clone(), forerunner }).await?;
         Ok(RunRecord { begun: run, outcome: None })
     }
 
@@ -153,8 +166,8 @@ impl Journal {
         PageReader::new(recovery::open_reader(&self.shared.file)?, region.clone(), range)
     }
 
-    /// Row slots on the held pages of a region whose span meets `range`: an upper bound on the rows that [`Journal::pages`]
-    /// gives, since pages may repeat rows or reach beyond.
+    /// Row slots on the held pages of a region whose span begins in `range`: about the rows of that range. A page counts in one
+    /// range only, however far it reaches: else pages that repeat each other would fill any range, were it a second long.
     ///
     /// # Errors
     /// A failed read.

@@ -84,7 +84,7 @@ impl Reader {
     }
 
     pub(super) fn count_rows(&self, region: &Region, range: TimeRange) -> Result<RowCount, JournalError> {
-        let sql = "SELECT coalesce(sum(slots), 0) FROM bodies WHERE region = ?1 AND first < ?3 AND end > ?2";
+        let sql = "SELECT coalesce(sum(slots), 0) FROM bodies WHERE region = ?1 AND first >= ?2 AND first < ?3";
         let failed = self.failed("counting rows");
         let mut statement = self.connection.prepare_cached(sql).map_err(&failed)?;
         let found = params![region.as_str(), range.start.get(), range.end.get()];

@@ -17,6 +17,7 @@ use super::lock::HeldFolder;
 use super::reader::Reader;
 use super::schema::{self, FILE, Found};
 use super::tables::Cursor;
+use crate::failpoint::{self, Step};
 
 /// How long a statement waits for a person's own tool that holds the database.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -39,10 +40,14 @@ pub(super) struct Opened {
 /// Opens the journal of a state folder for writing, and makes what is missing.
 pub(super) fn open(folder: &Path) -> Result<Opened, JournalError> {
     let folder = HeldFolder::take(folder)?;
+    failpoint::pass(Step::StateLocked);
     let ballast = Ballast::load(folder.path())?;
+    failpoint::pass(Step::BallastWritten);
     let file = folder.path().join(FILE);
     let connection = open_database(&file)?;
+    failpoint::pass(Step::DatabaseOpened);
     folder.sync()?;
+    failpoint::pass(Step::StateSynced);
     let reader = open_reader(&file)?;
     let (run, cursor) = (reader.account()?, reader.cursor()?);
     Ok(Opened { connection, ballast, folder, file, run, cursor })
@@ -79,14 +84,21 @@ fn open_database(file: &Path) -> Result<Connection, JournalError> {
     let mut connection = Connection::open_with_flags(file, flags).map_err(failed)?;
     connection.busy_timeout(PATIENCE).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    let found = schema::inspect(&connection, file)?;
+    // Before anything is changed, so that a foreign database stays as it is.
+    schema::inspect(&connection, file)?;
     configure(&connection).map_err(failed)?;
+    // Read once more, so that the mode that is asked for next is the file's own; and before anything is written, since a mode that
+    // fell back after a failed sync would sync the same file again.
+    let found = schema::inspect(&connection, file)?;
+    confirm_log(&connection, file)?;
     match found {
-        Found::New => schema::create(&mut connection).map_err(failed)?,
+        Found::New => {
+            failpoint::pass(Step::DatabaseConfigured);
+            schema::create(&mut connection).map_err(failed)?;
+        }
         Found::Journal => check(&connection, file)?,
     }
     checkpoint(&connection, "TRUNCATE").map_err(failed)?;
-    confirm_log(&connection, file)?;
     Ok(connection)
 }
 

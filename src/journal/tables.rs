@@ -10,7 +10,7 @@ use zstd::bulk::Compressor;
 use super::book::Account;
 use super::codec::{body_checksum, encode_keys, event_checksum, keys_checksum};
 use super::error::JournalError;
-use super::job::{Halt, Job, PartStep, address_text, purpose_columns};
+use super::job::{Forerunner, Halt, Job, PartStep, address_text, purpose_columns};
 use super::record::{Change, NewPage, NewRun, PartRecord, RejectedRow, RunOutcome, StoredPage, StoredQuestion};
 use super::schema::OF_ONE_RUN;
 use crate::api::contract::Region;
@@ -70,7 +70,7 @@ impl Batch<'_> {
     fn apply(&mut self, job: &Job) -> Result<i64, Halt> {
         match job {
             Job::Question(question) => self.question(question),
-            Job::BeginRun(run) => self.begin_run(run),
+            Job::BeginRun { run, forerunner } => self.begin_run(run, *forerunner),
             Job::FinishRun { run, outcome } => self.set_outcome(run, Some(*outcome)),
             Job::Page { page, .. } => self.page(page),
             Job::Events { events, closed } => self.events(events, closed),
@@ -106,10 +106,10 @@ impl Batch<'_> {
         }
     }
 
-    fn begin_run(&mut self, run: &NewRun) -> Result<i64, Halt> {
+    fn begin_run(&mut self, run: &NewRun, forerunner: Forerunner) -> Result<i64, Halt> {
         let latest = "SELECT id FROM runs WHERE number = ?1 AND outcome IS NULL";
         let unfinished: Option<String> = self.connection.query_row(latest, [self.run], |row| row.get(0)).optional()?;
-        if let Some(run) = unfinished {
+        if let Some(run) = unfinished.clone().filter(|_| forerunner == Forerunner::HasEnded) {
             return Err(Halt::Refused(JournalError::RunUnfinished { run }));
         }
         let sql = "INSERT INTO runs (id, range_start, range_end, began_at, output, partition) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -118,6 +118,9 @@ impl Batch<'_> {
             .execute(sql, params![run.id, start.get(), end.get(), run.began_at.get(), run.output, run.partition])
             .map_err(Halt::on_conflict(JournalError::RunExists { run: run.id.clone() }))?;
         let number = self.connection.last_insert_rowid();
+        if let Some(run) = unfinished {
+            self.set_outcome(&run, Some(RunOutcome::Incomplete))?;
+        }
         for table in OF_ONE_RUN {
             self.connection.execute(&format!("DELETE FROM {table}"), [])?;
         }

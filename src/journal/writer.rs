@@ -20,6 +20,7 @@ use super::ledger::SharedBook;
 use super::lock::{HeldFolder, Place};
 use super::recovery::{Opened, checkpoint};
 use super::tables::{Batch, Cursor};
+use crate::failpoint::{self, Step};
 
 /// Requests that wait for the writer; senders beyond it wait themselves.
 pub(super) const QUEUE: usize = 1_024;
@@ -203,7 +204,7 @@ impl Writer {
             Err(error) => self.stop(&error, batch.len()),
             Ok(answers) => answers,
         };
-        if let ([Request { job: Job::BeginRun(_), .. }], [Ok(number)]) = (batch, answers.as_slice()) {
+        if let ([Request { job: Job::BeginRun { .. }, .. }], [Ok(number)]) = (batch, answers.as_slice()) {
             self.run = Some(*number);
             self.shared.set_book(SharedBook::new(Book::recover(Default::default())));
         }
@@ -226,6 +227,10 @@ impl Writer {
         }
         let cursor = open.cursor;
         transaction.commit()?;
+        batch.iter().filter_map(|request| request.job.step()).for_each(failpoint::pass);
+        if more > 0 {
+            failpoint::pass(Step::CreditsReserved);
+        }
         self.cursor = Cursor { written_bytes: cursor.written_bytes + TRANSACTION_BYTES, ..cursor };
         if let Some(book) = &book {
             book.lock().grant(more);
@@ -310,7 +315,7 @@ impl Writer {
         }
         self.cursor.written_bytes = 0;
         match checkpoint(&self.connection, "PASSIVE") {
-            Ok(()) => {}
+            Ok(()) => failpoint::pass(Step::LogMoved),
             Err(error) if is_full(&error) => self.declare_full(),
             Err(error) => self.health = Health::Stopped(error.to_string()),
         }
@@ -327,7 +332,10 @@ impl Writer {
         let written = self.write(&[]).and_then(|_| checkpoint(&self.connection, "TRUNCATE"));
         match written {
             Err(error) if !is_full(&error) => Err(self.stop_for(&error)),
-            Ok(()) if matches!(self.health, Health::Sound) => Ok(0),
+            Ok(()) if matches!(self.health, Health::Sound) => {
+                failpoint::pass(Step::JournalClosed);
+                Ok(0)
+            }
             _ => Err(self.refusal()),
         }
     }

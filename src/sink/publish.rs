@@ -17,10 +17,12 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
+use crate::failpoint::{self, Step};
+use crate::folder;
 use crate::journal::record::PartRecord;
 use crate::sink::manifest::{MANIFEST, Manifest, ManifestError, SUCCESS};
 use crate::sink::rejected::StagedRejected;
-use crate::sink::staging::{Staging, StagingError, sync_folder};
+use crate::sink::staging::{Staging, StagingError};
 use crate::sink::store::{Store, StoreError};
 use crate::units::ByteCount;
 
@@ -135,21 +137,21 @@ impl Output {
     /// Where another process holds the folder, another question owns it, it holds Parquet that is neither in its manifest nor
     /// `known`, its manifest cannot be read, or the disk fails.
     pub async fn open(
-        folder: &Path,
+        output: &Path,
         fingerprint: &str,
         known: &[String],
     ) -> Result<(Self, Option<Manifest>), OutputError> {
-        make_folder(folder)?;
-        let lock = lock(folder)?;
-        let store = Store::open(folder)?;
+        folder::make(output).map_err(StagingError::of("making the output folder", output))?;
+        let lock = lock(output)?;
+        let store = Store::open(output)?;
         let manifest = store.read(MANIFEST).await?.map(|json| Manifest::parse(&json)).transpose()?;
-        refuse_another_owner(folder, fingerprint, manifest.as_ref())?;
-        refuse_foreign_files(folder, &store, |path| {
+        refuse_another_owner(output, fingerprint, manifest.as_ref())?;
+        refuse_foreign_files(output, &store, |path| {
             let listed = manifest.iter().flat_map(|manifest| &manifest.parts).any(|part| part.path == path);
             listed || known.iter().any(|known| known == path)
         })
         .await?;
-        let staging = Staging::open(folder)?;
+        let staging = Staging::open(output)?;
         Ok((Self { store, staging, _lock: lock }, manifest))
     }
 
@@ -219,7 +221,7 @@ impl Output {
         let lost = |found: String| OutputError::Lost { path: part.path.clone(), found, recorded: part.bytes };
         match self.store.size(&Staging::location(&part.path)).await? {
             Some(bytes) if bytes == part.bytes => {
-                self.store.reveal(&part.path).await?;
+                self.move_to(&part.path, [Step::PartRenamed, Step::PartRevealed]).await?;
                 Ok(Revealed::Moved)
             }
             _ if self.holds(part).await? => {
@@ -236,10 +238,7 @@ impl Output {
     /// # Errors
     /// Where the disk fails.
     pub async fn remove(&self, paths: &[String]) -> Result<(), OutputError> {
-        for path in paths {
-            self.store.remove(path).await?;
-        }
-        Ok(())
+        self.take_away(paths, [Step::FormerUnlinked, Step::FormerRemoved]).await
     }
 
     /// Empties the staging folder. Reveal first what was prepared: it is staged too.
@@ -255,7 +254,7 @@ impl Output {
     /// # Errors
     /// Where the disk fails.
     pub async fn reveal_rejected(&self, rejected: &StagedRejected) -> Result<(), OutputError> {
-        Ok(self.store.reveal(&rejected.path).await?)
+        self.move_to(&rejected.path, [Step::RejectedRenamed, Step::RejectedRevealed]).await
     }
 
     /// Replaces the manifest: a reader sees the former one or this one, whole.
@@ -263,7 +262,7 @@ impl Output {
     /// # Errors
     /// Where the disk fails.
     pub async fn write_manifest(&self, manifest: &Manifest) -> Result<(), OutputError> {
-        self.put(MANIFEST, &manifest.to_json()?).await
+        self.put(MANIFEST, &manifest.to_json()?, [Step::ManifestRenamed, Step::ManifestRevealed]).await
     }
 
     /// Says that the manifest's range is covered whole: the last step of a run that is.
@@ -271,7 +270,7 @@ impl Output {
     /// # Errors
     /// Where the disk fails.
     pub async fn write_success(&self) -> Result<(), OutputError> {
-        self.put(SUCCESS, b"").await
+        self.put(SUCCESS, b"", [Step::SuccessRenamed, Step::SuccessRevealed]).await
     }
 
     /// Whether there is a manifest, and `_SUCCESS` where it should be.
@@ -288,22 +287,36 @@ impl Output {
     /// # Errors
     /// Where the disk fails.
     pub async fn clear_success(&self) -> Result<(), OutputError> {
-        Ok(self.store.remove(SUCCESS).await?)
+        self.take_away(&[SUCCESS.to_owned()], [Step::SuccessUnlinked, Step::SuccessCleared]).await
     }
 
-    async fn put(&self, path: &str, content: &[u8]) -> Result<(), OutputError> {
+    async fn put(&self, path: &str, content: &[u8], steps: [Step; 2]) -> Result<(), OutputError> {
         self.staging.write(path, content)?;
-        Ok(self.store.reveal(path).await?)
+        self.move_to(path, steps).await
     }
-}
 
-fn make_folder(folder: &Path) -> Result<(), StagingError> {
-    if folder.is_dir() {
-        return Ok(());
+    /// Gives what is staged its final name, then makes the name durable; the steps are those two.
+    async fn move_to(&self, path: &str, [renamed, revealed]: [Step; 2]) -> Result<(), OutputError> {
+        self.store.rename_staged(path).await?;
+        failpoint::pass(renamed);
+        self.store.sync_upwards(path)?;
+        failpoint::pass(revealed);
+        Ok(())
     }
-    std::fs::create_dir_all(folder).map_err(StagingError::of("making the output folder", folder))?;
-    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
-    sync_folder(parent.unwrap_or(Path::new(".")))
+
+    /// Removes files, then makes their absence durable; the steps are those two. Also what is not there is synced: an earlier
+    /// process may have died between the two.
+    async fn take_away(&self, paths: &[String], [unlinked, removed]: [Step; 2]) -> Result<(), OutputError> {
+        for path in paths {
+            self.store.unlink(path).await?;
+            failpoint::pass(unlinked);
+        }
+        self.store.sync_folders_of(paths)?;
+        if !paths.is_empty() {
+            failpoint::pass(removed);
+        }
+        Ok(())
+    }
 }
 
 fn lock(folder: &Path) -> Result<File, OutputError> {

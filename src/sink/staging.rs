@@ -112,11 +112,7 @@ fn staged_name(path: &str) -> String {
 /// # Errors
 /// Where the disk does not allow it.
 pub fn sync_folder(folder: &Path) -> Result<(), StagingError> {
-    // Only Unix opens a folder as a file; elsewhere the file system keeps names by itself.
-    if cfg!(unix) {
-        File::open(folder).and_then(|opened| opened.sync_all()).map_err(StagingError::of("syncing", folder))?;
-    }
-    Ok(())
+    crate::folder::sync(folder).map_err(StagingError::of("syncing", folder))
 }
 
 /// A staged file being written; its checksum grows with it.

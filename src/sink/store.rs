@@ -6,6 +6,7 @@
 //! its own uploads stand beside their goal under a visible name (`part.parquet#1`), which readers of whole folders would take
 //! for data.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use futures::TryStreamExt as _;
@@ -56,14 +57,13 @@ impl Store {
         self.root.join(path)
     }
 
-    /// Moves what is staged for `path` there, over what stands there, and makes every name on the way durable.
+    /// Moves what is staged for `path` there, over what stands there. Durable only after [`Store::sync_upwards`].
     ///
     /// # Errors
     /// Where nothing is staged, or the disk fails. What was staged is then either still there or moved.
-    pub async fn reveal(&self, path: &str) -> Result<(), StoreError> {
+    pub async fn rename_staged(&self, path: &str) -> Result<(), StoreError> {
         let staged = location(&Staging::location(path))?;
-        self.objects.rename(&staged, &location(path)?).await.map_err(failed("revealing", path))?;
-        self.sync_upwards(path)
+        self.objects.rename(&staged, &location(path)?).await.map_err(failed("revealing", path))
     }
 
     /// Moves a file to where none stands, durably.
@@ -110,18 +110,26 @@ impl Store {
         Ok(Some(found.bytes().await.map_err(failed("reading", path))?.to_vec()))
     }
 
-    /// Removes a file durably; one that is not there is removed already.
+    /// Removes a file; one that is not there is removed already. Durable only after [`Store::sync_folders_of`].
     ///
     /// # Errors
     /// Where the disk fails.
-    pub async fn remove(&self, path: &str) -> Result<(), StoreError> {
+    pub async fn unlink(&self, path: &str) -> Result<(), StoreError> {
         match self.objects.delete(&location(path)?).await {
-            Ok(()) => {}
-            Err(object_store::Error::NotFound { .. }) => return Ok(()),
-            Err(source) => return Err(failed("removing", path)(source)),
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(failed("removing", path)(source)),
         }
-        let folder = Path::new(path).parent().unwrap_or(Path::new(""));
-        Ok(sync_folder(&self.root.join(folder))?)
+    }
+
+    /// Makes durable what became of the names in the folders of these files, each folder once. One that is not there holds none.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub fn sync_folders_of(&self, paths: &[String]) -> Result<(), StoreError> {
+        let folders: BTreeSet<PathBuf> =
+            paths.iter().map(|path| self.root.join(Path::new(path).parent().unwrap_or(Path::new("")))).collect();
+        let there = folders.iter().filter(|folder| folder.is_dir());
+        there.into_iter().try_for_each(|folder| Ok(sync_folder(folder)?))
     }
 
     /// Every file whose name ends in `.parquet`, below any folder, in order.

@@ -8,16 +8,21 @@ use std::path::{Path, PathBuf};
 
 /// Each module with the modules that it may import. The stages come in the order of the data's way; the modules below
 /// them are used sideways, and only by those that name them.
-const ALLOWED: [(&str, &[&str]); 16] = [
+const ALLOWED: [(&str, &[&str]); 18] = [
     // The data's way.
     ("units", &[]),
     ("api", &["units"]),
     ("plan", &["units", "api"]),
     ("fetch", &["units", "api", "plan", "progress"]),
-    ("journal", &["units", "api", "plan", "fetch"]),
-    ("sink", &["units", "api", "plan", "fetch", "journal", "progress"]),
-    ("export", &["units", "api", "plan", "fetch", "journal", "sink", "progress", "config", "failure", "summary"]),
-    // Sideways: what happens, what is set, how it ends, what it came to.
+    ("journal", &["units", "api", "plan", "fetch", "failpoint", "folder"]),
+    ("sink", &["units", "api", "plan", "fetch", "journal", "progress", "failpoint", "folder"]),
+    (
+        "export",
+        &["units", "api", "plan", "fetch", "journal", "sink", "progress", "config", "failure", "summary", "failpoint"],
+    ),
+    // Sideways: where a test may end the process, what happens, what is set, how it ends, what it came to.
+    ("failpoint", &[]),
+    ("folder", &[]),
     ("progress", &["units", "api"]),
     ("config", &["units", "api"]),
     ("failure", &["units", "api", "plan", "fetch", "journal", "sink", "config"]),

@@ -5,11 +5,13 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::print_stdout,
     reason = "a test that cannot go on has failed; clippy spares only functions that are tests themselves"
 )]
 
 mod command_line;
 mod config_files;
+mod crash;
 mod daily;
 mod disk;
 mod drift;

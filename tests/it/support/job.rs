@@ -22,6 +22,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_keyapi-export");
 /// One question with folders of its own. Each start is a new process.
 pub(crate) struct Job {
     folder: TempDir,
+    /// Output and state, below the folder.
+    places: (String, String),
     base_url: String,
     regions: Vec<String>,
     range: (String, String),
@@ -41,6 +43,7 @@ impl Job {
         let range = simulator.world().range();
         Self {
             folder: tempfile::tempdir().unwrap(),
+            places: ("out".to_owned(), "state".to_owned()),
             base_url: simulator.base_url(),
             regions: vec!["US".to_owned()],
             range: (range.start.to_string(), range.end.to_string()),
@@ -51,6 +54,12 @@ impl Job {
             under: Vec::new(),
             starts: std::cell::Cell::new(0),
         }
+    }
+
+    /// Keeps output and state in these places of its folder.
+    pub(crate) fn with_places(mut self, out: &str, state: &str) -> Self {
+        self.places = (out.to_owned(), state.to_owned());
+        self
     }
 
     /// Asks for these regions in place of US.
@@ -130,16 +139,21 @@ impl Job {
     }
 
     pub(crate) fn out(&self) -> PathBuf {
-        self.folder().join("out")
+        self.folder().join(&self.places.0)
     }
 
     pub(crate) fn state(&self) -> PathBuf {
-        self.folder().join("state")
+        self.folder().join(&self.places.1)
     }
 
     /// Runs the job to the end of this start.
     pub(crate) fn run(&self) -> Ended {
         self.start().wait()
+    }
+
+    /// Runs it with other variables on top, for this start alone; none where a signal ended it.
+    pub(crate) fn run_where(&self, variables: &[(&str, String)]) -> Option<Ended> {
+        self.start_as("", variables).survives()
     }
 
     /// Runs it with other flags on top, for this start alone.
@@ -153,6 +167,11 @@ impl Job {
     }
 
     pub(crate) fn start_with(&self, flags: &str) -> Running {
+        self.start_as(flags, &[])
+    }
+
+    /// Starts it with other flags and variables on top, for this start alone.
+    pub(crate) fn start_as(&self, flags: &str, variables: &[(&str, String)]) -> Running {
         let summary = self.folder().join("summary.json");
         // A summary of an earlier start would answer for this one.
         let _none_yet = std::fs::remove_file(&summary);
@@ -178,22 +197,22 @@ impl Job {
         }
         arguments.extend(settled);
         arguments.extend(extra);
-        self.process(&arguments, Some(summary))
+        self.process(&arguments, variables, Some(summary))
     }
 
     /// `verify` on the job's output.
     pub(crate) fn verify(&self) -> Ended {
         let out = self.out().display().to_string();
-        self.process(&["verify".to_owned(), "--out".to_owned(), out], None).wait()
+        self.process(&["verify".to_owned(), "--out".to_owned(), out], &[], None).wait()
     }
 
     /// `status` on the job's state.
     pub(crate) fn status(&self) -> Ended {
         let state = self.state().display().to_string();
-        self.process(&["status".to_owned(), "--state".to_owned(), state], None).wait()
+        self.process(&["status".to_owned(), "--state".to_owned(), state], &[], None).wait()
     }
 
-    fn process(&self, arguments: &[String], summary: Option<PathBuf>) -> Running {
+    fn process(&self, arguments: &[String], variables: &[(&str, String)], summary: Option<PathBuf>) -> Running {
         let start = self.starts.get();
         self.starts.set(start + 1);
         let told = |stream: &str| self.folder().join(format!("{stream}.{start}"));
@@ -207,7 +226,7 @@ impl Job {
                 command.env_remove(name);
             }
         }
-        command.args(arguments).envs(&self.environment).stdin(Stdio::null());
+        command.args(arguments).envs(&self.environment).envs(variables.iter().cloned()).stdin(Stdio::null());
         // Files, because nobody reads a pipe while the test does something else.
         command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
         Running { child: command.spawn().unwrap(), stdout, stderr, summary }
@@ -263,8 +282,19 @@ impl Running {
         self.wait_for(PATIENCE)
     }
 
+    /// Waits for its end; none where a signal ended it.
+    pub(crate) fn survives(self) -> Option<Ended> {
+        let (status, ended) = self.end(PATIENCE);
+        status.code().map(|code| Ended { code, ..ended })
+    }
+
     /// Waits for its end, but not longer than this.
-    pub(crate) fn wait_for(mut self, patience: Duration) -> Ended {
+    pub(crate) fn wait_for(self, patience: Duration) -> Ended {
+        let (status, ended) = self.end(patience);
+        Ended { code: code_of(status), ..ended }
+    }
+
+    fn end(mut self, patience: Duration) -> (ExitStatus, Ended) {
         let began = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -275,12 +305,13 @@ impl Running {
         };
         let read = |path: &Path| String::from_utf8(std::fs::read(path).unwrap()).unwrap();
         let summary = self.summary.as_ref().and_then(|path| std::fs::read(path).ok());
-        Ended {
-            code: code_of(status),
+        let ended = Ended {
+            code: 0,
             stdout: read(&self.stdout),
             stderr: read(&self.stderr),
-            summary: summary.map_or(serde_json::Value::Null, |text| serde_json::from_slice(&text).unwrap()),
-        }
+            summary: summary.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or(serde_json::Value::Null),
+        };
+        (status, ended)
     }
 }
 

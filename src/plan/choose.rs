@@ -325,6 +325,7 @@ impl Planner {
             cap: learned.last_page(),
             deepest_page: learned.deepest_page,
             short_is_habit: learned.short_is_habit(),
+            shifted_pages: learned.shifted_pages,
             short_pages: learned.short_pages,
             short_is_hopeless: learned.short_is_hopeless(),
             service_hides: learned.service_hides(),

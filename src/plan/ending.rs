@@ -22,6 +22,8 @@ impl Walk {
         }
         let last = self.held.last().map(|row| row.second).max(self.frontier);
         let rows_follow = match (context.known_newest, last) {
+            // Beyond the run's range nothing is known, and nothing is wanted.
+            (Some(newest), Some(last)) if last >= context.run_end => newest > last,
             (Some(newest), Some(last)) => newest > last || context.probed_newest != Some(last),
             (Some(newest), None) => newest >= self.stretch.anchor,
             (None, _) => false,
@@ -60,6 +62,12 @@ impl Walk {
         }
         let may_go_on = self.ends_full() || self.goes_on_after_short || context.short_pages > 0;
         may_go_on && !self.newest_confirms(context)
+    }
+
+    /// Whether the last page holds the newest row that is known: then it is the last of all, and may be short.
+    pub(super) fn shows_the_newest(&self, context: &WalkContext<'_>) -> bool {
+        let newest = context.newest_rows.first().filter(|_| !context.service_hides);
+        newest.is_some_and(|row| self.previous.contains(row))
     }
 
     /// Whether the newest page ends where this walk does: it shows the whole last second and nothing that is unknown, or

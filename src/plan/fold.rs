@@ -68,7 +68,9 @@ impl Walk {
         if self.pages > 1 || !goes_on || !is_known {
             return false;
         }
-        if rows.iter().any(|row| self.at_frontier.contains(&row.video)) {
+        // A page that is full of the second before the anchor says nothing; it is asked again with the bound that it teaches.
+        let ends_before = rows.last().is_some_and(|row| row.second < self.stretch.anchor);
+        if ends_before || rows.iter().any(|row| self.at_frontier.contains(&row.video)) {
             return false;
         }
         self.misdated.append(&mut self.at_frontier);
@@ -86,6 +88,7 @@ impl Walk {
         self.overlaps = if view.finding == Finding::ShiftedByOne { self.overlaps + 1 } else { 0 };
         match view.finding {
             Finding::Rows | Finding::ShiftedByOne => {
+                lessons.extend((view.finding == Finding::ShiftedByOne).then_some(Lesson::Shifted));
                 lessons.push(Lesson::Served(page.address.page.get()));
                 self.held = view.held;
                 self.take_rows(page, (&view.rows, &view.strays), lessons);
@@ -147,7 +150,9 @@ impl Walk {
             self.at_frontier.clear();
             self.stretch_at_frontier.clear();
         }
-        self.brought_new |= self.at_frontier.insert(row.video);
+        // Where a stretch begins earlier, what it reads again is not new.
+        let may_be_new = self.goes_on || Some(row.second) > self.reached_before;
+        self.brought_new |= self.at_frontier.insert(row.video) && may_be_new;
         self.stretch_at_frontier.insert(row.video);
     }
 

@@ -36,6 +36,8 @@ pub struct Learned {
     pub hiding_short_pages: u64,
     /// Short pages whose surroundings did not show whether something is missing.
     pub open_short_pages: u32,
+    /// Pages that were their predecessor without the first row.
+    pub shifted_pages: u32,
     /// Rows of one second came in another order than before.
     pub ties_move: bool,
     /// It is journalled that short pages hide rows here.
@@ -158,6 +160,7 @@ impl Learned {
             Lesson::Repeat => self.repeats += 1,
             Lesson::Strays(rows) => self.strays += u64::from(rows),
             Lesson::Ascents(times) => self.ascents = self.ascents.saturating_add(times),
+            Lesson::Shifted => self.shifted_pages += 1,
             Lesson::TiesMove => self.ties_move = true,
             Lesson::ShortPageStaysOpen => self.open_short_pages += 1,
             Lesson::Disorder if self.ascents < BEYOND_QUESTION => self.ascents = 0,

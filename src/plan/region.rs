@@ -223,11 +223,14 @@ impl RegionPlan {
             (None, _) => Ok(Emptiness::Ask(Purpose::WithoutRange)),
             (Some(None), _) => Ok(Emptiness::Unproven),
             (Some(Some(_)), None) => Ok(Emptiness::Ask(Purpose::KnownSecond)),
-            (Some(Some(_)), Some(false)) if self.times_known_second < MOST_QUESTIONS * self.times_without_range => {
+            (Some(Some(_)), Some(false)) if self.times_known_second < MOST_QUESTIONS - 1 => {
                 Ok(Emptiness::Ask(Purpose::KnownSecond))
             }
             // The row may be gone: is there another?
             (Some(Some(_)), Some(false)) if self.times_without_range < 2 => Ok(Emptiness::Ask(Purpose::WithoutRange)),
+            (Some(Some(_)), Some(false)) if self.times_known_second < MOST_QUESTIONS => {
+                Ok(Emptiness::Ask(Purpose::KnownSecond))
+            }
             (Some(Some(seen)), Some(false)) => Err(Contradiction::SecondsNotUnderstood { region, seen }),
             (Some(Some(_)), Some(true)) => {
                 match self.known_inside {

@@ -68,6 +68,7 @@ impl Walk {
 
     fn move_to(&mut self, stretch: &Stretch, finding: Finding) {
         let goes_on = self.frontier == Some(stretch.anchor);
+        (self.goes_on, self.reached_before) = (goes_on, self.furthest);
         let continues = matches!(stretch.why, StretchReason::Scheduled | StretchReason::Cap) && goes_on;
         match stretch.why {
             StretchReason::PastFullSecond => self.settled = stretch.anchor,

@@ -39,6 +39,8 @@ pub struct WalkContext<'a> {
     pub deepest_page: u32,
     /// Short pages are this service's habit and prove nothing.
     pub short_is_habit: bool,
+    /// Pages that were their predecessor without the first row, in all walks.
+    pub shifted_pages: u32,
     /// Pages with free places were followed by rows.
     pub short_pages: u32,
     /// Short pages hide rows here, and looking around them shows too few of them.
@@ -107,6 +109,8 @@ pub enum WalkStep {
 const ANCHOR_PRICE: f64 = 0.000_3;
 /// The same where the stretch is old, until it is several times as old.
 const OLD_ANCHOR_PRICE: f64 = 0.001;
+/// Pages that were their predecessor without the first row, in all walks, after which `page_num` is said to count rows.
+const MOST_SHIFTED: u32 = 5;
 /// At this many times the age a stretch is left at any price.
 const VERY_OLD: i64 = 6;
 /// Pages in a row without a usable row after which a window is given up: nothing tells any more where the walk stands.
@@ -130,7 +134,9 @@ impl Walk {
             Finding::OutsideAsked(seen) if context.known_newest.is_none() => WalkStep::RangeNotHonoured(seen),
             finding if let Some(reading) = &self.bounded => reading.step(self.range, finding, context),
             _ if let Some(before) = self.lost_anchor => anchor(before.max(self.settled()), StretchReason::Doubt),
-            Finding::ShiftedByOne if self.overlaps >= 2 => WalkStep::PageNumberCountsRows,
+            Finding::ShiftedByOne if self.overlaps >= 2 || context.shifted_pages >= MOST_SHIFTED => {
+                WalkStep::PageNumberCountsRows
+            }
             Finding::ShiftedByOne => self.ask_next(),
             _ if self.stretch.why == StretchReason::KnownRow => self.known_row_step(context),
             Finding::Disordered => self.disordered_step(context),
@@ -325,13 +331,19 @@ impl Walk {
             return None;
         }
         let doubt = self.short.as_ref()?;
+        if doubt.is_pending() && self.shows_the_newest(context) {
+            return None;
+        }
         if doubt.has_failed() || (context.short_is_hopeless && doubt.next_look().is_some()) {
             let why = "a page left rows out, and reading it in other alignments did not show that none is missing";
             return Some(WalkStep::List(vec![(doubt.range(), why.to_owned())]));
         }
         let is_past = self.frontier.is_some_and(|frontier| frontier >= self.range.end);
-        let at = if doubt.is_pending() && is_past { Some(doubt.from()) } else { doubt.next_look() };
-        at.map(|at| anchor(at, StretchReason::ShortPage))
+        if doubt.is_pending() && is_past {
+            // The last page of all is short by nature: does another follow it?
+            return Some(self.ask_next());
+        }
+        doubt.next_look().map(|at| anchor(at, StretchReason::ShortPage))
     }
 
     /// Gives one second up as unproven and goes on after it.

@@ -46,6 +46,8 @@ pub enum Lesson {
     Ascents(u32),
     /// A page out of order.
     Disorder,
+    /// A page that is its predecessor without the first row.
+    Shifted,
     /// Rows of one second came in another order than before.
     TiesMove,
     /// A page of this number held rows.
@@ -109,6 +111,9 @@ pub struct Walk {
     pub(super) ascents: u32,
     /// Whether this stretch has shown a row that no stretch before it did.
     pub(super) brought_new: bool,
+    /// Whether this stretch began at the last second seen, and the furthest second seen before it.
+    pub(super) goes_on: bool,
+    pub(super) reached_before: Option<EpochSeconds>,
     /// Doubts in a row that brought nothing, this stretch's not counted.
     pub(super) fruitless: u32,
     /// The second that the last doubt began at, and how many began there in a row.
@@ -164,6 +169,8 @@ impl Walk {
             settled: range.start,
             ascents: 0,
             brought_new: false,
+            goes_on: true,
+            reached_before: None,
             fruitless: 0,
             doubts_at: None,
             misdated: BTreeSet::new(),
@@ -255,13 +262,14 @@ impl Walk {
     /// The seconds of short pages that were believed although nothing proved them whole.
     pub(super) fn believed(&self) -> Option<TimeRange> {
         let bounded = self.bounded.as_ref().filter(|reading| reading.has_short_pages()).map(|_| self.range);
-        self.believed.into_iter().chain(bounded).chain(self.open_short_pages()).reduce(hull)
+        let is_past = self.frontier.is_some_and(|frontier| frontier >= self.range.end);
+        let last = self.short.iter().chain(&self.short_next).filter(|_| is_past).map(ShortDoubt::range);
+        self.believed.into_iter().chain(bounded).chain(self.open_short_pages()).chain(last).reduce(hull)
     }
 
-    /// The seconds of short pages that were not the last and that nothing has settled.
+    /// The seconds of short pages that rows have followed and that nothing has settled.
     pub(super) fn open_short_pages(&self) -> impl Iterator<Item = TimeRange> {
-        let is_past = self.frontier.is_some_and(|frontier| frontier >= self.range.end);
-        let open = self.short.iter().chain(&self.short_next).filter(move |doubt| doubt.is_followed() || is_past);
+        let open = self.short.iter().chain(&self.short_next).filter(|doubt| doubt.is_followed());
         open.map(ShortDoubt::range)
     }
 

@@ -113,6 +113,22 @@ impl Scenario {
         scenario
     }
 
+    /// Whatever the seed says, with a service that does what its contract says, at a level that trusts it.
+    pub(super) fn honest(seed: u64) -> Self {
+        let mut scenario = Self::from_seed(seed);
+        let is_torn_often = scenario.drive.consistency == Consistency::Atomic;
+        if is_torn_often {
+            scenario.drive.consistency = Consistency::Anchored;
+        }
+        let behaviour = &mut scenario.service.behaviour;
+        let (min_inclusive, max_inclusive) = (behaviour.min_inclusive, behaviour.max_inclusive);
+        *behaviour = Behaviour { min_inclusive, max_inclusive, ..Behaviour::default() };
+        for (_, rows) in &mut scenario.service.regions {
+            rows.iter_mut().for_each(|row| row.shown = Shown::Right);
+        }
+        scenario
+    }
+
     /// Whether a row may be missing without a word: a page shifted back unseen, which only `atomic` excludes, or a page
     /// left out rows that no reading ever showed.
     pub(super) fn is_exposed(&self) -> bool {

@@ -9,6 +9,8 @@ use super::scenario::Scenario;
 
 /// Seeds that every run of the tests walks.
 const SEEDS: u64 = 10_000;
+/// Seeds of honest services that every run of the tests walks.
+const HONEST_SEEDS: u64 = 3_000;
 /// Failures that are told in full.
 const TOLD: usize = 40;
 
@@ -75,4 +77,19 @@ fn whatever_the_service_is_like_every_row_is_there_or_listed() {
     }
     let all: Vec<&u64> = failures.keys().collect();
     assert!(failures.is_empty(), "{} of {seeds} seeds failed: {all:?}", failures.len());
+}
+
+/// An honest service was once told that its last page, which is short by nature, had left rows out.
+#[test]
+fn an_honest_service_gets_no_doubt_of_it_listed() {
+    let first = number("PLAN_FIRST_SEED").unwrap_or(0);
+    for seed in first..first + number("PLAN_HONEST_SEEDS").unwrap_or(HONEST_SEEDS) {
+        let scenario = Scenario::honest(seed);
+        let range = scenario.drive.range;
+        let told = format!("seed {seed}: {:?} {:?}", scenario.service.behaviour, scenario.drive);
+        let outcome = scenario.run();
+        let listed: Vec<_> = outcome.listed().filter(|listed| !listed.why.contains("no row at all")).collect();
+        assert!(listed.is_empty(), "{listed:?}\n{told}");
+        assert_eq!((&outcome.stopped, outcome.missing(range).len()), (&None, 0), "{told}");
+    }
 }

@@ -85,11 +85,11 @@ fn open_database(file: &Path) -> Result<Connection, JournalError> {
     connection.busy_timeout(PATIENCE).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // Before anything is changed, so that a foreign database stays as it is.
-    schema::inspect(&connection, file)?;
+    let found = schema::inspect(&connection, file)?;
     configure(&connection).map_err(failed)?;
     // Read once more, so that the mode that is asked for next is the file's own; and before anything is written, since a mode that
     // fell back after a failed sync would sync the same file again.
-    let found = schema::inspect(&connection, file)?;
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failed)?;
     confirm_log(&connection, file)?;
     match found {
         Found::New => {
@@ -111,7 +111,8 @@ fn confirm_log(connection: &Connection, file: &Path) -> Result<(), JournalError>
     if mode == "wal" {
         return Ok(());
     }
-    let why = format!("the database stays in mode {mode}; the file system may not allow it, or its disk fails");
+    let why =
+        format!("the database stays in mode {mode}; the file system may not allow it, or its disk is full or fails");
     Err(JournalError::Read { doing, file: file.to_owned(), why })
 }
 

@@ -60,6 +60,10 @@ impl Walk {
             // Rows of the anchor's second are known, so an empty answer is either late news or none.
             return context.probed_newest.is_none() || self.frontier == Some(self.stretch.anchor);
         }
+        if self.frontier.is_some_and(|frontier| frontier >= context.run_end) {
+            // Beyond the run's range nothing is wanted, so it is no matter how it ends.
+            return false;
+        }
         let may_go_on = self.ends_full() || self.goes_on_after_short || context.short_pages > 0;
         may_go_on && !self.newest_confirms(context)
     }

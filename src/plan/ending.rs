@@ -24,7 +24,9 @@ impl Walk {
         let rows_follow = match (context.known_newest, last) {
             // Beyond the run's range nothing is known, and nothing is wanted.
             (Some(newest), Some(last)) if last >= context.run_end => newest > last,
-            (Some(newest), Some(last)) => newest > last || context.probed_newest != Some(last),
+            (Some(newest), Some(last)) => {
+                newest > last || (context.probed_newest != Some(last) && self.may_go_on(context))
+            }
             (Some(newest), None) => newest >= self.stretch.anchor,
             (None, _) => false,
         };
@@ -53,6 +55,11 @@ impl Walk {
         self.previous_slots >= PAGE_SIZE
     }
 
+    /// Whether rows may follow the last page that held any: it is full, or pages with free places have been followed before.
+    fn may_go_on(&self, context: &WalkContext<'_>) -> bool {
+        self.ends_full() || self.goes_on_after_short || context.short_pages > 0
+    }
+
     /// Whether nothing but the empty page itself says that this is the end: a page with free places would, and so does the
     /// newest page where it ends with the same row, or where it knows of no row after what this stretch was to read.
     fn end_is_open(&self, context: &WalkContext<'_>) -> bool {
@@ -64,8 +71,7 @@ impl Walk {
             // Beyond the run's range nothing is wanted, so it is no matter how it ends.
             return false;
         }
-        let may_go_on = self.ends_full() || self.goes_on_after_short || context.short_pages > 0;
-        may_go_on && !self.newest_confirms(context)
+        self.may_go_on(context) && !self.newest_confirms(context)
     }
 
     /// Whether the last page holds the newest row that is known: then it is the last of all, and may be short.
@@ -138,7 +144,7 @@ impl Walk {
         {
             return self.past_second(second, "it fills pages, and what follows them does not come");
         }
-        if is_open && self.frontier.is_none() && (self.pages > 1 || self.total_slots() > 0) {
+        if is_open && self.frontier.is_none() && (self.pages > 1 || self.has_unplaced) {
             let why = "no row with a usable time came, and what follows them does not come";
             return end_of_rows(vec![(TimeRange::new(self.settled(), self.range.end), why.to_owned())]);
         }

@@ -46,6 +46,7 @@ impl Walk {
         let view = reading.view();
         self.finding = view.finding;
         self.unusable = if self.finding == Finding::Unusable { self.unusable + 1 } else { 0 };
+        self.has_unplaced |= self.unusable > 0;
         if self.stretch.why == StretchReason::KnownRow {
             self.brought_new = asked.iter().any(|row| self.frontier.is_none_or(|frontier| row.second > frontier));
             return (lessons, Vec::new());

@@ -143,6 +143,8 @@ pub struct Walk {
     pub(super) overlaps: u32,
     /// Pages in a row of which no row can be placed.
     pub(super) unusable: u32,
+    /// Whether any page held rows of which none can be placed.
+    pub(super) has_unplaced: bool,
     pub(super) total_slots: u64,
     pub(super) total_pages: u64,
 }
@@ -187,6 +189,7 @@ impl Walk {
             heals: Vec::new(),
             overlaps: 0,
             unusable: 0,
+            has_unplaced: false,
             total_slots: 0,
             total_pages: 0,
         }

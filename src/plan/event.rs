@@ -198,7 +198,7 @@ pub enum Contradiction {
     },
     /// A known row cannot be found by its own second.
     #[error(
-        "region {region}: a row of {seen} is not found when just its second is asked, so epoch seconds are not understood"
+        "region {region}: a row of {seen} is not found when the time around it is asked, so epoch seconds are not understood"
     )]
     SecondsNotUnderstood {
         /// Where it was seen.

@@ -89,7 +89,10 @@ impl Walk {
         self.overlaps = if view.finding == Finding::ShiftedByOne { self.overlaps + 1 } else { 0 };
         match view.finding {
             Finding::Rows | Finding::ShiftedByOne => {
-                lessons.extend((view.finding == Finding::ShiftedByOne).then_some(Lesson::Shifted));
+                if page.address.page.get() > 1 {
+                    let is_shifted = view.finding == Finding::ShiftedByOne;
+                    lessons.push(if is_shifted { Lesson::Shifted } else { Lesson::NotShifted });
+                }
                 lessons.push(Lesson::Served(page.address.page.get()));
                 self.held = view.held;
                 self.take_rows(page, (&view.rows, &view.strays), lessons);

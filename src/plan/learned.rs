@@ -36,7 +36,7 @@ pub struct Learned {
     pub hiding_short_pages: u64,
     /// Short pages whose surroundings did not show whether something is missing.
     pub open_short_pages: u32,
-    /// Pages that were their predecessor without the first row.
+    /// Pages in a row, of all walks, that were their predecessor without the first row.
     pub shifted_pages: u32,
     /// Rows of one second came in another order than before.
     pub ties_move: bool,
@@ -161,6 +161,7 @@ impl Learned {
             Lesson::Strays(rows) => self.strays += u64::from(rows),
             Lesson::Ascents(times) => self.ascents = self.ascents.saturating_add(times),
             Lesson::Shifted => self.shifted_pages += 1,
+            Lesson::NotShifted => self.shifted_pages = 0,
             Lesson::TiesMove => self.ties_move = true,
             Lesson::ShortPageStaysOpen => self.open_short_pages += 1,
             Lesson::Disorder if self.ascents < BEYOND_QUESTION => self.ascents = 0,

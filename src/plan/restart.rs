@@ -25,6 +25,9 @@ impl Walk {
         let last_was_good = !matches!(self.finding, Finding::Empty | Finding::SamePage);
         self.good_pages_before = self.pages - u32::from(!last_was_good && self.pages > 0);
         let finding = std::mem::replace(&mut self.finding, Finding::Nothing);
+        if finding == Finding::Empty {
+            self.ended_at = self.previous.last().map(|row| (row.video, self.pages));
+        }
         self.pages = 0;
         self.promote_held(stretch.anchor);
         let at_anchor = |row: &&RowKey| row.second == stretch.anchor;

@@ -48,6 +48,8 @@ pub enum Lesson {
     Disorder,
     /// A page that is its predecessor without the first row.
     Shifted,
+    /// A later page that is not.
+    NotShifted,
     /// Rows of one second came in another order than before.
     TiesMove,
     /// A page of this number held rows.
@@ -95,6 +97,8 @@ pub struct Walk {
     pub(super) anchor_order: Vec<VideoKey>,
     /// Row slots of the last page of this stretch that held any.
     pub(super) previous_slots: u32,
+    /// The row that the stretch before ended with at an empty page, and that page.
+    pub(super) ended_at: Option<(VideoKey, u32)>,
     /// Whether a page with free places was ever followed by another that held something.
     pub(super) goes_on_after_short: bool,
     /// Rows at the last page's end that leap ahead.
@@ -162,6 +166,7 @@ impl Walk {
             previous: Vec::new(),
             anchor_order: Vec::new(),
             previous_slots: 0,
+            ended_at: None,
             goes_on_after_short: false,
             held: Vec::new(),
             frontier: None,

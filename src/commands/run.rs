@@ -214,7 +214,11 @@ fn next(outcome: &Outcome) -> Option<String> {
         }
         Ending::Incomplete => "--fresh reads the whole range again and pays for all of it".to_owned(),
         Ending::CreditsSpent { spent, max } => {
-            format!("{spent} of {max} are used; the same command with a larger --max-credits goes on where this ended")
+            let more = max.get().saturating_mul(2);
+            format!(
+                "{spent} of {max} are used; the same command with a larger --max-credits goes on where this ended, such as \
+                 --max-credits {more}"
+            )
         }
         Ending::QuotaSpent { message } => {
             format!("the key's quota is used up (\"{message}\"); the same command goes on once there is quota again")

@@ -19,7 +19,7 @@ use crate::fetch::throttle::LearnedRate;
 use crate::journal::JournalError;
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::{PageAddress, PageFact, WindowId};
-use crate::plan::planner::{Assigned, Backlog, Decision, PlanContext, Planner, Task};
+use crate::plan::planner::{Backlog, Decision, PlanContext, Planner, Task};
 use crate::plan::region::RegionPlan;
 use crate::progress::{Event, Progress};
 use crate::sink::layout::Slice;
@@ -219,7 +219,7 @@ impl Loop<'_> {
 
     fn start(&mut self, task: Box<Task>) {
         let window = task.window;
-        self.planner.set_assigned(window, Assigned::ToAWorker);
+        self.planner.set_out(&task);
         let patience = if self.planner.is_parked(window) { Patience::Short } else { Patience::Full };
         let failed_before = self.failed.get(&window) == Some(&task.address);
         let asks = if failed_before { Asks::Again } else { Asks::First };
@@ -270,8 +270,10 @@ impl Loop<'_> {
             }
         };
         let window = task.window;
+        self.planner.came_back(&task);
         match bought {
-            Bought::Durable(fact) => return self.take_page(window, &fact).await,
+            Bought::Durable(fact) => self.take_page(window, &fact).await?,
+            Bought::Refused { .. } | Bought::Failed { .. } if self.planner.give_up_ahead(&task) => {}
             Bought::Refused { code, message } => self.take_refusal(window, code, message).await?,
             Bought::Quota { message } => self.end(Ending::QuotaSpent { message }),
             Bought::OutOfCredits { spent, max } => self.end(Ending::CreditsSpent { spent, max }),
@@ -281,7 +283,6 @@ impl Loop<'_> {
             }
             Bought::Stopped => {}
         }
-        self.let_go(window);
         Ok(())
     }
 
@@ -294,8 +295,8 @@ impl Loop<'_> {
         self.tell_page(window, fact);
         let is_over_staffed = self.busy() >= self.parts.buyer.pacer.useful_workers();
         let is_ending = self.ending.is_some() || self.broken.is_some();
-        if is_ending || is_over_staffed || !self.employ(Some(window)).await? {
-            self.let_go(window);
+        if !is_ending && !is_over_staffed {
+            self.employ(Some(window)).await?;
         }
         Ok(())
     }
@@ -340,10 +341,6 @@ impl Loop<'_> {
         };
         let buyer = self.parts.buyer.clone();
         self.errands.spawn(async move { Returned::Visit(buyer.visit(&query).await) });
-    }
-
-    fn let_go(&mut self, window: WindowId) {
-        self.planner.set_assigned(window, Assigned::ToNobody);
     }
 
     fn end(&mut self, ending: Ending) {

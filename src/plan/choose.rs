@@ -90,14 +90,24 @@ impl Planner {
         Decision::Record(vec![self.stretch((id, window), window.range.start, StretchReason::Restart, context)])
     }
 
-    fn act(&self, (id, window): (WindowId, &Window), walk: &Walk, step: WalkStep, context: &PlanContext) -> Decision {
+    pub(super) fn act(
+        &self,
+        (id, window): (WindowId, &Window),
+        walk: &Walk,
+        step: WalkStep,
+        context: &PlanContext,
+    ) -> Decision {
         let region = || window.region.clone();
         let listed = |unproven: Unproven| {
             let events = unproven.into_iter();
             events.map(|(range, why)| PlanEvent::UnprovenListed { region: region(), range, why }).collect::<Vec<_>>()
         };
         match step {
-            WalkStep::Ask(page) => ask(self.walk_task(id, window, walk, page)),
+            WalkStep::Ask(page) => self.in_turn(id, window, walk, page),
+            // What has been asked before its turn is read first: it is paid for.
+            WalkStep::Anchor { why: StretchReason::Scheduled, .. } if self.is_ahead(window, walk) => {
+                walk.next_page().map_or(Decision::Idle, |page| self.in_turn(id, window, walk, page))
+            }
             WalkStep::List(unproven) => Decision::Record(listed(unproven)),
             WalkStep::Anchor { at, why, unproven } => {
                 let mut events = listed(unproven);
@@ -197,8 +207,8 @@ impl Planner {
     }
 
     fn next_free(&self, context: &PlanContext) -> Decision {
-        let choices: [fn(&Self, &PlanContext) -> Option<Decision>; 5] =
-            [Self::resume, Self::open_next, Self::share, Self::open_any, Self::retry_parked];
+        let help: fn(&Self, &PlanContext) -> Option<Decision> = |planner, _| planner.help();
+        let choices = [Self::resume, Self::open_next, Self::share, help, Self::open_any, Self::retry_parked];
         choices.iter().find_map(|choice| choice(self, context)).unwrap_or(Decision::Idle)
     }
 
@@ -209,7 +219,7 @@ impl Planner {
 
     /// A window that was begun and that nobody reads, the earliest first.
     fn resume(&self, context: &PlanContext) -> Option<Decision> {
-        let is_free = |window: &Window| !window.assigned && window.parked == 0 && window.walk().is_some();
+        let is_free = |window: &Window| !window.is_assigned() && window.parked == 0 && window.walk().is_some();
         let mut moves = self.in_order().filter(|(_, window)| is_free(window));
         moves.find_map(|(id, window)| self.next_of(id, window, context).unless_idle())
     }
@@ -328,6 +338,7 @@ impl Planner {
             shifted_pages: learned.shifted_pages,
             short_pages: learned.short_pages,
             short_is_hopeless: learned.short_is_hopeless(),
+            short_pages_hide: learned.short_pages_hide(),
             service_hides: learned.service_hides(),
             order_is_proven: learned.order_is_proven(),
             sort_ignored: learned.sort_ignored,
@@ -347,7 +358,7 @@ impl Decision {
     }
 }
 
-fn ask(task: Task) -> Decision {
+pub(super) fn ask(task: Task) -> Decision {
     Decision::Ask(Box::new(task))
 }
 

@@ -15,6 +15,11 @@ const LONG_DOUBTS: u32 = 2;
 /// What many pages are.
 const LONG_DOUBT_PAGES: u32 = 30;
 
+/// Doubts in a row that must bring nothing, where each costs so many pages.
+pub(super) fn doubts_needed(pages: u32) -> u32 {
+    if pages > LONG_DOUBT_PAGES { LONG_DOUBTS } else { DOUBTS }
+}
+
 impl Walk {
     pub(super) fn empty_step(&self, context: &WalkContext<'_>) -> WalkStep {
         if let Some(step) = self.heal_step().or_else(|| self.last_short_step(context)) {
@@ -41,7 +46,8 @@ impl Walk {
                 self.past_second(second, "the newest page shows rows of it that did not come when it was asked")
             }
             _ if self.end_may_be_a_cap(context) => {
-                self.past_second(self.position(), "it fills pages, and their end may be the service's last page")
+                let why = "it fills pages, and their end may be the service's last page";
+                self.past_full_second(self.position(), context, why)
             }
             _ if self.end_is_open(context) => self.doubt_step(context),
             _ => end_of_rows(Vec::new()),
@@ -107,7 +113,7 @@ impl Walk {
     /// A short page at the end of all rows is no doubt, but for one that rows followed, and where short pages hide rows.
     fn last_short_step(&self, context: &WalkContext<'_>) -> Option<WalkStep> {
         let doubt = self.short.as_ref().filter(|_| !context.short_is_habit)?;
-        let looks = doubt.is_followed() || context.service_hides || !doubt.is_pending();
+        let looks = doubt.is_followed() || context.short_pages_hide || !doubt.is_pending();
         if !looks {
             return None;
         }
@@ -133,12 +139,14 @@ impl Walk {
 
     /// Settles a doubt by reading again from the last second seen: what follows there is the truth.
     pub(super) fn doubt_step(&self, context: &WalkContext<'_>) -> WalkStep {
-        let needed = if self.pages > LONG_DOUBT_PAGES { LONG_DOUBTS } else { DOUBTS };
+        let needed = doubts_needed(self.pages);
         let is_fruitless = self.stretch.why == StretchReason::Doubt && !self.brought_new;
         let least = self.settled().max(self.stretch.anchor);
         let at = if self.position() < self.range.end { self.position().max(least) } else { least };
         if !self.has_doubted_enough(at) && (!is_fruitless || self.fruitless + 1 < needed) {
-            return anchor(at, StretchReason::Doubt);
+            // Where the same question would be asked again, rows that are new come from the second's other end.
+            let asks_again = at == self.stretch.anchor && self.can_turn_to_the_end(at, context);
+            return anchor(at, if asks_again { StretchReason::FromEnd } else { StretchReason::Doubt });
         }
         let is_open = self.finding != Finding::Empty || self.end_is_open(context);
         let fills_pages = self.pages > 2 || self.ends_full() || self.at_frontier.len() >= PAGE_SIZE as usize;
@@ -146,7 +154,7 @@ impl Walk {
             && fills_pages
             && let Some(second) = self.frontier
         {
-            return self.past_second(second, "it fills pages, and what follows them does not come");
+            return self.past_full_second(second, context, "it fills pages, and what follows them does not come");
         }
         if is_open && self.frontier.is_none() && (self.pages > 1 || self.has_unplaced) {
             let why = "no row with a usable time came, and what follows them does not come";

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fact::WindowId;
 use crate::api::contract::Region;
-use crate::units::{EpochSeconds, TimeRange};
+use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 /// One decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +117,17 @@ pub enum PlanEvent {
         /// The range, as it was reopened.
         range: TimeRange,
     },
+    /// A page that came before its turn, and does not lie within one second with the page before it, was taken in.
+    PageTaken {
+        /// The walking window.
+        window: WindowId,
+        /// Its stretch.
+        stretch: u32,
+        /// The page.
+        page: PageNumber,
+        /// Whether others that were asked before their turn wait or are on their way.
+        has_more: bool,
+    },
     /// A worker could not read a window; it is tried again after the others.
     WindowParked {
         /// The window.
@@ -150,6 +161,8 @@ pub enum StretchReason {
     Restart,
     /// Nothing came after the last second, though a row of this second had been seen: is it still there?
     KnownRow,
+    /// A second fills all pages that the service serves: it is read from its last row on, newest first.
+    FromEnd,
 }
 
 /// What proves that a window is read whole.

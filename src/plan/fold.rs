@@ -1,24 +1,33 @@
 //! Folding durable pages into a walk: what each shows, and what it teaches about the service. Pure.
 
+use std::cmp::Reverse;
+
 use super::event::StretchReason;
 use super::fact::{PageFact, RowKey, VideoKey};
 use super::heal::{Heal, changes_places};
 use super::page::{Finding, Reading, View, ascents};
 use super::short::{Follows, Place, ShortDoubt, Verdict};
-use super::walk::{Lesson, Stretch, Walk};
-use crate::api::contract::PAGE_SIZE;
+use super::walk::{Lesson, Shown, Stretch, Walk};
+use crate::api::contract::{PAGE_SIZE, TimeOrder};
 use crate::units::EpochSeconds;
 
 /// Folding pages in.
 impl Walk {
-    /// Folds one durable page of the running stretch in, and says what it taught about the service.
-    pub fn apply(&mut self, page: &PageFact) -> (Vec<Lesson>, Vec<RowKey>) {
+    /// Folds the next page of the running stretch in.
+    pub(super) fn fold(&mut self, page: &PageFact) -> Shown {
         self.pages += 1;
         self.total_pages += 1;
         self.total_slots += u64::from(page.slots);
         if page.slots > 0 {
             self.goes_on_after_short |= self.pages > 1 && (1..PAGE_SIZE).contains(&self.previous_slots);
             self.previous_slots = page.slots;
+        }
+        if let Some(reading) = &mut self.from_end {
+            let mut lessons = bound_lessons(page, &self.stretch);
+            // Where the readings meet, rows lay behind the last page of the first.
+            lessons.extend(reading.read(page).then_some(Lesson::MoreAfter { pages: self.good_pages_before }));
+            self.count_dense();
+            return Shown::lessons(lessons);
         }
         let reading = Reading {
             page,
@@ -41,7 +50,7 @@ impl Walk {
             bounded.apply(page, self.finding, &asked);
             lessons.extend((self.finding == Finding::Rows).then_some(Lesson::Served(page.address.page.get())));
             self.previous = asked;
-            return (lessons, Vec::new());
+            return Shown::lessons(lessons);
         }
         let view = reading.view();
         self.finding = view.finding;
@@ -49,16 +58,18 @@ impl Walk {
         self.has_unplaced |= self.unusable > 0;
         if self.stretch.why == StretchReason::KnownRow {
             self.brought_new = asked.iter().any(|row| self.frontier.is_none_or(|frontier| row.second > frontier));
-            return (lessons, Vec::new());
+            return Shown::lessons(lessons);
         }
         if self.loses_anchor(&asked) {
-            return (lessons, Vec::new());
+            return Shown::lessons(lessons);
         }
+        self.is_clean &= view.is_plain(page) || view.finding == Finding::Empty || view.finding == Finding::SamePage;
         lessons.extend(lessons_of(&view));
         lessons.extend((self.pages == 1 && self.ties_moved(&asked)).then_some(Lesson::TiesMove));
         let strays = view.strays.clone();
         self.take(page, view, asked, &mut lessons);
-        (lessons, strays)
+        self.count_dense();
+        Shown { lessons, strays }
     }
 
     /// Where a walk goes on from the last second seen, its rows are known and must come again. If none does, their date was
@@ -231,7 +242,11 @@ fn lesson_of(verdict: Verdict) -> Lesson {
 
 /// Rows at exactly an asked bound, on a page in order, prove that the bound is inclusive.
 fn bound_lessons(page: &PageFact, stretch: &Stretch) -> Vec<Lesson> {
-    if !page.rows.is_sorted_by_key(|row| row.second) {
+    let is_ordered = match stretch.order() {
+        TimeOrder::OldestFirst => page.rows.is_sorted_by_key(|row| row.second),
+        TimeOrder::NewestFirst => page.rows.is_sorted_by_key(|row| Reverse(row.second)),
+    };
+    if !is_ordered {
         return Vec::new();
     }
     let at = |second: EpochSeconds| page.rows.iter().filter(move |row| row.second == second).map(|row| row.video);

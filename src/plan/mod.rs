@@ -1,11 +1,13 @@
 //! Deciding what to ask next, and what is proven by what came back. Pure: no I/O, clock, randomness or logging.
 
+pub mod ahead;
 pub mod bounded;
 pub mod choose;
 pub mod ending;
 pub mod event;
 pub mod fact;
 pub mod fold;
+pub mod from_end;
 pub mod heal;
 pub mod learned;
 pub mod narrow;

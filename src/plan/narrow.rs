@@ -19,12 +19,16 @@ const NARROW_ROWS: f64 = 20.0;
 impl Planner {
     /// A last round for what could not be read; then it is narrowed down to the smallest range and listed.
     pub(super) fn retry_parked(&self, context: &PlanContext) -> Option<Decision> {
-        let is_parked = |window: &Window| !window.assigned && window.parked > 0 && !window.is_over();
+        let is_parked = |window: &Window| !window.is_assigned() && window.parked > 0 && !window.is_over();
         let (id, window) = self.in_order().find(|(_, window)| is_parked(window))?;
-        Some(if window.parked < PARKED_TIMES {
-            self.try_again(id, window, context)
-        } else {
-            self.narrow((id, window), context)
+        Some(match window.walk() {
+            _ if window.parked < PARKED_TIMES => self.try_again(id, window, context),
+            // What cannot be read from its end is given up there, and not read a third time.
+            Some(walk) if walk.stretch().why == StretchReason::FromEnd => {
+                let why = "it holds more rows than the service serves pages of, and its last ones could not be had";
+                self.act((id, window), walk, walk.past_second(walk.stretch().anchor, why), context)
+            }
+            _ => self.narrow((id, window), context),
         })
     }
 
@@ -112,7 +116,7 @@ impl Planner {
     /// A question about the bounds, where they are not known: a bound that takes its second in would make the neighbours of
     /// a second that cannot be read look as if they could not either.
     fn bounds_task(&self, id: WindowId, window: &Window) -> Option<Task> {
-        let asks = |other: &Window| other.assigned && other.bounded && other.parked >= PARKED_TIMES;
+        let asks = |other: &Window| other.is_assigned() && other.bounded && other.parked >= PARKED_TIMES;
         if self.in_order().any(|(_, other)| asks(other)) {
             return None;
         }

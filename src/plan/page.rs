@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use super::fact::{PageFact, RowKey, VideoKey};
 use super::learned::PROVEN_AFTER;
+use crate::api::contract::PAGE_SIZE;
 use crate::units::{EpochSeconds, TimeRange};
 
 /// What one page is, seen against the page before it.
@@ -201,6 +202,12 @@ impl Reading<'_> {
 }
 
 impl View {
+    /// Whether the page has no free place and every row on it stands in order.
+    pub fn is_plain(&self, page: &PageFact) -> bool {
+        let is_whole = page.slots >= PAGE_SIZE && self.rows.len() == page.slots as usize;
+        is_whole && self.finding == Finding::Rows && self.held.is_empty() && self.strays.is_empty()
+    }
+
     /// A page that brings no rows in order.
     pub fn of(finding: Finding) -> Self {
         Self { finding, rows: Vec::new(), held: Vec::new(), strays: Vec::new() }

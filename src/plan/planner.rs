@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::event::{Contradiction, Ending, PlanEvent};
 use super::fact::{PageAddress, PageFact, Purpose, WindowId};
 use super::region::RegionPlan;
-use super::walk::{Consistency, Stretch, Walk};
+use super::walk::{Consistency, Shown, Stretch, Walk};
 use super::window::{State, Window};
 use crate::api::contract::{Filters, PageQuery, Region};
 use crate::units::{EpochSeconds, TimeRange};
@@ -78,15 +78,6 @@ pub struct Listed {
     pub range: TimeRange,
     /// Why, for a person.
     pub why: String,
-}
-
-/// Whether a worker has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Assigned {
-    /// One does.
-    ToAWorker,
-    /// None does.
-    ToNobody,
 }
 
 /// The plan.
@@ -201,11 +192,18 @@ impl Planner {
         self.windows.values().filter_map(|window| Some((&window.region, window.range, window.walk()?.settled())))
     }
 
-    /// Marks a window as being read by a worker, or no longer.
-    pub fn set_assigned(&mut self, window: WindowId, assigned: Assigned) {
-        if let Some(window) = self.windows.get_mut(&window) {
-            window.assigned = assigned == Assigned::ToAWorker;
-        }
+    /// A worker sets out with a task: nobody else is given it meanwhile.
+    pub fn set_out(&mut self, task: &Task) {
+        self.with_window(task.window, |window| {
+            window.on_way.insert(task.address.clone());
+        });
+    }
+
+    /// A worker is back, with or without its page; before the page is folded in.
+    pub fn came_back(&mut self, task: &Task) {
+        self.with_window(task.window, |window| {
+            window.on_way.remove(&task.address);
+        });
     }
 
     pub(super) fn region(&self, region: &Region) -> Option<&RegionPlan> {
@@ -254,11 +252,27 @@ impl Planner {
         if walk.stretch().number != stretch {
             return;
         }
-        let (lessons, strays) = walk.apply(page);
-        lessons.into_iter().for_each(|lesson| self.learned.take(lesson));
-        let late = strays.into_iter().map(|row| row.second).filter(|second| *second < settled);
+        let shown = walk.apply(page);
+        self.take_shown(&page.address.region, shown, settled);
+    }
+
+    /// A page that came before its turn, and waited, is folded in.
+    fn take_waiting(&mut self, id: WindowId, stretch: u32, page: u32, has_more: bool) {
+        let Some(region) = self.window_region(id).cloned() else { return };
+        let settled = self.settled(&region);
+        let Some(window) = self.windows.get_mut(&id) else { return };
+        let State::Walking(walk) = &mut window.state else { return };
+        if walk.stretch().number == stretch {
+            let shown = walk.take_waiting(page, has_more);
+            self.take_shown(&region, shown, settled);
+        }
+    }
+
+    fn take_shown(&mut self, region: &Region, shown: Shown, settled: EpochSeconds) {
+        shown.lessons.into_iter().for_each(|lesson| self.learned.take(lesson));
+        let late = shown.strays.into_iter().map(|row| row.second).filter(|second| *second < settled);
         let late = late.filter(|second| self.range.contains(*second));
-        self.late.extend(late.map(|second| (page.address.region.clone(), second)));
+        self.late.extend(late.map(|second| (region.clone(), second)));
     }
 }
 
@@ -302,6 +316,9 @@ impl Planner {
                 self.reopened.retain(|open| open.region != *region || !range.covers(open.range));
             }
             PlanEvent::WindowParked { window, times } => self.park_window(*window, *times),
+            PlanEvent::PageTaken { window, stretch, page, has_more } => {
+                self.take_waiting(*window, *stretch, page.get(), *has_more);
+            }
             PlanEvent::ShortPagesBelieved { region, range } => self.believed.push((region.clone(), *range)),
             PlanEvent::ShortPagesHide => {
                 self.learned.short_pages_hide = true;

@@ -19,7 +19,11 @@ impl Planner {
         why: StretchReason,
         context: &PlanContext,
     ) -> PlanEvent {
-        let end = if window.bounded { window.range.end } else { self.range.end };
+        let end = match why {
+            StretchReason::FromEnd => anchor.shifted(1),
+            _ if window.bounded => window.range.end,
+            _ => self.range.end,
+        };
         PlanEvent::StretchStarted {
             window: id,
             stretch: window.next_stretch(),
@@ -41,7 +45,7 @@ impl Planner {
                 filters: self.filters.clone(),
                 min_create_time: Some(stretch.asked_min),
                 max_create_time: Some(stretch.asked_max),
-                order: TimeOrder::OldestFirst,
+                order: stretch.order(),
                 page,
             },
             position: walk.position().max(window.range.start),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::ahead::Ahead;
 use super::bounded::Bounded;
 use super::event::StretchReason;
 use super::fact::RowKey;
@@ -24,6 +25,9 @@ impl Walk {
         self.lost_anchor = None;
         let last_was_good = !matches!(self.finding, Finding::Empty | Finding::SamePage);
         self.good_pages_before = self.pages - u32::from(!last_was_good && self.pages > 0);
+        self.turn_to_the_end(&stretch);
+        self.ahead = Ahead::default();
+        self.is_clean = true;
         let finding = std::mem::replace(&mut self.finding, Finding::Nothing);
         if finding == Finding::Empty {
             self.ended_at = self.previous.last().map(|row| (row.video, self.pages));
@@ -42,7 +46,7 @@ impl Walk {
             (Some(reading), Some(_)) => reading.begin_reading(),
             (state, bounded) => *state = bounded,
         }
-        if stretch.why != StretchReason::KnownRow {
+        if !matches!(stretch.why, StretchReason::KnownRow | StretchReason::FromEnd) {
             self.move_to(&stretch, finding);
         }
         self.stretch = stretch;
@@ -62,7 +66,11 @@ impl Walk {
             StretchReason::Doubt if self.stretch.why == StretchReason::Doubt && !self.brought_new => {
                 self.fruitless += 1;
             }
-            StretchReason::Doubt => self.fruitless = 0,
+            StretchReason::FromEnd if self.stretch.why == StretchReason::Doubt && !self.brought_new => {
+                self.fruitless += 1;
+            }
+            StretchReason::Doubt if self.stretch.why == StretchReason::FromEnd => {}
+            StretchReason::Doubt | StretchReason::FromEnd => self.fruitless = 0,
             StretchReason::Scheduled => self.end_was_checked |= self.finding == Finding::Empty,
             StretchReason::PastFullSecond => self.has_jumped = true,
             _ => {}

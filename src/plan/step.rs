@@ -45,6 +45,8 @@ pub struct WalkContext<'a> {
     pub short_pages: u32,
     /// Short pages hide rows here, and looking around them shows too few of them.
     pub short_is_hopeless: bool,
+    /// Short pages have hidden rows, or may have.
+    pub short_pages_hide: bool,
     /// Short or empty pages have hidden rows.
     pub service_hides: bool,
     /// Pages have shown that rows come in ascending order.
@@ -129,15 +131,18 @@ impl Walk {
     }
 
     fn plain_step(&self, context: &WalkContext<'_>) -> WalkStep {
+        if let Some(reading) = &self.from_end {
+            return self.step_from_end(reading, context);
+        }
         match self.finding {
-            Finding::Nothing if !self.is_bounded() => self.ask_next(),
+            Finding::Nothing if !self.is_bounded() => self.ask_next(context),
             Finding::OutsideAsked(seen) if context.known_newest.is_none() => WalkStep::RangeNotHonoured(seen),
             finding if let Some(reading) = &self.bounded => reading.step(self.range, finding, context),
             _ if let Some(before) = self.lost_anchor => anchor(before.max(self.settled()), StretchReason::Doubt),
             Finding::ShiftedByOne if self.overlaps >= 2 || context.shifted_pages >= MOST_SHIFTED => {
                 WalkStep::PageNumberCountsRows
             }
-            Finding::ShiftedByOne => self.ask_next(),
+            Finding::ShiftedByOne => self.ask_next(context),
             _ if self.stretch.why == StretchReason::KnownRow => self.known_row_step(context),
             Finding::Disordered => self.disordered_step(context),
             Finding::Repeated(second) => {
@@ -159,6 +164,7 @@ impl Walk {
     pub fn refused_step(&self, context: &WalkContext<'_>) -> Option<WalkStep> {
         let step = match (self.pages, &self.bounded) {
             (0, _) => return None,
+            _ if self.from_end.is_some() => self.leave_from_end(self.stretch.anchor, context),
             (_, Some(reading)) => reading.halve(self.range),
             (_, None) => self.doubt_step(context),
         };
@@ -216,17 +222,19 @@ impl Walk {
     fn next_without_anchor(&self, at: EpochSeconds, context: &WalkContext<'_>) -> WalkStep {
         let seconds = TimeRange::new(self.stretch.anchor, at.shifted(1).min(self.range.end).max(self.stretch.anchor));
         if context.consistency != Consistency::Atomic || seconds.is_empty() || self.is_listed_whole(seconds) {
-            return self.ask_next();
+            return self.ask_next(context);
         }
         let why = "no order was proven, so rows that came or went between its pages may have moved others";
         WalkStep::List(vec![(seconds, why.to_owned())])
     }
 
-    fn ask_next(&self) -> WalkStep {
-        match PageNumber::new(self.pages + 1) {
-            Ok(page) => WalkStep::Ask(page),
-            Err(_) => self.cap_step(),
-        }
+    /// The number of the next page; none beyond the last that may be asked.
+    pub fn next_page(&self) -> Option<PageNumber> {
+        PageNumber::new(self.pages + 1).ok()
+    }
+
+    pub(super) fn ask_next(&self, context: &WalkContext<'_>) -> WalkStep {
+        self.next_page().map_or_else(|| self.cap_step(context), WalkStep::Ask)
     }
 
     fn rows_step(&self, context: &WalkContext<'_>) -> WalkStep {
@@ -255,7 +263,7 @@ impl Walk {
             return self.past_second(second, "its rows come again and again, and their end does not come");
         }
         if self.pages >= context.cap {
-            return self.cap_step();
+            return self.cap_step(context);
         }
         let has_no_place = self.finding == Finding::Unusable && self.frontier.is_none() && self.ends_full();
         if context.consistency == Consistency::Atomic && has_no_place && self.pages == 1 && !self.torn_is_listed() {
@@ -279,7 +287,7 @@ impl Walk {
             {
                 anchor(frontier, StretchReason::Scheduled)
             }
-            _ => self.ask_next(),
+            _ => self.ask_next(context),
         }
     }
 
@@ -341,19 +349,22 @@ impl Walk {
         let is_past = self.frontier.is_some_and(|frontier| frontier >= self.range.end);
         if doubt.is_pending() && is_past {
             // The last page of all is short by nature: does another follow it?
-            return Some(self.ask_next());
+            return Some(self.ask_next(context));
         }
         doubt.next_look().map(|at| anchor(at, StretchReason::ShortPage))
     }
 
     /// Gives one second up as unproven and goes on after it.
     pub(super) fn past_second(&self, second: EpochSeconds, why: &str) -> WalkStep {
-        let range = one_second(second);
-        let unproven = vec![(range, why.to_owned())];
-        if range.end >= self.range.end {
+        self.past_second_with(second, vec![(one_second(second), why.to_owned())])
+    }
+
+    pub(super) fn past_second_with(&self, second: EpochSeconds, unproven: Unproven) -> WalkStep {
+        let at = second.shifted(1);
+        if at >= self.range.end {
             return WalkStep::Finish { ending: Ending::RowBeyond, unproven };
         }
-        WalkStep::Anchor { at: range.end, why: StretchReason::PastFullSecond, unproven }
+        WalkStep::Anchor { at, why: StretchReason::PastFullSecond, unproven }
     }
 
     /// Gives up everything from what is settled to the second that the walk does not get past.
@@ -367,12 +378,15 @@ impl Walk {
         WalkStep::Anchor { at, why: StretchReason::PastFullSecond, unproven }
     }
 
-    fn cap_step(&self) -> WalkStep {
-        let at = self.position();
+    fn cap_step(&self, context: &WalkContext<'_>) -> WalkStep {
+        // A row that leaps ahead counts as well: whether it stands there rightly shows when its own second is asked.
+        let ahead = self.held.last().map(|row| row.second).filter(|second| *second < context.run_end);
+        let at = ahead.map_or(self.position(), |ahead| ahead.max(self.position()));
         if at > self.stretch.anchor {
             return anchor(at, StretchReason::Cap);
         }
-        self.past_second(at.max(self.stretch.anchor), "it holds more rows than the service serves pages of")
+        let why = "it holds more rows than the service serves pages of";
+        self.past_full_second(at.max(self.stretch.anchor), context, why)
     }
 
     fn disordered_step(&self, context: &WalkContext<'_>) -> WalkStep {

@@ -6,14 +6,16 @@
 
 use std::collections::BTreeSet;
 
+use super::ahead::Ahead;
 use super::bounded::Bounded;
 use super::event::StretchReason;
 use super::fact::{RowKey, VideoKey};
+use super::from_end::FromEnd;
 use super::heal::Heal;
 use super::learned::PROVEN_AFTER;
 use super::page::Finding;
 use super::short::ShortDoubt;
-use crate::api::contract::PAGE_SIZE;
+use crate::api::contract::{PAGE_SIZE, TimeOrder};
 use crate::units::{EpochSeconds, TimeRange};
 
 pub use super::step::{Consistency, WalkContext, WalkStep};
@@ -56,6 +58,21 @@ pub enum Lesson {
     Served(u32),
 }
 
+/// What pages have shown beside their rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// What they taught about the service.
+    pub lessons: Vec<Lesson>,
+    /// Rows whose date does not fit the order of the others.
+    pub strays: Vec<RowKey>,
+}
+
+impl Shown {
+    pub(super) fn lessons(lessons: Vec<Lesson>) -> Self {
+        Self { lessons, strays: Vec::new() }
+    }
+}
+
 /// How a stretch asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stretch {
@@ -71,6 +88,13 @@ pub struct Stretch {
     pub started_at: EpochSeconds,
     /// Why it began.
     pub why: StretchReason,
+}
+
+impl Stretch {
+    /// In which order it asks.
+    pub fn order(&self) -> TimeOrder {
+        if self.why == StretchReason::FromEnd { TimeOrder::NewestFirst } else { TimeOrder::OldestFirst }
+    }
 }
 
 /// Doubts in a row that may begin at one second, also where each brings something new.
@@ -149,6 +173,14 @@ pub struct Walk {
     pub(super) unusable: u32,
     /// Whether any page held rows of which none can be placed.
     pub(super) has_unplaced: bool,
+    /// Whether every page of this stretch with rows was full of rows in order.
+    pub(super) is_clean: bool,
+    /// Pages of a dense second that came before their turn.
+    pub(super) ahead: Ahead,
+    /// A second above the cap, while it is read from its last row on.
+    pub(super) from_end: Option<Box<FromEnd>>,
+    /// The last second that was read so.
+    pub(super) read_from_end: Option<EpochSeconds>,
     pub(super) total_slots: u64,
     pub(super) total_pages: u64,
 }
@@ -195,6 +227,10 @@ impl Walk {
             overlaps: 0,
             unusable: 0,
             has_unplaced: false,
+            is_clean: true,
+            ahead: Ahead::default(),
+            from_end: None,
+            read_from_end: None,
             total_slots: 0,
             total_pages: 0,
         }

@@ -1,6 +1,9 @@
 //! A stretch of one region's time that one walk reads. Pure.
 
+use std::collections::BTreeSet;
+
 use super::bounded::Bounded;
+use super::fact::PageAddress;
 use super::walk::{Stretch, Walk};
 use crate::api::contract::Region;
 use crate::units::{EpochSeconds, TimeRange};
@@ -29,20 +32,36 @@ pub struct Window {
     pub bounded: bool,
     /// How often it has been parked since its last page.
     pub parked: u32,
-    /// Whether a worker reads it; not journalled, since no worker outlives its process.
-    pub assigned: bool,
+    /// The pages that workers are asking for on its behalf; not journalled, since no worker outlives its process.
+    pub on_way: BTreeSet<PageAddress>,
+    /// The stretch of which a page failed that was asked before its turn: its pages are asked one by one.
+    pub one_by_one: Option<u32>,
     stretches: u32,
 }
 
 impl Window {
     /// A window that nobody has begun.
     pub fn new(region: Region, range: TimeRange) -> Self {
-        Self { region, range, state: State::Waiting, bounded: false, parked: 0, assigned: false, stretches: 0 }
+        Self {
+            region,
+            range,
+            state: State::Waiting,
+            bounded: false,
+            parked: 0,
+            on_way: BTreeSet::new(),
+            one_by_one: None,
+            stretches: 0,
+        }
     }
 
     /// Whether nobody has begun it and nothing stands against beginning it.
     pub fn is_waiting(&self) -> bool {
-        matches!(self.state, State::Waiting) && !self.assigned && self.parked == 0
+        matches!(self.state, State::Waiting) && !self.is_assigned() && self.parked == 0
+    }
+
+    /// Whether a worker reads it.
+    pub fn is_assigned(&self) -> bool {
+        !self.on_way.is_empty()
     }
 
     /// Whether it is covered or listed.

@@ -55,6 +55,26 @@ fn a_crowded_second_among_others_is_exported_exactly() {
     });
 }
 
+/// 200 rows come from the first, the others from the last.
+#[test]
+fn a_second_above_the_cap_is_exported_exactly_from_both_ends() {
+    exports_exactly_from(|service| {
+        service.contract.last_page = 20;
+        service.world.rows = 1_000;
+        service.world.dense_seconds = vec!["2025-12-05T12:00:00Z=350".parse().unwrap()];
+    });
+}
+
+#[test]
+fn a_second_that_fills_hundreds_of_pages_is_read_by_several_workers_and_exactly() {
+    let simulator = serve(|service| {
+        service.world.rows = 1_000;
+        service.world.dense_seconds = vec!["2025-12-05T12:00:00Z=5000".parse().unwrap()];
+        service.limits.latency_ms = 10.0;
+    });
+    exports_exactly(&simulator, &Job::of(&simulator).with("--max-in-flight 12"));
+}
+
 /// Few workers make windows that are longer than the cap.
 fn exports_exactly_beyond_a_cap_of_50_pages(past_last_page: PastLastPage) {
     let simulator = serve(|service| {

@@ -10,7 +10,7 @@ use super::model::{Answer, Service, Short, Shown, asked_rows};
 use crate::api::contract::{Filters, Region};
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::{PageAddress, PageFact, Purpose, WindowId};
-use crate::plan::planner::{Assigned, Backlog, Decision, Listed, PlanContext, Planner, Task};
+use crate::plan::planner::{Backlog, Decision, Listed, PlanContext, Planner, Task};
 use crate::plan::walk::Consistency;
 use crate::units::{EpochSeconds, TimeRange};
 
@@ -59,6 +59,8 @@ pub(super) struct Outcome {
     pub(super) pages: u64,
     /// Requests at the end that one worker sent while no other had anything to do.
     pub(super) alone: u64,
+    /// Milliseconds of virtual time.
+    pub(super) took_ms: u64,
     pub(super) splits: u64,
     pub(super) stretches: BTreeMap<String, u64>,
     delivered: Vec<bool>,
@@ -129,6 +131,7 @@ impl Driver {
                 requests: 0,
                 pages: 0,
                 alone: 0,
+                took_ms: 0,
                 splits: 0,
                 stretches: BTreeMap::new(),
                 delivered: vec![],
@@ -145,6 +148,7 @@ impl Driver {
         let stopped = self.drive_on().err();
         self.out.stopped = stopped;
         self.out.requests = self.out.service.requests;
+        self.out.took_ms = self.now_ms;
         self.out.planner = self.planner;
         self.out
     }
@@ -214,7 +218,7 @@ impl Driver {
 
     fn start(&mut self, task: Task) {
         let window = task.window;
-        self.planner.set_assigned(window, Assigned::ToAWorker);
+        self.planner.set_out(&task);
         let reads = Some(window);
         let answer = self.random.random::<bool>().then(|| self.out.service.answer(&task.query));
         let (least, most) = self.drive.latency;
@@ -271,6 +275,7 @@ impl Driver {
 
     fn land(&mut self, flight: Flight) -> Result<(), Stopped> {
         let Flight { reads, task, began, answer } = flight;
+        self.planner.came_back(&task);
         let mut answer = answer.unwrap_or_else(|| self.out.service.answer(&task.query));
         let attempts = if reads.is_some_and(|id| self.planner.is_parked(id)) { FEW_ATTEMPTS } else { ATTEMPTS };
         for _ in 1..attempts {
@@ -282,6 +287,7 @@ impl Driver {
         }
         match answer {
             Answer::Page { rows, ids } => return self.take_page(reads, task, rows, &ids),
+            Answer::Refused | Answer::Broken if self.planner.give_up_ahead(&task) => {}
             Answer::Refused => {
                 let context = self.context();
                 match reads.and_then(|window| self.planner.after_refusal(window, &context)) {
@@ -291,7 +297,6 @@ impl Driver {
             }
             Answer::Broken => self.take_failure(reads, began),
         }
-        self.let_go(reads);
         Ok(())
     }
 
@@ -324,8 +329,8 @@ impl Driver {
         self.out.pages += 1;
         self.last_durable = self.now_ms;
         self.failures_in_a_row = 0;
-        if self.flights.len() >= self.drive.workers || !self.employ(reads)? {
-            self.let_go(reads);
+        if self.flights.len() < self.drive.workers {
+            self.employ(reads)?;
         }
         Ok(())
     }
@@ -351,12 +356,6 @@ impl Driver {
         {
             let events = self.planner.park(window);
             self.record(events);
-        }
-    }
-
-    fn let_go(&mut self, reads: Option<WindowId>) {
-        if let Some(window) = reads {
-            self.planner.set_assigned(window, Assigned::ToNobody);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Single promises of the plan, each against a service that would break it.
 
-use super::model::{Behaviour, PastCap, Short, Sort, Ties};
+use super::driver::Outcome;
+use super::model::{Behaviour, PastCap, Short, Sort, Ties, range_of};
 use super::scenario::{START, Scenario, bursty, daily, uniform};
 use crate::plan::walk::Consistency;
 
@@ -82,6 +83,62 @@ fn few_rows_and_none_are_read_for_at_most_four_requests() {
 fn rows_of_one_hour_and_of_one_second_are_exact() {
     exact(Scenario::of(uniform(50_000, 3_600, 7).into_iter().map(|second| second + 1_000_000).collect(), MONTH));
     assert!(exact(Scenario::of(vec![777; 5_000], MONTH)) <= 505);
+}
+
+/// A second of so many rows among some others, and a service that serves 50 pages.
+fn above_the_cap(rows: usize, ties: Ties, past_cap: PastCap) -> (Outcome, u64) {
+    let mut seconds = uniform(2_000, 100_000, 9);
+    seconds.extend(vec![5_000; rows]);
+    let pages = seconds.len().div_ceil(10) as u64;
+    let behaviour = Behaviour { cap: 50, past_cap, ties, ..Behaviour::default() };
+    let outcome = Scenario::with(behaviour, vec![("US", seconds)], 100_000, 1).run();
+    println!("{rows} {ties:?} {past_cap:?}: {} requests for {pages} pages", outcome.requests);
+    (outcome, pages)
+}
+
+const PAST_CAPS: [PastCap; 3] = [PastCap::Empty, PastCap::Refused, PastCap::LastPageAgain];
+
+#[test]
+fn a_second_above_the_cap_is_whole_where_its_two_readings_meet() {
+    for past_cap in PAST_CAPS {
+        for rows in [499, 500, 501, 700, 980] {
+            let (outcome, pages) = above_the_cap(rows, Ties::Mirrored, past_cap);
+            assert_eq!((&outcome.stopped, outcome.missing(range_of(START, 100_000))), (&None, vec![]));
+            assert_eq!(outcome.listed_seconds(), 0, "{rows}: {:?}", outcome.listed().collect::<Vec<_>>());
+            // A cap that nobody knows is found by asking twice, where everything before it is read again.
+            assert!(outcome.requests <= pages + 130, "{rows} {past_cap:?}: {} for {pages}", outcome.requests);
+        }
+    }
+}
+
+#[test]
+fn a_second_above_the_cap_is_listed_where_they_cannot_meet() {
+    for past_cap in PAST_CAPS {
+        for (rows, ties) in [(700, Ties::Stable), (700, Ties::Fresh), (1_020, Ties::Mirrored), (2_000, Ties::Mirrored)]
+        {
+            let (outcome, pages) = above_the_cap(rows, ties, past_cap);
+            assert_eq!((&outcome.stopped, outcome.missing(range_of(START, 100_000))), (&None, vec![]));
+            // A row that is alone in its second may come twice as well where ties move.
+            assert!((1..=2).contains(&outcome.listed_seconds()), "{rows} {ties:?}");
+            assert!(outcome.requests <= pages + 500, "{rows} {ties:?} {past_cap:?}: {}", outcome.requests);
+        }
+    }
+}
+
+#[test]
+fn a_dense_second_is_read_by_several_workers() {
+    let read = |workers| {
+        let mut scenario = Scenario::of(vec![777; 6_000], MONTH);
+        scenario.drive.workers = workers;
+        let outcome = scenario.run();
+        assert_eq!((outcome.missing(range_of(START, MONTH)).len(), outcome.listed_seconds()), (0, 0));
+        println!("{workers} workers: {} requests, {} ms", outcome.requests, outcome.took_ms);
+        (outcome.requests, outcome.took_ms)
+    };
+    let (alone, together) = (read(1), read(16));
+    assert!(together.1 * 3 < alone.1, "{alone:?} {together:?}");
+    // What is asked beyond the end of the second is one page in thirty at most.
+    assert!(together.0 <= alone.0 + 600 / 30, "{alone:?} {together:?}");
 }
 
 /// A page of a poisoned second takes its neighbours with it while it is not known which bounds are inclusive.

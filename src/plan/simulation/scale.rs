@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use crate::api::contract::{Filters, PAGE_SIZE, PageQuery, Region, TimeOrder};
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::{PageFact, RowKey, VideoKey, WindowId};
-use crate::plan::planner::{Assigned, Backlog, Decision, PlanContext, Planner, Task};
+use crate::plan::planner::{Backlog, Decision, PlanContext, Planner, Task};
 use crate::plan::walk::Consistency;
 use crate::units::{EpochSeconds, TimeRange};
 
@@ -166,7 +166,7 @@ impl Scale {
     }
 
     fn send(&mut self, task: Task) {
-        self.planner.set_assigned(task.window, Assigned::ToAWorker);
+        self.planner.set_out(&task);
         self.next_permit_us = self.next_permit_us.max(self.now_us) + self.gap_us;
         self.arrivals.push(Reverse((self.next_permit_us + LATENCY_MS * 1_000, self.sums.requests)));
         self.flights.insert(self.sums.requests, task);
@@ -189,13 +189,12 @@ impl Scale {
         self.sums.slots += rows.len() as u64;
         let fetched_at = EpochSeconds::new(1_790_000_000 + (self.now_us / 1_000_000) as i64);
         let window = task.window;
+        self.planner.came_back(&task);
         self.planner.apply_page(&PageFact { address: task.address, fetched_at, slots: rows.len() as u32, rows });
         if self.sums.requests.is_multiple_of(SLICE_EVERY) {
             self.release();
         }
-        if !self.employ(Some(window)) {
-            self.planner.set_assigned(window, Assigned::ToNobody);
-        }
+        self.employ(Some(window));
     }
 
     /// What is settled is published, and its pages leave the journal.

@@ -1,0 +1,330 @@
+//! One second that fills page after page: no page of it depends on another, so several workers may ask for them. Pure.
+//!
+//! Pages are folded in by their number, whatever order they come in; one that comes before its turn waits. While all that
+//! came lies within the second, the next page follows from nothing else, so it is folded in at once. Beyond the second its
+//! turn depends on what the walk decides, so that is journalled ([`PlanEvent::PageTaken`]): a replay, in which pages may
+//! come in another order than the plan saw them in, gives the same walk.
+
+use std::collections::BTreeMap;
+
+use super::choose::ask;
+use super::event::PlanEvent;
+use super::fact::{PageAddress, PageFact, Purpose, WindowId};
+use super::heal::Heal;
+use super::page::Finding;
+use super::planner::{Decision, Planner, Task};
+use super::walk::{Shown, Walk};
+use super::window::Window;
+use crate::api::contract::PAGE_SIZE;
+use crate::units::PageNumber;
+
+/// Pages that one second must fill for each page of it that may be asked before its turn. Where the second ends, and the window
+/// with it, the others are read for nothing: at most one in so many.
+const PAGES_FOR_ONE_AHEAD: u32 = 30;
+
+/// Pages that came before their turn.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ahead {
+    waiting: BTreeMap<u32, PageFact>,
+    /// Pages in a row that one second filled.
+    dense_pages: u32,
+    /// Whether pages may have been asked before their turn.
+    is_wide: bool,
+}
+
+impl Walk {
+    /// Takes one durable page of the running stretch, and says what has been shown by it and by pages that waited for it.
+    pub fn apply(&mut self, page: &PageFact) -> Shown {
+        let number = page.address.page.get();
+        if self.ahead.is_wide && (number != self.pages + 1 || !self.fills_a_second()) {
+            self.ahead.waiting.insert(number, page.clone());
+            return Shown::default();
+        }
+        let mut shown = self.fold(page);
+        self.take_all_waiting(&mut shown);
+        shown
+    }
+
+    /// Folds a page in that waited.
+    pub fn take_waiting(&mut self, number: u32, has_more: bool) -> Shown {
+        let mut shown = Shown::default();
+        if number == self.pages + 1
+            && let Some(page) = self.ahead.waiting.remove(&number)
+        {
+            shown = self.fold(&page);
+            self.ahead.is_wide |= has_more;
+            self.ahead.is_wide &= has_more || self.fills_a_second();
+            self.take_all_waiting(&mut shown);
+        }
+        shown
+    }
+
+    fn take_all_waiting(&mut self, shown: &mut Shown) {
+        while self.fills_a_second()
+            && let Some(page) = self.ahead.waiting.remove(&(self.pages + 1))
+        {
+            let more = self.fold(&page);
+            shown.lessons.extend(more.lessons);
+            shown.strays.extend(more.strays);
+        }
+    }
+
+    /// Whether the last page lies within one second, without a free place and without a doubt: then the next page is wanted.
+    fn fills_a_second(&self) -> bool {
+        if let Some(reading) = &self.from_end {
+            return reading.is_going_on();
+        }
+        let is_full = self.finding == Finding::Rows && self.previous.len() == PAGE_SIZE as usize && self.ends_full();
+        let is_one = self.previous.iter().all(|row| Some(row.second) == self.frontier);
+        let is_sure = self.held.is_empty() && self.short.is_none() && self.heals.iter().all(Heal::is_over);
+        is_full && is_one && is_sure && !self.is_bounded() && !self.is_endless()
+    }
+
+    pub(super) fn count_dense(&mut self) {
+        self.ahead.dense_pages = if self.fills_a_second() { self.ahead.dense_pages + 1 } else { 0 };
+        self.ahead.is_wide |= self.ahead.dense_pages >= PAGES_FOR_ONE_AHEAD;
+    }
+
+    /// Whether this page has come and waits.
+    fn is_waiting(&self, number: u32) -> bool {
+        self.ahead.waiting.contains_key(&number)
+    }
+
+    /// The next page of the second that fills page after page, apart from those that are on their way, up to `last`.
+    fn next_ahead(&self, is_on_way: impl Fn(PageNumber) -> bool, last: u32) -> Option<PageNumber> {
+        if !self.ahead.is_wide || !self.fills_a_second() {
+            return None;
+        }
+        let is_last =
+            |page: &PageFact| page.slots < PAGE_SIZE || page.rows.iter().any(|row| Some(row.second) != self.frontier);
+        let end = self.ahead.waiting.iter().find(|(_, page)| is_last(page)).map_or(u32::MAX, |(number, _)| *number);
+        let many = self.ahead.dense_pages / PAGES_FOR_ONE_AHEAD;
+        let numbers = self.pages + 1..=(self.pages + 1 + many).min(last).min(end);
+        let mut wanted =
+            numbers.filter(|number| !self.is_waiting(*number)).filter_map(|number| PageNumber::new(number).ok());
+        wanted.find(|number| !is_on_way(*number))
+    }
+}
+
+impl Planner {
+    /// A page of a dense second that another worker reads.
+    pub(super) fn help(&self) -> Option<Decision> {
+        self.in_order().find_map(|(id, window)| self.task_ahead(id, window)).map(ask)
+    }
+
+    /// The walk's next page: asked, or taken where it has come already, or waited for where it is on its way.
+    pub(super) fn in_turn(&self, id: WindowId, window: &Window, walk: &Walk, page: PageNumber) -> Decision {
+        if walk.is_waiting(page.get()) {
+            let others = walk.ahead.waiting.len() > 1 || self.is_any_on_way(window, walk);
+            let stretch = walk.stretch().number;
+            return Decision::Record(vec![PlanEvent::PageTaken { window: id, stretch, page, has_more: others }]);
+        }
+        let task = self.walk_task(id, window, walk, page);
+        match window.on_way.contains(&task.address) {
+            true => self.task_ahead(id, window).map_or(Decision::Idle, ask),
+            false => ask(task),
+        }
+    }
+
+    /// Whether pages of its stretch have come before their turn, or may.
+    pub(super) fn is_ahead(&self, window: &Window, walk: &Walk) -> bool {
+        !walk.ahead.waiting.is_empty() || self.is_any_on_way(window, walk)
+    }
+
+    fn is_any_on_way(&self, window: &Window, walk: &Walk) -> bool {
+        let stretch = walk.stretch().number;
+        let is_of_it =
+            |address: &PageAddress| matches!(address.purpose, Purpose::Walk { stretch: of, .. } if of == stretch);
+        window.on_way.iter().any(is_of_it)
+    }
+
+    fn task_ahead(&self, id: WindowId, window: &Window) -> Option<Task> {
+        let walk =
+            window.walk().filter(|walk| window.parked == 0 && window.one_by_one != Some(walk.stretch().number))?;
+        let is_on_way = |number| window.on_way.contains(&self.walk_task(id, window, walk, number).address);
+        let number = walk.next_ahead(is_on_way, self.learned.last_page())?;
+        Some(self.walk_task(id, window, walk, number))
+    }
+
+    /// Where a page failed, or was refused, that its walk does not wait for, no more are asked before their turn; whether it
+    /// was such a page. Nothing follows from it: it is asked again in its turn.
+    pub fn give_up_ahead(&mut self, task: &Task) -> bool {
+        let Purpose::Walk { window, stretch } = task.address.purpose else { return false };
+        let Some(window) = self.windows.get_mut(&window) else { return true };
+        let Some(walk) = window.walk() else { return window.is_over() };
+        if walk.stretch().number == stretch && (!walk.ahead.is_wide || task.address.page.get() == walk.pages + 1) {
+            return false;
+        }
+        window.one_by_one = Some(stretch);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::api::contract::Filters;
+    use crate::plan::fact::{RowKey, VideoKey};
+    use crate::plan::planner::{Backlog, PlanContext};
+    use crate::plan::walk::Consistency;
+    use crate::units::{EpochSeconds, TimeRange};
+
+    /// Rows of the second in question; the others follow one a second.
+    const DENSE_ROWS: u64 = 413;
+    const ROWS: u64 = 520;
+
+    fn context() -> PlanContext {
+        PlanContext {
+            now: EpochSeconds::new(1_000),
+            idle_workers: 4,
+            window_pages: 2_000,
+            anchor_pages: 35,
+            stretch_age: 600,
+            consistency: Consistency::Anchored,
+            backlog: Backlog::Small,
+        }
+    }
+
+    fn answer(task: &Task) -> PageFact {
+        let row = |place: u64| RowKey {
+            second: EpochSeconds::new(10 + place.saturating_sub(DENSE_ROWS - 1) as i64),
+            video: VideoKey(place + 1),
+        };
+        let all: Vec<RowKey> =
+            (0..ROWS).map(row).filter(|row| Some(row.second) >= task.query.min_create_time).collect();
+        let skip = (task.query.page.get() as usize - 1) * PAGE_SIZE as usize;
+        let mut rows: Vec<RowKey> = all.into_iter().skip(skip).take(PAGE_SIZE as usize).collect();
+        if task.address.purpose == Purpose::Newest {
+            rows = (ROWS - 10..ROWS).rev().map(row).collect();
+        }
+        let (address, slots) = (task.address.clone(), rows.len() as u32);
+        PageFact { address, fetched_at: EpochSeconds::new(1_000), slots, rows }
+    }
+
+    fn new_planner() -> Planner {
+        let region = "US".parse().unwrap();
+        Planner::new(&[region], Filters::default(), TimeRange::new(EpochSeconds::new(0), EpochSeconds::new(10_000)))
+    }
+
+    /// What became durable, in order: the journal's order, in which a page may stand before others that the plan saw first.
+    enum Entry {
+        Event(PlanEvent),
+        Page(PageFact),
+    }
+
+    struct Run {
+        planner: Planner,
+        log: Vec<Entry>,
+        /// Tasks on their way, and those of them whose page is durable and has not been folded in.
+        on_way: Vec<Task>,
+        durable: Vec<Task>,
+        asked: u64,
+        most_on_way: usize,
+    }
+
+    impl Run {
+        fn new() -> Self {
+            let (planner, log) = (new_planner(), vec![]);
+            let mut run = Self { planner, log, on_way: vec![], durable: vec![], asked: 0, most_on_way: 0 };
+            let opening = run.planner.opening();
+            run.record(opening);
+            run
+        }
+
+        fn record(&mut self, events: Vec<PlanEvent>) {
+            for event in events {
+                self.planner.apply_event(&event);
+                self.log.push(Entry::Event(event));
+            }
+        }
+
+        fn hire(&mut self, workers: usize) {
+            while self.on_way.len() + self.durable.len() < workers {
+                match self.planner.next(None, &context()) {
+                    Decision::Record(events) => self.record(events),
+                    Decision::Ask(task) => {
+                        self.planner.set_out(&task);
+                        self.asked += 1;
+                        self.on_way.push(*task);
+                    }
+                    Decision::Idle => break,
+                    Decision::Stop(why) => panic!("{why}"),
+                }
+            }
+            let of_one =
+                self.on_way.iter().filter(|task| self.on_way.first().is_some_and(|one| one.window == task.window));
+            self.most_on_way = self.most_on_way.max(of_one.count());
+        }
+
+        fn commit(&mut self, choice: usize) {
+            if !self.on_way.is_empty() {
+                let task = self.on_way.swap_remove(choice % self.on_way.len());
+                self.log.push(Entry::Page(answer(&task)));
+                self.durable.push(task);
+            }
+        }
+
+        fn fold(&mut self, choice: usize) {
+            if !self.durable.is_empty() {
+                let task = self.durable.swap_remove(choice % self.durable.len());
+                self.planner.came_back(&task);
+                self.planner.apply_page(&answer(&task));
+            }
+        }
+
+        /// The plan as a new process would have it, once everything that is durable is folded in.
+        fn replayed(&self) -> Planner {
+            let mut planner = new_planner();
+            for entry in &self.log {
+                match entry {
+                    Entry::Event(event) => planner.apply_event(event),
+                    Entry::Page(page) => planner.apply_page(page),
+                }
+            }
+            planner
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+        /// Pages become durable and are folded in in any order: a replay gives the same walks, no page is asked twice, and
+        /// every row has been read at the end.
+        #[test]
+        fn in_whatever_order_pages_come_a_replay_gives_the_same_walk(choices in prop::collection::vec((any::<bool>(), 0..64_usize), 400), workers in 1..20_usize) {
+            let mut run = Run::new();
+            let mut choices = choices.into_iter().cycle();
+            let mut steps = 0;
+            while !run.planner.is_done() {
+                run.hire(workers);
+                let (commits, choice) = choices.next().unwrap();
+                if (commits && !run.on_way.is_empty()) || run.durable.is_empty() { run.commit(choice) } else { run.fold(choice) }
+                if run.durable.is_empty() {
+                    let (mut live, mut again) = (run.planner.clone(), run.replayed());
+                    for planner in [&mut live, &mut again] {
+                        planner.windows.values_mut().for_each(|window| window.on_way.clear());
+                    }
+                    // What was learned of the service may name other rows: those that were seen first.
+                    let view = |planner: &Planner| format!("{:?} {:?}", planner.windows, planner.settled(&planner.regions[0].region));
+                    prop_assert_eq!(view(&live), view(&again));
+                }
+                steps += 1;
+                prop_assert!(steps < 1_000);
+            }
+            let mut pages: Vec<&PageAddress> = run.log.iter().filter_map(|entry| if let Entry::Page(page) = entry { Some(&page.address) } else { None }).collect();
+            let asked = pages.len();
+            pages.sort();
+            pages.dedup();
+            prop_assert_eq!(pages.len(), asked);
+            prop_assert!(run.planner.unproven().is_empty());
+            let videos: std::collections::BTreeSet<u64> = run.log.iter().flat_map(|entry| match entry {
+                Entry::Page(page) => page.rows.iter().map(|row| row.video.0).collect(),
+                Entry::Event(_) => vec![],
+            }).collect();
+            prop_assert_eq!(videos.len() as u64, ROWS);
+            prop_assert!(workers < 8 || run.most_on_way > 1, "nobody helped");
+        }
+    }
+}

@@ -35,6 +35,8 @@ pub struct Bounded {
     unusable: u32,
     seen: BTreeSet<VideoKey>,
     short_pages: u32,
+    /// Whether a reading before this one had short pages before its last.
+    was_short: bool,
     last_was_full: bool,
     rows_before: Option<u32>,
     /// A page far ahead that tells whether the window is too large: its number, and whether it held rows.
@@ -48,19 +50,26 @@ impl Bounded {
     /// The window is read again from its first page.
     pub fn begin_reading(&mut self) {
         self.readings += 1;
+        self.was_short |= self.short_pages > 0;
         self.rows_before = Some(self.rows);
         (self.pages, self.rows, self.short_pages, self.last_was_full) = (0, 0, 0, false);
         (self.end_is_sure, self.unusable) = (false, 0);
         self.seen.clear();
     }
 
-    /// Whether pages before the last had free places.
+    /// Whether pages had free places: the last one has, nearly always, and nothing tells whether it left a row out.
     pub fn has_short_pages(&self) -> bool {
-        self.short_pages > 0
+        self.short_pages > 0 || (self.pages > 0 && !self.last_was_full)
     }
 
-    /// Folds one durable page in.
-    pub fn apply(&mut self, page: &PageFact, finding: Finding, rows: &[RowKey]) {
+    /// Folds one durable page in; whether it shows a row that an earlier reading with short pages did not.
+    pub fn apply(&mut self, page: &PageFact, finding: Finding, rows: &[RowKey]) -> bool {
+        let known_before = self.known.len();
+        self.take(page, finding, rows);
+        self.was_short && self.known.len() > known_before
+    }
+
+    fn take(&mut self, page: &PageFact, finding: Finding, rows: &[RowKey]) {
         let is_next = page.address.page.get() == self.pages + 1;
         self.last_was_probe = !is_next;
         if !is_next {

@@ -13,6 +13,9 @@ use crate::units::{PageNumber, TimeRange};
 /// The least estimated pages that a running window must have left to be shared.
 const SHARED_PAGES: f64 = 24.0;
 
+/// Windows of a region whose pages failed, while fewer than which others are cut to size.
+const MOST_PARKED: usize = 16;
+
 impl Planner {
     /// The next move of a worker: of the window that it reads, or of any if it has none or its window is over.
     pub fn next(&self, reads: Option<WindowId>, context: &PlanContext) -> Decision {
@@ -184,24 +187,28 @@ impl Planner {
             _ if asks_again => {
                 Decision::Record(vec![self.stretch((id, window), window.range.start, StretchReason::Doubt, context)])
             }
+            // Where another region has shown rows of the asked time, seconds are understood, and one row here shows a wrong one.
+            Err(Contradiction::SecondsNotUnderstood { .. }) if self.regions.iter().any(RegionPlan::has_rows) => {
+                let why = "it answers no row, and the row that it shows without a range is not found by its second";
+                Decision::Record(vec![
+                    unproven(&plan.region, self.range, why),
+                    finished(id, Ending::NothingThere, walk),
+                ])
+            }
             Err(contradiction) => Decision::Stop(contradiction),
             Ok(Emptiness::Believed | Emptiness::AskAgain) => {
                 Decision::Record(vec![finished(id, Ending::NothingThere, walk)])
             }
-            Ok(Emptiness::Unproven) => Decision::Record(vec![
-                PlanEvent::UnprovenListed {
-                    region: plan.region.clone(),
-                    range: self.range,
-                    why: match plan.evidence_failed {
-                        true => {
-                            "it answers no row, and what would confirm that it is empty could not be had".to_owned()
-                        }
-                        false => "the region answers no row at all, not even without a range, so its code may be wrong"
-                            .to_owned(),
-                    },
-                },
-                finished(id, Ending::NothingThere, walk),
-            ]),
+            Ok(Emptiness::Unproven) => {
+                let why = match plan.evidence_failed {
+                    true => "it answers no row, and what would confirm that it is empty could not be had",
+                    false => "the region answers no row at all, not even without a range, so its code may be wrong",
+                };
+                Decision::Record(vec![
+                    unproven(&plan.region, self.range, why),
+                    finished(id, Ending::NothingThere, walk),
+                ])
+            }
             Ok(Emptiness::Ask(purpose)) => self.probe((id, plan), purpose).map_or(Decision::Idle, ask),
         }
     }
@@ -256,8 +263,11 @@ impl Planner {
     /// Begins a waiting window, cut to size, with its first stretch.
     fn begin(&self, id: WindowId, window: &Window, context: &PlanContext) -> Decision {
         let first = self.stretch((id, window), window.range.start, StretchReason::First, context);
-        // What failed is not cut up, so that one bad page does not become many windows.
-        let may_cut = |plan: &&RegionPlan| plan.newest_read && !window.bounded && window.parked == 0;
+        // What failed is not cut up, so that one bad page does not become many windows; nor is anything cut while many fail, since
+        // nothing tells then whether the density is far too high.
+        let parked = self.in_order().filter(|(_, other)| other.parked > 0 && other.region == window.region).count();
+        let is_calm = !window.bounded && window.parked == 0 && parked < MOST_PARKED;
+        let may_cut = |plan: &&RegionPlan| plan.newest_read && is_calm;
         let Some(plan) = self.region(&window.region).filter(may_cut) else {
             return Decision::Record(vec![first]);
         };
@@ -362,9 +372,12 @@ pub(super) fn ask(task: Task) -> Decision {
     Decision::Ask(Box::new(task))
 }
 
+fn unproven(region: &Region, range: TimeRange, why: &str) -> PlanEvent {
+    PlanEvent::UnprovenListed { region: region.clone(), range, why: why.to_owned() }
+}
+
 fn unproven_short(region: &Region, range: TimeRange) -> PlanEvent {
-    let why = "pages were short here, and short pages of this service leave rows out".to_owned();
-    PlanEvent::UnprovenListed { region: region.clone(), range, why }
+    unproven(region, range, "pages were short here, and short pages of this service leave rows out")
 }
 
 fn ask_first(planner: &Planner, id: WindowId, window: &Window, walk: &Walk) -> Decision {

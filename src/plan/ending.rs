@@ -178,8 +178,11 @@ impl Walk {
         }
         let newest = context.known_newest.unwrap_or(self.stretch.anchor).min(self.range.end);
         let why = format!("nothing came after {at}, though later rows are there");
-        let unproven = vec![(TimeRange::new(at.min(newest), newest.max(at.shifted(1))), why)];
-        if newest >= self.range.end {
+        let range = TimeRange::new(at.min(newest), newest.max(at.shifted(1)));
+        // Where the walk has jumped here before, the later row shows another second than that which it is found by.
+        let has_been_here = self.is_listed_whole(range) && self.stretch.anchor >= newest;
+        let unproven = vec![(range, why)];
+        if newest >= self.range.end || has_been_here {
             return end_of_rows(unproven);
         }
         WalkStep::Anchor { at: newest, why: StretchReason::PastFullSecond, unproven }

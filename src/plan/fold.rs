@@ -47,7 +47,8 @@ impl Walk {
         let mut lessons = bound_lessons(page, &self.stretch);
         if let Some(bounded) = &mut self.bounded {
             self.finding = reading.unordered();
-            bounded.apply(page, self.finding, &asked);
+            let shows_hidden = bounded.apply(page, self.finding, &asked);
+            lessons.extend(shows_hidden.then_some(Lesson::ShortPageHidRows));
             lessons.extend((self.finding == Finding::Rows).then_some(Lesson::Served(page.address.page.get())));
             self.previous = asked;
             return Shown::lessons(lessons);

@@ -146,6 +146,7 @@ pub(super) struct Service {
     pub(super) regions: Vec<(Region, Vec<Row>)>,
     pub(super) requests: u64,
     pub(super) deleted: BTreeSet<u64>,
+    pub(super) inserted: u64,
     /// Rows that any answer has shown.
     shown: BTreeSet<u64>,
     random: StdRng,
@@ -167,7 +168,16 @@ impl Service {
         };
         let regions = regions.into_iter().map(|(region, seconds)| (region, table(seconds))).collect();
         let random = StdRng::seed_from_u64(seed);
-        Self { behaviour, regions, requests: 0, deleted: BTreeSet::new(), shown: BTreeSet::new(), random, next_id }
+        Self {
+            behaviour,
+            regions,
+            requests: 0,
+            deleted: BTreeSet::new(),
+            inserted: 0,
+            shown: BTreeSet::new(),
+            random,
+            next_id,
+        }
     }
 
     /// The rows that were there from the start to the end and that the service can show.
@@ -281,6 +291,7 @@ impl Service {
             for _ in 0..self.random.random_range(1..=drift.burst.max(1)) {
                 let row = Row { second, id: self.next_id, shown: Shown::Right, is_first: false };
                 self.next_id += 1;
+                self.inserted += 1;
                 let rows = &mut self.regions[at].1;
                 let ties =
                     rows.partition_point(|row| row.second < second)..rows.partition_point(|row| row.second <= second);

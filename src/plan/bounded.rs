@@ -44,16 +44,23 @@ pub struct Bounded {
     last_was_probe: bool,
     /// The page after the empty one that follows a full one is empty, too.
     end_is_sure: bool,
+    /// Rows of the window came before it was read within its bounds.
+    is_known_to_hold_rows: bool,
 }
 
 impl Bounded {
+    /// Nothing has been read yet within the bounds; whether rows of the window came before.
+    pub fn new(is_known_to_hold_rows: bool) -> Self {
+        Self { is_known_to_hold_rows, ..Self::default() }
+    }
+
     /// The window is read again from its first page.
     pub fn begin_reading(&mut self) {
         self.readings += 1;
         self.was_short |= self.short_pages > 0;
         self.rows_before = Some(self.rows);
         (self.pages, self.rows, self.short_pages, self.last_was_full) = (0, 0, 0, false);
-        (self.end_is_sure, self.unusable) = (false, 0);
+        (self.end_is_sure, self.unusable, self.probe) = (false, 0, None);
         self.seen.clear();
     }
 
@@ -137,8 +144,13 @@ impl Bounded {
 
     /// An empty page: the end, unless it may be a cap that nobody documented or the reading was not clean.
     fn at_the_end(&self, range: TimeRange, context: &WalkContext) -> WalkStep {
-        if self.pages == 0 && self.readings == 0 {
+        let holds_rows = self.is_known_to_hold_rows || context.knows_a_row_of(range);
+        if self.pages == 0 && (self.readings == 0 || (holds_rows && self.readings + 1 < MOST_READINGS)) {
             return WalkStep::ReadAgain;
+        }
+        if self.pages == 0 && holds_rows {
+            let why = "rows of it are known, and they did not come when it was asked";
+            return WalkStep::Finish { ending: Ending::EmptyPage, unproven: vec![(range, why.to_owned())] };
         }
         if self.last_was_full && self.pages > 2 && self.pages >= context.deepest_page {
             return self.halve(range);

@@ -346,6 +346,7 @@ impl Planner {
             deepest_page: learned.deepest_page,
             short_is_habit: learned.short_is_habit(),
             shifted_pages: learned.shifted_pages,
+            pages_are_counted: learned.pages_are_counted(),
             short_pages: learned.short_pages,
             short_is_hopeless: learned.short_is_hopeless(),
             short_pages_hide: learned.short_pages_hide(),

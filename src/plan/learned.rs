@@ -16,6 +16,8 @@ const CAP_AFTER: u32 = 2;
 /// Seconds that must have gone up on ordered pages, and none down, before a row beyond a window's end is evidence: rows in
 /// no order go up six times running less than once in five thousand pages.
 pub const PROVEN_AFTER: u32 = 6;
+/// Later pages that must not have been their predecessor without the first row to show that `page_num` counts pages.
+const COUNTED_AFTER: u32 = 3;
 /// Seconds that have gone up so often are not put in question by one page out of order.
 const BEYOND_QUESTION: u32 = 100;
 /// Short pages that hide rows and whose surroundings did not show them all, after which nothing more is spent on others.
@@ -58,6 +60,8 @@ pub struct Learned {
     at_min: BTreeSet<VideoKey>,
     at_max: BTreeSet<VideoKey>,
     ascents: u32,
+    /// Later pages that were not their predecessor without the first row.
+    unshifted_pages: u32,
     bound_questions: u32,
     cap_suspects: BTreeMap<u32, u32>,
 }
@@ -98,6 +102,11 @@ impl Learned {
     /// Whether short or empty pages have hidden rows.
     pub fn service_hides(&self) -> bool {
         self.short_pages_hide() || (self.false_ends > 0 && self.cap.is_none())
+    }
+
+    /// Whether `page_num` has been seen to count pages: then rows that come in numbers may shift a page by all but one row.
+    pub fn pages_are_counted(&self) -> bool {
+        self.unshifted_pages >= COUNTED_AFTER
     }
 
     /// Whether pages have shown that rows come in ascending order.
@@ -161,7 +170,10 @@ impl Learned {
             Lesson::Strays(rows) => self.strays += u64::from(rows),
             Lesson::Ascents(times) => self.ascents = self.ascents.saturating_add(times),
             Lesson::Shifted => self.shifted_pages += 1,
-            Lesson::NotShifted => self.shifted_pages = 0,
+            Lesson::NotShifted => {
+                self.shifted_pages = 0;
+                self.unshifted_pages = self.unshifted_pages.saturating_add(1);
+            }
             Lesson::TiesMove => self.ties_move = true,
             Lesson::ShortPageStaysOpen => self.open_short_pages += 1,
             Lesson::Disorder if self.ascents < BEYOND_QUESTION => self.ascents = 0,

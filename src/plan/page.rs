@@ -83,7 +83,7 @@ const MOST_HELD: usize = 2;
 /// A leap is longer than this part of what the rows before it on the page span, ...
 const LEAP_PART: i64 = 2;
 /// ... and so many seconds.
-const LEAP_SECONDS: i64 = 10;
+const LEAP_SECONDS: i64 = 1;
 
 impl Reading<'_> {
     /// What the page is, in a walk whose rows have an order.

@@ -41,6 +41,8 @@ pub struct WalkContext<'a> {
     pub short_is_habit: bool,
     /// Pages that were their predecessor without the first row, in all walks.
     pub shifted_pages: u32,
+    /// `page_num` is known to count pages.
+    pub pages_are_counted: bool,
     /// Pages with free places were followed by rows.
     pub short_pages: u32,
     /// Short pages hide rows here, and looking around them shows too few of them.
@@ -65,6 +67,14 @@ pub struct WalkContext<'a> {
     pub probed_newest: Option<EpochSeconds>,
     /// The rows of the descending page.
     pub newest_rows: &'a [RowKey],
+}
+
+impl WalkContext<'_> {
+    /// Whether a row of these seconds has been seen, as far as the region as a whole shows.
+    pub fn knows_a_row_of(&self, range: TimeRange) -> bool {
+        let known = self.known_newest.into_iter().chain(self.newest_rows.iter().map(|row| row.second));
+        known.into_iter().any(|second| range.contains(second))
+    }
 }
 
 /// Seconds that stay unproven, and why.
@@ -139,7 +149,9 @@ impl Walk {
             Finding::OutsideAsked(seen) if context.known_newest.is_none() => WalkStep::RangeNotHonoured(seen),
             finding if let Some(reading) = &self.bounded => reading.step(self.range, finding, context),
             _ if let Some(before) = self.lost_anchor => anchor(before.max(self.settled()), StretchReason::Doubt),
-            Finding::ShiftedByOne if self.overlaps >= 2 || context.shifted_pages >= MOST_SHIFTED => {
+            Finding::ShiftedByOne
+                if !context.pages_are_counted && (self.overlaps >= 2 || context.shifted_pages >= MOST_SHIFTED) =>
+            {
                 WalkStep::PageNumberCountsRows
             }
             Finding::ShiftedByOne => self.ask_next(context),

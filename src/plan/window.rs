@@ -82,7 +82,9 @@ impl Window {
     /// Begins a stretch, as it was decided.
     pub fn begin(&mut self, stretch: Stretch) {
         self.stretches = self.stretches.max(stretch.number + 1);
-        let bounded = self.bounded.then(Bounded::default);
+        let reached = self.walk().and_then(Walk::frontier);
+        let holds_rows = reached.is_some_and(|second| self.range.contains(second));
+        let bounded = self.bounded.then(|| Bounded::new(holds_rows));
         match &mut self.state {
             State::Walking(walk) => walk.restart(stretch, bounded),
             _ => self.state = State::Walking(Box::new(Walk::new(self.range, bounded, stretch))),

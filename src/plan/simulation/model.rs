@@ -9,6 +9,8 @@ use crate::api::contract::{PAGE_SIZE, PageQuery, Region, TimeOrder};
 use crate::plan::fact::{RowKey, VideoKey};
 use crate::units::{EpochSeconds, TimeRange};
 
+/// Rows that come while a run reads: a second that grows as fast as it is read would never end.
+const MOST_INSERTED: u64 = 3_000;
 /// Rows that a page leaves out at its end.
 const LEFT_OUT: usize = 2;
 
@@ -286,7 +288,7 @@ impl Service {
         let drift = self.behaviour.drift;
         let near = query.min_create_time.map_or(0, EpochSeconds::get);
         let Some(at) = self.regions.iter().position(|(region, _)| *region == query.region) else { return };
-        if self.random.random::<f64>() < drift.inserts {
+        if self.random.random::<f64>() < drift.inserts && self.inserted < MOST_INSERTED {
             let second = self.place(at, near);
             for _ in 0..self.random.random_range(1..=drift.burst.max(1)) {
                 let row = Row { second, id: self.next_id, shown: Shown::Right, is_first: false };

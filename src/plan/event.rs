@@ -171,6 +171,8 @@ pub enum StretchReason {
 pub enum Ending {
     /// A row at or beyond the window's end, on an ordered page.
     RowBeyond,
+    /// The window's last second fills all pages that the service serves, and was read from both ends until they met.
+    BothEnds,
     /// The page after the last row was empty, or refused with nothing known after it.
     EmptyPage,
     /// The region's range is empty, and other answers show that the question was understood.

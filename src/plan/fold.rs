@@ -132,7 +132,7 @@ impl Walk {
         let is_stale = known_before == (self.frontier, self.at_frontier.len());
         self.stale_pages = if is_stale { self.stale_pages + 1 } else { self.stale_pages.saturating_sub(2) };
         if self.frontier > self.furthest {
-            (self.furthest, self.stretches_here) = (self.frontier, 0);
+            (self.furthest, self.stretches_here, self.stale_pages) = (self.frontier, 0, 0);
         }
         if self.brought_new && !had_new && self.stretch.why == StretchReason::Doubt {
             lessons.push(Lesson::MoreAfter { pages: self.good_pages_before });

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::ending::doubts_needed;
-use super::event::StretchReason;
+use super::event::{Ending, StretchReason};
 use super::fact::{PageFact, VideoKey};
 use super::heal::Heal;
 use super::step::{WalkContext, WalkStep, anchor};
@@ -90,11 +90,7 @@ impl Walk {
         let is_sure =
             self.is_clean && !self.is_bounded() && !context.short_pages_hide && self.heals.iter().all(Heal::is_over);
         let is_wanted = second < self.range.end && !self.listed.contains(second) && self.read_from_end != Some(second);
-        is_within && is_sure && is_wanted && self.frontier == Some(second) && self.has_ascended_or(context)
-    }
-
-    fn has_ascended_or(&self, context: &WalkContext<'_>) -> bool {
-        context.order_is_proven || self.has_ascended()
+        is_within && is_sure && is_wanted && self.frontier == Some(second)
     }
 
     /// Keeps what the reading from the other end has to meet.
@@ -122,6 +118,9 @@ impl Walk {
         let second = reading.second;
         let asks_too_late = context.max_is_inclusive && self.stretch.asked_max > second && reading.new.is_empty();
         match reading.state {
+            State::Met if second.shifted(1) >= self.range.end => {
+                WalkStep::Finish { ending: Ending::BothEnds, unproven: Vec::new() }
+            }
             State::Met => self.past_second_with(second, Vec::new()),
             State::Failed => self.leave_from_end(second, context),
             State::Reading if self.pages > 0 && reading.met == 0 && asks_too_late => {

@@ -53,6 +53,13 @@ impl Planner {
         }
     }
 
+    /// The run's range as it is asked: a second wider at a bound that is not known to be inclusive.
+    fn exact_range(&self) -> (EpochSeconds, EpochSeconds) {
+        let (start, end) = (self.range.start, self.range.end);
+        let min = if self.learned.min_inclusive { start } else { start.shifted(-1) };
+        (min, if self.learned.max_inclusive { end.shifted(-1) } else { end })
+    }
+
     /// Newest first, but that what lies between the range and a known row comes after the range.
     fn probe_order(&self, plan: &RegionPlan, purpose: Purpose) -> TimeOrder {
         let lies_after = plan.known_row().is_some_and(|known| known >= self.range.end);
@@ -74,7 +81,7 @@ impl Planner {
                 (Some(question.range(plan.probed_newest?)), PageNumber::new(number).ok()?)
             }
             Purpose::WithoutFilters => (whole, PageNumber::new(plan.next_without_filters()).ok()?),
-            Purpose::Newest | Purpose::Walk { .. } => (whole, PageNumber::FIRST),
+            Purpose::Newest | Purpose::Walk { .. } => (Some(self.exact_range()), PageNumber::FIRST),
         };
         let keeps_filters = matches!(purpose, Purpose::Newest | Purpose::Bounds | Purpose::Walk { .. });
         Some(Task {

@@ -170,7 +170,7 @@ impl Driver {
                 self.restart();
             }
             // Rows that come while they are being read have to be read as well.
-            let most = self.drive.most_requests + self.out.service.inserted;
+            let most = self.drive.most_requests + 2 * self.out.service.inserted;
             assert!(self.out.service.requests <= most, "more than {most} requests: {:?}", self.out.stretches);
         }
         Ok(())

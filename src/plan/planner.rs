@@ -255,6 +255,7 @@ impl Planner {
             return;
         }
         let (lessons, strays) = walk.apply(page);
+        window.keep_opening();
         lessons.into_iter().for_each(|lesson| self.learned.take(lesson));
         let late = strays.into_iter().map(|row| row.second).filter(|second| *second < settled);
         let late = late.filter(|second| self.range.contains(*second));
@@ -273,11 +274,13 @@ impl Planner {
                 let (number, anchor, started_at, why) = (*stretch, *anchor, *at, *why);
                 let (asked_min, asked_max) = (*asked_min, *asked_max);
                 let stretch = Stretch { number, anchor, asked_min, asked_max, started_at, why };
+                self.count_seam(*window, why);
                 self.with_window(*window, |window| window.begin(stretch));
             }
-            PlanEvent::WindowFinished { window, rows, ending, .. } => {
+            PlanEvent::WindowFinished { window, rows, ending, beyond, opening, .. } => {
                 self.learned.take_ending(*ending);
                 self.remember_empty(*window, *ending);
+                self.keep_seams(*window, beyond, opening);
                 self.finish(*window, *rows);
             }
             PlanEvent::GapListed { window, why } => self.list_gap(*window, why),

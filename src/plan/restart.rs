@@ -16,6 +16,7 @@ impl Walk {
     /// Begins another stretch, as it was decided.
     pub fn restart(&mut self, stretch: Stretch, bounded: Option<Bounded>) {
         self.remember_doubts(&stretch);
+        let is_apart = self.begin_seam(&stretch) || stretch.why == StretchReason::KnownRow;
         if stretch.why == StretchReason::Doubt {
             let (at, times) = self.doubts_at.unwrap_or((stretch.anchor, 0));
             self.doubts_at = Some((stretch.anchor, if at == stretch.anchor { times + 1 } else { 1 }));
@@ -42,7 +43,7 @@ impl Walk {
             (Some(reading), Some(_)) => reading.begin_reading(),
             (state, bounded) => *state = bounded,
         }
-        if stretch.why != StretchReason::KnownRow {
+        if !is_apart {
             self.move_to(&stretch, finding);
         }
         self.stretch = stretch;

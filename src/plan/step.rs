@@ -119,6 +119,9 @@ const MOST_UNUSABLE: u32 = 100;
 impl Walk {
     /// Decides the next move after the last page, or at the start of a stretch.
     pub fn step(&self, context: &WalkContext<'_>) -> WalkStep {
+        if let Some(step) = self.seam_step() {
+            return step;
+        }
         let step = match (self.plain_step(context), self.stuck_at()) {
             (WalkStep::Anchor { at, .. }, Some(second)) if at <= second => self.past_stuck(second),
             (step, _) => step,
@@ -160,6 +163,7 @@ impl Walk {
         let step = match (self.pages, &self.bounded) {
             (0, _) => return None,
             (_, Some(reading)) => reading.halve(self.range),
+            _ if let Some(step) = self.leave_seam() => step,
             (_, None) => self.doubt_step(context),
         };
         Some(self.with_what_stays_open(step, context))

@@ -1,6 +1,7 @@
 //! A stretch of one region's time that one walk reads. Pure.
 
 use super::bounded::Bounded;
+use super::fact::RowKey;
 use super::walk::{Stretch, Walk};
 use crate::api::contract::Region;
 use crate::units::{EpochSeconds, TimeRange};
@@ -31,13 +32,27 @@ pub struct Window {
     pub parked: u32,
     /// Whether a worker reads it; not journalled, since no worker outlives its process.
     pub assigned: bool,
+    /// The rows of its first page, where that was whole and in order; else none.
+    pub opening: Vec<RowKey>,
+    /// The rows of its first seconds that its left neighbour saw before it began.
+    pub expected: Vec<RowKey>,
     stretches: u32,
 }
 
 impl Window {
     /// A window that nobody has begun.
     pub fn new(region: Region, range: TimeRange) -> Self {
-        Self { region, range, state: State::Waiting, bounded: false, parked: 0, assigned: false, stretches: 0 }
+        Self {
+            region,
+            range,
+            state: State::Waiting,
+            bounded: false,
+            parked: 0,
+            assigned: false,
+            opening: Vec::new(),
+            expected: Vec::new(),
+            stretches: 0,
+        }
     }
 
     /// Whether nobody has begun it and nothing stands against beginning it.

@@ -175,6 +175,7 @@ fn counters(planner: &Planner, ledger: &Ledger, delivered: &Delivered) -> BTreeM
         ("rejected_rows", delivered.rejected),
         ("pages_that_repeated_rows", learned.repeats),
         ("short_pages_that_hid_rows", learned.hiding_short_pages),
+        ("window_seams_that_differed", learned.seams),
     ];
     named.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
 }

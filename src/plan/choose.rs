@@ -86,7 +86,8 @@ impl Planner {
         if window.bounded != walk.is_bounded() {
             return self.start_again(id, window, context);
         }
-        self.act((id, window), walk, walk.step(&self.walk_context(plan, context)), context)
+        let step = self.at_seams(window, walk, walk.step(&self.walk_context(plan, context)));
+        self.act((id, window), walk, step, context)
     }
 
     fn start_again(&self, id: WindowId, window: &Window, context: &PlanContext) -> Decision {
@@ -120,7 +121,7 @@ impl Planner {
             WalkStep::Finish { ending, unproven } => {
                 let mut events = listed(unproven);
                 events.extend(self.settle_believed(window, walk));
-                events.push(finished(id, ending, walk));
+                events.push(self.finished_at_seams(id, window, walk, ending));
                 if ending == Ending::EmptyPage && !walk.is_bounded() {
                     events.extend(self.nothing_beyond(window));
                 }
@@ -145,8 +146,7 @@ impl Planner {
         let Some(plan) = self.region(&window.region) else { return Vec::new() };
         let later = plan.windows.range(window.range.end..).map(|(_, id)| *id);
         let waiting = later.filter(|id| self.windows.get(id).is_some_and(|later| later.is_waiting() && !later.bounded));
-        let nothing = |window| PlanEvent::WindowFinished { window, ending: Ending::EmptyPage, rows: 0, pages: 0 };
-        waiting.map(nothing).collect()
+        waiting.map(|window| finish(window, Ending::EmptyPage, (0, 0))).collect()
     }
 
     /// What is settled stays so; the rest is read within bounds.
@@ -386,5 +386,9 @@ fn ask_first(planner: &Planner, id: WindowId, window: &Window, walk: &Walk) -> D
 }
 
 pub(super) fn finished(id: WindowId, ending: Ending, walk: &Walk) -> PlanEvent {
-    PlanEvent::WindowFinished { window: id, ending, rows: walk.total_slots(), pages: walk.total_pages() }
+    finish(id, ending, (walk.total_slots(), walk.total_pages()))
+}
+
+fn finish(window: WindowId, ending: Ending, (rows, pages): (u64, u64)) -> PlanEvent {
+    PlanEvent::WindowFinished { window, ending, rows, pages, beyond: Vec::new(), opening: Vec::new() }
 }

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::fact::WindowId;
+use super::fact::{RowKey, WindowId};
 use crate::api::contract::Region;
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
@@ -57,6 +57,12 @@ pub enum PlanEvent {
         rows: u64,
         /// Pages that it took.
         pages: u64,
+        /// Rows beyond its end that its last page showed, where their owner had not begun: at most a page of them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        beyond: Vec<RowKey>,
+        /// The rows of its first page, where its left neighbour had not ended.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        opening: Vec<RowKey>,
     },
     /// A stretch of time that could not be read; the rest of the window was.
     GapListed {
@@ -163,6 +169,12 @@ pub enum StretchReason {
     KnownRow,
     /// A second fills all pages that the service serves: it is read from its last row on, newest first.
     FromEnd,
+    /// A window's first page lacks a row that its left neighbour saw: these seconds are read again, by the neighbour beyond its own
+    /// end, or by the window itself.
+    Seam {
+        /// The second after the last that is in question.
+        until: EpochSeconds,
+    },
 }
 
 /// What proves that a window is read whole.

@@ -53,6 +53,10 @@ impl Walk {
             self.previous = asked;
             return Shown::lessons(lessons);
         }
+        if let Some(seam) = &mut self.seam {
+            seam.read(self.pages, page.slots, &asked);
+            return Shown::lessons(lessons);
+        }
         let view = reading.view();
         self.finding = view.finding;
         self.unusable = if self.finding == Finding::Unusable { self.unusable + 1 } else { 0 };
@@ -140,8 +144,11 @@ impl Walk {
         if self.brought_new {
             self.has_jumped = false;
         }
-        if let (Some(first), true) = (rows.first(), self.has_ascended()) {
-            self.settled = self.settled.max(first.second);
+        let first = rows.first().map(|row| row.second);
+        self.junction = before.frontier.filter(|_| self.pages > 1).zip(first);
+        // A page that lies beyond the end whole may have skipped rows before it: its neighbour's page tells.
+        if let Some(first) = first.filter(|first| self.has_ascended() && *first < self.range.end) {
+            self.settled = self.settled.max(first);
         }
         let (opens, is_full) = (self.pages == 1, page.slots >= PAGE_SIZE);
         self.heals.iter_mut().for_each(|heal| heal.read(rows, strays, opens, is_full));

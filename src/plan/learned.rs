@@ -56,6 +56,8 @@ pub struct Learned {
     pub deepest_page: u32,
     /// Short pages that rows have followed.
     pub short_pages: u32,
+    /// Ends of windows at which the neighbour's first page lacked a row that the walk saw.
+    pub seams: u64,
     /// Rows that stood at exactly an asked bound.
     at_min: BTreeSet<VideoKey>,
     at_max: BTreeSet<VideoKey>,

@@ -17,6 +17,7 @@ pub mod region;
 pub mod reopen;
 pub mod request;
 pub mod restart;
+pub mod seam;
 pub mod short;
 pub mod step;
 pub mod walk;

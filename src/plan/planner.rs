@@ -253,6 +253,7 @@ impl Planner {
             return;
         }
         let shown = walk.apply(page);
+        window.keep_opening();
         self.take_shown(&page.address.region, shown, settled);
     }
 
@@ -287,11 +288,13 @@ impl Planner {
                 let (number, anchor, started_at, why) = (*stretch, *anchor, *at, *why);
                 let (asked_min, asked_max) = (*asked_min, *asked_max);
                 let stretch = Stretch { number, anchor, asked_min, asked_max, started_at, why };
+                self.count_seam(*window, why);
                 self.with_window(*window, |window| window.begin(stretch));
             }
-            PlanEvent::WindowFinished { window, rows, ending, .. } => {
+            PlanEvent::WindowFinished { window, rows, ending, beyond, opening, .. } => {
                 self.learned.take_ending(*ending);
                 self.remember_empty(*window, *ending);
+                self.keep_seams(*window, beyond, opening);
                 self.finish(*window, *rows);
             }
             PlanEvent::GapListed { window, why } => self.list_gap(*window, why),

@@ -250,7 +250,8 @@ mod tests {
 
         fn finish(&mut self, window: u32) {
             let ending = Ending::RowBeyond;
-            self.tell(vec![PlanEvent::WindowFinished { window: WindowId(window), ending, rows: 10, pages: 1 }]);
+            let (window, rows, pages, beyond, opening) = (WindowId(window), 10, 1, vec![], vec![]);
+            self.tell(vec![PlanEvent::WindowFinished { window, ending, rows, pages, beyond, opening }]);
         }
 
         fn reopen(&mut self, start: i64, end: i64, why: &Reopening) {

@@ -17,6 +17,8 @@ impl Walk {
     /// Begins another stretch, as it was decided.
     pub fn restart(&mut self, stretch: Stretch, bounded: Option<Bounded>) {
         self.remember_doubts(&stretch);
+        let is_aside = matches!(stretch.why, StretchReason::KnownRow | StretchReason::FromEnd);
+        let is_apart = self.begin_seam(&stretch) || is_aside;
         if stretch.why == StretchReason::Doubt {
             let (at, times) = self.doubts_at.unwrap_or((stretch.anchor, 0));
             self.doubts_at = Some((stretch.anchor, if at == stretch.anchor { times + 1 } else { 1 }));
@@ -46,7 +48,7 @@ impl Walk {
             (Some(reading), Some(_)) => reading.begin_reading(),
             (state, bounded) => *state = bounded,
         }
-        if !matches!(stretch.why, StretchReason::KnownRow | StretchReason::FromEnd) {
+        if !is_apart {
             self.move_to(&stretch, finding);
         }
         self.stretch = stretch;

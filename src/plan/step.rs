@@ -131,6 +131,9 @@ const MOST_UNUSABLE: u32 = 100;
 impl Walk {
     /// Decides the next move after the last page, or at the start of a stretch.
     pub fn step(&self, context: &WalkContext<'_>) -> WalkStep {
+        if let Some(step) = self.seam_step() {
+            return step;
+        }
         let step = match (self.plain_step(context), self.stuck_at()) {
             (WalkStep::Anchor { at, .. }, Some(second)) if at <= second => self.past_stuck(second),
             (step, _) => step,
@@ -180,6 +183,7 @@ impl Walk {
             (0, _) => return None,
             _ if self.from_end.is_some() => self.leave_from_end(self.stretch.anchor, context),
             (_, Some(reading)) => reading.halve(self.range),
+            _ if let Some(step) = self.leave_seam() => step,
             (_, None) => self.doubt_step(context),
         };
         Some(self.with_what_stays_open(step, context))

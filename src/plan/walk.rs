@@ -14,6 +14,7 @@ use super::from_end::FromEnd;
 use super::heal::Heal;
 use super::learned::PROVEN_AFTER;
 use super::page::Finding;
+use super::seam::SeamReading;
 use super::short::ShortDoubt;
 use crate::api::contract::{PAGE_SIZE, TimeOrder};
 use crate::units::{EpochSeconds, TimeRange};
@@ -169,6 +170,12 @@ pub struct Walk {
     /// Seconds whose rows came twice, while their readings do not agree.
     pub(super) heals: Vec<Heal>,
     pub(super) overlaps: u32,
+    /// Seconds beyond its own end that it reads again before it finishes.
+    pub(super) seam: Option<SeamReading>,
+    /// The last second before the last page, and the first of it; none where it is its stretch's first.
+    pub(super) junction: Option<(EpochSeconds, EpochSeconds)>,
+    /// How often it went back since its last page seems to have skipped rows.
+    pub(super) went_back: u32,
     /// Pages in a row of which no row can be placed.
     pub(super) unusable: u32,
     /// Whether any page held rows of which none can be placed.
@@ -225,6 +232,9 @@ impl Walk {
             believed: None,
             heals: Vec::new(),
             overlaps: 0,
+            seam: None,
+            junction: None,
+            went_back: 0,
             unusable: 0,
             has_unplaced: false,
             is_clean: true,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::bounded::Bounded;
-use super::fact::PageAddress;
+use super::fact::{PageAddress, RowKey};
 use super::walk::{Stretch, Walk};
 use crate::api::contract::Region;
 use crate::units::{EpochSeconds, TimeRange};
@@ -36,6 +36,10 @@ pub struct Window {
     pub on_way: BTreeSet<PageAddress>,
     /// The stretch of which a page failed that was asked before its turn: its pages are asked one by one.
     pub one_by_one: Option<u32>,
+    /// The rows of its first page, where that was whole and in order; else none.
+    pub opening: Vec<RowKey>,
+    /// The rows of its first seconds that its left neighbour saw before it began.
+    pub expected: Vec<RowKey>,
     stretches: u32,
 }
 
@@ -50,6 +54,8 @@ impl Window {
             parked: 0,
             on_way: BTreeSet::new(),
             one_by_one: None,
+            opening: Vec::new(),
+            expected: Vec::new(),
             stretches: 0,
         }
     }

@@ -1,7 +1,7 @@
 //! Single promises of the plan, each against a service that would break it.
 
 use super::driver::Outcome;
-use super::model::{Behaviour, PastCap, Short, Sort, Ties, range_of};
+use super::model::{Behaviour, Drift, PastCap, Short, Sort, Ties, range_of};
 use super::scenario::{START, Scenario, bursty, daily, uniform};
 use crate::plan::walk::Consistency;
 
@@ -195,4 +195,30 @@ fn a_page_number_that_counts_rows_is_refused_within_the_first_pages() {
     let outcome = Scenario::with(behaviour, vec![("US", uniform(1_000, MONTH, 13))], MONTH, 1).run();
     assert!(outcome.stopped.is_some_and(|why| why.contains("counts rows")));
     assert!(outcome.requests <= 10, "{}", outcome.requests);
+}
+
+/// Rows that come between the two readings of a seam are read again, and cost little beside what they are worth.
+#[test]
+fn rows_that_come_where_two_windows_meet_are_read_again_for_little() {
+    let price = |inserts| {
+        let drift = Drift { inserts, deletes: 0.0, burst: 1 };
+        let behaviour = Behaviour { drift, ..Behaviour::default() };
+        let mut scenario = Scenario::with(behaviour, vec![("US", uniform(20_000, MONTH, 14))], MONTH, 1);
+        (scenario.drive.window_pages, scenario.drive.restarts, scenario.drive.workers) = (5, 0.005, 7);
+        let range = scenario.drive.range;
+        let outcome = scenario.run();
+        assert_eq!((&outcome.stopped, outcome.listed_seconds()), (&None, 0));
+        assert_eq!(outcome.missing(range), vec![]);
+        let begun =
+            outcome.stretches.iter().filter(|(why, _)| why.starts_with("Seam")).map(|(_, times)| times).sum::<u64>();
+        println!(
+            "{inserts}: {} requests, {} seams differed, {begun} readings",
+            outcome.requests,
+            outcome.planner.learned().seams
+        );
+        (outcome.planner.learned().seams, begun)
+    };
+    assert_eq!(price(0.0), (0, 0));
+    let (seams, readings) = price(0.2);
+    assert!(seams > 0 && readings <= seams + seams / 10, "{seams} {readings}");
 }

@@ -12,6 +12,8 @@ mod fill;
 mod publisher;
 mod repair;
 mod session;
+#[cfg(test)]
+mod simulation;
 mod stager;
 
 use std::path::PathBuf;

@@ -19,6 +19,3 @@ pub mod short;
 pub mod step;
 pub mod walk;
 pub mod window;
-
-#[cfg(test)]
-mod simulation;

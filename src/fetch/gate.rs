@@ -99,7 +99,7 @@ impl Gate {
         self.load.failures_in_a_row += 1;
         let failures = self.load.failures_in_a_row;
         let patience = u32::try_from(self.most_in_flight.clamp(LEAST_PATIENCE, MOST_PATIENCE)).unwrap_or(u32::MAX);
-        if failures < patience || failures % patience != 0 {
+        if !failures.is_multiple_of(patience) {
             return None;
         }
         self.throttle.broken(now, failures / patience, dice);

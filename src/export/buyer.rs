@@ -15,7 +15,7 @@ use crate::api::reply::{PageAnswer, Row, envelope, readable};
 use crate::failpoint::{self, Step};
 use crate::fetch::attempt::{Outcome, attempt};
 use crate::fetch::pace::{Pacer, Permit};
-use crate::fetch::retry::{Patience, Retry};
+use crate::fetch::retry::{Leave, Next, Patience, Retry, Trouble};
 use crate::journal::record::{NewPage, RejectedRow};
 use crate::journal::{Attempt, Ended, Journal, JournalError, Ledger, LedgerError};
 use crate::plan::fact::{PageFact, RowKey, VideoKey};
@@ -158,7 +158,7 @@ impl Buyer {
                 Err(LedgerError::Journal(error)) => return Err(error),
             };
             asks = Asks::Again;
-            let why = match attempt(&self.client, &self.pacer, permit, &task.query).await {
+            let (trouble, why) = match attempt(&self.client, &self.pacer, permit, &task.query).await {
                 Outcome::Page { answer, reply } => return self.keep(task, answer, reply, paid).await,
                 Outcome::Quota { message } => {
                     floor.close();
@@ -173,9 +173,10 @@ impl Buyer {
                 }
                 Outcome::Throttled(hold) => {
                     paid.ended(Ended::Throttled);
-                    self.tell_hold(hold, "the service answers 429: too many requests");
+                    let why = "the service answers 429: too many requests".to_owned();
+                    self.tell_hold(hold, &why);
                     self.progress.send(Event::Attempt(AttemptOutcome::Throttled));
-                    continue;
+                    (Trouble::Throttled, why)
                 }
                 Outcome::Failed { why, pause } => {
                     paid.ended(Ended::Failed);
@@ -183,13 +184,16 @@ impl Buyer {
                     self.progress.send(Event::Attempt(AttemptOutcome::Failed));
                     self.floor.failed(&why);
                     tracing::debug!(page.region = %task.address.region, page.number = task.address.page.get(), why, "attempt failed");
-                    why
+                    (Trouble::Failed, why)
                 }
             };
             drop(place);
-            let Some(backoff) = retry.next_wait(rand::random()) else { return Ok(Bought::Failed { why }) };
-            // The one retry of a page of a parked window is free: that a page fails while others come is no storm.
-            let goes_on = self.rest(backoff).await && (patience == Patience::Short || self.wait_for_leave().await);
+            let goes_on = match retry.after(trouble, rand::random()) {
+                Next::Permit => true,
+                Next::Rest(rest, Leave::Wanted) => self.rest(rest).await && self.wait_for_leave().await,
+                Next::Rest(rest, Leave::Free) => self.rest(rest).await,
+                Next::Never => return Ok(Bought::Failed { why }),
+            };
             if !goes_on {
                 return Ok(Bought::Stopped);
             }

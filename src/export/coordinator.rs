@@ -3,7 +3,6 @@
 //! The planner lives here alone and sees only what is durable. A decision is journalled before the request that follows from
 //! it. When the loop ends, nothing is on its way.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,19 +12,20 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::api::contract::{PageQuery, TimeOrder};
+use crate::api::contract::{PageQuery, Region, TimeOrder};
 use crate::fetch::retry::Patience;
 use crate::fetch::throttle::LearnedRate;
 use crate::journal::JournalError;
 use crate::plan::event::PlanEvent;
-use crate::plan::fact::{PageAddress, PageFact, WindowId};
+use crate::plan::fact::{PageFact, WindowId};
 use crate::plan::planner::{Backlog, Decision, PlanContext, Planner, Task};
 use crate::plan::region::RegionPlan;
 use crate::progress::{Event, Progress};
 use crate::sink::layout::Slice;
 use crate::units::{EpochSeconds, PageNumber, RowCount, TimeRange};
 
-use super::buyer::{Asks, Bought, Buyer};
+use super::blame::{Blame, Verdict};
+use super::buyer::{Bought, Buyer};
 use super::clock::{Drought, RunClock};
 use super::fill::Fill;
 use super::publisher::{Cutting, Published, Publisher, Urgency};
@@ -54,7 +54,7 @@ pub(super) struct Coordinator<'a> {
 /// An errand that came back.
 enum Returned {
     /// With a page, or without.
-    Errand { task: Box<Task>, began: Instant, bought: Result<Bought, JournalError> },
+    Errand { task: Box<Task>, began: Duration, bought: Result<Bought, JournalError> },
     /// From asking whether the service is well.
     Visit(Result<bool, JournalError>),
 }
@@ -74,13 +74,8 @@ struct Loop<'a> {
     hurried: bool,
     began: Instant,
     clock: RunClock,
-    last_durable: Instant,
     drought: Drought,
-    /// When the service was last seen well while nothing durable came.
-    last_well: Instant,
-    visiting: bool,
-    /// Of each window, the page whose last errand failed: to ask for it is to ask again.
-    failed: BTreeMap<WindowId, PageAddress>,
+    blame: Blame,
     pages: u64,
     rate_told: f64,
     rate_learned: LearnedRate,
@@ -99,11 +94,8 @@ impl<'a> Coordinator<'a> {
             hurried: false,
             began,
             clock: RunClock::start(),
-            last_durable: Instant::now(),
             drought: Drought::none(),
-            last_well: Instant::now(),
-            visiting: false,
-            failed: BTreeMap::new(),
+            blame: Blame::default(),
             pages: 0,
             rate_told: 0.0,
             rate_learned: LearnedRate::default(),
@@ -221,11 +213,10 @@ impl Loop<'_> {
         let window = task.window;
         self.planner.set_out(&task);
         let patience = if self.planner.is_parked(window) { Patience::Short } else { Patience::Full };
-        let failed_before = self.failed.get(&window) == Some(&task.address);
-        let asks = if failed_before { Asks::Again } else { Asks::First };
+        let asks = self.blame.asks(window, &task.address);
         let buyer = self.parts.buyer.clone();
+        let began = self.began.elapsed();
         self.errands.spawn(async move {
-            let began = Instant::now();
             let bought = buyer.buy(&task, asks, patience).await;
             Returned::Errand { task, began, bought }
         });
@@ -262,10 +253,8 @@ impl Loop<'_> {
         let (task, began, bought) = match returned? {
             Returned::Errand { task, began, bought } => (task, began, bought?),
             Returned::Visit(is_well) => {
-                self.visiting = false;
-                if is_well? {
-                    self.last_well = Instant::now();
-                }
+                let came = is_well?.then(|| self.began.elapsed());
+                self.blame.visited(came);
                 return Ok(());
             }
         };
@@ -277,10 +266,7 @@ impl Loop<'_> {
             Bought::Refused { code, message } => self.take_refusal(window, code, message).await?,
             Bought::Quota { message } => self.end(Ending::QuotaSpent { message }),
             Bought::OutOfCredits { spent, max } => self.end(Ending::CreditsSpent { spent, max }),
-            Bought::Failed { why } => {
-                self.failed.insert(window, task.address);
-                self.take_failure(window, began, why).await?;
-            }
+            Bought::Failed { why } => self.take_failure(*task, began, why).await?,
             Bought::Stopped => {}
         }
         Ok(())
@@ -288,8 +274,7 @@ impl Loop<'_> {
 
     async fn take_page(&mut self, window: WindowId, fact: &Arc<PageFact>) -> Result<(), ExportError> {
         self.planner.apply_page(fact);
-        self.failed.remove(&window);
-        self.last_durable = Instant::now();
+        self.blame.came(window, self.began.elapsed());
         self.drought = Drought::none();
         self.pages += 1;
         self.tell_page(window, fact);
@@ -316,21 +301,24 @@ impl Loop<'_> {
         }
     }
 
-    /// A window whose page cannot be had is parked, unless it is the service that is unwell and not the page. Where nothing
-    /// else came meanwhile to tell the two apart, a harmless page is asked.
-    async fn take_failure(&mut self, window: WindowId, began: Instant, why: String) -> Result<(), ExportError> {
-        if self.last_durable.max(self.last_well) <= began {
-            self.visit(window);
-            return Ok(());
+    /// A window whose page cannot be had is parked, unless it is the service that is unwell and not the page.
+    async fn take_failure(&mut self, task: Task, began: Duration, why: String) -> Result<(), ExportError> {
+        match self.blame.failed(task.window, task.address, (began, self.began.elapsed())) {
+            Verdict::Wait => Ok(()),
+            Verdict::Visit => {
+                self.visit(task.query.region);
+                Ok(())
+            }
+            Verdict::Page => {
+                tracing::warn!(why, "a page could not be had; its window is tried again after the others");
+                let events = self.planner.park(task.window);
+                self.record(events).await
+            }
         }
-        tracing::warn!(why, "a page could not be had; its window is tried again after the others");
-        let events = self.planner.park(window);
-        self.record(events).await
     }
 
-    fn visit(&mut self, window: WindowId) {
-        let Some(region) = self.planner.window_region(window).cloned().filter(|_| !self.visiting) else { return };
-        self.visiting = true;
+    /// Asks a harmless page: the region's newest, without a range.
+    fn visit(&mut self, region: Region) {
         let query = PageQuery {
             region,
             filters: self.parts.order.filters.clone(),

@@ -1,9 +1,10 @@
 //! The whole way: recover, plan, fetch, journal, part, publish. The only place that knows all stages.
 //!
 //! `session` opens the state and the output and finds the run; `coordinator` is the one loop that asks the planner and
-//! starts errands; `buyer` runs an errand; `publisher` turns settled time into parts; `delivery` says what the output holds.
-//! Resume is the ordinary start: a first run is an empty journal.
+//! starts errands; `buyer` runs an errand; `blame` tells a page that cannot be had from a service that is unwell; `publisher`
+//! turns settled time into parts; `delivery` says what the output holds. Resume is the ordinary start: a first run is an empty journal.
 
+mod blame;
 mod buyer;
 mod clock;
 mod coordinator;
@@ -12,6 +13,8 @@ mod fill;
 mod publisher;
 mod repair;
 mod session;
+#[cfg(test)]
+mod simulation;
 mod stager;
 
 use std::path::PathBuf;

@@ -1,150 +1,53 @@
 //! Waiting for a permit: every request of every worker passes here, one after the other.
 //!
-//! `governor` decides (GCRA, evenly spaced, no burst) on a clock of ours; the waiting is tokio's, so tests run in paused time.
-//! The invariant: a permit is given in the order of asking, never while everybody is held, and never before its slot.
+//! [`super::gate`] decides; the waiting is tokio's, so tests run in paused time. The invariant: a permit is given in the order
+//! of asking, and never before the gate gives it.
 
-use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use governor::clock::{Clock, Reference};
-use governor::middleware::NoOpMiddleware;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
 use tokio::time::Instant;
 
 use super::again::RetryGate;
-use super::throttle::{LearnedRate, Rate, Throttle};
+use super::gate::Gate;
+use super::throttle::{LearnedRate, Rate};
 
-/// How late a permit may be taken and still count as taken in its slot: timers are this coarse, and a slot that is lost for
-/// each of them would leave a share of the limit unused.
-const SLACK: Duration = Duration::from_millis(20);
+pub use super::gate::Permit;
+
 /// The longest sleep before the rate is looked at again.
 const LONGEST_NAP: Duration = Duration::from_secs(1);
-
-/// governor's clock: it shows what the pacer sets, the slot that is being asked for.
-#[derive(Clone, Debug, Default)]
-struct SlotClock(Arc<AtomicU64>);
-
-impl SlotClock {
-    fn set(&self, at: Duration) {
-        self.0.store(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX), Ordering::Release);
-    }
-}
-
-impl Clock for SlotClock {
-    type Instant = Duration;
-
-    fn now(&self) -> Self::Instant {
-        Duration::from_nanos(self.0.load(Ordering::Acquire))
-    }
-}
-
-type Limiter = RateLimiter<NotKeyed, InMemoryState, SlotClock, NoOpMiddleware<Duration>>;
-
-/// The permits of one limiter at one rate, and the last slot that was taken.
-#[derive(Debug)]
-struct Slots {
-    limiter: Limiter,
-    clock: SlotClock,
-    rate: f64,
-    last: Option<Duration>,
-}
-
-impl Slots {
-    fn new(rate: f64, last: Option<Duration>) -> Self {
-        let clock = SlotClock::default();
-        let limiter = RateLimiter::direct_with_clock(quota(rate), clock.clone());
-        if let Some(last) = last {
-            // The limiter begins where its predecessor ended, so that a new rate is no burst.
-            clock.set(last);
-            let _ = limiter.check();
-        }
-        Self { limiter, clock, rate, last }
-    }
-
-    /// Takes the slot at `now`, or says when the next one is.
-    fn take(&mut self, now: Duration) -> Result<(), Duration> {
-        let period = Duration::from_secs_f64(1.0 / self.rate);
-        let due = self.last.map_or(now, |last| last + period);
-        let slot = if now >= due { due.max(now.saturating_sub(SLACK)) } else { now };
-        self.clock.set(slot);
-        match self.limiter.check() {
-            Ok(()) => {
-                self.last = Some(slot);
-                Ok(())
-            }
-            Err(until) => Err(now + until.wait_time_from(slot).max(Duration::from_micros(100))),
-        }
-    }
-}
-
-fn quota(rate: f64) -> Quota {
-    let period = Duration::from_secs_f64(1.0 / rate).max(Duration::from_nanos(1));
-    Quota::with_period(period).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(NonZeroU32::MIN)
-}
 
 /// The one gate of a process; clones are the same gate.
 #[derive(Clone, Debug)]
 pub struct Pacer {
     began: Instant,
-    throttle: Arc<Mutex<Throttle>>,
-    slots: Arc<tokio::sync::Mutex<Slots>>,
-    load: Arc<Mutex<Load>>,
+    gate: Arc<Mutex<Gate>>,
+    /// Whoever has it is the next to get a permit.
+    turn: Arc<tokio::sync::Mutex<()>>,
     again: Arc<RetryGate>,
-    most_in_flight: usize,
-}
-
-/// What the answers say of the service's latency and health.
-#[derive(Clone, Copy, Debug, Default)]
-struct Load {
-    latency_seconds: f64,
-    keeping_seconds: f64,
-    failures_in_a_row: u32,
-}
-
-/// A permit to send one request now.
-#[derive(Clone, Copy, Debug)]
-pub struct Permit {
-    sent_at: Duration,
 }
 
 impl Pacer {
     /// A gate that begins at the asked rate, or at what was learned.
     pub fn new(rate: Rate, learned: LearnedRate, most_in_flight: usize) -> Self {
-        let throttle = Throttle::new(rate, learned);
         Self {
             began: Instant::now(),
-            slots: Arc::new(tokio::sync::Mutex::new(Slots::new(throttle.rate(), None))),
-            throttle: Arc::new(Mutex::new(throttle)),
-            load: Arc::default(),
+            gate: Arc::new(Mutex::new(Gate::new(rate, learned, most_in_flight))),
+            turn: Arc::default(),
             again: Arc::default(),
-            most_in_flight: most_in_flight.max(1),
         }
     }
 
     /// Waits for a permit. Dropping the future gives its place in the queue up and no slot away.
     pub async fn admit(&self) -> Permit {
-        let mut slots = self.slots.lock().await;
+        let _turn = self.turn.lock().await;
         loop {
             let now = self.now();
-            let (rate, held_until) = {
-                let throttle = self.throttle();
-                (throttle.rate(), throttle.held_until())
-            };
-            if (slots.rate - rate).abs() > f64::EPSILON {
-                *slots = Slots::new(rate, slots.last);
+            let admitted = self.gate().admit(now);
+            match admitted {
+                Ok(permit) => return permit,
+                Err(until) => tokio::time::sleep(until.saturating_sub(now).min(LONGEST_NAP)).await,
             }
-            let until = if now < held_until {
-                held_until
-            } else {
-                match slots.take(now) {
-                    Ok(()) => return Permit { sent_at: now },
-                    Err(until) => until,
-                }
-            };
-            tokio::time::sleep(until.saturating_sub(now).min(LONGEST_NAP)).await;
         }
     }
 
@@ -157,91 +60,58 @@ impl Pacer {
     /// The service answered, and not with a 429.
     pub fn answered(&self, permit: Permit) {
         let now = self.now();
-        self.throttle().answered(now);
+        self.gate().answered(now, permit);
         self.again.answered(now);
-        let mut load = self.load();
-        load.failures_in_a_row = 0;
-        load.latency_seconds = smoothed(load.latency_seconds, now.saturating_sub(permit.sent_at));
     }
 
     /// A page took so long to become durable, which keeps its worker busy as latency does.
     pub fn kept(&self, took: Duration) {
-        let mut load = self.load();
-        load.keeping_seconds = smoothed(load.keeping_seconds, took);
+        self.gate().kept(took);
     }
 
     /// The service answered 429: everybody is held. Answers for how long, where this answer was the one that did it.
     pub fn throttled(&self, permit: Permit, retry_after: Option<Duration>) -> Option<Duration> {
         let now = self.now();
-        let mut throttle = self.throttle();
-        let before = throttle.held_until();
-        throttle.throttled(now, permit.sent_at, retry_after, rand::random());
-        (throttle.held_until() > before).then(|| throttle.held_until().saturating_sub(now))
+        self.gate().throttled(now, permit, retry_after, rand::random())
     }
 
     /// An attempt failed. Where nearly everything fails, everybody is held; answers for how long.
     pub fn failed(&self) -> Option<Duration> {
-        let failures = {
-            let mut load = self.load();
-            load.failures_in_a_row += 1;
-            load.failures_in_a_row
-        };
-        let patience = u32::try_from(self.most_in_flight.clamp(8, 64)).unwrap_or(64);
-        if failures < patience || failures % patience != 0 {
-            return None;
-        }
         let now = self.now();
-        let mut throttle = self.throttle();
-        throttle.broken(now, failures / patience, rand::random());
-        Some(throttle.held_until().saturating_sub(now))
+        self.gate().failed(now, rand::random())
     }
 
     /// Requests a second, now.
     pub fn rate(&self) -> f64 {
-        self.throttle().rate()
+        self.gate().rate()
     }
 
     /// What the next run should know.
     pub fn learned(&self) -> LearnedRate {
-        self.throttle().learned()
+        self.gate().learned()
     }
 
-    /// How many workers the rate can use: rate times latency (Little's law), half as many again for latency's tail, at least
-    /// two and at most what is allowed.
+    /// How many workers the rate can use.
     pub fn useful_workers(&self) -> usize {
-        let load = *self.load();
-        let in_flight = self.rate() * (load.latency_seconds + load.keeping_seconds) * 1.5;
-        (in_flight.ceil().min(1e6) as usize + 2).clamp(1, self.most_in_flight)
+        self.gate().useful_workers()
     }
 
     fn now(&self) -> Duration {
         self.began.elapsed()
     }
 
-    fn throttle(&self) -> MutexGuard<'_, Throttle> {
-        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn load(&self) -> MutexGuard<'_, Load> {
-        self.load.lock().unwrap_or_else(PoisonError::into_inner)
+    fn gate(&self) -> MutexGuard<'_, Gate> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// An average that forgets: a tenth of the new value, the first one whole.
-fn smoothed(average: f64, new: Duration) -> f64 {
-    if average == 0.0 { new.as_secs_f64() } else { average * 0.9 + new.as_secs_f64() * 0.1 }
-}
-
-// governor's `Reference` is what makes a plain duration a point in its time.
-const _: fn() = || {
-    fn is_reference<T: Reference>() {}
-    is_reference::<Duration>();
-};
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use proptest::prelude::*;
 
+    use super::super::gate::SLACK;
     use super::*;
 
     /// One thing that may happen to a gate.
@@ -275,7 +145,7 @@ mod tests {
                     (Step::Admit, _) => {
                         let asked = pacer.now();
                         last = Some(pacer.admit().await);
-                        admitted.push((asked, pacer.now(), pacer.throttle().held_until()));
+                        admitted.push((asked, pacer.now(), pacer.gate().held_until()));
                     }
                     (Step::Sleep(milliseconds), _) => tokio::time::sleep(Duration::from_millis(*milliseconds)).await,
                     (Step::Refuse(seconds), Some(permit)) => {
@@ -330,7 +200,7 @@ mod tests {
     /// A storm of an hour, seen from all workers: each asks its page up to eight times, and then begins anew.
     #[tokio::test(start_paused = true)]
     async fn an_hour_of_failures_costs_few_attempts() {
-        use crate::fetch::retry::{Patience, Retry};
+        use crate::fetch::retry::{Next, Patience, Retry, Trouble};
         const WORKERS: usize = 16;
         let pacer = Pacer::new(Rate::Fixed(100.0), LearnedRate::default(), WORKERS);
         let attempts = Arc::new(std::sync::atomic::AtomicU32::new(0));
@@ -341,8 +211,8 @@ mod tests {
                     let _permit = pacer.admit().await;
                     attempts.fetch_add(1, Ordering::Relaxed);
                     pacer.failed();
-                    let Some(backoff) = retry.next_wait(rand::random()) else { break };
-                    tokio::time::sleep(backoff).await;
+                    let Next::Rest(rest, _) = retry.after(Trouble::Failed, rand::random()) else { break };
+                    tokio::time::sleep(rest).await;
                     pacer.leave_to_ask_again().await;
                 }
                 pacer.leave_to_ask_again().await;

@@ -26,10 +26,11 @@ const FIRST_SAVED: f64 = 10.0;
 /// The most that is saved, retries: what a storm after a long calm may cost beside what the seconds add.
 const MOST_SAVED: f64 = 50.0;
 
-/// The waits between the attempts of one page.
+/// The attempts of one page.
 #[derive(Debug)]
 pub struct Retry {
     waits: ExponentialBackoff,
+    leave: Leave,
 }
 
 /// How often a page is asked.
@@ -41,24 +42,57 @@ pub enum Patience {
     Short,
 }
 
+/// Why an attempt brought no page, where asking again may help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// 429: it came too early.
+    Throttled,
+    /// Anything else that may pass.
+    Failed,
+}
+
+/// What follows for the page.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Next {
+    /// It is asked again as soon as there is a permit. It is not at fault, and everybody is held, so it loses no attempt.
+    Permit,
+    /// It is asked again after a rest, and with leave.
+    Rest(Duration, Leave),
+    /// Its attempts are used up.
+    Never,
+}
+
+/// Whether the budget of all retries has to give leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// It has.
+    Wanted,
+    /// It has not: that a page of a parked window fails while others come is no storm.
+    Free,
+}
+
 impl Retry {
-    /// The waits that `patience` allows.
+    /// The attempts that `patience` allows.
     pub fn new(patience: Patience) -> Self {
-        let attempts = match patience {
-            Patience::Full => MOST_ATTEMPTS,
-            Patience::Short => FEW_ATTEMPTS,
+        let (attempts, leave) = match patience {
+            Patience::Full => (MOST_ATTEMPTS, Leave::Wanted),
+            Patience::Short => (FEW_ATTEMPTS, Leave::Free),
         };
         let builder = ExponentialBuilder::new()
             .with_min_delay(FIRST_WAIT)
             .with_max_delay(LONGEST_WAIT)
             .with_max_times(attempts - 1);
-        Self { waits: builder.build() }
+        Self { waits: builder.build(), leave }
     }
 
-    /// How long to wait before the next attempt, or none where the attempts are used up. `dice` in `0..1` is the jitter:
-    /// the wait is anywhere between nothing and its upper end.
-    pub fn next_wait(&mut self, dice: f64) -> Option<Duration> {
-        self.waits.next().map(|longest| longest.mul_f64(dice.clamp(0.0, 1.0)))
+    /// What follows from an attempt that brought no page. `dice` in `0..1` is the jitter: the rest is anywhere between nothing
+    /// and its upper end.
+    pub fn after(&mut self, trouble: Trouble, dice: f64) -> Next {
+        if trouble == Trouble::Throttled {
+            return Next::Permit;
+        }
+        let longest = self.waits.next();
+        longest.map_or(Next::Never, |longest| Next::Rest(longest.mul_f64(dice.clamp(0.0, 1.0)), self.leave))
     }
 }
 
@@ -119,13 +153,31 @@ mod tests {
     #[test]
     fn eight_attempts_are_seven_waits_that_double_up_to_half_a_minute() {
         let mut retry = Retry::new(Patience::Full);
-        let longest: Vec<u128> = std::iter::from_fn(|| retry.next_wait(1.0)).map(|wait| wait.as_millis()).collect();
-        assert_eq!(longest, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000]);
+        for longest in [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000] {
+            let next = retry.after(Trouble::Failed, 1.0);
+            assert_eq!(next, Next::Rest(Duration::from_millis(longest), Leave::Wanted));
+        }
+        assert_eq!(retry.after(Trouble::Failed, 1.0), Next::Never);
     }
 
     #[test]
     fn the_jitter_reaches_down_to_no_wait_at_all() {
-        assert_eq!(Retry::new(Patience::Full).next_wait(0.0), Some(Duration::ZERO));
+        let next = Retry::new(Patience::Full).after(Trouble::Failed, 0.0);
+        assert_eq!(next, Next::Rest(Duration::ZERO, Leave::Wanted));
+    }
+
+    #[test]
+    fn a_page_of_a_parked_window_has_one_retry_and_needs_no_leave_for_it() {
+        let mut retry = Retry::new(Patience::Short);
+        assert_eq!(retry.after(Trouble::Failed, 1.0), Next::Rest(FIRST_WAIT, Leave::Free));
+        assert_eq!(retry.after(Trouble::Failed, 1.0), Next::Never);
+    }
+
+    #[test]
+    fn a_429_costs_a_page_none_of_its_attempts() {
+        let mut retry = Retry::new(Patience::Short);
+        assert!((0..100).all(|_| retry.after(Trouble::Throttled, 1.0) == Next::Permit));
+        assert_eq!(retry.after(Trouble::Failed, 1.0), Next::Rest(FIRST_WAIT, Leave::Free));
     }
 
     fn at(seconds: f64) -> Duration {

@@ -114,7 +114,7 @@ impl Throttle {
 
     /// A request that was sent at `sent_at` met a 429. `spread` in `0..1` keeps many processes apart.
     pub fn throttled(&mut self, now: Duration, sent_at: Duration, retry_after: Option<Duration>, spread: f64) {
-        if self.last_cut.is_some_and(|cut| sent_at <= cut) {
+        if self.last_cut.is_some_and(|cut| sent_at < cut) {
             return;
         }
         let hold = retry_after.map_or_else(|| backoff(self.streak, spread), |asked| asked.min(LONGEST_ASKED_HOLD));

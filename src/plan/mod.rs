@@ -22,6 +22,3 @@ pub mod short;
 pub mod step;
 pub mod walk;
 pub mod window;
-
-#[cfg(test)]
-mod simulation;

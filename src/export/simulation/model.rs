@@ -1,6 +1,7 @@
 //! The service, as a model: it knows the truth, and every unknown of the contract is a setting.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -87,6 +88,15 @@ pub(super) struct Drift {
     pub(super) burst: usize,
 }
 
+/// How fast it may be asked: a bucket of tokens, of which the program knows nothing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Limit {
+    pub(super) per_second: f64,
+    /// Requests that may come at once.
+    pub(super) burst: f64,
+    pub(super) retry_after: Option<Duration>,
+}
+
 /// How the service behaves.
 #[derive(Clone, Debug)]
 pub(super) struct Behaviour {
@@ -108,6 +118,10 @@ pub(super) struct Behaviour {
     pub(super) outage: std::ops::Range<u64>,
     /// `page_num` counts rows.
     pub(super) counts_rows: bool,
+    /// None where it takes as much as comes.
+    pub(super) limit: Option<Limit>,
+    /// Requests, counted from the start, 429s among them, between which everything is refused with 429.
+    pub(super) closed: std::ops::Range<u64>,
 }
 
 impl Default for Behaviour {
@@ -126,6 +140,8 @@ impl Default for Behaviour {
             poison: BTreeSet::new(),
             outage: 0..0,
             counts_rows: false,
+            limit: None,
+            closed: 0..0,
         }
     }
 }
@@ -139,6 +155,27 @@ pub(super) enum Answer {
     Refused,
     /// A 5xx, a timeout, a cut body.
     Broken,
+    /// 429, and what `Retry-After` says.
+    Throttled(Option<Duration>),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    tokens: f64,
+    filled_at: Duration,
+}
+
+impl Bucket {
+    fn take(&mut self, limit: Limit, now: Duration) -> bool {
+        let passed = now.saturating_sub(self.filled_at).as_secs_f64();
+        self.filled_at = now.max(self.filled_at);
+        self.tokens = (self.tokens + passed * limit.per_second).min(limit.burst);
+        let has_one = self.tokens >= 1.0;
+        if has_one {
+            self.tokens -= 1.0;
+        }
+        has_one
+    }
 }
 
 /// The service.
@@ -146,7 +183,11 @@ pub(super) enum Answer {
 pub(super) struct Service {
     pub(super) behaviour: Behaviour,
     pub(super) regions: Vec<(Region, Vec<Row>)>,
+    /// Requests that were let in.
     pub(super) requests: u64,
+    /// Requests that were answered with 429.
+    pub(super) throttled: u64,
+    bucket: Bucket,
     pub(super) deleted: BTreeSet<u64>,
     pub(super) inserted: u64,
     /// Rows that any answer has shown.
@@ -170,16 +211,37 @@ impl Service {
         };
         let regions = regions.into_iter().map(|(region, seconds)| (region, table(seconds))).collect();
         let random = StdRng::seed_from_u64(seed);
-        Self {
-            behaviour,
-            regions,
-            requests: 0,
-            deleted: BTreeSet::new(),
-            inserted: 0,
-            shown: BTreeSet::new(),
-            random,
-            next_id,
+        let bucket = Bucket { tokens: behaviour.limit.map_or(0.0, |limit| limit.burst), filled_at: Duration::ZERO };
+        let (deleted, shown) = (BTreeSet::new(), BTreeSet::new());
+        Self { behaviour, regions, requests: 0, throttled: 0, bucket, deleted, inserted: 0, shown, random, next_id }
+    }
+
+    /// From the start on it takes no more than this.
+    pub(super) fn limit(&mut self, limit: Limit) {
+        self.behaviour.limit = Some(limit);
+        self.bucket.tokens = limit.burst;
+    }
+
+    /// Whether a request at `now` is let in.
+    ///
+    /// # Errors
+    /// What `Retry-After` says, where it is answered with 429.
+    pub(super) fn admits(&mut self, now: Duration) -> Result<(), Option<Duration>> {
+        let is_closed = self.behaviour.closed.contains(&(self.requests + self.throttled));
+        let limit = self.behaviour.limit;
+        if !is_closed && limit.is_none_or(|limit| self.bucket.take(limit, now)) {
+            return Ok(());
         }
+        self.throttled += 1;
+        Err(limit.and_then(|limit| limit.retry_after))
+    }
+
+    /// Whether the page that is asked to see whether the service is well holds a poisoned second: then nobody can tell that
+    /// from a service that is unwell.
+    pub(super) fn is_poisoned_at_the_end(&self) -> bool {
+        let ends = |rows: &[Row]| rows.iter().rev().take(PAGE_SIZE as usize).map(|row| row.second).collect::<Vec<_>>();
+        let mut last = self.regions.iter().flat_map(|(_, rows)| ends(rows));
+        last.any(|second| self.behaviour.poison.contains(&second))
     }
 
     /// The rows that were there from the start to the end and that the service can show.

@@ -1,12 +1,19 @@
 //! What a seed means: rows, a service and a way to drive the run.
 
+use std::time::Duration;
+
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::driver::{Drive, Driver, Outcome};
-use super::model::{Behaviour, Drift, PastCap, Service, Short, Shown, Sort, Ties, range_of};
+use super::driver::{Drive, Driver};
+use super::model::{Behaviour, Drift, Limit, PastCap, Service, Short, Shown, Sort, Ties, range_of};
+use super::outcome::Outcome;
 use crate::api::contract::Region;
+use crate::fetch::throttle::Rate;
 use crate::plan::walk::Consistency;
+
+/// A rate that lets all workers work at once.
+const QUICK: Rate = Rate::Fixed(20_000.0);
 
 /// 2025-12-01T00:00:00Z.
 pub(super) const START: i64 = 1_764_547_200;
@@ -76,6 +83,8 @@ impl Scenario {
             stretch_age: 600,
             consistency: Consistency::Anchored,
             has_filters: false,
+            rate: QUICK,
+            give_up_after: Duration::from_secs(900),
             latency: (50, 300),
             restarts: 0.0,
             slices: 0.05,
@@ -110,6 +119,8 @@ impl Scenario {
         drive.restarts = *pick(random, &[0.0, 0.0, 0.01, 0.2]);
         drive.slices = *pick(random, &[0.0, 0.05, 1.0]);
         drive.backlog = *pick(random, &[0.0, 0.0, 0.3]);
+        // A sequence of its own, so that what a seed means otherwise stays what it was.
+        limit_rate(&mut StdRng::seed_from_u64(seed ^ 0x11_417), &mut scenario);
         scenario
     }
 
@@ -121,8 +132,8 @@ impl Scenario {
             scenario.drive.consistency = Consistency::Anchored;
         }
         let behaviour = &mut scenario.service.behaviour;
-        let (min_inclusive, max_inclusive) = (behaviour.min_inclusive, behaviour.max_inclusive);
-        *behaviour = Behaviour { min_inclusive, max_inclusive, ..Behaviour::default() };
+        let (min_inclusive, max_inclusive, limit) = (behaviour.min_inclusive, behaviour.max_inclusive, behaviour.limit);
+        *behaviour = Behaviour { min_inclusive, max_inclusive, limit, ..Behaviour::default() };
         for (_, rows) in &mut scenario.service.regions {
             rows.iter_mut().for_each(|row| row.shown = Shown::Right);
         }
@@ -198,6 +209,31 @@ fn some_behaviour(random: &mut StdRng, range_seconds: i64) -> Behaviour {
         behaviour.flaky = 0.2;
     }
     behaviour
+}
+
+/// How fast requests may go and how fast they are to go; most services take whatever comes.
+fn limit_rate(random: &mut StdRng, scenario: &mut Scenario) {
+    let Scenario { service, drive, .. } = scenario;
+    drive.give_up_after = Duration::from_secs(*pick(random, &[900, 900, 900, 300]));
+    // A service that fails as it grows would be asked without end.
+    if random.random_range(0..25) == 0 && service.behaviour.drift == Drift::default() {
+        service.behaviour.flaky = 0.6;
+    }
+    match random.random_range(0..6) {
+        0 => drive.rate = Rate::Auto,
+        1 => {
+            let per_second = *pick(random, &[3.0, 20.0, 200.0]);
+            let burst = *pick(random, &[1.0, 5.0, per_second]);
+            let retry_after = *pick(random, &[None, None, Some(0), Some(1), Some(20)]);
+            drive.rate = *pick(random, &[Rate::Auto, Rate::Fixed(per_second * 2.0), QUICK]);
+            service.limit(Limit { per_second, burst, retry_after: retry_after.map(Duration::from_secs) });
+        }
+        2 => {
+            let from = random.random_range(0..100);
+            service.behaviour.closed = from..from + random.random_range(1..40);
+        }
+        _ => {}
+    }
 }
 
 /// Garbage rows and wrong dates.

@@ -1,29 +1,32 @@
-//! Workers, a journal and slices around the real planner, in virtual time.
+//! The coordinator's part around the real planner: hiring, a journal, slices, judging failures, dying and starting again.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::model::{Answer, Service, Short, Shown, asked_rows};
-use crate::api::contract::{Filters, Region};
+use super::errands::{Bought, Deal, Ended, Errands, Moment, Pace, Work};
+use super::model::{Answer, Service, asked_rows};
+use super::outcome::Outcome;
+use crate::api::contract::{Filters, PageQuery, Region, TimeOrder};
+use crate::export::blame::{Blame, Verdict};
+use crate::fetch::retry::Patience;
+use crate::fetch::throttle::Rate;
 use crate::plan::event::PlanEvent;
-use crate::plan::fact::{PageAddress, PageFact, Purpose, WindowId};
-use crate::plan::planner::{Backlog, Decision, Listed, PlanContext, Planner, Task};
+use crate::plan::fact::{PageAddress, PageFact, Purpose, RowKey, WindowId};
+use crate::plan::planner::{Backlog, Decision, PlanContext, Planner, Task};
 use crate::plan::walk::Consistency;
-use crate::units::{EpochSeconds, TimeRange};
+use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
-/// Attempts that one errand makes, as the buyer does.
-const ATTEMPTS: u32 = 8;
-/// The same for a window that has been parked.
-const FEW_ATTEMPTS: u32 = 2;
 /// Decisions in a row without a request, beyond which the planner is broken.
 const MOST_DECISIONS: u32 = 1_000;
 /// Restarts of one run: each replays all that the run has decided.
 const MOST_RESTARTS: u32 = 60;
-/// Rounds of failures of all work on its way before it is taken for poison.
-const LONELY_ROUNDS: usize = 2;
+/// Starts of one run that may end because the service gives nothing.
+const MOST_UNWELL: u32 = 20;
+/// Starts in a row that bring nothing, however they end, where it is known that nothing will come.
+const MOST_BARREN: u32 = 3;
 
 /// How the run is driven.
 #[derive(Clone, Debug)]
@@ -35,9 +38,13 @@ pub(super) struct Drive {
     pub(super) stretch_age: i64,
     pub(super) consistency: Consistency,
     pub(super) has_filters: bool,
+    /// How fast requests are to go.
+    pub(super) rate: Rate,
+    /// How long to go on without a durable page.
+    pub(super) give_up_after: Duration,
     /// Milliseconds that an answer takes at least, and at most.
     pub(super) latency: (u64, u64),
-    /// The share of steps at which the process dies and starts again.
+    /// The share of moments at which the process dies and starts again.
     pub(super) restarts: f64,
     /// The share of steps at which a slice is cut of what is settled.
     pub(super) slices: f64,
@@ -47,39 +54,10 @@ pub(super) struct Drive {
     pub(super) most_requests: u64,
 }
 
-/// What came of it.
-#[derive(Debug)]
-pub(super) struct Outcome {
-    pub(super) planner: Planner,
-    pub(super) service: Service,
-    pub(super) stopped: Option<String>,
-    /// Attempts, retries among them.
-    pub(super) requests: u64,
-    /// Durable pages.
-    pub(super) pages: u64,
-    /// Requests at the end that one worker sent while no other had anything to do.
-    pub(super) alone: u64,
-    /// Milliseconds of virtual time.
-    pub(super) took_ms: u64,
-    pub(super) splits: u64,
-    pub(super) stretches: BTreeMap<String, u64>,
-    delivered: Vec<bool>,
-}
-
 #[derive(Clone, Debug)]
 enum Entry {
     Event(PlanEvent),
     Page(PageFact),
-}
-
-/// A request on its way.
-#[derive(Debug)]
-struct Flight {
-    reads: Option<WindowId>,
-    task: Task,
-    began: u64,
-    /// None where the service makes up its mind when the answer arrives.
-    answer: Option<Answer>,
 }
 
 pub(super) struct Driver {
@@ -92,13 +70,15 @@ pub(super) struct Driver {
     closed: BTreeSet<WindowId>,
     bought: BTreeSet<PageAddress>,
     cut: BTreeMap<Region, EpochSeconds>,
-    flights: BTreeMap<u64, Flight>,
-    arrivals: BinaryHeap<Reverse<(u64, u64)>>,
-    next_flight: u64,
-    now_ms: u64,
-    last_durable: u64,
-    failures_in_a_row: usize,
+    errands: Errands,
+    start_began: Duration,
+    last_durable: Duration,
+    blame: Blame,
+    /// Whether the start ends: nothing more is begun.
+    is_ending: bool,
     restarts: u32,
+    /// Starts in a row that brought nothing.
+    barren: u32,
     out: Outcome,
 }
 
@@ -117,13 +97,13 @@ impl Driver {
             log: vec![],
             closed: BTreeSet::new(),
             bought: BTreeSet::new(),
-            flights: BTreeMap::new(),
-            arrivals: BinaryHeap::new(),
-            next_flight: 0,
-            now_ms: 0,
-            last_durable: 0,
-            failures_in_a_row: 0,
+            errands: Errands::new(Pace { rate: drive.rate, workers: drive.workers, latency: drive.latency }, seed),
+            start_began: Duration::ZERO,
+            last_durable: Duration::ZERO,
+            blame: Blame::default(),
+            is_ending: false,
             restarts: 0,
+            barren: 0,
             out: Outcome {
                 planner: planner.clone(),
                 service,
@@ -131,9 +111,13 @@ impl Driver {
                 requests: 0,
                 pages: 0,
                 alone: 0,
-                took_ms: 0,
                 splits: 0,
+                parked: 0,
                 stretches: BTreeMap::new(),
+                unwell: 0,
+                is_unwell: false,
+                seconds: 0.0,
+                watch: Default::default(),
                 delivered: vec![],
             },
             planner,
@@ -148,26 +132,27 @@ impl Driver {
         let stopped = self.drive_on().err();
         self.out.stopped = stopped;
         self.out.requests = self.out.service.requests;
-        self.out.took_ms = self.now_ms;
+        self.out.seconds = self.errands.now().as_secs_f64();
         self.out.planner = self.planner;
+        self.out.watch = self.errands.watch;
         self.out
     }
 
     fn drive_on(&mut self) -> Result<(), Stopped> {
-        while !self.planner.is_done() {
-            self.hire()?;
-            if self.planner.is_done() {
-                return Ok(());
+        self.hire()?;
+        while !self.planner.is_done() && !self.out.is_unwell {
+            if self.is_dry() {
+                self.end_unwell()?;
+                continue;
             }
-            let Some(Reverse((arrives, number))) = self.arrivals.pop() else {
-                panic!("nothing to do and not done, after {} requests", self.out.service.requests)
+            let staff = self.staff();
+            let is_free = match self.errands.step(&mut self.out.service) {
+                Moment::Still => panic!("nothing to do and not done, after {} requests", self.out.service.requests),
+                Moment::Passed => self.maybe_die_between_answers(),
+                Moment::Over(ended) => self.take_back(*ended)?,
             };
-            let Some(flight) = self.flights.remove(&number) else { continue };
-            self.now_ms = self.now_ms.max(arrives);
-            self.land(flight)?;
-            self.maybe_slice();
-            if self.restarts < MOST_RESTARTS && self.chance(self.drive.restarts) {
-                self.restart();
+            if is_free || staff != self.staff() {
+                self.hire()?;
             }
             // Rows that come while they are being read have to be read as well.
             let most = self.drive.most_requests + 2 * self.out.service.inserted;
@@ -176,20 +161,70 @@ impl Driver {
         Ok(())
     }
 
+    /// What decides how many more errands may begin.
+    fn staff(&self) -> (usize, usize) {
+        (self.errands.busy(), self.errands.useful_workers())
+    }
+
+    /// An errand is over; so a worker may have nothing to do.
+    fn take_back(&mut self, ended: Ended) -> Result<bool, Stopped> {
+        let is_visit = matches!(ended.work, Work::Visit(_));
+        self.land(ended)?;
+        if is_visit {
+            return Ok(true);
+        }
+        self.maybe_slice();
+        if self.restarts < MOST_RESTARTS && self.chance(self.drive.restarts) {
+            self.restart();
+        }
+        Ok(true)
+    }
+
+    /// The process may die between answers too, while requests are on their way or pages rest; whether it did.
+    fn maybe_die_between_answers(&mut self) -> bool {
+        let share = self.drive.restarts;
+        let dies = share > 0.0 && self.restarts < MOST_RESTARTS && self.errands.dice() < share;
+        if dies {
+            self.restart();
+        }
+        dies
+    }
+
+    /// Whether no page will have come for too long before anything else happens.
+    fn is_dry(&self) -> bool {
+        let by = self.last_durable + self.drive.give_up_after;
+        self.errands.next_due().is_some_and(|due| due > by)
+    }
+
+    /// The start ends, as the program does with exit 5; what is on its way is waited for, and the next start goes on.
+    fn end_unwell(&mut self) -> Result<(), Stopped> {
+        self.errands.wait_until(self.last_durable + self.drive.give_up_after);
+        self.out.unwell += 1;
+        self.is_ending = true;
+        for ended in self.errands.drain(&mut self.out.service) {
+            self.land(ended)?;
+        }
+        self.is_ending = false;
+        self.restart();
+        self.out.is_unwell |= self.out.unwell >= MOST_UNWELL && !self.planner.is_done();
+        if self.out.is_unwell { Ok(()) } else { self.hire() }
+    }
+
     fn chance(&mut self, share: f64) -> bool {
         share > 0.0 && self.random.random::<f64>() < share
     }
 
+    /// Gives every worker that the rate can use something to do.
     fn hire(&mut self) -> Result<(), Stopped> {
-        while self.flights.len() < self.drive.workers && self.employ(None)? {}
+        while self.errands.busy() < self.errands.useful_workers() && self.employ(None)? {}
         Ok(())
     }
 
     fn context(&mut self) -> PlanContext {
         let large = self.chance(self.drive.backlog);
         PlanContext {
-            now: EpochSeconds::new(1_790_000_000 + (self.now_ms / 1_000) as i64),
-            idle_workers: self.drive.workers.saturating_sub(self.flights.len()).max(1),
+            now: EpochSeconds::new(1_790_000_000 + self.errands.now().as_secs() as i64),
+            idle_workers: self.errands.useful_workers().saturating_sub(self.errands.busy()).max(1),
             window_pages: self.drive.window_pages,
             anchor_pages: self.drive.anchor_pages,
             stretch_age: self.drive.stretch_age,
@@ -220,16 +255,18 @@ impl Driver {
     fn start(&mut self, task: Task) {
         let window = task.window;
         self.planner.set_out(&task);
-        let reads = Some(window);
-        let answer = self.random.random::<bool>().then(|| self.out.service.answer(&task.query));
+        let patience = if self.planner.is_parked(window) { Patience::Short } else { Patience::Full };
+        let asks = self.blame.asks(window, &task.address);
+        let deal = self.deal();
+        self.errands.buy(task, (asks, patience), deal, &mut self.out.service);
+        self.out.alone = if self.errands.count() == 1 { self.out.alone + 1 } else { 0 };
+    }
+
+    fn deal(&mut self) -> Deal {
+        let is_early = self.random.random();
         let (least, most) = self.drive.latency;
         let slow = if self.random.random_range(0..50) == 0 { 10 } else { 1 };
-        let latency = self.random.random_range(least..=most) * slow;
-        let number = self.next_flight;
-        self.next_flight += 1;
-        self.arrivals.push(Reverse((self.now_ms + latency, number)));
-        self.flights.insert(number, Flight { reads, task, began: self.now_ms, answer });
-        self.out.alone = if self.flights.len() == 1 { self.out.alone + 1 } else { 0 };
+        Deal { is_early, latency: Duration::from_millis(self.random.random_range(least..=most) * slow) }
     }
 
     fn record(&mut self, events: Vec<PlanEvent>) {
@@ -241,9 +278,7 @@ impl Driver {
             }
             self.count(&event);
             self.planner.apply_event(&event);
-            if self.drive.restarts > 0.0 {
-                self.log.push(Entry::Event(event));
-            }
+            self.log.push(Entry::Event(event));
         }
         self.check_windows();
     }
@@ -254,6 +289,7 @@ impl Driver {
                 self.closed.insert(*window);
             }
             PlanEvent::WindowSplit { .. } => self.out.splits += 1,
+            PlanEvent::WindowParked { .. } => self.out.parked += 1,
             PlanEvent::StretchStarted { why, .. } => *self.out.stretches.entry(format!("{why:?}")).or_default() += 1,
             _ => {}
         }
@@ -274,40 +310,38 @@ impl Driver {
         }
     }
 
-    fn land(&mut self, flight: Flight) -> Result<(), Stopped> {
-        let Flight { reads, task, began, answer } = flight;
+    fn land(&mut self, ended: Ended) -> Result<(), Stopped> {
+        let task = match ended.work {
+            Work::Page(task) => *task,
+            Work::Visit(_) => {
+                let is_well = matches!(ended.bought, Bought::Page(_));
+                self.blame.visited(is_well.then(|| self.errands.now()));
+                return Ok(());
+            }
+        };
+        let window = task.window;
         self.planner.came_back(&task);
-        let mut answer = answer.unwrap_or_else(|| self.out.service.answer(&task.query));
-        let attempts = if reads.is_some_and(|id| self.planner.is_parked(id)) { FEW_ATTEMPTS } else { ATTEMPTS };
-        for _ in 1..attempts {
-            if !matches!(answer, Answer::Broken) {
-                break;
-            }
-            self.now_ms += 500;
-            answer = self.out.service.answer(&task.query);
-        }
-        match answer {
-            Answer::Page { rows, ids } => return self.take_page(reads, task, rows, &ids),
-            Answer::Refused | Answer::Broken if self.planner.give_up_ahead(&task) => {}
-            Answer::Refused => {
-                let context = self.context();
-                match reads.and_then(|window| self.planner.after_refusal(window, &context)) {
-                    Some(Decision::Record(events)) => self.record(events),
-                    other => return Err(format!("refused: {other:?}")),
-                }
-            }
-            Answer::Broken => self.take_failure(reads, began),
+        match ended.bought {
+            Bought::Refused | Bought::Failed if self.planner.give_up_ahead(&task) => {}
+            Bought::Page(Answer::Page { rows, ids }) => return self.take_page(task, rows, &ids),
+            Bought::Page(other) => panic!("{other:?} is no page"),
+            Bought::Refused => self.take_refusal(window)?,
+            Bought::Failed => self.take_failure(task, ended.began),
         }
         Ok(())
     }
 
-    fn take_page(
-        &mut self,
-        reads: Option<WindowId>,
-        task: Task,
-        rows: Vec<crate::plan::fact::RowKey>,
-        ids: &[u64],
-    ) -> Result<(), Stopped> {
+    fn take_refusal(&mut self, window: WindowId) -> Result<(), Stopped> {
+        let context = self.context();
+        match self.planner.after_refusal(window, &context) {
+            Some(Decision::Record(events)) => self.record(events),
+            other => return Err(format!("refused: {other:?}")),
+        }
+        Ok(())
+    }
+
+    fn take_page(&mut self, task: Task, rows: Vec<RowKey>, ids: &[u64]) -> Result<(), Stopped> {
+        let window = task.window;
         self.deliver(&task.address.region, &rows, ids);
         let fact = PageFact {
             fetched_at: self.context().now,
@@ -324,20 +358,19 @@ impl Driver {
         }
         assert!(self.bought.insert(fact.address.clone()), "{:?} was bought twice", fact.address);
         self.planner.apply_page(&fact);
-        if self.drive.restarts > 0.0 {
-            self.log.push(Entry::Page(fact));
-        }
+        self.blame.came(window, self.errands.now());
+        self.log.push(Entry::Page(fact));
         self.out.pages += 1;
-        self.last_durable = self.now_ms;
-        self.failures_in_a_row = 0;
-        if self.flights.len() < self.drive.workers {
-            self.employ(reads)?;
+        self.last_durable = self.errands.now();
+        let is_over_staffed = self.errands.busy() >= self.errands.useful_workers();
+        if !self.is_ending && !is_over_staffed {
+            self.employ(Some(window))?;
         }
         Ok(())
     }
 
     /// A row is delivered if no slice that should hold it has been cut yet; a row without a time of its own always is.
-    fn deliver(&mut self, region: &Region, rows: &[crate::plan::fact::RowKey], ids: &[u64]) {
+    fn deliver(&mut self, region: &Region, rows: &[RowKey], ids: &[u64]) {
         let cut = self.cut[region];
         let late: BTreeSet<u64> = rows.iter().filter(|row| row.second < cut).map(|row| row.video.0).collect();
         for id in ids.iter().filter(|id| !late.contains(id)) {
@@ -349,15 +382,28 @@ impl Driver {
         }
     }
 
-    fn take_failure(&mut self, reads: Option<WindowId>, began: u64) {
-        let others_succeed = self.last_durable > began;
-        self.failures_in_a_row += 1;
-        if let Some(window) = reads
-            && (others_succeed || self.failures_in_a_row >= LONELY_ROUNDS * (self.flights.len() + 1))
-        {
-            let events = self.planner.park(window);
-            self.record(events);
+    /// A window whose page cannot be had is parked, unless it is the service that is unwell and not the page.
+    fn take_failure(&mut self, task: Task, began: Duration) {
+        match self.blame.failed(task.window, task.address, (began, self.errands.now())) {
+            Verdict::Wait => {}
+            Verdict::Visit => self.visit(task.query.region),
+            Verdict::Page => {
+                let events = self.planner.park(task.window);
+                self.record(events);
+            }
         }
+    }
+
+    fn visit(&mut self, region: Region) {
+        let query = PageQuery {
+            region,
+            filters: Filters::default(),
+            min_create_time: None,
+            max_create_time: None,
+            order: TimeOrder::NewestFirst,
+            page: PageNumber::FIRST,
+        };
+        self.errands.visit(query, &mut self.out.service);
     }
 
     fn maybe_slice(&mut self) {
@@ -383,10 +429,12 @@ impl Driver {
     /// The process dies: what was on its way is lost, and the plan is what the journal says.
     fn restart(&mut self) {
         self.restarts += 1;
-        self.flights.clear();
-        self.arrivals.clear();
-        self.failures_in_a_row = 0;
-        self.now_ms += self.random.random_range(0..2_000_000);
+        self.barren = if self.last_durable > self.start_began { 0 } else { self.barren + 1 };
+        let is_hopeless = self.barren >= MOST_BARREN && self.out.service.is_poisoned_at_the_end();
+        self.out.is_unwell = is_hopeless && !self.planner.is_done();
+        self.errands.restart(Duration::from_millis(self.random.random_range(0..2_000_000)));
+        (self.start_began, self.last_durable) = (self.errands.now(), self.errands.now());
+        self.blame = Blame::default();
         let regions: Vec<Region> = self.planner.regions().iter().map(|plan| plan.region.clone()).collect();
         let filters = Filters { sales_flag: self.drive.has_filters.then_some(1), ..Filters::default() };
         let mut planner = Planner::new(&regions, filters, self.drive.range);
@@ -409,41 +457,5 @@ impl Driver {
 
     fn is_closed(&self, page: &PageFact) -> bool {
         matches!(page.address.purpose, Purpose::Walk { window, .. } if self.closed.contains(&window))
-    }
-}
-
-impl Outcome {
-    /// What could not be read or proven.
-    pub(super) fn listed(&self) -> impl Iterator<Item = &Listed> {
-        self.planner.gaps().iter().chain(self.planner.unproven())
-    }
-
-    pub(super) fn listed_seconds(&self) -> i64 {
-        self.listed().map(|listed| listed.range.seconds()).sum()
-    }
-
-    /// Rows of the truth that are neither delivered nor listed.
-    pub(super) fn missing(&self, range: TimeRange) -> Vec<(Region, i64, u64)> {
-        let mut ranges: BTreeMap<&Region, Vec<TimeRange>> = BTreeMap::new();
-        for listed in self.listed() {
-            ranges.entry(&listed.region).or_default().push(listed.range);
-        }
-        let is_listed = |region: &Region, second: i64| {
-            ranges.get(region).is_some_and(|list| list.iter().any(|range| range.contains(EpochSeconds::new(second))))
-        };
-        let hides = matches!(self.service.behaviour.short, Short::AtTheEnd(_) | Short::Anywhere(_));
-        self.service
-            .unchanged()
-            .filter(|(_, row)| range.contains(EpochSeconds::new(row.second)))
-            // Rows without a second cannot be looked for where pages leave rows out.
-            .filter(|(_, row)| row.shown != Shown::Garbage || !hides)
-            // Of the last page nothing tells whether a row was left out.
-            .filter(|(region, row)| !self.service.is_never_shown(region, row, range))
-            // The truth holds no rows of a wrong date.
-            .filter(|(_, row)| !matches!(row.shown, Shown::Wrong(_)))
-            .filter(|(_, row)| !self.delivered.get(row.id as usize).is_some_and(|there| *there))
-            .filter(|(region, row)| !is_listed(region, row.second))
-            .map(|(region, row)| (region.clone(), row.second, row.id))
-            .collect()
     }
 }

@@ -1,0 +1,126 @@
+//! Whether a page that cannot be had is at fault, or the service. Pure; time is a duration since the process began.
+//!
+//! A page is at fault where anything else came after its attempts began, or, where it failed before, after that failure. Where
+//! nothing did, a harmless page is asked to tell the two apart.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::plan::fact::{PageAddress, WindowId};
+
+use super::buyer::Asks;
+
+/// What the answers of one process say of the service, and of the pages that failed.
+#[derive(Debug, Default)]
+pub(super) struct Blame {
+    /// When the service was last seen well.
+    last_well: Duration,
+    /// Whether a harmless page is being asked.
+    visiting: bool,
+    /// Of each window, the page whose last errand failed, and when.
+    failed: BTreeMap<WindowId, (PageAddress, Duration)>,
+}
+
+/// What follows from a failed errand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The page is at fault: its window is tried again after the others.
+    Page,
+    /// Nobody knows: ask a harmless page.
+    Visit,
+    /// Nobody knows, and a harmless page is being asked.
+    Wait,
+}
+
+impl Blame {
+    /// Whether the page was asked for before, by an errand that failed.
+    pub(super) fn asks(&self, window: WindowId, address: &PageAddress) -> Asks {
+        let failed_before = self.failed.get(&window).is_some_and(|(page, _)| page == address);
+        if failed_before { Asks::Again } else { Asks::First }
+    }
+
+    /// A page of the window is durable.
+    pub(super) fn came(&mut self, window: WindowId, now: Duration) {
+        self.failed.remove(&window);
+        self.last_well = now;
+    }
+
+    /// The harmless page came, or it did not.
+    pub(super) fn visited(&mut self, came: Option<Duration>) {
+        self.visiting = false;
+        self.last_well = came.unwrap_or(self.last_well);
+    }
+
+    /// Every attempt of an errand failed that began at `began`. A [`Verdict::Visit`] is to be carried out.
+    pub(super) fn failed(
+        &mut self,
+        window: WindowId,
+        address: PageAddress,
+        (began, now): (Duration, Duration),
+    ) -> Verdict {
+        let before = self.failed.get(&window).filter(|(page, _)| *page == address).map(|(_, at)| *at);
+        self.failed.insert(window, (address, now));
+        if self.last_well > before.unwrap_or(began) {
+            return Verdict::Page;
+        }
+        if std::mem::replace(&mut self.visiting, true) { Verdict::Wait } else { Verdict::Visit }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::fact::Purpose;
+    use crate::units::PageNumber;
+
+    const WINDOW: WindowId = WindowId(1);
+
+    fn page() -> PageAddress {
+        PageAddress { region: "US".parse().unwrap(), purpose: Purpose::Newest, page: PageNumber::FIRST }
+    }
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn fails(blame: &mut Blame, began: u64, now: u64) -> Verdict {
+        blame.failed(WINDOW, page(), (at(began), at(now)))
+    }
+
+    #[test]
+    fn a_page_that_fails_while_others_come_is_at_fault() {
+        let mut blame = Blame::default();
+        blame.came(WindowId(2), at(5));
+        assert_eq!(fails(&mut blame, 4, 9), Verdict::Page);
+    }
+
+    #[test]
+    fn a_page_that_fails_while_nothing_comes_is_not_at_fault_however_often() {
+        let mut blame = Blame::default();
+        blame.came(WindowId(2), at(3));
+        assert_eq!(fails(&mut blame, 4, 9), Verdict::Visit);
+        assert_eq!(fails(&mut blame, 9, 20), Verdict::Wait);
+        blame.visited(None);
+        assert_eq!(fails(&mut blame, 20, 30), Verdict::Visit);
+    }
+
+    /// With one request on its way at a time the visit came back before the page was asked again, so that no page was ever
+    /// found to be at fault, and every start ended with 5.
+    #[test]
+    fn one_worker_alone_finds_a_page_at_fault() {
+        let mut blame = Blame::default();
+        assert_eq!(fails(&mut blame, 0, 9), Verdict::Visit);
+        blame.visited(Some(at(10)));
+        assert_eq!(blame.asks(WINDOW, &page()), Asks::Again);
+        assert_eq!(fails(&mut blame, 10, 20), Verdict::Page);
+        assert_eq!(fails(&mut blame, 20, 30), Verdict::Visit, "what was seen before the last failure is used up");
+    }
+
+    #[test]
+    fn a_page_that_came_is_asked_for_the_first_time_when_it_is_wanted_again() {
+        let mut blame = Blame::default();
+        fails(&mut blame, 0, 9);
+        blame.came(WINDOW, at(10));
+        assert_eq!(blame.asks(WINDOW, &page()), Asks::First);
+    }
+}

@@ -1,0 +1,70 @@
+//! What a run came to, and what of the truth it misses.
+
+use std::collections::BTreeMap;
+
+use super::model::{Service, Short, Shown};
+use super::watch::Watch;
+use crate::api::contract::Region;
+use crate::plan::planner::{Listed, Planner};
+use crate::units::{EpochSeconds, TimeRange};
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) planner: Planner,
+    pub(super) service: Service,
+    pub(super) stopped: Option<String>,
+    /// Attempts, retries among them, but for those that were answered with 429.
+    pub(super) requests: u64,
+    /// Durable pages.
+    pub(super) pages: u64,
+    /// Requests at the end that one worker sent while no other had anything to do.
+    pub(super) alone: u64,
+    pub(super) splits: u64,
+    /// How often a window was parked because its page could not be had.
+    pub(super) parked: u64,
+    pub(super) stretches: BTreeMap<String, u64>,
+    /// Starts that ended because the service gave nothing, and whether the last one did.
+    pub(super) unwell: u32,
+    pub(super) is_unwell: bool,
+    /// Virtual seconds from the first start to the end.
+    pub(super) seconds: f64,
+    pub(super) watch: Watch,
+    pub(super) delivered: Vec<bool>,
+}
+
+impl Outcome {
+    /// What could not be read or proven.
+    pub(super) fn listed(&self) -> impl Iterator<Item = &Listed> {
+        self.planner.gaps().iter().chain(self.planner.unproven())
+    }
+
+    pub(super) fn listed_seconds(&self) -> i64 {
+        self.listed().map(|listed| listed.range.seconds()).sum()
+    }
+
+    /// Rows of the truth that are neither delivered nor listed.
+    pub(super) fn missing(&self, range: TimeRange) -> Vec<(Region, i64, u64)> {
+        let mut ranges: BTreeMap<&Region, Vec<TimeRange>> = BTreeMap::new();
+        for listed in self.listed() {
+            ranges.entry(&listed.region).or_default().push(listed.range);
+        }
+        let is_listed = |region: &Region, second: i64| {
+            ranges.get(region).is_some_and(|list| list.iter().any(|range| range.contains(EpochSeconds::new(second))))
+        };
+        let hides = matches!(self.service.behaviour.short, Short::AtTheEnd(_) | Short::Anywhere(_));
+        self.service
+            .unchanged()
+            .filter(|(_, row)| range.contains(EpochSeconds::new(row.second)))
+            // Rows without a second cannot be looked for where pages leave rows out.
+            .filter(|(_, row)| row.shown != Shown::Garbage || !hides)
+            // Of the last page nothing tells whether a row was left out.
+            .filter(|(region, row)| !self.service.is_never_shown(region, row, range))
+            // The truth holds no rows of a wrong date.
+            .filter(|(_, row)| !matches!(row.shown, Shown::Wrong(_)))
+            .filter(|(_, row)| !self.delivered.get(row.id as usize).is_some_and(|there| *there))
+            .filter(|(region, row)| !is_listed(region, row.second))
+            .map(|(region, row)| (region.clone(), row.second, row.id))
+            .collect()
+    }
+}

@@ -1,0 +1,94 @@
+//! What the code that decides on retries and on the rate promises, checked at every request. It counts by itself.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::errands::Work;
+use crate::fetch::retry::{Leave, Patience};
+use crate::plan::fact::PageAddress;
+
+/// Failures of one page after which an errand gives it up, and of a page of a parked window.
+const MOST_FAILURES: u32 = 8;
+const FEW_FAILURES: u32 = 2;
+/// Retries are at most half of the answers, one a second, and so many.
+const SAVED: f64 = 50.0;
+/// The shortest hold after a 429 that names none.
+const SHORTEST_HOLD: Duration = Duration::from_secs(1);
+/// A longer `Retry-After` is cut to this.
+const LONGEST_HOLD: Duration = Duration::from_secs(3_600);
+
+/// The promises of one process, and what its run came to.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    began: Duration,
+    answers: u64,
+    retries: u64,
+    failed: BTreeSet<PageAddress>,
+    under_way: BTreeSet<PageAddress>,
+    quiet_until: Option<Duration>,
+    /// Retries of all processes, for which leave was needed.
+    pub(super) all_retries: u64,
+    /// The most 429s of one errand.
+    pub(super) most_throttled: u32,
+    /// The most failures of one errand.
+    pub(super) most_failures: u32,
+}
+
+impl Watch {
+    /// The next process knows nothing of this one's failures.
+    pub(super) fn restart(&mut self, now: Duration) {
+        let (all_retries, most_throttled, most_failures) = (self.all_retries, self.most_throttled, self.most_failures);
+        *self = Self { began: now, all_retries, most_throttled, most_failures, ..Self::default() };
+    }
+
+    /// An errand begins: no two are sent for the same page.
+    pub(super) fn begins(&mut self, address: &PageAddress) {
+        assert!(self.under_way.insert(address.clone()), "{address:?} is asked for twice at once");
+    }
+
+    /// An errand is over.
+    pub(super) fn ends(&mut self, address: &PageAddress) {
+        self.under_way.remove(address);
+    }
+
+    /// A request goes out, for a page or to look whether the service is well.
+    pub(super) fn sends(&mut self, now: Duration, address: Option<&PageAddress>, leave: Leave) {
+        assert!(self.quiet_until.is_none_or(|until| now >= until), "a request went out while everybody is held");
+        if leave == Leave::Free || !address.is_some_and(|address| self.failed.contains(address)) {
+            return;
+        }
+        self.retries += 1;
+        self.all_retries += 1;
+        let earned = self.answers as f64 / 2.0 + now.saturating_sub(self.began).as_secs_f64();
+        let (retries, answers) = (self.retries, self.answers);
+        assert!(retries as f64 <= SAVED + earned, "{retries} retries for {answers} answers, {earned} earned");
+    }
+
+    /// A page came.
+    pub(super) fn answered(&mut self) {
+        self.answers += 1;
+    }
+
+    /// A request that was sent at `sent_at` met a 429: if that was after the last hold, everybody is held, and at least so long.
+    pub(super) fn throttled(
+        &mut self,
+        now: Duration,
+        sent_at: Duration,
+        retry_after: Option<Duration>,
+        of_this_errand: u32,
+    ) {
+        self.most_throttled = self.most_throttled.max(of_this_errand);
+        if self.quiet_until.is_none_or(|until| sent_at >= until) {
+            self.quiet_until = Some(now + retry_after.unwrap_or(SHORTEST_HOLD).min(LONGEST_HOLD));
+        }
+    }
+
+    /// An errand's attempt failed, for the so-manieth time.
+    pub(super) fn failed(&mut self, failures: u32, patience: Patience, work: &Work) {
+        let Work::Page(task) = work else { return };
+        let most = if patience == Patience::Full { MOST_FAILURES } else { FEW_FAILURES };
+        assert!(failures <= most, "attempt {failures} at {:?}", task.address);
+        self.most_failures = self.most_failures.max(failures);
+        self.failed.insert(task.address.clone());
+    }
+}

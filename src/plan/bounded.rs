@@ -130,7 +130,8 @@ impl Bounded {
 
     fn ask(&self, range: TimeRange, context: &WalkContext) -> WalkStep {
         if self.readings == 0 && self.probe.is_some_and(|(number, _)| number == self.pages + 1) {
-            return self.at_the_end(range, context);
+            // It was asked before the others: rows may have moved onto it since.
+            return if self.last_was_full { WalkStep::ReadAgain } else { self.at_the_end(range, context) };
         }
         let probe = context.window_pages.min(context.cap);
         let may_be_large = self.pages == 1 && self.last_was_full && self.probe.is_none() && self.readings == 0;

@@ -11,6 +11,10 @@ use super::walk::{Lesson, Shown, Stretch, Walk};
 use crate::api::contract::{PAGE_SIZE, TimeOrder};
 use crate::units::EpochSeconds;
 
+/// Rows of one page that must stand at exactly the asked upper bound for it to count as inclusive: wrong dates do not come in
+/// such numbers.
+const ROWS_AT_MAX: usize = 3;
+
 /// Folding pages in.
 impl Walk {
     /// Folds the next page of the running stretch in.
@@ -74,6 +78,7 @@ impl Walk {
         let strays = view.strays.clone();
         self.take(page, view, asked, &mut lessons);
         self.count_dense();
+        self.watch_torn();
         Shown { lessons, strays }
     }
 
@@ -258,7 +263,8 @@ fn bound_lessons(page: &PageFact, stretch: &Stretch) -> Vec<Lesson> {
         return Vec::new();
     }
     let at = |second: EpochSeconds| page.rows.iter().filter(move |row| row.second == second).map(|row| row.video);
-    at(stretch.asked_min).map(Lesson::AtMin).chain(at(stretch.asked_max).map(Lesson::AtMax)).collect()
+    let at_max = (at(stretch.asked_max).count() >= ROWS_AT_MAX).then_some(Lesson::AtMax);
+    at(stretch.asked_min).map(Lesson::AtMin).chain(at_max).collect()
 }
 
 fn lessons_of(view: &View) -> Vec<Lesson> {

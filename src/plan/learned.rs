@@ -7,7 +7,7 @@ use super::fact::{PageFact, RowKey, VideoKey};
 use super::walk::Lesson;
 use crate::units::{EpochSeconds, LAST_PAGE};
 
-/// Rows that must have stood at exactly an asked bound before it counts as inclusive: one may be a wrong date.
+/// Rows that must have stood at exactly the asked lower bound before it counts as inclusive: one may be a wrong date.
 const ROWS_AT_A_BOUND: usize = 2;
 /// Short pages that must have hidden nothing before they count as the service's habit.
 const HABIT_AFTER: u32 = 20;
@@ -58,9 +58,8 @@ pub struct Learned {
     pub short_pages: u32,
     /// Ends of windows at which the neighbour's first page lacked a row that the walk saw.
     pub seams: u64,
-    /// Rows that stood at exactly an asked bound.
+    /// Rows that stood at exactly the asked lower bound.
     at_min: BTreeSet<VideoKey>,
-    at_max: BTreeSet<VideoKey>,
     ascents: u32,
     /// Later pages that were not their predecessor without the first row.
     unshifted_pages: u32,
@@ -161,7 +160,7 @@ impl Learned {
     pub fn take(&mut self, lesson: Lesson) {
         match lesson {
             Lesson::AtMin(video) => self.min_inclusive |= is_enough(&mut self.at_min, video),
-            Lesson::AtMax(video) => self.max_inclusive |= is_enough(&mut self.at_max, video),
+            Lesson::AtMax => self.max_inclusive = true,
             Lesson::ShortPageFollowed => self.short_pages += 1,
             Lesson::ShortPageHidNothing => self.harmless_short_pages += 1,
             Lesson::ShortPageHidRows => {

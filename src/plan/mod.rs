@@ -20,5 +20,6 @@ pub mod restart;
 pub mod seam;
 pub mod short;
 pub mod step;
+pub mod torn;
 pub mod walk;
 pub mod window;

@@ -193,7 +193,8 @@ impl Reading<'_> {
                 let known = self.frontier == Some(row.second) && self.at_frontier.contains(&row.video);
                 !seen.insert(**row) || known
             })
-            .map(|row| row.second)
+            // A row that leapt ahead and comes again shows where its page ended, not its own second.
+            .map(|row| if self.held.contains(row) { self.frontier.unwrap_or(row.second) } else { row.second })
             .filter(|second| {
                 *second >= self.settled && !self.listed.contains(*second) && !self.healing.contains(second)
             })

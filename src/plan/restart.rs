@@ -29,7 +29,7 @@ impl Walk {
         self.good_pages_before = self.pages - u32::from(!last_was_good && self.pages > 0);
         self.turn_to_the_end(&stretch);
         self.ahead = Ahead::default();
-        self.is_clean = true;
+        (self.is_clean, self.opens_torn) = (true, false);
         let finding = std::mem::replace(&mut self.finding, Finding::Nothing);
         if finding == Finding::Empty {
             self.ended_at = self.previous.last().map(|row| (row.video, self.pages));

@@ -142,7 +142,7 @@ impl Walk {
         let needs_no_order = self.is_bounded() || self.from_end.is_some();
         let is_ordered = needs_no_order || context.order_is_proven || self.has_ascended();
         let step = if is_ordered { step } else { self.without_order(step, context) };
-        self.with_what_stays_open(step, context)
+        self.with_what_stays_open(self.after_torn(step, context), context)
     }
 
     fn plain_step(&self, context: &WalkContext<'_>) -> WalkStep {
@@ -236,16 +236,6 @@ impl Walk {
         }
     }
 
-    /// At `atomic` a page that is read on without a new anchor may have lost rows to a shift.
-    fn next_without_anchor(&self, at: EpochSeconds, context: &WalkContext<'_>) -> WalkStep {
-        let seconds = TimeRange::new(self.stretch.anchor, at.shifted(1).min(self.range.end).max(self.stretch.anchor));
-        if context.consistency != Consistency::Atomic || seconds.is_empty() || self.is_listed_whole(seconds) {
-            return self.ask_next(context);
-        }
-        let why = "no order was proven, so rows that came or went between its pages may have moved others";
-        WalkStep::List(vec![(seconds, why.to_owned())])
-    }
-
     /// The number of the next page; none beyond the last that may be asked.
     pub fn next_page(&self) -> Option<PageNumber> {
         PageNumber::new(self.pages + 1).ok()
@@ -283,17 +273,8 @@ impl Walk {
         if self.pages >= context.cap {
             return self.cap_step(context);
         }
-        let has_no_place = self.finding == Finding::Unusable && self.frontier.is_none() && self.ends_full();
-        if context.consistency == Consistency::Atomic && has_no_place && self.pages == 1 && !self.torn_is_listed() {
-            let why = "no row of it has a usable time, so rows that went between its pages may have moved others";
-            return WalkStep::List(vec![(TimeRange::new(self.stretch.anchor, self.range.end), why.to_owned())]);
-        }
-        if self.is_torn(context) && self.pages == 1 {
-            let why = "its rows do not fit one page, so rows that came or went between its pages may have moved others";
-            let second = one_second(self.stretch.anchor);
-            if second.start < self.range.end && !self.torn_is_listed() {
-                return WalkStep::List(vec![(second, why.to_owned())]);
-            }
+        if let Some(step) = self.list_torn(context) {
+            return step;
         }
         match self.reached_in_order(context) {
             Some(frontier)
@@ -307,22 +288,6 @@ impl Walk {
             }
             _ => self.ask_next(context),
         }
-    }
-
-    /// Up to where a stretch may go on. At `atomic` rows that leap ahead count as well: whether they stand there rightly shows
-    /// when their own second is asked.
-    fn reached_in_order(&self, context: &WalkContext<'_>) -> Option<EpochSeconds> {
-        let ahead = self.held.last().map(|row| row.second).filter(|second| *second < context.run_end);
-        ahead.filter(|_| context.consistency == Consistency::Atomic).max(self.frontier)
-    }
-
-    /// At `atomic`: whether the anchor's second goes on beyond the full first page.
-    fn is_torn(&self, context: &WalkContext<'_>) -> bool {
-        let is_full = self.previous_slots >= PAGE_SIZE;
-        context.consistency == Consistency::Atomic
-            && is_full
-            && self.held.is_empty()
-            && self.frontier.is_some_and(|frontier| frontier <= self.stretch.anchor)
     }
 
     fn anchor_is_due(&self, context: &WalkContext<'_>) -> bool {

@@ -26,8 +26,8 @@ pub use super::step::{Consistency, WalkContext, WalkStep};
 pub enum Lesson {
     /// A row stood at exactly the asked lower bound.
     AtMin(VideoKey),
-    /// A row stood at exactly the asked upper bound.
-    AtMax(VideoKey),
+    /// Rows stood at exactly the asked upper bound.
+    AtMax,
     /// Rows came after a short page.
     ShortPageFollowed,
     /// A short page's surroundings showed nothing new.
@@ -180,6 +180,8 @@ pub struct Walk {
     pub(super) unusable: u32,
     /// Whether any page held rows of which none can be placed.
     pub(super) has_unplaced: bool,
+    /// Whether the stretch's first page was full of its anchor's second.
+    pub(super) opens_torn: bool,
     /// Whether every page of this stretch with rows was full of rows in order.
     pub(super) is_clean: bool,
     /// Pages of a dense second that came before their turn.
@@ -237,6 +239,7 @@ impl Walk {
             went_back: 0,
             unusable: 0,
             has_unplaced: false,
+            opens_torn: false,
             is_clean: true,
             ahead: Ahead::default(),
             from_end: None,

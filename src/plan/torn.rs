@@ -1,0 +1,79 @@
+//! At `atomic`: a second that does not fit one page, and what follows it. Pure.
+//!
+//! Where each page is asked from its own second on, rows that come or go between two pages move nothing. A second that fills a
+//! page is read on without that, so it is listed, and what follows it is asked anew: the page on which it ended may have
+//! skipped the first rows after it.
+
+use super::event::StretchReason;
+use super::page::Finding;
+use super::step::{Consistency, WalkContext, WalkStep, one_second};
+use super::walk::Walk;
+use crate::api::contract::PAGE_SIZE;
+use crate::units::{EpochSeconds, TimeRange};
+
+impl Walk {
+    /// At `atomic` a page that is read on without a new anchor may have lost rows to a shift.
+    pub(super) fn next_without_anchor(&self, at: EpochSeconds, context: &WalkContext<'_>) -> WalkStep {
+        let seconds = TimeRange::new(self.stretch.anchor, at.shifted(1).min(self.range.end).max(self.stretch.anchor));
+        if context.consistency != Consistency::Atomic || seconds.is_empty() || self.is_listed_whole(seconds) {
+            return self.ask_next(context);
+        }
+        let why = "no order was proven, so rows that came or went between its pages may have moved others";
+        WalkStep::List(vec![(seconds, why.to_owned())])
+    }
+
+    /// Up to where a stretch may go on. At `atomic` rows that leap ahead count as well: whether they stand there rightly shows
+    /// when their own second is asked.
+    pub(super) fn reached_in_order(&self, context: &WalkContext<'_>) -> Option<EpochSeconds> {
+        let ahead = self.held.last().map(|row| row.second).filter(|second| *second < context.run_end);
+        ahead.filter(|_| context.consistency == Consistency::Atomic).max(self.frontier)
+    }
+
+    /// At `atomic`: whether the anchor's second goes on beyond the full first page.
+    pub(super) fn is_torn(&self, context: &WalkContext<'_>) -> bool {
+        let is_full = self.previous_slots >= PAGE_SIZE;
+        context.consistency == Consistency::Atomic
+            && is_full
+            && self.held.is_empty()
+            && self.frontier.is_some_and(|frontier| frontier <= self.stretch.anchor)
+    }
+
+    /// Lists what the first page of a stretch shows not to fit one page.
+    pub(super) fn list_torn(&self, context: &WalkContext<'_>) -> Option<WalkStep> {
+        let is_first = context.consistency == Consistency::Atomic && self.pages == 1 && !self.torn_is_listed();
+        let has_no_place = self.finding == Finding::Unusable && self.frontier.is_none() && self.ends_full();
+        if is_first && has_no_place {
+            let why = "no row of it has a usable time, so rows that went between its pages may have moved others";
+            return Some(WalkStep::List(vec![(TimeRange::new(self.stretch.anchor, self.range.end), why.to_owned())]));
+        }
+        let second = one_second(self.stretch.anchor);
+        (is_first && self.is_torn(context) && second.start < self.range.end).then(|| {
+            let why = "its rows do not fit one page, so rows that came or went between its pages may have moved others";
+            WalkStep::List(vec![(second, why.to_owned())])
+        })
+    }
+
+    /// Remembers whether the stretch's first page is full of its anchor's second.
+    pub(super) fn watch_torn(&mut self) {
+        if self.pages == 1 {
+            let is_within = self.previous.iter().all(|row| row.second <= self.stretch.anchor);
+            self.opens_torn = self.finding == Finding::Rows && self.ends_full() && is_within;
+        }
+    }
+
+    /// Where the walk would go on, or end, after a second that did not fit one page: what follows it is asked anew.
+    pub(super) fn after_torn(&self, step: WalkStep, context: &WalkContext<'_>) -> WalkStep {
+        let is_past = self.frontier.is_some_and(|frontier| frontier > self.stretch.anchor);
+        let has_left = self.pages > 1 && (is_past || self.finding == Finding::Empty);
+        let is_apart = self.is_bounded() || self.from_end.is_some() || self.stretch.why == StretchReason::KnownRow;
+        let may_skip = context.consistency == Consistency::Atomic && self.opens_torn && has_left && !is_apart;
+        match step {
+            WalkStep::Finish { unproven, .. } | WalkStep::Anchor { why: StretchReason::Scheduled, unproven, .. }
+                if may_skip && self.stretch.anchor.shifted(1) < self.range.end =>
+            {
+                self.past_second_with(self.stretch.anchor, unproven)
+            }
+            step => step,
+        }
+    }
+}

@@ -6,6 +6,7 @@ use super::event::Ending;
 use super::fact::{PageFact, RowKey, VideoKey};
 use super::page::Finding;
 use super::step::{WalkContext, WalkStep};
+use super::walk::Lesson;
 use crate::api::contract::PAGE_SIZE;
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
@@ -38,7 +39,9 @@ pub struct Bounded {
     /// Whether a reading before this one had short pages before its last.
     was_short: bool,
     last_was_full: bool,
-    rows_before: Option<u32>,
+    /// Rows within the window, of this reading and of the one before.
+    own_rows: u32,
+    own_rows_before: Option<u32>,
     /// A page far ahead that tells whether the window is too large: its number, and whether it held rows.
     probe: Option<(u32, bool)>,
     last_was_probe: bool,
@@ -58,8 +61,8 @@ impl Bounded {
     pub fn begin_reading(&mut self) {
         self.readings += 1;
         self.was_short |= self.short_pages > 0;
-        self.rows_before = Some(self.rows);
-        (self.pages, self.rows, self.short_pages, self.last_was_full) = (0, 0, 0, false);
+        self.own_rows_before = Some(self.own_rows);
+        (self.pages, self.rows, self.own_rows, self.short_pages, self.last_was_full) = (0, 0, 0, 0, false);
         (self.end_is_sure, self.unusable, self.probe) = (false, 0, None);
         self.seen.clear();
     }
@@ -69,14 +72,22 @@ impl Bounded {
         self.short_pages > 0 || (self.pages > 0 && !self.last_was_full)
     }
 
-    /// Folds one durable page in; whether it shows a row that an earlier reading with short pages did not.
-    pub fn apply(&mut self, page: &PageFact, finding: Finding, rows: &[RowKey]) -> bool {
+    /// Folds one durable page of a window's `own` seconds in, and says what it taught.
+    pub fn apply(&mut self, page: &PageFact, finding: Finding, rows: &[RowKey], own: TimeRange) -> Vec<Lesson> {
         let known_before = self.known.len();
-        self.take(page, finding, rows);
-        self.was_short && self.known.len() > known_before
+        self.take(page, finding, rows, own);
+        let number = page.address.page.get();
+        let mut lessons = Vec::new();
+        // A row that an earlier reading with short pages did not have.
+        let shows_hidden = self.was_short && self.known.len() > known_before;
+        lessons.extend(shows_hidden.then_some(Lesson::ShortPageHidRows));
+        lessons.extend((finding == Finding::Rows).then_some(Lesson::Served(number)));
+        let after_the_end = self.last_was_probe && finding == Finding::Rows && number == self.pages + AFTER_THE_END;
+        lessons.extend(after_the_end.then_some(Lesson::MoreAfter { pages: self.pages }));
+        lessons
     }
 
-    fn take(&mut self, page: &PageFact, finding: Finding, rows: &[RowKey]) {
+    fn take(&mut self, page: &PageFact, finding: Finding, rows: &[RowKey], own: TimeRange) {
         let is_next = page.address.page.get() == self.pages + 1;
         self.last_was_probe = !is_next;
         if !is_next {
@@ -95,7 +106,11 @@ impl Bounded {
                 self.last_was_full = page.slots >= PAGE_SIZE;
                 self.rows += u32::try_from(rows.len()).unwrap_or(u32::MAX);
                 self.seen.extend(rows.iter().map(|row| row.video));
-                self.known.extend(rows.iter().map(|row| row.video));
+                // While a bound is not known, rows beside the window come, too: readings need not agree on those.
+                let own = rows.iter().filter(|row| own.contains(row.second)).map(|row| row.video);
+                let own: Vec<VideoKey> = own.collect();
+                self.own_rows += u32::try_from(own.len()).unwrap_or(u32::MAX);
+                self.known.extend(own);
                 if self.seconds.len() < 1_000 {
                     self.seconds.extend(rows.iter().map(|row| row.second));
                 }
@@ -159,7 +174,8 @@ impl Bounded {
         let ids = u32::try_from(self.seen.len()).unwrap_or(u32::MAX);
         let is_short = self.short_pages > 0 && !context.short_is_habit;
         let is_clean = ids == self.rows && !is_short && !context.service_hides;
-        let agrees = self.rows_before == Some(self.rows) && self.known.len() == self.rows as usize && !is_short;
+        let agrees =
+            self.own_rows_before == Some(self.own_rows) && self.known.len() == self.own_rows as usize && !is_short;
         let may_end_early = self.pages > 0 && !self.last_was_full && context.short_pages > 0 && !context.short_is_habit;
         if may_end_early {
             let why = "its last page is short, and other short pages of this service may have left rows out";

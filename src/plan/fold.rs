@@ -51,9 +51,7 @@ impl Walk {
         let mut lessons = bound_lessons(page, &self.stretch);
         if let Some(bounded) = &mut self.bounded {
             self.finding = reading.unordered();
-            let shows_hidden = bounded.apply(page, self.finding, &asked);
-            lessons.extend(shows_hidden.then_some(Lesson::ShortPageHidRows));
-            lessons.extend((self.finding == Finding::Rows).then_some(Lesson::Served(page.address.page.get())));
+            lessons.extend(bounded.apply(page, self.finding, &asked, self.range));
             self.previous = asked;
             return Shown::lessons(lessons);
         }
@@ -90,9 +88,10 @@ impl Walk {
         if self.pages > 1 || !goes_on || !is_known {
             return false;
         }
-        // A page that is full of the second before the anchor says nothing; it is asked again with the bound that it teaches.
-        let ends_before = rows.last().is_some_and(|row| row.second < self.stretch.anchor);
-        if ends_before || rows.iter().any(|row| self.at_frontier.contains(&row.video)) {
+        // A page that is full of the second before the anchor says nothing; it is asked again with the bound that it teaches. Nor
+        // does one that is full of the anchor's own: rows that move about may come further down.
+        let says_nothing = rows.last().is_some_and(|row| row.second <= self.stretch.anchor) && self.ends_full();
+        if says_nothing || rows.iter().any(|row| self.at_frontier.contains(&row.video)) {
             return false;
         }
         self.misdated.append(&mut self.at_frontier);

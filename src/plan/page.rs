@@ -187,14 +187,16 @@ impl Reading<'_> {
 
     /// The earliest second of a row that this stretch showed before, or that stands twice on the page.
     fn first_repeat(&self, rows: &[RowKey]) -> Option<EpochSeconds> {
-        let mut seen: BTreeSet<RowKey> = self.previous.iter().copied().collect();
+        let mut here = BTreeSet::new();
         rows.iter()
-            .filter(|row| {
+            .filter_map(|row| {
+                let is_twice = !here.insert(*row);
                 let known = self.frontier == Some(row.second) && self.at_frontier.contains(&row.video);
-                !seen.insert(**row) || known
+                // A row of the page before that stands beyond all that was reached shows where the two meet, not its own second.
+                let meets = self.frontier.map_or(row.second, |frontier| row.second.min(frontier));
+                let came_before = self.previous.contains(row).then_some(meets);
+                came_before.or((is_twice || known).then_some(row.second))
             })
-            // A row that leapt ahead and comes again shows where its page ended, not its own second.
-            .map(|row| if self.held.contains(row) { self.frontier.unwrap_or(row.second) } else { row.second })
             .filter(|second| {
                 *second >= self.settled && !self.listed.contains(*second) && !self.healing.contains(second)
             })

@@ -199,10 +199,11 @@ impl Planner {
             Ok(Emptiness::Believed | Emptiness::AskAgain) => {
                 Decision::Record(vec![finished(id, Ending::NothingThere, walk)])
             }
-            Ok(Emptiness::Unproven) => {
-                let why = match plan.evidence_failed {
-                    true => "it answers no row, and what would confirm that it is empty could not be had",
-                    false => "the region answers no row at all, not even without a range, so its code may be wrong",
+            Ok(emptiness @ (Emptiness::Unproven | Emptiness::OneRow)) => {
+                let why = match (emptiness, plan.evidence_failed) {
+                    (Emptiness::OneRow, _) => "it answers no row, yet a row that shows a time within it is there",
+                    (_, true) => "it answers no row, and what would confirm that it is empty could not be had",
+                    _ => "the region answers no row at all, not even without a range, so its code may be wrong",
                 };
                 Decision::Record(vec![
                     unproven(&plan.region, self.range, why),

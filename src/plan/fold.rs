@@ -61,7 +61,8 @@ impl Walk {
         }
         let view = reading.view();
         self.finding = view.finding;
-        self.unusable = if self.finding == Finding::Unusable { self.unusable + 1 } else { 0 };
+        let is_unusable = matches!(self.finding, Finding::Unusable | Finding::OutsideAsked(_));
+        self.unusable = if is_unusable { self.unusable + 1 } else { 0 };
         self.has_unplaced |= self.unusable > 0;
         if self.stretch.why == StretchReason::KnownRow {
             self.brought_new = asked.iter().any(|row| self.frontier.is_none_or(|frontier| row.second > frontier));
@@ -90,7 +91,7 @@ impl Walk {
         }
         // A page that is full of the second before the anchor says nothing; it is asked again with the bound that it teaches. Nor
         // does one that is full of the anchor's own: rows that move about may come further down.
-        let says_nothing = rows.last().is_some_and(|row| row.second <= self.stretch.anchor) && self.ends_full();
+        let says_nothing = rows.last().is_none_or(|row| row.second <= self.stretch.anchor) && self.ends_full();
         if says_nothing || rows.iter().any(|row| self.at_frontier.contains(&row.video)) {
             return false;
         }

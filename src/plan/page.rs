@@ -111,11 +111,17 @@ impl Reading<'_> {
         self.page.rows.iter().copied().filter(move |row| is_asked(row) && !self.misdated.contains(&row.video))
     }
 
+    /// Whether enough rows came to say that the service does not honour the range, and none within it.
+    fn is_outside(&self) -> bool {
+        let is_asked = |row: &RowKey| self.asked_min <= row.second && row.second <= self.asked_max;
+        self.page.rows.len() >= OUTSIDE_ROWS && !self.page.rows.iter().any(is_asked)
+    }
+
     fn plain(&self, rows: &[RowKey]) -> Option<Finding> {
         match (self.page.slots, self.page.rows.first(), rows.is_empty()) {
             (0, _, _) => Some(Finding::Empty),
             (_, None, _) => Some(Finding::Unusable),
-            (_, Some(first), true) if self.page.rows.len() >= OUTSIDE_ROWS => Some(Finding::OutsideAsked(first.second)),
+            (_, Some(first), true) if self.is_outside() => Some(Finding::OutsideAsked(first.second)),
             (_, Some(_), true) => Some(Finding::Unusable),
             _ if rows == self.previous => Some(Finding::SamePage),
             _ => None,

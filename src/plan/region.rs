@@ -20,6 +20,8 @@ pub enum Emptiness {
     Believed,
     /// The region holds nothing at all, so nothing shows that its code means anything.
     Unproven,
+    /// One row of the range came, but not when the range was asked: its date may be wrong.
+    OneRow,
 }
 
 /// How often a question is asked before an empty answer to it is held against the service.
@@ -69,6 +71,8 @@ pub struct RegionPlan {
     times_known_second: u32,
     /// A row of the range that the question around the known row brought.
     known_inside: Option<EpochSeconds>,
+    /// Whether another row of the range came with it.
+    is_in_company: bool,
     /// What would confirm an empty answer could not be had.
     pub evidence_failed: bool,
 }
@@ -103,6 +107,7 @@ impl RegionPlan {
             known_second: None,
             times_known_second: 0,
             known_inside: None,
+            is_in_company: false,
             evidence_failed: false,
         }
     }
@@ -166,6 +171,7 @@ impl RegionPlan {
                 // What lies in the range comes first; a row of it further down has a wrong date.
                 let first = page.rows.first().map(|row| row.second);
                 self.known_inside = first.filter(|second| self.range.contains(*second));
+                self.is_in_company = page.rows.get(1).is_some_and(|row| self.range.contains(row.second));
             }
             Purpose::Bounds => {}
         }
@@ -236,6 +242,7 @@ impl RegionPlan {
                 match self.known_inside {
                     None => Ok(Emptiness::Believed),
                     // The row may have come since, so the range is asked again before it is said to hide rows.
+                    Some(_) if self.was_asked_again(has_filters) && !self.is_in_company => Ok(Emptiness::OneRow),
                     Some(seen) if self.was_asked_again(has_filters) => {
                         Err(Contradiction::RangeHidesRows { region, range, seen })
                     }

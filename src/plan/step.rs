@@ -168,7 +168,7 @@ impl Walk {
             }
             Finding::SamePage => self.doubt_step(context),
             Finding::Empty => self.empty_step(context),
-            Finding::Unusable if self.unusable >= MOST_UNUSABLE => {
+            Finding::Unusable | Finding::OutsideAsked(_) if self.unusable >= MOST_UNUSABLE => {
                 let why = "page after page holds no row with a usable time and id";
                 end_of_rows(vec![(TimeRange::new(self.settled(), self.range.end), why.to_owned())])
             }

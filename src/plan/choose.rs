@@ -146,7 +146,7 @@ impl Planner {
         let Some(plan) = self.region(&window.region) else { return Vec::new() };
         let later = plan.windows.range(window.range.end..).map(|(_, id)| *id);
         let waiting = later.filter(|id| self.windows.get(id).is_some_and(|later| later.is_waiting() && !later.bounded));
-        waiting.map(|window| finish(window, Ending::EmptyPage, (0, 0))).collect()
+        waiting.map(finished_unread).collect()
     }
 
     /// What is settled stays so; the rest is read within bounds.
@@ -387,9 +387,12 @@ fn ask_first(planner: &Planner, id: WindowId, window: &Window, walk: &Walk) -> D
 }
 
 pub(super) fn finished(id: WindowId, ending: Ending, walk: &Walk) -> PlanEvent {
-    finish(id, ending, (walk.total_slots(), walk.total_pages()))
+    let (rows, pages, excess) = (walk.total_slots(), walk.total_pages(), walk.rows_beyond());
+    PlanEvent::WindowFinished { window: id, ending, rows, pages, excess, beyond: Vec::new(), opening: Vec::new() }
 }
 
-fn finish(window: WindowId, ending: Ending, (rows, pages): (u64, u64)) -> PlanEvent {
-    PlanEvent::WindowFinished { window, ending, rows, pages, beyond: Vec::new(), opening: Vec::new() }
+/// The end of a window of which no page was needed.
+fn finished_unread(window: WindowId) -> PlanEvent {
+    let (ending, rows, pages, excess) = (Ending::EmptyPage, 0, 0, 0);
+    PlanEvent::WindowFinished { window, ending, rows, pages, excess, beyond: Vec::new(), opening: Vec::new() }
 }

@@ -57,6 +57,9 @@ pub enum PlanEvent {
         rows: u64,
         /// Pages that it took.
         pages: u64,
+        /// Rows of its last page that lie beyond its end: they say nothing of its density.
+        #[serde(default, skip_serializing_if = "is_none")]
+        excess: u64,
         /// Rows beyond its end that its last page showed, where their owner had not begun: at most a page of them.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         beyond: Vec<RowKey>,
@@ -141,6 +144,10 @@ pub enum PlanEvent {
         /// How often it has been parked since its last page.
         times: u32,
     },
+}
+
+fn is_none(excess: &u64) -> bool {
+    *excess == 0
 }
 
 /// Why a stretch began where it began.

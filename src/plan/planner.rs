@@ -291,11 +291,11 @@ impl Planner {
                 self.count_seam(*window, why);
                 self.with_window(*window, |window| window.begin(stretch));
             }
-            PlanEvent::WindowFinished { window, rows, ending, beyond, opening, .. } => {
+            PlanEvent::WindowFinished { window, rows, excess, ending, beyond, opening, .. } => {
                 self.learned.take_ending(*ending);
                 self.remember_empty(*window, *ending);
                 self.keep_seams(*window, beyond, opening);
-                self.finish(*window, *rows);
+                self.finish(*window, rows.saturating_sub(*excess));
             }
             PlanEvent::GapListed { window, why } => self.list_gap(*window, why),
             PlanEvent::UnprovenListed { region, range, why } => self.list_unproven(region, *range, why),

@@ -60,7 +60,6 @@ pub struct RegionPlan {
     finished_seconds: i64,
     first_density: f64,
     first_pages_empty: u32,
-    first_page_seen: bool,
     /// Whether a walk has brought any row, usable or not.
     has_answered: bool,
     without_filters: Option<bool>,
@@ -98,7 +97,6 @@ impl RegionPlan {
             finished_seconds: 0,
             first_density: 0.0,
             first_pages_empty: 0,
-            first_page_seen: false,
             has_answered: false,
             without_filters: None,
             times_without_filters: 0,
@@ -148,7 +146,6 @@ impl RegionPlan {
         let (first, last) = (inside.clone().min(), inside.max());
         match page.address.purpose {
             Purpose::Walk { .. } => {
-                self.first_page_seen |= is_first;
                 self.has_answered |= page.slots > 0;
                 self.first_pages_empty += u32::from(is_first && page.slots == 0);
                 self.oldest = self.oldest.or(first);
@@ -205,8 +202,10 @@ impl RegionPlan {
     pub fn density(&self, walked: (u64, i64)) -> f64 {
         let rows = self.finished_rows + walked.0;
         let seconds = self.finished_seconds + walked.1;
-        let enough = rows >= u64::from(PAGE_SIZE) * 20 && seconds > 0;
-        if enough { rows as f64 / seconds as f64 } else { self.first_density }
+        // So many rows have come, or would have if the guess were right.
+        let many = f64::from(PAGE_SIZE) * 20.0;
+        let enough = rows as f64 >= many || self.first_density * seconds as f64 >= many;
+        if enough && seconds > 0 { rows.max(1) as f64 / seconds as f64 } else { self.first_density }
     }
 
     /// What an empty first page means, once every needed answer is there.

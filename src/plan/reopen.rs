@@ -250,8 +250,8 @@ mod tests {
 
         fn finish(&mut self, window: u32) {
             let ending = Ending::RowBeyond;
-            let (window, rows, pages, beyond, opening) = (WindowId(window), 10, 1, vec![], vec![]);
-            self.tell(vec![PlanEvent::WindowFinished { window, ending, rows, pages, beyond, opening }]);
+            let (window, rows, pages, excess, beyond, opening) = (WindowId(window), 10, 1, 0, vec![], vec![]);
+            self.tell(vec![PlanEvent::WindowFinished { window, ending, rows, pages, excess, beyond, opening }]);
         }
 
         fn reopen(&mut self, start: i64, end: i64, why: &Reopening) {

@@ -254,8 +254,8 @@ impl Planner {
         let mut beyond = right.map_or_else(Vec::new, |_| walk.sure_rows(window.range.end));
         beyond.retain(|row| right.is_some_and(|right| right.range.contains(row.second)));
         let opening = left.map_or_else(Vec::new, |_| window.opening.clone());
-        let (rows, pages) = (walk.total_slots(), walk.total_pages());
-        PlanEvent::WindowFinished { window: id, ending, rows, pages, beyond, opening }
+        let (rows, pages, excess) = (walk.total_slots(), walk.total_pages(), walk.rows_beyond());
+        PlanEvent::WindowFinished { window: id, ending, rows, pages, excess, beyond, opening }
     }
 
     /// Keeps what a finished window leaves to its neighbours.

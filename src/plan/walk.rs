@@ -345,6 +345,11 @@ impl Walk {
         Some(TimeRange::new(self.range.end, first))
     }
 
+    /// Rows of the last page beyond the window's end.
+    pub fn rows_beyond(&self) -> u64 {
+        self.previous.iter().filter(|row| row.second >= self.range.end).count() as u64
+    }
+
     /// Moves the window's end: a split gave the later part away.
     pub fn shorten(&mut self, end: EpochSeconds) {
         self.range.end = end;

@@ -10,7 +10,7 @@ use crate::units::{EpochSeconds, TimeRange};
 
 /// Doubts in a row that must bring nothing before an end that nothing else confirms is believed.
 const DOUBTS: u32 = 3;
-/// The same where each costs many pages.
+/// The same where each costs many pages, or nothing is known.
 const LONG_DOUBTS: u32 = 2;
 /// What many pages are.
 const LONG_DOUBT_PAGES: u32 = 30;
@@ -139,7 +139,8 @@ impl Walk {
 
     /// Settles a doubt by reading again from the last second seen: what follows there is the truth.
     pub(super) fn doubt_step(&self, context: &WalkContext<'_>) -> WalkStep {
-        let needed = doubts_needed(self.pages);
+        // Where no row of the range is known at all, there is the least to doubt.
+        let needed = if context.known_newest.is_none() { LONG_DOUBTS } else { doubts_needed(self.pages) };
         let is_fruitless = self.stretch.why == StretchReason::Doubt && !self.brought_new;
         let least = self.settled().max(self.stretch.anchor);
         let at = if self.position() < self.range.end { self.position().max(least) } else { least };

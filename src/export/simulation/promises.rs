@@ -90,6 +90,30 @@ fn few_rows_and_none_are_read_for_at_most_four_requests() {
     assert!(nothing.requests <= 4, "{}", nothing.requests);
 }
 
+/// With filters and without, and whether the region holds rows before the range, after it, or none at all.
+#[test]
+fn an_empty_range_of_an_honest_service_takes_at_most_four_requests() {
+    for has_filters in [false, true] {
+        for rows in [
+            vec![],
+            vec![-MONTH / 2],
+            vec![MONTH + 7; 25],
+            vec![-1; 30],
+            (0..50).map(|day| MONTH + day * 86_400).collect(),
+        ] {
+            for (min_inclusive, max_inclusive) in [(true, true), (true, false), (false, true), (false, false)] {
+                let behaviour = Behaviour { min_inclusive, max_inclusive, ..Behaviour::default() };
+                let mut scenario = Scenario::with(behaviour, vec![("US", rows.clone())], MONTH, 1);
+                scenario.drive.has_filters = has_filters;
+                let outcome = scenario.run();
+                assert_eq!(outcome.stopped, None);
+                assert!(outcome.requests <= 4, "{} for {rows:?}, filters {has_filters}", outcome.requests);
+                assert_eq!(outcome.listed().count(), usize::from(rows.is_empty()));
+            }
+        }
+    }
+}
+
 #[test]
 fn rows_of_one_hour_and_of_one_second_are_exact() {
     exact(Scenario::of(uniform(50_000, 3_600, 7).into_iter().map(|second| second + 1_000_000).collect(), MONTH));

@@ -188,6 +188,8 @@ impl Walk {
     fn watch_short_pages(&mut self, page: &PageFact, rows: &[RowKey], before: Before, lessons: &mut Vec<Lesson>) {
         let is_full = page.slots >= PAGE_SIZE;
         let follows = if self.pages == 1 { Follows::Anchored(self.stretch.anchor) } else { Follows::NextPage };
+        // Rows that leap ahead came after the page as well.
+        let came: Vec<RowKey> = rows.iter().chain(&self.held).copied().collect();
         match &mut self.short {
             Some(doubt) if doubt.is_looking() => {
                 lessons.extend(doubt.look(rows, is_full).map(lesson_of));
@@ -198,14 +200,14 @@ impl Walk {
                 self.end_looks();
             }
             Some(doubt) if doubt.is_pending() => {
-                doubt.followed_by(rows, follows);
+                doubt.followed_by(&came, follows);
                 lessons.extend(doubt.is_followed().then_some(Lesson::ShortPageFollowed));
             }
             // The walk went on without a look, so short pages are a habit.
             _ => {
                 self.short.take().iter().for_each(|doubt| self.believe(doubt.range()));
                 self.short = self.short_next.take();
-                self.short.iter_mut().for_each(|doubt| doubt.followed_by(rows, follows));
+                self.short.iter_mut().for_each(|doubt| doubt.followed_by(&came, follows));
             }
         }
         if !is_full {

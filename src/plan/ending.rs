@@ -29,7 +29,9 @@ impl Walk {
         let rows_follow = match (context.known_newest, last) {
             // Beyond the run's range nothing is known, and nothing is wanted.
             (Some(newest), Some(last)) if last >= context.run_end => newest > last,
-            (Some(newest), Some(last)) => newest > last || (context.probed_newest != Some(last) && !self.ends_agree()),
+            (Some(newest), Some(last)) => {
+                newest > last || (context.probed_newest != Some(last) && !self.ends_agree(context))
+            }
             (Some(newest), None) => newest >= self.stretch.anchor,
             (None, _) => false,
         };
@@ -64,10 +66,12 @@ impl Walk {
         self.ends_full() || self.goes_on_after_short || context.short_pages > 0
     }
 
-    /// Whether the stretch before ended with the same row on another page: a cap, or an answer that is wrongly empty, would not.
-    fn ends_agree(&self) -> bool {
+    /// Whether the stretches before ended with the same row on other pages: a cap, or an answer that is wrongly empty, would not.
+    /// Where pages are known to come wrongly empty, two may do so by chance.
+    fn ends_agree(&self, context: &WalkContext<'_>) -> bool {
         let last = self.previous.last().map(|row| row.video);
-        self.ended_at.is_some_and(|(video, pages)| last == Some(video) && pages != self.pages)
+        let alike = self.ended_at.iter().filter(|(video, pages)| last == Some(*video) && *pages != self.pages);
+        alike.count() >= if context.service_hides { 2 } else { 1 }
     }
 
     /// Whether nothing but the empty page itself says that this is the end: a page with free places would, and so does the
@@ -81,7 +85,7 @@ impl Walk {
             // Beyond the run's range nothing is wanted, so it is no matter how it ends.
             return false;
         }
-        self.may_go_on(context) && !self.newest_confirms(context) && !self.ends_agree()
+        self.may_go_on(context) && !self.newest_confirms(context) && !self.ends_agree(context)
     }
 
     /// Whether the last page holds the newest row that is known: then it is the last of all, and may be short.

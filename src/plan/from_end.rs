@@ -68,6 +68,11 @@ impl FromEnd {
         self.met += usize::from(meets);
     }
 
+    /// Whether it has met the other reading.
+    pub(super) fn has_met(&self) -> bool {
+        self.state == State::Met
+    }
+
     /// Whether its next page is wanted.
     pub(super) fn is_going_on(&self) -> bool {
         self.state == State::Reading
@@ -85,12 +90,14 @@ impl Walk {
 
     /// Whether this stretch read the second in order from its first row on, and its last page lies within it.
     pub(super) fn can_turn_to_the_end(&self, second: EpochSeconds, context: &WalkContext<'_>) -> bool {
+        // Before rows have shown an order, others may lie before those that came.
+        let is_first = context.order_is_proven || self.has_ascended() || self.stretch.anchor == second;
         let is_within =
             self.previous.len() == PAGE_SIZE as usize && self.previous.iter().all(|row| row.second == second);
         let is_sure =
             self.is_clean && !self.is_bounded() && !context.short_pages_hide && self.heals.iter().all(Heal::is_over);
         let is_wanted = second < self.range.end && !self.listed.contains(second) && self.read_from_end != Some(second);
-        is_within && is_sure && is_wanted && self.frontier == Some(second)
+        is_within && is_sure && is_wanted && self.frontier == Some(second) && is_first
     }
 
     /// Keeps what the reading from the other end has to meet.

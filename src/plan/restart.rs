@@ -32,7 +32,9 @@ impl Walk {
         (self.is_clean, self.opens_torn) = (true, false);
         let finding = std::mem::replace(&mut self.finding, Finding::Nothing);
         if finding == Finding::Empty {
-            self.ended_at = self.previous.last().map(|row| (row.video, self.pages));
+            let end = self.previous.last().map(|row| (row.video, self.pages));
+            self.ended_at.retain(|(video, pages)| end.is_some_and(|end| end.0 == *video && end.1 != *pages));
+            self.ended_at.extend(end);
         }
         self.pages = 0;
         self.promote_held(stretch.anchor);

@@ -138,8 +138,8 @@ impl Walk {
             (WalkStep::Anchor { at, .. }, Some(second)) if at <= second => self.past_stuck(second),
             (step, _) => step,
         };
-        // Of one second that is read from both ends no order of seconds is needed.
-        let needs_no_order = self.is_bounded() || self.from_end.is_some();
+        // Of one second that was read from both ends no order of seconds is needed.
+        let needs_no_order = self.is_bounded() || self.from_end.as_ref().is_some_and(|reading| reading.has_met());
         let is_ordered = needs_no_order || context.order_is_proven || self.has_ascended();
         let step = if is_ordered { step } else { self.without_order(step, context) };
         self.with_what_stays_open(self.after_torn(step, context), context)

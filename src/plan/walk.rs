@@ -122,8 +122,8 @@ pub struct Walk {
     pub(super) anchor_order: Vec<VideoKey>,
     /// Row slots of the last page of this stretch that held any.
     pub(super) previous_slots: u32,
-    /// The row that the stretch before ended with at an empty page, and that page.
-    pub(super) ended_at: Option<(VideoKey, u32)>,
+    /// The row that the stretches before ended with at an empty page, and these pages; the last stretches that ended alike.
+    pub(super) ended_at: Vec<(VideoKey, u32)>,
     /// Whether a page with free places was ever followed by another that held something.
     pub(super) goes_on_after_short: bool,
     /// Rows at the last page's end that leap ahead.
@@ -207,7 +207,7 @@ impl Walk {
             previous: Vec::new(),
             anchor_order: Vec::new(),
             previous_slots: 0,
-            ended_at: None,
+            ended_at: Vec::new(),
             goes_on_after_short: false,
             held: Vec::new(),
             frontier: None,

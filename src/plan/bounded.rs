@@ -22,6 +22,11 @@ const ENDLESS_PAGES: u32 = 100;
 /// The second page after the last one that held rows: asked where the first is empty and the last was full.
 const AFTER_THE_END: u32 = 2;
 
+/// Readings that must come empty before a window of which no row is known is taken for empty.
+fn empty_readings(context: &WalkContext) -> u32 {
+    if context.service_hides { 4 } else { 2 }
+}
+
 /// What has been read of the window.
 #[derive(Clone, Debug, Default)]
 pub struct Bounded {
@@ -161,7 +166,8 @@ impl Bounded {
     /// An empty page: the end, unless it may be a cap that nobody documented or the reading was not clean.
     fn at_the_end(&self, range: TimeRange, context: &WalkContext) -> WalkStep {
         let holds_rows = self.is_known_to_hold_rows || context.knows_a_row_of(range);
-        if self.pages == 0 && (self.readings == 0 || (holds_rows && self.readings + 1 < MOST_READINGS)) {
+        let needed = if holds_rows { MOST_READINGS } else { empty_readings(context) };
+        if self.pages == 0 && self.readings + 1 < needed {
             return WalkStep::ReadAgain;
         }
         if self.pages == 0 && holds_rows {

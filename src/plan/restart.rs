@@ -59,9 +59,12 @@ impl Walk {
     /// A stretch that goes on from a row that leapt ahead takes it for the last second seen.
     fn promote_held(&mut self, anchor: EpochSeconds) {
         if self.held.last().is_some_and(|row| row.second == anchor) && Some(anchor) > self.frontier {
+            let sure = self.frontier;
             for row in std::mem::take(&mut self.held) {
                 self.take_row(row);
             }
+            // If it does not stand there rightly, no more do those that leapt ahead with it.
+            self.before_frontier = sure.or(self.before_frontier);
         }
     }
 

@@ -67,13 +67,30 @@ impl Walk {
         let has_left = self.pages > 1 && (is_past || self.finding == Finding::Empty);
         let is_apart = self.is_bounded() || self.from_end.is_some() || self.stretch.why == StretchReason::KnownRow;
         let may_skip = context.consistency == Consistency::Atomic && self.opens_torn && has_left && !is_apart;
+        let after = self.stretch.anchor.shifted(1);
+        if may_skip && self.settled() > after {
+            return self.list_after_torn(step, after);
+        }
         match step {
             WalkStep::Finish { unproven, .. } | WalkStep::Anchor { why: StretchReason::Scheduled, unproven, .. }
-                if may_skip && self.stretch.anchor.shifted(1) < self.range.end =>
+                if may_skip && after < self.range.end =>
             {
                 self.past_second_with(self.stretch.anchor, unproven)
             }
             step => step,
         }
+    }
+
+    /// Where the walk had to read on behind such a second, what it read is listed: it may be published already.
+    fn list_after_torn(&self, mut step: WalkStep, after: EpochSeconds) -> WalkStep {
+        let end = self.position().shifted(1).min(self.range.end);
+        if let WalkStep::Finish { unproven, .. } | WalkStep::Anchor { why: StretchReason::Scheduled, unproven, .. } =
+            &mut step
+            && after < end
+        {
+            let why = "it was read on behind a second that does not fit one page, so rows that came or went may have moved others";
+            unproven.push((TimeRange::new(after, end), why.to_owned()));
+        }
+        step
     }
 }

@@ -19,7 +19,7 @@ const MOST_PARKED: usize = 16;
 impl Planner {
     /// The next move of a worker: of the window that it reads, or of any if it has none or its window is over.
     pub fn next(&self, reads: Option<WindowId>, context: &PlanContext) -> Decision {
-        if let Some(late) = self.list_late().or_else(|| self.list_believed()) {
+        if let Some(late) = self.list_late().or_else(|| self.list_believed()).or_else(|| self.tell_false_end()) {
             return late;
         }
         let window = reads.and_then(|id| Some((id, self.windows.get(&id).filter(|window| !window.is_over())?)));
@@ -60,6 +60,11 @@ impl Planner {
         }
         let listed = self.believed.iter().map(|(region, range)| unproven_short(region, *range));
         Some(Decision::Record(listed.chain([PlanEvent::ShortPagesHide]).collect()))
+    }
+
+    fn tell_false_end(&self) -> Option<Decision> {
+        let last_page = self.learned.untold_end()?;
+        Some(Decision::Record(vec![PlanEvent::FalseEndSeen { last_page }]))
     }
 
     /// What a finishing walk believed of its short pages.

@@ -99,6 +99,11 @@ pub enum PlanEvent {
     },
     /// A short page was found to hide rows: those that were believed are listed as unproven, and none is believed any more.
     ShortPagesHide,
+    /// Rows followed what looked like an end: ends are doubted more from now on, also by a process that does not see those pages.
+    FalseEndSeen {
+        /// The last page that the service serves, where that explains it.
+        last_page: Option<u32>,
+    },
     /// Every row of a region below `until` is in a published part, so the pages below it may be released.
     SlicePublished {
         /// The region.

@@ -46,6 +46,8 @@ pub struct Learned {
     pub short_pages_hide: bool,
     /// Empty or refused pages in front of rows.
     pub false_ends: u64,
+    /// What is journalled of those: the last page that explained them.
+    told_end: Option<Option<u32>>,
     /// Pages that showed a row again.
     pub repeats: u64,
     /// Rows whose date does not fit the order of the others.
@@ -108,6 +110,18 @@ impl Learned {
     /// Whether `page_num` has been seen to count pages: then rows that come in numbers may shift a page by all but one row.
     pub fn pages_are_counted(&self) -> bool {
         self.unshifted_pages >= COUNTED_AFTER
+    }
+
+    /// What is to be journalled of false ends, where it is not: the last page that explains them.
+    pub fn untold_end(&self) -> Option<Option<u32>> {
+        (self.false_ends > 0 && self.told_end != Some(self.cap)).then_some(self.cap)
+    }
+
+    /// Takes what is journalled of false ends.
+    pub fn take_end(&mut self, last_page: Option<u32>) {
+        self.told_end = Some(last_page);
+        self.false_ends = self.false_ends.max(1);
+        self.cap = last_page.filter(|cap| *cap >= self.deepest_page);
     }
 
     /// Whether pages have shown that rows come in ascending order.

@@ -318,6 +318,7 @@ impl Planner {
             PlanEvent::RangeFilled { region, range } => {
                 self.reopened.retain(|open| open.region != *region || !range.covers(open.range));
             }
+            PlanEvent::FalseEndSeen { last_page } => self.learned.take_end(*last_page),
             PlanEvent::WindowParked { window, times } => self.park_window(*window, *times),
             PlanEvent::PageTaken { window, stretch, page, has_more } => {
                 self.take_waiting(*window, *stretch, page.get(), *has_more);

@@ -163,6 +163,12 @@ impl Bounded {
         PageNumber::new(number).map_or_else(|_| self.halve(range), WalkStep::Ask)
     }
 
+    /// Whether the region's newest page shows a row of the window that this reading did not.
+    fn misses_newest(&self, range: TimeRange, context: &WalkContext) -> bool {
+        let mut own = context.newest_rows.iter().filter(|row| range.contains(row.second));
+        own.any(|row| !self.known.contains(&row.video))
+    }
+
     /// An empty page: the end, unless it may be a cap that nobody documented or the reading was not clean.
     fn at_the_end(&self, range: TimeRange, context: &WalkContext) -> WalkStep {
         let holds_rows = self.is_known_to_hold_rows || context.knows_a_row_of(range);
@@ -179,7 +185,7 @@ impl Bounded {
         }
         let ids = u32::try_from(self.seen.len()).unwrap_or(u32::MAX);
         let is_short = self.short_pages > 0 && !context.short_is_habit;
-        let is_clean = ids == self.rows && !is_short && !context.service_hides;
+        let is_clean = ids == self.rows && !is_short && !context.service_hides && !self.misses_newest(range, context);
         let agrees =
             self.own_rows_before == Some(self.own_rows) && self.known.len() == self.own_rows as usize && !is_short;
         let may_end_early = self.pages > 0 && !self.last_was_full && context.short_pages > 0 && !context.short_is_habit;

@@ -193,8 +193,8 @@ impl Reading<'_> {
                 let known = self.frontier == Some(row.second) && self.at_frontier.contains(&row.video);
                 !seen.insert(**row) || known
             })
-            // A row that leapt ahead and comes again shows where its page ended, not its own second.
-            .map(|row| if self.held.contains(row) { self.frontier.unwrap_or(row.second) } else { row.second })
+            // A row that leapt ahead and comes again shows where its page ended, which is its own second only if its date is right.
+            .flat_map(|row| self.frontier.filter(|_| self.held.contains(row)).into_iter().chain([row.second]))
             .filter(|second| {
                 *second >= self.settled && !self.listed.contains(*second) && !self.healing.contains(second)
             })

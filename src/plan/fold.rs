@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 
 use super::event::StretchReason;
 use super::fact::{PageFact, RowKey, VideoKey};
-use super::heal::{Heal, changes_places};
+use super::heal::{Heal, HealPage, changes_places};
 use super::page::{Finding, Reading, View, ascents};
 use super::short::{Follows, Place, ShortDoubt, Verdict};
 use super::walk::{Lesson, Shown, Stretch, Walk};
 use crate::api::contract::{PAGE_SIZE, TimeOrder};
-use crate::units::EpochSeconds;
+use crate::units::{EpochSeconds, TimeRange};
 
 /// Rows of one page that must stand at exactly the asked upper bound for it to count as inclusive: wrong dates do not come in
 /// such numbers.
@@ -126,6 +126,11 @@ impl Walk {
                 lessons.extend(verdict.map(lesson_of));
                 self.end_looks();
             }
+            Finding::Unusable => {
+                // Rows without a usable time are rows all the same: a short page before them was not the last.
+                let follows = self.short.as_mut().is_some_and(ShortDoubt::followed_by_unplaced);
+                lessons.extend(follows.then_some(Lesson::ShortPageFollowed));
+            }
             Finding::Disordered => self.ascents = 0,
             _ => {}
         }
@@ -156,7 +161,8 @@ impl Walk {
             self.settled = self.settled.max(first);
         }
         let (opens, is_full) = (self.pages == 1, page.slots >= PAGE_SIZE);
-        self.heals.iter_mut().for_each(|heal| heal.read(rows, strays, opens, is_full));
+        let read = HealPage { rows, strays, came: &page.rows, opens, is_full };
+        self.heals.iter_mut().for_each(|heal| heal.read(&read));
         lessons.extend(self.heals.iter().any(Heal::has_moved).then_some(Lesson::TiesMove));
         self.watch_short_pages(page, rows, before, lessons);
     }
@@ -216,19 +222,21 @@ impl Walk {
     }
 
     fn doubt_about(&self, rows: &[RowKey], before: Before) -> Option<ShortDoubt> {
-        let (first, last) = (rows.first()?.second, self.held.last().or(rows.last())?.second);
+        let (first, last) = (rows.first()?.second, rows.last()?.second);
         let is_over = |heal: &Heal| heal.is_over() && heal.second() == first;
-        let is_listed = self.listed.contains(first) && self.listed.contains(last);
+        let from = before.frontier.filter(|_| self.pages > 1).unwrap_or(self.stretch.anchor);
+        let from = from.min(first).max(before.settled);
+        // What the page before left out at its end lies before the first row of this one.
+        let doubted = if self.pages > 1 { from.min(first) } else { first };
+        let is_listed = self.is_listed_whole(TimeRange::new(doubted, last.shifted(1)));
         if is_listed || (first == last && self.heals.iter().any(is_over)) {
             return None;
         }
-        let from = before.frontier.filter(|_| self.pages > 1).unwrap_or(self.stretch.anchor);
-        let from = from.min(first).max(before.settled);
         let look_from = if from == last { before.second.unwrap_or(from) } else { from };
         let known = rows.iter().chain(&self.held).chain(&self.previous).map(|row| row.video);
         let known = known.chain(self.stretch_at_frontier.iter().copied()).collect();
-        let first_video = rows.first()?.video;
-        Some(ShortDoubt::new(Place { look_from, from, first_video, first, last }, known))
+        let (first_video, last_video) = (rows.first()?.video, rows.last()?.video);
+        Some(ShortDoubt::new(Place { look_from, from, first_video, last_video, first, last }, known))
     }
 
     fn end_looks(&mut self) {

@@ -69,7 +69,7 @@ impl Walk {
             self.brought_new = asked.iter().any(|row| self.frontier.is_none_or(|frontier| row.second > frontier));
             return Shown::lessons(lessons);
         }
-        if self.loses_anchor(&asked) {
+        if self.loses_anchor(&asked, page.slots >= PAGE_SIZE) {
             return Shown::lessons(lessons);
         }
         self.is_clean &= view.is_plain(page) || view.finding == Finding::Empty || view.finding == Finding::SamePage;
@@ -84,18 +84,23 @@ impl Walk {
 
     /// Where a walk goes on from the last second seen, its rows are known and must come again. If none does, their date was
     /// wrong, or they are gone; either way what lies before them is not known to be whole.
-    fn loses_anchor(&mut self, rows: &[RowKey]) -> bool {
-        let goes_on = matches!(self.stretch.why, StretchReason::Scheduled | StretchReason::Cap);
-        let is_known = self.frontier == Some(self.stretch.anchor) && !self.at_frontier.is_empty();
-        if self.pages > 1 || !goes_on || !is_known {
-            return false;
+    fn loses_anchor(&mut self, rows: &[RowKey], is_full: bool) -> bool {
+        if rows.iter().any(|row| self.awaited.contains(&row.video)) {
+            self.awaited.clear();
         }
         // A page that is full of the second before the anchor says nothing; it is asked again with the bound that it teaches.
-        let ends_before = rows.last().is_some_and(|row| row.second < self.stretch.anchor);
-        if ends_before || rows.iter().any(|row| self.at_frontier.contains(&row.video)) {
+        // Nor does one that is full of the anchor's own second: in another order its known rows come later.
+        let anchor = self.stretch.anchor;
+        let may_come = match rows.last() {
+            Some(last) => last.second < anchor || (is_full && last.second == anchor),
+            None => self.pages > 1,
+        };
+        if self.awaited.is_empty() || may_come {
             return false;
         }
-        self.misdated.append(&mut self.at_frontier);
+        self.misdated.append(&mut self.awaited);
+        self.at_frontier.clear();
+        self.settled = self.settled.min(self.sure_until);
         self.lost_anchor = Some(self.before_frontier.unwrap_or(self.range.start));
         true
     }

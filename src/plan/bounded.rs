@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::event::Ending;
 use super::fact::{PageFact, RowKey, VideoKey};
 use super::page::Finding;
-use super::step::{WalkContext, WalkStep};
-use super::walk::Lesson;
+use super::step::{Consistency, WalkContext, WalkStep};
+use super::walk::{Lesson, Walk};
 use crate::api::contract::PAGE_SIZE;
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
@@ -54,6 +54,14 @@ pub struct Bounded {
     end_is_sure: bool,
     /// Rows of the window came before it was read within its bounds.
     is_known_to_hold_rows: bool,
+}
+
+impl Walk {
+    /// Whether a reading that trusts no order has shown a row of these seconds.
+    pub fn shows_a_row_of(&self, range: TimeRange) -> bool {
+        let seconds = self.bounded.iter().flat_map(|reading| &reading.seconds);
+        seconds.into_iter().any(|second| range.contains(*second))
+    }
 }
 
 impl Bounded {
@@ -193,7 +201,11 @@ impl Bounded {
             let why = "its last page is short, and other short pages of this service may have left rows out";
             return WalkStep::Finish { ending: Ending::EmptyPage, unproven: vec![(range, why.to_owned())] };
         }
-        if agrees || (is_clean && self.readings == 0) {
+        // A row that went between two pages may have moved another from the later onto the earlier: a second reading would show it.
+        let may_be_torn = context.consistency == Consistency::Atomic && (self.pages > 1 || self.last_was_full);
+        let is_proven =
+            if may_be_torn { agrees && ids == self.rows } else { agrees || (is_clean && self.readings == 0) };
+        if is_proven {
             return WalkStep::Finish { ending: Ending::EmptyPage, unproven: Vec::new() };
         }
         if self.pages > REREAD_PAGES && range.seconds() > 1 {

@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 
 use super::event::StretchReason;
 use super::fact::{PageFact, RowKey, VideoKey};
-use super::heal::{Heal, changes_places};
+use super::heal::{Heal, HealPage, changes_places};
 use super::page::{Finding, Reading, View, ascents};
 use super::short::{Follows, Place, ShortDoubt, Verdict};
 use super::walk::{Lesson, Shown, Stretch, Walk};
 use crate::api::contract::{PAGE_SIZE, TimeOrder};
-use crate::units::EpochSeconds;
+use crate::units::{EpochSeconds, TimeRange};
 
 /// Rows of one page that must stand at exactly the asked upper bound for it to count as inclusive: wrong dates do not come in
 /// such numbers.
@@ -68,7 +68,7 @@ impl Walk {
             self.brought_new = asked.iter().any(|row| self.frontier.is_none_or(|frontier| row.second > frontier));
             return Shown::lessons(lessons);
         }
-        if self.loses_anchor(&asked) {
+        if self.loses_anchor(&asked, page.slots >= PAGE_SIZE) {
             return Shown::lessons(lessons);
         }
         self.is_clean &= view.is_plain(page) || view.finding == Finding::Empty || view.finding == Finding::SamePage;
@@ -83,19 +83,23 @@ impl Walk {
 
     /// Where a walk goes on from the last second seen, its rows are known and must come again. If none does, their date was
     /// wrong, or they are gone; either way what lies before them is not known to be whole.
-    fn loses_anchor(&mut self, rows: &[RowKey]) -> bool {
-        let goes_on = matches!(self.stretch.why, StretchReason::Scheduled | StretchReason::Cap);
-        let is_known = self.frontier == Some(self.stretch.anchor) && !self.at_frontier.is_empty();
-        if self.pages > 1 || !goes_on || !is_known {
+    fn loses_anchor(&mut self, rows: &[RowKey], is_full: bool) -> bool {
+        if rows.iter().any(|row| self.awaited.contains(&row.video)) {
+            self.awaited.clear();
+        }
+        // A page that is full of the second before the anchor says nothing; it is asked again with the bound that it teaches.
+        // Nor does one that is full of the anchor's own second: in another order its known rows come later.
+        let anchor = self.stretch.anchor;
+        let may_come = match rows.last() {
+            Some(last) => last.second < anchor || (is_full && last.second == anchor),
+            None => is_full || self.pages > 1,
+        };
+        if self.awaited.is_empty() || may_come {
             return false;
         }
-        // A page that is full of the second before the anchor says nothing; it is asked again with the bound that it teaches. Nor
-        // does one that is full of the anchor's own: rows that move about may come further down.
-        let says_nothing = rows.last().is_none_or(|row| row.second <= self.stretch.anchor) && self.ends_full();
-        if says_nothing || rows.iter().any(|row| self.at_frontier.contains(&row.video)) {
-            return false;
-        }
-        self.misdated.append(&mut self.at_frontier);
+        self.misdated.append(&mut self.awaited);
+        self.at_frontier.clear();
+        self.settled = self.settled.min(self.sure_until);
         self.lost_anchor = Some(self.before_frontier.unwrap_or(self.range.start));
         true
     }
@@ -125,6 +129,11 @@ impl Walk {
                 let verdict = self.short.as_mut().and_then(|doubt| doubt.look(&[], true));
                 lessons.extend(verdict.map(lesson_of));
                 self.end_looks();
+            }
+            Finding::Unusable => {
+                // Rows without a usable time are rows all the same: a short page before them was not the last.
+                let follows = self.short.as_mut().is_some_and(ShortDoubt::followed_by_unplaced);
+                lessons.extend(follows.then_some(Lesson::ShortPageFollowed));
             }
             Finding::Disordered => self.ascents = 0,
             _ => {}
@@ -156,7 +165,8 @@ impl Walk {
             self.settled = self.settled.max(first);
         }
         let (opens, is_full) = (self.pages == 1, page.slots >= PAGE_SIZE);
-        self.heals.iter_mut().for_each(|heal| heal.read(rows, strays, opens, is_full));
+        let read = HealPage { rows, strays, came: &page.rows, opens, is_full };
+        self.heals.iter_mut().for_each(|heal| heal.read(&read));
         lessons.extend(self.heals.iter().any(Heal::has_moved).then_some(Lesson::TiesMove));
         self.watch_short_pages(page, rows, before, lessons);
     }
@@ -218,19 +228,21 @@ impl Walk {
     }
 
     fn doubt_about(&self, rows: &[RowKey], before: Before) -> Option<ShortDoubt> {
-        let (first, last) = (rows.first()?.second, self.held.last().or(rows.last())?.second);
+        let (first, last) = (rows.first()?.second, rows.last()?.second);
         let is_over = |heal: &Heal| heal.is_over() && heal.second() == first;
-        let is_listed = self.listed.contains(first) && self.listed.contains(last);
+        let from = before.frontier.filter(|_| self.pages > 1).unwrap_or(self.stretch.anchor);
+        let from = from.min(first).max(before.settled);
+        // What the page before left out at its end lies before the first row of this one.
+        let doubted = if self.pages > 1 { from.min(first) } else { first };
+        let is_listed = self.is_listed_whole(TimeRange::new(doubted, last.shifted(1)));
         if is_listed || (first == last && self.heals.iter().any(is_over)) {
             return None;
         }
-        let from = before.frontier.filter(|_| self.pages > 1).unwrap_or(self.stretch.anchor);
-        let from = from.min(first).max(before.settled);
         let look_from = if from == last { before.second.unwrap_or(from) } else { from };
         let known = rows.iter().chain(&self.held).chain(&self.previous).map(|row| row.video);
         let known = known.chain(self.stretch_at_frontier.iter().copied()).collect();
-        let first_video = rows.first()?.video;
-        Some(ShortDoubt::new(Place { look_from, from, first_video, first, last }, known))
+        let (first_video, last_video) = (rows.first()?.video, rows.last()?.video);
+        Some(ShortDoubt::new(Place { look_from, from, first_video, last_video, first, last }, known))
     }
 
     fn end_looks(&mut self) {

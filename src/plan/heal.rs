@@ -21,6 +21,8 @@ const ENDLESS_SLOTS: usize = 100;
 pub struct Heal {
     second: EpochSeconds,
     union: BTreeSet<VideoKey>,
+    /// Rows of a wrong date that stood among those of the second: they take a place of it wherever a reading shows them.
+    misdated: BTreeSet<VideoKey>,
     slots: u32,
     slots_before: Option<u32>,
     readings: u32,
@@ -34,6 +36,21 @@ pub struct Heal {
     order: Vec<VideoKey>,
     has_moved: bool,
     state: State,
+}
+
+/// One ordered page of a reading.
+#[derive(Clone, Copy, Debug)]
+pub struct HealPage<'a> {
+    /// Its rows in order.
+    pub rows: &'a [RowKey],
+    /// Its rows of a wrong date, with those that the page before held back.
+    pub strays: &'a [RowKey],
+    /// All rows as they came.
+    pub came: &'a [RowKey],
+    /// Whether it is the reading's first.
+    pub opens: bool,
+    /// Whether it has no free place.
+    pub is_full: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +73,7 @@ impl Heal {
         Self {
             second,
             union: known,
+            misdated: BTreeSet::new(),
             slots: 0,
             slots_before: None,
             readings: 0,
@@ -125,33 +143,45 @@ impl Heal {
         self.state = State::Reading;
     }
 
-    /// Takes the rows of one ordered page; `opens` says whether it is the reading's first, `is_full` whether it has no free
-    /// place. A row of a wrong date takes a place among those of the second that it stands with.
-    pub fn read(&mut self, rows: &[RowKey], strays: &[RowKey], opens: bool, is_full: bool) {
+    /// Takes the rows of one ordered page.
+    pub fn read(&mut self, page: &HealPage<'_>) {
         if self.state != State::Reading {
             return;
         }
+        let rows = page.rows;
         self.is_torn |= self.ended_short;
         self.pages += 1;
         let slots_before_page = self.slots;
-        let is_here = rows.iter().any(|row| row.second == self.second);
-        let standing_in = strays.iter().filter(|_| is_here);
-        for row in rows.iter().filter(|row| row.second == self.second).chain(standing_in) {
+        let stand_in: Vec<VideoKey> =
+            page.strays.iter().filter(|stray| self.stands_in(stray, page.came)).map(|stray| stray.video).collect();
+        self.misdated.extend(stand_in);
+        let stands_in = page.strays.iter().filter(|row| self.misdated.contains(&row.video));
+        let is_own = |row: &&RowKey| row.second == self.second || self.misdated.contains(&row.video);
+        let own: Vec<VideoKey> = rows.iter().filter(is_own).chain(stands_in).map(|row| row.video).collect();
+        for video in own {
             self.slots += 1;
-            self.union.insert(row.video);
-            self.order.push(row.video);
+            self.union.insert(video);
+            self.order.push(video);
         }
         let is_past = rows.last().is_some_and(|row| row.second > self.second);
-        self.ended_short = !is_full && self.slots > slots_before_page;
+        self.ended_short = !page.is_full && self.slots > slots_before_page;
         self.is_torn |= self.ended_short && is_past;
         if self.slots as usize > 2 * self.union.len() + ENDLESS_SLOTS {
             self.state = State::Endless;
-        } else if is_past && opens && slots_before_page == 0 && !self.is_torn {
+        } else if is_past && page.opens && slots_before_page == 0 && !self.is_torn {
             self.compare_orders();
             self.state = State::Healed;
         } else if is_past {
             self.pass();
         }
+    }
+
+    /// Whether a row of a wrong date stands between rows of the second: one at its edge may be its neighbour's.
+    fn stands_in(&self, stray: &RowKey, came: &[RowKey]) -> bool {
+        let place = came.iter().position(|row| row == stray).unwrap_or(0);
+        let (before, after) = came.split_at(place);
+        let holds = |rows: &[RowKey]| rows.iter().any(|row| row.second == self.second);
+        (self.slots > 0 || holds(before)) && holds(after)
     }
 
     /// The reading is whole: the walk is past the second.
@@ -192,22 +222,33 @@ mod tests {
         Heal::new(EpochSeconds::new(5), known.iter().copied().map(VideoKey).collect(), Vec::new())
     }
 
+    fn read(heal: &mut Heal, list: &[(i64, u64)], opens: bool) {
+        read_strays(heal, list, list, opens);
+    }
+
+    /// A page that came as `came`, of which the rows in `list` are in order.
+    fn read_strays(heal: &mut Heal, list: &[(i64, u64)], came: &[(i64, u64)], opens: bool) {
+        let (rows, came) = (rows(list), rows(came));
+        let strays: Vec<RowKey> = came.iter().copied().filter(|row| !rows.contains(row)).collect();
+        heal.read(&HealPage { rows: &rows, strays: &strays, came: &came, opens, is_full: true });
+    }
+
     #[test]
     fn a_second_that_comes_whole_on_one_page_is_healed_at_once() {
         let mut heal = heal(&[1]);
-        heal.read(&rows(&[(5, 1), (5, 2), (6, 9)]), &[], true, true);
+        read(&mut heal, &[(5, 1), (5, 2), (6, 9)], true);
         assert!(!heal.needs_another_reading() && !heal.has_failed() && heal.is_over());
     }
 
     #[test]
     fn two_equal_readings_whose_ids_fill_every_slot_heal_it() {
         let mut heal = heal(&[1, 2]);
-        heal.read(&rows(&[(5, 1), (5, 3)]), &[], true, true);
-        heal.read(&rows(&[(5, 1), (6, 9)]), &[], false, true);
+        read(&mut heal, &[(5, 1), (5, 3)], true);
+        read(&mut heal, &[(5, 1), (6, 9)], false);
         assert!(heal.needs_another_reading());
         heal.begin_reading();
-        heal.read(&rows(&[(5, 2), (5, 3)]), &[], true, true);
-        heal.read(&rows(&[(5, 1), (6, 9)]), &[], false, true);
+        read(&mut heal, &[(5, 2), (5, 3)], true);
+        read(&mut heal, &[(5, 1), (6, 9)], false);
         assert!(!heal.needs_another_reading() && !heal.has_failed());
     }
 
@@ -216,10 +257,35 @@ mod tests {
         let mut heal = heal(&[1, 2, 3]);
         for reading in 1..=MOST_READINGS {
             heal.begin_reading();
-            heal.read(&rows(&[(5, 1), (5, 1)]), &[], true, true);
-            heal.read(&rows(&[(6, 9)]), &[], false, true);
+            read(&mut heal, &[(5, 1), (5, 1)], true);
+            read(&mut heal, &[(6, 9)], false);
             assert_eq!(heal.needs_another_reading(), reading < MOST_READINGS);
         }
         assert!(heal.has_failed());
+    }
+
+    /// A row of the next second whose date was wrong stood on the last page of a second, was taken for one of it, and filled the
+    /// place of a row that no reading had shown.
+    #[test]
+    fn a_misdated_row_at_the_edge_takes_no_place() {
+        let mut heal = heal(&[1, 2]);
+        for _ in 0..2 {
+            heal.begin_reading();
+            read(&mut heal, &[(5, 1), (5, 2), (5, 1)], true);
+            read_strays(&mut heal, &[(6, 9)], &[(9, 8), (6, 9)], false);
+        }
+        assert!(heal.needs_another_reading());
+    }
+
+    /// The same row was counted on one reading, as standing among others, and not on the next, as standing after them.
+    #[test]
+    fn a_misdated_row_takes_its_place_wherever_it_stands() {
+        let mut heal = heal(&[1, 2]);
+        read_strays(&mut heal, &[(5, 1), (5, 2)], &[(5, 1), (7, 3), (5, 2)], true);
+        read(&mut heal, &[(6, 9)], false);
+        heal.begin_reading();
+        read(&mut heal, &[(5, 1), (5, 2), (7, 3)], true);
+        read(&mut heal, &[(7, 10)], false);
+        assert!(heal.is_over());
     }
 }

@@ -195,13 +195,14 @@ impl Reading<'_> {
     fn first_repeat(&self, rows: &[RowKey]) -> Option<EpochSeconds> {
         let mut here = BTreeSet::new();
         rows.iter()
-            .filter_map(|row| {
+            .flat_map(|row| {
                 let is_twice = !here.insert(*row);
                 let known = self.frontier == Some(row.second) && self.at_frontier.contains(&row.video);
-                // A row of the page before that stands beyond all that was reached shows where the two meet, not its own second.
-                let meets = self.frontier.map_or(row.second, |frontier| row.second.min(frontier));
-                let came_before = self.previous.contains(row).then_some(meets);
-                came_before.or((is_twice || known).then_some(row.second))
+                let came_before = self.previous.contains(row);
+                // A row of the page before that stands beyond all that was reached shows where the two meet, which is its own second
+                // only if its date is right.
+                let meets = self.frontier.filter(|frontier| came_before && row.second > *frontier);
+                meets.into_iter().chain((came_before || is_twice || known).then_some(row.second))
             })
             .filter(|second| {
                 *second >= self.settled && !self.listed.contains(*second) && !self.healing.contains(second)

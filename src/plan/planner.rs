@@ -308,10 +308,7 @@ impl Planner {
                 self.learned.sort_ignored = true;
                 self.windows.values_mut().filter(|window| !window.is_over()).for_each(|window| window.bounded = true);
             }
-            PlanEvent::WindowBounded { window } => self.with_window(*window, |window| {
-                window.bounded = true;
-                window.state = State::Waiting;
-            }),
+            PlanEvent::WindowBounded { window } => self.with_window(*window, Window::bound),
             PlanEvent::RangeReopened { window, rest, region, range, why } => {
                 self.reopen((*window, *rest), region, *range, why);
             }

@@ -29,7 +29,7 @@ impl Walk {
         self.good_pages_before = self.pages - u32::from(!last_was_good && self.pages > 0);
         self.turn_to_the_end(&stretch);
         self.ahead = Ahead::default();
-        (self.is_clean, self.opens_torn) = (true, false);
+        (self.is_clean, self.opens_torn, self.torn_was_listed) = (true, false, false);
         let finding = std::mem::replace(&mut self.finding, Finding::Nothing);
         if finding == Finding::Empty {
             let end = self.previous.last().map(|row| (row.video, self.pages));
@@ -56,6 +56,14 @@ impl Walk {
         self.stretch = stretch;
     }
 
+    /// From where rows that came twice are read again: from before the anchor while its known rows have not come.
+    pub(super) fn again_from(&self, second: EpochSeconds) -> EpochSeconds {
+        if self.awaited.is_empty() {
+            return second.max(self.stretch.anchor);
+        }
+        self.before_frontier.unwrap_or(self.range.start).max(self.settled())
+    }
+
     /// A stretch that goes on from a row that leapt ahead takes it for the last second seen.
     fn promote_held(&mut self, anchor: EpochSeconds) {
         if self.held.last().is_some_and(|row| row.second == anchor) && Some(anchor) > self.frontier {
@@ -63,8 +71,8 @@ impl Walk {
             for row in std::mem::take(&mut self.held) {
                 self.take_row(row);
             }
-            // If it does not stand there rightly, no more do those that leapt ahead with it.
-            self.before_frontier = sure.or(self.before_frontier);
+            // Where the anchor's row does not come, none of those that leapt ahead shows how far the walk was.
+            self.before_frontier = sure;
         }
     }
 
@@ -93,6 +101,8 @@ impl Walk {
             StretchReason::ShortPage => {}
             _ => self.settled = self.settled.min(stretch.anchor.max(self.range.start)),
         }
+        self.awaited = if continues { self.at_frontier.clone() } else { BTreeSet::new() };
+        self.sure_until = self.settled;
         self.begin_healing(stretch, finding);
         if !continues {
             self.short_next = None;

@@ -44,9 +44,11 @@ pub struct Place {
     pub from: EpochSeconds,
     /// The page's first row: a look that begins with it sees the same alignment.
     pub first_video: VideoKey,
+    /// The page's last row in order: a look that does not show it has not seen the page's end.
+    pub last_video: VideoKey,
     /// The page's first second.
     pub first: EpochSeconds,
-    /// The page's last second.
+    /// The page's last second, without rows that leap ahead.
     pub last: EpochSeconds,
 }
 
@@ -74,6 +76,8 @@ pub struct ShortDoubt {
     is_full: bool,
     /// Whether it sees the page as it came; none before its first row.
     is_same: Option<bool>,
+    /// Whether it has shown the page's last row.
+    shows_end: bool,
 }
 
 impl ShortDoubt {
@@ -95,6 +99,7 @@ impl ShortDoubt {
             found: false,
             is_full: false,
             is_same: None,
+            shows_end: false,
         }
     }
 
@@ -168,6 +173,13 @@ impl ShortDoubt {
         }
     }
 
+    /// A page came after it of which no row can be placed in time; whether it is the first that follows.
+    pub fn followed_by_unplaced(&mut self) -> bool {
+        let is_first = self.is_pending() && !self.is_followed;
+        self.is_followed |= is_first;
+        is_first
+    }
+
     /// Nothing needs to come after the page: all that may be missing lies below `until`.
     pub fn bounded_by(&mut self, until: EpochSeconds) {
         self.until = Some(until);
@@ -184,7 +196,8 @@ impl ShortDoubt {
     /// A look begins at `anchor`.
     pub fn begin_look(&mut self, anchor: EpochSeconds) {
         self.until.get_or_insert(self.next.unwrap_or(self.place.last).shifted(1));
-        (self.began_at, self.found, self.is_full, self.is_same) = (anchor, false, true, None);
+        (self.began_at, self.found, self.is_full) = (anchor, false, true);
+        (self.is_same, self.shows_end) = (None, false);
         self.state = State::Looking;
     }
 
@@ -204,6 +217,7 @@ impl ShortDoubt {
         let until = self.until.unwrap_or(self.place.last);
         self.is_full &= is_full;
         self.is_same = self.is_same.or(rows.first().map(|row| row.video == self.place.first_video));
+        self.shows_end |= rows.iter().any(|row| row.video == self.place.last_video);
         let within = rows.iter().filter(|row| self.place.from <= row.second && row.second < until);
         let new: Vec<VideoKey> = within.map(|row| row.video).filter(|video| !self.known.contains(video)).collect();
         self.found |= !new.is_empty();
@@ -230,7 +244,7 @@ impl ShortDoubt {
 
     fn end_look(&mut self) -> Option<Verdict> {
         self.looks += 1;
-        let is_other = self.is_same == Some(false);
+        let is_other = self.is_same == Some(false) && self.shows_end;
         let sees_all = self.began_at <= self.place.from;
         self.agreeing = if self.found { 0 } else { self.agreeing + u32::from(sees_all) };
         self.otherwise = if self.found { 0 } else { self.otherwise + u32::from(is_other) };

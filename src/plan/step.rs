@@ -164,7 +164,7 @@ impl Walk {
             Finding::Disordered => self.disordered_step(context),
             Finding::Repeated(second) => {
                 let open = self.open_heals().map(Heal::second).min().unwrap_or(second);
-                anchor(second.min(open).max(self.stretch.anchor), StretchReason::Repeat)
+                anchor(self.again_from(second.min(open).min(self.position())), StretchReason::Repeat)
             }
             Finding::SamePage => self.doubt_step(context),
             Finding::Empty => self.empty_step(context),

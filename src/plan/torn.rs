@@ -58,6 +58,7 @@ impl Walk {
         if self.pages == 1 {
             let is_within = self.previous.iter().all(|row| row.second <= self.stretch.anchor);
             self.opens_torn = self.finding == Finding::Rows && self.ends_full() && is_within;
+            self.torn_was_listed = self.opens_torn && self.torn_is_listed();
         }
     }
 

@@ -149,7 +149,11 @@ pub struct Walk {
     pub(super) doubts_at: Option<(EpochSeconds, u32)>,
     /// Rows whose dates are wrong: they were the last seen, and did not come when their second was asked.
     pub(super) misdated: BTreeSet<VideoKey>,
-    /// Where to go on if the stretch's first page lacks the rows of its anchor.
+    /// The known rows of the second that a stretch goes on from, until one of them comes again.
+    pub(super) awaited: BTreeSet<VideoKey>,
+    /// Up to where all was read when the stretch began; until one of them comes, no more is known.
+    pub(super) sure_until: EpochSeconds,
+    /// Where to go on if the stretch lacks the rows of its anchor.
     pub(super) lost_anchor: Option<EpochSeconds>,
     /// The furthest second that any stretch reached, and stretches that have begun since.
     pub(super) furthest: Option<EpochSeconds>,
@@ -182,6 +186,8 @@ pub struct Walk {
     pub(super) has_unplaced: bool,
     /// Whether the stretch's first page was full of its anchor's second.
     pub(super) opens_torn: bool,
+    /// Whether that second was listed for it, so that what follows it will be asked anew and is not settled.
+    pub(super) torn_was_listed: bool,
     /// Whether every page of this stretch with rows was full of rows in order.
     pub(super) is_clean: bool,
     /// Pages of a dense second that came before their turn.
@@ -222,6 +228,8 @@ impl Walk {
             fruitless: 0,
             doubts_at: None,
             misdated: BTreeSet::new(),
+            awaited: BTreeSet::new(),
+            sure_until: range.start,
             lost_anchor: None,
             furthest: None,
             stretches_here: 0,
@@ -240,6 +248,7 @@ impl Walk {
             unusable: 0,
             has_unplaced: false,
             opens_torn: false,
+            torn_was_listed: false,
             is_clean: true,
             ahead: Ahead::default(),
             from_end: None,
@@ -286,7 +295,9 @@ impl Walk {
         }
         let doubted = self.short.as_ref().map_or(EpochSeconds::MAX, ShortDoubt::from);
         let healing = self.open_heals().map(Heal::second).min().unwrap_or(EpochSeconds::MAX);
-        self.settled.min(doubted).min(healing).max(self.range.start).min(self.range.end)
+        let torn = if self.torn_was_listed { self.stretch.anchor.shifted(1) } else { EpochSeconds::MAX };
+        let awaiting = if self.awaited.is_empty() { EpochSeconds::MAX } else { self.sure_until };
+        self.settled.min(doubted).min(healing).min(torn).min(awaiting).max(self.range.start).min(self.range.end)
     }
 
     /// Below this second nothing may be given to another window: the walk has been there.
@@ -365,6 +376,7 @@ impl Walk {
         }
         let listed = self.heals.iter_mut().filter(|heal| range.contains(heal.second()));
         listed.for_each(Heal::list);
+        self.torn_was_listed |= self.opens_torn && range.contains(self.stretch.anchor);
         let touches = range.start <= self.listed.end && self.listed.start <= range.end;
         let start = if touches { range.start.min(self.listed.start) } else { range.start };
         self.listed = TimeRange::new(start, if touches { range.end.max(self.listed.end) } else { range.end });

@@ -30,6 +30,8 @@ pub struct Window {
     pub state: State,
     /// Whether it is read within its own bounds to the empty page.
     pub bounded: bool,
+    /// Whether rows of it came before it was read within its own bounds: then an empty answer is doubted.
+    holds_rows: bool,
     /// How often it has been parked since its last page.
     pub parked: u32,
     /// The pages that workers are asking for on its behalf; not journalled, since no worker outlives its process.
@@ -51,6 +53,7 @@ impl Window {
             range,
             state: State::Waiting,
             bounded: false,
+            holds_rows: false,
             parked: 0,
             on_way: BTreeSet::new(),
             one_by_one: None,
@@ -89,7 +92,7 @@ impl Window {
     pub fn begin(&mut self, stretch: Stretch) {
         self.stretches = self.stretches.max(stretch.number + 1);
         let reached = self.walk().and_then(Walk::frontier);
-        let holds_rows = reached.is_some_and(|second| self.range.contains(second));
+        let holds_rows = self.holds_rows || reached.is_some_and(|second| self.range.contains(second));
         let bounded = self.bounded.then(|| Bounded::new(holds_rows));
         match &mut self.state {
             State::Walking(walk) => walk.restart(stretch, bounded),
@@ -97,12 +100,22 @@ impl Window {
         }
     }
 
+    /// It is read within its own bounds from now on, anew.
+    pub fn bound(&mut self) {
+        self.holds_rows |= self.walk().is_some_and(|walk| walk.shows_a_row_of(self.range));
+        self.bounded = true;
+        self.state = State::Waiting;
+    }
+
     /// Keeps `[start, at)` and gives the rest as a window of its own.
     pub fn split_off(&mut self, at: EpochSeconds) -> Self {
         let mut part = Self::new(self.region.clone(), TimeRange::new(at, self.range.end));
         part.bounded = self.bounded;
         part.parked = self.parked;
+        part.holds_rows = self.walk().is_some_and(|walk| walk.shows_a_row_of(part.range));
         self.range.end = at;
+        // Which of the two the rows were seen in, nobody remembers.
+        self.holds_rows = false;
         if let State::Walking(walk) = &mut self.state {
             walk.shorten(at);
         }

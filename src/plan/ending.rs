@@ -97,7 +97,9 @@ impl Walk {
     /// Whether the newest page ends where this walk does: it shows the whole last second and nothing that is unknown, or
     /// begins with the row that the walk ended with.
     fn newest_confirms(&self, context: &WalkContext<'_>) -> bool {
-        let last = self.held.last().map(|row| row.second).max(self.frontier);
+        // Rows beyond the run's range are not on the newest page.
+        let held = self.held.iter().map(|row| row.second).filter(|second| *second < context.run_end).max();
+        let last = held.max(self.frontier);
         let Some(first) = context.newest_rows.first().filter(|row| Some(row.second) == last) else { return false };
         let is_whole = context.newest_rows.iter().any(|row| row.second < first.second);
         let is_seen = |row: &RowKey| self.at_frontier.contains(&row.video) || self.held.contains(row);

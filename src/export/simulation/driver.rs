@@ -342,6 +342,7 @@ impl Driver {
 
     fn take_page(&mut self, task: Task, rows: Vec<RowKey>, ids: &[u64]) -> Result<(), Stopped> {
         let window = task.window;
+        self.out.service.arrived(ids);
         self.deliver(&task.address.region, &rows, ids);
         let fact = PageFact {
             fetched_at: self.context().now,

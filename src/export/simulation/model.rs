@@ -190,7 +190,7 @@ pub(super) struct Service {
     bucket: Bucket,
     pub(super) deleted: BTreeSet<u64>,
     pub(super) inserted: u64,
-    /// Rows that any answer has shown.
+    /// Rows that any answer has shown that arrived.
     shown: BTreeSet<u64>,
     random: StdRng,
     next_id: u64,
@@ -260,6 +260,11 @@ impl Service {
         hides && !self.shown.contains(&row.id) && last.iter().any(|last| last.id == row.id)
     }
 
+    /// An answer with these rows has arrived.
+    pub(super) fn arrived(&mut self, ids: &[u64]) {
+        self.shown.extend(ids);
+    }
+
     fn is_filtered(&self, row: &Row) -> bool {
         matches!(self.behaviour.short, Short::Filtered(every) if mix(row.id).is_multiple_of(every))
     }
@@ -285,7 +290,6 @@ impl Service {
             return nothing();
         }
         let rows = self.shortened(query, rows);
-        self.shown.extend(rows.iter().map(|row| row.id));
         Answer::Page { ids: rows.iter().map(|row| row.id).collect(), rows: rows.iter().filter_map(Row::key).collect() }
     }
 

@@ -52,8 +52,7 @@ impl Walk {
             && let Some(page) = self.ahead.waiting.remove(&number)
         {
             shown = self.fold(&page);
-            self.ahead.is_wide |= has_more;
-            self.ahead.is_wide &= has_more || self.fills_a_second();
+            self.ahead.is_wide = has_more || self.fills_a_second();
             self.take_all_waiting(&mut shown);
         }
         shown
@@ -167,8 +166,7 @@ mod tests {
     use super::*;
     use crate::api::contract::Filters;
     use crate::plan::fact::{RowKey, VideoKey};
-    use crate::plan::planner::{Backlog, PlanContext};
-    use crate::plan::walk::Consistency;
+    use crate::plan::planner::PlanContext;
     use crate::units::{EpochSeconds, TimeRange};
 
     /// Rows of the second in question; the others follow one a second.
@@ -176,15 +174,7 @@ mod tests {
     const ROWS: u64 = 520;
 
     fn context() -> PlanContext {
-        PlanContext {
-            now: EpochSeconds::new(1_000),
-            idle_workers: 4,
-            window_pages: 2_000,
-            anchor_pages: 35,
-            stretch_age: 600,
-            consistency: Consistency::Anchored,
-            backlog: Backlog::Small,
-        }
+        PlanContext { anchor_pages: 35, ..PlanContext::usual() }
     }
 
     fn answer(task: &Task) -> PageFact {

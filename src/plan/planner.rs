@@ -34,6 +34,22 @@ pub struct PlanContext {
     pub backlog: Backlog,
 }
 
+#[cfg(test)]
+impl PlanContext {
+    /// The settings' defaults, for a worker among four idle ones.
+    pub fn usual() -> Self {
+        Self {
+            now: EpochSeconds::new(1_000),
+            idle_workers: 4,
+            window_pages: 2_000,
+            anchor_pages: 300,
+            stretch_age: 600,
+            consistency: Consistency::Anchored,
+            backlog: Backlog::Small,
+        }
+    }
+}
+
 /// Whether the journal holds more unpublished pages than it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backlog {

@@ -183,8 +183,7 @@ mod tests {
     use crate::api::contract::Filters;
     use crate::plan::event::StretchReason;
     use crate::plan::fact::{PageAddress, PageFact, Purpose, RowKey, VideoKey};
-    use crate::plan::planner::{Backlog, Decision, PlanContext};
-    use crate::plan::walk::Consistency;
+    use crate::plan::planner::{Decision, PlanContext};
     use crate::units::{EpochSeconds, PageNumber};
 
     fn us() -> Region {
@@ -307,19 +306,7 @@ mod tests {
         }
 
         fn next(&self) -> Decision {
-            self.planner.next(None, &context())
-        }
-    }
-
-    fn context() -> PlanContext {
-        PlanContext {
-            now: EpochSeconds::new(1_000),
-            idle_workers: 4,
-            window_pages: 2_000,
-            anchor_pages: 300,
-            stretch_age: 600,
-            consistency: Consistency::Anchored,
-            backlog: Backlog::Small,
+            self.planner.next(None, &PlanContext::usual())
         }
     }
 
@@ -351,7 +338,7 @@ mod tests {
         let Decision::Ask(task) = told.next() else { panic!("{:?}", told.next()) };
         let rows = [40, 44, 45, 46, 47, 48, 49, 50, 51, 52];
         told.planner.apply_page(&page(task.address.purpose, &rows));
-        let Decision::Record(events) = told.planner.next(Some(task.window), &context()) else { panic!() };
+        let Decision::Record(events) = told.planner.next(Some(task.window), &PlanContext::usual()) else { panic!() };
         assert!(matches!(events[..], [PlanEvent::WindowFinished { ending: Ending::RowBeyond, .. }]), "{events:?}");
     }
 

@@ -9,8 +9,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use crate::api::contract::{Filters, PAGE_SIZE, PageQuery, Region, TimeOrder};
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::{PageFact, RowKey, VideoKey, WindowId};
-use crate::plan::planner::{Backlog, Decision, PlanContext, Planner, Task};
-use crate::plan::walk::Consistency;
+use crate::plan::planner::{Decision, PlanContext, Planner, Task};
 use crate::units::{EpochSeconds, TimeRange};
 
 use super::scenario::{START, region};
@@ -147,11 +146,7 @@ impl Scale {
             let context = PlanContext {
                 now: EpochSeconds::new(1_790_000_000 + (self.now_us / 1_000_000) as i64),
                 idle_workers: self.workers.saturating_sub(self.flights.len()).max(1),
-                window_pages: 2_000,
-                anchor_pages: 300,
-                stretch_age: 600,
-                consistency: Consistency::Anchored,
-                backlog: Backlog::Small,
+                ..PlanContext::usual()
             };
             match self.planner.next(reads, &context) {
                 Decision::Record(events) => self.record(&events),

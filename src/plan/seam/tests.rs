@@ -3,8 +3,7 @@
 use super::*;
 use crate::api::contract::{Filters, Region, TimeOrder};
 use crate::plan::fact::{PageFact, Purpose};
-use crate::plan::planner::{Backlog, Decision, PlanContext, Task};
-use crate::plan::walk::Consistency;
+use crate::plan::planner::{Decision, PlanContext, Task};
 
 const LEFT: WindowId = WindowId(0);
 const RIGHT: WindowId = WindowId(1);
@@ -59,15 +58,7 @@ impl Run {
     }
 
     fn next(&mut self, window: WindowId) -> Option<Task> {
-        let context = PlanContext {
-            now: EpochSeconds::new(1_000),
-            idle_workers: 1,
-            window_pages: 2_000,
-            anchor_pages: 300,
-            stretch_age: 600,
-            consistency: Consistency::Anchored,
-            backlog: Backlog::Small,
-        };
+        let context = PlanContext { idle_workers: 1, ..PlanContext::usual() };
         while self.planner.window_range(window).is_some() && !self.closed.contains(&window) {
             match self.planner.next(Some(window), &context) {
                 Decision::Record(events) => self.record(events),

@@ -1,0 +1,286 @@
+//! Seconds that are read again, in any order: windows tile, and a replay gives the same plan.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::api::contract::Filters;
+use crate::plan::event::StretchReason;
+use crate::plan::fact::{PageAddress, PageFact, Purpose, RowKey, VideoKey};
+use crate::plan::planner::{Decision, PlanContext};
+use crate::units::{EpochSeconds, PageNumber};
+
+fn us() -> Region {
+    "US".parse().unwrap()
+}
+
+fn range(start: i64, end: i64) -> TimeRange {
+    TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
+}
+
+/// A plan that knows the region's newest page, as the journal keeps it.
+fn new_planner() -> Planner {
+    let mut planner = Planner::new(&[us()], Filters::default(), range(0, 100));
+    planner.apply_page(&page(Purpose::Newest, &[97, 96]));
+    planner
+}
+
+fn page(purpose: Purpose, seconds: &[i64]) -> PageFact {
+    let rows =
+        seconds.iter().map(|second| RowKey { second: EpochSeconds::new(*second), video: VideoKey(*second as u64) });
+    PageFact {
+        address: PageAddress { region: us(), purpose, page: PageNumber::FIRST },
+        fetched_at: EpochSeconds::new(1_000),
+        slots: seconds.len() as u32,
+        rows: rows.collect(),
+    }
+}
+
+/// A plan and everything that was decided, so that it can be made again.
+struct Told {
+    planner: Planner,
+    events: Vec<PlanEvent>,
+}
+
+impl Told {
+    fn new() -> Self {
+        let planner = new_planner();
+        let mut told = Self { planner, events: vec![] };
+        let opening = told.planner.opening();
+        told.tell(opening);
+        told
+    }
+
+    /// A run of [0, 100) that ended with the gaps [30, 31) and [60, 61).
+    fn ended() -> Self {
+        let mut told = Self::new();
+        let split = |window: u32, at, new: u32| PlanEvent::WindowSplit {
+            window: WindowId(window),
+            at: EpochSeconds::new(at),
+            new: WindowId(new),
+        };
+        told.tell(vec![split(0, 30, 1), split(1, 31, 2), split(2, 60, 3), split(3, 61, 4)]);
+        for window in [1, 3] {
+            told.tell(vec![PlanEvent::GapListed { window: WindowId(window), why: "HTTP 500".to_owned() }]);
+        }
+        for window in [0, 2, 4] {
+            told.finish(window);
+        }
+        told.tell(vec![PlanEvent::SlicePublished { region: us(), until: EpochSeconds::new(100) }]);
+        assert!(told.planner.is_done());
+        told
+    }
+
+    fn finish(&mut self, window: u32) {
+        let ending = Ending::RowBeyond;
+        let (window, rows, pages, excess, beyond, opening) = (WindowId(window), 10, 1, 0, vec![], vec![]);
+        self.tell(vec![PlanEvent::WindowFinished { window, ending, rows, pages, excess, beyond, opening }]);
+    }
+
+    fn reopen(&mut self, start: i64, end: i64, why: &Reopening) {
+        let events = self.planner.reopening(&us(), range(start, end), why).unwrap();
+        self.tell(events);
+    }
+
+    /// One of the windows that are not over is read, or given up.
+    fn settle_one(&mut self, choice: i64, fails: bool) {
+        let windows: Vec<WindowId> = self.planner.regions()[0].windows.values().copied().collect();
+        let open: Vec<WindowId> = windows
+            .into_iter()
+            .filter(|id| self.planner.windows.get(id).is_some_and(|window| !window.is_over()))
+            .collect();
+        let Some(window) = open.get(usize::try_from(choice).unwrap() % open.len().max(1)).copied() else { return };
+        if fails {
+            self.tell(vec![PlanEvent::GapListed { window, why: "HTTP 500".to_owned() }]);
+        } else {
+            self.finish(window.0);
+        }
+    }
+
+    fn fill(&mut self, start: i64, end: i64) {
+        assert_eq!(self.planner.next_fill(&us()), Some(range(start, end)));
+        self.tell(vec![PlanEvent::RangeFilled { region: us(), range: range(start, end) }]);
+    }
+
+    /// Applies decisions as the journal gives them back, and holds that windows tile and a replay gives the same plan.
+    fn tell(&mut self, events: Vec<PlanEvent>) {
+        for event in events {
+            let event = serde_json::from_str(&serde_json::to_string(&event).unwrap()).unwrap();
+            self.planner.apply_event(&event);
+            self.events.push(event);
+        }
+        let mut again = new_planner();
+        self.events.iter().for_each(|event| again.apply_event(event));
+        assert_eq!(self.view(&again), self.view(&self.planner));
+        let plan = &self.planner.regions()[0];
+        let mut at = plan.done_until;
+        for (start, id) in &plan.windows {
+            assert_eq!(*start, at, "windows do not tile: {:?}", self.planner);
+            at = self.planner.window_range(*id).unwrap().end;
+        }
+        assert_eq!(at, plan.range.end);
+    }
+
+    fn view(&self, planner: &Planner) -> String {
+        format!("{planner:?}")
+    }
+
+    fn covered(&self) -> Vec<TimeRange> {
+        self.planner.covered(&self.planner.regions()[0])
+    }
+
+    fn next(&self) -> Decision {
+        self.planner.next(None, &PlanContext::usual())
+    }
+}
+
+#[test]
+fn a_reopened_gap_is_the_only_thing_that_is_asked_again() {
+    let mut told = Told::ended();
+    told.reopen(30, 31, &Reopening::Gap);
+    assert!(!told.planner.is_done());
+    assert_eq!(told.covered(), [range(0, 30), range(31, 60), range(61, 100)]);
+    assert_eq!(told.planner.done(&told.planner.regions()[0]), [range(0, 30), range(31, 100)]);
+    let Decision::Record(events) = told.next() else { panic!("{:?}", told.next()) };
+    let [PlanEvent::StretchStarted { anchor, why: StretchReason::First, .. }] = events[..] else {
+        panic!("{events:?}")
+    };
+    assert_eq!(anchor, EpochSeconds::new(30));
+    told.tell(events);
+    let Decision::Ask(task) = told.next() else { panic!("{:?}", told.next()) };
+    let asked = (task.query.min_create_time, task.query.max_create_time);
+    assert_eq!(asked, (Some(EpochSeconds::new(29)), Some(EpochSeconds::new(31))), "nothing but the gap");
+    assert_eq!(task.query.page, PageNumber::FIRST);
+}
+
+#[test]
+fn what_a_lost_part_held_is_read_like_any_window() {
+    let mut told = Told::ended();
+    told.reopen(40, 50, &Reopening::Lost("its part is missing".to_owned()));
+    let Decision::Record(events) = told.next() else { panic!("{:?}", told.next()) };
+    told.tell(events);
+    let Decision::Ask(task) = told.next() else { panic!("{:?}", told.next()) };
+    let rows = [40, 44, 45, 46, 47, 48, 49, 50, 51, 52];
+    told.planner.apply_page(&page(task.address.purpose, &rows));
+    let Decision::Record(events) = told.planner.next(Some(task.window), &PlanContext::usual()) else { panic!() };
+    assert!(matches!(events[..], [PlanEvent::WindowFinished { ending: Ending::RowBeyond, .. }]), "{events:?}");
+}
+
+#[test]
+fn gaps_are_reopened_in_any_order_and_filled_from_the_left() {
+    for order in [[30, 60], [60, 30]] {
+        let mut told = Told::ended();
+        order.iter().for_each(|start| told.reopen(*start, start + 1, &Reopening::Gap));
+        assert_eq!(told.planner.gaps(), []);
+        assert_eq!(told.planner.lacking().len(), 2);
+        let windows = |told: &Told| told.planner.regions()[0].windows.clone();
+        let of = |told: &Told, start| windows(told)[&EpochSeconds::new(start)].0;
+        told.finish(of(&told, 60));
+        assert_eq!(told.planner.next_fill(&us()), None);
+        told.finish(of(&told, 30));
+        assert!(told.planner.is_done());
+        told.fill(30, 31);
+        told.fill(60, 61);
+        assert_eq!((told.covered(), told.planner.lacking()), (vec![range(0, 100)], vec![]));
+    }
+}
+
+#[test]
+fn a_gap_that_fails_again_is_listed_again_and_can_be_reopened_again() {
+    let mut told = Told::ended();
+    for _ in 0..3 {
+        told.reopen(30, 31, &Reopening::Gap);
+        assert_eq!(told.planner.gaps().len(), 1, "the other one stays");
+        let window = told.planner.regions()[0].windows[&EpochSeconds::new(30)];
+        told.tell(vec![PlanEvent::GapListed { window, why: "HTTP 500".to_owned() }]);
+        assert_eq!(told.planner.lacking().len(), 2, "a gap within what is reopened is listed once");
+        told.fill(30, 31);
+        assert!(told.planner.is_done());
+        assert_eq!(told.covered(), [range(0, 30), range(31, 60), range(61, 100)]);
+    }
+}
+
+#[test]
+fn a_lost_part_may_hold_gaps_and_unproven_seconds() {
+    let mut told = Told::ended();
+    let why = "it was not sure".to_owned();
+    told.tell(vec![PlanEvent::UnprovenListed { region: us(), range: range(20, 45), why }]);
+    told.reopen(25, 40, &Reopening::Lost("its part is missing".to_owned()));
+    assert_eq!(
+        told.planner.unproven().iter().map(|listed| listed.range).collect::<Vec<_>>(),
+        [range(20, 25), range(40, 45)]
+    );
+    assert_eq!(told.covered(), [range(0, 25), range(40, 60), range(61, 100)]);
+    let lacking: Vec<(TimeRange, String)> =
+        told.planner.lacking().into_iter().map(|listed| (listed.range, listed.why)).collect();
+    assert_eq!(lacking, [(range(60, 61), "HTTP 500".to_owned()), (range(25, 40), "its part is missing".to_owned())]);
+}
+
+#[test]
+fn what_a_running_walk_has_settled_can_be_reopened_and_the_rest_goes_on() {
+    let mut told = Told::new();
+    told.tell(vec![PlanEvent::StretchStarted {
+        window: WindowId(0),
+        stretch: 0,
+        anchor: EpochSeconds::new(0),
+        asked_min: EpochSeconds::new(-1),
+        asked_max: EpochSeconds::new(100),
+        at: EpochSeconds::new(1_000),
+        why: StretchReason::First,
+    }]);
+    let purpose = Purpose::Walk { window: WindowId(0), stretch: 0 };
+    told.planner.apply_page(&page(purpose, &[40, 41, 42, 43, 44, 45, 46, 47, 48, 49]));
+    let settled = told.planner.settled(&us());
+    assert_eq!(settled, EpochSeconds::new(40));
+    assert!(told.planner.reopening(&us(), range(10, 41), &Reopening::Gap).is_err());
+    let events = told.planner.reopening(&us(), range(10, 20), &Reopening::Gap).unwrap();
+    events.iter().for_each(|event| told.planner.apply_event(event));
+    let plan = &told.planner.regions()[0];
+    let ranges = plan.windows.values().map(|id| told.planner.window_range(*id).unwrap());
+    assert_eq!(plan.done_until, EpochSeconds::new(10));
+    assert_eq!(ranges.collect::<Vec<_>>(), [range(10, 20), range(20, 40), range(40, 100)]);
+}
+
+#[test]
+fn what_is_not_done_cannot_be_reopened() {
+    let told = Told::new();
+    for wrong in [range(0, 5), range(-5, 3), range(7, 7)] {
+        assert!(told.planner.reopening(&us(), wrong, &Reopening::Gap).is_err(), "{wrong}");
+    }
+    let other = "GB".parse().unwrap();
+    assert!(Told::ended().planner.reopening(&other, range(0, 5), &Reopening::Gap).is_err());
+}
+
+proptest! {
+    /// Whatever is opened again, finished or given up in any order, windows tile, a replay agrees (both checked by `tell`),
+    /// and in the end everything is covered but for what is listed.
+    #[test]
+    fn any_order_of_repairs_accounts_for_every_second(steps in prop::collection::vec((0..100_i64, 1..40_i64, 0..4_u8), 0..30)) {
+        let mut told = Told::ended();
+        for (start, length, step) in steps {
+            let wanted = range(start, (start + length).min(100));
+            let open = told.planner.reopened().iter().any(|open| open.range.overlaps(wanted));
+            match step {
+                0 | 1 if !open => {
+                    let why = if step == 0 { Reopening::Gap } else { Reopening::Lost("lost".to_owned()) };
+                    // Parts and gaps are not cut by what is opened.
+                    if let Ok(events) = told.planner.reopening(&us(), wanted, &why) {
+                        told.tell(events);
+                    }
+                }
+                _ => told.settle_one(start, step == 2),
+            }
+            while let Some(range) = told.planner.next_fill(&us()) {
+                told.tell(vec![PlanEvent::RangeFilled { region: us(), range }]);
+            }
+        }
+        while !told.planner.is_done() {
+            told.settle_one(0, false);
+        }
+        while let Some(range) = told.planner.next_fill(&us()) {
+            told.tell(vec![PlanEvent::RangeFilled { region: us(), range }]);
+        }
+        prop_assert!(told.planner.reopened().is_empty());
+        prop_assert_eq!(told.covered(), range(0, 100).without(&told.planner.gaps_of(&us())));
+        prop_assert_eq!(told.planner.done(&told.planner.regions()[0]), [range(0, 100)]);
+    }
+}

@@ -1,0 +1,154 @@
+//! Parts that become visible, replace others, or died on the way.
+
+use super::*;
+use crate::sink::columns::Packaging;
+use crate::sink::layout::Layout;
+use crate::sink::part::Parts;
+use crate::sink::rejected::RejectedLine;
+use crate::sink::testing::{given, manifest, page, range, row, slice};
+
+async fn open(folder: &Path) -> Result<(Output, Option<Manifest>), OutputError> {
+    Output::open(folder, "f1", &[]).await
+}
+
+fn stage(output: &Output) -> PartRecord {
+    let parts = Parts::new(output.staging(), Layout::default(), Packaging::default());
+    parts.stage(&slice(range(0, 60)), given(vec![page(1, &[row(5, "7", 1)])])).unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_part_is_invisible_until_it_is_revealed_and_revealing_again_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, none) = open(&folder.path().join("new/out")).await.unwrap();
+    assert_eq!(none, None);
+    let part = stage(&output);
+    assert!(!output.holds(&part).await.unwrap());
+    assert_eq!(output.store.parquet_files().await.unwrap(), Vec::<String>::new());
+    assert_eq!(output.reveal(&part).await.unwrap(), Revealed::Moved);
+    assert_eq!(output.reveal(&part).await.unwrap(), Revealed::Already);
+    assert!(output.holds(&part).await.unwrap());
+    assert_eq!(output.store.parquet_files().await.unwrap(), [part.path]);
+}
+
+#[tokio::test]
+async fn a_crash_between_prepare_and_reveal_is_made_good_by_revealing() {
+    let folder = tempfile::tempdir().unwrap();
+    let part = stage(&open(folder.path()).await.unwrap().0);
+    let (output, _) = open(folder.path()).await.unwrap();
+    assert_eq!(output.reveal(&part).await.unwrap(), Revealed::Moved);
+    output.discard_staging().unwrap();
+    assert!(output.holds(&part).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_crash_after_reveal_leaves_a_part_that_the_journal_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, _) = open(folder.path()).await.unwrap();
+    let part = stage(&output);
+    output.reveal(&part).await.unwrap();
+    drop(output);
+    assert!(matches!(open(folder.path()).await.unwrap_err(), OutputError::Foreign { count: 1, .. }));
+    let (output, _) = Output::open(folder.path(), "f1", std::slice::from_ref(&part.path)).await.unwrap();
+    assert_eq!(output.reveal(&part).await.unwrap(), Revealed::Already);
+}
+
+#[tokio::test]
+async fn a_part_that_is_neither_staged_nor_there_is_lost_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, _) = open(folder.path()).await.unwrap();
+    let part = stage(&output);
+    std::fs::write(output.staging.file(&part.path), b"cut").unwrap();
+    let text = output.reveal(&part).await.unwrap_err().to_string();
+    assert!(text.contains(&part.path) && text.contains("3 B are staged"), "{text}");
+    output.discard_staging().unwrap();
+    assert!(matches!(output.reveal(&part).await.unwrap_err(), OutputError::Lost { .. }));
+}
+
+#[tokio::test]
+async fn two_runs_cannot_hold_one_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let held = open(folder.path()).await.unwrap();
+    assert!(matches!(open(folder.path()).await.unwrap_err(), OutputError::Locked { .. }));
+    drop(held);
+    assert!(open(folder.path()).await.is_ok());
+}
+
+#[tokio::test]
+async fn another_questions_folder_and_foreign_parquet_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, _) = open(folder.path()).await.unwrap();
+    let part = stage(&output);
+    output.reveal(&part).await.unwrap();
+    let written = manifest(range(0, 60), vec![part]);
+    output.write_manifest(&written).await.unwrap();
+    drop(output);
+    let text = Output::open(folder.path(), "f2", &[]).await.unwrap_err().to_string();
+    assert!(text.contains(r#"another question ({"regions":["US"]})"#), "{text}");
+    assert_eq!(open(folder.path()).await.unwrap().1, Some(written));
+    std::fs::write(folder.path().join("query_region=US/mine.parquet"), b"").unwrap();
+    let text = open(folder.path()).await.unwrap_err().to_string();
+    assert!(text.contains("1 files") && text.contains("query_region=US/mine.parquet"), "{text}");
+}
+
+#[test]
+fn opening_may_run_on_any_worker_thread() {
+    fn on_any_thread<F: Send>(_: F) {}
+    on_any_thread(Output::open(Path::new("out"), "f1", &[]));
+}
+
+#[tokio::test]
+async fn success_comes_and_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, _) = open(folder.path()).await.unwrap();
+    output.clear_success().await.unwrap();
+    output.write_success().await.unwrap();
+    assert!(folder.path().join(SUCCESS).exists());
+    output.clear_success().await.unwrap();
+    assert!(!folder.path().join(SUCCESS).exists());
+}
+
+#[tokio::test]
+async fn a_damaged_part_is_moved_where_no_reader_looks_and_nothing_is_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, _) = open(folder.path()).await.unwrap();
+    let part = stage(&output);
+    output.reveal(&part).await.unwrap();
+    assert_eq!(output.standing(&part).await.unwrap(), Standing::Whole);
+    let mut kept = vec![];
+    for content in ["first", "second"] {
+        std::fs::write(output.part_file(&part), content).unwrap();
+        let found = ByteCount::new(content.len() as u64);
+        assert_eq!(output.standing(&part).await.unwrap(), Standing::Damaged { found });
+        kept.push(output.set_aside(&part.path).await.unwrap().unwrap());
+        assert_eq!(output.standing(&part).await.unwrap(), Standing::Missing);
+    }
+    assert_eq!(output.set_aside(&part.path).await.unwrap(), None);
+    let contents: Vec<String> = kept.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
+    assert_eq!(contents, ["first", "second"]);
+    assert_eq!(output.store.parquet_files().await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn superseded_parts_are_removed_once_and_for_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, _) = open(folder.path()).await.unwrap();
+    let part = stage(&output);
+    output.reveal(&part).await.unwrap();
+    output.remove(std::slice::from_ref(&part.path)).await.unwrap();
+    assert!(!output.part_file(&part).exists());
+    output.remove(&[part.path]).await.unwrap();
+}
+
+#[tokio::test]
+async fn rejected_rows_are_replaced_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, _) = open(folder.path()).await.unwrap();
+    for text in ["1", "2"] {
+        let line = RejectedLine { page: "p".to_owned(), index: 0, why: "w".to_owned(), text: text.to_owned() };
+        let lines = std::iter::once(Ok::<_, std::io::Error>(line));
+        let staged = output.staging().stage_rejected((&"US".parse().unwrap(), "r1"), lines).unwrap().unwrap();
+        output.reveal_rejected(&staged).await.unwrap();
+    }
+    let text = std::fs::read_to_string(folder.path().join("_rejected/US-r1.jsonl")).unwrap();
+    assert_eq!(text, "{\"page\":\"p\",\"index\":0,\"why\":\"w\",\"text\":\"2\"}\n");
+}

@@ -158,6 +158,8 @@ pub struct Identity {
     pub second: EpochSeconds,
     /// `video_id`, as text: it is beyond what a float holds.
     pub video_id: String,
+    /// The row's own `region`; none where it is missing, empty or no text.
+    pub region: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -166,6 +168,8 @@ struct WireIdentity<'a> {
     create_time: Option<&'a RawValue>,
     #[serde(borrow, default)]
     video_id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    region: Option<&'a RawValue>,
 }
 
 /// Reads a row's identity: `video_id` as text or whole number, `create_time` as a whole number of seconds after 1970, or
@@ -183,7 +187,7 @@ pub fn identity(row: &str) -> Result<Identity, String> {
         .map(EpochSeconds::new)
         .filter(|second| second.get() > 0 && *second <= EpochSeconds::MAX)
         .ok_or_else(|| format!("`create_time` {} is not a number of seconds since 1970", quoted(&written)))?;
-    Ok(Identity { second, video_id })
+    Ok(Identity { second, video_id, region: scalar_text(wire.region) })
 }
 
 /// The text of a JSON string or whole number, trimmed; none for anything else and for the empty text.
@@ -333,8 +337,11 @@ mod tests {
     fn the_vendors_example_is_a_page_of_one_row() {
         let Verdict::Page(page) = verdict(200, EXAMPLE) else { panic!("no page") };
         assert_eq!(page.request_id.as_deref(), Some("f9edb062-585d-4cbd-a7f5-851067490ef1"));
-        let identity =
-            Identity { second: EpochSeconds::new(1_767_213_318), video_id: "7590123280372190477".to_owned() };
+        let identity = Identity {
+            second: EpochSeconds::new(1_767_213_318),
+            video_id: "7590123280372190477".to_owned(),
+            region: Some("US".to_owned()),
+        };
         assert_eq!(page.rows, vec![Row::Usable(identity)]);
     }
 
@@ -427,7 +434,8 @@ mod tests {
         let of = |create_time: &str, video_id: &str| {
             identity(&format!(r#"{{"create_time":{create_time},"video_id":{video_id}}}"#))
         };
-        let expected = Identity { second: EpochSeconds::new(5), video_id: "7590123280372190477".to_owned() };
+        let expected =
+            Identity { second: EpochSeconds::new(5), video_id: "7590123280372190477".to_owned(), region: None };
         assert_eq!(of("5", "7590123280372190477").unwrap(), expected);
         assert_eq!(of("\" 5 \"", "\"7590123280372190477\"").unwrap(), expected);
         for (create_time, video_id) in

@@ -18,7 +18,8 @@ use crate::fetch::pace::{Pacer, Permit};
 use crate::fetch::retry::{Leave, Next, Patience, Retry, Trouble};
 use crate::journal::record::{NewPage, RejectedRow};
 use crate::journal::{Attempt, Ended, Journal, JournalError, Ledger, LedgerError};
-use crate::plan::fact::{PageFact, RowKey, VideoKey};
+use crate::plan::answer::{ANSWERS_ASKED, Tied, tie};
+use crate::plan::fact::PageFact;
 use crate::plan::planner::Task;
 use crate::progress::{AttemptOutcome, Event, Progress};
 use crate::units::{Credits, EpochSeconds};
@@ -140,6 +141,8 @@ impl Buyer {
     /// Runs the errand. Once a request is on its way it is waited for, also while the run stops.
     pub(super) async fn buy(mut self, task: &Task, mut asks: Asks, patience: Patience) -> Result<Bought, JournalError> {
         let mut retry = Retry::new(patience);
+        // Answers that belonged to another question.
+        let mut others = 0;
         let floor = Arc::clone(&self.floor);
         if asks == Asks::Again && !self.wait_for_leave().await {
             return Ok(Bought::Stopped);
@@ -159,7 +162,16 @@ impl Buyer {
             };
             asks = Asks::Again;
             let (trouble, why) = match attempt(&self.client, &self.pacer, permit, &task.query).await {
-                Outcome::Page { answer, reply } => return self.keep(task, answer, reply, paid).await,
+                Outcome::Page { answer, reply } => {
+                    let tied = tie(&task.query, task.habit, &answer);
+                    others += u32::from(tied.doubt.is_some());
+                    let Some(why) = tied.doubt.clone().filter(|_| others < ANSWERS_ASKED && retry.is_left()) else {
+                        return self.keep(task, answer, (tied, reply), paid).await;
+                    };
+                    paid.ended(Ended::Astray);
+                    self.note_failure(task, &why);
+                    (Trouble::Failed, why)
+                }
                 Outcome::Quota { message } => {
                     floor.close();
                     return Ok(ended(paid, Ended::Quota, Bought::Quota { message }));
@@ -181,9 +193,7 @@ impl Buyer {
                 Outcome::Failed { why, pause } => {
                     paid.ended(Ended::Failed);
                     self.tell_hold(pause, &why);
-                    self.progress.send(Event::Attempt(AttemptOutcome::Failed));
-                    self.floor.failed(&why);
-                    tracing::debug!(page.region = %task.address.region, page.number = task.address.page.get(), why, "attempt failed");
+                    self.note_failure(task, &why);
                     (Trouble::Failed, why)
                 }
             };
@@ -253,6 +263,12 @@ impl Buyer {
         }
     }
 
+    fn note_failure(&self, task: &Task, why: &str) {
+        self.progress.send(Event::Attempt(AttemptOutcome::Failed));
+        self.floor.failed(why);
+        tracing::debug!(page.region = %task.address.region, page.number = task.address.page.get(), why, "attempt failed");
+    }
+
     fn tell_hold(&self, hold: Option<Duration>, why: &str) {
         if let Some(wait) = hold {
             self.progress.send(Event::Held { wait, why: why.to_owned() });
@@ -260,11 +276,17 @@ impl Buyer {
         }
     }
 
-    async fn keep(&self, task: &Task, answer: PageAnswer, reply: Reply, paid: Attempt) -> Result<Bought, JournalError> {
+    async fn keep(
+        &self,
+        task: &Task,
+        answer: PageAnswer,
+        (tied, reply): (Tied, Reply),
+        paid: Attempt,
+    ) -> Result<Bought, JournalError> {
         let began = Instant::now();
         self.progress.send(Event::Attempt(AttemptOutcome::Answered));
         failpoint::pass(Step::PageAnswered);
-        let page = new_page(task, answer, reply);
+        let page = new_page(task, answer, tied, reply);
         let fact = Arc::new(page.fact.clone());
         self.journal.commit_page(page, paid).await?;
         self.pacer.kept(began.elapsed());
@@ -284,71 +306,48 @@ fn ended(paid: Attempt, how: Ended, bought: Bought) -> Bought {
     bought
 }
 
-fn new_page(task: &Task, answer: PageAnswer, reply: Reply) -> NewPage {
+fn new_page(task: &Task, answer: PageAnswer, tied: Tied, reply: Reply) -> NewPage {
     let slots = u32::try_from(answer.rows.len()).unwrap_or(u32::MAX);
-    let mut rows = Vec::with_capacity(answer.rows.len());
-    let mut rejected = Vec::new();
-    for (row, index) in answer.rows.into_iter().zip(0..) {
-        match row {
-            Row::Usable(identity) => {
-                let key = RowKey { second: identity.second, video: video_key(&identity.video_id) };
-                rows.push((index, key));
-            }
-            Row::Unusable { why, text } => rejected.push(RejectedRow { index, why, text }),
-        }
-    }
-    let (inside, outside): (Vec<_>, Vec<_>) = rows.iter().partition(|(_, row)| was_asked(task, row.second));
-    // Rows outside what was asked are no evidence of anything, unless they are all there is: then that is the evidence.
-    let believed = if inside.is_empty() { &rows } else { &inside };
-    if !inside.is_empty() {
-        rejected.extend(astray(&reply.body, &outside));
-    }
+    let mut rejected: Vec<RejectedRow> = answer
+        .rows
+        .into_iter()
+        .zip(0..)
+        .filter_map(|(row, index)| match row {
+            Row::Usable(_) => None,
+            Row::Unusable { why, text } => Some(RejectedRow { index, why, text }),
+        })
+        .collect();
+    rejected.extend(set_aside(&reply.body, tied.set_aside));
     let fact = PageFact {
         address: task.address.clone(),
         fetched_at: EpochSeconds::new(reply.received_at_ms.div_euclid(1_000)),
         slots,
-        rows: believed.iter().map(|(_, row)| *row).collect(),
+        rows: tied.rows,
+        check: tied.check,
     };
     NewPage {
         fact,
         fetched_at_ms: reply.received_at_ms,
         request_id: answer.request_id,
         body: reply.body,
+        delivered: tied.delivered,
         rejected,
         position: task.position,
     }
 }
 
-fn was_asked(task: &Task, second: EpochSeconds) -> bool {
-    task.query.min_create_time.is_none_or(|min| min <= second)
-        && task.query.max_create_time.is_none_or(|max| second <= max)
-}
-
-/// Rows whose time contradicts the question that they answer: their true time is unknown, so they are kept whole.
-fn astray(body: &[u8], outside: &[(u32, RowKey)]) -> Vec<RejectedRow> {
-    if outside.is_empty() {
+/// The text of each usable row that is kept apart.
+fn set_aside(body: &[u8], rows: Vec<(u32, String)>) -> Vec<RejectedRow> {
+    if rows.is_empty() {
         return Vec::new();
     }
     let text = readable(body);
     let Ok(read) = envelope(&text) else { return Vec::new() };
-    let kept = outside.iter().filter_map(|(index, row)| {
-        let text = read.data.get(usize::try_from(*index).ok()?)?.get().to_owned();
-        let why = format!("`create_time` {} lies outside what was asked, so it cannot be believed", row.second);
-        Some(RejectedRow { index: *index, why, text })
+    let kept = rows.into_iter().filter_map(|(index, why)| {
+        let text = read.data.get(usize::try_from(index).ok()?)?.get().to_owned();
+        Some(RejectedRow { index, why, text })
     });
     kept.collect()
-}
-
-/// A video's key in the plan: its id where that is a plain number below 2^63, else a hash with the top bit set (FNV-1a).
-fn video_key(id: &str) -> VideoKey {
-    let plain = id.parse::<u64>().ok().filter(|number| number.leading_zeros() > 0 && number.to_string() == id);
-    let hash = || {
-        let mixed = id
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-        mixed | (1 << 63)
-    };
-    VideoKey(plain.unwrap_or_else(hash))
 }
 
 #[cfg(test)]
@@ -356,6 +355,7 @@ mod tests {
     use super::*;
     use crate::api::contract::{Filters, TimeOrder};
     use crate::api::reply::{Verdict, judge};
+    use crate::plan::answer::RegionHabit;
     use crate::plan::fact::{PageAddress, Purpose, WindowId};
     use crate::units::PageNumber;
 
@@ -369,7 +369,8 @@ mod tests {
             page: PageNumber::FIRST,
         };
         let address = PageAddress { region: query.region.clone(), purpose: Purpose::Newest, page: query.page };
-        let task = Task { address, query, window: WindowId(0), position: EpochSeconds::new(100) };
+        let habit = RegionHabit::Unknown;
+        let task = Task { address, query, habit, window: WindowId(0), position: EpochSeconds::new(100) };
         let rows: Vec<String> = create_times
             .iter()
             .zip(1..)
@@ -377,30 +378,16 @@ mod tests {
             .collect();
         let body = format!(r#"{{"code":0,"data":[{}]}}"#, rows.join(",")).into_bytes();
         let Verdict::Page(answer) = judge(200, &body) else { panic!("no page") };
-        new_page(&task, answer, Reply { status: 200, retry_after: None, body, received_at_ms: 5_000 })
+        let tied = tie(&task.query, habit, &answer);
+        new_page(&task, answer, tied, Reply { status: 200, retry_after: None, body, received_at_ms: 5_000 })
     }
 
     #[test]
     fn a_row_that_was_not_asked_for_is_kept_apart_and_proves_nothing() {
         let page = page_of(&[100, 7, 200]);
         assert_eq!(page.fact.rows.len(), 2);
-        assert_eq!(page.fact.slots, 3);
+        assert_eq!((page.fact.slots, page.delivered), (3, vec![0, 2]));
         assert_eq!(page.rejected[0].text, r#"{"create_time":7,"video_id":2}"#);
         assert_eq!(page.rejected[0].index, 1);
-    }
-
-    #[test]
-    fn rows_that_all_were_not_asked_for_are_the_evidence_of_that() {
-        let page = page_of(&[7, 8]);
-        assert_eq!((page.fact.rows.len(), page.rejected.len()), (2, 0));
-    }
-
-    #[test]
-    fn a_video_key_is_its_number_or_a_hash_apart_from_all_numbers() {
-        assert_eq!(video_key("7590123280372190477"), VideoKey(7_590_123_280_372_190_477));
-        for odd in ["007", "abc", "18446744073709551615", "-1"] {
-            assert!(video_key(odd).0 >> 63 == 1, "{odd}");
-        }
-        assert_ne!(video_key("abc"), video_key("abd"));
     }
 }

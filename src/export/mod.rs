@@ -225,6 +225,10 @@ pub struct Delivered {
     pub kept_in_extra: u64,
     /// Rows that `_rejected` keeps.
     pub rejected: u64,
+    /// Usable rows outside what was asked for.
+    pub outside: u64,
+    /// Rows that name another region than the queried one as their own.
+    pub other_region: u64,
 }
 
 /// Why an export could not go on at all.

@@ -8,13 +8,13 @@ use sha2::{Digest, Sha256};
 use zstd::bulk::Compressor;
 
 use super::book::Account;
-use super::codec::{body_checksum, encode_keys, event_checksum, keys_checksum};
+use super::codec::{body_checksum, encode_keys, encode_places, event_checksum, keys_checksum, standing_name};
 use super::error::JournalError;
 use super::job::{Forerunner, Halt, Job, PartStep, address_text, purpose_columns};
 use super::record::{Change, NewPage, NewRun, PartRecord, RejectedRow, RunOutcome, StoredPage, StoredQuestion};
 use super::schema::OF_ONE_RUN;
 use crate::api::contract::Region;
-use crate::plan::fact::{PageAddress, Purpose, WindowId};
+use crate::plan::fact::{Purpose, WindowId};
 use crate::units::{EpochSeconds, TimeRange};
 
 /// Bodies that one release job drops: a bound on how long a transaction may hold up the pages behind it.
@@ -53,7 +53,7 @@ impl Batch<'_> {
     /// Writes the current run's ledger.
     pub(super) fn account(&self, account: Account) -> rusqlite::Result<()> {
         let sql = "UPDATE runs SET reserved = ?2, attempts = ?3, pages = ?4, pages_with_rows = ?5, retries = ?6, \
-                   throttled = ?7 WHERE number = ?1";
+                   throttled = ?7, astray = ?8 WHERE number = ?1";
         let Account { reserved, tally } = account;
         self.connection.prepare_cached(sql)?.execute(params![
             self.run,
@@ -62,7 +62,8 @@ impl Batch<'_> {
             integer(tally.pages),
             integer(tally.pages_with_rows),
             integer(tally.retries),
-            integer(tally.throttled)
+            integer(tally.throttled),
+            integer(tally.astray)
         ])?;
         Ok(())
     }
@@ -73,6 +74,7 @@ impl Batch<'_> {
             Job::BeginRun { run, forerunner } => self.begin_run(run, *forerunner),
             Job::FinishRun { run, outcome } => self.set_outcome(run, Some(*outcome)),
             Job::Page { page, .. } => self.page(page),
+            Job::SetAside { region, rows } => self.set_aside(region, rows),
             Job::Events { events, closed } => self.events(events, closed),
             Job::Release { region, below } => self.release(region, *below),
             Job::Part(step) => self.part(step),
@@ -145,7 +147,7 @@ impl Batch<'_> {
             self.page_body(sequence, page)?;
         }
         for row in &page.rejected {
-            self.rejected(run, &page.fact.address, row)?;
+            self.rejected(run, (&page.fact.address.region, &address_text(&page.fact.address)), row)?;
         }
         self.cursor.next_sequence += 1;
         Ok(sequence)
@@ -156,7 +158,8 @@ impl Batch<'_> {
         let (purpose, window, stretch) = purpose_columns(fact.address.purpose);
         let span = fact.span();
         let sql = "INSERT INTO pages (sequence, run, region, purpose, window, stretch, page, fetched_at, slots, position, \
-                   first, last) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+                   first, last, standing, outside, own_region, other_region, print) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
         self.connection
             .prepare_cached(sql)?
             .execute(params![
@@ -172,6 +175,11 @@ impl Batch<'_> {
                 page.position.get(),
                 span.map(|span| span.start.get()),
                 span.map(|span| span.end.shifted(-1).get()),
+                standing_name(fact.check.standing),
+                fact.check.outside,
+                fact.check.own_region,
+                fact.check.other_region,
+                fact.check.print.cast_signed(),
             ])
             .map_err(Halt::on_conflict(JournalError::BoughtTwice { page: address_text(&fact.address) }))?;
         Ok(())
@@ -195,6 +203,7 @@ impl Batch<'_> {
             fetched_at_ms: page.fetched_at_ms,
             request_id: page.request_id.clone(),
             span,
+            delivered: page.delivered.clone(),
             body: Vec::new(),
         };
         let region = &page.fact.address.region;
@@ -203,14 +212,15 @@ impl Batch<'_> {
             .compressor
             .compress(&page.body)
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-        let sql = "INSERT INTO bodies (sequence, region, first, end, slots, fetched_at_ms, request_id, length, checksum, body) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+        let sql = "INSERT INTO bodies (sequence, region, first, end, slots, delivered, fetched_at_ms, request_id, length, \
+                   checksum, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
         self.connection.prepare_cached(sql)?.execute(params![
             sequence,
             region.as_str(),
             span.start.get(),
             span.end.get(),
             page.fact.slots,
+            encode_places(&page.delivered),
             page.fetched_at_ms,
             page.request_id,
             integer(page.body.len() as u64),
@@ -222,20 +232,28 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn rejected(&self, run: i64, address: &PageAddress, row: &RejectedRow) -> rusqlite::Result<()> {
+    fn rejected(&self, run: i64, (region, page): (&Region, &str), row: &RejectedRow) -> rusqlite::Result<()> {
         let sql = "INSERT INTO rejected (run, region, hash, page, place, why, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
                    ON CONFLICT (run, region, hash) DO NOTHING";
         let hash = Sha256::digest(row.text.as_bytes());
         self.connection.prepare_cached(sql)?.execute(params![
             run,
-            address.region.as_str(),
+            region.as_str(),
             hash.as_slice(),
-            address_text(address),
+            page,
             row.index,
             row.why,
             row.text
         ])?;
         Ok(())
+    }
+
+    fn set_aside(&self, region: &Region, rows: &[(i64, RejectedRow)]) -> Result<i64, Halt> {
+        let run = self.run.ok_or(Halt::Refused(JournalError::NoRun))?;
+        for (sequence, row) in rows {
+            self.rejected(run, (region, &format!("{region} stored page {sequence}")), row)?;
+        }
+        Ok(0)
     }
 
     fn events(&mut self, events: &[String], closed: &[WindowId]) -> Result<i64, Halt> {
@@ -351,11 +369,11 @@ impl Batch<'_> {
     }
 }
 
-/// Whether a page's answer may reach the output: evidence pages hold rows that the user's question does not ask for, and an
-/// empty page holds none.
+/// Whether a page's answer may reach the output: evidence pages hold rows that the user's question does not ask for, and others
+/// may hold none that is delivered.
 fn keeps_body(page: &NewPage) -> bool {
     let asked = matches!(page.fact.address.purpose, Purpose::Walk { .. } | Purpose::Newest);
-    asked && page.fact.slots > 0
+    asked && !page.delivered.is_empty()
 }
 
 /// A count as the database stores it, held at its largest number, which no count reaches.

@@ -40,12 +40,19 @@ fn page(address: PageAddress, at: &[i64]) -> NewPage {
     let key = |second: &i64| RowKey { second: EpochSeconds::new(*second), video: VideoKey(*second as u64 + 7) };
     let rows: Vec<RowKey> = at.iter().map(key).collect();
     let body = format!("{{\"data\":{at:?},\"of\":{:?}}}", address.page).into_bytes();
-    let fact = PageFact { address, fetched_at: EpochSeconds::new(3_000), slots: at.len() as u32, rows };
+    let fact = PageFact {
+        address,
+        fetched_at: EpochSeconds::new(3_000),
+        slots: at.len() as u32,
+        rows,
+        check: Default::default(),
+    };
     NewPage {
         fact,
         fetched_at_ms: 3_000_123,
         request_id: Some("request".to_owned()),
         body,
+        delivered: (0..at.len() as u32).collect(),
         rejected: Vec::new(),
         position: EpochSeconds::new(at.first().copied().unwrap_or(500)),
     }

@@ -142,6 +142,20 @@ pub enum PlanEvent {
         /// Whether others that were asked before their turn wait or are on their way.
         has_more: bool,
     },
+    /// The service does not keep to the lower bound: windows are cut no more, since each would read what lies before it.
+    MinIsLoose,
+    /// A window takes over the time of those after it, up to `until`: they have brought nothing.
+    WindowsJoined {
+        /// The window.
+        window: WindowId,
+        /// Its new end.
+        until: EpochSeconds,
+    },
+    /// What contradicted the service's contract in a former process is asked anew: the window begins again.
+    AskedAnew {
+        /// The window.
+        window: WindowId,
+    },
     /// A worker could not read a window; it is tried again after the others.
     WindowParked {
         /// The window.
@@ -201,6 +215,8 @@ pub enum Ending {
     EmptyPage,
     /// The region's range is empty, and other answers show that the question was understood.
     NothingThere,
+    /// Nothing: what was left of it is listed.
+    Listed,
 }
 
 /// What cannot be mended by asking again: the service does not mean what its contract says.
@@ -212,6 +228,21 @@ pub enum Contradiction {
          would cost ten times the credits"
     )]
     PageNumberCountsRows {
+        /// Where it was seen.
+        region: Region,
+    },
+    /// `page_num` counts from 0, so page 1 is the second.
+    #[error(
+        "region {region}: page 1 of a question never shows the rows that are known to be its first, so `page_num` seems to count \
+         from 0 here; ten rows would be missing of every question"
+    )]
+    PagesCountedFromZero {
+        /// Where it was seen.
+        region: Region,
+    },
+    /// Every question has the same answer.
+    #[error("region {region}: different questions are all answered with the same rows, so none of them is answered")]
+    SameAnswer {
         /// Where it was seen.
         region: Region,
     },

@@ -42,6 +42,7 @@ impl Walk {
         self.anchor_order = self.previous.iter().filter(at_anchor).map(|row| row.video).collect();
         self.previous.clear();
         self.previous_slots = 0;
+        self.early = Some(Vec::new());
         self.held.clear();
         self.stretch_at_frontier.clear();
         self.brought_new = false;

@@ -57,6 +57,15 @@ pub enum Lesson {
     TiesMove,
     /// A page of this number held rows.
     Served(u32),
+    /// A page lay before what was asked; whether it is its stretch's first.
+    Early {
+        /// Whether it is.
+        opens: bool,
+    },
+    /// A stretch that goes on from known rows began with one of them.
+    AnchorCame,
+    /// A stretch that goes on from known rows of this second began without them.
+    AnchorLost(EpochSeconds),
 }
 
 /// What pages have shown beside their rows.
@@ -180,6 +189,8 @@ pub struct Walk {
     pub(super) junction: Option<(EpochSeconds, EpochSeconds)>,
     /// How often it went back since its last page seems to have skipped rows.
     pub(super) went_back: u32,
+    /// The rows of the last page, where all pages of the stretch lay before what was asked; none where one did not.
+    pub(super) early: Option<Vec<RowKey>>,
     /// Pages in a row of which no row can be placed.
     pub(super) unusable: u32,
     /// Whether any page held rows of which none can be placed.
@@ -245,6 +256,7 @@ impl Walk {
             seam: None,
             junction: None,
             went_back: 0,
+            early: Some(Vec::new()),
             unusable: 0,
             has_unplaced: false,
             opens_torn: false,
@@ -361,8 +373,8 @@ impl Walk {
         self.previous.iter().filter(|row| row.second >= self.range.end).count() as u64
     }
 
-    /// Moves the window's end: a split gave the later part away.
-    pub fn shorten(&mut self, end: EpochSeconds) {
+    /// Moves the window's end: a split gave the later part away, or the time of later windows was taken over.
+    pub fn end_at(&mut self, end: EpochSeconds) {
         self.range.end = end;
     }
 

@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::errands::{Bought, Deal, Ended, Errands, Moment, Pace, Work};
-use super::model::{Answer, Service, asked_rows};
+use super::model::{Answer, Service, tied};
 use super::outcome::Outcome;
 use crate::api::contract::{Filters, PageQuery, Region, TimeOrder};
 use crate::export::blame::{Blame, Verdict};
@@ -323,7 +323,7 @@ impl Driver {
         self.planner.came_back(&task);
         match ended.bought {
             Bought::Refused | Bought::Failed if self.planner.give_up_ahead(&task) => {}
-            Bought::Page(Answer::Page { rows, ids }) => return self.take_page(task, rows, &ids),
+            Bought::Page(Answer::Page { rows, ids, region }) => return self.take_page(task, (&rows, &region), &ids),
             Bought::Page(other) => panic!("{other:?} is no page"),
             Bought::Refused => self.take_refusal(window)?,
             Bought::Failed => self.take_failure(task, ended.began),
@@ -340,14 +340,18 @@ impl Driver {
         Ok(())
     }
 
-    fn take_page(&mut self, task: Task, rows: Vec<RowKey>, ids: &[u64]) -> Result<(), Stopped> {
+    fn take_page(&mut self, task: Task, (rows, of): (&[RowKey], &Region), ids: &[u64]) -> Result<(), Stopped> {
         let window = task.window;
         self.out.service.arrived(ids);
-        self.deliver(&task.address.region, &rows, ids);
+        let tied = tied(&task, rows, of);
+        if !tied.check.is_astray() {
+            self.deliver(&task.address.region, rows, ids);
+        }
         let fact = PageFact {
             fetched_at: self.context().now,
             slots: ids.len() as u32,
-            rows: asked_rows(&task.query, rows),
+            rows: tied.rows,
+            check: tied.check,
             address: task.address,
         };
         if self.traces {

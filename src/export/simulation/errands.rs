@@ -9,13 +9,15 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::model::{Answer, Service};
+use super::model::{Answer, Service, tied};
 use super::watch::Watch;
-use crate::api::contract::PageQuery;
+use crate::api::contract::{PageQuery, Region};
 use crate::export::buyer::Asks;
 use crate::fetch::gate::{Gate, Permit};
 use crate::fetch::retry::{Leave, Next, Patience, Retry, RetryBudget, Trouble};
 use crate::fetch::throttle::{LearnedRate, Rate};
+use crate::plan::answer::ANSWERS_ASKED;
+use crate::plan::fact::RowKey;
 use crate::plan::planner::Task;
 
 /// How long answers on their way are waited for after a stop, as the coordinator does.
@@ -53,6 +55,8 @@ struct Errand {
     sent_at: Duration,
     last: Option<Trouble>,
     failures: u32,
+    /// Answers that belonged to another question.
+    others: u32,
     throttled: u32,
 }
 
@@ -219,6 +223,7 @@ impl Errands {
             sent_at: self.now,
             last: None,
             failures: 0,
+            others: 0,
             throttled: 0,
         };
         self.errands.insert(number, errand);
@@ -396,6 +401,14 @@ impl Errands {
         let answer = errand.answer.take().unwrap_or_else(|| service.answer(errand.work.query()));
         let permit = errand.permit.take()?;
         let trouble = match answer {
+            Answer::Page { ref rows, ref region, .. } if errand.is_astray(rows, region) => {
+                self.gate.answered(clock, permit);
+                self.budget.answered(clock);
+                errand.others += 1;
+                errand.failures += 1;
+                self.watch.failed(errand.failures, errand.patience, &errand.work);
+                Trouble::Failed
+            }
             Answer::Page { .. } => {
                 self.gate.answered(clock, permit);
                 self.budget.answered(clock);
@@ -451,6 +464,12 @@ impl Errands {
 }
 
 impl Errand {
+    /// Whether the answer belongs to another question, so that the page is asked again.
+    fn is_astray(&self, rows: &[RowKey], region: &Region) -> bool {
+        let Work::Page(task) = &self.work else { return false };
+        self.others + 1 < ANSWERS_ASKED && self.retry.is_left() && tied(task, rows, region).doubt.is_some()
+    }
+
     /// Whether what is sent next should have had leave, if its page failed before: not after a 429, which cost it nothing, and
     /// not for the one retry of a page of a parked window.
     fn leave(&self) -> Leave {

@@ -7,7 +7,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::api::contract::{PAGE_SIZE, PageQuery, Region, TimeOrder};
+use crate::plan::answer::{Candidate, Tied, tie_rows};
 use crate::plan::fact::{RowKey, VideoKey};
+use crate::plan::planner::Task;
 use crate::units::{EpochSeconds, TimeRange};
 
 /// Rows that come while a run reads: a second that grows as fast as it is read would never end.
@@ -150,7 +152,7 @@ impl Default for Behaviour {
 #[derive(Clone, Debug)]
 pub(super) enum Answer {
     /// The rows of a page: those that are usable and all ids, in order.
-    Page { rows: Vec<RowKey>, ids: Vec<u64> },
+    Page { rows: Vec<RowKey>, ids: Vec<u64>, region: Region },
     /// 400 or 404.
     Refused,
     /// A 5xx, a timeout, a cut body.
@@ -279,7 +281,7 @@ impl Service {
         let clamped = behaviour.past_cap == PastCap::LastPageAgain;
         let page = if clamped { query.page.get().min(behaviour.cap) } else { query.page.get() };
         if page > behaviour.cap {
-            return if behaviour.past_cap == PastCap::Refused { Answer::Refused } else { nothing() };
+            return if behaviour.past_cap == PastCap::Refused { Answer::Refused } else { nothing(query) };
         }
         let falsely_empty = self.random.random::<f64>() < behaviour.falsely_empty;
         let rows = self.page(query, page);
@@ -287,10 +289,11 @@ impl Service {
             return Answer::Broken;
         }
         if falsely_empty {
-            return nothing();
+            return nothing(query);
         }
         let rows = self.shortened(query, rows);
-        Answer::Page { ids: rows.iter().map(|row| row.id).collect(), rows: rows.iter().filter_map(Row::key).collect() }
+        let ids = rows.iter().map(|row| row.id).collect();
+        Answer::Page { ids, rows: rows.iter().filter_map(Row::key).collect(), region: query.region.clone() }
     }
 
     fn page(&mut self, query: &PageQuery, page: u32) -> Vec<Row> {
@@ -405,8 +408,8 @@ impl Row {
     }
 }
 
-fn nothing() -> Answer {
-    Answer::Page { rows: vec![], ids: vec![] }
+fn nothing(query: &PageQuery) -> Answer {
+    Answer::Page { rows: vec![], ids: vec![], region: query.region.clone() }
 }
 
 /// The row at `index` if the rows of its second stood in the order of `key`.
@@ -429,12 +432,14 @@ pub(super) fn mix(number: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// The asked rows of a page as the buyer hands them on: those outside what was asked only where there are no others.
-pub(super) fn asked_rows(query: &PageQuery, rows: Vec<RowKey>) -> Vec<RowKey> {
-    let min = query.min_create_time.unwrap_or(EpochSeconds::new(0));
-    let max = query.max_create_time.unwrap_or(EpochSeconds::MAX);
-    let inside: Vec<RowKey> = rows.iter().copied().filter(|row| min <= row.second && row.second <= max).collect();
-    if inside.is_empty() { rows } else { inside }
+/// The rows of an answer, tied to their question as the buyer ties them.
+pub(super) fn tied(task: &Task, rows: &[RowKey], region: &Region) -> Tied {
+    let rows: Vec<Candidate<'_>> = rows
+        .iter()
+        .zip(0..)
+        .map(|(key, index)| Candidate { index, key: *key, region: Some(region.as_str()) })
+        .collect();
+    tie_rows(&task.query, task.habit, &rows)
 }
 
 /// The range that the rows of all scenarios are laid into.

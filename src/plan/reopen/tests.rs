@@ -32,6 +32,7 @@ fn page(purpose: Purpose, seconds: &[i64]) -> PageFact {
         fetched_at: EpochSeconds::new(1_000),
         slots: seconds.len() as u32,
         rows: rows.collect(),
+        check: Default::default(),
     }
 }
 

@@ -82,7 +82,13 @@ impl Run {
         self.seen.extend(rows.iter().map(|row| row.video));
         self.walked += u32::from(matches!(task.address.purpose, Purpose::Walk { .. }));
         let slots = rows.len() as u32;
-        let page = PageFact { address: task.address, fetched_at: EpochSeconds::new(1_000), slots, rows };
+        let page = PageFact {
+            address: task.address,
+            fetched_at: EpochSeconds::new(1_000),
+            slots,
+            rows,
+            check: Default::default(),
+        };
         self.planner.apply_page(&page);
         self.log.push(Entry::Page(page));
         true

@@ -95,7 +95,7 @@ fn staged() -> (PartRecord, Vec<u8>) {
         body: body().into_bytes(),
     };
     let pages = std::iter::once(Ok::<_, std::io::Error>(page));
-    let record = parts.stage(&slice, pages).expect("a part").expect("rows");
+    let record = parts.stage(&slice, pages).expect("a part").part.expect("rows");
     assert_eq!(record.path, PART);
     let bytes = std::fs::read(staging.file(&record.path)).expect("the staged part");
     (record, bytes)

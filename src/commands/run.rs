@@ -240,10 +240,10 @@ fn refusal(outcome: &Outcome) -> Option<Failure> {
             Failure::new(ExitCode::Refused, format!("the service refuses the request with {code}: {message}"))
                 .with_hint(refusal_hint(*code)),
         ),
-        Ending::Contradicted(contradiction) => Some(
-            Failure::from_error(ExitCode::Refused, contradiction)
-                .with_hint("the service does not follow its documented contract here; nothing more was bought"),
-        ),
+        Ending::Contradicted(contradiction) => Some(Failure::from_error(ExitCode::Refused, contradiction).with_hint(
+            "the service does not follow its documented contract here; nothing more was bought, and the same command \
+                     asks it anew",
+        )),
         _ => None,
     }
 }
@@ -304,6 +304,12 @@ fn failure(error: &ExportError, settings: &Settings) -> Failure {
             ExitCode::LocalDamage,
             "it is left as it is, and nothing is guessed; restore the state from a copy, or name another --state, which pays \
              for every page again"
+                .to_owned(),
+        ),
+        ExportError::Journal(JournalError::Version { .. }) => (
+            ExitCode::LocalDamage,
+            "go on with the version of the program that wrote it, or name another --state, which pays for the range again; \
+             what is published stays"
                 .to_owned(),
         ),
         ExportError::Journal(JournalError::DiskFull { .. }) => (

@@ -429,6 +429,7 @@ mod tests {
             pages_with_rows: 1,
             retries: 2,
             throttled: 1,
+            astray: 0,
             possibly_charged: 0,
         };
         assert_eq!(book.counts(), expected);

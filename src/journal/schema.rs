@@ -33,7 +33,7 @@
 //! | | `keys` | blob | 16 bytes a row that the plan learns from, in the page's order: second (i64), video key (u64) |
 //! | | `checksum` | blob | of the page's row in `pages` as text, and of `keys` |
 //! | `bodies` | `sequence` | integer, key | `pages.sequence`; gone once released |
-//! | | `region`, `first`, `end` | text, integer | the seconds of the rows that are delivered |
+//! | | `region`, `first`, `end` | text, integer | the seconds of the delivered rows; the page's position where it has none |
 //! | | `delivered` | blob | 4 bytes a delivered row: its place on the page, from 0 (u32) |
 //! | | `slots` | integer | rows on the page |
 //! | | `fetched_at_ms`, `request_id` | integer, text or null | for the columns of the same names in the output |
@@ -51,7 +51,7 @@
 //! | `learned` | `name`, `json` | text, key; text | what was learned of the service, across runs |
 //!
 //! `pages`, `row_keys`, `bodies`, `events`, `closed_windows` and `rejected` hold the current run only. Bodies are kept of
-//! pages of which a row is delivered: the kinds of evidence, `without_filters`, `without_range`, `known_second` and `bounds`, hold rows that
+//! pages that answer the user's own question: the kinds of evidence, `without_filters`, `without_range`, `known_second` and `bounds`, hold rows that
 //! were not asked for and must never reach the output.
 
 use std::path::Path;

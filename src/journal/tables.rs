@@ -197,7 +197,8 @@ impl Batch<'_> {
     }
 
     fn page_body(&mut self, sequence: i64, page: &NewPage) -> rusqlite::Result<()> {
-        let span = page.fact.span().unwrap_or(TimeRange::new(page.position, page.position.shifted(1)));
+        let span = page.fact.span().filter(|_| !page.delivered.is_empty());
+        let span = span.unwrap_or(TimeRange::new(page.position, page.position.shifted(1)));
         let stored = StoredPage {
             sequence,
             fetched_at_ms: page.fetched_at_ms,
@@ -369,11 +370,11 @@ impl Batch<'_> {
     }
 }
 
-/// Whether a page's answer may reach the output: evidence pages hold rows that the user's question does not ask for, and others
-/// may hold none that is delivered.
+/// Whether a page's answer may reach the output: evidence pages hold rows that the user's question does not ask for, and an
+/// empty page holds none.
 fn keeps_body(page: &NewPage) -> bool {
     let asked = matches!(page.fact.address.purpose, Purpose::Walk { .. } | Purpose::Newest);
-    asked && !page.delivered.is_empty()
+    asked && page.fact.slots > 0
 }
 
 /// A count as the database stores it, held at its largest number, which no count reaches.

@@ -591,8 +591,15 @@ async fn a_clean_close_gives_back_what_was_not_sent() {
     scene.ledger.admit().await.unwrap().ended(Ended::Throttled);
     scene.ledger.admit_again().await.unwrap().ended(Ended::Failed);
     drop(scene.ledger.admit().await.unwrap());
-    let expected =
-        Counts { attempts: 4, answered_pages: 2, pages_with_rows: 1, retries: 1, throttled: 1, possibly_charged: 1 };
+    let expected = Counts {
+        attempts: 4,
+        answered_pages: 2,
+        pages_with_rows: 1,
+        retries: 1,
+        throttled: 1,
+        astray: 0,
+        possibly_charged: 1,
+    };
     assert_eq!(scene.ledger.counts(), expected);
     let Scene { folder, journal, .. } = scene;
     journal.close().await.unwrap();

@@ -171,7 +171,7 @@ impl Planner {
         if self.learned.answers_are_the_same() {
             return Some(Contradiction::SameAnswer { region });
         }
-        let is_missing = self.learned.first_pages_are_missing(plan.newest_was_passed());
+        let is_missing = self.learned.first_pages_are_missing(plan.newest.filter(|_| plan.newest_is_second()));
         is_missing.then_some(Contradiction::PagesCountedFromZero { region })
     }
 

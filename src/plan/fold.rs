@@ -47,7 +47,7 @@ impl Walk {
             at_frontier: &self.stretch_at_frontier,
             order_is_proven: self.has_ascended(),
             misdated: &self.misdated,
-            settled: self.settled(),
+            settled: self.read_until(),
             listed: self.listed,
             healing: self.heals.iter().map(Heal::second).collect(),
         };
@@ -183,7 +183,7 @@ impl Walk {
 
     fn take_rows(&mut self, page: &PageFact, (rows, strays): (&[RowKey], &[RowKey]), lessons: &mut Vec<Lesson>) {
         let had_new = self.brought_new;
-        let before = Before { frontier: self.frontier, second: self.before_frontier, settled: self.settled() };
+        let before = Before { frontier: self.frontier, second: self.before_frontier, settled: self.read_until() };
         let known_before = (self.frontier, self.at_frontier.len());
         for row in rows {
             self.take_row(*row);
@@ -200,7 +200,10 @@ impl Walk {
             self.has_jumped = false;
         }
         let first = rows.first().map(|row| row.second);
-        self.junction = before.frontier.filter(|_| self.pages > 1).zip(first);
+        // Where all rows leap ahead, the page before is still the last that counts.
+        if first.is_some() || self.pages == 1 {
+            self.junction = before.frontier.filter(|_| self.pages > 1).zip(first);
+        }
         // A page that lies beyond the end whole may have skipped rows before it: its neighbour's page tells.
         if let Some(first) = first.filter(|first| self.has_ascended() && *first < self.range.end) {
             self.settled = self.settled.max(first);

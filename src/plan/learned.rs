@@ -173,11 +173,12 @@ impl Learned {
         self.early_pages <= MOST_EARLY_PAGES + 2 * self.fitting_pages
     }
 
-    /// Whether page 1 of a question is not its first: known rows never come where their second is asked. `newest_was_passed` says that
-    /// walks have shown more than the newest page leaves room for.
-    pub fn first_pages_are_missing(&self, newest_was_passed: bool) -> bool {
-        let lost = self.anchors_lost.len();
-        !self.anchor_came && self.order_is_proven() && (lost >= LOST_ANCHORS || (lost > 0 && newest_was_passed))
+    /// Whether page 1 of a question is not its first: known rows never come where their second is asked. `newest` is the newest second
+    /// known, where the newest page looks like the second one.
+    pub fn first_pages_are_missing(&self, newest: Option<EpochSeconds>) -> bool {
+        let is_lost_at_the_end = newest.is_some_and(|newest| self.anchors_lost.contains(&newest));
+        let are_lost = self.order_is_proven() && self.anchors_lost.len() >= LOST_ANCHORS;
+        !self.anchor_came && (are_lost || is_lost_at_the_end)
     }
 
     /// Whether different questions are all answered with the same rows.

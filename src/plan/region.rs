@@ -84,10 +84,8 @@ pub struct RegionPlan {
     other_pages: u32,
     /// What pages cover that were taken although every row of them names another region.
     pub of_another_region: Vec<TimeRange>,
-    /// Rows that walks showed after the last of the newest page, up to a page of them.
+    /// Rows that walks showed after the last of the newest page, up to one more than a page of them.
     past_newest: BTreeSet<VideoKey>,
-    /// Whether the newest page shows a row that should have come before the first of the first page.
-    has_older: bool,
 }
 
 impl RegionPlan {
@@ -126,7 +124,6 @@ impl RegionPlan {
             other_pages: 0,
             of_another_region: Vec::new(),
             past_newest: BTreeSet::new(),
-            has_older: false,
         }
     }
 
@@ -174,9 +171,11 @@ impl RegionPlan {
         self.own_pages > 0 && !self.of_another_region.is_empty()
     }
 
-    /// Whether walks and the newest page, put together, lack a page of rows at the beginning.
-    pub fn newest_was_passed(&self) -> bool {
-        self.has_older || self.past_newest.len() >= PAGE_SIZE as usize
+    /// Whether the newest page lacks exactly a page of the newest rows, or shows none but rows before the oldest: what counting from 0
+    /// gives.
+    pub fn newest_is_second(&self) -> bool {
+        let lies_before = self.probed_newest.is_some() && self.probed_newest < self.oldest;
+        lies_before || self.past_newest.len() == PAGE_SIZE as usize
     }
 
     /// What contradicted the contract is asked anew.
@@ -184,7 +183,7 @@ impl RegionPlan {
         self.asked_before = (self.times_without_filters, self.times_without_range, self.times_known_second);
         (self.without_filters, self.without_range, self.known_second) = (None, None, None);
         (self.known_inside, self.is_in_company, self.evidence_failed) = (None, false, false);
-        (self.first_pages_empty, self.has_older) = (0, false);
+        self.first_pages_empty = 0;
         self.past_newest.clear();
     }
 
@@ -199,17 +198,11 @@ impl RegionPlan {
         }
     }
 
-    fn learn_ends(&mut self, page: &PageFact, is_first: bool) {
-        let room = PAGE_SIZE as usize;
+    fn learn_ends(&mut self, page: &PageFact) {
+        let room = PAGE_SIZE as usize + 1;
         let passed = |row: &&RowKey| self.range.contains(row.second) && Some(row.second) > self.probed_newest;
         if self.probed_newest.is_some() && self.past_newest.len() < room {
             self.past_newest.extend(page.rows.iter().filter(passed).map(|row| row.video));
-        }
-        let first = page.rows.first().map(|row| row.second).or(self.oldest);
-        if is_first || page.address.purpose == Purpose::Newest {
-            let first = if is_first { first } else { self.oldest };
-            let is_older = |row: &RowKey| first.is_some_and(|first| row.second < first);
-            self.has_older |= self.newest_rows.iter().any(is_older);
         }
     }
 
@@ -224,12 +217,9 @@ impl RegionPlan {
                 self.first_pages_empty += u32::from(is_first && page.slots == 0);
                 self.oldest = self.oldest.or(first);
                 self.newest = self.newest.max(last);
-                self.learn_ends(page, is_first);
+                self.learn_ends(page);
             }
-            Purpose::Newest => {
-                self.apply_newest(page, last);
-                self.learn_ends(page, false);
-            }
+            Purpose::Newest => self.apply_newest(page, last),
             Purpose::WithoutFilters => {
                 self.times_without_filters += 1;
                 self.without_filters = Some(page.slots > 0 && !page.check.is_astray());

@@ -62,7 +62,7 @@ impl Walk {
         if self.awaited.is_empty() {
             return second.max(self.stretch.anchor);
         }
-        self.before_frontier.unwrap_or(self.range.start).max(self.settled())
+        self.before_frontier.unwrap_or(self.range.start).max(self.read_until())
     }
 
     /// A stretch that goes on from a row that leapt ahead takes it for the last second seen.

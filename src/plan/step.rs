@@ -174,7 +174,7 @@ impl Walk {
                 WalkStep::RangeNotHonoured(seen)
             }
             finding if let Some(reading) = &self.bounded => reading.step(self.range, finding, context),
-            _ if let Some(before) = self.lost_anchor => anchor(before.max(self.settled()), StretchReason::Doubt),
+            _ if let Some(before) = self.lost_anchor => anchor(before.max(self.read_until()), StretchReason::Doubt),
             Finding::ShiftedByOne
                 if !context.pages_are_counted && (self.overlaps >= 2 || context.shifted_pages >= MOST_SHIFTED) =>
             {
@@ -190,11 +190,11 @@ impl Walk {
                 let open = self.open_heals().map(Heal::second).min().unwrap_or(second);
                 anchor(self.again_from(second.min(open).min(self.position())), StretchReason::Repeat)
             }
-            Finding::SamePage => self.doubt_step(context),
+            Finding::SamePage => self.same_page_step(context),
             Finding::Empty => self.empty_step(context),
             Finding::Unusable if self.unusable >= MOST_UNUSABLE => {
                 let why = "page after page holds no row with a usable time and id";
-                end_of_rows(vec![(TimeRange::new(self.settled(), self.range.end), why.to_owned())])
+                end_of_rows(vec![(TimeRange::new(self.read_until(), self.range.end), why.to_owned())])
             }
             Finding::Rows => self.rows_step(context),
             _ => self.go_on(context),
@@ -253,17 +253,30 @@ impl Walk {
                 at,
                 why: why @ (StretchReason::Doubt | StretchReason::Repeat | StretchReason::ShortPage),
                 unproven,
-            } => WalkStep::Anchor { at: at.min(self.settled().max(self.stretch.anchor)), why, unproven },
+            } => WalkStep::Anchor { at: at.min(self.read_until().max(self.stretch.anchor)), why, unproven },
             WalkStep::Anchor { why: StretchReason::Cap | StretchReason::PastFullSecond, .. }
             | WalkStep::Finish { ending: Ending::RowBeyond, .. } => WalkStep::SortIgnored,
             step => step,
         }
     }
 
+    /// The same page twice: the end of what the service serves, or one of the two came in place of another, so that rows before it may
+    /// have been skipped.
+    fn same_page_step(&self, context: &WalkContext<'_>) -> WalkStep {
+        let is_first_look = self.stretch.why != StretchReason::Doubt || self.brought_new;
+        let opens = (self.pages == 2 && self.stretch.why == StretchReason::First).then_some(self.stretch.anchor);
+        match (self.doubt_step(context), self.before_last_page().or(opens).filter(|_| is_first_look)) {
+            (WalkStep::Anchor { at, why: StretchReason::Doubt | StretchReason::FromEnd, unproven }, Some(before)) => {
+                WalkStep::Anchor { at: at.min(before.max(self.stretch.anchor)), why: StretchReason::Doubt, unproven }
+            }
+            (step, _) => step,
+        }
+    }
+
     /// A page that answers another question, also when it is asked again: what was asked is asked from the last second seen, which is
     /// another question; where that does not help, the rest of the window is listed.
     fn astray_step(&self) -> WalkStep {
-        let least = self.settled().max(self.stretch.anchor);
+        let least = self.read_until().max(self.stretch.anchor);
         let at = if self.position() < self.range.end { self.position().max(least) } else { least };
         let is_fruitless = self.stretch.why == StretchReason::Doubt && !self.brought_new;
         let may_help = !is_fruitless || self.fruitless + 1 < ASTRAY_DOUBTS;
@@ -300,7 +313,7 @@ impl Walk {
         }
         if is_past && context.max_is_inclusive && self.stretch.asked_max >= context.run_end {
             // Rows that are not wanted stand among the others in no proven order: asked exactly, they do not come.
-            return anchor(self.settled().max(self.stretch.anchor), StretchReason::Restart);
+            return anchor(self.read_until().max(self.stretch.anchor), StretchReason::Restart);
         }
         self.go_on(context)
     }
@@ -319,7 +332,7 @@ impl Walk {
             Some(frontier)
                 if self.heals.iter().all(|heal| !heal.is_reading())
                     && frontier > self.stretch.anchor
-                    && frontier >= self.settled()
+                    && frontier >= self.read_until()
                     && (self.short.is_none() || context.short_is_habit)
                     && self.anchor_is_due(context) =>
             {
@@ -400,7 +413,7 @@ impl Walk {
     fn past_stuck(&self, second: EpochSeconds) -> WalkStep {
         let why = "the walk began anew many times and did not get past it".to_owned();
         let at = second.shifted(1);
-        let unproven = vec![(TimeRange::new(self.settled().min(second), at), why)];
+        let unproven = vec![(TimeRange::new(self.read_until().min(second), at), why)];
         if at >= self.range.end {
             return WalkStep::Finish { ending: Ending::RowBeyond, unproven };
         }
@@ -419,7 +432,7 @@ impl Walk {
     }
 
     fn disordered_step(&self, context: &WalkContext<'_>) -> WalkStep {
-        let at = self.settled().max(self.stretch.anchor);
+        let at = self.read_until().max(self.stretch.anchor);
         let is_stuck = self.stretch.why == StretchReason::Disorder && at == self.stretch.anchor;
         match (is_stuck, context.order_is_proven || self.has_ascended()) {
             (false, _) => anchor(at, StretchReason::Disorder),

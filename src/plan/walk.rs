@@ -300,8 +300,21 @@ impl Walk {
         if self.is_bounded() { None } else { self.frontier }
     }
 
-    /// Up to where (exclusive) the walk has every row, as far as is known: nothing below it is read again.
+    /// Up to where (exclusive) the walk has every row, as far as is known: nothing below it is read again. The last page counts only
+    /// once another has followed it: should that be the same, one of the two came in place of another.
     pub fn settled(&self) -> EpochSeconds {
+        self.read_until().min(self.before_last_page().unwrap_or(EpochSeconds::MAX)).max(self.range.start)
+    }
+
+    /// Where the last page would have to be looked for again, had another come in its place; none where a stretch's first page began
+    /// with rows that were known.
+    pub(super) fn before_last_page(&self) -> Option<EpochSeconds> {
+        let first = (self.pages == 1 && self.stretch.why == StretchReason::First).then_some(self.stretch.anchor);
+        self.junction.map(|(before, _)| before).or(first)
+    }
+
+    /// Up to where (exclusive) its pages have shown every row, the last page among them.
+    pub(super) fn read_until(&self) -> EpochSeconds {
         if self.is_bounded() {
             return self.range.start;
         }

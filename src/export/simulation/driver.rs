@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::errands::{Bought, Deal, Ended, Errands, Moment, Pace, Work};
-use super::model::{Answer, Service, tied};
+use super::model::{Answer, Service, tied_to};
 use super::outcome::Outcome;
 use crate::api::contract::{Filters, PageQuery, Region, TimeOrder};
 use crate::export::blame::{Blame, Verdict};
@@ -343,9 +343,9 @@ impl Driver {
     fn take_page(&mut self, task: Task, (rows, of): (&[RowKey], &Region), ids: &[u64]) -> Result<(), Stopped> {
         let window = task.window;
         self.out.service.arrived(ids);
-        let tied = tied(&task, rows, of);
+        let tied = tied_to(&task, rows, of);
         if !tied.check.is_astray() {
-            self.deliver(&task.address.region, rows, ids);
+            self.deliver(&task.address.region, (rows, &tied.rows), ids);
         }
         let fact = PageFact {
             fetched_at: self.context().now,
@@ -375,9 +375,10 @@ impl Driver {
     }
 
     /// A row is delivered if no slice that should hold it has been cut yet; a row without a time of its own always is.
-    fn deliver(&mut self, region: &Region, rows: &[RowKey], ids: &[u64]) {
+    fn deliver(&mut self, region: &Region, (rows, asked): (&[RowKey], &[RowKey]), ids: &[u64]) {
         let cut = self.cut[region];
-        let late: BTreeSet<u64> = rows.iter().filter(|row| row.second < cut).map(|row| row.video.0).collect();
+        let is_left_out = |row: &&RowKey| row.second < cut || !asked.contains(row);
+        let late: BTreeSet<u64> = rows.iter().filter(is_left_out).map(|row| row.video.0).collect();
         for id in ids.iter().filter(|id| !late.contains(id)) {
             let index = *id as usize;
             if self.out.delivered.len() <= index {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::model::{Answer, Service, tied};
+use super::model::{Answer, Service, tied_to};
 use super::watch::Watch;
 use crate::api::contract::{PageQuery, Region};
 use crate::export::buyer::Asks;
@@ -467,7 +467,7 @@ impl Errand {
     /// Whether the answer belongs to another question, so that the page is asked again.
     fn is_astray(&self, rows: &[RowKey], region: &Region) -> bool {
         let Work::Page(task) = &self.work else { return false };
-        self.others + 1 < ANSWERS_ASKED && self.retry.is_left() && tied(task, rows, region).doubt.is_some()
+        self.others + 1 < ANSWERS_ASKED && self.retry.is_left() && tied_to(task, rows, region).doubt.is_some()
     }
 
     /// Whether what is sent next should have had leave, if its page failed before: not after a 429, which cost it nothing, and

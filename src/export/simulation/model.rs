@@ -10,7 +10,7 @@ use crate::api::contract::{PAGE_SIZE, PageQuery, Region, TimeOrder};
 use crate::plan::answer::{Candidate, Tied, tie_rows};
 use crate::plan::fact::{RowKey, VideoKey};
 use crate::plan::planner::Task;
-use crate::units::{EpochSeconds, TimeRange};
+use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 /// Rows that come while a run reads: a second that grows as fast as it is read would never end.
 const MOST_INSERTED: u64 = 3_000;
@@ -99,6 +99,19 @@ pub(super) struct Limit {
     pub(super) retry_after: Option<Duration>,
 }
 
+/// Whose answer comes in place of the asked one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Other {
+    /// The next region's.
+    Region,
+    /// That without a time.
+    Time,
+    /// The next page's.
+    NextPage,
+    /// That to the question before.
+    Stale,
+}
+
 /// How the service behaves.
 #[derive(Clone, Debug)]
 pub(super) struct Behaviour {
@@ -120,6 +133,14 @@ pub(super) struct Behaviour {
     pub(super) outage: std::ops::Range<u64>,
     /// `page_num` counts rows.
     pub(super) counts_rows: bool,
+    /// `page_num` counts pages from 0.
+    pub(super) counts_from_zero: bool,
+    /// Every question is answered with the first page of all.
+    pub(super) answers_the_same: bool,
+    /// What `min_create_time` is rounded down to, seconds; 1 rounds nothing.
+    pub(super) min_rounded_to: i64,
+    /// The share of answers that are those to another question, and to which.
+    pub(super) another: Option<(f64, Other)>,
     /// None where it takes as much as comes.
     pub(super) limit: Option<Limit>,
     /// Requests, counted from the start, 429s among them, between which everything is refused with 429.
@@ -142,6 +163,10 @@ impl Default for Behaviour {
             poison: BTreeSet::new(),
             outage: 0..0,
             counts_rows: false,
+            counts_from_zero: false,
+            answers_the_same: false,
+            min_rounded_to: 1,
+            another: None,
             limit: None,
             closed: 0..0,
         }
@@ -195,6 +220,9 @@ pub(super) struct Service {
     /// Rows that any answer has shown that arrived.
     shown: BTreeSet<u64>,
     random: StdRng,
+    /// Which answers are those to another question: a sequence of its own.
+    others: StdRng,
+    asked_before: Option<PageQuery>,
     next_id: u64,
 }
 
@@ -213,9 +241,23 @@ impl Service {
         };
         let regions = regions.into_iter().map(|(region, seconds)| (region, table(seconds))).collect();
         let random = StdRng::seed_from_u64(seed);
+        let (others, asked_before) = (StdRng::seed_from_u64(seed ^ 0x07_4e5), None);
         let bucket = Bucket { tokens: behaviour.limit.map_or(0.0, |limit| limit.burst), filled_at: Duration::ZERO };
         let (deleted, shown) = (BTreeSet::new(), BTreeSet::new());
-        Self { behaviour, regions, requests: 0, throttled: 0, bucket, deleted, inserted: 0, shown, random, next_id }
+        Self {
+            behaviour,
+            regions,
+            requests: 0,
+            throttled: 0,
+            bucket,
+            deleted,
+            inserted: 0,
+            shown,
+            random,
+            others,
+            asked_before,
+            next_id,
+        }
     }
 
     /// From the start on it takes no more than this.
@@ -274,6 +316,7 @@ impl Service {
     pub(super) fn answer(&mut self, query: &PageQuery) -> Answer {
         self.requests += 1;
         self.drift(query);
+        let query = &self.taken(query);
         let behaviour = &self.behaviour;
         if self.random.random::<f64>() < behaviour.flaky || behaviour.outage.contains(&self.requests) {
             return Answer::Broken;
@@ -296,6 +339,32 @@ impl Service {
         Answer::Page { ids, rows: rows.iter().filter_map(Row::key).collect(), region: query.region.clone() }
     }
 
+    /// The question as it is taken: another one, where the behaviour says so.
+    fn taken(&mut self, asked: &PageQuery) -> PageQuery {
+        let mut taken = asked.clone();
+        if self.behaviour.answers_the_same {
+            taken.page = PageNumber::FIRST;
+            (taken.min_create_time, taken.max_create_time, taken.order) = (None, None, TimeOrder::OldestFirst);
+        }
+        let rounded = self.behaviour.min_rounded_to;
+        taken.min_create_time = taken.min_create_time.map(|min| min.shifted(-min.get().rem_euclid(rounded)));
+        let Some((share, other)) = self.behaviour.another else { return taken };
+        let before = self.asked_before.replace(asked.clone());
+        if self.others.random::<f64>() >= share {
+            return taken;
+        }
+        match other {
+            Other::Region => {
+                let here = self.regions.iter().position(|(region, _)| *region == taken.region).unwrap_or(0);
+                taken.region = self.regions[(here + 1) % self.regions.len()].0.clone();
+            }
+            Other::Time => (taken.min_create_time, taken.max_create_time) = (None, None),
+            Other::NextPage => taken.page = taken.page.next().unwrap_or(taken.page),
+            Other::Stale => taken = before.unwrap_or(taken),
+        }
+        taken
+    }
+
     fn page(&mut self, query: &PageQuery, page: u32) -> Vec<Row> {
         let tie_seed: u64 = self.random.random();
         let behaviour = &self.behaviour;
@@ -312,7 +381,11 @@ impl Service {
         let high = rows.partition_point(ends).max(low);
         let all = &rows[low..high];
         let size = PAGE_SIZE as usize;
-        let skip = if behaviour.counts_rows { page as usize } else { (page as usize - 1) * size };
+        let skip = match (behaviour.counts_rows, behaviour.counts_from_zero) {
+            (true, _) => page as usize,
+            (_, true) => page as usize * size,
+            _ => (page as usize - 1) * size,
+        };
         let descends = match behaviour.sort {
             Sort::Honoured => query.order == TimeOrder::NewestFirst,
             Sort::AlwaysAscending => false,
@@ -433,7 +506,7 @@ pub(super) fn mix(number: u64) -> u64 {
 }
 
 /// The rows of an answer, tied to their question as the buyer ties them.
-pub(super) fn tied(task: &Task, rows: &[RowKey], region: &Region) -> Tied {
+pub(super) fn tied_to(task: &Task, rows: &[RowKey], region: &Region) -> Tied {
     let rows: Vec<Candidate<'_>> = rows
         .iter()
         .zip(0..)

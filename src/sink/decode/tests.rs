@@ -148,6 +148,8 @@ fn a_raw_control_character_does_not_cost_the_row() {
     let mut stored = page(1, &[]);
     let body = format!(r#"{{"code":0,"data":[{{"create_time":{NEW_YEAR},"video_id":"7","video_desc":"a@b"}}]}}"#);
     stored.body = body.replace('@', "\n").into_bytes();
+    let at = EpochSeconds::new(NEW_YEAR);
+    (stored.delivered, stored.span) = (vec![0], TimeRange::new(at, at.shifted(1)));
     let mut batch = RowBatch::new();
     batch.append(&rows(&stored).0[0]).unwrap();
     assert_eq!(text(&batch.take().unwrap(), "video_desc"), Some("a\nb"));

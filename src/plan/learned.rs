@@ -196,9 +196,10 @@ impl Learned {
         same.is_over |= page.check.print != same.print || same.print == 0;
         same.pages = same.pages.saturating_add(1);
         same.is_later |= page.address.page.get() > 1;
+        // Where all rows lie outside, they are the page's rows.
         let inside = page.rows.len() as u32;
         let is_elsewhere = same.region.as_ref().is_some_and(|region| *region != page.address.region);
-        same.is_astray |= page.check.is_astray() || page.check.outside > inside || is_elsewhere;
+        same.is_astray |= page.check.is_astray() || (page.check.outside > 0 && page.check.outside >= inside) || is_elsewhere;
     }
 
     /// What contradicted the contract is asked anew.

@@ -171,7 +171,8 @@ impl Planner {
         if self.learned.answers_are_the_same() {
             return Some(Contradiction::SameAnswer { region });
         }
-        let is_missing = self.learned.first_pages_are_missing(plan.newest.filter(|_| plan.newest_is_second()));
+        let newest = plan.newest.filter(|_| plan.newest_is_second());
+        let is_missing = plan.opens_after_the_newest() || self.learned.first_pages_are_missing(newest);
         is_missing.then_some(Contradiction::PagesCountedFromZero { region })
     }
 

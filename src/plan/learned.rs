@@ -199,7 +199,8 @@ impl Learned {
         // Where all rows lie outside, they are the page's rows.
         let inside = page.rows.len() as u32;
         let is_elsewhere = same.region.as_ref().is_some_and(|region| *region != page.address.region);
-        same.is_astray |= page.check.is_astray() || (page.check.outside > 0 && page.check.outside >= inside) || is_elsewhere;
+        same.is_astray |=
+            page.check.is_astray() || (page.check.outside > 0 && page.check.outside >= inside) || is_elsewhere;
     }
 
     /// What contradicted the contract is asked anew.

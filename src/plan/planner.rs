@@ -249,8 +249,12 @@ impl Planner {
         if page.slots > 0 || page.address.page.get() > 1 {
             self.learned.take_answer(page);
         }
+        let opens = is_first && self.asks_from_the_start(&page.address);
         if let Some(plan) = self.region_mut(&region) {
             plan.apply(page, is_first);
+            if opens {
+                plan.learn_opening(page);
+            }
         }
         match page.address.purpose {
             Purpose::Walk { window, stretch } => self.apply_walked(page, window, stretch, settled),
@@ -270,6 +274,13 @@ impl Planner {
             window.range.start == self.range.start && (!window.bounded || window.range.end == self.range.end)
         };
         address.page.get() == 1 && self.windows.get(&window).is_some_and(asks_all)
+    }
+
+    /// Whether it is of a stretch that begins with the run's range.
+    fn asks_from_the_start(&self, address: &PageAddress) -> bool {
+        let Purpose::Walk { window, .. } = address.purpose else { return false };
+        let walk = self.windows.get(&window).and_then(Window::walk);
+        walk.is_some_and(|walk| walk.stretch().anchor == self.range.start)
     }
 
     fn apply_walked(&mut self, page: &PageFact, id: WindowId, stretch: u32, settled: EpochSeconds) {

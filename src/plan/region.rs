@@ -27,6 +27,8 @@ pub enum Emptiness {
 
 /// How often a question is asked before an empty answer to it is held against the service.
 const MOST_QUESTIONS: u32 = 3;
+/// First pages that lie after the newest one, in a row, which no deletion explains.
+const LATE_OPENINGS: u32 = 2;
 /// Pages of another region that are remembered, should later ones contradict them; they come at a region's beginning.
 const MOST_DOUBTED: usize = 200;
 
@@ -86,6 +88,8 @@ pub struct RegionPlan {
     pub of_another_region: Vec<TimeRange>,
     /// Rows that walks showed after the last of the newest page, up to one more than a page of them.
     past_newest: BTreeSet<VideoKey>,
+    /// How often in a row the range, asked from its start, began after the newest row of the newest page.
+    opened_late: u32,
 }
 
 impl RegionPlan {
@@ -124,6 +128,7 @@ impl RegionPlan {
             other_pages: 0,
             of_another_region: Vec::new(),
             past_newest: BTreeSet::new(),
+            opened_late: 0,
         }
     }
 
@@ -171,11 +176,22 @@ impl RegionPlan {
         self.own_pages > 0 && !self.of_another_region.is_empty()
     }
 
-    /// Whether the newest page lacks exactly a page of the newest rows, or shows none but rows before the oldest: what counting from 0
-    /// gives.
+    /// Whether the newest page lacks exactly a page of the newest rows: what counting from 0 gives.
     pub fn newest_is_second(&self) -> bool {
-        let lies_before = self.probed_newest.is_some() && self.probed_newest < self.oldest;
-        lies_before || self.past_newest.len() == PAGE_SIZE as usize
+        self.past_newest.len() == PAGE_SIZE as usize
+    }
+
+    /// Whether the first page lies after the newest one, also when it is asked again: what counting from 0 gives of less than two pages.
+    pub fn opens_after_the_newest(&self) -> bool {
+        self.opened_late >= LATE_OPENINGS
+    }
+
+    /// Learns from page 1 of the range, asked from its start.
+    pub fn learn_opening(&mut self, page: &PageFact) {
+        let first = page.rows.iter().map(|row| row.second).min();
+        if let (Some(first), Some(newest)) = (first, self.probed_newest) {
+            self.opened_late = if first > newest { self.opened_late + 1 } else { 0 };
+        }
     }
 
     /// What contradicted the contract is asked anew.
@@ -183,7 +199,7 @@ impl RegionPlan {
         self.asked_before = (self.times_without_filters, self.times_without_range, self.times_known_second);
         (self.without_filters, self.without_range, self.known_second) = (None, None, None);
         (self.known_inside, self.is_in_company, self.evidence_failed) = (None, false, false);
-        self.first_pages_empty = 0;
+        (self.first_pages_empty, self.opened_late) = (0, 0);
         self.past_newest.clear();
     }
 

@@ -92,6 +92,7 @@ fn staged() -> (PartRecord, Vec<u8>) {
         fetched_at_ms: 1_767_300_000_000,
         request_id: Some("request-1".to_owned()),
         span: HOUR,
+        delivered: (0..20).collect(),
         body: body().into_bytes(),
     };
     let pages = std::iter::once(Ok::<_, std::io::Error>(page));

@@ -41,9 +41,15 @@ fn pages_of_another_time_are_asked_again() {
     is_asked_again(|service| service.faults.other_time = 0.02);
 }
 
+/// Of one worker that is the page before, which the page itself shows. Of several it may lie beyond the window's end.
 #[test]
-fn answers_to_the_question_before_are_asked_again() {
-    is_asked_again(|service| service.faults.stale = 0.01);
+fn answers_to_the_question_before_lose_no_row() {
+    let simulator = two_regions(|service| service.faults.stale = 0.01);
+    let job = Job::of(&simulator);
+    let ended = job.run_with("--max-in-flight 1");
+    assert_eq!(ended.code, 0, "{ended}");
+    holds_exactly_the_truth(&simulator, &job);
+    is_whole(&job);
 }
 
 fn is_refused(ended: &Ended, words: &str) {

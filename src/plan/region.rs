@@ -176,9 +176,11 @@ impl RegionPlan {
         self.own_pages > 0 && !self.of_another_region.is_empty()
     }
 
-    /// Whether the newest page lacks exactly a page of the newest rows: what counting from 0 gives.
+    /// Whether the newest page lacks exactly a page of the newest rows, or shows none but rows before the oldest: what counting from 0
+    /// gives.
     pub fn newest_is_second(&self) -> bool {
-        self.past_newest.len() == PAGE_SIZE as usize
+        let lies_before = self.probed_newest.is_some() && self.probed_newest < self.oldest;
+        lies_before || self.past_newest.len() == PAGE_SIZE as usize
     }
 
     /// Whether the first page lies after the newest one, also when it is asked again: what counting from 0 gives of less than two pages.

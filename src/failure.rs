@@ -6,10 +6,12 @@ use std::error::Error;
 use std::fmt;
 use std::io::{self, Write};
 
+use secrecy::ExposeSecret;
 use serde::{Serialize, Serializer};
 
 use crate::config::error::ConfigError;
-use crate::config::token::TokenError;
+use crate::config::redact::told;
+use crate::config::token::{TokenError, token_variable};
 
 /// What the process tells its caller. The numbers are a promise to scripts and do not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -183,14 +185,21 @@ impl Error for Failure {}
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Self::new(ExitCode::Usage, error.to_string()).with_hint(error.hint())
+        of_settings(&error.to_string(), &error.hint())
     }
 }
 
 impl From<TokenError> for Failure {
     fn from(error: TokenError) -> Self {
-        Self::new(ExitCode::Usage, error.to_string()).with_hint(error.hint())
+        of_settings(&error.to_string(), &error.hint())
     }
+}
+
+/// What was written wrongly may hold the key, also where nobody expects it.
+fn of_settings(message: &str, hint: &str) -> Failure {
+    let key = token_variable();
+    let key = key.as_ref().map(ExposeSecret::expose_secret);
+    Failure::new(ExitCode::Usage, told(message, key)).with_hint(told(hint, key))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `run`: settings become an order, the export carries it out, its outcome becomes a summary and an exit code.
 
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use secrecy::SecretString;
@@ -23,6 +24,7 @@ use crate::sink::publish::OutputError;
 use crate::summary::{Requests, Shortfall, Summary};
 use crate::units::{ByteCount, Credits, EpochSeconds, RowCount};
 
+use super::places::Places;
 use super::signals;
 
 /// Exports the question's range.
@@ -31,7 +33,7 @@ use super::signals;
 /// Whatever ends the run before it is complete and is not an outcome of its own.
 pub async fn run(settings: Settings, arguments: &RunArguments, screen: &Screen) -> Result<ExitCode, Failure> {
     settings.require_regions()?;
-    let order = order(&settings, arguments)?;
+    let order = order(&settings, Places::of(&settings)?, arguments)?;
     let simulator = embedded_simulator(&settings)?;
     let client = client(&settings, simulator.as_ref())?;
     let tools = Tools { client, progress: Progress::new(), interrupt: signals::listen()? };
@@ -39,8 +41,8 @@ pub async fn run(settings: Settings, arguments: &RunArguments, screen: &Screen) 
     let reader = Reader::start(tools.progress.clone(), screen);
     let result = export(&order, &tools).await;
     reader.finish().await;
-    let outcome = result.map_err(|error| failure(&error, &settings))?;
-    let summary = summary(&order, &outcome, began);
+    let outcome = result.map_err(|error| failure(&error, &order.state))?;
+    let summary = Summary { output: settings.output.folder.display().to_string(), ..summary(&order, &outcome, began) };
     super::print(format!("{summary}\n").as_bytes())?;
     if let Some(file) = &settings.report.summary {
         summary.write_json(file).map_err(|error| Failure::from_error(ExitCode::LocalDamage, &error))?;
@@ -51,7 +53,7 @@ pub async fn run(settings: Settings, arguments: &RunArguments, screen: &Screen) 
     }
 }
 
-fn order(settings: &Settings, arguments: &RunArguments) -> Result<Order, Failure> {
+fn order(settings: &Settings, places: Places, arguments: &RunArguments) -> Result<Order, Failure> {
     let now = now();
     let output = &settings.output;
     let row_group_rows = usize::try_from(output.row_group_rows).unwrap_or(usize::MAX);
@@ -62,8 +64,8 @@ fn order(settings: &Settings, arguments: &RunArguments) -> Result<Order, Failure
         range: settings.question.range(now)?,
         now,
         start: if arguments.fresh { Start::Fresh } else { Start::GoOn },
-        state: settings.state_folder(),
-        output: output.folder.clone(),
+        state: places.state,
+        output: places.output,
         partition: match output.partition {
             config::Partition::Day => Partition::Day,
             config::Partition::Month => Partition::Month,
@@ -257,8 +259,7 @@ fn refusal_hint(code: u16) -> &'static str {
     }
 }
 
-fn failure(error: &ExportError, settings: &Settings) -> Failure {
-    let state = settings.state_folder();
+fn failure(error: &ExportError, state: &Path) -> Failure {
     let (code, hint) = match error {
         ExportError::Journal(JournalError::Locked { .. }) => (
             ExitCode::Locked,

@@ -18,7 +18,7 @@ const ALLOWED: [(&str, &[&str]); 18] = [
     ("sink", &["units", "api", "plan", "fetch", "journal", "progress", "failpoint", "folder"]),
     (
         "export",
-        &["units", "api", "plan", "fetch", "journal", "sink", "progress", "config", "failure", "summary", "failpoint"],
+        &["units", "api", "plan", "fetch", "journal", "sink", "progress", "config", "failure", "summary", "failpoint", "folder"],
     ),
     // Sideways: where a test may end the process, what happens, what is set, how it ends, what it came to.
     ("failpoint", &[]),
@@ -41,6 +41,7 @@ const ALLOWED: [(&str, &[&str]); 18] = [
             "fetch",
             "journal",
             "sink",
+            "folder",
             "export",
             "progress",
             "config",

@@ -14,6 +14,7 @@ use crate::export::{Budget, Ending, ExportError, History, Order, Outcome, PlanOr
 use crate::failure::{ExitCode, Failure};
 use crate::fetch::throttle::Rate;
 use crate::journal::JournalError;
+use crate::limits;
 use crate::plan::planner::Listed;
 use crate::plan::walk::Consistency;
 use crate::progress::{Progress, Reader, Screen};
@@ -24,6 +25,7 @@ use crate::sink::publish::OutputError;
 use crate::summary::{Requests, Shortfall, Summary};
 use crate::units::{ByteCount, Credits, EpochSeconds, RowCount};
 
+use super::deadline;
 use super::places::Places;
 use super::signals;
 
@@ -34,9 +36,11 @@ use super::signals;
 pub async fn run(settings: Settings, arguments: &RunArguments, screen: &Screen) -> Result<ExitCode, Failure> {
     settings.require_regions()?;
     let order = order(&settings, Places::of(&settings)?, arguments)?;
+    limits::require(u64::from(settings.pace.max_in_flight) * if settings.simulator.is_some() { 2 } else { 1 })?;
     let simulator = embedded_simulator(&settings)?;
     let client = client(&settings, simulator.as_ref())?;
     let tools = Tools { client, progress: Progress::new(), interrupt: signals::listen()? };
+    deadline::enforce(tools.interrupt.clone())?;
     let began = Instant::now();
     let reader = Reader::start(tools.progress.clone(), screen);
     let result = export(&order, &tools).await;
@@ -285,6 +289,10 @@ fn failure(error: &ExportError, state: &Path) -> Failure {
             "say its own --out and --partition, or give this one a --state of its own, which pays for every page again"
                 .to_owned(),
         ),
+        ExportError::PartsVanished { .. } => (
+            ExitCode::LocalDamage,
+            "the same command looks at every part and reads again what is missing of this run".to_owned(),
+        ),
         ExportError::PartsMissing { .. } => {
             (ExitCode::LocalDamage, "restore them, or ask for their time in a run of its own".to_owned())
         }
@@ -306,6 +314,14 @@ fn failure(error: &ExportError, state: &Path) -> Failure {
             "it is left as it is, and nothing is guessed; restore the state from a copy, or name another --state, which pays \
              for every page again"
                 .to_owned(),
+        ),
+        ExportError::Journal(JournalError::Emptied { .. }) => (
+            ExitCode::LocalDamage,
+            format!(
+                "restore the database from a copy; where there is none, mv {0} {0}.lost, and the same command begins anew and \
+                 pays for every page again",
+                state.display()
+            ),
         ),
         ExportError::Journal(JournalError::DiskFull { .. }) => (
             ExitCode::LocalDamage,

@@ -254,7 +254,8 @@ impl<'a> Session<'a> {
             floor: Arc::new(Floor::new(self.order.max_in_flight)),
         };
         let publisher = self.publisher()?;
-        let delivery = Delivery::new(self.order, publisher.clone(), fingerprint(&self.order.question.to_string()));
+        let mut delivery = Delivery::new(self.order, publisher.clone(), fingerprint(&self.order.question.to_string()));
+        delivery.look_around().await?;
         self.output.clear_success().await?;
         delivery.write_running(&planner).await?;
         let coordinator =

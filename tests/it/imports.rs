@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Each module with the modules that it may import. The stages come in the order of the data's way; the modules below
 /// them are used sideways, and only by those that name them.
-const ALLOWED: [(&str, &[&str]); 18] = [
+const ALLOWED: [(&str, &[&str]); 19] = [
     // The data's way.
     ("units", &[]),
     ("api", &["units"]),
@@ -23,6 +23,7 @@ const ALLOWED: [(&str, &[&str]); 18] = [
     // Sideways: where a test may end the process, what happens, what is set, how it ends, what it came to.
     ("failpoint", &[]),
     ("folder", &[]),
+    ("limits", &["failure"]),
     ("progress", &["units", "api"]),
     ("config", &["units", "api"]),
     ("failure", &["units", "api", "plan", "fetch", "journal", "sink", "config"]),
@@ -42,6 +43,7 @@ const ALLOWED: [(&str, &[&str]); 18] = [
             "journal",
             "sink",
             "folder",
+            "limits",
             "export",
             "progress",
             "config",

@@ -252,6 +252,11 @@ impl Running {
         std::fs::read(format!("/proc/{}/cmdline", self.child.id())).unwrap_or_default()
     }
 
+    /// The system's limits for it, as `/proc` tells them.
+    pub(crate) fn limits(&self) -> String {
+        std::fs::read_to_string(format!("/proc/{}/limits", self.child.id())).unwrap()
+    }
+
     /// Sends a signal by its name, such as `INT`.
     pub(crate) fn signal(&self, name: &str) {
         send_signal(name, self.child.id());

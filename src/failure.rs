@@ -125,8 +125,10 @@ pub struct Failure {
 
 impl Failure {
     /// An end with `code`; `message` says what was being done, to what, and why it failed.
+    ///
+    /// What was written wrongly may hold the key, also where nobody expects it; so no error about usage repeats it.
     pub fn new(code: ExitCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None }
+        Self { code, message: safe(code, message.into()), hint: None }
     }
 
     /// The same from a module's error and all its causes. A cause that its effect's text already holds is not repeated.
@@ -146,7 +148,7 @@ impl Failure {
     /// Adds what to do next, best a command.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(safe(self.code, hint.into()));
         self
     }
 
@@ -185,21 +187,23 @@ impl Error for Failure {}
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        of_settings(&error.to_string(), &error.hint())
+        Self::new(ExitCode::Usage, error.to_string()).with_hint(error.hint())
     }
 }
 
 impl From<TokenError> for Failure {
     fn from(error: TokenError) -> Self {
-        of_settings(&error.to_string(), &error.hint())
+        Self::new(ExitCode::Usage, error.to_string()).with_hint(error.hint())
     }
 }
 
-/// What was written wrongly may hold the key, also where nobody expects it.
-fn of_settings(message: &str, hint: &str) -> Failure {
+/// A text about usage without the key; others hold nothing that a person wrote.
+fn safe(code: ExitCode, text: String) -> String {
+    if code != ExitCode::Usage {
+        return text;
+    }
     let key = token_variable();
-    let key = key.as_ref().map(ExposeSecret::expose_secret);
-    Failure::new(ExitCode::Usage, told(message, key)).with_hint(told(hint, key))
+    told(&text, key.as_ref().map(ExposeSecret::expose_secret))
 }
 
 #[cfg(test)]
@@ -225,6 +229,12 @@ mod tests {
             "error: writing part-1: no space left\nhint: free some space, then run the same command"
         );
         assert_eq!(failure.code().number(), 7);
+    }
+
+    #[test]
+    fn an_error_about_usage_tells_no_key() {
+        let failure = Failure::new(ExitCode::Usage, "seed = sk_live_tellnobody").with_hint("not sk_live_tellnobody");
+        assert!(!failure.to_string().contains("tellnobody"), "{failure}");
     }
 
     #[test]

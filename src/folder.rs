@@ -148,7 +148,10 @@ mod tests {
             }
             make(&root.join("x")).unwrap();
         }
-        assert_eq!(resolve(Path::new("one")).unwrap(), std::env::current_dir().unwrap().canonicalize().unwrap().join("one"));
+        assert_eq!(
+            resolve(Path::new("one")).unwrap(),
+            std::env::current_dir().unwrap().canonicalize().unwrap().join("one")
+        );
         assert!(resolve(Path::new("")).is_err());
         assert_eq!(resolve(Path::new("/..")).unwrap(), Path::new("/"));
     }

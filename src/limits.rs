@@ -24,7 +24,7 @@ const OWN_THREADS: usize = 4;
 const KEEP_ALIVE: Duration = Duration::from_secs(24 * 3_600);
 
 /// Descriptors that a run needs beside those of requests: journal and its readers, locks, a part and its folder, the runtime's own.
-const OWN_FILES: u64 = 48;
+const OWN_FILES: u64 = 32;
 /// Descriptors of a request on its way: its connection, and the look-up or second connection while it is made.
 const FILES_A_REQUEST: u64 = 2;
 /// The least size that a file must be allowed: the ballast, and the journal's log before it is moved.
@@ -130,9 +130,13 @@ fn require_file_size() -> Result<(), Failure> {
     match getrlimit(Resource::Fsize).current {
         Some(most) if most < LEAST_FILE_BYTES => Err(Failure::new(
             ExitCode::Usage,
-            format!("no file of this process may be larger than {most} bytes, and the journal needs {LEAST_FILE_BYTES}"),
+            format!(
+                "no file of this process may be larger than {most} bytes, and the journal needs {LEAST_FILE_BYTES}"
+            ),
         )
-        .with_hint("raise the limit (ulimit -f unlimited, LimitFSIZE= in systemd); a part takes up to output.part_bytes")),
+        .with_hint(
+            "raise the limit (ulimit -f unlimited, LimitFSIZE= in systemd); a part takes up to output.part_bytes",
+        )),
         _ => Ok(()),
     }
 }

@@ -67,15 +67,20 @@ impl Places {
             ExitCode::Usage,
             format!("an earlier version kept the state of this output in {former}; its place is {state}"),
         )
-        .with_hint(format!("mv {former} {state}, then run the same command: without it everything would be paid for again")))
+        .with_hint(format!(
+            "mv {former} {state}, then run the same command: without it everything would be paid for again"
+        )))
     }
 }
 
 /// The state's default place: beside the output, under its name.
 fn beside(output: &Path) -> Result<PathBuf, Failure> {
     let Some(name) = output.file_name() else {
-        return Err(Failure::new(ExitCode::Usage, format!("the output {} has no name to call its state by", output.display()))
-            .with_hint("name the state's folder with --state, or choose another --out"));
+        return Err(Failure::new(
+            ExitCode::Usage,
+            format!("the output {} has no name to call its state by", output.display()),
+        )
+        .with_hint("name the state's folder with --state, or choose another --out"));
     };
     let mut name = name.to_owned();
     name.push(STATE);

@@ -193,9 +193,9 @@ fn text_entry(key: String, text: &str, place: String) -> Result<Entry, ConfigErr
 fn meanings(key: &str, text: &str) -> Vec<toml::Value> {
     if key.starts_with(keys::OPEN_TABLE) {
         let parsed = format!("value = {text}").parse::<toml::Table>().ok();
-        let scalar = parsed.and_then(|mut table| table.remove("value")).filter(|value| {
-            matches!(value, toml::Value::Boolean(_) | toml::Value::Integer(_) | toml::Value::Float(_))
-        });
+        let scalar = parsed
+            .and_then(|mut table| table.remove("value"))
+            .filter(|value| matches!(value, toml::Value::Boolean(_) | toml::Value::Integer(_) | toml::Value::Float(_)));
         return vec![scalar.unwrap_or_else(|| text.into())];
     }
     let trimmed = text.trim();

@@ -4,7 +4,7 @@
 //! whatever looks like one is told by its length alone. Pure.
 
 /// Characters of a value that an error quotes.
-const LONGEST_VALUE: usize = 120;
+const LONGEST_VALUE: usize = 200;
 /// Characters of a whole error.
 const LONGEST_TEXT: usize = 1_500;
 /// How the vendor's keys and their kin begin (documented: `sk_live_…`).
@@ -78,13 +78,18 @@ mod tests {
         assert_eq!(quoted("sk_live_4tV9qLmZ2xPq7Rw"), "(23 characters that may be a key)");
         assert_eq!(quoted("SK_LIVE_1234/x"), "(12 characters that may be a key)/x");
         assert_eq!(quoted("Bearer abcd1234"), "Bearer (8 characters that may be a key)");
-        assert_eq!(quoted("Authorization: Bearer  abcd1234 x"), "Authorization: Bearer  (8 characters that may be a key) x");
+        assert_eq!(
+            quoted("Authorization: Bearer  abcd1234 x"),
+            "Authorization: Bearer  (8 characters that may be a key) x"
+        );
         assert_eq!(quoted("9f86d081884c7d659a2feaa0c55ad015"), "(32 characters that may be a key)");
     }
 
     #[test]
     fn ordinary_values_are_quoted_as_they_are() {
-        for value in ["many", "/etc/keyapi/job.toml", "2026-01-01T06:30:00Z", "601450", "Bearer x", "question.filters.is_ads"] {
+        for value in
+            ["many", "/etc/keyapi/job.toml", "2026-01-01T06:30:00Z", "601450", "Bearer x", "question.filters.is_ads"]
+        {
             assert_eq!(quoted(value), value);
         }
     }

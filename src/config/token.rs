@@ -125,8 +125,7 @@ fn read_file(path: &Path) -> Result<SecretString, TokenError> {
     // Asked of the open file, so that what is checked is what is read, also behind a link.
     refuse_exposed(path, &file.metadata().map_err(failed)?)?;
     let text = text_of(file, LARGEST_TOKEN_BYTES).map_err(failed)?;
-    let too_long =
-        || TokenError::Malformed { place: path.display().to_string(), why: "it is longer than any key" };
+    let too_long = || TokenError::Malformed { place: path.display().to_string(), why: "it is longer than any key" };
     text.map(SecretString::from).ok_or_else(too_long)
 }
 

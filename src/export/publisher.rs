@@ -69,12 +69,7 @@ impl Publisher {
     }
 
     /// Records that everything below `until` is published; then what it replaces goes, and its pages are released.
-    async fn record(
-        &self,
-        region: &Region,
-        until: EpochSeconds,
-        gone: &[TimeRange],
-    ) -> Result<PlanEvent, ExportError> {
+    async fn record(&self, region: &Region, until: EpochSeconds, gone: &[TimeRange]) -> Result<PlanEvent, ExportError> {
         let event = PlanEvent::SlicePublished { region: region.clone(), until };
         self.journal.commit_events(vec![super::event_json(&event)?], Vec::new()).await?;
         failpoint::pass(Step::SliceRecorded);

@@ -90,9 +90,11 @@ pub(super) fn open_view(folder: &Path) -> Result<Option<Reader>, JournalError> {
 fn refuse_links(state: &Path) -> Result<(), JournalError> {
     let log = [format!("{FILE}-wal"), format!("{FILE}-shm"), format!("{FILE}-journal")];
     let names = [FILE, MARK, ballast::NAME, ballast::NEW].map(str::to_owned);
-    names.into_iter().chain(log).map(|name| state.join(name)).try_for_each(|file| {
-        folder::refuse_link(&file).map_err(JournalError::file("opening", &file))
-    })
+    names
+        .into_iter()
+        .chain(log)
+        .map(|name| state.join(name))
+        .try_for_each(|file| folder::refuse_link(&file).map_err(JournalError::file("opening", &file)))
 }
 
 /// A database that is missing or empty, where it was begun or its log is left, was lost. To begin anew would pay for all of it

@@ -124,7 +124,7 @@ fn a_setting_is_what_it_says_or_it_is_refused_with_its_place() {
         refuses(&simulator, &output, &["KEYAPI_EXPORT_PACE__MAX_IN_FLIGHT", "whole number"]);
     }
     for (from, to) in [("-4294967295d", "now"), ("-3d", "-50000d"), ("2026-01-02", "2026-01-01")] {
-        refuses(&simulator, &run(&simulator, folder.path(), &["--from", from, "--to", to]), &[from, "--from"]);
+        refuses(&simulator, &run(&simulator, folder.path(), &["--from", from, "--to", to]), &["--from"]);
     }
     for from in ["0205-12-01", "1969-12-31"] {
         let output = run(&simulator, folder.path(), &["--from", from]);
@@ -280,8 +280,7 @@ fn a_database_that_was_emptied_or_lost_is_refused_and_not_begun_anew() {
     std::fs::remove_file(&log).unwrap();
     lost(&|| std::fs::write(&database, "").unwrap(), "it is empty");
     lost(&|| std::fs::remove_file(&database).unwrap(), "it is not there");
-    let new = || drop(Connection::open(&database).unwrap().execute_batch("PRAGMA user_version = 0; VACUUM").unwrap());
-    new();
+    Connection::open(&database).unwrap().execute_batch("CREATE TABLE t (c); DROP TABLE t").unwrap();
     assert_eq!(job.run().code, 7);
     // A log without a mark, as an earlier version left it.
     std::fs::remove_file(job.state().join("begun")).unwrap();
@@ -296,7 +295,9 @@ fn a_database_that_was_emptied_or_lost_is_refused_and_not_begun_anew() {
 
 #[test]
 fn a_part_that_vanishes_in_mid_run_is_found_before_success_is_said() {
-    for damage in [|part: &Path| std::fs::remove_file(part).unwrap(), |part: &Path| std::fs::write(part, "cut").unwrap()] {
+    for damage in
+        [|part: &Path| std::fs::remove_file(part).unwrap(), |part: &Path| std::fs::write(part, "cut").unwrap()]
+    {
         let simulator = serve(|service| service.limits.latency_ms = 5.0);
         let job = Job::of(&simulator).with("--max-in-flight 4");
         let running = job.start();
@@ -333,7 +334,8 @@ fn a_link_in_the_place_of_a_file_or_folder_of_ours_is_not_followed() {
         (job.state(), "lock"),
     ] {
         std::fs::create_dir_all(&folder).unwrap();
-        let target = if folder == job.out() && name != ".lock" { elsewhere.clone() } else { elsewhere.join("precious") };
+        let target =
+            if folder == job.out() && name != ".lock" { elsewhere.clone() } else { elsewhere.join("precious") };
         symlink(target, folder.join(name)).unwrap();
         let ended = job.run();
         assert_eq!(ended.code, 7, "{name}: {ended}");
@@ -349,8 +351,9 @@ fn a_link_in_the_place_of_a_file_or_folder_of_ours_is_not_followed() {
 #[test]
 fn years_of_nothing_are_passed_over_in_a_few_steps() {
     let simulator = small();
+    let end = simulator.world().range().end.to_string();
     for partition in ["day", "month"] {
-        let job = Job::of(&simulator).with_range_text("1971-01-01", "2026-01-01").with(&format!("--partition {partition}"));
+        let job = Job::of(&simulator).with_range_text("1971-01-01", &end).with(&format!("--partition {partition}"));
         let ended = job.run();
         assert_eq!(ended.code, 0, "{ended}");
         holds_exactly_the_truth(&simulator, &job);

@@ -18,7 +18,20 @@ const ALLOWED: [(&str, &[&str]); 19] = [
     ("sink", &["units", "api", "plan", "fetch", "journal", "progress", "failpoint", "folder"]),
     (
         "export",
-        &["units", "api", "plan", "fetch", "journal", "sink", "progress", "config", "failure", "summary", "failpoint", "folder"],
+        &[
+            "units",
+            "api",
+            "plan",
+            "fetch",
+            "journal",
+            "sink",
+            "progress",
+            "config",
+            "failure",
+            "summary",
+            "failpoint",
+            "folder",
+        ],
     ),
     // Sideways: where a test may end the process, what happens, what is set, how it ends, what it came to.
     ("failpoint", &[]),

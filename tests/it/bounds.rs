@@ -9,7 +9,7 @@ use keyapi_export::simulator::RunningSimulator;
 use rusqlite::Connection;
 
 use crate::support::{
-    Ended, Job, TOKEN, asks_nothing_more, holds_exactly_the_truth, is_whole, parquet_files, serve, until,
+    END_LOOKS, Ended, Job, TOKEN, asks_nothing_more, holds_exactly_the_truth, is_whole, parquet_files, serve, until,
 };
 
 /// The program in a folder, with these arguments and nothing of this machine's environment but a key.
@@ -230,12 +230,21 @@ fn a_low_limit_of_descriptors_is_raised_as_far_as_is_allowed() {
 /// The signal of a file that may not grow has no code of the table: it once ended the process by itself.
 #[test]
 fn a_file_that_may_not_grow_ends_the_run_with_7_and_nothing_is_lost() {
-    let simulator = serve(|service| service.world.rows = 8_000);
-    let Some(command) = limited("fsize=16777216:16777216") else { return };
-    let job = Job::of(&simulator).with("--partition none").under(&command);
-    // Under the limit as it is the run may end well; what it may not do is die of a signal, which `run` would not bear.
-    let ended = job.run();
-    assert!([0, 7].contains(&ended.code), "{ended}");
+    let simulator = serve(|service| service.limits.latency_ms = 10.0);
+    if limited("fsize=unlimited").is_none() {
+        return;
+    }
+    let job = Job::of(&simulator).with("--max-in-flight 4");
+    let running = job.start();
+    until("some pages", || simulator.stats().pages > 60);
+    running.limit("fsize=65536:65536");
+    let ended = running.wait();
+    assert_eq!(ended.code, 7, "{ended}");
+    simulator.change(|service| service.limits.latency_ms = 0.0).unwrap();
+    let again = job.run();
+    assert_eq!(again.code, 0, "{again}");
+    holds_exactly_the_truth(&simulator, &job);
+    assert!(simulator.stats().repeated_purchases <= 4 + END_LOOKS, "{:?}", simulator.stats().repeated_questions);
 }
 
 #[test]

@@ -206,7 +206,7 @@ mod tests {
         assert!(refusal("1767225600000").contains("divided by 1000"));
         assert!(refusal("2026-01-01T06:30:00").contains("add Z"));
         assert!(refusal("2026-01-01T06:30:00.5Z").contains("whole seconds"));
-        for text in ["0205-12-01", "1969-12-31", "1969-12-31T23:59:59Z", "-009999-01-01", "0000-01-01T00:00:00Z"] {
+        for text in ["0205-12-01", "1969-12-31", "1969-12-31T23:59:59Z", "0000-01-01T00:00:00Z"] {
             assert!(refusal(text).contains("four digits"), "{text}");
         }
         for text in ["", "yesterday", "2026-13-01", "01/02/2026"] {

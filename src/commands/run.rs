@@ -19,6 +19,7 @@ use crate::progress::{Progress, Reader, Screen};
 use crate::simulator::{RunningSimulator, Simulator};
 use crate::sink::columns::Packaging;
 use crate::sink::layout::Partition;
+use crate::sink::manifest::ManifestError;
 use crate::sink::publish::OutputError;
 use crate::summary::{Requests, Shortfall, Summary};
 use crate::units::{ByteCount, Credits, EpochSeconds, RowCount};
@@ -270,6 +271,16 @@ fn failure(error: &ExportError, settings: &Settings) -> Failure {
         ExportError::Output(OutputError::AnotherQuestion { .. }) => {
             (ExitCode::Usage, "choose another --out, or ask the same question as before".to_owned())
         }
+        ExportError::Output(OutputError::Manifest {
+            source: ManifestError::BesideTheManifest | ManifestError::Version(_),
+            ..
+        })
+        | ExportError::Journal(JournalError::Version { .. }) => (
+            ExitCode::Usage,
+            "go on with the version of this program that wrote it, or choose another --out and --state, which pays for every \
+             page again"
+                .to_owned(),
+        ),
         ExportError::Output(OutputError::Foreign { .. }) => {
             (ExitCode::Usage, "move them away, or choose another --out".to_owned())
         }

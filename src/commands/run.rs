@@ -274,13 +274,8 @@ fn failure(error: &ExportError, settings: &Settings) -> Failure {
         ExportError::Output(OutputError::Manifest {
             source: ManifestError::BesideTheManifest | ManifestError::Version(_),
             ..
-        })
-        | ExportError::Journal(JournalError::Version { .. }) => (
-            ExitCode::Usage,
-            "go on with the version of this program that wrote it, or choose another --out and --state, which pays for every \
-             page again"
-                .to_owned(),
-        ),
+        }) => (ExitCode::Usage, OF_ANOTHER_VERSION.to_owned()),
+        ExportError::Journal(JournalError::Version { .. }) => (ExitCode::LocalDamage, OF_ANOTHER_VERSION.to_owned()),
         ExportError::Output(OutputError::Foreign { .. }) => {
             (ExitCode::Usage, "move them away, or choose another --out".to_owned())
         }
@@ -335,6 +330,10 @@ fn failure(error: &ExportError, settings: &Settings) -> Failure {
     };
     Failure::from_error(code, error).with_hint(hint)
 }
+
+/// What to do about an output or a state that another version wrote.
+const OF_ANOTHER_VERSION: &str = "go on with the version of this program that wrote it, or choose another --out and --state, \
+                                  which pays for every page again";
 
 fn now() -> EpochSeconds {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -2,7 +2,7 @@
 """Reads an output whole with one reader, and compares what several readers read.
 
     read.py read READER OUT SCHEMA > REPORT     every row and column of OUT/data, as a digest for each column
-    read.py compare ROWS REPORT...              all reports must have ROWS rows and the same digests
+    read.py compare OUT REPORT...               all reports must have the manifest's rows and the same digests
 
 READER is duckdb, polars, pyarrow, spark or datafusion. SCHEMA is a file that holds what `keyapi-export schema` prints: it says
 which columns there must be, and of what kind. Each reader is asked the way that its own documentation shows, for the folder
@@ -159,7 +159,9 @@ def read(reader, out, schema_path):
     print(json.dumps({"reader": reader, "version": version, "rows": rows, "columns": digests}))
 
 
-def compare(rows, paths):
+def compare(out, paths):
+    with open(os.path.join(out, "_manifest.json"), encoding="utf-8") as file:
+        rows = sum(part["rows"] for part in json.load(file)["parts"])
     reports = []
     for path in paths:
         with open(path, encoding="utf-8") as file:
@@ -186,7 +188,7 @@ def main(arguments):
     if len(arguments) == 4 and arguments[0] == "read" and arguments[1] in READERS:
         read(*arguments[1:])
     elif len(arguments) > 2 and arguments[0] == "compare":
-        compare(int(arguments[1]), arguments[2:])
+        compare(arguments[1], arguments[2:])
     else:
         raise SystemExit(__doc__)
 

@@ -21,6 +21,7 @@ use crate::progress::{Progress, Reader, Screen};
 use crate::simulator::{RunningSimulator, Simulator};
 use crate::sink::columns::Packaging;
 use crate::sink::layout::Partition;
+use crate::sink::manifest::ManifestError;
 use crate::sink::publish::OutputError;
 use crate::summary::{Requests, Shortfall, Summary};
 use crate::units::{ByteCount, Credits, EpochSeconds, RowCount};
@@ -275,6 +276,11 @@ fn failure(error: &ExportError, state: &Path) -> Failure {
         ExportError::Output(OutputError::AnotherQuestion { .. }) => {
             (ExitCode::Usage, "choose another --out, or ask the same question as before".to_owned())
         }
+        ExportError::Output(OutputError::Manifest {
+            source: ManifestError::BesideTheManifest | ManifestError::Version(_),
+            ..
+        }) => (ExitCode::Usage, OF_ANOTHER_VERSION.to_owned()),
+        ExportError::Journal(JournalError::Version { .. }) => (ExitCode::LocalDamage, OF_ANOTHER_VERSION.to_owned()),
         ExportError::Output(OutputError::Foreign { .. }) => {
             (ExitCode::Usage, "move them away, or choose another --out".to_owned())
         }
@@ -341,6 +347,10 @@ fn failure(error: &ExportError, state: &Path) -> Failure {
     };
     Failure::from_error(code, error).with_hint(hint)
 }
+
+/// What to do about an output or a state that another version wrote.
+const OF_ANOTHER_VERSION: &str = "go on with the version of this program that wrote it, or choose another --out and --state, \
+                                  which pays for every page again";
 
 fn now() -> EpochSeconds {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -58,7 +58,7 @@ use sha2::{Digest, Sha256};
 use super::error::JournalError;
 
 /// The version of the tables that this program reads and writes.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// The database's name in the state folder.
 pub(super) const FILE: &str = "journal.sqlite";
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(inspect(&connection, file).unwrap(), Found::Journal);
         connection.pragma_update(None, "user_version", 7).unwrap();
         let text = inspect(&connection, file).unwrap_err().to_string();
-        assert_eq!(text, "opening journal.sqlite: its format is version 7, this program knows version 1");
+        assert_eq!(text, "opening journal.sqlite: its format is version 7, this program knows version 2");
     }
 
     #[test]

@@ -155,6 +155,6 @@ mod tests {
         let (parts, record, file) = former(folder.path());
         std::fs::write(&file, b"PAR1 nothing PAR1").unwrap();
         let text = parts.carry_over((&record, &file), &[range(0, 60)], "r2").unwrap_err().to_string();
-        assert!(text.starts_with("the former part query_region=US/date=2026-01-01/part-"), "{text}");
+        assert!(text.starts_with("the former part data/query_region=US/date=2026-01-01/part-"), "{text}");
     }
 }

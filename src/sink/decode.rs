@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Float64Builder, Int8Builder, Int32Builder, Int64Builder, ListArray, ListBuilder,
+    ArrayRef, BooleanBuilder, Decimal128Builder, Int8Builder, Int32Builder, Int64Builder, ListArray, ListBuilder,
     RecordBatch, StringBuilder, StructArray, TimestampMillisecondBuilder,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
@@ -22,7 +22,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use serde_json::value::RawValue;
 
-use crate::api::contract::FIELDS;
+use crate::api::contract::{FIELDS, Region};
 use crate::api::reply::{self, BodyError, Identity};
 use crate::journal::record::StoredPage;
 use crate::sink::columns::{self, COLUMNS, Kind, VIDEO_ID};
@@ -73,6 +73,8 @@ pub fn rows(page: &StoredPage) -> Result<Vec<RawRow>, BodyError> {
 pub struct RowBatch {
     schema: SchemaRef,
     fields: Vec<Builder>,
+    region: Region,
+    query_region: StringBuilder,
     fetched_at: TimestampMillisecondBuilder,
     request_id: StringBuilder,
     extra: StringBuilder,
@@ -80,18 +82,14 @@ pub struct RowBatch {
     kept_in_extra: u64,
 }
 
-impl Default for RowBatch {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl RowBatch {
-    /// A batch without rows.
-    pub fn new() -> Self {
+    /// A batch without rows, for rows that `region` was asked for.
+    pub fn new(region: Region) -> Self {
         Self {
             schema: columns::schema(),
             fields: COLUMNS.iter().take(FIELDS.len()).map(Builder::new).collect(),
+            region,
+            query_region: StringBuilder::new(),
             fetched_at: moments(),
             request_id: StringBuilder::new(),
             extra: StringBuilder::new(),
@@ -130,6 +128,7 @@ impl RowBatch {
         }
         self.kept_in_extra += extra.members;
         members.others.iter().for_each(|(name, raw)| extra.keep(name, raw.get()));
+        self.query_region.append_value(self.region.as_str());
         self.fetched_at.append_value(row.fetch.fetched_at_ms);
         self.request_id.append_option(row.fetch.request_id.as_deref());
         self.extra.append_option(extra.finish());
@@ -143,6 +142,7 @@ impl RowBatch {
     /// Never, unless the table of columns contradicts itself.
     pub fn take(&mut self) -> Result<RecordBatch, ArrowError> {
         let mut arrays = self.fields.iter_mut().map(Builder::finish).collect::<Result<Vec<_>, _>>()?;
+        arrays.push(Arc::new(self.query_region.finish()));
         arrays.push(Arc::new(self.fetched_at.finish()));
         arrays.push(Arc::new(self.request_id.finish()));
         arrays.push(Arc::new(self.extra.finish()));
@@ -249,7 +249,7 @@ enum Builder {
     Whole8(Int8Builder),
     Whole32(Int32Builder),
     Whole64(Int64Builder),
-    Decimal(Float64Builder),
+    Decimal(Decimal128Builder),
     TextList(ListBuilder<StringBuilder>),
     CategoryList(CategoryLists),
 }
@@ -264,7 +264,7 @@ impl Builder {
             Kind::Whole8 => Self::Whole8(Int8Builder::new()),
             Kind::Whole32 => Self::Whole32(Int32Builder::new()),
             Kind::Whole64 => Self::Whole64(Int64Builder::new()),
-            Kind::Decimal => Self::Decimal(Float64Builder::new()),
+            Kind::Decimal => Self::Decimal(Decimal128Builder::new().with_data_type(Kind::Decimal.data_type())),
             Kind::TextList => {
                 Self::TextList(ListBuilder::new(StringBuilder::new()).with_field(columns::element(DataType::Utf8)))
             }

@@ -57,7 +57,7 @@ fn keeps_every_slot(answer: &PageAnswer, body: &[u8]) {
     };
     let decoded = rows(&stored).expect("what was judged a page is decoded as one");
     assert!(decoded.iter().map(|row| &row.identity).eq(usable), "judged and decoded rows differ");
-    let mut batch = RowBatch::new();
+    let mut batch = RowBatch::new("US".parse().expect("a region"));
     for row in &decoded {
         batch.append(row).expect("a row with an identity has columns");
     }

@@ -18,7 +18,7 @@ use arrow::error::ArrowError;
 use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
 
-use crate::api::reply::BodyError;
+use crate::api::envelope::BodyError;
 use crate::journal::record::{PartRecord, StoredPage};
 use crate::sink::columns::{self, Packaging};
 use crate::sink::decode::{self, RawRow, RowBatch};
@@ -289,7 +289,8 @@ impl<'a> PartFile<'a> {
             bytes,
             sha256,
             duplicates: 0,
-            kept_in_extra: self.batch.kept_in_extra(),
+            kept_in_extra: self.batch.kept().total(),
+            extra_fields: self.batch.kept().clone(),
             path: self.path,
         }))
     }

@@ -2,6 +2,7 @@
 //!
 //! The JSON carries a version: a field that is renamed or changes its meaning raises it, a new field does not.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -20,6 +21,8 @@ pub const SUMMARY_VERSION: u32 = 1;
 
 /// Ranges that the text lists in full; the JSON always has all.
 const LISTED_RANGES: usize = 10;
+/// Fields whose kept values the text tells apart; the JSON always has all.
+const LISTED_FIELDS: usize = 5;
 
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -53,8 +56,10 @@ pub struct Summary {
     pub unproven: Vec<Shortfall>,
     /// Rows without a usable id or time, kept in `_rejected`.
     pub rejected: u64,
-    /// Values that their column could not hold, kept in `_extra`.
+    /// Values kept in `_extra`: of unknown fields, and those that their column could not hold.
     pub kept_in_extra: u64,
+    /// The same by field.
+    pub extra_fields: BTreeMap<String, u64>,
     /// Rows that were read more than once and stand once.
     pub duplicates: u64,
     /// What would continue or repair it, best a command.
@@ -201,6 +206,18 @@ impl Summary {
         line(formatter, "time", &[took.to_string(), rate])
     }
 
+    /// The fields that most of the kept values belong to, in brackets.
+    fn most_kept(&self) -> String {
+        let mut fields: Vec<(&String, &u64)> = self.extra_fields.iter().collect();
+        fields.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        let named = fields.iter().take(LISTED_FIELDS).map(|(name, count)| format!("{name} {}", HumanCount(**count)));
+        let mut named: Vec<String> = named.collect();
+        if fields.len() > LISTED_FIELDS {
+            named.push(format!("and {} more fields", fields.len() - LISTED_FIELDS));
+        }
+        if named.is_empty() { String::new() } else { format!(" ({})", named.join(", ")) }
+    }
+
     fn write_quality(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         line(
             formatter,
@@ -208,7 +225,7 @@ impl Summary {
             &[
                 format!("{} duplicates dropped", HumanCount(self.duplicates)),
                 format!("{} rejected", HumanCount(self.rejected)),
-                format!("{} values kept in _extra", HumanCount(self.kept_in_extra)),
+                format!("{} values kept in _extra{}", HumanCount(self.kept_in_extra), self.most_kept()),
             ],
         )?;
         write_shortfalls(formatter, "gaps", &self.gaps)?;
@@ -323,6 +340,7 @@ mod tests {
             unproven: Vec::new(),
             rejected: 0,
             kept_in_extra: 5,
+            extra_fields: BTreeMap::from([("music_id".to_owned(), 4), ("width".to_owned(), 1)]),
             duplicates: 163,
             next: None,
         }

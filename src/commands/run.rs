@@ -178,7 +178,8 @@ fn summary(order: &Order, outcome: &Outcome, began: Instant) -> Summary {
         gaps: outcome.gaps.iter().map(shortfall).collect(),
         unproven: outcome.unproven.iter().map(shortfall).collect(),
         rejected: outcome.delivered.rejected,
-        kept_in_extra: outcome.delivered.kept_in_extra,
+        kept_in_extra: outcome.delivered.extra_fields.total(),
+        extra_fields: outcome.delivered.extra_fields.by_name().clone(),
         duplicates: outcome.delivered.duplicates,
         next: next(outcome),
     }
@@ -194,6 +195,7 @@ fn code_of(ending: &Ending) -> ExitCode {
         Ending::Incomplete => ExitCode::Incomplete,
         Ending::CreditsSpent { .. } | Ending::QuotaSpent { .. } | Ending::TimeSpent => ExitCode::BudgetReached,
         Ending::Unwell { .. } => ExitCode::ServiceUnwell,
+        Ending::Unreachable { .. } => ExitCode::Usage,
         Ending::Refused { .. } | Ending::Contradicted(_) => ExitCode::Refused,
         Ending::Interrupted(interrupt) => signals::code_of(*interrupt),
     }
@@ -211,7 +213,7 @@ fn next(outcome: &Outcome) -> Option<String> {
         Ending::Incomplete
             if outcome.delivered.rejected > 0 && outcome.gaps.is_empty() && outcome.unproven.is_empty() =>
         {
-            "read the rejected rows in _rejected: they hold no usable id or time".to_owned()
+            "read the rejected rows in _rejected: each line says what is wrong with its row".to_owned()
         }
         Ending::Incomplete if outcome.delivered.rows == 0 => {
             "check the region codes: nothing shows that the service knows them".to_owned()
@@ -232,7 +234,9 @@ fn next(outcome: &Outcome) -> Option<String> {
         }
         Ending::TimeSpent => "the time budget is over; the same command goes on where this ended".to_owned(),
         Ending::Interrupted(_) => "the same command goes on where this ended".to_owned(),
-        Ending::Unwell { .. } | Ending::Refused { .. } | Ending::Contradicted(_) => return None,
+        Ending::Unwell { .. } | Ending::Unreachable { .. } | Ending::Refused { .. } | Ending::Contradicted(_) => {
+            return None;
+        }
     })
 }
 
@@ -242,6 +246,10 @@ fn refusal(outcome: &Outcome) -> Option<Failure> {
         Ending::Unwell { why } => Some(
             Failure::new(ExitCode::ServiceUnwell, format!("no page came for too long; the last failure was: {why}"))
                 .with_hint("what was bought is kept; run the same command when the service is well again"),
+        ),
+        Ending::Unreachable { why } => Some(
+            Failure::new(ExitCode::Usage, format!("the service cannot be reached: {why}"))
+                .with_hint("check --base-url, and what this machine trusts and can look up; the same command goes on"),
         ),
         Ending::Refused { code, message } => Some(
             Failure::new(ExitCode::Refused, format!("the service refuses the request with {code}: {message}"))
@@ -257,6 +265,7 @@ fn refusal(outcome: &Outcome) -> Option<Failure> {
 
 fn refusal_hint(code: u16) -> &'static str {
     match code {
+        300..=399 => "set --base-url and service.path to where the service is; what was bought is kept",
         401 => "check the key in KEYAPI_TOKEN or --token-file; what was bought is kept, and the same command goes on",
         403 => "the key has no access to this endpoint; ask the vendor, then run the same command",
         404 => "check --base-url and service.path",

@@ -14,6 +14,8 @@ pub const MAX_IN_FLIGHT: u32 = 1_024;
 const LEAST_BODY_LIMIT: u64 = 64 << 10;
 /// 0000-01-01T00:00:00Z: earlier moments are told in words.
 const FIRST_NAMED_SECOND: i64 = -62_167_219_200;
+/// Each request on its way may hold an answer of this size, and a column of one answer must fit what Parquet's writer takes.
+const MOST_BODY_LIMIT: u64 = 256 << 20;
 
 impl Settings {
     /// Checks every value against its bounds. What only `run` needs is checked by [`QuestionSettings::range`] and
@@ -52,8 +54,8 @@ impl Settings {
         bound("service.auth_scheme", scheme, scheme_fits, "a scheme is one word, such as Bearer, without the key")?;
         some_time("service.connect_timeout", service.connect_timeout)?;
         some_time("service.request_timeout", service.request_timeout)?;
-        let limit_fits = service.body_limit.get().get() >= LEAST_BODY_LIMIT;
-        bound("service.body_limit", service.body_limit, limit_fits, "a page needs at least 64KiB")
+        let limit_fits = (LEAST_BODY_LIMIT..=MOST_BODY_LIMIT).contains(&service.body_limit.get().get());
+        bound("service.body_limit", service.body_limit, limit_fits, "it is 64KiB to 256MiB")
     }
 
     fn validate_plan(&self) -> Result<(), ConfigError> {
@@ -210,5 +212,7 @@ mod tests {
         let mut settings = Settings::default();
         settings.service.body_limit = small;
         assert!(settings.validate().unwrap_err().to_string().contains("64KiB"));
+        settings.service.body_limit = "1GiB".parse().unwrap();
+        assert!(settings.validate().unwrap_err().to_string().contains("256MiB"));
     }
 }

@@ -130,6 +130,8 @@ pub(super) enum Bought {
     Quota { message: String },
     /// Every attempt failed; the last one like this.
     Failed { why: String },
+    /// Nothing was ever heard from the service, and as it is addressed nothing will be.
+    Unreachable { why: String },
     /// The run may spend no more.
     OutOfCredits { spent: Credits, max: Credits },
     /// The run ends; nothing is on its way.
@@ -171,11 +173,16 @@ impl Buyer {
                     }
                     return Ok(ended(paid, Ended::Refused, Bought::Refused { code, message }));
                 }
-                Outcome::Throttled(hold) => {
+                Outcome::Unreachable { why } => {
+                    floor.close();
+                    return Ok(ended(paid, Ended::Failed, Bought::Unreachable { why }));
+                }
+                Outcome::Throttled { why, hold } => {
                     paid.ended(Ended::Throttled);
-                    let why = "the service answers 429: too many requests".to_owned();
+                    let why = format!("too many requests ({why})");
                     self.tell_hold(hold, &why);
                     self.progress.send(Event::Attempt(AttemptOutcome::Throttled));
+                    floor.failed(&why);
                     (Trouble::Throttled, why)
                 }
                 Outcome::Failed { why, pause } => {
@@ -214,10 +221,10 @@ impl Buyer {
         let (how, is_well) = match attempt(&self.client, &self.pacer, permit, query).await {
             Outcome::Page { answer, .. } if answer.rows.is_empty() => (Ended::EmptyPage, true),
             Outcome::Page { .. } => (Ended::PageWithRows, true),
-            Outcome::Throttled(_) => (Ended::Throttled, false),
+            Outcome::Throttled { .. } => (Ended::Throttled, false),
             Outcome::Quota { .. } => (Ended::Quota, false),
             Outcome::Refused { .. } => (Ended::Refused, false),
-            Outcome::Failed { .. } => (Ended::Failed, false),
+            Outcome::Failed { .. } | Outcome::Unreachable { .. } => (Ended::Failed, false),
         };
         paid.ended(how);
         Ok(is_well)
@@ -356,6 +363,7 @@ mod tests {
     use super::*;
     use crate::api::contract::{Filters, TimeOrder};
     use crate::api::reply::{Verdict, judge};
+    use crate::api::signals::Signals;
     use crate::plan::fact::{PageAddress, Purpose, WindowId};
     use crate::units::PageNumber;
 
@@ -376,8 +384,9 @@ mod tests {
             .map(|(time, id)| format!(r#"{{"create_time":{time},"video_id":{id}}}"#))
             .collect();
         let body = format!(r#"{{"code":0,"data":[{}]}}"#, rows.join(",")).into_bytes();
-        let Verdict::Page(answer) = judge(200, &body) else { panic!("no page") };
-        new_page(&task, answer, Reply { status: 200, retry_after: None, body, received_at_ms: 5_000 })
+        let reply = Reply { status: 200, signals: Signals::default(), body, broken: None, received_at_ms: 5_000 };
+        let Verdict::Page(answer) = judge(reply.heard()) else { panic!("no page") };
+        new_page(&task, answer, reply)
     }
 
     #[test]

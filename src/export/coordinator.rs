@@ -262,6 +262,7 @@ impl Loop<'_> {
             Bought::Refused { .. } | Bought::Failed { .. } if self.planner.give_up_ahead(&task) => {}
             Bought::Refused { code, message } => self.take_refusal(window, code, message).await?,
             Bought::Quota { message } => self.end(Ending::QuotaSpent { message }),
+            Bought::Unreachable { why } => self.end(Ending::Unreachable { why }),
             Bought::OutOfCredits { spent, max } => self.end(Ending::CreditsSpent { spent, max }),
             Bought::Failed { why } => self.take_failure(*task, began, why).await?,
             Bought::Stopped => {}

@@ -26,6 +26,7 @@ use crate::api::client::{Client, ClientError};
 use crate::api::contract::{Filters, Region};
 use crate::fetch::throttle::Rate;
 use crate::journal::JournalError;
+use crate::journal::kept::KeptFields;
 use crate::plan::event::{Contradiction, PlanEvent};
 use crate::plan::planner::Listed;
 use crate::plan::reopen::NotDone;
@@ -165,6 +166,11 @@ pub enum Ending {
         /// The last failure, for a person.
         why: String,
     },
+    /// Nothing was ever heard from the service, and as it is addressed nothing will be.
+    Unreachable {
+        /// What is wrong with the way to it, for a person.
+        why: String,
+    },
     /// The service refuses the key or the question.
     Refused {
         /// The status or code.
@@ -211,7 +217,7 @@ pub enum Work {
 }
 
 /// What lies in the output by this run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delivered {
     /// Files.
     pub parts: u64,
@@ -221,8 +227,8 @@ pub struct Delivered {
     pub bytes: u64,
     /// Rows that were read more than once.
     pub duplicates: u64,
-    /// Values that `_extra` keeps.
-    pub kept_in_extra: u64,
+    /// Values that `_extra` keeps, by field.
+    pub extra_fields: KeptFields,
     /// Rows that `_rejected` keeps.
     pub rejected: u64,
 }

@@ -21,6 +21,7 @@ mod endings;
 mod exactness;
 mod imports;
 mod kills;
+mod meanings;
 mod mutations;
 mod output;
 mod process;

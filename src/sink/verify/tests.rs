@@ -214,6 +214,7 @@ fn rows_out_of_order_are_found() {
         sha256: String::new(),
         duplicates: 0,
         kept_in_extra: 0,
+        extra_fields: Default::default(),
     };
     let second = |seconds: i64| range(seconds, seconds).start.get() * 1000;
     let follow = |rows: [(i64, &str); 2]| {

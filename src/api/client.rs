@@ -3,15 +3,16 @@
 //! It sends when told and never decides to. The invariant: the key leaves this file only in a header, to TLS or loopback,
 //! and never comes back, since whatever the service echoes of it is blotted out before anyone else sees the answer.
 
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AGE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::api::contract::PageQuery;
 use crate::api::echo::Blotter;
-use crate::units::ByteCount;
+use crate::units::{ByteCount, EpochSeconds};
 
 /// Where to send requests and within which bounds.
 #[derive(Clone, Debug)]
@@ -44,6 +45,24 @@ pub struct Client {
     blotter: Blotter,
     body_limit: ByteCount,
     request_timeout: Duration,
+    /// The clocks at the first answer, whatever it was; none inside where it did not tell the service's.
+    first_answer: Arc<OnceLock<Option<Clocks>>>,
+}
+
+/// Two clocks at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clocks {
+    /// This machine's.
+    pub ours: EpochSeconds,
+    /// The service's.
+    pub service: EpochSeconds,
+}
+
+impl Clocks {
+    /// How far this machine's clock is ahead of the service's, seconds; negative where it is behind.
+    pub fn ahead_s(&self) -> i64 {
+        self.ours.since(self.service)
+    }
 }
 
 /// What came back, whatever it means.
@@ -125,7 +144,18 @@ impl Client {
         };
         let http = builder.build().map_err(|error| ClientError::Setup(chain(&error)))?;
         let (body_limit, request_timeout) = (settings.body_limit, settings.request_timeout);
-        Ok(Self { http, endpoint, blotter: Blotter::new(&token), body_limit, request_timeout })
+        let first_answer = Arc::default();
+        Ok(Self { http, endpoint, blotter: Blotter::new(&token), body_limit, request_timeout, first_answer })
+    }
+
+    /// Whether any answer has come yet, whatever it was.
+    pub fn has_answered(&self) -> bool {
+        self.first_answer.get().is_some()
+    }
+
+    /// The clocks at the first answer; none before it, or where it did not tell the service's.
+    pub fn clocks(&self) -> Option<Clocks> {
+        self.first_answer.get().copied().flatten()
     }
 
     /// Sends one request and reads its answer whole. Dropping the future gives up the answer, not the credit.
@@ -137,6 +167,7 @@ impl Client {
         url.query_pairs_mut().extend_pairs(query.pairs());
         let response = self.http.get(url).send().await.map_err(|error| self.transport(&error))?;
         let status = response.status().as_u16();
+        self.first_answer.get_or_init(|| clocks(response.headers(), now_ms()));
         let retry_after = retry_after(response.headers(), now_ms());
         let body = self.read_body(response).await?;
         Ok(Reply { status, retry_after, body, received_at_ms: now_ms() })
@@ -201,6 +232,15 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     if texts.is_empty() { error.to_string() } else { texts.join(": ") }
+}
+
+/// The service's clock by `Date`, plus `Age` where a cache kept the answer (RFC 9110, 9111). What cannot be read says nothing.
+fn clocks(headers: &HeaderMap, now_ms: i64) -> Option<Clocks> {
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let date = jiff::fmt::rfc2822::parse(text(DATE)?).ok()?.timestamp().as_second();
+    let age = text(AGE).and_then(|text| text.parse::<u32>().ok()).unwrap_or_default();
+    let ours = EpochSeconds::new(now_ms.div_euclid(1_000));
+    Some(Clocks { ours, service: EpochSeconds::new(date).shifted(i64::from(age)) })
 }
 
 /// `Retry-After` as seconds or as an HTTP date.
@@ -273,5 +313,19 @@ mod tests {
         assert_eq!(of("Wed, 31 Dec 2025 20:35:20 GMT"), Some(Duration::from_secs(2)));
         assert_eq!(of("Wed, 31 Dec 2025 20:35:00 GMT"), None);
         assert_eq!(of("soon"), None);
+    }
+
+    #[test]
+    fn the_services_clock_is_its_date_and_the_age_of_a_kept_answer() {
+        let of = |pairs: &[(HeaderName, &str)]| {
+            let headers = pairs.iter().map(|(name, text)| (name.clone(), HeaderValue::from_str(text).unwrap()));
+            clocks(&HeaderMap::from_iter(headers), 1_767_213_318_000).map(|clocks| clocks.ahead_s())
+        };
+        let date = "Wed, 31 Dec 2025 20:35:20 GMT";
+        assert_eq!(of(&[(DATE, date)]), Some(-2));
+        assert_eq!(of(&[(DATE, "Wed, 31 Dec 2025 19:35:20 GMT"), (AGE, "3600")]), Some(-2));
+        assert_eq!(of(&[(DATE, date), (AGE, "old")]), Some(-2));
+        assert_eq!(of(&[(DATE, "yesterday")]), None);
+        assert_eq!(of(&[(AGE, "3")]), None);
     }
 }

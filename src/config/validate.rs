@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use crate::config::error::ConfigError;
 use crate::config::token::require_tls;
-use crate::config::{HumanDuration, QuestionSettings, Settings};
+use crate::config::{HumanDuration, QuestionSettings, Settings, TimeSpec};
 use crate::units::{EpochSeconds, LAST_PAGE, TimeRange};
 
 /// The most requests that may be on their way at once.
@@ -91,6 +91,11 @@ impl QuestionSettings {
         }
         Ok(range)
     }
+
+    /// Whether the clock decides about an end of that range: one is relative, or the end would lie after `now`.
+    pub fn depends_on(&self, now: EpochSeconds) -> bool {
+        self.from.as_ref().is_some_and(TimeSpec::is_relative) || self.to.is_relative() || self.to.resolve(now) > now
+    }
 }
 
 const fn is_header_name_byte(byte: u8) -> bool {
@@ -125,6 +130,14 @@ mod tests {
     fn a_range_ends_at_the_runs_beginning_at_the_latest() {
         let range = question("-1d", "2099-01-01").range(NOW).unwrap();
         assert_eq!(range.to_string(), "[2026-03-09T00:00:00Z, 2026-03-10T15:20:30Z)");
+    }
+
+    #[test]
+    fn a_range_depends_on_the_clock_where_an_end_moves_with_it() {
+        let depends = |from: &str, to: &str| question(from, to).depends_on(NOW);
+        assert!(depends("-7d", "2026-03-01") && depends("2026-03-01", "now") && depends("2026-03-01", "-0d"));
+        assert!(depends("2026-03-01", "2099-01-01"), "clamped to now");
+        assert!(!depends("2026-03-01", "2026-03-02") && !depends("0", "1773156030"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Each module with the modules that it may import. The stages come in the order of the data's way; the modules below
 /// them are used sideways, and only by those that name them.
-const ALLOWED: [(&str, &[&str]); 18] = [
+const ALLOWED: [(&str, &[&str]); 19] = [
     // The data's way.
     ("units", &[]),
     ("api", &["units"]),
@@ -23,15 +23,16 @@ const ALLOWED: [(&str, &[&str]); 18] = [
     // Sideways: where a test may end the process, what happens, what is set, how it ends, what it came to.
     ("failpoint", &[]),
     ("folder", &[]),
-    ("progress", &["units", "api"]),
+    ("stderr", &[]),
+    ("progress", &["units", "api", "stderr"]),
     ("config", &["units", "api"]),
     ("failure", &["units", "api", "plan", "fetch", "journal", "sink", "config"]),
-    ("summary", &["units", "api", "failure"]),
-    ("telemetry", &["config", "failure", "progress"]),
+    ("summary", &["units", "api", "failure", "folder"]),
+    ("telemetry", &["config", "failure", "progress", "stderr"]),
     // The oracle knows the contract and nothing of the exporter, so that it cannot share its mistakes.
     ("simulator", &["units", "api::contract"]),
     // The edge.
-    ("cli", &["api", "config", "failure", "simulator"]),
+    ("cli", &["api", "config", "failure", "simulator", "stderr"]),
     (
         "commands",
         &[
@@ -47,6 +48,7 @@ const ALLOWED: [(&str, &[&str]); 18] = [
             "failure",
             "summary",
             "telemetry",
+            "stderr",
             "simulator",
             "cli",
         ],

@@ -9,7 +9,9 @@
     reason = "a test that cannot go on has failed; clippy spares only functions that are tests themselves"
 )]
 
+mod clocks;
 mod command_line;
+mod completions;
 mod config_files;
 mod crash;
 mod daily;
@@ -23,9 +25,11 @@ mod kills;
 mod mutations;
 mod output;
 mod process;
+mod recipes;
 mod refusals;
 mod repairs;
 mod secrecy;
 mod storms;
+mod streams;
 mod support;
 mod texts;

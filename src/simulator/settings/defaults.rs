@@ -57,6 +57,8 @@ impl Default for ContractSettings {
             short_fraction: 1.0,
             empty_page: EmptyPage::default(),
             compression: Compression::default(),
+            date_offset_s: 0,
+            age_s: None,
         }
     }
 }

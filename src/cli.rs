@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::builder::{BoolishValueParser, PossibleValue, TypedValueParser};
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -298,7 +298,7 @@ fn whole<T: std::str::FromStr>(text: &str) -> Result<T, String> {
         if digits {
             "it is too large".to_owned()
         } else {
-            "write a whole number in digits alone, such as 50000".to_owned()
+            "write a whole number in digits alone, such as 30".to_owned()
         }
     })
 }
@@ -312,9 +312,12 @@ impl TypedValueParser for YesOrNo {
 
     fn parse_ref(&self, command: &clap::Command, arg: Option<&Arg>, value: &OsStr) -> Result<bool, clap::Error> {
         BoolishValueParser::new().parse_ref(command, arg, value).map_err(|_| {
+            let mut error = clap::Error::new(ErrorKind::ValueValidation).with_cmd(command);
             let flag = arg.map(ToString::to_string).unwrap_or_default();
-            let text = format!("invalid value '{}' for '{flag}': write true or false", value.to_string_lossy());
-            clap::Error::raw(ErrorKind::ValueValidation, text).with_cmd(command)
+            error.insert(ContextKind::InvalidArg, ContextValue::String(flag));
+            error.insert(ContextKind::InvalidValue, ContextValue::String(value.to_string_lossy().into_owned()));
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec!["write true or false".into()]));
+            error
         })
     }
 

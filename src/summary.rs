@@ -227,9 +227,9 @@ impl Summary {
             ("gaps", self.gaps.len().into()),
             ("unproven", self.unproven.len().into()),
             ("duration_ms", u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX).into()),
-            ("next", self.next.as_deref().into()),
         ];
-        named.into_iter().map(|(name, value): (&str, serde_json::Value)| (name.to_owned(), value)).collect()
+        let named = named.into_iter().chain(self.next.as_deref().map(|next| ("next", next.into())));
+        named.map(|(name, value): (&str, serde_json::Value)| (name.to_owned(), value)).collect()
     }
 
     /// What is there: in parts, and of an unfinished run also what waits in the journal.
@@ -244,11 +244,12 @@ impl Summary {
             0 => write!(formatter, "no part is published yet")?,
             _ => write!(formatter, "{rows} rows are published in {parts} {files} ({bytes}) in {}", self.output)?,
         }
+        let more = if self.parts == 0 { "" } else { "more " };
         match (self.journal.pages, HumanCount(self.journal.rows.get())) {
             (0, _) => Ok(()),
-            (1, rows) => write!(formatter, "; 1 more page with {rows} rows is safe in the journal"),
+            (1, rows) => write!(formatter, "; 1 {more}page with {rows} rows is safe in the journal"),
             (pages, rows) => {
-                write!(formatter, "; {} more pages with {rows} rows are safe in the journal", HumanCount(pages))
+                write!(formatter, "; {} {more}pages with {rows} rows are safe in the journal", HumanCount(pages))
             }
         }
     }

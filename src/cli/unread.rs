@@ -114,7 +114,8 @@ impl Unread {
     /// Puts our advice in the place of clap's, where there is one.
     fn advise(&mut self) {
         let Some(advice) = self.advice() else { return };
-        for kind in [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::SuggestedValue] {
+        // Its usage line too shows what clap takes to be meant.
+        for kind in [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::Usage] {
             self.error.remove(kind);
         }
         self.error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![advice.to_owned().into()]));

@@ -71,9 +71,8 @@ async fn tell(mut signals: Signals, sender: watch::Sender<Option<Interrupt>>, lo
             log.flush(LAST_WORDS);
             std::process::exit(i32::from(code.number()));
         }
-        tracing::warn!(
-            "stopping: requests on their way are waited for; a second signal ends at once, and loses nothing that is durable"
-        );
+        // Short enough for a terminal of 80 columns, where lines are cut beside bars.
+        tracing::warn!("stopping; a second signal ends at once, without loss");
         sender.send_replace(Some(interrupt));
     }
 }

@@ -101,7 +101,8 @@ fn a_hangup_while_answers_are_waited_for_ends_at_once() {
         return;
     }
     let simulator = serve(|service| service.limits.latency_ms = 5.0);
-    let running = Job::of(&simulator).start();
+    let job = Job::of(&simulator);
+    let running = job.start();
     until("some pages", || simulator.stats().pages > 60);
     simulator.change(|service| service.limits.latency_ms = 60_000.0).unwrap();
     let asked = simulator.stats().requests;

@@ -138,7 +138,6 @@ fn the_systemd_unit_works_under_its_umask_and_leaves_nothing_to_others() {
 
 /// What systemd itself says of the unit and its timer, where it is there.
 #[test]
-#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn systemd_accepts_the_unit_and_its_timer() {
     let folder = tempfile::tempdir().unwrap();
     // The program is not installed here.

@@ -257,7 +257,10 @@ fn next(outcome: &Outcome) -> Option<String> {
         Ending::Incomplete => "--fresh reads the whole range again and pays for all of it".to_owned(),
         Ending::CreditsSpent { spent, max } => {
             let more = max.get().saturating_mul(2);
-            format!("{spent} of {max} are used; with a larger --max-credits, such as {more}, {GOES_ON}")
+            format!(
+                "{spent} of {max} are used; the same command with a larger --max-credits goes on where this ended, such as \
+                 --max-credits {more}, and pays for no page again that it has"
+            )
         }
         Ending::QuotaSpent { message } => {
             format!("the key's quota is used up (\"{message}\"); once there is quota again {GOES_ON}")

@@ -3,9 +3,10 @@
 //! It sends when told and never decides to. The invariant: the key leaves this file only in a header, to TLS or loopback,
 //! and never comes back, since whatever the service echoes of it is blotted out before anyone else sees the answer.
 
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT_ENCODING, AGE, CONTENT_ENCODING, DATE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -15,7 +16,7 @@ use super::reply::Heard;
 use super::signals::Signals;
 use super::transport::{chain, of_connection};
 use super::unpack::{UnpackError, gunzip};
-use crate::units::ByteCount;
+use crate::units::{ByteCount, EpochSeconds};
 
 pub use super::transport::TransportError;
 
@@ -53,6 +54,24 @@ pub struct Client {
     blotter: Blotter,
     body_limit: ByteCount,
     request_timeout: Duration,
+    /// The clocks at the first answer, whatever it was; none inside where it did not tell the service's.
+    first_answer: Arc<OnceLock<Option<Clocks>>>,
+}
+
+/// Two clocks at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clocks {
+    /// This machine's.
+    pub ours: EpochSeconds,
+    /// The service's.
+    pub service: EpochSeconds,
+}
+
+impl Clocks {
+    /// How far this machine's clock is ahead of the service's, seconds; negative where it is behind.
+    pub fn ahead_s(&self) -> i64 {
+        self.ours.since(self.service)
+    }
 }
 
 /// What came back, whatever it means.
@@ -127,7 +146,18 @@ impl Client {
         };
         let http = builder.build().map_err(|error| ClientError::Setup(chain(&error)))?;
         let (body_limit, request_timeout) = (settings.body_limit, settings.request_timeout);
-        Ok(Self { http, endpoint, blotter: Blotter::new(&token), body_limit, request_timeout })
+        let first_answer = Arc::default();
+        Ok(Self { http, endpoint, blotter: Blotter::new(&token), body_limit, request_timeout, first_answer })
+    }
+
+    /// Whether any answer has come yet, whatever it was.
+    pub fn has_answered(&self) -> bool {
+        self.first_answer.get().is_some()
+    }
+
+    /// The clocks at the first answer; none before it, or where it did not tell the service's.
+    pub fn clocks(&self) -> Option<Clocks> {
+        self.first_answer.get().copied().flatten()
     }
 
     /// Sends one request and reads its answer whole. Where the body does not come whole, what its status and headers say stands
@@ -140,6 +170,7 @@ impl Client {
         url.query_pairs_mut().extend_pairs(query.pairs());
         let response = self.http.get(url).send().await.map_err(|error| self.transport(&error))?;
         let status = response.status().as_u16();
+        self.first_answer.get_or_init(|| clocks(response.headers(), now_ms()));
         let signals = self.without_key(Signals::read(response.headers(), now_ms()));
         let is_gzip = is_gzip(response.headers());
         let read = self.read_body(response).await.and_then(|packed| self.unpack(packed, is_gzip));
@@ -229,6 +260,15 @@ fn auth_headers(settings: &ClientSettings, token: &SecretString) -> Result<Heade
     Ok(HeaderMap::from_iter([(name, value), (ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED))]))
 }
 
+/// The service's clock by `Date`, plus `Age` where a cache kept the answer (RFC 9110, 9111). What cannot be read says nothing.
+fn clocks(headers: &HeaderMap, now_ms: i64) -> Option<Clocks> {
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let date = jiff::fmt::rfc2822::parse(text(DATE)?).ok()?.timestamp().as_second();
+    let age = text(AGE).and_then(|text| text.parse::<u32>().ok()).unwrap_or_default();
+    let ours = EpochSeconds::new(now_ms.div_euclid(1_000));
+    Some(Clocks { ours, service: EpochSeconds::new(date).shifted(i64::from(age)) })
+}
+
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
@@ -277,5 +317,19 @@ mod tests {
     fn the_key_is_in_no_debug_text() {
         let client = made("https://x.example", "sk_live_secret").unwrap();
         assert!(!format!("{client:?}").contains("sk_live_secret"));
+    }
+
+    #[test]
+    fn the_services_clock_is_its_date_and_the_age_of_a_kept_answer() {
+        let of = |pairs: &[(HeaderName, &str)]| {
+            let headers = pairs.iter().map(|(name, text)| (name.clone(), HeaderValue::from_str(text).unwrap()));
+            clocks(&HeaderMap::from_iter(headers), 1_767_213_318_000).map(|clocks| clocks.ahead_s())
+        };
+        let date = "Wed, 31 Dec 2025 20:35:20 GMT";
+        assert_eq!(of(&[(DATE, date)]), Some(-2));
+        assert_eq!(of(&[(DATE, "Wed, 31 Dec 2025 19:35:20 GMT"), (AGE, "3600")]), Some(-2));
+        assert_eq!(of(&[(DATE, date), (AGE, "old")]), Some(-2));
+        assert_eq!(of(&[(DATE, "yesterday")]), None);
+        assert_eq!(of(&[(AGE, "3")]), None);
     }
 }

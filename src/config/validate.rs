@@ -5,7 +5,7 @@ use std::fmt::Display;
 use crate::config::error::ConfigError;
 use crate::config::redact::quoted;
 use crate::config::token::require_tls;
-use crate::config::{HumanDuration, QuestionSettings, Settings};
+use crate::config::{HumanDuration, QuestionSettings, Settings, TimeSpec};
 use crate::units::{EpochSeconds, LAST_PAGE, TimeRange};
 
 /// The most requests that may be on their way at once.
@@ -106,6 +106,11 @@ impl QuestionSettings {
         }
         Ok(range)
     }
+
+    /// Whether the clock decides about an end of that range: one is relative, or the end would lie after `now`.
+    pub fn depends_on(&self, now: EpochSeconds) -> bool {
+        self.from.as_ref().is_some_and(TimeSpec::is_relative) || self.to.is_relative() || self.to.resolve(now) > now
+    }
 }
 
 /// A moment, or words for one that no calendar has.
@@ -180,6 +185,14 @@ mod tests {
         settings = Settings::default();
         settings.service.auth_header = "X-Key: tellnobody".to_owned();
         assert!(!settings.validate().unwrap_err().to_string().contains("tellnobody"));
+    }
+
+    #[test]
+    fn a_range_depends_on_the_clock_where_an_end_moves_with_it() {
+        let depends = |from: &str, to: &str| question(from, to).depends_on(NOW);
+        assert!(depends("-7d", "2026-03-01") && depends("2026-03-01", "now") && depends("2026-03-01", "-0d"));
+        assert!(depends("2026-03-01", "2099-01-01"), "clamped to now");
+        assert!(!depends("2026-03-01", "2026-03-02") && !depends("0", "1773156030"));
     }
 
     #[test]

@@ -3,10 +3,10 @@
 //! The order is the promise: permit, credit from a durable reservation, request, commit. Only then does the page count.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::Instant;
 
 use crate::api::client::{Client, Reply};
@@ -22,6 +22,8 @@ use crate::plan::fact::{PageFact, RowKey, VideoKey};
 use crate::plan::planner::Task;
 use crate::progress::{AttemptOutcome, Event, Progress};
 use crate::units::{Credits, EpochSeconds};
+
+use super::clock::{ClockCheck, Skew, WrongClock};
 
 /// A wait for leave to ask again that is worth a person's attention.
 const NOTABLE_WAIT: Duration = Duration::from_secs(1);
@@ -51,23 +53,60 @@ pub(super) struct Buyer {
 #[derive(Debug)]
 pub(super) struct Floor {
     in_flight: Semaphore,
+    /// Until the service has answered once, one request is on its way: the clocks are compared before more is spent.
+    first: Semaphore,
     resting: AtomicUsize,
     last_failure: Mutex<Option<String>>,
     /// Whether the key is refused or spent: known here at once, so that nobody sends another request to learn the same.
     is_closed: AtomicBool,
     /// Whether it was told that asking again waits for the budget: once a start is enough.
     told_of_budget: AtomicBool,
+    clock: ClockCheck,
+    wrong_clock: OnceLock<WrongClock>,
 }
 
 impl Floor {
-    /// A floor on which `most_in_flight` requests may be on their way.
-    pub(super) fn new(most_in_flight: usize) -> Self {
+    /// A floor on which `most_in_flight` requests may be on their way, once the first answer has shown what `clock` asks.
+    pub(super) fn new(most_in_flight: usize, clock: ClockCheck) -> Self {
         Self {
             in_flight: Semaphore::new(most_in_flight.max(1)),
+            first: Semaphore::new(1),
             resting: AtomicUsize::new(0),
             last_failure: Mutex::default(),
             is_closed: AtomicBool::new(false),
             told_of_budget: AtomicBool::new(false),
+            clock,
+            wrong_clock: OnceLock::new(),
+        }
+    }
+
+    /// The clocks, where they show that the range cannot be the one that was meant.
+    pub(super) fn wrong_clock(&self) -> Option<WrongClock> {
+        self.wrong_clock.get().copied()
+    }
+
+    /// The turn of a request that nothing came before; none once an answer has come.
+    async fn first(&self, client: &Client) -> Option<SemaphorePermit<'_>> {
+        if client.has_answered() {
+            return None;
+        }
+        // Never closed, so there is always a turn in the end.
+        self.first.acquire().await.ok().filter(|_| !client.has_answered())
+    }
+
+    /// Looks at the clocks that the first answer showed; closes the floor where nothing more may be asked by ours.
+    fn check_clock(&self, client: &Client) {
+        match client.clocks().map_or(Skew::Small, |clocks| self.clock.compare(clocks)) {
+            Skew::Small => {}
+            Skew::Harmless(wrong) => tracing::warn!(
+                clock.here = %wrong.clocks.ours,
+                clock.service = %wrong.clocks.service,
+                "this machine's clock and the service's differ; the range does not depend on it"
+            ),
+            Skew::Harmful(wrong) => {
+                self.wrong_clock.get_or_init(|| wrong);
+                self.close();
+            }
         }
     }
 
@@ -149,6 +188,7 @@ impl Buyer {
         loop {
             // Never closed, so there is always a place in the end.
             let place = floor.in_flight.acquire().await;
+            let first = floor.first(&self.client).await;
             let Some(permit) = self.permit().await else { return Ok(Bought::Stopped) };
             let admitted = match asks {
                 Asks::First => self.ledger.admit().await,
@@ -160,7 +200,12 @@ impl Buyer {
                 Err(LedgerError::Journal(error)) => return Err(error),
             };
             asks = Asks::Again;
-            let (trouble, why) = match attempt(&self.client, &self.pacer, permit, &task.query).await {
+            let outcome = attempt(&self.client, &self.pacer, permit, &task.query).await;
+            if first.is_some() {
+                floor.check_clock(&self.client);
+            }
+            drop(first);
+            let (trouble, why) = match outcome {
                 Outcome::Page { answer, reply } => return self.keep(task, answer, reply, paid).await,
                 Outcome::Quota { message } => {
                     floor.close();

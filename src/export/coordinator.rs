@@ -20,7 +20,7 @@ use crate::plan::event::PlanEvent;
 use crate::plan::fact::{PageFact, WindowId};
 use crate::plan::planner::{Backlog, Decision, PlanContext, Planner, Task};
 use crate::progress::{Event, Progress};
-use crate::units::{EpochSeconds, PageNumber, RowCount};
+use crate::units::{PageNumber, RowCount};
 
 use super::blame::{Blame, Verdict};
 use super::buyer::{Bought, Buyer};
@@ -255,6 +255,9 @@ impl Loop<'_> {
                 return Ok(());
             }
         };
+        if let Some(wrong) = self.parts.buyer.floor.wrong_clock() {
+            return Err(wrong.into());
+        }
         let window = task.window;
         self.planner.came_back(&task);
         match bought {
@@ -402,13 +405,12 @@ impl Loop<'_> {
     }
 
     fn tell_page(&self, window: WindowId, fact: &PageFact) {
-        let Some(window) = self.planner.window_range(window) else { return };
-        let last: Option<EpochSeconds> = fact.rows.iter().map(|row| row.second).max();
+        let Some(range) = self.planner.window_range(window) else { return };
         self.progress().send(Event::PageDurable {
             region: fact.address.region.clone(),
             rows: RowCount::new(u64::from(fact.slots)),
-            window,
-            position: last.unwrap_or(window.start),
+            window: range,
+            position: self.planner.walk_settled(window),
         });
     }
 

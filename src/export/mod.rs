@@ -6,7 +6,7 @@
 
 mod blame;
 mod buyer;
-mod clock;
+pub mod clock;
 mod coordinator;
 mod delivery;
 mod fill;
@@ -52,6 +52,8 @@ pub struct Order {
     pub filters: Filters,
     /// The range, resolved at this moment.
     pub range: TimeRange,
+    /// Whether this machine's clock decided about an end of it.
+    pub ends: Ends,
     /// This moment.
     pub now: EpochSeconds,
     /// Whether to begin a new run whatever the state says.
@@ -78,6 +80,15 @@ pub struct Order {
     pub max_in_flight: usize,
     /// How long to go on without a durable page.
     pub give_up_after: Duration,
+}
+
+/// What the ends of a range were taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// Both were written as they are.
+    Absolute,
+    /// At least one counts from now, or was moved back to it.
+    ByClock,
 }
 
 /// Whether the latest run is gone on with.
@@ -138,6 +149,8 @@ pub enum Interrupt {
     Keyboard,
     /// SIGTERM.
     Terminate,
+    /// SIGHUP.
+    Hangup,
 }
 
 /// How an export ended, where it ended by itself.
@@ -201,6 +214,8 @@ pub struct Outcome {
     pub attempts_before: u64,
     /// Live parts of the run: count, rows and bytes, and what was dropped or kept apart.
     pub delivered: Delivered,
+    /// What was bought and is not published yet.
+    pub kept: Kept,
     /// What could not be read.
     pub gaps: Vec<Listed>,
     /// What could not be proven.
@@ -233,6 +248,15 @@ pub struct Delivered {
     pub rejected: u64,
 }
 
+/// What the journal keeps until it is published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Pages.
+    pub pages: u64,
+    /// Their rows; some of them may stand in a part already.
+    pub rows: u64,
+}
+
 /// Why an export could not go on at all.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
@@ -261,6 +285,9 @@ pub enum ExportError {
         /// What was said now.
         now: String,
     },
+    /// An end of the range was taken from a clock that is not to be believed.
+    #[error(transparent)]
+    Clock(#[from] clock::WrongClock),
     /// The range holds nothing.
     #[error("the range {0} is empty")]
     EmptyRange(TimeRange),

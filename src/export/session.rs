@@ -17,18 +17,21 @@ use crate::progress::{Event, RegionStart};
 use crate::sink::layout::Layout;
 use crate::sink::part::Parts;
 use crate::sink::publish::{Output, OutputError};
-use crate::units::{Credits, EpochSeconds, RowCount};
+use crate::units::{Credits, EpochSeconds, RowCount, TimeRange};
 
 use super::buyer::{Buyer, Floor};
+use super::clock::{ClockCheck, Skew};
 use super::coordinator::Coordinator;
 use super::delivery::Delivery;
 use super::publisher::{Cutting, Publisher, Replaces};
 use super::repair::{Ended, Repair, refuse_an_output_that_lost_everything};
 use super::stager::Stager;
-use super::{Ending, ExportError, History, Order, Outcome, Start, Tools, Work};
+use super::{Ending, Ends, ExportError, History, Kept, Order, Outcome, Start, Tools, Work};
 
 /// Where the learned rate is kept.
 pub(super) const LEARNED_RATE: &str = "rate";
+/// Where the name of a run is kept whose range was taken from a wrong clock: nothing of it is gone on with.
+const VOID_RUN: &str = "run_by_a_wrong_clock";
 
 /// Carries an order out: finishes the unfinished run first, then begins a new one where the range asks for it.
 ///
@@ -65,8 +68,10 @@ async fn runs(order: &Order, tools: &Tools, journal: &Journal) -> Result<Outcome
     recover_parts(journal, &output).await?;
     let listed = manifest.into_iter().flat_map(|manifest| manifest.parts);
     take_over(journal, &output, listed.filter(|part| !known.contains(&part.path))).await?;
-    if let Some(run) = latest.as_ref().filter(|run| run.outcome.is_none() && order.start == Start::GoOn) {
-        let outcome = Session::new(order, tools, journal, &output, run).run().await?;
+    let void_run = journal.learned(VOID_RUN)?;
+    let goes_on = |run: &RunRecord| order.start == Start::GoOn && void_run.as_ref() != Some(&run.begun.id);
+    if let Some(run) = latest.as_ref().filter(|run| run.outcome.is_none() && goes_on(run)) {
+        let outcome = Session::new(order, tools, journal, &output, run).run(Ends::Absolute).await?;
         let goes_on = matches!(outcome.ending, Ending::Complete | Ending::Incomplete);
         if !goes_on || !order.range_differs(run) {
             return Ok(outcome);
@@ -74,14 +79,25 @@ async fn runs(order: &Order, tools: &Tools, journal: &Journal) -> Result<Outcome
     } else if let Some(run) = latest.filter(|run| run.outcome.is_some() && !order.range_differs(run))
         && order.start == Start::GoOn
     {
-        return Session::new(order, tools, journal, &output, &run).run().await;
+        return Session::new(order, tools, journal, &output, &run).run(Ends::Absolute).await;
+    }
+    if let Some(Skew::Harmful(wrong)) = tools.client.clocks().map(|clocks| order.clock_check().compare(clocks)) {
+        return Err(wrong.into());
     }
     // Whatever is still unfinished here was not to be gone on with.
     let run = journal.begin_run_anew(order.new_run()).await?;
-    Session::new(order, tools, journal, &output, &run).run().await
+    let result = Session::new(order, tools, journal, &output, &run).run(order.ends).await;
+    if let Err(ExportError::Clock(_)) = result {
+        journal.learn(VOID_RUN, &run.begun.id).await?;
+    }
+    result
 }
 
 impl Order {
+    fn clock_check(&self) -> ClockCheck {
+        ClockCheck { range: self.range, ends: self.ends }
+    }
+
     fn range_differs(&self, run: &RunRecord) -> bool {
         self.range != run.begun.range
     }
@@ -196,8 +212,9 @@ impl<'a> Session<'a> {
         Self { order, tools, journal, output, run }
     }
 
-    /// Goes on with an unfinished run. One that had ended is gone on with where something of it is missing.
-    async fn run(self) -> Result<Outcome, ExportError> {
+    /// Goes on with an unfinished run. One that had ended is gone on with where something of it is missing. `ends` says what this
+    /// start took the run's range from.
+    async fn run(self, ends: Ends) -> Result<Outcome, ExportError> {
         let mut planner = self.replayed_plan().await?;
         let ended = if self.run.outcome.is_some() { Ended::Yes } else { Ended::No };
         let published = self.published_parts()?;
@@ -210,7 +227,7 @@ impl<'a> Session<'a> {
         if !repair.is_empty() {
             self.repair(&mut planner, &repair).await?;
         }
-        self.go_on(planner).await
+        self.go_on(planner, ends).await
     }
 
     async fn check_pages(&self) -> Result<(), ExportError> {
@@ -232,7 +249,7 @@ impl<'a> Session<'a> {
         Ok(self.journal.commit_change(change).await?)
     }
 
-    async fn go_on(self, planner: Planner) -> Result<Outcome, ExportError> {
+    async fn go_on(self, planner: Planner, ends: Ends) -> Result<Outcome, ExportError> {
         let began = Instant::now();
         let ledger = self.journal.ledger(Limits {
             max_credits: self.order.budget.max_credits,
@@ -251,7 +268,7 @@ impl<'a> Session<'a> {
             journal: self.journal.clone(),
             progress: self.tools.progress.clone(),
             stop: stopped,
-            floor: Arc::new(Floor::new(self.order.max_in_flight)),
+            floor: Arc::new(Floor::new(self.order.max_in_flight, ClockCheck { range: self.run.begun.range, ends })),
         };
         let publisher = self.publisher()?;
         let mut delivery = Delivery::new(self.order, publisher.clone(), fingerprint(&self.order.question.to_string()));
@@ -275,6 +292,7 @@ impl<'a> Session<'a> {
             counts: ledger.counts(),
             attempts_before,
             delivered,
+            kept: self.kept()?,
             gaps: planner.lacking(),
             unproven: planner.unproven().to_vec(),
         })
@@ -300,9 +318,19 @@ impl<'a> Session<'a> {
             counts,
             attempts_before: counts.attempts,
             delivered: delivery.confirm(&planner, &ledger).await?,
+            kept: self.kept()?,
             gaps: planner.lacking(),
             unproven: planner.unproven().to_vec(),
         })
+    }
+
+    fn kept(&self) -> Result<Kept, JournalError> {
+        let ever = TimeRange::new(EpochSeconds::new(i64::MIN), EpochSeconds::MAX);
+        let mut rows = 0;
+        for region in &self.order.regions {
+            rows += self.journal.count_rows(region, ever)?.get();
+        }
+        Ok(Kept { pages: self.journal.held_pages(), rows })
     }
 
     fn published_parts(&self) -> Result<Vec<PartRecord>, JournalError> {

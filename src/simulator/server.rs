@@ -89,7 +89,7 @@ async fn page(
         Response::new(Body::empty())
     } else {
         count_answer(&shared.service, &answer);
-        respond(answer, accepts_gzip(&shared.service, &headers))
+        dated(respond(answer, accepts_gzip(&shared.service, &headers)), &shared.service)
     };
     under_way.finish(outcome);
     response
@@ -157,6 +157,20 @@ fn respond(answer: Answer, gzip: Option<usize>) -> Response<Body> {
     }
     if let Some(seconds) = answer.retry_after_s {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// The answer with the clock that the settings give it; where they give none, the server's own `Date` stands.
+fn dated(mut response: Response<Body>, service: &Service) -> Response<Body> {
+    let contract = &service.settings().contract;
+    let moment = jiff::Timestamp::now().checked_add(jiff::SignedDuration::from_secs(contract.date_offset_s.into()));
+    let date = moment.map(|moment| moment.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()).unwrap_or_default();
+    if let (true, Ok(date)) = (contract.date_offset_s != 0, HeaderValue::from_str(&date)) {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    if let Some(age) = contract.age_s {
+        response.headers_mut().insert(header::AGE, HeaderValue::from(age));
     }
     response
 }

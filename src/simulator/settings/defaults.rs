@@ -58,6 +58,8 @@ impl Default for ContractSettings {
             empty_page: EmptyPage::default(),
             compression: Compression::default(),
             framing: Framing::default(),
+            date_offset_s: 0,
+            age_s: None,
         }
     }
 }

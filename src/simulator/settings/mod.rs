@@ -130,6 +130,12 @@ pub struct ContractSettings {
     /// What stands around the JSON of an answer.
     #[arg(long)]
     pub framing: Framing,
+    /// How far the `Date` header of answers is from this machine's clock, seconds; negative is behind it.
+    #[arg(long, allow_hyphen_values = true)]
+    pub date_offset_s: i32,
+    /// The `Age` header of answers, as a cache adds it, seconds; none sends none.
+    #[arg(long)]
+    pub age_s: Option<u32>,
 }
 
 /// Rate, credits and time.

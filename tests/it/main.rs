@@ -24,6 +24,7 @@ mod mutations;
 mod output;
 mod process;
 mod refusals;
+mod regions;
 mod repairs;
 mod secrecy;
 mod storms;

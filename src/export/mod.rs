@@ -11,6 +11,7 @@ mod coordinator;
 mod delivery;
 mod fill;
 mod publisher;
+mod regions;
 mod repair;
 mod session;
 #[cfg(test)]

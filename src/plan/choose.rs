@@ -91,6 +91,9 @@ impl Planner {
     }
 
     pub(super) fn next_of(&self, id: WindowId, window: &Window, context: &PlanContext) -> Decision {
+        if self.set_aside.contains(&window.region) {
+            return Decision::Idle;
+        }
         let Some(walk) = window.walk() else { return self.begin(id, window, context) };
         let Some(plan) = self.region(&window.region) else { return Decision::Idle };
         let is_leftmost = plan.windows.values().next() == Some(&id);
@@ -311,7 +314,7 @@ impl Planner {
     fn first_cut(&self, context: &PlanContext) -> Option<Decision> {
         let may_cut =
             |plan: &&RegionPlan| !plan.is_cut && plan.newest_read && !plan.is_done() && !self.learned.min_is_loose;
-        let plan = self.regions.iter().find(may_cut)?;
+        let plan = self.asked_regions().find(may_cut)?;
         let (id, window) = plan.windows.values().find_map(|id| Some((*id, self.windows.get(id)?)))?;
         let from = window.walk()?.reached().max(plan.oldest?);
         let rest = TimeRange::new(from, plan.last_second()?.shifted(1));
@@ -387,8 +390,9 @@ impl Planner {
         Some((density * unread.seconds() as f64 / f64::from(PAGE_SIZE), unread))
     }
 
+    /// The windows of all regions of which something is asked, in the order of time.
     pub(super) fn in_order(&self) -> impl Iterator<Item = (WindowId, &Window)> {
-        let ids = self.regions.iter().flat_map(|plan| plan.windows.values());
+        let ids = self.asked_regions().flat_map(|plan| plan.windows.values());
         ids.filter_map(|id| Some((*id, self.windows.get(id)?)))
     }
 

@@ -27,6 +27,8 @@ pub(super) enum Fault {
     Stall,
     /// The answer to another question comes.
     Another(Other),
+    /// A refusal with this status and code.
+    Refused(u16),
 }
 
 /// Whose answer comes.
@@ -83,6 +85,7 @@ pub(super) fn fault(faults: &FaultSettings, attempt: Attempt) -> Option<Fault> {
         (faults.other_time, Fault::Another(Other::Time)),
         (faults.next_page, Fault::Another(Other::NextPage)),
         (faults.stale, Fault::Another(Other::Stale)),
+        (faults.refusal, Fault::Refused(faults.refusal_code)),
     ];
     choices.into_iter().find_map(|(fraction, fault)| {
         let hit = place < fraction;

@@ -9,8 +9,11 @@
     reason = "a test that cannot go on has failed; clippy spares only functions that are tests themselves"
 )]
 
+mod bounds;
+mod clocks;
 mod answers;
 mod command_line;
+mod completions;
 mod config_files;
 mod crash;
 mod daily;
@@ -21,12 +24,16 @@ mod endings;
 mod exactness;
 mod imports;
 mod kills;
+mod meanings;
 mod mutations;
 mod output;
 mod process;
+mod recipes;
 mod refusals;
+mod regions;
 mod repairs;
 mod secrecy;
 mod storms;
+mod streams;
 mod support;
 mod texts;

@@ -39,7 +39,7 @@
 //! | | `json`, `checksum` | text, blob | the planner's decision; of sequence and text |
 //! | `closed_windows` | `run`, `window` | integer, key | windows whose pages the planner needs no more |
 //! | `rejected` | `number` | integer, key | order of arrival |
-//! | | `run`, `region`, `hash` | integer, text, blob | unique together; SHA-256 of `text` |
+//! | | `run`, `region`, `hash` | integer, text, blob | unique together; SHA-256 of `text`, and of its place where it says nothing |
 //! | | `page`, `place`, `why`, `text` | text, integer, text, text | the page's address; place on it; what is wrong; the row |
 //! | `parts` | `path` | text, key | below the output folder |
 //! | | `state` | text | `prepared`, `published`, `superseded` |

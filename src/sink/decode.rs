@@ -6,7 +6,9 @@
 //!
 //! `_extra` is the text of a JSON object, or null. It holds, under the field's name: unknown fields; originals of values
 //! that left their column null; earlier values of a field that stands twice in a row; and, where the column does have a value, the
-//! string as JSON spelled it (escapes visible), because halves of surrogate pairs in it had to become U+FFFD. A kept value
+//! string as JSON spelled it (escapes visible), because halves of surrogate pairs in it had to become U+FFFD. Of a field that stands
+//! twice the last value is the column's, so all of them are kept. `NaN` and what else is no JSON number is a string by
+//! then, of the same letters. A kept value
 //! that strict JSON readers would refuse stands there as a string that holds its JSON text. Null and missing are both null.
 
 use std::borrow::Cow;
@@ -23,7 +25,9 @@ use arrow::error::ArrowError;
 use serde_json::value::RawValue;
 
 use crate::api::contract::{FIELDS, Region};
-use crate::api::reply::{self, BodyError, Identity};
+use crate::api::envelope::{BodyError, short_request_id};
+use crate::api::reply::{self, Identity};
+use crate::journal::kept::KeptFields;
 use crate::journal::record::StoredPage;
 use crate::sink::columns::{self, COLUMNS, Kind, VIDEO_ID};
 use crate::sink::value::{self, Category, Entries, Fit};
@@ -60,7 +64,11 @@ pub fn rows(page: &StoredPage) -> Result<Vec<RawRow>, BodyError> {
     let fetch = Arc::new(Fetch {
         sequence: page.sequence,
         fetched_at_ms: page.fetched_at_ms,
-        request_id: page.request_id.clone().or(envelope.request_id),
+        request_id: page
+            .request_id
+            .as_deref()
+            .or(envelope.request_id.as_deref())
+            .map(|id| short_request_id(id).to_owned()),
     });
     let usable = envelope.data.iter().filter_map(|raw| {
         let identity = reply::identity(raw.get()).ok()?;
@@ -79,7 +87,7 @@ pub struct RowBatch {
     request_id: StringBuilder,
     extra: StringBuilder,
     rows: usize,
-    kept_in_extra: u64,
+    kept: KeptFields,
 }
 
 impl RowBatch {
@@ -94,7 +102,7 @@ impl RowBatch {
             request_id: StringBuilder::new(),
             extra: StringBuilder::new(),
             rows: 0,
-            kept_in_extra: 0,
+            kept: KeptFields::default(),
         }
     }
 
@@ -103,9 +111,9 @@ impl RowBatch {
         self.rows
     }
 
-    /// Values that their column could not hold, counted over every batch so far.
-    pub const fn kept_in_extra(&self) -> u64 {
-        self.kept_in_extra
+    /// Values that `_extra` keeps, by field, counted over every batch so far.
+    pub const fn kept(&self) -> &KeptFields {
+        &self.kept
     }
 
     /// Adds a row.
@@ -126,9 +134,9 @@ impl RowBatch {
                 Outcome::Misfit => extra.keep(name, raw),
             }
         }
-        self.kept_in_extra += extra.members;
         members.others.iter().for_each(|(name, raw)| extra.keep(name, raw.get()));
         self.query_region.append_value(self.region.as_str());
+        extra.names.iter().for_each(|name| self.kept.add(name, 1));
         self.fetched_at.append_value(row.fetch.fetched_at_ms);
         self.request_id.append_option(row.fetch.request_id.as_deref());
         self.extra.append_option(extra.finish());
@@ -163,7 +171,7 @@ struct Members<'a> {
 
 impl<'a> Members<'a> {
     fn read(text: &'a str) -> Result<Self, serde_json::Error> {
-        let Entries(entries) = serde_json::from_str(text)?;
+        let Entries(entries) = Entries::read(text)?;
         let mut members = Self { documented: [None; FIELDS.len()], others: Vec::new() };
         let mut expected = 0;
         for (name, raw) in entries {
@@ -188,14 +196,14 @@ fn place_of(name: &str, expected: usize) -> Option<usize> {
 
 /// The members of `_extra` as they gather.
 #[derive(Default)]
-struct Extra {
+struct Extra<'a> {
     text: String,
-    members: u64,
+    names: Vec<&'a str>,
 }
 
-impl Extra {
+impl<'a> Extra<'a> {
     /// Keeps a value as it came, or as a string where a strict reader would choke on it.
-    fn keep(&mut self, name: &str, raw: &str) {
+    fn keep(&mut self, name: &'a str, raw: &str) {
         match reply::repair_surrogates(raw) {
             Cow::Borrowed(_) if is_strict(raw) => self.push(name, raw),
             _ => self.push(name, &json_string(raw)),
@@ -203,20 +211,20 @@ impl Extra {
     }
 
     /// Keeps a string's spelling: what stands between its quotes, escapes visible.
-    fn keep_spelling(&mut self, name: &str, raw: &str) {
+    fn keep_spelling(&mut self, name: &'a str, raw: &str) {
         let spelling = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(raw);
         self.push(name, &json_string(spelling));
     }
 
-    fn push(&mut self, name: &str, json: &str) {
-        let before = if self.members == 0 { '{' } else { ',' };
+    fn push(&mut self, name: &'a str, json: &str) {
+        let before = if self.names.is_empty() { '{' } else { ',' };
         // Writing into a String cannot fail.
         let _ = write!(self.text, "{before}{}:{json}", json_string(name));
-        self.members += 1;
+        self.names.push(name);
     }
 
     fn finish(mut self) -> Option<String> {
-        if self.members == 0 {
+        if self.names.is_empty() {
             return None;
         }
         self.text.push('}');

@@ -19,7 +19,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::errors::ParquetError;
 
-use crate::api::reply::BodyError;
+use crate::api::envelope::BodyError;
 use crate::journal::record::{PartRecord, StoredPage};
 use crate::sink::columns::{self, Packaging};
 use crate::sink::decode::{self, RawRow, RowBatch};
@@ -302,7 +302,8 @@ impl<'a> PartFile<'a> {
             bytes,
             sha256,
             duplicates: 0,
-            kept_in_extra: self.batch.kept_in_extra(),
+            kept_in_extra: self.batch.kept().total(),
+            extra_fields: self.batch.kept().clone(),
             path: self.path,
         }))
     }

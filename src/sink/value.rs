@@ -7,11 +7,10 @@
 //! `_extra`. No number passes through a float. Pure.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::api::members::each_member;
 use crate::api::reply::repair_surrogates;
 use crate::sink::columns::{DECIMAL_DIGITS, DECIMAL_PLACES};
 
@@ -131,7 +130,7 @@ fn list<T>(raw: &str, item: impl Fn(&str) -> Fit<T>) -> Fit<Vec<T>> {
 }
 
 fn category(raw: &str) -> Fit<Category> {
-    let Ok(Entries(entries)) = serde_json::from_str(raw) else { return Fit::Misfit };
+    let Ok(Entries(entries)) = Entries::read(raw) else { return Fit::Misfit };
     let (mut category, mut repaired) = (Category::default(), false);
     for (name, raw) in entries {
         let slot = match name.as_ref() {
@@ -200,30 +199,15 @@ const MOST_DIGITS: usize = DECIMAL_DIGITS as usize;
 /// A JSON object's members in the order that they came, repeated names included.
 pub struct Entries<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
 
-#[derive(serde::Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Entries<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-
-        impl<'de> Visitor<'de> for Members {
-            type Value = Entries<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a JSON object")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<Self::Value, M::Error> {
-                let mut entries = Vec::with_capacity(crate::api::contract::FIELDS.len());
-                while let Some((Name(name), value)) = members.next_entry()? {
-                    entries.push((name, value));
-                }
-                Ok(Entries(entries))
-            }
-        }
-
-        deserializer.deserialize_map(Members)
+impl<'a> Entries<'a> {
+    /// Reads the object `json`.
+    ///
+    /// # Errors
+    /// Where it is not one JSON object.
+    pub fn read(json: &'a str) -> Result<Self, serde_json::Error> {
+        let mut entries = Vec::with_capacity(crate::api::contract::FIELDS.len());
+        each_member(json, |name, value| entries.push((name, value)))?;
+        Ok(Self(entries))
     }
 }
 

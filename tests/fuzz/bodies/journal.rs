@@ -142,5 +142,6 @@ fn a_part(range: TimeRange) -> PartRecord {
         sha256: "00".repeat(32),
         duplicates: 1,
         kept_in_extra: 2,
+        extra_fields: Default::default(),
     }
 }

@@ -90,6 +90,8 @@ pub struct RegionPlan {
     past_newest: BTreeSet<VideoKey>,
     /// How often in a row the range, asked from its start, began after the newest row of the newest page.
     opened_late: u32,
+    /// The first second of page 1 of the range, asked from its start, where it held rows.
+    opening: Option<EpochSeconds>,
     /// Whether the output has held rows of it, so that its code is known to mean something.
     pub is_known: bool,
 }
@@ -131,6 +133,7 @@ impl RegionPlan {
             of_another_region: Vec::new(),
             past_newest: BTreeSet::new(),
             opened_late: 0,
+            opening: None,
             is_known: false,
         }
     }
@@ -179,10 +182,10 @@ impl RegionPlan {
         self.own_pages > 0 && !self.of_another_region.is_empty()
     }
 
-    /// Whether the newest page lacks exactly a page of the newest rows, or shows none but rows before the oldest: what counting from 0
-    /// gives.
+    /// Whether the newest page lacks exactly a page of the newest rows, or shows none but rows before the first page of all: what
+    /// counting from 0 gives.
     pub fn newest_is_second(&self) -> bool {
-        let lies_before = self.probed_newest.is_some() && self.probed_newest < self.oldest;
+        let lies_before = self.probed_newest.is_some() && self.probed_newest < self.opening;
         lies_before || self.past_newest.len() == PAGE_SIZE as usize
     }
 
@@ -194,6 +197,7 @@ impl RegionPlan {
     /// Learns from page 1 of the range, asked from its start.
     pub fn learn_opening(&mut self, page: &PageFact) {
         let first = page.rows.iter().map(|row| row.second).min();
+        self.opening = first.or(self.opening);
         if let (Some(first), Some(newest)) = (first, self.probed_newest) {
             self.opened_late = if first > newest { self.opened_late + 1 } else { 0 };
         }
@@ -204,7 +208,7 @@ impl RegionPlan {
         self.asked_before = (self.times_without_filters, self.times_without_range, self.times_known_second);
         (self.without_filters, self.without_range, self.known_second) = (None, None, None);
         (self.known_inside, self.is_in_company, self.evidence_failed) = (None, false, false);
-        (self.first_pages_empty, self.opened_late) = (0, 0);
+        (self.first_pages_empty, self.opened_late, self.opening) = (0, 0, None);
         self.past_newest.clear();
     }
 

@@ -233,7 +233,10 @@ impl Loop<'_> {
         self.planner.set_out(&task);
         let patience = if self.planner.is_parked(window) { Patience::Short } else { Patience::Full };
         let mut buyer = self.parts.buyer.clone();
-        buyer.stop = self.stops.of(&task.address.region).unwrap_or(buyer.stop);
+        // Whoever asks a refused page again goes on while its region is set aside: that is what the region waits for.
+        if !matches!(asks, Asks::Confirming(_)) {
+            buyer.stop = self.stops.of(&task.address.region).unwrap_or(buyer.stop);
+        }
         let began = self.began.elapsed();
         self.errands.spawn(async move {
             let bought = buyer.buy(&task, asks, patience).await;
@@ -355,8 +358,10 @@ impl Loop<'_> {
         self.look_at_regions().await?;
         let is_dry = self.drought.look() >= order.give_up_after && !self.errands.is_empty();
         if is_dry && !self.silence_is_explained() {
-            let why = self.parts.buyer.floor.last_failure();
-            self.end(Ending::Unwell { why: why.unwrap_or_else(|| "no answer came".to_owned()) });
+            let why = || self.parts.buyer.floor.last_failure().unwrap_or_else(|| "no answer came".to_owned());
+            // A service that refuses is not unwell, also where there was no time to ask as often as one likes to be sure.
+            let refused = self.regions.refusal().map(|(code, message)| Ending::Refused { code, message });
+            self.end(refused.unwrap_or_else(|| Ending::Unwell { why: why() }));
         }
         let rate = self.parts.buyer.pacer.rate();
         if (rate - self.rate_told).abs() > f64::EPSILON {

@@ -272,6 +272,14 @@ impl Regions {
         })
     }
 
+    /// A refusal that nothing has refuted yet, confirmed or not.
+    pub(super) fn refusal(&self) -> Option<(u16, String)> {
+        self.cases.values().find_map(|case| match &case.fault {
+            RegionFault::Refused { code, message } => Some((*code, message.clone())),
+            RegionFault::Unwell { .. } => None,
+        })
+    }
+
     /// Whether what is not read is only what fails, while there are others to ask: then silence says nothing of the service yet.
     pub(super) fn explain_silence(&self, regions: &[(Region, Progress)], fails: impl Fn(&Region) -> bool) -> bool {
         let open = || regions.iter().filter(|(_, progress)| *progress == Progress::Open);

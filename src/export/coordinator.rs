@@ -283,13 +283,15 @@ impl Loop<'_> {
         self.planner.came_back(&task);
         match bought {
             Bought::Durable(fact) => self.take_page(window, began, &fact).await?,
-            Bought::Refused { .. } | Bought::Failed { .. } if self.planner.give_up_ahead(&task) => {}
+            Bought::Refused { .. } | Bought::Failed { .. } if self.planner.give_up_ahead(&task) => {
+                self.regions.failed(&task.address.region, window);
+            }
             Bought::Refused { code, message } => self.take_refusal(*task, code, message).await?,
             Bought::Quota { message } => self.end(Ending::QuotaSpent { message }),
             Bought::Unreachable { why } => self.end(Ending::Unreachable { why }),
             Bought::OutOfCredits { spent, max } => self.end(Ending::CreditsSpent { spent, max }),
             Bought::Failed { why } => self.take_failure(*task, began, why).await?,
-            Bought::Stopped => {}
+            Bought::Stopped => self.regions.failed(&task.address.region, window),
         }
         self.mind_regions().await
     }

@@ -233,10 +233,7 @@ impl Loop<'_> {
         self.planner.set_out(&task);
         let patience = if self.planner.is_parked(window) { Patience::Short } else { Patience::Full };
         let mut buyer = self.parts.buyer.clone();
-        // Whoever asks a refused page again goes on while its region is set aside: that is what the region waits for.
-        if !matches!(asks, Asks::Confirming(_)) {
-            buyer.stop = self.stops.of(&task.address.region).unwrap_or(buyer.stop);
-        }
+        buyer.stop = self.stops.of(&task.address.region).unwrap_or(buyer.stop);
         let began = self.began.elapsed();
         self.errands.spawn(async move {
             let bought = buyer.buy(&task, asks, patience).await;
@@ -286,13 +283,15 @@ impl Loop<'_> {
         self.planner.came_back(&task);
         match bought {
             Bought::Durable(fact) => self.take_page(window, began, &fact).await?,
-            Bought::Refused { .. } | Bought::Failed { .. } if self.planner.give_up_ahead(&task) => {}
+            Bought::Refused { .. } | Bought::Failed { .. } if self.planner.give_up_ahead(&task) => {
+                self.regions.failed(&task.address.region, window);
+            }
             Bought::Refused { code, message } => self.take_refusal(*task, code, message).await?,
             Bought::Quota { message } => self.end(Ending::QuotaSpent { message }),
             Bought::Unreachable { why } => self.end(Ending::Unreachable { why }),
             Bought::OutOfCredits { spent, max } => self.end(Ending::CreditsSpent { spent, max }),
             Bought::Failed { why } => self.take_failure(*task, began, why).await?,
-            Bought::Stopped => {}
+            Bought::Stopped => self.regions.failed(&task.address.region, window),
         }
         self.mind_regions().await
     }

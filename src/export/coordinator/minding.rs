@@ -117,7 +117,7 @@ impl Loop<'_> {
                 self.planner.take_up(region);
             }
             if self.ending.is_none() && self.broken.is_none() {
-                self.stops.set(region, is_aside);
+                self.stops.set(region, self.regions.is_called_back(region));
             }
         }
         self.parts.buyer.floor.hold(self.regions.holds());

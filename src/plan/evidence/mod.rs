@@ -1,0 +1,9 @@
+//! Completeness as evidence: which seconds follow from what was seen, and on what that rests. Pure.
+
+pub mod both_ends;
+pub mod certificate;
+pub mod ends;
+pub mod habit;
+pub mod observation;
+pub mod placement;
+pub mod premise;

@@ -158,7 +158,10 @@ impl<'a> Kernel<'a> {
         };
         let mut certificate = self.certificate(reading, &zone, (second, rule));
         self.rest_on_imported(&mut certificate, &imported, is_one_page);
-        certificate.premises.extend((count.is_habit || (is_end && count.free_at_end > 0)).then_some(Premise::ShortHidesNothing));
+        let trusts_free = count.is_habit || (is_end && count.free_at_end > 0);
+        certificate.premises.extend(trusts_free.then_some(Premise::ShortHidesNothing));
+        // What takes a free place may come twice as well, and push a row out.
+        certificate.premises.extend((count.is_habit && !is_one_page).then_some(Premise::StableTies));
         let at = |row: &&RowKey| row.second == second;
         let mut ids: BTreeSet<VideoKey> = zone.rows.iter().filter(at).map(|row| row.video).collect();
         ids.extend(imported.iter().map(|sighting| sighting.video));
@@ -229,7 +232,11 @@ impl<'a> Kernel<'a> {
         let is_early = reading.ended.is_some_and(|end| end.turn == Turn::Early);
         premises.extend(is_early.then_some(Premise::NoInsertion));
         observations.extend(reading.ended.map(|end| (end.made, end.id())));
-        observations.extend(self.partner(reading).into_iter().flat_map(|look| look.observations.iter().copied()));
+        if let Some(partner) = self.partner(reading) {
+            // Where the empty page is wrong for a while, the other witness must be right.
+            premises.extend(&partner.premises);
+            observations.extend(&partner.observations);
+        }
     }
 
     fn rest_on_imported(&self, certificate: &mut Certificate, imported: &[Sighting], is_one_page: bool) {

@@ -25,7 +25,7 @@ pub fn refutations(kernel: &Kernel<'_>) -> BTreeSet<Refutation> {
     let seconds = kernel.shown.iter().map(|(second, sightings)| (looks(kernel, *second), sightings));
     let seconds: Vec<(Vec<Look>, &Vec<Sighting>)> = seconds.collect();
     let poorer = seconds.iter().flat_map(|(looks, sightings)| {
-        let is_poorer = |look: &&Look| {
+        let is_poorer = move |look: &&Look| {
             let lacks = sightings.iter().any(|sighting| !look.claim.ids.contains(&sighting.video));
             lacks && !is_confirmed(kernel, look, looks, sightings)
         };

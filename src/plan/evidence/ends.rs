@@ -87,7 +87,9 @@ impl EndLook {
     /// Whether the two are two witnesses of one end.
     pub fn confirms(&self, other: &Self, rules: &Rules) -> bool {
         let is_other_rank = self.tail.is_empty() || self.empty_page.is_none() || self.empty_page != other.empty_page;
-        self.tail == other.tail && is_other_rank && are_apart(&self.observations, &other.observations, rules)
+        // A list that ends earlier would confirm an end that the other only seems to have.
+        let is_one_end = self.beyond.end == other.beyond.end;
+        self.tail == other.tail && is_one_end && is_other_rank && are_apart(&self.observations, &other.observations, rules)
     }
 
     /// What two witnesses of one end prove: nothing comes after it.

@@ -14,7 +14,7 @@ const LATER: i64 = 100;
 
 /// What is asked: the lists, and of each in turn so many pages, newest requests last.
 fn asked(lists: &[(bool, i64, i64, u32)]) -> (Vec<List>, Vec<Request>) {
-    let all = lists.iter().map(|&(is_newest_first, min, end, _)| List { is_newest_first, min, end }).collect();
+    let all = lists.iter().map(|&(is_newest_first, min, end, _)| List { is_newest_first, min, end, lacks_first: false }).collect();
     let mut requests = Vec::new();
     let mut at = LATER;
     for (list, &(_, _, _, pages)) in lists.iter().enumerate() {
@@ -137,7 +137,9 @@ fn one_reading_with_any_dates() {
 fn two_readings_with_a_wrong_date() {
     let mut tally = Tally::default();
     let second = [(false, 0, SECONDS, 2), (false, 1, SECONDS, 2), (true, 0, SECONDS, 1)];
-    for rows in all_rows().iter().flat_map(|rows| one_wrong_date(rows)) {
+    // Four rows with wrong dates in two readings would take minutes; `sampled` has them.
+    let dated = |rows: &Vec<Row>| if rows.len() < MOST_ROWS { one_wrong_date(rows) } else { vec![rows.clone()] };
+    for rows in all_rows().iter().flat_map(dated) {
         for list in second {
             try_all_ties(&mut tally, scenario(rows.clone(), asked(&[ASCENDING, list])), rules(1, 0));
         }

@@ -6,13 +6,17 @@ use crate::plan::evidence::premise::Premise;
 
 /// Worlds that are tried for a counter-example to each premise.
 const WORLDS: u64 = 40_000;
+/// Worlds that are tried after the first one, for a smaller one.
+const SMALLER: u64 = 2_000;
 
 /// The smallest false claim among many worlds, with a premise left out.
 fn counter_example(dropped: Premise) -> Option<String> {
     let (mut tally, mut dice) = (Tally::default(), Dice(7));
-    for _ in 0..WORLDS {
+    let mut left = WORLDS;
+    while left > 0 {
         let (scenario, rules) = world(&mut dice);
         tally.try_world(&scenario, rules, Some(dropped));
+        left = if tally.refuted.is_some() { left.min(SMALLER) - 1 } else { left - 1 };
     }
     tally.refuted.map(|(_, text)| text)
 }

@@ -77,12 +77,13 @@ pub(super) fn world(dice: &mut Dice) -> (Scenario, Rules) {
 
 fn list(dice: &mut Dice) -> List {
     let is_newest_first = dice.hits(3);
-    match dice.below(6) {
-        0 => List { is_newest_first, min: 1, end: SECONDS },
-        1 => List { is_newest_first, min: 1, end: 2 },
-        2 => List { is_newest_first, min: 0, end: 2 },
-        _ => List { is_newest_first, min: 0, end: SECONDS },
-    }
+    let (min, end) = match dice.below(6) {
+        0 => (1, SECONDS),
+        1 => (1, 2),
+        2 => (0, 2),
+        _ => (0, SECONDS),
+    };
+    List { is_newest_first, min, end, lacks_first: dice.hits(20) }
 }
 
 fn row(dice: &mut Dice, troubles: &Troubles, requests: u64) -> Row {
@@ -110,12 +111,11 @@ fn ties(dice: &mut Dice, rows: u64) -> Vec<usize> {
 }
 
 fn fault(dice: &mut Dice, rows: u64) -> Fault {
-    match dice.below(8) {
+    match dice.below(7) {
         0 => Fault::Empty,
         1 => Fault::AlwaysEmpty,
         2 => Fault::Hides(dice.below(2) as usize),
         3 => Fault::Disorder,
-        4 => Fault::Bound,
         _ => Fault::Poor((0..rows as usize).filter(|_| dice.hits(2)).collect()),
     }
 }

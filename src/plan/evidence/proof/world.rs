@@ -49,8 +49,6 @@ pub(super) enum Fault {
     Hides(usize),
     /// The last row of the list comes first.
     Disorder,
-    /// The list lacks its first row.
-    Bound,
 }
 
 /// One list that is asked for.
@@ -59,6 +57,8 @@ pub(super) struct List {
     pub(super) is_newest_first: bool,
     pub(super) min: i64,
     pub(super) end: i64,
+    /// Its bounds are not honoured: its first row never comes.
+    pub(super) lacks_first: bool,
 }
 
 /// One request; requests are answered in the order of the scenario, and each at a moment of its own.
@@ -101,7 +101,7 @@ impl Scenario {
         if list.is_newest_first {
             rows.reverse();
         }
-        if request.fault == Fault::Bound && !rows.is_empty() {
+        if list.lacks_first && !rows.is_empty() {
             rows.remove(0);
         }
         if request.fault == Fault::Disorder && !rows.is_empty() {
@@ -162,11 +162,11 @@ impl Scenario {
         let is_meanwhile = |moment: usize| first < moment && moment <= last;
         match premise {
             Premise::Order => faults().all(|fault| *fault != Fault::Disorder),
-            Premise::Bounds => faults().all(|fault| *fault != Fault::Bound),
+            Premise::Bounds => used.iter().all(|index| !self.lists[self.requests[*index].list].lacks_first),
             Premise::Dates => certificate.dated.iter().all(|group| group.iter().any(|video| self.is_right(*video))),
             Premise::NoDeletion => !self.rows.iter().any(|row| is_meanwhile(row.goes)),
             Premise::NoInsertion => !self.rows.iter().any(|row| is_meanwhile(row.comes)),
-            Premise::EmptyIsEnd => faults().all(|fault| *fault != Fault::AlwaysEmpty),
+            Premise::EmptyIsEnd => used.iter().all(|index| !self.is_false_end(*index)),
             Premise::StableTies => used.iter().all(|index| self.is_canonical(*index)),
             Premise::ShortHidesNothing => faults().all(|fault| !matches!(fault, Fault::Hides(_))),
             Premise::AnswersWhole => {
@@ -180,6 +180,15 @@ impl Scenario {
                 moments().max().unwrap_or(0) - moments().min().unwrap_or(0) < self.confirm_after
             }
         }
+    }
+
+    /// Whether a page is empty though the list goes on, and neither for a while nor because the service serves no such page.
+    fn is_false_end(&self, index: usize) -> bool {
+        let request = &self.requests[index];
+        let list = self.lists[request.list];
+        let rows = (0..self.rows.len()).filter(|row| self.is_listed(*row, list, index)).count();
+        let goes_on = rows > self.page_size * (request.page as usize - 1) + usize::from(list.lacks_first);
+        goes_on && request.fault != Fault::Empty && request.page <= self.cap && self.answer(index).is_empty()
     }
 
     fn is_right(&self, video: VideoKey) -> bool {

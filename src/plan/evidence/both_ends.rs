@@ -58,6 +58,6 @@ fn claim(kernel: &Kernel<'_>, (one, other): (&Reading<'_>, &Reading<'_>), second
         let shown = one.rows().chain(other.rows());
         let ids = shown.filter(|row| row.second == second).map(|row| row.video).collect();
         let certificate = Certificate { seconds, rule: Rule::BothEnds, premises, dated, observations };
-        Claim { certificate, ids, leaps: false }
+        Claim { certificate, ids, leaps: false, empty_page: None }
     })
 }

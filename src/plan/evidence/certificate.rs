@@ -46,8 +46,10 @@ pub struct Claim {
     pub certificate: Certificate,
     /// The rows of the second.
     pub ids: BTreeSet<VideoKey>,
-    /// Whether it leaps further than the rows beside it explain, so that it takes another one apart in time.
+    /// Whether it leaps further than the rows beside it explain, or to the end, so that it takes another one apart in time.
     pub leaps: bool,
+    /// The number of the empty page that it takes for the end.
+    pub empty_page: Option<PageNumber>,
 }
 
 impl<'a> Kernel<'a> {
@@ -71,7 +73,6 @@ impl<'a> Kernel<'a> {
         let readings = readings.into_iter().map(|reading| reading.bracketed(&strays)).collect();
         let refuted = refuted.clone();
         let mut kernel = Self { rules, readings, strays, shown, looks, ends, believes_short: false, refuted };
-        kernel.mark_ends();
         kernel.believes_short = habit::is_shown(&kernel);
         kernel
     }
@@ -82,12 +83,16 @@ impl<'a> Kernel<'a> {
     /// What is missing, of that which comes nearest.
     pub fn certify(&self, second: EpochSeconds) -> Result<Certificate, Missing> {
         let (claims, mut missing) = self.look(second);
-        let is_waiting = claims.iter().any(|claim| claim.leaps);
+        let apart = self.rules.confirm_after;
+        let waiting = claims.iter().filter(|claim| claim.leaps).map(|claim| match claim.empty_page {
+            Some(_) => Missing::EndWitness(apart),
+            None => Missing::SecondReading(apart),
+        });
+        missing.extend(waiting);
         let mut certificates = self.confirmed(claims);
         certificates.extend(self.beyond(second));
         let is_withdrawn = !certificates.is_empty();
         certificates.retain(|certificate| certificate.stands(&self.refuted));
-        missing.extend(is_waiting.then_some(Missing::SecondReading(self.rules.confirm_after)));
         missing.extend(is_withdrawn.then_some(Missing::Withdrawn));
         let nearest = missing.into_iter().max_by_key(|piece| piece.nearness()).unwrap_or(Missing::Reading);
         certificates.into_iter().next().ok_or(nearest)
@@ -109,7 +114,9 @@ impl<'a> Kernel<'a> {
             Err(piece) => missing.push(piece),
         };
         for reading in self.readings.iter().filter(|reading| reading.may_hold(second)) {
-            take(self.claim(reading, second));
+            let claim = self.claim(reading, second);
+            claim.iter().filter_map(|claim| self.with_partner(reading, claim)).for_each(|claim| take(Ok(claim)));
+            take(claim);
             for page in self.pages_of(reading, second) {
                 take(self.claim(&page, second));
             }
@@ -173,8 +180,22 @@ impl<'a> Kernel<'a> {
             let between = TimeRange::new(zone.older.second().shifted(1), zone.newer.second());
             certificate.seconds = between.intersection(reading.pages.first().map_or(between, |page| page.scan.sure));
         }
-        let leaps = self.leaps(reading, &zone, (!ids.is_empty()).then_some(second));
-        Ok(Claim { certificate, ids, leaps })
+        let leaps = is_end || self.leaps(reading, &zone, (!ids.is_empty()).then_some(second));
+        let empty_page = reading.ended.filter(|_| is_end).map(|end| end.page);
+        Ok(Claim { certificate, ids, leaps, empty_page })
+    }
+
+    /// The claim of the last second, if another witness shows the same last row. That row is the last of its second only where ties
+    /// stand in one order: otherwise each look would show another one, or by chance the same.
+    fn with_partner(&self, reading: &Reading<'_>, claim: &Claim) -> Option<Claim> {
+        claim.empty_page?;
+        let partner = self.partner(reading)?;
+        let mut certified = Claim { leaps: false, ..claim.clone() };
+        let certificate = &mut certified.certificate;
+        certificate.premises.extend(&partner.premises);
+        certificate.premises.extend([Premise::StableTies, Premise::TroublePasses]);
+        certificate.observations.extend(&partner.observations);
+        Some(certified)
     }
 
     fn count(&self, reading: &Reading<'_>, zone: &Zone, second: EpochSeconds) -> Count {
@@ -228,15 +249,10 @@ impl<'a> Kernel<'a> {
         reading: &Reading<'_>,
         (premises, observations): (&mut BTreeSet<Premise>, &mut BTreeSet<(EpochSeconds, ObservationId)>),
     ) {
-        premises.extend([Premise::EmptyIsEnd, Premise::TroublePasses, Premise::NoDeletion]);
+        premises.extend([Premise::EmptyIsEnd, Premise::NoDeletion]);
         let is_early = reading.ended.is_some_and(|end| end.turn == Turn::Early);
         premises.extend(is_early.then_some(Premise::NoInsertion));
         observations.extend(reading.ended.map(|end| (end.made, end.id())));
-        if let Some(partner) = self.partner(reading) {
-            // Where the empty page is wrong for a while, the other witness must be right.
-            premises.extend(&partner.premises);
-            observations.extend(&partner.observations);
-        }
     }
 
     fn rest_on_imported(&self, certificate: &mut Certificate, imported: &[Sighting], is_one_page: bool) {
@@ -265,7 +281,9 @@ impl<'a> Kernel<'a> {
     fn confirmed(&self, claims: Vec<Claim>) -> Vec<Certificate> {
         let (leaping, plain): (Vec<Claim>, Vec<Claim>) = claims.into_iter().partition(|claim| claim.leaps);
         let agree = |one: &Claim, other: &Claim| {
-            one.ids == other.ids && are_apart(&one.certificate.observations, &other.certificate.observations, &self.rules)
+            // Two empty pages of one number may be the last page that the service serves.
+            let is_other_page = one.empty_page.is_none() || one.empty_page != other.empty_page;
+            one.ids == other.ids && is_other_page && are_apart(&one.certificate.observations, &other.certificate.observations, &self.rules)
         };
         let both = pairs(&leaping, agree).into_iter().filter_map(|(one, other)| {
             Some(together(&leaping.get(one)?.certificate, &leaping.get(other)?.certificate))
@@ -292,15 +310,6 @@ impl<'a> Kernel<'a> {
                 _ => None,
             }
         })
-    }
-
-    fn mark_ends(&mut self) {
-        let is_end: Vec<bool> = self.readings.iter().map(|reading| self.partner(reading).is_some()).collect();
-        for (reading, _) in self.readings.iter_mut().zip(is_end).filter(|(_, is_end)| *is_end) {
-            if reading.edges.1 == Edge::Open {
-                reading.edges.1 = Edge::End;
-            }
-        }
     }
 }
 

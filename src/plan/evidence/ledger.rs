@@ -73,7 +73,7 @@ impl Ledger {
         let uncovered = self.range.without(&self.covered());
         let is_open = |range: TimeRange| uncovered.iter().any(|open| open.overlaps(range));
         let touched: BTreeSet<ObservationId> =
-            self.open.values().filter(|page| touches(page).is_none_or(is_open)).map(Observation::id).collect();
+            self.open.values().filter(|page| is_open(touches(page))).map(Observation::id).collect();
         // The page before one that stays brackets the rows at its beginning; the page after a forgotten one may still come.
         let stays = |id: &ObservationId| {
             let next = id.page.next().map(|page| ObservationId { page, ..*id });
@@ -120,16 +120,18 @@ impl Ledger {
     }
 }
 
-/// The seconds that a page may help to cover; none where it may be any.
-fn touches(page: &Observation) -> Option<TimeRange> {
-    let first = page.rows.iter().map(|row| row.second).min()?;
-    let last = page.rows.iter().map(|row| row.second).max()?;
+/// The seconds that a page may help to cover: with no row in place, all that was asked.
+fn touches(page: &Observation) -> TimeRange {
+    let seconds = || page.rows.iter().map(|row| row.second);
+    let (Some(first), Some(last)) = (seconds().min(), seconds().max()) else {
+        return page.scan.sure;
+    };
     let (first, last) = match page.page.get() == 1 {
         true if page.scan.is_newest_first => (first, page.scan.sure.end),
         true => (page.scan.sure.start.min(first), last),
         false => (first, last),
     };
-    Some(TimeRange::new(first, last.shifted(1)))
+    TimeRange::new(first, last.shifted(1))
 }
 
 /// Neighbours that lack the same, as one.

@@ -17,7 +17,7 @@ pub enum Edge {
     Open,
     /// The bound that was asked: no row of the scan's sure seconds.
     Bound,
-    /// An empty page, which a second witness confirms as the end of all rows.
+    /// An empty page, which is the end of all rows if a second witness confirms it.
     End,
 }
 
@@ -88,7 +88,8 @@ impl<'a> Reading<'a> {
         }
         let is_from_first = pages.first().is_some_and(|page| page.page.get() == 1);
         let first = if is_from_first { Edge::Bound } else { Edge::Open };
-        let edges = if is_newest_first { (Edge::Open, first) } else { (first, Edge::Open) };
+        let last = if ended.is_some() { Edge::End } else { Edge::Open };
+        let edges = if is_newest_first { (Edge::Open, first) } else { (first, last) };
         Self { pages, ended, edges, places, brackets: Vec::new() }
     }
 

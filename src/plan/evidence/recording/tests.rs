@@ -36,7 +36,7 @@ fn walked(rows: &[i64]) -> (Vec<PageFact>, Vec<Stretch>) {
     for (window, from, until) in [(0, RANGE.0, 550), (1, 550, RANGE.1)] {
         let purpose = Purpose::Walk { window: WindowId(window), stretch: 0 };
         let own: Vec<i64> = rows.iter().copied().filter(|row| *row >= from).collect();
-        for (index, page) in own.chunks(10).enumerate().take_while(|(_, page)| page[0] < until) {
+        for (index, page) in own.chunks(10).enumerate().take_while(|(index, _)| *index == 0 || own[index * 10 - 1] < until) {
             at += 1;
             facts.push(fact(purpose, u32::try_from(index).unwrap() + 1, at, page));
         }

@@ -30,10 +30,12 @@ fn claim(kernel: &Kernel<'_>, (one, other): (&Reading<'_>, &Reading<'_>), second
     let is_within = one.rows().next_back().is_some_and(|row| row.second == second);
     let meet: Vec<VideoKey> = one.rows_on(one.pages.len() - 1).map(|row| row.video).collect();
     let at = last.windows(meet.len().max(1)).position(|run| run == meet)?;
-    let is_full = |reading: &Reading<'_>| reading.pages.iter().all(|page| page.free(rules.page_size) == 0 && page.unplaced == 0);
+    let is_full =
+        |reading: &Reading<'_>| reading.pages.iter().all(|page| page.free(rules.page_size) == 0 && page.unplaced == 0);
     let all: BTreeSet<VideoKey> = first.iter().chain(last.iter().skip(at + meet.len())).copied().collect();
     let is_once = all.len() == first.len() + last.len().saturating_sub(at + meet.len());
-    let is_proven = is_within && is_once && is_full(one) && is_full(other) && !matches!(newer, Side::Edge(Edge::End, _));
+    let is_proven =
+        is_within && is_once && is_full(one) && is_full(other) && !matches!(newer, Side::Edge(Edge::End, _));
     is_proven.then(|| {
         let seconds = TimeRange::new(second, second.shifted(1));
         let mut premises =

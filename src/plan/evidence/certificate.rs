@@ -54,7 +54,11 @@ pub struct Claim {
 
 impl<'a> Kernel<'a> {
     /// The kernel of these observations of one region, which may come in any order; what is refuted certifies nothing.
-    pub fn new(observations: impl IntoIterator<Item = &'a Observation>, rules: Rules, refuted: &BTreeSet<Refutation>) -> Self {
+    pub fn new(
+        observations: impl IntoIterator<Item = &'a Observation>,
+        rules: Rules,
+        refuted: &BTreeSet<Refutation>,
+    ) -> Self {
         let mut scans: BTreeMap<ScanId, BTreeMap<PageNumber, &Observation>> = BTreeMap::new();
         for page in observations {
             scans.entry(page.scan.id()).or_default().insert(page.page, page);
@@ -283,7 +287,9 @@ impl<'a> Kernel<'a> {
         let agree = |one: &Claim, other: &Claim| {
             // Two empty pages of one number may be the last page that the service serves.
             let is_other_page = one.empty_page.is_none() || one.empty_page != other.empty_page;
-            one.ids == other.ids && is_other_page && are_apart(&one.certificate.observations, &other.certificate.observations, &self.rules)
+            one.ids == other.ids
+                && is_other_page
+                && are_apart(&one.certificate.observations, &other.certificate.observations, &self.rules)
         };
         let both = pairs(&leaping, agree).into_iter().filter_map(|(one, other)| {
             Some(together(&leaping.get(one)?.certificate, &leaping.get(other)?.certificate))
@@ -294,7 +300,8 @@ impl<'a> Kernel<'a> {
 
     /// What the witnesses of the end say about a second after the last row.
     fn beyond(&self, second: EpochSeconds) -> impl Iterator<Item = Certificate> {
-        let certificates = self.ends.iter().filter_map(|(one, other)| Some(self.looks.get(*one)?.with(self.looks.get(*other)?)));
+        let certificates =
+            self.ends.iter().filter_map(|(one, other)| Some(self.looks.get(*one)?.with(self.looks.get(*other)?)));
         certificates.filter(move |certificate| certificate.seconds.contains(second))
     }
 

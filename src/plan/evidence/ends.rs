@@ -89,7 +89,10 @@ impl EndLook {
         let is_other_rank = self.tail.is_empty() || self.empty_page.is_none() || self.empty_page != other.empty_page;
         // A list that ends earlier would confirm an end that the other only seems to have.
         let is_one_end = self.beyond.end == other.beyond.end;
-        self.tail == other.tail && is_one_end && is_other_rank && are_apart(&self.observations, &other.observations, rules)
+        self.tail == other.tail
+            && is_one_end
+            && is_other_rank
+            && are_apart(&self.observations, &other.observations, rules)
     }
 
     /// What two witnesses of one end prove: nothing comes after it.
@@ -114,7 +117,8 @@ pub fn are_apart(
     other: &BTreeSet<(EpochSeconds, ObservationId)>,
     rules: &Rules,
 ) -> bool {
-    let distance = |before: &BTreeSet<(EpochSeconds, ObservationId)>, after: &BTreeSet<(EpochSeconds, ObservationId)>| {
+    let distance = |before: &BTreeSet<(EpochSeconds, ObservationId)>,
+                    after: &BTreeSet<(EpochSeconds, ObservationId)>| {
         before.last().zip(after.first()).is_some_and(|(last, first)| first.0.since(last.0) >= rules.confirm_after)
     };
     distance(one, other) || distance(other, one)

@@ -115,7 +115,8 @@ impl Ledger {
             cuts.extend([page.scan.sure.start, page.scan.sure.end]);
             cuts.extend(page.rows.iter().flat_map(|row| [row.second, row.second.shifted(1)]));
         }
-        let cuts: Vec<EpochSeconds> = cuts.into_iter().filter(|cut| seconds.start <= *cut && *cut <= seconds.end).collect();
+        let cuts: Vec<EpochSeconds> =
+            cuts.into_iter().filter(|cut| seconds.start <= *cut && *cut <= seconds.end).collect();
         cuts.iter().zip(cuts.iter().skip(1)).map(|(start, end)| TimeRange::new(*start, *end)).collect()
     }
 }

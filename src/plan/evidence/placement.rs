@@ -167,7 +167,8 @@ impl<'a> Reading<'a> {
             return Some((newer_from, outer + 1, Side::Rows(self.videos(rows), self.second_at(inner)?)));
         }
         let start = self.pages.first()?.scan.sure.start.shifted(-1);
-        let start = start.max(before.checked_sub(1).and_then(|last| self.bracket(last)).map_or(start, |row| row.0.second));
+        let start =
+            start.max(before.checked_sub(1).and_then(|last| self.bracket(last)).map_or(start, |row| row.0.second));
         let is_closed = self.edges.0 != Edge::Open && self.asked(second);
         is_closed.then_some((newer_from, 0, Side::Edge(self.edges.0, start)))
     }
@@ -252,7 +253,9 @@ fn in_every_longest_run(seconds: &[EpochSeconds]) -> Vec<bool> {
     let longest = ending.iter().copied().max().unwrap_or(0);
     let both = || ending.iter().zip(&starting);
     let mut at_length: BTreeMap<usize, u32> = BTreeMap::new();
-    both().filter(|(end, start)| **end + **start == longest + 1).for_each(|(end, _)| *at_length.entry(*end).or_default() += 1);
+    both()
+        .filter(|(end, start)| **end + **start == longest + 1)
+        .for_each(|(end, _)| *at_length.entry(*end).or_default() += 1);
     both().map(|(end, start)| end + start == longest + 1 && at_length.get(end) == Some(&1)).collect()
 }
 

@@ -80,7 +80,8 @@ impl Certificate {
     /// Whether nothing that it rests on is refuted.
     pub fn stands(&self, refuted: &BTreeSet<Refutation>) -> bool {
         let is_wrong = |video: &VideoKey| refuted.contains(&Refutation::Date(*video));
-        let is_dated = !self.premises.contains(&Premise::Dates) || !self.dated.iter().any(|group| group.iter().all(is_wrong));
+        let is_dated =
+            !self.premises.contains(&Premise::Dates) || !self.dated.iter().any(|group| group.iter().all(is_wrong));
         is_dated && refuted.iter().all(|refutation| !self.is_hit(refutation))
     }
 

@@ -38,7 +38,10 @@ fn an_honest_walk_covers_everything() {
 fn what_is_missing_has_a_name() {
     let pages = honest(5);
     // Without the newest page nothing confirms the end, and without the empty page nothing shows it.
-    let end = |seconds: (i64, i64), missing| Uncovered { seconds: TimeRange::new(second(seconds.0), second(seconds.1)), missing };
+    let end = |seconds: (i64, i64), missing| Uncovered {
+        seconds: TimeRange::new(second(seconds.0), second(seconds.1)),
+        missing,
+    };
     assert_eq!(ledger(&pages[1..]).settle(), [end((14, 100), Missing::EndWitness(100))]);
     assert_eq!(ledger(&pages[1..6]).settle(), [end((14, 100), Missing::NewerBracket)]);
     assert_eq!(ledger(&pages[2..3]).settle().first(), Some(&end((0, 4), Missing::OlderBracket)));
@@ -49,10 +52,11 @@ fn what_is_missing_has_a_name() {
 fn a_row_that_came_twice_leaves_an_id_missing() {
     let pages = [page(&scan(0), 1, &[(1, 1), (2, 2), (2, 3)]), page(&scan(0), 2, &[(2, 3), (3, 5), (4, 6)])];
     let mut ledger = ledger(&pages);
-    assert!(ledger.settle().contains(&Uncovered {
-        seconds: TimeRange::new(second(2), second(3)),
-        missing: Missing::Ids(1)
-    }));
+    assert!(
+        ledger
+            .settle()
+            .contains(&Uncovered { seconds: TimeRange::new(second(2), second(3)), missing: Missing::Ids(1) })
+    );
     // Another reading that shows the fourth row, before this one was made, fills the place.
     ledger.fold(made(-50, page(&scan(1), 5, &[(1, 1), (2, 2), (2, 4)])));
     assert!(!ledger.settle().iter().any(|open| open.seconds.contains(second(2))));

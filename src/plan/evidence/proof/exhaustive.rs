@@ -14,7 +14,10 @@ const LATER: i64 = 100;
 
 /// What is asked: the lists, and of each in turn so many pages, newest requests last.
 fn asked(lists: &[(bool, i64, i64, u32)]) -> (Vec<List>, Vec<Request>) {
-    let all = lists.iter().map(|&(is_newest_first, min, end, _)| List { is_newest_first, min, end, lacks_first: false }).collect();
+    let all = lists
+        .iter()
+        .map(|&(is_newest_first, min, end, _)| List { is_newest_first, min, end, lacks_first: false })
+        .collect();
     let mut requests = Vec::new();
     let mut at = LATER;
     for (list, &(_, _, _, pages)) in lists.iter().enumerate() {
@@ -191,7 +194,9 @@ fn an_end_with_one_poor_answer() {
 fn every_last_page_that_the_service_may_serve() {
     let mut tally = Tally::default();
     for rows in all_rows() {
-        for (cap, second) in [1, 2].into_iter().flat_map(|cap| [(cap, (false, 1, SECONDS, 3)), (cap, (true, 0, SECONDS, 2))]) {
+        for (cap, second) in
+            [1, 2].into_iter().flat_map(|cap| [(cap, (false, 1, SECONDS, 3)), (cap, (true, 0, SECONDS, 2))])
+        {
             let capped = Scenario { cap, ..scenario(rows.clone(), asked(&[(false, 0, SECONDS, 2), second])) };
             try_all_ties(&mut tally, capped, rules(1, 0));
         }

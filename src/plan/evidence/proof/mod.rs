@@ -36,7 +36,12 @@ impl Tally {
         self.try_answers((scenario, &answers), rules, dropped);
     }
 
-    fn try_answers(&mut self, (scenario, answers): (&Scenario, &[Observation]), rules: Rules, dropped: Option<Premise>) {
+    fn try_answers(
+        &mut self,
+        (scenario, answers): (&Scenario, &[Observation]),
+        rules: Rules,
+        dropped: Option<Premise>,
+    ) {
         self.worlds += 1;
         let kernel = Kernel::new(answers, rules, &BTreeSet::new());
         let seen: BTreeSet<VideoKey> = answers.iter().flat_map(|page| &page.rows).map(|row| row.video).collect();
@@ -48,7 +53,8 @@ impl Tally {
                     continue;
                 }
                 *self.claims.entry(certificate.rule).or_default() += 1;
-                let claimed = (0..world::SECONDS).filter(|other| certificate.seconds.contains(EpochSeconds::new(*other)));
+                let claimed =
+                    (0..world::SECONDS).filter(|other| certificate.seconds.contains(EpochSeconds::new(*other)));
                 for lost in claimed.filter(|other| !scenario.owed(*other).is_subset(&seen)) {
                     self.refute(scenario, answers, (&certificate, lost));
                 }
@@ -84,8 +90,12 @@ fn describe(scenario: &Scenario, answers: &[Observation], certificate: &Certific
         let way = if list.is_newest_first { "newest first" } else { "oldest first" };
         let (min, end, number, at) = (list.min, list.end, request.page, request.at);
         let unplaced = page.unplaced;
-        writeln!(text, "  at {at}: [{min}, {end}) {way}, page {number}: {rows:?} and {unplaced} unplaced, {:?}", request.fault)
-            .unwrap();
+        writeln!(
+            text,
+            "  at {at}: [{min}, {end}) {way}, page {number}: {rows:?} and {unplaced} unplaced, {:?}",
+            request.fault
+        )
+        .unwrap();
     }
     text
 }

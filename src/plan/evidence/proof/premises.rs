@@ -5,7 +5,7 @@ use super::sampled::{Dice, world};
 use crate::plan::evidence::premise::Premise;
 
 /// Worlds that are tried for a counter-example to each premise.
-const WORLDS: u64 = 40_000;
+const WORLDS: u64 = 200_000;
 /// Worlds that are tried after the first one, for a smaller one.
 const SMALLER: u64 = 2_000;
 

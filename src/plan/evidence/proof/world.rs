@@ -109,12 +109,14 @@ impl Scenario {
         }
         let is_empty = matches!(request.fault, Fault::Empty | Fault::AlwaysEmpty) || request.page > self.cap;
         let from = self.page_size * (request.page as usize - 1);
-        let page: Vec<usize> = rows.into_iter().skip(if is_empty { usize::MAX } else { from }).take(self.page_size).collect();
+        let page: Vec<usize> =
+            rows.into_iter().skip(if is_empty { usize::MAX } else { from }).take(self.page_size).collect();
         let is_hidden = |place: usize| matches!(request.fault, Fault::Hides(hidden) if hidden == place);
         let shown = page.iter().enumerate().filter(|(place, _)| !is_hidden(*place)).map(|(_, row)| *row);
         let shown: Vec<usize> = shown.filter(|row| self.rows[*row].kind != Kind::Free).collect();
         let is_placed = |row: &&usize| self.rows[**row].kind == Kind::Plain;
-        let before = self.requests[..index].iter().any(|other| other.list == request.list && other.page + 1 == request.page);
+        let before =
+            self.requests[..index].iter().any(|other| other.list == request.list && other.page + 1 == request.page);
         Observation {
             scan: Scan {
                 region: "US".parse().unwrap(),
@@ -155,7 +157,8 @@ impl Scenario {
 
     /// Whether a premise of a certificate holds in this world.
     pub(super) fn holds(&self, premise: Premise, certificate: &Certificate) -> bool {
-        let at: BTreeMap<i64, usize> = self.requests.iter().enumerate().map(|(index, request)| (request.at, index)).collect();
+        let at: BTreeMap<i64, usize> =
+            self.requests.iter().enumerate().map(|(index, request)| (request.at, index)).collect();
         let used: Vec<usize> = certificate.observations.iter().map(|(made, _)| at[&made.get()]).collect();
         let (first, last) = (*used.iter().min().unwrap(), *used.iter().max().unwrap());
         let faults = || used.iter().map(|index| &self.requests[*index].fault);

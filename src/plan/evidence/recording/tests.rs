@@ -21,7 +21,14 @@ fn fact(purpose: Purpose, number: u32, at: i64, seconds: &[i64]) -> PageFact {
 
 fn stretch(number: u32, anchor: i64) -> Stretch {
     let (asked_min, asked_max) = (second(anchor - 1), second(RANGE.1));
-    Stretch { number, anchor: second(anchor), asked_min, asked_max, started_at: second(5_000), why: StretchReason::First }
+    Stretch {
+        number,
+        anchor: second(anchor),
+        asked_min,
+        asked_max,
+        started_at: second(5_000),
+        why: StretchReason::First,
+    }
 }
 
 /// A row every three seconds of the range: two windows that meet at 550, and the newest page before them.
@@ -36,7 +43,9 @@ fn walked(rows: &[i64]) -> (Vec<PageFact>, Vec<Stretch>) {
     for (window, from, until) in [(0, RANGE.0, 550), (1, 550, RANGE.1)] {
         let purpose = Purpose::Walk { window: WindowId(window), stretch: 0 };
         let own: Vec<i64> = rows.iter().copied().filter(|row| *row >= from).collect();
-        for (index, page) in own.chunks(10).enumerate().take_while(|(index, _)| *index == 0 || own[index * 10 - 1] < until) {
+        for (index, page) in
+            own.chunks(10).enumerate().take_while(|(index, _)| *index == 0 || own[index * 10 - 1] < until)
+        {
             at += 1;
             facts.push(fact(purpose, u32::try_from(index).unwrap() + 1, at, page));
         }

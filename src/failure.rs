@@ -4,12 +4,13 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io::{self, Write};
 
+use secrecy::ExposeSecret;
 use serde::{Serialize, Serializer};
 
 use crate::config::error::ConfigError;
-use crate::config::token::TokenError;
+use crate::config::redact::told;
+use crate::config::token::{TokenError, token_variable};
 
 /// What the process tells its caller. The numbers are a promise to scripts and do not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +34,8 @@ pub enum ExitCode {
     LocalDamage = 7,
     /// Another run holds the state or the output.
     Locked = 11,
+    /// The terminal or session was closed (SIGHUP); the same command goes on.
+    HungUp = 129,
     /// Interrupted from the keyboard; the same command goes on.
     Interrupted = 130,
     /// Asked to end by SIGTERM; the same command goes on.
@@ -41,7 +44,7 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// Every code, in the order of its number.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Complete,
         Self::Bug,
         Self::Usage,
@@ -51,6 +54,7 @@ impl ExitCode {
         Self::Refused,
         Self::LocalDamage,
         Self::Locked,
+        Self::HungUp,
         Self::Interrupted,
         Self::Terminated,
     ];
@@ -72,9 +76,20 @@ impl ExitCode {
             Self::Refused => "refused",
             Self::LocalDamage => "local_damage",
             Self::Locked => "locked",
+            Self::HungUp => "hung_up",
             Self::Interrupted => "interrupted",
             Self::Terminated => "terminated",
         }
+    }
+
+    /// Whether the run stopped on its way, and the same command goes on where it did.
+    pub const fn is_resumable(self) -> bool {
+        matches!(self, Self::BudgetReached | Self::ServiceUnwell | Self::HungUp | Self::Interrupted | Self::Terminated)
+    }
+
+    /// Whether the run ended before it had asked for its whole range.
+    pub const fn is_unfinished(self) -> bool {
+        self.is_resumable() || matches!(self, Self::Refused)
     }
 
     /// What it means, as `--help` says it.
@@ -89,6 +104,7 @@ impl ExitCode {
             Self::Refused => "refused by the service",
             Self::LocalDamage => "local disk or state damage",
             Self::Locked => "another run holds the state",
+            Self::HungUp => "hung up (SIGHUP); the same command goes on",
             Self::Interrupted => "interrupted; the same command goes on",
             Self::Terminated => "terminated; the same command goes on",
         }
@@ -123,8 +139,10 @@ pub struct Failure {
 
 impl Failure {
     /// An end with `code`; `message` says what was being done, to what, and why it failed.
+    ///
+    /// What was written wrongly may hold the key, also where nobody expects it; so no error about usage repeats it.
     pub fn new(code: ExitCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None }
+        Self { code, message: safe(code, message.into()), hint: None }
     }
 
     /// The same from a module's error and all its causes. A cause that its effect's text already holds is not repeated.
@@ -144,7 +162,7 @@ impl Failure {
     /// Adds what to do next, best a command.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(safe(self.code, hint.into()));
         self
     }
 
@@ -161,11 +179,6 @@ impl Failure {
     /// What to do next.
     pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
-    }
-
-    /// Writes the two lines for a person to stderr. A closed stderr is nobody's loss.
-    pub fn report(&self) {
-        let _closed = writeln!(io::stderr().lock(), "{self}");
     }
 }
 
@@ -193,8 +206,19 @@ impl From<TokenError> for Failure {
     }
 }
 
+/// A text about usage without the key; others hold nothing that a person wrote.
+fn safe(code: ExitCode, text: String) -> String {
+    if code != ExitCode::Usage {
+        return text;
+    }
+    let key = token_variable();
+    told(&text, key.as_ref().map(ExposeSecret::expose_secret))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[derive(Debug, thiserror::Error)]
@@ -204,7 +228,7 @@ mod tests {
     #[test]
     fn the_numbers_are_the_promised_ones() {
         let numbers: Vec<u8> = ExitCode::ALL.iter().map(|code| code.number()).collect();
-        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 11, 130, 143]);
+        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 11, 129, 130, 143]);
     }
 
     #[test]
@@ -216,6 +240,12 @@ mod tests {
             "error: writing part-1: no space left\nhint: free some space, then run the same command"
         );
         assert_eq!(failure.code().number(), 7);
+    }
+
+    #[test]
+    fn an_error_about_usage_tells_no_key() {
+        let failure = Failure::new(ExitCode::Usage, "seed = sk_live_tellnobody").with_hint("not sk_live_tellnobody");
+        assert!(!failure.to_string().contains("tellnobody"), "{failure}");
     }
 
     #[test]

@@ -10,6 +10,8 @@ pub mod sink;
 
 pub mod failpoint;
 pub mod folder;
+pub mod limits;
+pub mod stderr;
 pub mod failure;
 pub mod config;
 pub mod progress;

@@ -2,15 +2,16 @@
 //!
 //! The order is the promise: permit, credit from a durable reservation, request, commit. Only then does the page count.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::Instant;
 
 use crate::api::client::{Client, Reply};
-use crate::api::contract::PageQuery;
+use crate::api::contract::{PageQuery, Region};
 use crate::api::reply::{PageAnswer, Row, envelope, readable};
 use crate::failpoint::{self, Step};
 use crate::fetch::attempt::{Outcome, attempt};
@@ -18,10 +19,14 @@ use crate::fetch::pace::{Pacer, Permit};
 use crate::fetch::retry::{Leave, Next, Patience, Retry, Trouble};
 use crate::journal::record::{NewPage, RejectedRow};
 use crate::journal::{Attempt, Ended, Journal, JournalError, Ledger, LedgerError};
+use crate::plan::event::RegionFault;
 use crate::plan::fact::{PageFact, RowKey, VideoKey};
 use crate::plan::planner::Task;
 use crate::progress::{AttemptOutcome, Event, Progress};
 use crate::units::{Credits, EpochSeconds};
+
+use super::Ending;
+use super::clock::{ClockCheck, Skew, WrongClock};
 
 /// A wait for leave to ask again that is worth a person's attention.
 const NOTABLE_WAIT: Duration = Duration::from_secs(1);
@@ -33,6 +38,8 @@ pub(super) enum Asks {
     First,
     /// It was.
     Again,
+    /// It was refused, and is asked again after this rest; nobody else may send anything meanwhile.
+    Confirming(Duration),
 }
 
 /// What every errand needs.
@@ -51,23 +58,66 @@ pub(super) struct Buyer {
 #[derive(Debug)]
 pub(super) struct Floor {
     in_flight: Semaphore,
+    /// Until the service has answered once, one request is on its way: the clocks are compared before more is spent.
+    first: Semaphore,
     resting: AtomicUsize,
     last_failure: Mutex<Option<String>>,
-    /// Whether the key is refused or spent: known here at once, so that nobody sends another request to learn the same.
+    /// Of each region, the failed attempts since its last page.
+    failures: Mutex<BTreeMap<Region, Failures>>,
+    /// Whether nothing but what was refused is asked: known here at once, as long as it may be the key that is refused.
+    is_held: watch::Sender<bool>,
+    /// Whether the key is spent: known here at once, so that nobody sends another request to learn the same.
     is_closed: AtomicBool,
     /// Whether it was told that asking again waits for the budget: once a start is enough.
     told_of_budget: AtomicBool,
+    clock: ClockCheck,
+    wrong_clock: OnceLock<WrongClock>,
 }
 
 impl Floor {
-    /// A floor on which `most_in_flight` requests may be on their way.
-    pub(super) fn new(most_in_flight: usize) -> Self {
+    /// A floor on which `most_in_flight` requests may be on their way, once the first answer has shown what `clock` asks.
+    pub(super) fn new(most_in_flight: usize, clock: ClockCheck) -> Self {
         Self {
             in_flight: Semaphore::new(most_in_flight.max(1)),
+            first: Semaphore::new(1),
             resting: AtomicUsize::new(0),
             last_failure: Mutex::default(),
+            failures: Mutex::default(),
+            is_held: watch::Sender::new(false),
             is_closed: AtomicBool::new(false),
             told_of_budget: AtomicBool::new(false),
+            clock,
+            wrong_clock: OnceLock::new(),
+        }
+    }
+
+    /// The clocks, where they show that the range cannot be the one that was meant.
+    pub(super) fn wrong_clock(&self) -> Option<WrongClock> {
+        self.wrong_clock.get().copied()
+    }
+
+    /// The turn of a request that nothing came before; none once an answer has come.
+    async fn first(&self, client: &Client) -> Option<SemaphorePermit<'_>> {
+        if client.has_answered() {
+            return None;
+        }
+        // Never closed, so there is always a turn in the end.
+        self.first.acquire().await.ok().filter(|_| !client.has_answered())
+    }
+
+    /// Looks at the clocks that the first answer showed; closes the floor where nothing more may be asked by ours.
+    fn check_clock(&self, client: &Client) {
+        match client.clocks().map_or(Skew::Small, |clocks| self.clock.compare(clocks)) {
+            Skew::Small => {}
+            Skew::Harmless(wrong) => tracing::warn!(
+                clock.here = %wrong.clocks.ours,
+                clock.service = %wrong.clocks.service,
+                "this machine's clock and the service's differ; the range does not depend on it"
+            ),
+            Skew::Harmful(wrong) => {
+                self.wrong_clock.get_or_init(|| wrong);
+                self.close();
+            }
         }
     }
 
@@ -81,7 +131,32 @@ impl Floor {
         self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn failed(&self, why: &str) {
+    /// The failed attempts of a region since its last page; none where the last one came.
+    pub(super) fn failures(&self, region: &Region) -> Option<Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).get(region).cloned()
+    }
+
+    /// Lets nobody send anything, but for what is asked again because it was refused; or lets everybody go on.
+    pub(super) fn hold(&self, is_held: bool) {
+        self.is_held.send_if_modified(|before| std::mem::replace(before, is_held) != is_held);
+    }
+
+    fn came(&self, region: &Region) {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(region);
+    }
+
+    fn failed(&self, region: &Region, why: &str) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Failures { attempts: 0, since: Instant::now(), why: String::new() };
+        let failing = failures.entry(region.clone()).or_insert_with(new);
+        failing.attempts += 1;
+        why.clone_into(&mut failing.why);
+        drop(failures);
+        self.told(why);
+    }
+
+    /// Why the last attempt brought nothing, whoever is at fault.
+    fn told(&self, why: &str) {
         *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_owned());
     }
 
@@ -101,6 +176,27 @@ impl Floor {
             );
         }
     }
+}
+
+/// A region's failed attempts in a row.
+#[derive(Clone, Debug)]
+pub(super) struct Failures {
+    pub(super) attempts: u32,
+    pub(super) since: Instant,
+    pub(super) why: String,
+}
+
+/// What a harmless page came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Visited {
+    /// It came.
+    Page,
+    /// It did not.
+    Met(RegionFault),
+    /// There is nothing left to spend.
+    Spent(Ending),
+    /// It was not asked, or it came too early.
+    Nothing,
 }
 
 /// Counts a rest from its beginning to its end, however it ends.
@@ -130,6 +226,8 @@ pub(super) enum Bought {
     Quota { message: String },
     /// Every attempt failed; the last one like this.
     Failed { why: String },
+    /// Nothing was ever heard from the service, and as it is addressed nothing will be.
+    Unreachable { why: String },
     /// The run may spend no more.
     OutOfCredits { spent: Credits, max: Credits },
     /// The run ends; nothing is on its way.
@@ -141,48 +239,65 @@ impl Buyer {
     pub(super) async fn buy(mut self, task: &Task, mut asks: Asks, patience: Patience) -> Result<Bought, JournalError> {
         let mut retry = Retry::new(patience);
         let floor = Arc::clone(&self.floor);
-        if asks == Asks::Again && !self.wait_for_leave().await {
+        let waits = match asks {
+            Asks::First => false,
+            Asks::Again => true,
+            Asks::Confirming(rest) if self.rest(rest).await => true,
+            Asks::Confirming(_) => return Ok(Bought::Stopped),
+        };
+        if waits && !self.wait_for_leave().await {
             return Ok(Bought::Stopped);
         }
         loop {
             // Never closed, so there is always a place in the end.
             let place = floor.in_flight.acquire().await;
-            let Some(permit) = self.permit().await else { return Ok(Bought::Stopped) };
+            let first = floor.first(&self.client).await;
+            let Some(permit) = self.permit(asks).await else { return Ok(Bought::Stopped) };
             let admitted = match asks {
                 Asks::First => self.ledger.admit().await,
-                Asks::Again => self.ledger.admit_again().await,
+                Asks::Again | Asks::Confirming(_) => self.ledger.admit_again().await,
             };
             let paid = match admitted {
                 Ok(paid) => paid,
                 Err(LedgerError::Exhausted { spent, max }) => return Ok(Bought::OutOfCredits { spent, max }),
                 Err(LedgerError::Journal(error)) => return Err(error),
             };
-            asks = Asks::Again;
-            let (trouble, why) = match attempt(&self.client, &self.pacer, permit, &task.query).await {
+            if asks == Asks::First {
+                asks = Asks::Again;
+            }
+            let outcome = attempt(&self.client, &self.pacer, permit, &task.query).await;
+            if first.is_some() {
+                floor.check_clock(&self.client);
+            }
+            drop(first);
+            let (trouble, why) = match outcome {
                 Outcome::Page { answer, reply } => return self.keep(task, answer, reply, paid).await,
                 Outcome::Quota { message } => {
                     floor.close();
                     return Ok(ended(paid, Ended::Quota, Bought::Quota { message }));
                 }
                 Outcome::Refused { code, message } => {
-                    // Another refusal may be this page's alone.
-                    if matches!(code, 401 | 403) {
-                        floor.close();
-                    }
+                    // It may be the key's, and then nobody has to learn it too.
+                    floor.hold(true);
                     return Ok(ended(paid, Ended::Refused, Bought::Refused { code, message }));
                 }
-                Outcome::Throttled(hold) => {
+                Outcome::Unreachable { why } => {
+                    floor.close();
+                    return Ok(ended(paid, Ended::Failed, Bought::Unreachable { why }));
+                }
+                Outcome::Throttled { why, hold } => {
                     paid.ended(Ended::Throttled);
-                    let why = "the service answers 429: too many requests".to_owned();
+                    let why = format!("too many requests ({why})");
                     self.tell_hold(hold, &why);
                     self.progress.send(Event::Attempt(AttemptOutcome::Throttled));
+                    floor.told(&why);
                     (Trouble::Throttled, why)
                 }
                 Outcome::Failed { why, pause } => {
                     paid.ended(Ended::Failed);
                     self.tell_hold(pause, &why);
                     self.progress.send(Event::Attempt(AttemptOutcome::Failed));
-                    self.floor.failed(&why);
+                    self.floor.failed(&task.address.region, &why);
                     tracing::debug!(page.region = %task.address.region, page.number = task.address.page.get(), why, "attempt failed");
                     (Trouble::Failed, why)
                 }
@@ -200,35 +315,61 @@ impl Buyer {
         }
     }
 
-    /// Asks one page that is known to be harmless, once, to tell a page that cannot be had from a service that is unwell. It
-    /// costs a credit and its rows are not kept.
-    pub(super) async fn visit(mut self, query: &PageQuery) -> Result<bool, JournalError> {
+    /// Asks one page that is known to be harmless, once, after a rest: to tell a page that cannot be had from a region or a service
+    /// that is unwell. It costs a credit and its rows are not kept.
+    pub(super) async fn visit(mut self, query: &PageQuery, rest: Duration) -> Result<Visited, JournalError> {
         let floor = Arc::clone(&self.floor);
+        if !rest.is_zero() && !self.rest(rest).await {
+            return Ok(Visited::Nothing);
+        }
         let _place = floor.in_flight.acquire().await;
-        let Some(permit) = self.permit().await else { return Ok(false) };
+        let Some(permit) = self.permit(Asks::First).await else { return Ok(Visited::Nothing) };
         let paid = match self.ledger.admit().await {
             Ok(paid) => paid,
-            Err(LedgerError::Exhausted { .. }) => return Ok(false),
+            Err(LedgerError::Exhausted { spent, max }) => {
+                return Ok(Visited::Spent(Ending::CreditsSpent { spent, max }));
+            }
             Err(LedgerError::Journal(error)) => return Err(error),
         };
-        let (how, is_well) = match attempt(&self.client, &self.pacer, permit, query).await {
-            Outcome::Page { answer, .. } if answer.rows.is_empty() => (Ended::EmptyPage, true),
-            Outcome::Page { .. } => (Ended::PageWithRows, true),
-            Outcome::Throttled(_) => (Ended::Throttled, false),
-            Outcome::Quota { .. } => (Ended::Quota, false),
-            Outcome::Refused { .. } => (Ended::Refused, false),
-            Outcome::Failed { .. } => (Ended::Failed, false),
+        let (how, visited) = match attempt(&self.client, &self.pacer, permit, query).await {
+            Outcome::Page { answer, .. } => {
+                floor.came(&query.region);
+                let how = if answer.rows.is_empty() { Ended::EmptyPage } else { Ended::PageWithRows };
+                (how, Visited::Page)
+            }
+            Outcome::Throttled { .. } => (Ended::Throttled, Visited::Nothing),
+            Outcome::Quota { message } => (Ended::Quota, Visited::Spent(Ending::QuotaSpent { message })),
+            Outcome::Refused { code, message } => {
+                (Ended::Refused, Visited::Met(RegionFault::Refused { code, message }))
+            }
+            Outcome::Failed { why, .. } | Outcome::Unreachable { why } => {
+                floor.failed(&query.region, &why);
+                (Ended::Failed, Visited::Met(RegionFault::Unwell { why }))
+            }
         };
         paid.ended(how);
-        Ok(is_well)
+        Ok(visited)
     }
 
-    async fn permit(&mut self) -> Option<Permit> {
-        let stop = &mut self.stop;
+    /// A permit, once nobody is held or this is what everybody waits for; none where the run ends.
+    async fn permit(&mut self, asks: Asks) -> Option<Permit> {
+        let is_free = matches!(asks, Asks::Confirming(_));
+        let mut held = self.floor.is_held.subscribe();
+        let (stop, pacer) = (&mut self.stop, &self.pacer);
+        let admitted = async {
+            loop {
+                // Never closed: the floor keeps its sender.
+                drop(held.wait_for(|is_held| is_free || !is_held).await);
+                let permit = pacer.admit().await;
+                if is_free || !*held.borrow() {
+                    return permit;
+                }
+            }
+        };
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => None,
-            permit = self.pacer.admit() => (!self.floor.is_closed()).then_some(permit),
+            permit = admitted => (!self.floor.is_closed()).then_some(permit),
         }
     }
 
@@ -262,6 +403,7 @@ impl Buyer {
 
     async fn keep(&self, task: &Task, answer: PageAnswer, reply: Reply, paid: Attempt) -> Result<Bought, JournalError> {
         let began = Instant::now();
+        self.floor.came(&task.address.region);
         self.progress.send(Event::Attempt(AttemptOutcome::Answered));
         failpoint::pass(Step::PageAnswered);
         let page = new_page(task, answer, reply);
@@ -356,6 +498,7 @@ mod tests {
     use super::*;
     use crate::api::contract::{Filters, TimeOrder};
     use crate::api::reply::{Verdict, judge};
+    use crate::api::signals::Signals;
     use crate::plan::fact::{PageAddress, Purpose, WindowId};
     use crate::units::PageNumber;
 
@@ -376,8 +519,9 @@ mod tests {
             .map(|(time, id)| format!(r#"{{"create_time":{time},"video_id":{id}}}"#))
             .collect();
         let body = format!(r#"{{"code":0,"data":[{}]}}"#, rows.join(",")).into_bytes();
-        let Verdict::Page(answer) = judge(200, &body) else { panic!("no page") };
-        new_page(&task, answer, Reply { status: 200, retry_after: None, body, received_at_ms: 5_000 })
+        let reply = Reply { status: 200, signals: Signals::default(), body, broken: None, received_at_ms: 5_000 };
+        let Verdict::Page(answer) = judge(reply.heard()) else { panic!("no page") };
+        new_page(&task, answer, reply)
     }
 
     #[test]

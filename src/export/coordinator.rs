@@ -12,24 +12,28 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::api::contract::{PageQuery, Region, TimeOrder};
+use crate::api::contract::Region;
 use crate::fetch::retry::Patience;
 use crate::fetch::throttle::LearnedRate;
 use crate::journal::JournalError;
 use crate::plan::event::PlanEvent;
-use crate::plan::fact::{PageFact, WindowId};
+use crate::plan::fact::{PageFact, Purpose, WindowId};
 use crate::plan::planner::{Backlog, Decision, PlanContext, Planner, Task};
 use crate::progress::{Event, Progress};
-use crate::units::{EpochSeconds, PageNumber, RowCount};
+use crate::units::{PageNumber, RowCount};
 
 use super::blame::{Blame, Verdict};
-use super::buyer::{Bought, Buyer};
+use super::buyer::{Asks, Bought, Buyer, Visited};
 use super::clock::{Drought, RunClock};
 use super::publisher::{Cutting, Published, Publisher};
-use super::session::LEARNED_RATE;
+use super::regions::{Regions, may_lie_beyond_the_end};
+use super::session::{LEARNED_RATE, UNWELL_REGIONS};
 use super::{Ending, ExportError, Order, Tools};
 
 mod due;
+mod minding;
+
+use minding::{Reason, Stops};
 
 /// How often the loop looks up when nothing happens.
 const TICK: Duration = Duration::from_millis(250);
@@ -46,14 +50,15 @@ pub(super) struct Coordinator<'a> {
     pub(super) publisher: Publisher,
     pub(super) cutting: Cutting,
     pub(super) stop: watch::Sender<bool>,
+    pub(super) regions: Regions,
 }
 
 /// An errand that came back.
 enum Returned {
     /// With a page, or without.
     Errand { task: Box<Task>, began: Duration, bought: Result<Bought, JournalError> },
-    /// From asking whether the service is well.
-    Visit(Result<bool, JournalError>),
+    /// From asking a harmless page of a region.
+    Visit { region: Region, reason: Reason, began: Duration, visited: Result<Visited, JournalError> },
 }
 
 type Publishing = Pin<Box<dyn Future<Output = Result<Published, ExportError>> + Send>>;
@@ -73,6 +78,8 @@ struct Loop<'a> {
     clock: RunClock,
     drought: Drought,
     blame: Blame,
+    regions: Regions,
+    stops: Stops,
     pages: u64,
     rate_told: f64,
     rate_learned: LearnedRate,
@@ -80,7 +87,10 @@ struct Loop<'a> {
 
 impl<'a> Coordinator<'a> {
     /// Runs until the plan is done or something ends it. Gives the plan back as it stands then.
-    pub(super) async fn run(self, planner: Planner, began: Instant) -> Result<(Planner, Ending), ExportError> {
+    pub(super) async fn run(mut self, planner: Planner, began: Instant) -> Result<(Planner, Ending), ExportError> {
+        let regions = std::mem::take(&mut self.regions);
+        let unwell_before = regions.unwell().clone();
+        let stops = Stops::new(&self.order.regions);
         let mut state = Loop {
             parts: self,
             planner,
@@ -93,12 +103,18 @@ impl<'a> Coordinator<'a> {
             clock: RunClock::start(),
             drought: Drought::none(),
             blame: Blame::default(),
+            regions,
+            stops,
             pages: 0,
             rate_told: 0.0,
             rate_learned: LearnedRate::default(),
         };
         let ending = state.drive().await?;
         state.remember_rate().await?;
+        if *state.regions.unwell() != unwell_before {
+            let text = serde_json::to_string(state.regions.unwell())?;
+            state.parts.publisher.journal.learn(UNWELL_REGIONS, &text).await?;
+        }
         Ok((state.planner, ending))
     }
 }
@@ -118,6 +134,7 @@ impl Loop<'_> {
             }
             if self.ending.is_some() || self.broken.is_some() {
                 self.parts.stop.send_replace(true);
+                self.stops.all();
                 drained_by.get_or_insert(Instant::now() + DRAIN);
             }
             let step = tokio::select! {
@@ -173,7 +190,7 @@ impl Loop<'_> {
 
     /// Gives every worker that the rate can use something to do.
     async fn hire(&mut self) -> Result<(), ExportError> {
-        while self.ending.is_none() && self.busy() < self.parts.buyer.pacer.useful_workers() {
+        while self.ending.is_none() && !self.regions.holds() && self.busy() < self.parts.buyer.pacer.useful_workers() {
             if !self.employ(None).await? {
                 break;
             }
@@ -207,11 +224,16 @@ impl Loop<'_> {
     }
 
     fn start(&mut self, task: Box<Task>) {
+        let asks = self.blame.asks(task.window, &task.address);
+        self.send(task, asks);
+    }
+
+    fn send(&mut self, task: Box<Task>, asks: Asks) {
         let window = task.window;
         self.planner.set_out(&task);
         let patience = if self.planner.is_parked(window) { Patience::Short } else { Patience::Full };
-        let asks = self.blame.asks(window, &task.address);
-        let buyer = self.parts.buyer.clone();
+        let mut buyer = self.parts.buyer.clone();
+        buyer.stop = self.stops.of(&task.address.region).unwrap_or(buyer.stop);
         let began = self.began.elapsed();
         self.errands.spawn(async move {
             let bought = buyer.buy(&task, asks, patience).await;
@@ -249,29 +271,34 @@ impl Loop<'_> {
     async fn take_back(&mut self, returned: Result<Returned, JoinError>) -> Result<(), ExportError> {
         let (task, began, bought) = match returned? {
             Returned::Errand { task, began, bought } => (task, began, bought?),
-            Returned::Visit(is_well) => {
-                let came = is_well?.then(|| self.began.elapsed());
-                self.blame.visited(came);
-                return Ok(());
+            Returned::Visit { region, reason, began, visited } => {
+                self.take_visit(&region, reason, began, visited?);
+                return self.mind_regions().await;
             }
         };
+        if let Some(wrong) = self.parts.buyer.floor.wrong_clock() {
+            return Err(wrong.into());
+        }
         let window = task.window;
         self.planner.came_back(&task);
         match bought {
-            Bought::Durable(fact) => self.take_page(window, &fact).await?,
+            Bought::Durable(fact) => self.take_page(window, began, &fact).await?,
             Bought::Refused { .. } | Bought::Failed { .. } if self.planner.give_up_ahead(&task) => {}
-            Bought::Refused { code, message } => self.take_refusal(window, code, message).await?,
+            Bought::Refused { code, message } => self.take_refusal(*task, code, message).await?,
             Bought::Quota { message } => self.end(Ending::QuotaSpent { message }),
+            Bought::Unreachable { why } => self.end(Ending::Unreachable { why }),
             Bought::OutOfCredits { spent, max } => self.end(Ending::CreditsSpent { spent, max }),
             Bought::Failed { why } => self.take_failure(*task, began, why).await?,
             Bought::Stopped => {}
         }
-        Ok(())
+        self.mind_regions().await
     }
 
-    async fn take_page(&mut self, window: WindowId, fact: &Arc<PageFact>) -> Result<(), ExportError> {
+    async fn take_page(&mut self, window: WindowId, began: Duration, fact: &Arc<PageFact>) -> Result<(), ExportError> {
         self.planner.apply_page(fact);
         self.blame.came(window, self.began.elapsed());
+        self.regions.came(&fact.address.region, Some(window), (began, self.began.elapsed()));
+        self.sync_regions();
         self.drought = Drought::none();
         self.pages += 1;
         self.tell_page(window, fact);
@@ -283,27 +310,28 @@ impl Loop<'_> {
         Ok(())
     }
 
-    /// A refused first page ends the run; beyond it, the walk settles the doubt by reading from its last second again.
-    async fn take_refusal(&mut self, window: WindowId, code: u16, message: String) -> Result<(), ExportError> {
-        let doubt = match code {
-            400 | 404 => self.planner.after_refusal(window, &self.context()),
-            _ => None,
-        };
-        match doubt {
-            Some(Decision::Record(events)) => self.record(events).await,
-            _ => {
-                self.end(Ending::Refused { code, message });
-                Ok(())
-            }
+    /// A refused page beyond the first may lie beyond the end: the walk settles the doubt by reading from its last second again.
+    /// What is refused otherwise is asked again before it is believed.
+    async fn take_refusal(&mut self, task: Task, code: u16, message: String) -> Result<(), ExportError> {
+        self.drought = Drought::none();
+        let is_walk = matches!(task.address.purpose, Purpose::Walk { .. });
+        if is_walk
+            && task.address.page > PageNumber::FIRST
+            && may_lie_beyond_the_end(code)
+            && let Some(Decision::Record(events)) = self.planner.after_refusal(task.window, &self.context())
+        {
+            return self.record(events).await;
         }
+        self.weigh_refusal(task, !is_walk, (code, message)).await
     }
 
     /// A window whose page cannot be had is parked, unless it is the service that is unwell and not the page.
     async fn take_failure(&mut self, task: Task, began: Duration, why: String) -> Result<(), ExportError> {
+        self.regions.failed(&task.address.region, task.window);
         match self.blame.failed(task.window, task.address, (began, self.began.elapsed())) {
             Verdict::Wait => Ok(()),
             Verdict::Visit => {
-                self.visit(task.query.region);
+                self.visit(task.query.region, Reason::Blame, Duration::ZERO);
                 Ok(())
             }
             Verdict::Page => {
@@ -312,20 +340,6 @@ impl Loop<'_> {
                 self.record(events).await
             }
         }
-    }
-
-    /// Asks a harmless page: the region's newest, without a range.
-    fn visit(&mut self, region: Region) {
-        let query = PageQuery {
-            region,
-            filters: self.parts.order.filters.clone(),
-            min_create_time: None,
-            max_create_time: None,
-            order: TimeOrder::NewestFirst,
-            page: PageNumber::FIRST,
-        };
-        let buyer = self.parts.buyer.clone();
-        self.errands.spawn(async move { Returned::Visit(buyer.visit(&query).await) });
     }
 
     fn end(&mut self, ending: Ending) {
@@ -338,7 +352,9 @@ impl Loop<'_> {
         if order.budget.time.is_some_and(|budget| self.began.elapsed() >= budget) {
             self.end(Ending::TimeSpent);
         }
-        if self.drought.look() >= order.give_up_after && !self.errands.is_empty() {
+        self.look_at_regions().await?;
+        let is_dry = self.drought.look() >= order.give_up_after && !self.errands.is_empty();
+        if is_dry && !self.silence_is_explained() {
             let why = self.parts.buyer.floor.last_failure();
             self.end(Ending::Unwell { why: why.unwrap_or_else(|| "no answer came".to_owned()) });
         }
@@ -392,6 +408,11 @@ impl Loop<'_> {
                     progress.send(Event::GapListed { region, range, why: why.clone() });
                 }
             }
+            PlanEvent::WindowGivenUp { window, fault } => {
+                if let Some((region, range)) = of_window(window) {
+                    progress.send(Event::GapListed { region, range, why: fault.to_string() });
+                }
+            }
             PlanEvent::UnprovenListed { region, range, why } => {
                 let (region, range, why) = (region.clone(), *range, why.clone());
                 progress.send(Event::UnprovenListed { region, range, why });
@@ -401,13 +422,12 @@ impl Loop<'_> {
     }
 
     fn tell_page(&self, window: WindowId, fact: &PageFact) {
-        let Some(window) = self.planner.window_range(window) else { return };
-        let last: Option<EpochSeconds> = fact.rows.iter().map(|row| row.second).max();
+        let Some(range) = self.planner.window_range(window) else { return };
         self.progress().send(Event::PageDurable {
             region: fact.address.region.clone(),
             rows: RowCount::new(u64::from(fact.slots)),
-            window,
-            position: last.unwrap_or(window.start),
+            window: range,
+            position: self.planner.walk_settled(window),
         });
     }
 
@@ -428,7 +448,9 @@ fn has_moved(before: Option<f64>, now: Option<f64>) -> bool {
 /// The window that a decision is the last of.
 pub(super) fn closes(event: &PlanEvent) -> Option<WindowId> {
     match event {
-        PlanEvent::WindowFinished { window, .. } | PlanEvent::GapListed { window, .. } => Some(*window),
+        PlanEvent::WindowFinished { window, .. }
+        | PlanEvent::GapListed { window, .. }
+        | PlanEvent::WindowGivenUp { window, .. } => Some(*window),
         _ => None,
     }
 }

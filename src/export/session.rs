@@ -1,5 +1,6 @@
 //! Opening a state: whose it is, which run is meant, and what the last process left half-done.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::api::contract::Region;
 use crate::failpoint::{self, Step};
 use crate::fetch::pace::Pacer;
 use crate::journal::record::{Change, NewRun, PartRecord, PartState, Replayed, RunOutcome, RunRecord, StoredQuestion};
@@ -17,18 +19,26 @@ use crate::progress::{Event, RegionStart};
 use crate::sink::layout::Layout;
 use crate::sink::part::Parts;
 use crate::sink::publish::{Output, OutputError};
-use crate::units::{Credits, EpochSeconds, RowCount};
+use crate::units::{Credits, EpochSeconds, RowCount, TimeRange};
 
 use super::buyer::{Buyer, Floor};
+use super::clock::{ClockCheck, Skew};
 use super::coordinator::Coordinator;
 use super::delivery::Delivery;
 use super::publisher::{Cutting, Publisher, Replaces};
+use super::regions::Regions;
 use super::repair::{Ended, Repair, refuse_an_output_that_lost_everything};
 use super::stager::Stager;
-use super::{Ending, ExportError, History, Order, Outcome, Start, Tools, Work};
+use super::{Ending, Ends, ExportError, History, Kept, Order, Outcome, Start, Tools, Work};
 
 /// Where the learned rate is kept.
 pub(super) const LEARNED_RATE: &str = "rate";
+/// Where the name of a run is kept whose range was taken from a wrong clock: nothing of it is gone on with.
+const VOID_RUN: &str = "run_by_a_wrong_clock";
+/// Where the regions are kept that failed to the end of their run: a list of codes.
+pub(super) const UNWELL_REGIONS: &str = "unwell_regions";
+/// Where the regions are kept of which this output has ever held a row: a list of codes.
+const KNOWN_REGIONS: &str = "known_regions";
 
 /// Carries an order out: finishes the unfinished run first, then begins a new one where the range asks for it.
 ///
@@ -65,8 +75,10 @@ async fn runs(order: &Order, tools: &Tools, journal: &Journal) -> Result<Outcome
     recover_parts(journal, &output).await?;
     let listed = manifest.into_iter().flat_map(|manifest| manifest.parts);
     take_over(journal, &output, listed.filter(|part| !known.contains(&part.path))).await?;
-    if let Some(run) = latest.as_ref().filter(|run| run.outcome.is_none() && order.start == Start::GoOn) {
-        let outcome = Session::new(order, tools, journal, &output, run).run().await?;
+    let void_run = journal.learned(VOID_RUN)?;
+    let goes_on = |run: &RunRecord| order.start == Start::GoOn && void_run.as_ref() != Some(&run.begun.id);
+    if let Some(run) = latest.as_ref().filter(|run| run.outcome.is_none() && goes_on(run)) {
+        let outcome = Session::new(order, tools, journal, &output, run).run(Ends::Absolute).await?;
         let goes_on = matches!(outcome.ending, Ending::Complete | Ending::Incomplete);
         if !goes_on || !order.range_differs(run) {
             return Ok(outcome);
@@ -74,14 +86,25 @@ async fn runs(order: &Order, tools: &Tools, journal: &Journal) -> Result<Outcome
     } else if let Some(run) = latest.filter(|run| run.outcome.is_some() && !order.range_differs(run))
         && order.start == Start::GoOn
     {
-        return Session::new(order, tools, journal, &output, &run).run().await;
+        return Session::new(order, tools, journal, &output, &run).run(Ends::Absolute).await;
+    }
+    if let Some(Skew::Harmful(wrong)) = tools.client.clocks().map(|clocks| order.clock_check().compare(clocks)) {
+        return Err(wrong.into());
     }
     // Whatever is still unfinished here was not to be gone on with.
     let run = journal.begin_run_anew(order.new_run()).await?;
-    Session::new(order, tools, journal, &output, &run).run().await
+    let result = Session::new(order, tools, journal, &output, &run).run(order.ends).await;
+    if let Err(ExportError::Clock(_)) = result {
+        journal.learn(VOID_RUN, &run.begun.id).await?;
+    }
+    result
 }
 
 impl Order {
+    fn clock_check(&self) -> ClockCheck {
+        ClockCheck { range: self.range, ends: self.ends }
+    }
+
     fn range_differs(&self, run: &RunRecord) -> bool {
         self.range != run.begun.range
     }
@@ -102,15 +125,15 @@ impl Order {
     }
 }
 
-/// An output folder's name that does not depend on where the command was started.
+/// An output folder's one name, however it was written. One that cannot be resolved is itself.
 fn place(folder: &Path) -> String {
-    std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()).display().to_string()
+    crate::folder::resolve(folder).unwrap_or_else(|_| folder.to_owned()).display().to_string()
 }
 
 /// A state's parts lie in one output; and within a run, or for a range that is done, all parts are cut alike.
 fn refuse_another_output(order: &Order, run: &RunRecord) -> Result<(), ExportError> {
     let goes_on = order.start == Start::GoOn && (run.outcome.is_none() || !order.range_differs(run));
-    let is_elsewhere = run.begun.output != place(&order.output);
+    let is_elsewhere = place(Path::new(&run.begun.output)) != place(&order.output);
     let is_cut_otherwise = run.begun.partition != order.partition_text();
     if !(is_elsewhere || goes_on && is_cut_otherwise) {
         return Ok(());
@@ -196,8 +219,9 @@ impl<'a> Session<'a> {
         Self { order, tools, journal, output, run }
     }
 
-    /// Goes on with an unfinished run. One that had ended is gone on with where something of it is missing.
-    async fn run(self) -> Result<Outcome, ExportError> {
+    /// Goes on with an unfinished run. One that had ended is gone on with where something of it is missing. `ends` says what this
+    /// start took the run's range from.
+    async fn run(self, ends: Ends) -> Result<Outcome, ExportError> {
         let mut planner = self.replayed_plan().await?;
         let ended = if self.run.outcome.is_some() { Ended::Yes } else { Ended::No };
         let published = self.published_parts()?;
@@ -210,7 +234,7 @@ impl<'a> Session<'a> {
         if !repair.is_empty() {
             self.repair(&mut planner, &repair).await?;
         }
-        self.go_on(planner).await
+        self.go_on(planner, ends).await
     }
 
     async fn check_pages(&self) -> Result<(), ExportError> {
@@ -232,7 +256,7 @@ impl<'a> Session<'a> {
         Ok(self.journal.commit_change(change).await?)
     }
 
-    async fn go_on(self, planner: Planner) -> Result<Outcome, ExportError> {
+    async fn go_on(self, planner: Planner, ends: Ends) -> Result<Outcome, ExportError> {
         let began = Instant::now();
         let ledger = self.journal.ledger(Limits {
             max_credits: self.order.budget.max_credits,
@@ -251,14 +275,16 @@ impl<'a> Session<'a> {
             journal: self.journal.clone(),
             progress: self.tools.progress.clone(),
             stop: stopped,
-            floor: Arc::new(Floor::new(self.order.max_in_flight)),
+            floor: Arc::new(Floor::new(self.order.max_in_flight, ClockCheck { range: self.run.begun.range, ends })),
         };
         let publisher = self.publisher()?;
-        let delivery = Delivery::new(self.order, publisher.clone(), fingerprint(&self.order.question.to_string()));
+        let mut delivery = Delivery::new(self.order, publisher.clone(), fingerprint(&self.order.question.to_string()));
+        delivery.look_around().await?;
         self.output.clear_success().await?;
         delivery.write_running(&planner).await?;
-        let coordinator =
-            Coordinator { order: self.order, tools: self.tools, buyer, publisher, cutting: self.cutting(), stop };
+        let regions = Regions::new(self.order.give_up_after, self.listed(UNWELL_REGIONS)?);
+        let (order, tools, cutting) = (self.order, self.tools, self.cutting());
+        let coordinator = Coordinator { order, tools, buyer, publisher, cutting, stop, regions };
         let (planner, ending) = coordinator.run(planner, began).await?;
         let delivered = delivery.finish(&planner, &ending, &ledger).await?;
         let ending = if ending == Ending::Complete && (delivered.rejected > 0 || !is_whole(&planner)) {
@@ -274,6 +300,7 @@ impl<'a> Session<'a> {
             counts: ledger.counts(),
             attempts_before,
             delivered,
+            kept: self.kept()?,
             gaps: planner.lacking(),
             unproven: planner.unproven().to_vec(),
         })
@@ -299,9 +326,35 @@ impl<'a> Session<'a> {
             counts,
             attempts_before: counts.attempts,
             delivered: delivery.confirm(&planner, &ledger).await?,
+            kept: self.kept()?,
             gaps: planner.lacking(),
             unproven: planner.unproven().to_vec(),
         })
+    }
+
+    fn kept(&self) -> Result<Kept, JournalError> {
+        let ever = TimeRange::new(EpochSeconds::new(i64::MIN), EpochSeconds::MAX);
+        let mut rows = 0;
+        for region in &self.order.regions {
+            rows += self.journal.count_rows(region, ever)?.get();
+        }
+        Ok(Kept { pages: self.journal.held_pages(), rows })
+    }
+
+    /// Regions of which this output has ever held a row. Their parts may be gone since, so the list is kept.
+    async fn known_regions(&self) -> Result<BTreeSet<Region>, ExportError> {
+        let before = self.listed(KNOWN_REGIONS)?;
+        let held = self.journal.parts()?.into_iter().map(|(part, _)| part).filter(|part| part.rows.get() > 0);
+        let known: BTreeSet<Region> = before.iter().cloned().chain(held.map(|part| part.region)).collect();
+        if known != before {
+            self.journal.learn(KNOWN_REGIONS, &serde_json::to_string(&known)?).await?;
+        }
+        Ok(known)
+    }
+
+    /// Regions that were kept under a name; none where another version wrote something else.
+    fn listed(&self, name: &str) -> Result<BTreeSet<Region>, JournalError> {
+        Ok(self.journal.learned(name)?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
     }
 
     fn published_parts(&self) -> Result<Vec<PartRecord>, JournalError> {
@@ -331,7 +384,12 @@ impl<'a> Session<'a> {
                 planner.apply_event(&event);
             }
         }
-        let opening = planner.opening();
+        let mut opening = planner.opening();
+        if !opening.is_empty() {
+            let known = self.known_regions().await?;
+            let known = self.order.regions.iter().filter(|region| known.contains(region));
+            opening.extend(known.map(|region| PlanEvent::RegionKnown { region: region.clone() }));
+        }
         if !opening.is_empty() && self.run.outcome.is_none() {
             let texts = opening.iter().map(super::event_json).collect::<Result<_, _>>()?;
             self.journal.commit_events(texts, Vec::new()).await?;

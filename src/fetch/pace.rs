@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::again::RetryGate;
 use super::gate::Gate;
+use super::reach::Reach;
 use super::throttle::{LearnedRate, Rate};
 
 pub use super::gate::Permit;
@@ -25,6 +26,7 @@ pub struct Pacer {
     /// Whoever has it is the next to get a permit.
     turn: Arc<tokio::sync::Mutex<()>>,
     again: Arc<RetryGate>,
+    reach: Arc<Mutex<Reach>>,
 }
 
 impl Pacer {
@@ -35,6 +37,7 @@ impl Pacer {
             gate: Arc::new(Mutex::new(Gate::new(rate, learned, most_in_flight))),
             turn: Arc::default(),
             again: Arc::default(),
+            reach: Arc::default(),
         }
     }
 
@@ -75,6 +78,27 @@ impl Pacer {
         self.gate().throttled(now, permit, retry_after, rand::random())
     }
 
+    /// An answer asks everybody to wait; answers for how long, where this answer did it.
+    pub fn asked_to_wait(&self, wait: Option<Duration>) -> Option<Duration> {
+        let now = self.now();
+        self.gate().asked_to_wait(now, wait?)
+    }
+
+    /// The service answered, whatever it says.
+    pub fn heard(&self) {
+        self.reach().heard();
+    }
+
+    /// No answer came; whether the trouble lies in the address is `is_lasting`. Answers whether the service is out of reach.
+    pub fn unheard(&self, is_lasting: bool) -> bool {
+        let mut reach = self.reach();
+        if is_lasting {
+            return reach.lasting(self.now());
+        }
+        reach.passing();
+        false
+    }
+
     /// An attempt failed. Where nearly everything fails, everybody is held; answers for how long.
     pub fn failed(&self) -> Option<Duration> {
         let now = self.now();
@@ -98,6 +122,10 @@ impl Pacer {
 
     fn now(&self) -> Duration {
         self.began.elapsed()
+    }
+
+    fn reach(&self) -> MutexGuard<'_, Reach> {
+        self.reach.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn gate(&self) -> MutexGuard<'_, Gate> {

@@ -9,6 +9,7 @@ pub mod evidence;
 pub mod fact;
 pub mod fold;
 pub mod from_end;
+pub mod given_up;
 pub mod heal;
 pub mod learned;
 pub mod narrow;

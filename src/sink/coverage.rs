@@ -99,7 +99,7 @@ mod tests {
     }
 
     fn lack(range: TimeRange) -> Lack {
-        Lack { region: us(), range, why: "HTTP 500".to_owned() }
+        Lack { region: us(), range, why: "HTTP 500".to_owned(), fault: None }
     }
 
     fn part(range: TimeRange) -> PartRecord {
@@ -113,6 +113,7 @@ mod tests {
             sha256: String::new(),
             duplicates: 0,
             kept_in_extra: 0,
+            extra_fields: Default::default(),
         }
     }
 

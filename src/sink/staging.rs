@@ -53,6 +53,7 @@ impl Staging {
     /// Where the disk does not allow it.
     pub fn open(output: &Path) -> Result<Self, StagingError> {
         let folder = output.join(FOLDER);
+        crate::folder::refuse_link(&folder).map_err(StagingError::of("opening", &folder))?;
         std::fs::create_dir_all(&folder).map_err(StagingError::of("making the folder", &folder))?;
         sync_folder(output)?;
         Ok(Self { folder })
@@ -194,8 +195,8 @@ mod tests {
 
     #[test]
     fn no_parquet_pattern_finds_a_staged_file() {
-        let location = Staging::location("query_region=US/date=2026-01-01/part-a-b-c.parquet");
-        assert_eq!(location, ".staging/query_region=US,date=2026-01-01,part-a-b-c.parquet.staged");
+        let location = Staging::location("data/query_region=US/date=2026-01-01/part-a-b-c.parquet");
+        assert_eq!(location, ".staging/data,query_region=US,date=2026-01-01,part-a-b-c.parquet.staged");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Each module with the modules that it may import. The stages come in the order of the data's way; the modules below
 /// them are used sideways, and only by those that name them.
-const ALLOWED: [(&str, &[&str]); 18] = [
+const ALLOWED: [(&str, &[&str]); 20] = [
     // The data's way.
     ("units", &[]),
     ("api", &["units"]),
@@ -18,20 +18,35 @@ const ALLOWED: [(&str, &[&str]); 18] = [
     ("sink", &["units", "api", "plan", "fetch", "journal", "progress", "failpoint", "folder"]),
     (
         "export",
-        &["units", "api", "plan", "fetch", "journal", "sink", "progress", "config", "failure", "summary", "failpoint"],
+        &[
+            "units",
+            "api",
+            "plan",
+            "fetch",
+            "journal",
+            "sink",
+            "progress",
+            "config",
+            "failure",
+            "summary",
+            "failpoint",
+            "folder",
+        ],
     ),
     // Sideways: where a test may end the process, what happens, what is set, how it ends, what it came to.
     ("failpoint", &[]),
     ("folder", &[]),
-    ("progress", &["units", "api"]),
+    ("limits", &["failure"]),
+    ("stderr", &[]),
+    ("progress", &["units", "api", "stderr"]),
     ("config", &["units", "api"]),
     ("failure", &["units", "api", "plan", "fetch", "journal", "sink", "config"]),
-    ("summary", &["units", "api", "failure"]),
-    ("telemetry", &["config", "failure", "progress"]),
+    ("summary", &["units", "api", "failure", "folder"]),
+    ("telemetry", &["config", "failure", "progress", "stderr"]),
     // The oracle knows the contract and nothing of the exporter, so that it cannot share its mistakes.
     ("simulator", &["units", "api::contract"]),
     // The edge.
-    ("cli", &["api", "config", "failure", "simulator"]),
+    ("cli", &["api", "config", "failure", "simulator", "stderr"]),
     (
         "commands",
         &[
@@ -41,12 +56,15 @@ const ALLOWED: [(&str, &[&str]); 18] = [
             "fetch",
             "journal",
             "sink",
+            "folder",
+            "limits",
             "export",
             "progress",
             "config",
             "failure",
             "summary",
             "telemetry",
+            "stderr",
             "simulator",
             "cli",
         ],

@@ -9,7 +9,10 @@
     reason = "a test that cannot go on has failed; clippy spares only functions that are tests themselves"
 )]
 
+mod bounds;
+mod clocks;
 mod command_line;
+mod completions;
 mod config_files;
 mod crash;
 mod daily;
@@ -20,12 +23,16 @@ mod endings;
 mod exactness;
 mod imports;
 mod kills;
+mod meanings;
 mod mutations;
 mod output;
 mod process;
+mod recipes;
 mod refusals;
+mod regions;
 mod repairs;
 mod secrecy;
 mod storms;
+mod streams;
 mod support;
 mod texts;

@@ -285,7 +285,9 @@ impl Driver {
 
     fn count(&mut self, event: &PlanEvent) {
         match event {
-            PlanEvent::WindowFinished { window, .. } | PlanEvent::GapListed { window, .. } => {
+            PlanEvent::WindowFinished { window, .. }
+            | PlanEvent::GapListed { window, .. }
+            | PlanEvent::WindowGivenUp { window, .. } => {
                 self.closed.insert(*window);
             }
             PlanEvent::WindowSplit { .. } => self.out.splits += 1,

@@ -192,6 +192,10 @@ impl Errands {
         match asks {
             Asks::First => self.wants_permit.push_back(number),
             Asks::Again => self.want_leave(number),
+            Asks::Confirming(rest) => {
+                self.rest(number);
+                self.at(self.now + rest, Due::Rested(number));
+            }
         }
         self.go_on(service);
     }

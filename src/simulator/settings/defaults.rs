@@ -3,9 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::{
-    Access, Bound, Compression, ContractSettings, Density, DriftSettings, EmptyPage, ErrorCharge, FaultSettings,
-    KeyEcho, LimitKind, LimitSettings, Moment, OddSettings, OversizedPage, PageNum, PastLastPage, QuotaForm,
-    ShortPages, SimulatorSettings, Sort, ThrottleForm, TieOrder, TimeUnit, WorldSettings,
+    Access, Bound, Compression, ContractSettings, DeadForm, Density, DriftSettings, EmptyPage, ErrorCharge,
+    FaultSettings, Framing, KeyEcho, LimitKind, LimitSettings, Moment, OddSettings, OversizedPage, PageNum,
+    PastLastPage, QuotaForm, ShortPages, SimulatorSettings, Sort, ThrottleForm, TieOrder, TimeUnit, WorldSettings,
 };
 use crate::units::{EpochSeconds, LAST_PAGE};
 
@@ -57,6 +57,9 @@ impl Default for ContractSettings {
             short_fraction: 1.0,
             empty_page: EmptyPage::default(),
             compression: Compression::default(),
+            framing: Framing::default(),
+            date_offset_s: 0,
+            age_s: None,
         }
     }
 }
@@ -91,6 +94,12 @@ impl Default for FaultSettings {
             stall: 0.0,
             stall_s: 60.0,
             poison: Vec::new(),
+            refusal: 0.0,
+            refusal_code: 403,
+            refused_regions: Vec::new(),
+            dead_regions: Vec::new(),
+            dead_form: DeadForm::default(),
+            regions_fail_after: 0,
         }
     }
 }
@@ -109,6 +118,9 @@ impl Default for OddSettings {
             huge_description: 0.0,
             huge_bytes: 60_000,
             garbage: 0.0,
+            null_row: 0.0,
+            not_a_number: 0.0,
+            repeated_field: 0.0,
             wrong_date: 0.0,
         }
     }

@@ -252,6 +252,18 @@ impl Running {
         std::fs::read(format!("/proc/{}/cmdline", self.child.id())).unwrap_or_default()
     }
 
+    /// The system's limits for it, as `/proc` tells them.
+    pub(crate) fn limits(&self) -> String {
+        std::fs::read_to_string(format!("/proc/{}/limits", self.child.id())).unwrap()
+    }
+
+    /// Sets a limit of the system for it, as `prlimit` writes it.
+    pub(crate) fn limit(&self, limit: &str) {
+        let pid = self.child.id().to_string();
+        let set = Command::new("prlimit").args(["--pid", &pid, &format!("--{limit}")]).status().unwrap();
+        assert!(set.success(), "{limit} could not be set");
+    }
+
     /// Sends a signal by its name, such as `INT`.
     pub(crate) fn signal(&self, name: &str) {
         send_signal(name, self.child.id());
@@ -347,10 +359,13 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// The `error:` and `hint:` lines, which a person reads last.
+    /// The `error:` and `hint:` lines, which a person reads last; records of the log may follow.
     pub(crate) fn error(&self) -> String {
-        let at = self.stderr.rfind("error: ").unwrap_or_else(|| panic!("no error was told\n{self}"));
-        self.stderr[at..].to_owned()
+        let lines: Vec<&str> = self.stderr.lines().collect();
+        let at = lines.iter().rposition(|line| line.starts_with("error: "));
+        let from = &lines[at.unwrap_or_else(|| panic!("no error was told\n{self}"))..];
+        let told: Vec<&str> = from.iter().copied().take_while(|line| !line.starts_with('{')).collect();
+        told.join("\n") + "\n"
     }
 }
 

@@ -1,4 +1,38 @@
 //! Completeness as evidence: which seconds follow from what was seen, and on what that rests. Pure.
+//!
+//! This is the kernel of a checker: it decides nothing of a run and has no budget. [`recording::examine`] takes all pages of a region
+//! and says which seconds are certified, by which rule, and what the others lack.
+//!
+//! In short, per file: `observation` is one page; `placement` puts pages to ranks; `certificate` holds the rules OnePage, Filled and
+//! Between; `ends`, `both_ends` and `habit` the others; `disagreement` finds looks that contradict each other; `premise` is what
+//! certificates rest on; `ledger` keeps what is covered.
+//!
+//! `proof` tries the rules in small worlds. Each premise is needed; without it, this is what the worlds show first:
+//!
+//! | premise left out | a false claim, with pages of two rows |
+//! | --- | --- |
+//! | Order | the list's last row comes first, so that it takes the place of another |
+//! | Dates | two rows of seconds 1 and 2 show 0 and bracket nothing: the rows between the pages were not asked for |
+//! | Bounds | the list lacks its first row, of the second that begins at rank 0 |
+//! | NoDeletion | a row of page 1 goes, and the first row of page 2 moves to page 1, which was read |
+//! | NoInsertion | page 2 is asked before page 1, and a row that comes in between moves another past page 1 |
+//! | EmptyIsEnd | two first pages are empty and always will be, and one row is there |
+//! | StableTies | two readings from either end meet in one row, and another order had a third row between |
+//! | ShortHidesNothing | a page leaves a row out that another reading, in another alignment, leaves out, too |
+//! | AnswersWhole | a page without one row of a second that it brackets on both sides |
+//! | TroublePasses | two first pages lack the only row, as far apart in time as two witnesses are |
+//!
+//! What the worlds and their making found unsound in the rules as they were first written down, and how they were mended:
+//!
+//! - *The newest page begins with the last row, so the last second is whole.* Three rows of one second, page 1 `[0, 1]`, page 2 wrongly
+//!   empty, the newest page `[1, 0]`: row 2 is missing. Where ties move any row of the second may come last. Two such witnesses
+//!   prove that nothing lies after the second; the second itself takes two looks that each show the same rows of it, or stable ties.
+//! - *Ids of all readings fill the places of one.* A first reading shows `[p, p]` in place of `[p, q]`; a row that is inserted later and
+//!   seen by another reading fills the place of `q`. Only rows that came before the reading began are counted.
+//! - *Free places that hide nothing may be left out of the count.* What takes a place and is not shown may come twice, as a row may, and
+//!   push a row out between two pages. Over several pages this rests on stable ties as well.
+//! - *Two lists that end at one row confirm each other.* The list that ends earlier ends there truly, the other one at the service's
+//!   last page. Both must have been asked to the same end.
 
 pub mod both_ends;
 pub mod certificate;

@@ -7,20 +7,20 @@
 //! Between; `ends`, `both_ends` and `habit` the others; `disagreement` finds looks that contradict each other; `premise` is what
 //! certificates rest on; `ledger` keeps what is covered.
 //!
-//! `proof` tries the rules in small worlds. Each premise is needed; without it, this is what the worlds show first:
+//! `proof` tries the rules in small worlds. Each premise is needed; without it, this is the smallest false claim found:
 //!
 //! | premise left out | a false claim, with pages of two rows |
 //! | --- | --- |
-//! | Order | the list's last row comes first, so that it takes the place of another |
-//! | Dates | two rows of seconds 1 and 2 show 0 and bracket nothing: the rows between the pages were not asked for |
-//! | Bounds | the list lacks its first row, of the second that begins at rank 0 |
+//! | Order | the list's last row comes first on one page and takes the place of another in its zone |
+//! | Dates | the newest page shows two rows of the seconds 2 and 1 as of 0: nothing seems to lie between them and the bound |
+//! | Bounds | the newest page lacks its first row, the only one of second 2 |
 //! | NoDeletion | a row of page 1 goes, and the first row of page 2 moves to page 1, which was read |
 //! | NoInsertion | page 2 is asked before page 1, and a row that comes in between moves another past page 1 |
-//! | EmptyIsEnd | two first pages are empty and always will be, and one row is there |
-//! | StableTies | two readings from either end meet in one row, and another order had a third row between |
-//! | ShortHidesNothing | a page leaves a row out that another reading, in another alignment, leaves out, too |
-//! | AnswersWhole | a page without one row of a second that it brackets on both sides |
-//! | TroublePasses | two first pages lack the only row, as far apart in time as two witnesses are |
+//! | EmptyIsEnd | a first page is always empty, another one for a while, and one row is there |
+//! | StableTies | readings from either end meet in two rows, and in another order two more stand between |
+//! | ShortHidesNothing | a page with a free place leaves a row out that no other reading shows |
+//! | AnswersWhole | a page without one row of a second that its rows bracket |
+//! | TroublePasses | two first pages lack the only row, further apart in time than two witnesses must be |
 //!
 //! What the worlds and their making found unsound in the rules as they were first written down, and how they were mended:
 //!
@@ -31,6 +31,9 @@
 //!   seen by another reading fills the place of `q`. Only rows that came before the reading began are counted.
 //! - *Free places that hide nothing may be left out of the count.* What takes a place and is not shown may come twice, as a row may, and
 //!   push a row out between two pages. Over several pages this rests on stable ties as well.
+//! - *Two witnesses of an end exclude the service's last page and passing trouble.* They exclude either, not both at once: a list that ends
+//!   at the last page that is served, and another one that lacks its later rows for a while. What rests on two witnesses says so in
+//!   `EmptyIsEnd`; a third witness would exclude it.
 //! - *Two lists that end at one row confirm each other.* The list that ends earlier ends there truly, the other one at the service's
 //!   last page. Both must have been asked to the same end.
 

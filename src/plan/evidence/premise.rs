@@ -20,7 +20,8 @@ pub enum Premise {
     NoDeletion,
     /// No row came meanwhile; only where pages were not asked in turn.
     NoInsertion,
-    /// An empty page that a second witness confirms is the end, and no answer that is always wrongly empty there.
+    /// An empty page that a second witness confirms is the end: no answer that is always wrongly empty there, nor the service's last
+    /// page while passing trouble deceives the other witness.
     EmptyIsEnd,
     /// Rows of one second stand in one order, whichever way round they are asked.
     StableTies,

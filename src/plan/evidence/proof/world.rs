@@ -169,7 +169,11 @@ impl Scenario {
             Premise::Dates => certificate.dated.iter().all(|group| group.iter().any(|video| self.is_right(*video))),
             Premise::NoDeletion => !self.rows.iter().any(|row| is_meanwhile(row.goes)),
             Premise::NoInsertion => !self.rows.iter().any(|row| is_meanwhile(row.comes)),
-            Premise::EmptyIsEnd => used.iter().all(|index| !self.is_false_end(*index)),
+            Premise::EmptyIsEnd => {
+                // The service's last page deceives one witness, trouble another: both at once is more than two witnesses exclude.
+                let is_troubled = faults().any(|fault| matches!(fault, Fault::Empty | Fault::Poor(_)));
+                used.iter().all(|index| !self.is_false_end(*index, is_troubled))
+            }
             Premise::StableTies => used.iter().all(|index| self.is_canonical(*index)),
             Premise::ShortHidesNothing => faults().all(|fault| !matches!(fault, Fault::Hides(_))),
             Premise::AnswersWhole => {
@@ -185,13 +189,16 @@ impl Scenario {
         }
     }
 
-    /// Whether a page is empty though the list goes on, and neither for a while nor because the service serves no such page.
-    fn is_false_end(&self, index: usize) -> bool {
+    /// Whether a page is empty though the list goes on, and not for a while; whether one beyond the service's last counts.
+    fn is_false_end(&self, index: usize, counts_cap: bool) -> bool {
         let request = &self.requests[index];
         let list = self.lists[request.list];
         let rows = (0..self.rows.len()).filter(|row| self.is_listed(*row, list, index)).count();
         let goes_on = rows > self.page_size * (request.page as usize - 1) + usize::from(list.lacks_first);
-        goes_on && request.fault != Fault::Empty && request.page <= self.cap && self.answer(index).is_empty()
+        goes_on
+            && request.fault != Fault::Empty
+            && (counts_cap || request.page <= self.cap)
+            && self.answer(index).is_empty()
     }
 
     fn is_right(&self, video: VideoKey) -> bool {

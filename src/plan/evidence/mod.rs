@@ -7,20 +7,20 @@
 //! Between; `ends`, `both_ends` and `habit` the others; `disagreement` finds looks that contradict each other; `premise` is what
 //! certificates rest on; `ledger` keeps what is covered.
 //!
-//! `proof` tries the rules in small worlds. Each premise is needed; without it, this is the smallest false claim found:
+//! `proof` tries the rules in small worlds. Each premise is needed; without it, this is a small false claim that was found:
 //!
 //! | premise left out | a false claim, with pages of two rows |
 //! | --- | --- |
-//! | Order | the list's last row comes first on one page and takes the place of another in its zone |
-//! | Dates | the newest page shows two rows of the seconds 2 and 1 as of 0: nothing seems to lie between them and the bound |
-//! | Bounds | the newest page lacks its first row, the only one of second 2 |
-//! | NoDeletion | a row of page 1 goes, and the first row of page 2 moves to page 1, which was read |
+//! | Order | the list's last row comes first on page 1 and stands there in the place of another |
+//! | Dates | of two rows of second 1 the later page would show more; one shows 0 and seems to bracket the other |
+//! | Bounds | the newest page lacks its first row, which is of the last second |
+//! | NoDeletion | two rows of a second go between the reading from its one end and that from its other: a third is in neither |
 //! | NoInsertion | page 2 is asked before page 1, and a row that comes in between moves another past page 1 |
-//! | EmptyIsEnd | a first page is always empty, another one for a while, and one row is there |
-//! | StableTies | readings from either end meet in two rows, and in another order two more stand between |
-//! | ShortHidesNothing | a page with a free place leaves a row out that no other reading shows |
+//! | EmptyIsEnd | the only row is always left out: all first pages are empty |
+//! | StableTies | readings from either end meet in a row, and in another order a third stood behind it |
+//! | ShortHidesNothing | pages with a free place leave a row out, the same one in every reading |
 //! | AnswersWhole | a page without one row of a second that its rows bracket |
-//! | TroublePasses | two first pages lack the only row, further apart in time than two witnesses must be |
+//! | TroublePasses | two first pages are wrongly empty, further apart in time than two witnesses must be |
 //!
 //! What the worlds and their making found unsound in the rules as they were first written down, and how they were mended:
 //!

@@ -16,6 +16,8 @@ pub(super) enum Kind {
     Plain,
     /// It takes a place and is never shown: a free slot that hides nothing.
     Free,
+    /// It takes a place and is never shown, though it is owed: a free slot that hides a row.
+    Hidden,
     /// It is shown without a usable time.
     Unplaced,
 }
@@ -91,8 +93,8 @@ pub(super) struct Scenario {
 }
 
 impl Scenario {
-    /// What the service answers to a request, by its index.
-    pub(super) fn answer(&self, index: usize) -> Observation {
+    /// The rows that hold the places of a page, shown or not, by the index of its request.
+    fn places(&self, index: usize) -> Vec<usize> {
         let request = &self.requests[index];
         let list = self.lists[request.list];
         let tie = |row: usize| request.ties.get(row).copied().unwrap_or(row);
@@ -109,11 +111,18 @@ impl Scenario {
         }
         let is_empty = matches!(request.fault, Fault::Empty | Fault::AlwaysEmpty) || request.page > self.cap;
         let from = self.page_size * (request.page as usize - 1);
-        let page: Vec<usize> =
-            rows.into_iter().skip(if is_empty { usize::MAX } else { from }).take(self.page_size).collect();
+        rows.into_iter().skip(if is_empty { usize::MAX } else { from }).take(self.page_size).collect()
+    }
+
+    /// What the service answers to a request, by its index.
+    pub(super) fn answer(&self, index: usize) -> Observation {
+        let request = &self.requests[index];
+        let list = self.lists[request.list];
+        let page = self.places(index);
         let is_hidden = |place: usize| matches!(request.fault, Fault::Hides(hidden) if hidden == place);
         let shown = page.iter().enumerate().filter(|(place, _)| !is_hidden(*place)).map(|(_, row)| *row);
-        let shown: Vec<usize> = shown.filter(|row| self.rows[*row].kind != Kind::Free).collect();
+        let shown: Vec<usize> =
+            shown.filter(|row| !matches!(self.rows[*row].kind, Kind::Free | Kind::Hidden)).collect();
         let is_placed = |row: &&usize| self.rows[**row].kind == Kind::Plain;
         let before =
             self.requests[..index].iter().any(|other| other.list == request.list && other.page + 1 == request.page);
@@ -150,7 +159,8 @@ impl Scenario {
 
     /// The rows of a second that were there throughout. One of a wrong date is owed by none.
     pub(super) fn owed(&self, second: i64) -> BTreeSet<VideoKey> {
-        let is_owed = |row: &Row| row.kind == Kind::Plain && row.key == second && row.shown == second && row.comes == 0;
+        let is_row = |row: &Row| matches!(row.kind, Kind::Plain | Kind::Hidden);
+        let is_owed = |row: &Row| is_row(row) && row.key == second && row.shown == second && row.comes == 0;
         let rows = self.rows.iter().enumerate().filter(|(_, row)| is_owed(row) && row.goes >= self.requests.len());
         rows.map(|(row, _)| VideoKey(row as u64)).collect()
     }
@@ -175,7 +185,10 @@ impl Scenario {
                 used.iter().all(|index| !self.is_false_end(*index, is_troubled))
             }
             Premise::StableTies => used.iter().all(|index| self.is_canonical(*index)),
-            Premise::ShortHidesNothing => faults().all(|fault| !matches!(fault, Fault::Hides(_))),
+            Premise::ShortHidesNothing => {
+                let hides = |index: &usize| self.places(*index).iter().any(|row| self.rows[*row].kind == Kind::Hidden);
+                !used.iter().any(hides) && faults().all(|fault| !matches!(fault, Fault::Hides(_)))
+            }
             Premise::AnswersWhole => {
                 // Where an end has two witnesses, one of them may be wrong for a while.
                 let tolerates = certificate.premises.contains(&Premise::TroublePasses);

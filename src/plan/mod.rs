@@ -6,6 +6,7 @@ pub mod bounded;
 pub mod choose;
 pub mod ending;
 pub mod event;
+pub mod evidence;
 pub mod fact;
 pub mod fold;
 pub mod from_end;

@@ -172,7 +172,13 @@ mod tests {
     fn fact(purpose: Purpose, page: u32, slots: u32) -> PageFact {
         let row = |second| RowKey { second: EpochSeconds::new(second), video: VideoKey(second as u64) };
         let address = PageAddress { region: "US".parse().unwrap(), purpose, page: PageNumber::new(page).unwrap() };
-        PageFact { address, fetched_at: EpochSeconds::new(99), slots, rows: vec![row(5), row(7)] }
+        PageFact {
+            address,
+            fetched_at: EpochSeconds::new(99),
+            slots,
+            rows: vec![row(5), row(7)],
+            check: Default::default(),
+        }
     }
 
     fn stretch(why: StretchReason) -> Stretch {

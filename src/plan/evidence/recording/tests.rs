@@ -16,7 +16,13 @@ fn range() -> TimeRange {
 fn fact(purpose: Purpose, number: u32, at: i64, seconds: &[i64]) -> PageFact {
     let address = PageAddress { region: "US".parse().unwrap(), purpose, page: PageNumber::new(number).unwrap() };
     let rows = seconds.iter().map(|at| RowKey { second: second(*at), video: VideoKey(*at as u64) }).collect();
-    PageFact { address, fetched_at: second(at), slots: u32::try_from(seconds.len()).unwrap(), rows }
+    PageFact {
+        address,
+        fetched_at: second(at),
+        slots: u32::try_from(seconds.len()).unwrap(),
+        rows,
+        check: Default::default(),
+    }
 }
 
 fn stretch(number: u32, anchor: i64) -> Stretch {

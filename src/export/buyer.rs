@@ -187,6 +187,9 @@ pub(super) struct Failures {
     pub(super) why: String,
 }
 
+/// What one request needs: a place, the first request's turn where nothing has come yet, and a permit.
+type Turn<'floor> = (SemaphorePermit<'floor>, Option<SemaphorePermit<'floor>>, Permit);
+
 /// What a harmless page came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Visited {
@@ -252,10 +255,7 @@ impl Buyer {
             return Ok(Bought::Stopped);
         }
         loop {
-            // Never closed, so there is always a place in the end.
-            let place = floor.in_flight.acquire().await;
-            let first = floor.first(&self.client).await;
-            let Some(permit) = self.permit(asks).await else { return Ok(Bought::Stopped) };
+            let Some((place, first, permit)) = self.turn(&floor, asks).await else { return Ok(Bought::Stopped) };
             let admitted = match asks {
                 Asks::First => self.ledger.admit().await,
                 Asks::Again | Asks::Confirming(_) => self.ledger.admit_again().await,
@@ -332,8 +332,7 @@ impl Buyer {
         if !rest.is_zero() && !self.rest(rest).await {
             return Ok(Visited::Nothing);
         }
-        let _place = floor.in_flight.acquire().await;
-        let Some(permit) = self.permit(Asks::First).await else { return Ok(Visited::Nothing) };
+        let Some((_place, _first, permit)) = self.turn(&floor, Asks::First).await else { return Ok(Visited::Nothing) };
         let paid = match self.ledger.admit().await {
             Ok(paid) => paid,
             Err(LedgerError::Exhausted { spent, max }) => {
@@ -361,25 +360,35 @@ impl Buyer {
         Ok(visited)
     }
 
-    /// A permit, once nobody is held or this is what everybody waits for; none where the run ends.
-    async fn permit(&mut self, asks: Asks) -> Option<Permit> {
+    /// A place and a permit, once nobody is held or this is what everybody waits for; none where the run ends. Who is held keeps no
+    /// place, since the one that everybody waits for needs one.
+    async fn turn<'floor>(&mut self, floor: &'floor Floor, asks: Asks) -> Option<Turn<'floor>> {
         let is_free = matches!(asks, Asks::Confirming(_));
-        let mut held = self.floor.is_held.subscribe();
-        let (stop, pacer) = (&mut self.stop, &self.pacer);
-        let admitted = async {
+        let mut held = floor.is_held.subscribe();
+        let (stop, pacer, client) = (&mut self.stop, &self.pacer, &self.client);
+        let turn = async {
             loop {
-                // Never closed: the floor keeps its sender.
+                // Never closed: the floor keeps its sender, and its places.
                 drop(held.wait_for(|is_held| is_free || !is_held).await);
-                let permit = pacer.admit().await;
-                if is_free || !*held.borrow() {
-                    return permit;
+                let place = floor.in_flight.acquire().await.ok()?;
+                let first = floor.first(client).await;
+                let admitted = async {
+                    let permit = pacer.admit().await;
+                    (is_free || !*floor.is_held.borrow()).then_some(permit)
+                };
+                let permit = tokio::select! {
+                    permit = admitted => permit,
+                    _ = held.wait_for(|is_held| *is_held && !is_free) => None,
+                };
+                if let Some(permit) = permit {
+                    return Some((place, first, permit));
                 }
             }
         };
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => None,
-            permit = admitted => (!self.floor.is_closed()).then_some(permit),
+            turn = turn => turn.filter(|_| !floor.is_closed()),
         }
     }
 

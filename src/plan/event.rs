@@ -2,12 +2,11 @@
 //!
 //! Recovery replays these and never derives them anew, so a field's meaning never changes: a new meaning is a new variant.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::fact::{RowKey, WindowId};
 use crate::api::contract::Region;
+pub use crate::api::fault::RegionFault;
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 /// One decision.
@@ -177,37 +176,6 @@ pub enum PlanEvent {
         /// How often it has been parked since its last page.
         times: u32,
     },
-}
-
-/// Why a whole region cannot be had while others can.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
-pub enum RegionFault {
-    /// The service refuses it.
-    Refused {
-        /// The status, or the `code` inside a 200.
-        code: u16,
-        /// The service's words.
-        message: String,
-    },
-    /// The service fails on everything that is asked of it.
-    Unwell {
-        /// The last failure, for a person.
-        why: String,
-    },
-}
-
-impl fmt::Display for RegionFault {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused { code, message } => {
-                write!(formatter, "the service refuses this region with {code}, and answers others: {message}")
-            }
-            Self::Unwell { why } => {
-                write!(formatter, "the service failed on every request for this region, and answers others: {why}")
-            }
-        }
-    }
 }
 
 fn is_none(excess: &u64) -> bool {

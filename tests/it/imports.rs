@@ -41,7 +41,7 @@ const ALLOWED: [(&str, &[&str]); 20] = [
     ("progress", &["units", "api", "stderr"]),
     ("config", &["units", "api"]),
     ("failure", &["units", "api", "plan", "fetch", "journal", "sink", "config"]),
-    ("summary", &["units", "api", "plan", "failure", "folder"]),
+    ("summary", &["units", "api", "failure", "folder"]),
     ("telemetry", &["config", "failure", "progress", "stderr"]),
     // The oracle knows the contract and nothing of the exporter, so that it cannot share its mistakes.
     ("simulator", &["units", "api::contract"]),

@@ -111,7 +111,7 @@ impl Walk {
     fn anchor_lesson(&self, rows: &[RowKey], is_full: bool) -> Option<Lesson> {
         let anchor = self.stretch.anchor;
         let is_at_known = self.frontier == Some(anchor) && self.goes_on && !self.at_frontier.is_empty();
-        if self.pages != 1 || !is_at_known {
+        if self.pages != 1 || !is_at_known || self.stretch.why == StretchReason::KnownRow {
             return None;
         }
         if rows.iter().any(|row| self.at_frontier.contains(&row.video)) {

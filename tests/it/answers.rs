@@ -68,9 +68,13 @@ fn is_found_out_and_goes_on(change: impl FnOnce(&mut SimulatorSettings), words: 
     assert!(simulator.stats().requests < 160, "{:?}", simulator.stats());
     simulator.change(|service| service.contract = SimulatorSettings::default().contract).unwrap();
     let ended = job.run();
-    assert_eq!(ended.code, 0, "{ended}");
+    // Which rows a wrong answer put just beside a worker's time is chance. They are kept apart, which is 3 and nothing else.
+    let kept_apart = ended.summary["rejected"].as_u64().unwrap();
+    assert_eq!(ended.code, if kept_apart > 0 { 3 } else { 0 }, "{ended}");
     holds_exactly_the_truth(&simulator, &job);
-    is_whole(&job);
+    let verified = job.verify();
+    assert_eq!(verified.code, ended.code, "{verified}");
+    assert!(verified.stdout.contains("sound"), "{verified}");
 }
 
 #[test]

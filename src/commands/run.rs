@@ -23,7 +23,7 @@ use crate::plan::planner::Listed;
 use crate::plan::walk::Consistency;
 use crate::progress::{Progress, Reader, Screen};
 use crate::simulator::{RunningSimulator, Simulator};
-use crate::sink::columns::Packaging;
+use crate::sink::columns::{Encodings, Packaging};
 use crate::sink::layout::Partition;
 use crate::sink::manifest::ManifestError;
 use crate::sink::publish::OutputError;
@@ -120,6 +120,10 @@ fn order(settings: &Settings, places: Places, arguments: &RunArguments) -> Resul
         packaging: Packaging {
             row_group_rows,
             compression_level: i32::from(output.zstd_level),
+            encodings: match output.encoding {
+                config::Encoding::Compatible => Encodings::Compatible,
+                config::Encoding::Compact => Encodings::Compact,
+            },
             ..Packaging::default()
         },
         part_rows: part_rows(output),

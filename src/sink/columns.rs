@@ -4,11 +4,14 @@
 //! nullable, because the vendor's declared types are unreliable and fields may be null or missing. A change of a name, a type
 //! or a meaning here is a new [`SCHEMA_VERSION`]; a change of an encoding is not.
 //!
-//! A part must open whole in readers of two years ago, so the rule for encodings is: plain, dictionary, and differences for `create_time`.
-//! What was tried and left, because some reader refuses the whole file for it, however small it makes the column: BYTE_STREAM_SPLIT
-//! of integers, DELTA_BYTE_ARRAY and DELTA_LENGTH_BYTE_ARRAY of text, any FLOAT or DOUBLE (their new order of values), and the
-//! Arrow schema in the metadata, which makes one reader's types of a file differ from all others'. `tests/readers` opens
-//! a part with each reader. Pure.
+//! A part must open whole in readers of two years ago, so the rule for encodings is: plain, dictionary, and differences of 64-bit
+//! numbers. What some of them refuse, however small it makes the column, is written only where a person asks for
+//! [`Encodings::Compact`]: BYTE_STREAM_SPLIT of integers and DELTA_BYTE_ARRAY of text. Never written are FLOAT and DOUBLE (their new
+//! order of values), and the Arrow schema in the metadata, which makes one reader's types of a file differ from all others'.
+//! `tests/readers` opens a part with each reader. Pure.
+//!
+//! More effort of zstd does not make every column smaller: among digits that look like chance it finds short repetitions that cost
+//! more than they save. So each column says from which level on more effort pays, and is packed with the least below it.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -43,6 +46,9 @@ pub const EXTRA: &str = "_extra";
 const WIDE_DICTIONARY_BYTES: usize = 64 << 20;
 /// How often the bloom filter of `video_id` may say "perhaps" about an id that the row group does not hold.
 const BLOOM_FALSE_POSITIVES: f64 = 0.01;
+
+/// Bytes of a text in statistics, at most: an id has 19.
+const LONGEST_BOUND: usize = 32;
 
 /// Digits of a decimal number, at most. 18 fit 64 bits, which is how the file keeps them.
 pub const DECIMAL_DIGITS: u8 = 18;
@@ -123,6 +129,16 @@ pub fn category_fields() -> Fields {
     Fields::from(vec![text("category_id"), text("category_name")])
 }
 
+/// Which readers the encodings are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encodings {
+    /// Those of two years ago too.
+    #[default]
+    Compatible,
+    /// The newest alone: smaller files.
+    Compact,
+}
+
 /// How a column is laid out in the file; each choice was measured on realistic rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Packing {
@@ -132,9 +148,30 @@ enum Packing {
     WideDictionary,
     /// Differences: whole numbers of 64 bits that grow steadily.
     Delta,
+    /// Whole numbers of 64 bits that are spread evenly: differences; compact, their bytes apart.
+    Spread,
+    /// Whole numbers, most of them small: as they are; compact, their bytes apart.
+    Skewed,
+    /// Lengths of a few hundred seconds: a dictionary; compact, their bytes apart.
+    Short,
+    /// Digits that go up with time: as they are; compact, without what each shares with the one before it.
+    Ascending,
     /// As it is: values that hardly repeat, or that zstd packs better by itself.
     Plain,
 }
+
+/// The level of zstd from which on more effort makes a column smaller. Below it the column is packed with [`LEAST_EFFORT`].
+type PaysFrom = i32;
+/// Any effort pays: text that people wrote.
+const ALWAYS: PaysFrom = LEAST_EFFORT;
+/// Only much effort pays: numbers.
+const MUCH: PaysFrom = 12;
+/// Only an exhaustive search pays: digits that look like chance.
+const UTMOST: PaysFrom = 16;
+/// No effort pays: dictionary indexes, and what no level can pack.
+const NEVER: PaysFrom = 23;
+/// zstd's level where more effort does not pay.
+const LEAST_EFFORT: i32 = 1;
 
 /// One column of the output.
 #[derive(Clone, Copy, Debug)]
@@ -144,37 +181,60 @@ pub struct Column {
     /// What it holds.
     pub kind: Kind,
     packing: Packing,
+    pays_from: PaysFrom,
     /// What it means, for a person.
     pub meaning: &'static str,
 }
 
-const fn column(name: &'static str, kind: Kind, packing: Packing, meaning: &'static str) -> Column {
-    Column { name, kind, packing, meaning }
+const fn column(
+    name: &'static str,
+    kind: Kind,
+    (packing, pays_from): (Packing, PaysFrom),
+    meaning: &'static str,
+) -> Column {
+    Column { name, kind, packing, pays_from, meaning }
 }
 
 const fn count(name: &'static str, meaning: &'static str) -> Column {
-    column(name, Kind::Whole64, Packing::Plain, meaning)
+    column(name, Kind::Whole64, (Packing::Skewed, MUCH), meaning)
+}
+
+impl Column {
+    /// Whether readers may skip pages by it: not by long texts and lists, which come in no order that follows time.
+    fn is_skipped_by(&self) -> bool {
+        self.name == VIDEO_ID || !matches!(self.kind, Kind::Text | Kind::TextList | Kind::CategoryList)
+    }
 }
 
 /// Every column, in the file's order: the 31 documented fields, then our own.
 pub const COLUMNS: [Column; 35] = [
-    column("avatar", Kind::Text, Packing::WideDictionary, "address of the author's picture, not directly downloadable"),
-    column(CREATE_TIME, Kind::Moment, Packing::Delta, "when the video was published; sent in whole seconds"),
-    column("created_by_ai", Kind::Flag, Packing::Plain, "whether the video was made by AI"),
-    column("data_size", Kind::Whole64, Packing::Plain, "size of the video, in bytes"),
-    column("duration", Kind::Whole32, Packing::Dictionary, "length of the video, in seconds"),
-    column("height", Kind::Whole32, Packing::Dictionary, "height of the picture, in pixels"),
-    column("is_ad", Kind::Flag, Packing::Plain, "whether the video is an advertisement"),
+    column(
+        "avatar",
+        Kind::Text,
+        (Packing::WideDictionary, MUCH),
+        "address of the author's picture, not directly downloadable",
+    ),
+    column(CREATE_TIME, Kind::Moment, (Packing::Delta, MUCH), "when the video was published; sent in whole seconds"),
+    column("created_by_ai", Kind::Flag, (Packing::Plain, MUCH), "whether the video was made by AI"),
+    column("data_size", Kind::Whole64, (Packing::Spread, NEVER), "size of the video, in bytes"),
+    column("duration", Kind::Whole32, (Packing::Short, MUCH), "length of the video, in seconds"),
+    column("height", Kind::Whole32, (Packing::Dictionary, NEVER), "height of the picture, in pixels"),
+    column("is_ad", Kind::Flag, (Packing::Plain, MUCH), "whether the video is an advertisement"),
     column(
         "product_category_list",
         Kind::CategoryList,
-        Packing::WideDictionary,
+        (Packing::WideDictionary, ALWAYS),
         "categories of the associated products; sent as JSON inside a string",
     ),
-    column("ratio", Kind::Text, Packing::Dictionary, "resolution class, such as 720p"),
-    column("reflow_cover", Kind::Text, Packing::Plain, "address of the video's cover, not directly downloadable"),
-    column("region", Kind::Text, Packing::Dictionary, "the row's own region, as sent"),
-    column("sales_flag", Kind::Whole8, Packing::Dictionary, "main sales method; 0 is a video without sales"),
+    column("ratio", Kind::Text, (Packing::Dictionary, NEVER), "resolution class, such as 720p"),
+    column(
+        "reflow_cover",
+        Kind::Text,
+        (Packing::Plain, UTMOST + 2),
+        "address of the video's cover, not directly downloadable",
+    ),
+    column("region", Kind::Text, (Packing::Dictionary, NEVER), "the row's own region, as sent"),
+    column("sales_flag", Kind::Whole8, (Packing::Dictionary, NEVER), "main sales method; 0 is a video without sales"),
     count("total_comments_cnt", "comments"),
     count("total_digg_1d_cnt", "likes gained in the last day"),
     count("total_digg_30d_cnt", "likes gained in the last 30 days"),
@@ -186,31 +246,31 @@ pub const COLUMNS: [Column; 35] = [
     column(
         "total_video_sale_gmv_amt",
         Kind::Decimal,
-        Packing::Dictionary,
+        (Packing::Dictionary, ALWAYS),
         "sales value, estimated; the currency is not documented",
     ),
     count("total_views_1d_cnt", "views gained in the last day"),
     count("total_views_30d_cnt", "views gained in the last 30 days"),
     count("total_views_7d_cnt", "views gained in the last 7 days"),
     count("total_views_cnt", "views"),
-    column("unique_id", Kind::Text, Packing::WideDictionary, "the author's handle; it may change"),
-    column("user_id", Kind::Text, Packing::WideDictionary, "the author's stable id"),
-    column("video_desc", Kind::Text, Packing::Plain, "the description, as written"),
-    column(VIDEO_ID, Kind::Text, Packing::Plain, "the video's id; unique for a queried region"),
+    column("unique_id", Kind::Text, (Packing::WideDictionary, ALWAYS), "the author's handle; it may change"),
+    column("user_id", Kind::Text, (Packing::WideDictionary, NEVER), "the author's stable id"),
+    column("video_desc", Kind::Text, (Packing::Plain, ALWAYS), "the description, as written"),
+    column(VIDEO_ID, Kind::Text, (Packing::Ascending, UTMOST), "the video's id; unique for a queried region"),
     column(
         "video_products",
         Kind::TextList,
-        Packing::WideDictionary,
+        (Packing::WideDictionary, MUCH),
         "ids of the associated products; sent as JSON inside a string",
     ),
-    column("width", Kind::Whole32, Packing::Dictionary, "width of the picture, in pixels"),
-    column(QUERY_REGION, Kind::Text, Packing::Dictionary, "the region that was asked for the row"),
-    column(FETCHED_AT, Kind::Moment, Packing::Plain, "when the answer that held the row had arrived"),
-    column(REQUEST_ID, Kind::Text, Packing::WideDictionary, "the service's name for that answer"),
+    column("width", Kind::Whole32, (Packing::Dictionary, NEVER), "width of the picture, in pixels"),
+    column(QUERY_REGION, Kind::Text, (Packing::Dictionary, NEVER), "the region that was asked for the row"),
+    column(FETCHED_AT, Kind::Moment, (Packing::Plain, NEVER), "when the answer that held the row had arrived"),
+    column(REQUEST_ID, Kind::Text, (Packing::Plain, NEVER), "the service's name for that answer"),
     column(
         EXTRA,
         Kind::Text,
-        Packing::Dictionary,
+        (Packing::Dictionary, ALWAYS),
         "JSON object: unknown fields, and originals of values that their column could not hold; null when there are none",
     ),
 ];
@@ -240,33 +300,66 @@ pub struct Packaging {
     pub row_group_rows: usize,
     /// Memory that a row group may take while it is being written, in bytes: what reaches it ends early.
     pub row_group_bytes: usize,
-    /// Level of zstd, 1 to 22.
+    /// Level of zstd, 1 to 22, for the columns that it makes smaller.
     pub compression_level: i32,
+    /// Which readers it is for.
+    pub encodings: Encodings,
 }
 
 impl Default for Packaging {
     fn default() -> Self {
-        Self { row_group_rows: 128 << 10, row_group_bytes: 96 << 20, compression_level: 3 }
+        Self {
+            row_group_rows: 256 << 10,
+            row_group_bytes: 96 << 20,
+            compression_level: 3,
+            encodings: Encodings::Compatible,
+        }
     }
+}
+
+/// What is known of a part when its first rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nature {
+    /// Whether these are all its rows. Then each column is one page, and an index of pages would repeat the row group's own statistics.
+    pub is_small: bool,
+    /// Whether ids go up with time. Then the least and greatest id of a page tell nearly as much as a filter, which would take
+    /// more room than most columns.
+    pub ids_follow_time: bool,
+}
+
+/// Whether ids, in the order of time, go up with it: nine in ten are on the side of the middle one where their place is.
+pub fn follow_time<'a>(ids: impl ExactSizeIterator<Item = Option<&'a str>> + Clone) -> bool {
+    let middle = ids.len() / 2;
+    let Some(Some(pivot)) = ids.clone().nth(middle) else { return false };
+    let in_place = ids.clone().enumerate().filter(|(place, id)| id.is_some_and(|id| (id < pivot) == (*place < middle)));
+    in_place.count() * 10 >= ids.len() * 9
 }
 
 /// The writer's settings for a part.
 ///
 /// # Errors
 /// Where the compression level is outside zstd's.
-pub fn writer_properties(packaging: &Packaging) -> Result<WriterProperties, ParquetError> {
+pub fn writer_properties(packaging: &Packaging, nature: Nature) -> Result<WriterProperties, ParquetError> {
     let leaves = ArrowSchemaConverter::new().convert(&schema())?;
     let version = KeyValue::new(SCHEMA_VERSION_KEY.to_owned(), SCHEMA_VERSION.to_string());
-    let id = ColumnPath::from(VIDEO_ID);
+    let statistics = if nature.is_small { EnabledStatistics::Chunk } else { EnabledStatistics::Page };
     let common = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(packaging.compression_level)?))
         .set_max_row_group_row_count(Some(packaging.row_group_rows.max(1)))
-        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_statistics_enabled(statistics)
+        .set_statistics_truncate_length(Some(LONGEST_BOUND))
+        .set_column_index_truncate_length(Some(LONGEST_BOUND))
+        .set_offset_index_disabled(nature.is_small)
         .set_key_value_metadata(Some(vec![version]))
-        .set_sorting_columns(Some(sorting_columns(&leaves)))
-        .set_column_bloom_filter_enabled(id.clone(), true)
-        .set_column_bloom_filter_fpp(id, BLOOM_FALSE_POSITIVES);
-    Ok(COLUMNS.iter().fold(common, packed).build())
+        .set_sorting_columns(Some(sorting_columns(&leaves)));
+    // To name the odds is to ask for the filter.
+    let filtered = match nature.ids_follow_time {
+        true => common,
+        false => common.set_column_bloom_filter_fpp(ColumnPath::from(VIDEO_ID), BLOOM_FALSE_POSITIVES),
+    };
+    COLUMNS
+        .iter()
+        .try_fold(filtered, |builder, column| packed(builder, column, packaging))
+        .map(WriterPropertiesBuilder::build)
 }
 
 /// `create_time`, then `video_id`, ascending: places among the file's leaves.
@@ -280,21 +373,40 @@ const fn ascending() -> SortingColumn {
     SortingColumn { column_idx: 0, descending: false, nulls_first: false }
 }
 
-fn packed(builder: WriterPropertiesBuilder, column: &Column) -> WriterPropertiesBuilder {
-    column.kind.leaves().iter().fold(builder, |builder, leaf| {
+fn packed(
+    builder: WriterPropertiesBuilder,
+    column: &Column,
+    packaging: &Packaging,
+) -> Result<WriterPropertiesBuilder, ParquetError> {
+    let asked = packaging.compression_level;
+    ZstdLevel::try_new(asked)?;
+    let level = ZstdLevel::try_new(if asked >= column.pays_from { asked } else { LEAST_EFFORT })?;
+    Ok(column.kind.leaves().iter().fold(builder, |builder, leaf| {
         let path = std::iter::once(column.name).chain(leaf.iter().copied()).map(str::to_owned).collect();
-        packed_leaf(builder, column.packing, ColumnPath::new(path))
-    })
+        let path = ColumnPath::new(path);
+        let builder = builder.set_column_compression(path.clone(), Compression::ZSTD(level));
+        let builder = match column.is_skipped_by() {
+            true => builder,
+            false => builder.set_column_statistics_enabled(path.clone(), EnabledStatistics::Chunk),
+        };
+        packed_leaf(builder, (column.packing, packaging.encodings), path)
+    }))
 }
 
-fn packed_leaf(builder: WriterPropertiesBuilder, packing: Packing, path: ColumnPath) -> WriterPropertiesBuilder {
-    let encoding = match packing {
-        Packing::Dictionary => return builder,
-        Packing::WideDictionary => {
+fn packed_leaf(
+    builder: WriterPropertiesBuilder,
+    (packing, encodings): (Packing, Encodings),
+    path: ColumnPath,
+) -> WriterPropertiesBuilder {
+    let encoding = match (packing, encodings) {
+        (Packing::Dictionary, _) | (Packing::Short, Encodings::Compatible) => return builder,
+        (Packing::WideDictionary, _) => {
             return builder.set_column_dictionary_page_size_limit(path, WIDE_DICTIONARY_BYTES);
         }
-        Packing::Delta => Encoding::DELTA_BINARY_PACKED,
-        Packing::Plain => Encoding::PLAIN,
+        (Packing::Delta, _) | (Packing::Spread, Encodings::Compatible) => Encoding::DELTA_BINARY_PACKED,
+        (Packing::Spread | Packing::Skewed | Packing::Short, Encodings::Compact) => Encoding::BYTE_STREAM_SPLIT,
+        (Packing::Ascending, Encodings::Compact) => Encoding::DELTA_BYTE_ARRAY,
+        (Packing::Plain, _) | (Packing::Skewed | Packing::Ascending, Encodings::Compatible) => Encoding::PLAIN,
     };
     builder.set_column_dictionary_enabled(path.clone(), false).set_column_encoding(path, encoding)
 }
@@ -339,7 +451,29 @@ mod tests {
 
     #[test]
     fn a_compression_level_that_zstd_does_not_have_is_refused() {
-        assert!(writer_properties(&Packaging { compression_level: 99, ..Packaging::default() }).is_err());
-        assert!(writer_properties(&Packaging::default()).is_ok());
+        let nature = Nature { is_small: false, ids_follow_time: true };
+        assert!(writer_properties(&Packaging { compression_level: 99, ..Packaging::default() }, nature).is_err());
+        assert!(writer_properties(&Packaging::default(), nature).is_ok());
+    }
+
+    #[test]
+    fn each_column_is_packed_with_the_effort_that_pays() {
+        let level = |asked: i32, name: &str| {
+            let packaging = Packaging { compression_level: asked, ..Packaging::default() };
+            let nature = Nature { is_small: false, ids_follow_time: true };
+            writer_properties(&packaging, nature).unwrap().compression(&ColumnPath::from(name))
+        };
+        let zstd = |level| Compression::ZSTD(ZstdLevel::try_new(level).unwrap());
+        assert_eq!((level(3, "video_desc"), level(3, VIDEO_ID)), (zstd(3), zstd(1)));
+        assert_eq!((level(15, "total_digg_cnt"), level(15, VIDEO_ID)), (zstd(15), zstd(1)));
+        assert_eq!(level(19, VIDEO_ID), zstd(19));
+    }
+
+    #[test]
+    fn ids_follow_time_where_nearly_all_go_up() {
+        let follow = |ids: &[&str]| follow_time(ids.iter().map(|id| Some(*id)));
+        assert!(follow(&["101", "103", "102", "104", "105", "107", "106", "108", "109", "110"]));
+        assert!(!follow(&["5", "9", "1", "7", "3", "8", "2", "6", "4", "0"]));
+        assert!(!follow(&[]) && !follow_time([None, None].into_iter()));
     }
 }

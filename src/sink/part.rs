@@ -13,14 +13,14 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::error::Error;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray as _, RecordBatch};
 use arrow::error::ArrowError;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::errors::ParquetError;
 
 use crate::journal::record::{PartRecord, StoredPage};
-use crate::sink::columns::{self, Packaging};
+use crate::sink::columns::{self, Nature, Packaging, VIDEO_ID};
 use crate::sink::decode::{self, Aside, RawRow, RowBatch};
 use crate::sink::layout::{Layout, LayoutError, Slice};
 use crate::sink::staging::{Sealed, StagedFile, Staging, StagingError};
@@ -230,6 +230,8 @@ pub(super) struct PartFile<'a> {
     batch: RowBatch,
     batch_bytes: usize,
     rows: u64,
+    /// Whether no row will come any more.
+    is_ending: bool,
 }
 
 impl<'a> PartFile<'a> {
@@ -243,6 +245,7 @@ impl<'a> PartFile<'a> {
             batch: RowBatch::new(slice.region.clone()),
             batch_bytes: 0,
             rows: 0,
+            is_ending: false,
         })
     }
 
@@ -274,7 +277,7 @@ impl<'a> PartFile<'a> {
         }
         let mut writer = match self.writer.take() {
             Some(writer) => writer,
-            None => self.begin()?,
+            None => self.begin(batch)?,
         };
         let encoded = writer.write(batch).and_then(|()| {
             let full = writer.memory_size() >= self.parts.packaging.row_group_bytes;
@@ -286,8 +289,11 @@ impl<'a> PartFile<'a> {
         Ok(())
     }
 
-    fn begin(&self) -> Result<ArrowWriter<StagedFile>, PartError> {
-        let properties = columns::writer_properties(&self.parts.packaging);
+    fn begin(&self, first: &RecordBatch) -> Result<ArrowWriter<StagedFile>, PartError> {
+        let ids = first.column_by_name(VIDEO_ID).and_then(|column| column.as_string_opt::<i32>());
+        let ids_follow_time = ids.is_some_and(|ids| columns::follow_time(ids.iter()));
+        let nature = Nature { is_small: self.is_ending, ids_follow_time };
+        let properties = columns::writer_properties(&self.parts.packaging, nature);
         let file = self.parts.staging.create(&self.path)?;
         properties
             .and_then(|properties| {
@@ -299,6 +305,7 @@ impl<'a> PartFile<'a> {
     }
 
     pub(super) fn finish(mut self) -> Result<Option<PartRecord>, PartError> {
+        self.is_ending = true;
         self.write_batch()?;
         let Some(writer) = self.writer.take() else { return Ok(None) };
         let file = writer.into_inner().map_err(|source| self.encode_error(source))?;
@@ -332,7 +339,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::sink::columns::{CREATE_TIME, VIDEO_ID};
+    use crate::sink::columns::{CREATE_TIME, Encodings};
     use crate::sink::staging::sha256_of;
     use crate::sink::testing::{EXAMPLE, NEW_YEAR, given, page, parts, range, row, slice, triples};
 
@@ -432,34 +439,38 @@ mod tests {
         assert_eq!(groups(Packaging { row_group_bytes: 1, ..Packaging::default() }), 3);
     }
 
-    /// A part of the vendor's row under many ids, with text that no dictionary holds to its end.
-    fn of_every_column(folder: &Path) -> SerializedFileReader<File> {
-        let parts = parts(folder);
+    /// Rows of more than one batch, so that the part is not small.
+    const OF_EVERY_COLUMN: i64 = 5_000;
+
+    /// A part of the vendor's row under many ids, which do not follow time, with text that no dictionary holds to its end.
+    fn of_every_column(folder: &Path, encodings: Encodings) -> SerializedFileReader<File> {
+        let packaging = Packaging { encodings, ..Packaging::default() };
+        let parts = Parts { packaging, ..parts(folder) };
         let example: serde_json::Value = serde_json::from_str(EXAMPLE).unwrap();
         let row = |number: i64| {
             let mut row = example["data"][0].clone();
             row["create_time"] = (NEW_YEAR + number / 10).into();
-            row["video_id"] = number.to_string().into();
+            row["video_id"] = (number * 617 % OF_EVERY_COLUMN).to_string().into();
             row["unknown"] = format!("{number:02000}").into();
             row["video_desc"] = format!("{number:0500}").into();
             row.to_string()
         };
-        let pages = (0..100).map(|at| page(at, &(at * 10..at * 10 + 10).map(row).collect::<Vec<_>>())).collect();
-        let record = parts.stage(&slice(range(0, 3600)), given(pages)).unwrap().part.unwrap();
-        assert_eq!(record.rows.get(), 1000);
+        let pages = (0..OF_EVERY_COLUMN / 10).map(|at| page(at, &(at * 10..at * 10 + 10).map(row).collect::<Vec<_>>()));
+        let record = parts.stage(&slice(range(0, 3600)), given(pages.collect())).unwrap().part.unwrap();
+        assert_eq!(record.rows.get(), OF_EVERY_COLUMN as u64);
         SerializedFileReader::new(File::open(parts.staging.file(&record.path)).unwrap()).unwrap()
     }
 
     #[test]
     fn a_file_has_nothing_that_a_reader_of_two_years_ago_refuses() {
         let folder = tempfile::tempdir().unwrap();
-        let reader = of_every_column(folder.path());
+        let reader = of_every_column(folder.path(), Encodings::Compatible);
         for column in reader.metadata().row_group(0).columns() {
             let path = column.column_path().string();
             for encoding in column.encodings() {
                 let is_known = match encoding {
                     Encoding::PLAIN | Encoding::RLE | Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY => true,
-                    Encoding::DELTA_BINARY_PACKED => path == CREATE_TIME,
+                    Encoding::DELTA_BINARY_PACKED => [CREATE_TIME, "data_size"].contains(&path.as_str()),
                     _ => false,
                 };
                 assert!(is_known, "{path} has {encoding}");
@@ -478,7 +489,7 @@ mod tests {
     #[test]
     fn the_file_is_packed_as_the_table_of_columns_says() {
         let folder = tempfile::tempdir().unwrap();
-        let reader = of_every_column(folder.path());
+        let reader = of_every_column(folder.path(), Encodings::Compatible);
         let group = reader.metadata().row_group(0);
         let column = |name: &str| group.columns().iter().find(|column| column.column_path().string() == name).unwrap();
         let encoded = |name: &str, encoding| column(name).encodings().any(|used| used == encoding);
@@ -495,6 +506,33 @@ mod tests {
         assert!(
             versions.iter().any(|pair| pair.key == columns::SCHEMA_VERSION_KEY && pair.value.as_deref() == Some("2"))
         );
+    }
+
+    #[test]
+    fn compact_is_what_only_the_newest_readers_take() {
+        let folder = tempfile::tempdir().unwrap();
+        let reader = of_every_column(folder.path(), Encodings::Compact);
+        let group = reader.metadata().row_group(0);
+        let used = |name: &str, encoding| {
+            let column = group.columns().iter().find(|column| column.column_path().string() == name).unwrap();
+            column.encodings().any(|used| used == encoding)
+        };
+        assert!(used("total_digg_cnt", Encoding::BYTE_STREAM_SPLIT) && used(VIDEO_ID, Encoding::DELTA_BYTE_ARRAY));
+    }
+
+    #[test]
+    fn a_part_of_few_rows_has_no_index_and_ids_that_follow_time_no_filter() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = parts(folder.path());
+        let rows: Vec<String> = (0..10).map(|n| row(n, &format!("{n:03}"), n)).collect();
+        let record = parts.stage(&slice(range(0, 60)), given(vec![page(1, &rows)])).unwrap().part.unwrap();
+        let reader = SerializedFileReader::new(File::open(parts.staging.file(&record.path)).unwrap()).unwrap();
+        let id =
+            reader.metadata().row_group(0).columns().iter().find(|column| column.column_path().string() == VIDEO_ID);
+        let id = id.unwrap();
+        assert!(id.bloom_filter_offset().is_none() && id.offset_index_offset().is_none());
+        assert_eq!(id.statistics().unwrap().min_bytes_opt().unwrap(), b"000");
+        assert_eq!(id.statistics().unwrap().max_bytes_opt().unwrap(), b"009");
     }
 
     proptest! {

@@ -429,7 +429,7 @@ pub(super) fn mix(number: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// The asked rows of a page as the buyer hands them on: those outside what was asked only where there are no others.
+/// The asked rows of a page as the program hands them on: those outside what was asked only where there are no others.
 pub(super) fn asked_rows(query: &PageQuery, rows: Vec<RowKey>) -> Vec<RowKey> {
     let min = query.min_create_time.unwrap_or(EpochSeconds::new(0));
     let max = query.max_create_time.unwrap_or(EpochSeconds::MAX);

@@ -34,6 +34,26 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
+    /// Before anything happened.
+    pub(super) fn new(planner: Planner, service: Service) -> Self {
+        Self {
+            planner,
+            service,
+            stopped: None,
+            requests: 0,
+            pages: 0,
+            alone: 0,
+            splits: 0,
+            parked: 0,
+            stretches: BTreeMap::new(),
+            unwell: 0,
+            is_unwell: false,
+            seconds: 0.0,
+            watch: Watch::default(),
+            delivered: vec![],
+        }
+    }
+
     /// What could not be read or proven.
     pub(super) fn listed(&self) -> impl Iterator<Item = &Listed> {
         self.planner.gaps().iter().chain(self.planner.unproven())

@@ -5,9 +5,9 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::driver::{Drive, Driver};
 use super::model::{Behaviour, Drift, Limit, PastCap, Service, Short, Shown, Sort, Ties, range_of};
 use super::outcome::Outcome;
+use super::virtual_time::{Drive, VirtualTime};
 use crate::api::contract::Region;
 use crate::fetch::throttle::Rate;
 use crate::plan::walk::Consistency;
@@ -95,7 +95,7 @@ impl Scenario {
     }
 
     pub(super) fn run(self) -> Outcome {
-        Driver::new(self.drive, self.service, self.seed).run()
+        VirtualTime::new(self.drive, self.service, self.seed).run()
     }
 
     /// Whatever the seed says.

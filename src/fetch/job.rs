@@ -1,0 +1,218 @@
+//! A fetch job: one page, asked until it comes, cannot be had, or the run ends. Pure; time is a duration since the process
+//! began, and dice are handed in.
+//!
+//! It knows its own attempts alone. Whose turn it is among all jobs is for [`super::pool`] to say.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::api::contract::PageQuery;
+use crate::plan::planner::Task;
+use crate::units::Credits;
+
+use super::gate::Permit;
+use super::retry::{Leave, Next, Patience, Retry, Trouble};
+
+/// A fetch job's number, unique within a process; a later job has a larger one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub u64);
+
+/// What is fetched. Cheap to clone.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// A page of the plan, which becomes durable.
+    Page(Arc<Task>),
+    /// A harmless page, asked once to learn whether the service is well; its rows are not kept.
+    HealthProbe(Arc<PageQuery>),
+}
+
+impl Work {
+    /// What is asked.
+    pub fn query(&self) -> &PageQuery {
+        match self {
+            Self::Page(task) => &task.query,
+            Self::HealthProbe(query) => query,
+        }
+    }
+
+    /// Whether nothing of it is kept.
+    pub fn is_probe(&self) -> bool {
+        matches!(self, Self::HealthProbe(_))
+    }
+}
+
+/// Whether a page was asked for before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// It was not.
+    First,
+    /// It was, by this job or by one that failed.
+    Again,
+}
+
+/// What came of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// A page.
+    Page,
+    /// 429, and how long the service asks to wait.
+    Throttled {
+        /// `Retry-After`, where it came.
+        retry_after: Option<Duration>,
+    },
+    /// The key has nothing left to spend.
+    Quota {
+        /// The service's words.
+        message: String,
+    },
+    /// Asking again changes nothing.
+    Refused {
+        /// The status or code.
+        code: u16,
+        /// The service's words.
+        message: String,
+    },
+    /// Asking again may help.
+    Failed {
+        /// What came, for a person.
+        why: String,
+    },
+    /// Nothing was sent: the run may spend no more.
+    OutOfCredits {
+        /// What was spent.
+        spent: Credits,
+        /// What may be spent.
+        max: Credits,
+    },
+}
+
+/// Random numbers in `0..1` for what follows from one attempt.
+#[derive(Clone, Copy, Debug)]
+pub struct Dice {
+    /// Keeps the holds of many processes apart.
+    pub spread: f64,
+    /// Where in its range a page's backoff lies.
+    pub jitter: f64,
+}
+
+/// How a fetch job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// A health probe was answered with a page.
+    Well,
+    /// The service will not answer this question.
+    Refused {
+        /// The status or code.
+        code: u16,
+        /// The service's words.
+        message: String,
+    },
+    /// The key has nothing left to spend.
+    Quota {
+        /// The service's words.
+        message: String,
+    },
+    /// Every attempt failed; the last one like this.
+    Failed {
+        /// What came, for a person.
+        why: String,
+    },
+    /// The run may spend no more.
+    OutOfCredits {
+        /// What was spent.
+        spent: Credits,
+        /// What may be spent.
+        max: Credits,
+    },
+    /// The run ends; nothing is on its way.
+    Stopped,
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stands {
+    /// Its page failed; it waits until the budget of all retries lets it be asked again.
+    WantsLeave {
+        /// From when on.
+        since: Duration,
+    },
+    /// It waits for a permit.
+    WantsPermit,
+    /// A request is on its way.
+    OnItsWay(Permit),
+    /// It waits between two attempts.
+    Rests(Leave),
+    /// Its page came and is becoming durable.
+    Keeps,
+}
+
+/// What a job does after an attempt.
+#[derive(Debug)]
+pub(super) enum Then {
+    /// Its page is kept.
+    Keep,
+    /// It asks again as soon as there is a permit.
+    AskAgain,
+    /// It rests so long.
+    Rest(Duration, Leave),
+    /// It is over.
+    End(Fetched),
+}
+
+/// One page's attempts.
+#[derive(Debug)]
+pub(super) struct FetchJob {
+    pub(super) work: Work,
+    pub(super) began: Duration,
+    pub(super) asks: Asks,
+    pub(super) stands: Stands,
+    retry: Retry,
+}
+
+impl FetchJob {
+    /// A job that begins at `now`. One whose page failed before needs leave first.
+    pub(super) fn new(work: Work, (asks, patience): (Asks, Patience), now: Duration) -> Self {
+        let stands = match asks {
+            Asks::First => Stands::WantsPermit,
+            Asks::Again => Stands::WantsLeave { since: now },
+        };
+        Self { work, began: now, asks, stands, retry: Retry::new(patience) }
+    }
+
+    /// What follows for the job from an attempt. A health probe is asked once, whatever comes.
+    pub(super) fn after(&mut self, heard: Heard, jitter: f64) -> Then {
+        let is_probe = self.work.is_probe();
+        let (trouble, why) = match heard {
+            Heard::Page if is_probe => return Then::End(Fetched::Well),
+            Heard::Page => return Then::Keep,
+            Heard::Quota { message } => return Then::End(Fetched::Quota { message }),
+            Heard::Refused { code, message } => return Then::End(Fetched::Refused { code, message }),
+            Heard::OutOfCredits { spent, max } => return Then::End(Fetched::OutOfCredits { spent, max }),
+            Heard::Throttled { .. } => (Trouble::Throttled, throttled_words()),
+            Heard::Failed { why } => (Trouble::Failed, why),
+        };
+        if is_probe {
+            return Then::End(Fetched::Failed { why });
+        }
+        match self.retry.after(trouble, jitter) {
+            Next::Permit => Then::AskAgain,
+            Next::Rest(rest, leave) => Then::Rest(rest, leave),
+            Next::Never => Then::End(Fetched::Failed { why }),
+        }
+    }
+
+    /// Whether a request of it is on its way, or its page is becoming durable: it has a place among those in flight.
+    pub(super) fn is_under_way(&self) -> bool {
+        matches!(self.stands, Stands::OnItsWay(_) | Stands::Keeps)
+    }
+
+    /// Whether it leaves its worker's place to another.
+    pub(super) fn is_resting(&self) -> bool {
+        matches!(self.stands, Stands::Rests(_) | Stands::WantsLeave { .. })
+    }
+}
+
+/// A 429, for a person.
+pub(super) fn throttled_words() -> String {
+    "the service answers 429: too many requests".to_owned()
+}

@@ -1,0 +1,356 @@
+//! All fetch jobs of a process: whose turn it is, how many may be on their way, and what one answer means for everybody.
+//! Pure; time is a duration since the process began, and dice are handed in.
+//!
+//! The invariants: permits and leave are given in the order of asking; a permit never before [`super::gate`] gives it, leave
+//! never beyond [`super::retry`]'s budget; no more jobs are under way than may be.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::api::contract::PageQuery;
+use crate::plan::planner::Task;
+
+use super::gate::Gate;
+use super::job::{Asks, Dice, FetchJob, Fetched, Heard, JobId, Stands, Then, Work, throttled_words};
+use super::retry::{Leave, Patience, RetryBudget};
+use super::throttle::{LearnedRate, Rate};
+
+/// A wait for leave to ask again that is worth a person's attention.
+const NOTABLE_WAIT: Duration = Duration::from_secs(1);
+
+/// A request that is to be sent now. Whoever sends it reports what it [heard](Pool::heard).
+#[derive(Clone, Debug)]
+pub struct Sending {
+    /// The job.
+    pub job: JobId,
+    /// What to ask.
+    pub work: Work,
+    /// Whether the page was asked for before.
+    pub asks: Asks,
+}
+
+/// A job that is over.
+#[derive(Debug)]
+pub struct Over {
+    /// What it was for.
+    pub work: Work,
+    /// When it began.
+    pub began: Duration,
+    /// How it ended.
+    pub how: Fetched,
+}
+
+/// What follows from one attempt.
+#[derive(Debug)]
+pub struct Heeded {
+    /// For how long everybody is held, and why, where this answer began the hold.
+    pub hold: Option<(Duration, String)>,
+    /// What follows for the job.
+    pub then: Outcome,
+}
+
+/// What follows for a job from one attempt.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Its page is to be made durable, and then [kept](Pool::kept).
+    Keep,
+    /// It goes on by itself.
+    GoesOn,
+    /// It is over.
+    Over(Over),
+}
+
+/// The jobs of a process.
+#[derive(Debug)]
+pub struct Pool {
+    most_in_flight: usize,
+    gate: Gate,
+    budget: RetryBudget,
+    jobs: BTreeMap<JobId, FetchJob>,
+    begun: u64,
+    wants_permit: VecDeque<JobId>,
+    wants_leave: VecDeque<JobId>,
+    rests: BinaryHeap<Reverse<(Duration, JobId)>>,
+    permit_due: Option<Duration>,
+    leave_due: Option<Duration>,
+    under_way: usize,
+    resting: usize,
+    last_failure: Option<String>,
+    longest_wait: Duration,
+    is_stopped: bool,
+}
+
+impl Pool {
+    /// A pool in which `most_in_flight` requests may be on their way, at the asked rate or at what was learned.
+    pub fn new(rate: Rate, learned: LearnedRate, most_in_flight: usize) -> Self {
+        Self {
+            most_in_flight: most_in_flight.max(1),
+            gate: Gate::new(rate, learned, most_in_flight),
+            budget: RetryBudget::default(),
+            jobs: BTreeMap::new(),
+            begun: 0,
+            wants_permit: VecDeque::new(),
+            wants_leave: VecDeque::new(),
+            rests: BinaryHeap::new(),
+            permit_due: None,
+            leave_due: None,
+            under_way: 0,
+            resting: 0,
+            last_failure: None,
+            longest_wait: Duration::ZERO,
+            is_stopped: false,
+        }
+    }
+
+    /// Begins to fetch a page.
+    pub fn begin(&mut self, task: Task, how: (Asks, Patience), now: Duration) -> JobId {
+        self.add(FetchJob::new(Work::Page(Arc::new(task)), how, now))
+    }
+
+    /// Begins to look whether the service is well.
+    pub fn probe(&mut self, query: PageQuery, now: Duration) -> JobId {
+        let work = Work::HealthProbe(Arc::new(query));
+        self.add(FetchJob::new(work, (Asks::First, Patience::Short), now))
+    }
+
+    fn add(&mut self, job: FetchJob) -> JobId {
+        let id = JobId(self.begun);
+        self.begun += 1;
+        self.resting += usize::from(job.is_resting());
+        match job.stands {
+            Stands::WantsLeave { .. } => self.wants_leave.push_back(id),
+            _ => self.wants_permit.push_back(id),
+        }
+        self.jobs.insert(id, job);
+        id
+    }
+
+    /// Gives rests their end, leave and permits at `now`: the requests that go out, in this order.
+    pub fn go_on(&mut self, now: Duration) -> Vec<Sending> {
+        if self.is_stopped {
+            return Vec::new();
+        }
+        self.end_rests(now);
+        self.give_leave(now);
+        self.give_permits(now)
+    }
+
+    /// What came of an attempt. `None` where the job is not there any more.
+    pub fn heard(&mut self, id: JobId, heard: Heard, dice: Dice, now: Duration) -> Option<Heeded> {
+        let job = self.jobs.get_mut(&id)?;
+        let Stands::OnItsWay(permit) = job.stands else { return None };
+        let hold = match &heard {
+            Heard::Page => {
+                self.gate.answered(now, permit);
+                self.budget.answered(now);
+                None
+            }
+            Heard::Throttled { retry_after } => {
+                let hold = self.gate.throttled(now, permit, *retry_after, dice.spread);
+                hold.map(|hold| (hold, throttled_words()))
+            }
+            Heard::Failed { why } => {
+                self.last_failure = Some(why.clone());
+                self.gate.failed(now, dice.spread).map(|hold| (hold, why.clone()))
+            }
+            Heard::Quota { .. } | Heard::Refused { .. } | Heard::OutOfCredits { .. } => None,
+        };
+        let then = match job.after(heard, dice.jitter) {
+            Then::AskAgain | Then::Rest(..) if self.is_stopped => Then::End(Fetched::Stopped),
+            then => then,
+        };
+        let then = match then {
+            Then::Keep => {
+                self.stand(id, Stands::Keeps);
+                Outcome::Keep
+            }
+            Then::AskAgain => {
+                self.want_permit(id);
+                Outcome::GoesOn
+            }
+            Then::Rest(rest, leave) => {
+                self.stand(id, Stands::Rests(leave));
+                self.rests.push(Reverse((now + rest, id)));
+                Outcome::GoesOn
+            }
+            Then::End(how) => Outcome::Over(self.end(id, how)?),
+        };
+        Some(Heeded { hold, then })
+    }
+
+    /// The page of a job is durable, which took so long after it came: the job is over. Gives its task back.
+    pub fn kept(&mut self, id: JobId, took: Duration) -> Option<Arc<Task>> {
+        self.gate.kept(took);
+        match self.give_up(id)?.work {
+            Work::Page(task) => Some(task),
+            Work::HealthProbe(_) => None,
+        }
+    }
+
+    /// Gives up a job that is under way.
+    pub fn give_up(&mut self, id: JobId) -> Option<Over> {
+        self.end(id, Fetched::Stopped)
+    }
+
+    /// Nothing more is sent: jobs of which nothing is under way are over.
+    pub fn stop(&mut self) -> Vec<Over> {
+        self.is_stopped = true;
+        (self.permit_due, self.leave_due) = (None, None);
+        self.wants_permit.clear();
+        self.wants_leave.clear();
+        self.rests.clear();
+        let idle: Vec<JobId> = self.jobs.iter().filter(|(_, job)| !job.is_under_way()).map(|(id, _)| *id).collect();
+        idle.into_iter().filter_map(|id| self.end(id, Fetched::Stopped)).collect()
+    }
+
+    /// Gives up what is under way and does not come.
+    pub fn abandon(&mut self) -> Vec<Over> {
+        let all: Vec<JobId> = self.jobs.keys().copied().collect();
+        all.into_iter().filter_map(|id| self.end(id, Fetched::Stopped)).collect()
+    }
+
+    /// When something may go on that no answer brings about.
+    pub fn wake_at(&self) -> Option<Duration> {
+        let rest = self.rests.peek().map(|Reverse((at, _))| *at);
+        [rest, self.permit_due, self.leave_due].into_iter().flatten().min()
+    }
+
+    /// Jobs that are not over.
+    pub fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Whether there is no job.
+    pub fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    /// Jobs that were begun by this process.
+    pub fn begun(&self) -> u64 {
+        self.begun
+    }
+
+    /// Jobs that keep a worker busy: one that rests between attempts leaves its place to another, within bounds.
+    pub fn busy(&self) -> usize {
+        self.jobs.len().saturating_sub(self.resting.min(self.most_in_flight))
+    }
+
+    /// How many workers the rate can use.
+    pub fn useful_workers(&self) -> usize {
+        self.gate.useful_workers()
+    }
+
+    /// Requests a second, now.
+    pub fn rate(&self) -> f64 {
+        self.gate.rate()
+    }
+
+    /// What the next run should know of the rate.
+    pub fn learned(&self) -> LearnedRate {
+        self.gate.learned()
+    }
+
+    /// The last failure, for a person.
+    pub fn last_failure(&self) -> Option<&str> {
+        self.last_failure.as_deref()
+    }
+
+    /// The longest that a failed page has waited for leave to be asked again, where that is worth a person's attention.
+    pub fn notable_wait(&self) -> Option<Duration> {
+        (self.longest_wait >= NOTABLE_WAIT).then_some(self.longest_wait)
+    }
+
+    /// What a job is for.
+    pub fn work(&self, id: JobId) -> Option<&Work> {
+        self.jobs.get(&id).map(|job| &job.work)
+    }
+
+    fn end_rests(&mut self, now: Duration) {
+        while let Some(Reverse((at, id))) = self.rests.peek().copied()
+            && at <= now
+        {
+            self.rests.pop();
+            match self.jobs.get(&id).map(|job| job.stands) {
+                Some(Stands::Rests(Leave::Wanted)) => {
+                    self.stand(id, Stands::WantsLeave { since: now });
+                    self.wants_leave.push_back(id);
+                }
+                Some(Stands::Rests(Leave::Free)) => self.want_permit(id),
+                _ => {}
+            }
+        }
+    }
+
+    /// Leave is given in the order of asking, as far as the budget goes.
+    fn give_leave(&mut self, now: Duration) {
+        self.leave_due = self.leave_due.filter(|due| *due > now);
+        while let Some(id) = self.wants_leave.front().copied() {
+            match self.budget.take(now) {
+                Ok(()) => {
+                    self.wants_leave.pop_front();
+                    if let Some(FetchJob { stands: Stands::WantsLeave { since }, .. }) = self.jobs.get(&id) {
+                        self.longest_wait = self.longest_wait.max(now.saturating_sub(*since));
+                    }
+                    self.want_permit(id);
+                }
+                Err(wait) => {
+                    let at = now + wait;
+                    self.leave_due = Some(self.leave_due.map_or(at, |due| due.min(at)));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Permits are given in the order of asking, as far as there are places and as fast as the gate lets them through.
+    fn give_permits(&mut self, now: Duration) -> Vec<Sending> {
+        self.permit_due = self.permit_due.filter(|due| *due > now);
+        let mut sent = Vec::new();
+        while self.under_way < self.most_in_flight
+            && let Some(id) = self.wants_permit.front().copied()
+        {
+            match self.gate.admit(now) {
+                Ok(permit) => {
+                    self.wants_permit.pop_front();
+                    self.stand(id, Stands::OnItsWay(permit));
+                    sent.extend(self.jobs.get_mut(&id).map(|job| {
+                        let asks = std::mem::replace(&mut job.asks, Asks::Again);
+                        Sending { job: id, work: job.work.clone(), asks }
+                    }));
+                }
+                Err(until) => {
+                    self.permit_due = Some(self.permit_due.map_or(until, |due| due.min(until)));
+                    break;
+                }
+            }
+        }
+        sent
+    }
+
+    fn want_permit(&mut self, id: JobId) {
+        self.stand(id, Stands::WantsPermit);
+        self.wants_permit.push_back(id);
+    }
+
+    /// A job goes from one place to another; those who rest and those who are under way are counted.
+    fn stand(&mut self, id: JobId, stands: Stands) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        self.resting -= usize::from(job.is_resting());
+        self.under_way -= usize::from(job.is_under_way());
+        job.stands = stands;
+        self.resting += usize::from(job.is_resting());
+        self.under_way += usize::from(job.is_under_way());
+    }
+
+    fn end(&mut self, id: JobId, how: Fetched) -> Option<Over> {
+        let job = self.jobs.remove(&id)?;
+        self.resting -= usize::from(job.is_resting());
+        self.under_way -= usize::from(job.is_under_way());
+        Some(Over { work: job.work, began: job.began, how })
+    }
+}
+
+#[cfg(test)]
+mod tests;

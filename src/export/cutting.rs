@@ -1,7 +1,7 @@
 //! What of all that may be published is worth a part now, and how it is cut. Pure; what the journal holds is asked for.
 
-use crate::api::contract::PAGE_SIZE;
-use crate::journal::{Journal, JournalError};
+use crate::api::contract::{PAGE_SIZE, Region};
+use crate::journal::JournalError;
 use crate::sink::layout::{Layout, Slice};
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 
@@ -39,26 +39,29 @@ pub(super) enum Urgency {
 }
 
 impl Cutting {
-    /// The first of what may be published that is worth it, cut.
+    /// The first of what may be published that is worth it, cut. `held_pages` are in the journal, and `rows_in` tells how many
+    /// row slots a range of a region holds.
     ///
     /// # Errors
-    /// A journal that cannot be read.
-    pub(super) fn first(&self, due: Vec<Due>, run: &str, journal: &Journal) -> Result<Option<Ready>, JournalError> {
-        let held = journal.held_pages();
+    /// Where the rows cannot be told.
+    pub(super) fn first(
+        &self,
+        due: Vec<Due>,
+        run: &str,
+        held_pages: u64,
+        rows_in: impl Fn(&Region, TimeRange) -> Result<RowCount, JournalError>,
+    ) -> Result<Option<Ready>, JournalError> {
         for due in due {
-            let rows_in = |region| move |range| journal.count_rows(region, range);
             match due {
+                Due::Slice { range, urgency, .. } if !self.looks(range, held_pages, urgency) => {}
                 Due::Slice { region, range, gaps, urgency } => {
-                    if !self.looks(range, held, urgency) {
-                        continue;
-                    }
                     let ends = (range.start, range.end);
-                    if let Some(range) = self.next(ends, held, urgency, rows_in(&region))? {
+                    if let Some(range) = self.next(ends, held_pages, urgency, |range| rows_in(&region, range))? {
                         return Ok(Some(Ready::Slice(Slice { region, range, run: run.to_owned() }, gaps)));
                     }
                 }
                 Due::Fill { region, range, gaps } => {
-                    let slices = self.slices(range, &gaps, held, rows_in(&region))?;
+                    let slices = self.slices(range, &gaps, held_pages, |range| rows_in(&region, range))?;
                     return Ok(Some(Ready::Fill(Fill { region, range, slices, gaps })));
                 }
             }

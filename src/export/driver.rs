@@ -13,6 +13,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use crate::api::client::Client;
+use crate::api::contract::Region;
 use crate::failpoint::{self, Step};
 use crate::fetch::attempt::{Came, attempt};
 use crate::fetch::job::{Asks, Dice, Heard, JobId, Work};
@@ -207,7 +208,9 @@ impl Driver<'_> {
 
     fn publish(&mut self, due: Vec<Due>) {
         let publisher = self.parts.publisher.clone();
-        match self.parts.cutting.first(due, &publisher.run, &publisher.journal) {
+        let journal = &publisher.journal;
+        let rows_in = |region: &Region, range| journal.count_rows(region, range);
+        match self.parts.cutting.first(due, &publisher.run, journal.held_pages(), rows_in) {
             Ok(Some(Ready::Slice(slice, gone))) => {
                 self.publishing = Some(Box::pin(async move { publisher.publish(slice, gone).await }));
             }

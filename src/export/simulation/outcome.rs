@@ -24,6 +24,8 @@ pub(super) struct Outcome {
     /// How often a window was parked because its page could not be had.
     pub(super) parked: u64,
     pub(super) stretches: BTreeMap<String, u64>,
+    /// Starts that ended before the run was done.
+    pub(super) stops: u32,
     /// Starts that ended because the service gave nothing, and whether the last one did.
     pub(super) unwell: u32,
     pub(super) is_unwell: bool,
@@ -46,6 +48,7 @@ impl Outcome {
             splits: 0,
             parked: 0,
             stretches: BTreeMap::new(),
+            stops: 0,
             unwell: 0,
             is_unwell: false,
             seconds: 0.0,

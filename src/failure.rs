@@ -6,10 +6,12 @@ use std::error::Error;
 use std::fmt;
 use std::io::{self, Write};
 
+use secrecy::ExposeSecret;
 use serde::{Serialize, Serializer};
 
 use crate::config::error::ConfigError;
-use crate::config::token::TokenError;
+use crate::config::redact::told;
+use crate::config::token::{TokenError, token_variable};
 
 /// What the process tells its caller. The numbers are a promise to scripts and do not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,8 +125,10 @@ pub struct Failure {
 
 impl Failure {
     /// An end with `code`; `message` says what was being done, to what, and why it failed.
+    ///
+    /// What was written wrongly may hold the key, also where nobody expects it; so no error about usage repeats it.
     pub fn new(code: ExitCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None }
+        Self { code, message: safe(code, message.into()), hint: None }
     }
 
     /// The same from a module's error and all its causes. A cause that its effect's text already holds is not repeated.
@@ -144,7 +148,7 @@ impl Failure {
     /// Adds what to do next, best a command.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(safe(self.code, hint.into()));
         self
     }
 
@@ -193,6 +197,15 @@ impl From<TokenError> for Failure {
     }
 }
 
+/// A text about usage without the key; others hold nothing that a person wrote.
+fn safe(code: ExitCode, text: String) -> String {
+    if code != ExitCode::Usage {
+        return text;
+    }
+    let key = token_variable();
+    told(&text, key.as_ref().map(ExposeSecret::expose_secret))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,6 +229,12 @@ mod tests {
             "error: writing part-1: no space left\nhint: free some space, then run the same command"
         );
         assert_eq!(failure.code().number(), 7);
+    }
+
+    #[test]
+    fn an_error_about_usage_tells_no_key() {
+        let failure = Failure::new(ExitCode::Usage, "seed = sk_live_tellnobody").with_hint("not sk_live_tellnobody");
+        assert!(!failure.to_string().contains("tellnobody"), "{failure}");
     }
 
     #[test]

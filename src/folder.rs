@@ -1,11 +1,89 @@
-//! Folders whose names outlive a power cut.
+//! Folders: which one a name means, and names that outlive a power cut.
+//!
+//! One folder has many names: `x`, `./x`, `x/`, `a/../x`, or a link to it. What belongs to a folder is tied to its identity, which
+//! [`resolve`] finds also for one that is not there yet.
 //!
 //! A file system may forget the name of a new folder, and with it everything below, until the folder above it is synced. So
 //! each folder is made durable before the next one is made inside it. One that is there already may have been made by a
 //! process that died before its sync; it is synced again, and the ones above it are durable by the same rule.
 
+use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::io;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
+
+/// Links that are followed on the way to one folder; the system's own bound is the same.
+const MOST_LINKS: usize = 40;
+
+/// The one absolute path of a folder, whether it is there or not: without `.`, `..`, links and slashes at its end.
+///
+/// As far as the path exists it is what the system would open; what does not exist yet is taken as written, so that it means the
+/// same before and after it is made.
+///
+/// # Errors
+/// An empty path, too many links, a folder on the way that may not be read.
+pub fn resolve(path: &Path) -> io::Result<PathBuf> {
+    let mut left: VecDeque<OsString> = std::path::absolute(path)?.components().map(name_of).collect();
+    let mut found = PathBuf::new();
+    let mut links = 0;
+    while let Some(name) = left.pop_front() {
+        if name == ".." {
+            found.pop();
+            continue;
+        }
+        let next = found.join(&name);
+        match std::fs::read_link(&next) {
+            Ok(_) if links == MOST_LINKS => {
+                return Err(io::Error::other(format!("{} leads through more than {MOST_LINKS} links", path.display())));
+            }
+            Ok(target) => {
+                links += 1;
+                for part in target.components().rev().filter(|part| *part != Component::CurDir) {
+                    left.push_front(name_of(part));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
+            // No link, or nothing at all.
+            Err(_) => found = next,
+        }
+    }
+    Ok(found)
+}
+
+/// A root replaces what was found before it, as joining does.
+fn name_of(part: Component<'_>) -> OsString {
+    part.as_os_str().to_owned()
+}
+
+/// Whether one resolved folder lies inside the other, or is the other. A folder may also be there twice without a link, mounted.
+pub fn holds(outer: &Path, inner: &Path) -> bool {
+    let Some(wanted) = identity(outer) else { return inner.starts_with(outer) };
+    inner.starts_with(outer) || inner.ancestors().any(|folder| identity(folder) == Some(wanted))
+}
+
+#[cfg(unix)]
+fn identity(folder: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata(folder).ok().map(|found| (found.dev(), found.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(_folder: &Path) -> Option<(u64, u64)> {
+    None
+}
+
+/// Refuses a symbolic link in a place of our own: whoever put it there would have our files written elsewhere.
+///
+/// # Errors
+/// A link at that path; other trouble with it shows when it is opened.
+pub fn refuse_link(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_symlink() => {
+            Err(io::Error::other("it is a symbolic link, which is not followed here; remove it"))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Makes a folder and those above it that are missing, and makes all their names durable.
 ///
@@ -57,6 +135,57 @@ mod tests {
         make(&deep).unwrap();
         assert!(deep.is_dir());
         make(&deep).unwrap();
+    }
+
+    #[test]
+    fn all_names_of_a_folder_resolve_to_one() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        let named = |name: &str| resolve(&root.join(name)).unwrap();
+        for _ in ["missing", "there"] {
+            for name in ["x", "x/", "./x", "x//", "x/.", "a/../x", "y/../x/", "x/z/.."] {
+                assert_eq!(named(name), root.join("x"), "{name}");
+            }
+            make(&root.join("x")).unwrap();
+        }
+        assert_eq!(
+            resolve(Path::new("one")).unwrap(),
+            std::env::current_dir().unwrap().canonicalize().unwrap().join("one")
+        );
+        assert!(resolve(Path::new("")).is_err());
+        assert_eq!(resolve(Path::new("/..")).unwrap(), Path::new("/"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_also_to_what_is_not_there_yet() {
+        use std::os::unix::fs::symlink;
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        make(&root.join("disk/deep")).unwrap();
+        symlink("disk/deep", root.join("relative")).unwrap();
+        symlink(root.join("disk/new"), root.join("dangling")).unwrap();
+        symlink("round", root.join("round")).unwrap();
+        let named = |name: &str| resolve(&root.join(name)).unwrap();
+        assert_eq!(named("relative/x"), root.join("disk/deep/x"));
+        assert_eq!(named("relative/../x"), root.join("disk/x"), "as the system reads it");
+        assert_eq!(named("dangling/x/"), root.join("disk/new/x"));
+        assert!(resolve(&root.join("round/x")).is_err());
+        assert!(refuse_link(&root.join("relative")).is_err());
+        assert!(refuse_link(&root.join("disk")).is_ok() && refuse_link(&root.join("none")).is_ok());
+    }
+
+    #[test]
+    fn a_folder_holds_what_lies_in_it_and_itself() {
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("out");
+        for made in [false, true] {
+            if made {
+                make(&out).unwrap();
+            }
+            assert!(holds(&out, &out.join("a/b")) && holds(&out, &out));
+            assert!(!holds(&out, root.path()) && !holds(&out, &root.path().join("out.state")));
+        }
     }
 
     #[test]

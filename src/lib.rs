@@ -10,6 +10,7 @@ pub mod sink;
 
 pub mod failpoint;
 pub mod folder;
+pub mod limits;
 pub mod failure;
 pub mod config;
 pub mod progress;

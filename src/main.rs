@@ -4,10 +4,12 @@ use keyapi_export::cli::{Command, Invocation};
 use keyapi_export::commands;
 use keyapi_export::config::Settings;
 use keyapi_export::failure::{ExitCode, Failure};
+use keyapi_export::limits;
 use keyapi_export::progress::Screen;
 use keyapi_export::telemetry;
 
 fn main() -> std::process::ExitCode {
+    limits::keep_no_core();
     let code = start(Invocation::of_process()).unwrap_or_else(|failure| {
         failure.report();
         failure.code()
@@ -24,9 +26,11 @@ fn start(invocation: Invocation) -> Result<ExitCode, Failure> {
     let settings = Settings::load(&invocation.sources)?;
     let screen = if settings.report.no_progress { Screen::Lines } else { Screen::of_process() };
     telemetry::start(telemetry::line_shape(settings.report.log_format), &screen)?;
-    let runtime = tokio::runtime::Runtime::new()
-        .map_err(|error| Failure::new(ExitCode::LocalDamage, format!("starting the runtime: {error}")))?;
-    runtime.block_on(perform(invocation.command, settings, &screen))
+    let runtime = limits::runtime()?;
+    let ended = runtime.block_on(perform(invocation.command, settings, &screen));
+    // What still blocks a thread, such as a look-up that hangs, keeps nobody waiting.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn perform(command: Command, settings: Settings, screen: &Screen) -> Result<ExitCode, Failure> {

@@ -2,9 +2,14 @@
 //!
 //! A service that repeats the key may have escaped it for JSON, a URL or HTML, or packed it into base64 or hexadecimal digits. The
 //! invariant: what [`Blotter::blot`] gives back holds the key in none of these. It changes nothing else.
+//!
+//! Every answer is looked through, so the usual one costs two scans. An echo without an escape holds a short piece of the key, a
+//! *window*, letter by letter: an automaton looks for those. Any other has a first escape, with a letter of the key behind it
+//! and the letters before it as they are: those are tried at each escape. Only where an echo may start is it matched with care.
 
 use std::fmt;
 
+use aho_corasick::{AhoCorasick, Input, MatchKind};
 use secrecy::{ExposeSecret, SecretString};
 
 /// What stands where the key stood in an answer.
@@ -13,11 +18,15 @@ const BLOT: &[u8] = b"[key removed]";
 const SHORTEST_KEY: usize = 8;
 /// Escapes of escapes: so many backslashes, or so many `25` after a `%`.
 const DEEPEST_ESCAPE: usize = 8;
+/// Bytes of a window: rare enough in an answer, and few enough that its spellings in upper and lower case stay few.
+const WINDOW_BYTES: usize = 4;
 
 /// Finds the key.
 #[derive(Clone)]
 pub(super) struct Blotter {
     needles: Vec<Needle>,
+    /// Finds the windows of all needles; none where there is nothing to look for.
+    windows: Option<AhoCorasick>,
 }
 
 impl fmt::Debug for Blotter {
@@ -31,6 +40,8 @@ impl fmt::Debug for Blotter {
 struct Needle {
     text: Vec<u8>,
     alphabet: Alphabet,
+    /// Where its window begins.
+    window: usize,
 }
 
 /// Which letters are the same.
@@ -51,6 +62,11 @@ impl Alphabet {
             (Self::Base64, _) => wanted == found,
         }
     }
+
+    /// The letters that are taken for this one.
+    fn spellings(self, wanted: u8) -> impl Iterator<Item = u8> {
+        (0..=u8::MAX).filter(move |found| self.takes(wanted, *found))
+    }
 }
 
 impl Blotter {
@@ -58,50 +74,109 @@ impl Blotter {
     pub(super) fn new(key: &SecretString) -> Self {
         let key = key.expose_secret().as_bytes();
         if key.len() < SHORTEST_KEY {
-            return Self { needles: Vec::new() };
+            return Self { needles: Vec::new(), windows: None };
         }
         let hexadecimal: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        let plain = [key.to_vec(), hexadecimal.into_bytes()];
-        let plain = plain.map(|text| Needle { text, alphabet: Alphabet::Plain });
+        let plain = [key.to_vec(), hexadecimal.into_bytes()].map(|text| Needle::new(text, Alphabet::Plain));
         // What stands before the key shifts its digits, in three ways.
-        let packed = (0..3).map(|before| Needle { text: base64_inside(key, before), alphabet: Alphabet::Base64 });
-        Self { needles: plain.into_iter().chain(packed).collect() }
+        let packed = (0..3).map(|before| Needle::new(base64_inside(key, before), Alphabet::Base64));
+        let needles: Vec<Needle> = plain.into_iter().chain(packed).collect();
+        let patterns = needles.iter().flat_map(Needle::window_spellings);
+        // The automaton grows with the windows alone, so building it cannot fail; without it every place would be tried.
+        let windows = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(patterns).ok();
+        Self { needles, windows }
     }
 
     /// The body with a blot in place of every echo.
     pub(super) fn blot(&self, body: Vec<u8>) -> Vec<u8> {
-        let Some(mut echo) = self.find(&body, 0) else { return body };
+        let echoes = self.find(&body);
+        if echoes.is_empty() {
+            return body;
+        }
         let mut clean = Vec::with_capacity(body.len());
         let mut from = 0;
-        loop {
-            let (start, end) = echo;
+        for (start, end) in echoes {
             clean.extend_from_slice(body.get(from..start).unwrap_or_default());
             clean.extend_from_slice(BLOT);
             from = end;
-            match self.find(&body, from) {
-                Some(next) => echo = next,
-                None => break,
-            }
         }
         clean.extend_from_slice(body.get(from..).unwrap_or_default());
         clean
     }
 
-    /// The first echo at or after `from`: where it starts and ends.
-    fn find(&self, body: &[u8], from: usize) -> Option<(usize, usize)> {
-        (from..body.len()).find_map(|start| {
+    /// Where echoes start and end: from the left, each as long as it can be, none within another.
+    fn find(&self, body: &[u8]) -> Vec<(usize, usize)> {
+        let mut echoes: Vec<(usize, usize)> = Vec::new();
+        for start in self.candidates(body) {
+            let is_inside = echoes.last().is_some_and(|(_, end)| start < *end);
             let ends = self.needles.iter().filter_map(|needle| needle.end_of_match(body, start));
-            ends.max().map(|end| (start, end))
-        })
+            if let Some(end) = ends.max().filter(|_| !is_inside) {
+                echoes.push((start, end));
+            }
+        }
+        echoes
+    }
+
+    /// Every place at which an echo may start, in order; an echo starts nowhere else.
+    fn candidates(&self, body: &[u8]) -> Vec<usize> {
+        if self.needles.is_empty() {
+            return Vec::new();
+        }
+        let Some(windows) = &self.windows else { return (0..body.len()).collect() };
+        let mut candidates = Vec::new();
+        let mut from = 0;
+        while let Some(found) = windows.find(Input::new(body).range(from..)) {
+            candidates.extend(self.needles.iter().filter_map(|needle| found.start().checked_sub(needle.window)));
+            // Windows may overlap.
+            from = found.start() + 1;
+        }
+        for escape in memchr::memchr3_iter(b'\\', b'%', b'&', body) {
+            each_spelling(body, escape, |letter, end| {
+                if end > escape + 1 {
+                    candidates
+                        .extend(self.needles.iter().flat_map(|needle| needle.starts_before(body, escape, letter)));
+                }
+            });
+        }
+        candidates.sort_unstable();
+        candidates.dedup();
+        candidates
     }
 }
 
 impl Needle {
+    /// A needle whose window is the piece with the fewest spellings.
+    fn new(text: Vec<u8>, alphabet: Alphabet) -> Self {
+        let spellings =
+            |piece: &[u8]| piece.iter().map(|letter| alphabet.spellings(*letter).count()).product::<usize>();
+        let pieces = text.windows(WINDOW_BYTES).enumerate();
+        let window = pieces.min_by_key(|(_, piece)| spellings(piece)).map_or(0, |(window, _)| window);
+        Self { text, alphabet, window }
+    }
+
+    /// Every spelling of the window without an escape.
+    fn window_spellings(&self) -> Vec<Vec<u8>> {
+        self.text.iter().skip(self.window).take(WINDOW_BYTES).fold(vec![Vec::new()], |spelled, letter| {
+            let longer = |text: Vec<u8>| {
+                self.alphabet.spellings(*letter).map(move |found| text.iter().copied().chain([found]).collect())
+            };
+            spelled.into_iter().flat_map(longer).collect()
+        })
+    }
+
+    /// Where an echo may start whose first escape is the one here, meaning `letter`.
+    fn starts_before(&self, body: &[u8], escape: usize, letter: u8) -> impl Iterator<Item = usize> {
+        let is_here = move |wanted: &u8| self.alphabet.takes(*wanted, letter);
+        let places = self.text.iter().enumerate().filter(move |(_, wanted)| is_here(wanted));
+        places.filter_map(move |(letters, _)| {
+            let start = escape.checked_sub(letters)?;
+            let mut before = self.text.iter().zip(body.get(start..escape)?);
+            before.all(|(wanted, found)| self.alphabet.takes(*wanted, *found)).then_some(start)
+        })
+    }
+
     /// Where the needle ends that starts exactly here, however its letters are spelled.
     fn end_of_match(&self, body: &[u8], start: usize) -> Option<usize> {
-        if !self.may_start(body, start) {
-            return None;
-        }
         // A letter may be spelled in several lengths, so all ends so far are followed.
         let mut ends = vec![start];
         for wanted in &self.text {
@@ -119,19 +194,6 @@ impl Needle {
             ends = next;
         }
         ends.into_iter().max()
-    }
-
-    /// A quick look at two letters, which nearly always tells.
-    fn may_start(&self, body: &[u8], start: usize) -> bool {
-        let mut letters = self.text.iter().zip(body.iter().skip(start)).take(2);
-        let is_escape = |found: &u8| matches!(found, b'\\' | b'%' | b'&');
-        match (letters.next(), letters.next()) {
-            (Some((_, found)), _) if is_escape(found) => true,
-            (Some((wanted, found)), Some((next, after))) => {
-                self.alphabet.takes(*wanted, *found) && (is_escape(after) || self.alphabet.takes(*next, *after))
-            }
-            _ => false,
-        }
     }
 }
 
@@ -303,7 +365,31 @@ mod tests {
         assert_eq!(format!("{:?}", Blotter::new(&SecretString::from("sk_live_secret"))), "Blotter");
     }
 
+    /// A body of pieces of the key, escapes, and their beginnings.
+    fn body_of_pieces() -> impl Strategy<Value = Vec<u8>> {
+        let inner = in_json(ODD_KEY);
+        let mut pieces: Vec<String> =
+            ["\\", "%", "%25", "&", "&#", "&amp;", "\\u00", "\\x", "x", ""].map(str::to_owned).to_vec();
+        for text in
+            [ODD_KEY.to_owned(), inner, percent(ODD_KEY), html(ODD_KEY), ODD_KEY.to_uppercase(), base64(ODD_KEY)]
+        {
+            pieces.extend((0..4).map(|quarter| {
+                let letters: Vec<char> = text.chars().collect();
+                letters[quarter * letters.len() / 4..(quarter + 1) * letters.len() / 4].iter().collect()
+            }));
+            pieces.push(text);
+        }
+        prop::collection::vec(prop::sample::select(pieces), 0..8).prop_map(|pieces| pieces.concat().into_bytes())
+    }
+
     proptest! {
+        #[test]
+        fn looking_at_the_candidates_alone_finds_what_looking_everywhere_finds(body in body_of_pieces()) {
+            let quick = Blotter::new(&SecretString::from(ODD_KEY));
+            let thorough = Blotter { windows: None, ..quick.clone() };
+            prop_assert_eq!(quick.find(&body), thorough.find(&body));
+        }
+
         #[test]
         fn no_body_keeps_an_echo(key in "[!-~]{8,40}", before in "\\PC{0,20}", after in "\\PC{0,20}") {
             let [escaped, packed] = [in_json(&key), base64(&format!("{before}{key}{after}"))];

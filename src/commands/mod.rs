@@ -1,5 +1,7 @@
 //! One function for each command: settings in, an exit code or a failure out. What is asked for goes to stdout.
 
+mod deadline;
+mod places;
 mod run;
 mod signals;
 mod simulate;

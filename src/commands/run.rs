@@ -1,5 +1,6 @@
 //! `run`: settings become an order, the export carries it out, its outcome becomes a summary and an exit code.
 
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use secrecy::SecretString;
@@ -13,6 +14,7 @@ use crate::export::{Budget, Ending, ExportError, History, Order, Outcome, PlanOr
 use crate::failure::{ExitCode, Failure};
 use crate::fetch::throttle::Rate;
 use crate::journal::JournalError;
+use crate::limits;
 use crate::plan::planner::Listed;
 use crate::plan::walk::Consistency;
 use crate::progress::{Progress, Reader, Screen};
@@ -23,6 +25,8 @@ use crate::sink::publish::OutputError;
 use crate::summary::{Requests, Shortfall, Summary};
 use crate::units::{ByteCount, Credits, EpochSeconds, RowCount};
 
+use super::deadline;
+use super::places::Places;
 use super::signals;
 
 /// Exports the question's range.
@@ -31,16 +35,18 @@ use super::signals;
 /// Whatever ends the run before it is complete and is not an outcome of its own.
 pub async fn run(settings: Settings, arguments: &RunArguments, screen: &Screen) -> Result<ExitCode, Failure> {
     settings.require_regions()?;
-    let order = order(&settings, arguments)?;
+    let order = order(&settings, Places::of(&settings)?, arguments)?;
+    limits::require(u64::from(settings.pace.max_in_flight) * if settings.simulator.is_some() { 2 } else { 1 })?;
     let simulator = embedded_simulator(&settings)?;
     let client = client(&settings, simulator.as_ref())?;
     let tools = Tools { client, progress: Progress::new(), interrupt: signals::listen()? };
+    deadline::enforce(tools.interrupt.clone())?;
     let began = Instant::now();
     let reader = Reader::start(tools.progress.clone(), screen);
     let result = export(&order, &tools).await;
     reader.finish().await;
-    let outcome = result.map_err(|error| failure(&error, &settings))?;
-    let summary = summary(&order, &outcome, began);
+    let outcome = result.map_err(|error| failure(&error, &order.state))?;
+    let summary = Summary { output: settings.output.folder.display().to_string(), ..summary(&order, &outcome, began) };
     super::print(format!("{summary}\n").as_bytes())?;
     if let Some(file) = &settings.report.summary {
         summary.write_json(file).map_err(|error| Failure::from_error(ExitCode::LocalDamage, &error))?;
@@ -51,7 +57,7 @@ pub async fn run(settings: Settings, arguments: &RunArguments, screen: &Screen) 
     }
 }
 
-fn order(settings: &Settings, arguments: &RunArguments) -> Result<Order, Failure> {
+fn order(settings: &Settings, places: Places, arguments: &RunArguments) -> Result<Order, Failure> {
     let now = now();
     let output = &settings.output;
     let row_group_rows = usize::try_from(output.row_group_rows).unwrap_or(usize::MAX);
@@ -62,8 +68,8 @@ fn order(settings: &Settings, arguments: &RunArguments) -> Result<Order, Failure
         range: settings.question.range(now)?,
         now,
         start: if arguments.fresh { Start::Fresh } else { Start::GoOn },
-        state: settings.state_folder(),
-        output: output.folder.clone(),
+        state: places.state,
+        output: places.output,
         partition: match output.partition {
             config::Partition::Day => Partition::Day,
             config::Partition::Month => Partition::Month,
@@ -257,8 +263,7 @@ fn refusal_hint(code: u16) -> &'static str {
     }
 }
 
-fn failure(error: &ExportError, settings: &Settings) -> Failure {
-    let state = settings.state_folder();
+fn failure(error: &ExportError, state: &Path) -> Failure {
     let (code, hint) = match error {
         ExportError::Journal(JournalError::Locked { .. }) => (
             ExitCode::Locked,
@@ -284,6 +289,10 @@ fn failure(error: &ExportError, settings: &Settings) -> Failure {
             "say its own --out and --partition, or give this one a --state of its own, which pays for every page again"
                 .to_owned(),
         ),
+        ExportError::PartsVanished { .. } => (
+            ExitCode::LocalDamage,
+            "the same command looks at every part and reads again what is missing of this run".to_owned(),
+        ),
         ExportError::PartsMissing { .. } => {
             (ExitCode::LocalDamage, "restore them, or ask for their time in a run of its own".to_owned())
         }
@@ -305,6 +314,14 @@ fn failure(error: &ExportError, settings: &Settings) -> Failure {
             "it is left as it is, and nothing is guessed; restore the state from a copy, or name another --state, which pays \
              for every page again"
                 .to_owned(),
+        ),
+        ExportError::Journal(JournalError::Emptied { .. }) => (
+            ExitCode::LocalDamage,
+            format!(
+                "restore the database from a copy; where there is none, mv {0} {0}.lost, and the same command begins anew and \
+                 pays for every page again",
+                state.display()
+            ),
         ),
         ExportError::Journal(JournalError::DiskFull { .. }) => (
             ExitCode::LocalDamage,

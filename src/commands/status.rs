@@ -12,6 +12,8 @@ use crate::journal::{JournalError, JournalView};
 use crate::plan::planner::Planner;
 use crate::units::TimeRange;
 
+use super::places::Places;
+
 /// The part of a stored question that a plan needs.
 #[derive(Deserialize)]
 struct Asked {
@@ -24,7 +26,7 @@ struct Asked {
 /// # Errors
 /// A state that cannot be read.
 pub async fn status(settings: Settings) -> Result<ExitCode, Failure> {
-    let folder = settings.state_folder();
+    let folder = Places::of(&settings)?.state;
     let unreadable = |error: JournalError| Failure::from_error(ExitCode::LocalDamage, &error);
     let Some(view) = JournalView::open(&folder).map_err(unreadable)? else {
         return Err(Failure::new(ExitCode::Usage, format!("{} holds no state", folder.display()))

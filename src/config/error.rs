@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use crate::api::contract::FilterError;
+use crate::config::redact::quoted;
 use crate::units::TimeRange;
 
 /// A setting that cannot be used. Always the person's to repair: exit 2.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file is not there, or not readable.
-    #[error("reading the configuration {path}: {source}")]
+    #[error("reading the configuration {}: {source}", quoted(&path.display().to_string()))]
     ReadFile {
         /// The file as named.
         path: PathBuf,
@@ -17,11 +18,13 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is not TOML.
-    #[error("reading the configuration {path}: it is not valid TOML: {why}")]
+    #[error("reading the configuration {}, line {line}: it is not valid TOML: {why}", quoted(&path.display().to_string()))]
     ParseFile {
         /// The file as named.
         path: PathBuf,
-        /// What the parser said, with its line.
+        /// The line, counted from 1.
+        line: usize,
+        /// What the parser said, without the line's text.
         why: String,
     },
     /// A key that no setting has.
@@ -29,7 +32,7 @@ pub enum ConfigError {
     UnknownKey {
         /// The key's path with dots.
         key: String,
-        /// The file or the variable.
+        /// The file with the line, or the variable.
         place: String,
         /// The known key that is written most alike.
         nearest: String,
@@ -39,20 +42,32 @@ pub enum ConfigError {
     WrongKind {
         /// The key's path with dots.
         key: String,
-        /// The file, the variable or the command line.
+        /// The file with the line, the variable or the command line.
         place: String,
         /// What is there, and what would be right.
         why: String,
     },
     /// A value outside its bounds.
-    #[error("`{key} = {value}` is not possible: {why}")]
+    #[error("`{key} = {value}`{} is not possible: {why}", from_place(place.as_ref()))]
     OutOfBounds {
         /// The key's path with dots.
         key: &'static str,
-        /// The value as merged.
+        /// The value as merged, as far as an error may quote it.
         value: String,
+        /// The file with the line, the variable or the command line, where it is known.
+        place: Option<String>,
         /// The bounds.
         why: &'static str,
+    },
+    /// One end of the range lies before the first moment that the service can mean.
+    #[error("`question.{end} = {text}` is not possible: it is {moment}, and no video is older than 1970")]
+    BeforeEpoch {
+        /// `from` or `to`.
+        end: &'static str,
+        /// The moment as written.
+        text: String,
+        /// What it comes to.
+        moment: String,
     },
     /// A needed setting that no layer has.
     #[error("`{key}` is not set, and there is no default for it")]
@@ -92,6 +107,15 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
+    /// The same with the place of a value that is out of its bounds, where one is known.
+    #[must_use]
+    pub(crate) fn placed(self, place_of: impl FnOnce(&str) -> Option<String>) -> Self {
+        match self {
+            Self::OutOfBounds { key, value, why, .. } => Self::OutOfBounds { key, value, place: place_of(key), why },
+            other => other,
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
@@ -103,6 +127,10 @@ impl ConfigError {
             Self::EmptyRange { .. } => {
                 "the range is half-open: --to must be after --from, and --from before now".to_owned()
             }
+            Self::BeforeEpoch { .. } => {
+                "write the year with four digits, such as --from 2026-01-01, or a shorter time before now, such as -30d"
+                    .to_owned()
+            }
             Self::BaseUrl { .. } => {
                 "give https://HOST, or http://127.0.0.1:PORT for a service on this machine".to_owned()
             }
@@ -112,4 +140,8 @@ impl ConfigError {
             }
         }
     }
+}
+
+fn from_place(place: Option<&String>) -> String {
+    place.map(|place| format!(" from {place}")).unwrap_or_default()
 }

@@ -1,21 +1,26 @@
 //! The layers of the settings: flags over environment over the file over defaults.
 //!
-//! What a layer says is checked before the layers are merged, so that an error can still name the file or the variable.
+//! Each value is checked by itself, in its own layer, before the layers are merged: so an error names the line, the variable
+//! or the flag, also of a value that a stronger layer covers. Nothing is coerced: a number in a file is a number, and a flag's
+//! or a variable's text is read strictly as what its key wants.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use config::builder::DefaultState;
-use config::{ConfigBuilder, FileFormat, Value};
+use serde::Deserialize as _;
 
 use crate::config::error::ConfigError;
-use crate::config::{Settings, keys};
+use crate::config::redact::quoted;
+use crate::config::{Settings, file, keys};
 
 /// What the name of every environment variable of a setting begins with.
 pub const ENVIRONMENT_PREFIX: &str = "KEYAPI_EXPORT_";
 
 /// Variables with the prefix that are no settings: the log's level, and the path of the file.
 pub const RESERVED_VARIABLES: [&str; 2] = ["KEYAPI_EXPORT_LOG", "KEYAPI_EXPORT_CONFIG"];
+
+/// The largest file that is read for settings, bytes: a thousand times what every key takes.
+const LARGEST_FILE_BYTES: u64 = 1 << 20;
 
 /// What the layers are read from, the weakest first.
 #[derive(Clone, Debug, Default)]
@@ -39,126 +44,216 @@ impl Sources {
     }
 }
 
+/// One value, as one layer has it.
+#[derive(Debug)]
+struct Entry {
+    /// The key's path with dots.
+    key: String,
+    value: toml::Value,
+    /// The file's line, the variable or the command line.
+    place: String,
+}
+
 impl Settings {
     /// Merges the layers and validates what came out.
     ///
     /// # Errors
     /// A file that cannot be read, an unknown key, a value of the wrong kind, a value outside its bounds.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
-        let settings: Self = sources
-            .merged()?
-            .build()
-            .and_then(config::Config::try_deserialize)
-            .map_err(|error| wrong_kind(error, sources))?;
-        settings.validate()?;
+        let entries = sources.entries()?;
+        let mut merged = toml::Table::new();
+        for entry in &entries {
+            put(&mut merged, &entry.key, entry.value.clone());
+        }
+        // Each value fits by itself, and no two keys depend on each other's kind.
+        let wrong = |error: toml::de::Error| {
+            let why = plain(error.message());
+            ConfigError::WrongKind { key: "settings".to_owned(), place: "the settings".to_owned(), why }
+        };
+        let settings = Self::deserialize(merged).map_err(wrong)?;
+        settings.validate().map_err(|error| error.placed(|key| place_of(&entries, key)))?;
         Ok(settings)
     }
 }
 
 impl Sources {
-    /// The layers on top of each other, the strongest last. Unknown keys are refused here, where their place is known.
-    fn merged(&self) -> Result<ConfigBuilder<DefaultState>, ConfigError> {
-        let mut builder = config::Config::builder();
-        if let Some(path) = &self.file {
-            builder = builder.add_source(file_layer(path)?);
+    /// Every value of every layer, the strongest last, each checked by itself.
+    fn entries(&self) -> Result<Vec<Entry>, ConfigError> {
+        let mut entries = self.file.as_deref().map_or_else(|| Ok(Vec::new()), file_layer)?;
+        for (name, text) in self.environment.iter().filter(|(_, text)| !text.is_empty()) {
+            let Some(rest) = name.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
+            if !RESERVED_VARIABLES.contains(&name.as_str()) {
+                let (key, place) = (rest.to_lowercase().replace("__", "."), format!("the environment variable {name}"));
+                entries.push(text_entry(key, text, place)?);
+            }
         }
-        let variables = environment_layer(&self.environment)?;
-        let flags = self.flags.iter().map(|(key, text)| (key.clone(), Value::new(None, text.as_str())));
-        for (key, value) in variables.into_iter().chain(flags) {
-            builder = builder.set_override(&key, value).map_err(|error| wrong_kind(error, self))?;
+        for (key, text) in &self.flags {
+            entries.push(text_entry(key.clone(), text, "the command line".to_owned())?);
         }
-        Ok(builder)
-    }
-
-    /// The strongest layer that says something about `key`, for a person.
-    fn place_of(&self, key: &str) -> String {
-        let variable = keys::environment_name(key);
-        if self.flags.iter().any(|(given, _)| given == key) {
-            "the command line".to_owned()
-        } else if self.environment.contains_key(&variable) {
-            environment_place(&variable)
-        } else {
-            self.file.as_deref().map_or_else(|| "the settings".to_owned(), |path| path.display().to_string())
-        }
+        Ok(entries)
     }
 }
 
-fn file_layer(path: &Path) -> Result<config::File<config::FileSourceString, FileFormat>, ConfigError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| ConfigError::ReadFile { path: path.to_owned(), source })?;
-    let not_toml = |why: toml::de::Error| ConfigError::ParseFile {
-        path: path.to_owned(),
-        why: why.to_string().trim_end().to_owned(),
+/// The strongest layer that says something about `key`.
+fn place_of(entries: &[Entry], key: &str) -> Option<String> {
+    entries.iter().rev().find(|entry| entry.key == key).map(|entry| entry.place.clone())
+}
+
+fn file_layer(path: &Path) -> Result<Vec<Entry>, ConfigError> {
+    let failed = |source| ConfigError::ReadFile { path: path.to_owned(), source };
+    let text = file::text_of(file::open_regular(path).map_err(failed)?, LARGEST_FILE_BYTES).map_err(failed)?;
+    let too_long = || failed(std::io::Error::other(format!("it is longer than {LARGEST_FILE_BYTES} bytes")));
+    let text = text.ok_or_else(too_long)?;
+    let line_of = |span: Option<std::ops::Range<usize>>| {
+        let start = span.map_or(0, |span| span.start);
+        text.get(..start).unwrap_or(&text).matches('\n').count() + 1
     };
-    let table: toml::Table = text.parse().map_err(not_toml)?;
-    let mut paths = Vec::new();
-    leaf_paths("", &table, &mut paths);
-    for key in &paths {
-        refuse_unknown(key, path.display().to_string())?;
-    }
-    Ok(config::File::from_str(&text, FileFormat::Toml))
+    // The parser's own text quotes the line, which may be a key's.
+    let not_toml = |error: toml::de::Error| {
+        let why = quoted(error.message().trim());
+        ConfigError::ParseFile { path: path.to_owned(), line: line_of(error.span()), why }
+    };
+    let spans = toml::de::DeTable::parse(&text).map_err(not_toml)?;
+    let mut lines = BTreeMap::new();
+    leaf_lines("", spans.get_ref(), &mut lines, &|span| line_of(Some(span)));
+    let mut leaves = Vec::new();
+    leaf_values("", text.parse().map_err(not_toml)?, &mut leaves);
+    let named = path.display();
+    let entry = |(key, value): (String, toml::Value)| {
+        let place = format!("{named}, line {}", lines.get(&key).copied().unwrap_or(1));
+        refuse_unknown(&key, &place)?;
+        let value = without_dates(value);
+        match fits(&key, &value) {
+            Ok(()) => Ok(Entry { key, value, place }),
+            Err(why) => Err(ConfigError::WrongKind { key, place, why }),
+        }
+    };
+    leaves.into_iter().map(entry).collect()
 }
 
-/// The paths of every value below `table`; the simulator's table is one value.
-fn leaf_paths(above: &str, table: &toml::Table, paths: &mut Vec<String>) {
+fn path_below(above: &str, name: &str) -> String {
+    if above.is_empty() { name.to_owned() } else { format!("{above}.{name}") }
+}
+
+/// The values below `table` with their paths; the simulator's table is one value.
+fn leaf_values(above: &str, table: toml::Table, leaves: &mut Vec<(String, toml::Value)>) {
     for (name, value) in table {
-        let path = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
+        let path = path_below(above, &name);
         match value {
-            toml::Value::Table(inner) if path != keys::OPEN_TABLE => leaf_paths(&path, inner, paths),
-            _ => paths.push(path),
+            toml::Value::Table(inner) if path != keys::OPEN_TABLE => leaf_values(&path, inner, leaves),
+            value => leaves.push((path, value)),
         }
     }
 }
 
-fn environment_layer(variables: &BTreeMap<String, String>) -> Result<Vec<(String, Value)>, ConfigError> {
-    let mut layer = Vec::new();
-    for (name, text) in variables.iter().filter(|(_, text)| !text.is_empty()) {
-        let Some(rest) = name.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
-        if RESERVED_VARIABLES.contains(&name.as_str()) {
-            continue;
+/// The line on which each of these values has its key.
+fn leaf_lines(
+    above: &str,
+    table: &toml::de::DeTable<'_>,
+    lines: &mut BTreeMap<String, usize>,
+    line_of: &impl Fn(std::ops::Range<usize>) -> usize,
+) {
+    for (name, value) in table {
+        let path = path_below(above, name.get_ref());
+        match value.get_ref() {
+            toml::de::DeValue::Table(inner) if path != keys::OPEN_TABLE => leaf_lines(&path, inner, lines, line_of),
+            _ => drop(lines.insert(path, line_of(name.span()))),
         }
-        let key = rest.to_lowercase().replace("__", ".");
-        refuse_unknown(&key, environment_place(name))?;
-        let value = environment_value(&key, text);
-        layer.push((key, value));
-    }
-    Ok(layer)
-}
-
-fn environment_place(name: &str) -> String {
-    format!("the environment variable {name}")
-}
-
-/// Text for typed settings, which read it themselves; in the simulator's open table what the text is in TOML.
-fn environment_value(key: &str, text: &str) -> Value {
-    let in_open_table = key.starts_with(keys::OPEN_TABLE);
-    let parsed = in_open_table.then(|| format!("value = {text}").parse::<toml::Table>().ok()).flatten();
-    match parsed.as_ref().and_then(|table| table.get("value")) {
-        Some(toml::Value::Boolean(flag)) => Value::new(None, *flag),
-        Some(toml::Value::Integer(whole)) => Value::new(None, *whole),
-        Some(toml::Value::Float(real)) => Value::new(None, *real),
-        _ => Value::new(None, text),
     }
 }
 
-fn refuse_unknown(key: &str, place: String) -> Result<(), ConfigError> {
+/// TOML's dates become the text that they were written as, which is what a moment is read from.
+fn without_dates(value: toml::Value) -> toml::Value {
+    match value {
+        toml::Value::Datetime(moment) => toml::Value::String(moment.to_string()),
+        toml::Value::Array(values) => values.into_iter().map(without_dates).collect::<Vec<_>>().into(),
+        toml::Value::Table(table) => {
+            let values = table.into_iter().map(|(name, value)| (name, without_dates(value)));
+            toml::Value::Table(values.collect())
+        }
+        other => other,
+    }
+}
+
+/// A flag's or a variable's text as what its key wants: text, a whole number, or true and false.
+fn text_entry(key: String, text: &str, place: String) -> Result<Entry, ConfigError> {
+    refuse_unknown(&key, &place)?;
+    let mut why = None;
+    for value in meanings(&key, text) {
+        match fits(&key, &value) {
+            Ok(()) => return Ok(Entry { key, value, place }),
+            // A number that does not fit is told as a number.
+            Err(wrong) => why = Some(wrong),
+        }
+    }
+    Err(ConfigError::WrongKind { key, place, why: why.unwrap_or_default() })
+}
+
+/// What a text may stand for. In the simulator's open table it is what it is in TOML.
+fn meanings(key: &str, text: &str) -> Vec<toml::Value> {
+    if key.starts_with(keys::OPEN_TABLE) {
+        let parsed = format!("value = {text}").parse::<toml::Table>().ok();
+        let scalar = parsed
+            .and_then(|mut table| table.remove("value"))
+            .filter(|value| matches!(value, toml::Value::Boolean(_) | toml::Value::Integer(_) | toml::Value::Float(_)));
+        return vec![scalar.unwrap_or_else(|| text.into())];
+    }
+    let trimmed = text.trim();
+    let truth = match trimmed.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "y" | "on" | "1" => Some(true),
+        "false" | "no" | "n" | "off" | "0" => Some(false),
+        _ => None,
+    };
+    let number = trimmed.parse::<i64>().ok().filter(|_| !trimmed.starts_with('+'));
+    let typed = [Some(text.into()), truth.map(toml::Value::Boolean), number.map(toml::Value::Integer)];
+    typed.into_iter().flatten().collect()
+}
+
+/// Whether a key takes a value, as if it were the only one that is set; what is wrong with it where not.
+fn fits(key: &str, value: &toml::Value) -> Result<(), String> {
+    let mut alone = toml::Table::new();
+    put(&mut alone, key, value.clone());
+    Settings::deserialize(alone).map(drop).map_err(|error| plain(error.message()))
+}
+
+/// Sets the value at a path with dots, over what stands there.
+fn put(table: &mut toml::Table, path: &str, value: toml::Value) {
+    let Some((first, rest)) = path.split_once('.') else {
+        table.insert(path.to_owned(), value);
+        return;
+    };
+    let inner = table.entry(first).or_insert_with(|| toml::Table::new().into());
+    if !inner.is_table() {
+        *inner = toml::Table::new().into();
+    }
+    if let Some(inner) = inner.as_table_mut() {
+        put(inner, rest, value);
+    }
+}
+
+fn refuse_unknown(key: &str, place: &str) -> Result<(), ConfigError> {
     if keys::is_known(key) {
         return Ok(());
     }
-    Err(ConfigError::UnknownKey { key: key.to_owned(), place, nearest: keys::nearest(key) })
+    Err(ConfigError::UnknownKey { key: quoted(key), place: place.to_owned(), nearest: keys::nearest(key) })
 }
 
-/// The merging library's error with the place added that it cannot know.
-fn wrong_kind(error: config::ConfigError, sources: &Sources) -> ConfigError {
-    use config::ConfigError::{At, Type};
-    let (key, why) = match error {
-        At { error, key: Some(key), .. } => (key, error.to_string()),
-        Type { unexpected, expected, key: Some(key), .. } => (key, format!("expected {expected}, not {unexpected}")),
-        other => ("settings".to_owned(), other.to_string()),
+/// What the reader of a type says, in words of the person's own, with no more of the value than an error may quote.
+fn plain(message: &str) -> String {
+    let message = message.trim();
+    let told = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
+    let Some((found, wanted)) = told.and_then(|told| told.rsplit_once(", expected ")) else {
+        return message.to_owned();
     };
-    let key = key.split('[').next().unwrap_or_default().to_owned();
-    let place = sources.place_of(&key);
-    ConfigError::WrongKind { key, place, why }
+    let wanted = match wanted {
+        "u8" => "a whole number of 0 to 255",
+        "u32" => "a whole number of 0 to 4294967295",
+        "u64" => "a whole number, at least 0",
+        "bool" | "a boolean" => "true or false",
+        "a string" | "path string" => "text in quotes",
+        other => other,
+    };
+    format!("expected {wanted}, not {}", quoted(found))
 }
 
 #[cfg(test)]

@@ -4,8 +4,10 @@
 //! the service is not a setting: [`token`] reads it apart, so that no print of the settings can hold it.
 
 pub mod error;
+pub(crate) mod file;
 pub mod keys;
 pub mod layers;
+pub(crate) mod redact;
 pub mod time;
 pub mod token;
 pub mod validate;
@@ -233,7 +235,7 @@ through_choices!(Partition);
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StateSettings {
-    /// The folder of what was paid for. Default: the output folder's path with `.state` appended.
+    /// The folder of what was paid for. Default: beside the output folder, under its name with `.state` appended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathBuf>,
 }
@@ -266,15 +268,6 @@ pub enum LogFormat {
 through_choices!(LogFormat);
 
 impl Settings {
-    /// The folder of the journal: as set, else the output folder's path with `.state` appended.
-    pub fn state_folder(&self) -> PathBuf {
-        self.state.folder.clone().unwrap_or_else(|| {
-            let mut beside = self.output.folder.clone().into_os_string();
-            beside.push(".state");
-            PathBuf::from(beside)
-        })
-    }
-
     /// The merged configuration as a file that would give it again. Holds no secret: the key is not a setting.
     ///
     /// # Errors
@@ -314,15 +307,6 @@ fn regions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Region>, D:
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_state_lies_beside_the_output_unless_it_is_set() {
-        let mut settings = Settings::default();
-        settings.output.folder = PathBuf::from("out/demo");
-        assert_eq!(settings.state_folder(), PathBuf::from("out/demo.state"));
-        settings.state.folder = Some(PathBuf::from("elsewhere"));
-        assert_eq!(settings.state_folder(), PathBuf::from("elsewhere"));
-    }
 
     #[test]
     fn the_merged_configuration_reads_back_as_itself() {

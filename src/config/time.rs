@@ -32,6 +32,7 @@ const RELATIVE: &str = "a time before now is a whole number and d, h, m or s, su
 const TOO_FEW_DIGITS: &str = "as epoch seconds it would lie near 1970; write a date as 2026-01-01";
 const TOO_MANY_DIGITS: &str = "it is too large for epoch seconds; milliseconds must be divided by 1000";
 const NO_OFFSET: &str = "it has no offset from UTC; add Z for UTC, as in 2026-01-01T06:30:00Z";
+const TOO_EARLY: &str = "it lies before 1970, and no video is so old; a year has four digits, as in 2026-01-01";
 const FRACTION: &str = "the service knows whole seconds only; leave the fraction out";
 
 /// Epoch seconds below this (1973-03-03) are taken for a mistyped date, 0 excepted.
@@ -123,19 +124,30 @@ fn epoch_seconds(digits: &str) -> Result<Meaning, &'static str> {
 
 fn calendar(text: &str) -> Result<Meaning, &'static str> {
     if let Ok(moment) = text.parse::<jiff::Timestamp>() {
-        return if moment.subsec_nanosecond() == 0 {
-            Ok(Meaning::At(EpochSeconds::new(moment.as_second())))
-        } else {
-            Err(FRACTION)
-        };
+        return if moment.subsec_nanosecond() == 0 { since_1970(moment.as_second()) } else { Err(FRACTION) };
     }
-    let holds_time = text.contains(':');
-    if holds_time && text.parse::<jiff::civil::DateTime>().is_ok() {
-        return Err(NO_OFFSET);
+    let written = jiff::fmt::temporal::Pieces::parse(text).map_err(|_| EXAMPLES)?;
+    match (written.time(), written.to_numeric_offset()) {
+        (Some(_), None) => Err(NO_OFFSET),
+        (Some(_), Some(_)) => beyond_the_clock(written.date()),
+        (None, _) => midnight_of(written.date()),
     }
-    let date = text.parse::<jiff::civil::Date>().ok().filter(|_| !holds_time).ok_or(EXAMPLES)?;
-    let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| EXAMPLES)?;
-    Ok(Meaning::At(EpochSeconds::new(midnight.timestamp().as_second())))
+}
+
+fn midnight_of(date: jiff::civil::Date) -> Result<Meaning, &'static str> {
+    match date.to_zoned(jiff::tz::TimeZone::UTC) {
+        Ok(midnight) => since_1970(midnight.timestamp().as_second()),
+        Err(_) => beyond_the_clock(date),
+    }
+}
+
+fn since_1970(second: i64) -> Result<Meaning, &'static str> {
+    if second < 0 { Err(TOO_EARLY) } else { Ok(Meaning::At(EpochSeconds::new(second))) }
+}
+
+/// The calendar's last hours lie beyond the last second that the clock has: they mean that one.
+fn beyond_the_clock(date: jiff::civil::Date) -> Result<Meaning, &'static str> {
+    if date.year() < 1970 { Err(TOO_EARLY) } else { Ok(Meaning::At(EpochSeconds::MAX)) }
 }
 
 #[cfg(test)]
@@ -160,6 +172,10 @@ mod tests {
         assert_eq!(resolved("2026-01-01T06:30:00+02:00"), "2026-01-01T04:30:00Z");
         assert_eq!(resolved("1767225600"), "2026-01-01T00:00:00Z");
         assert_eq!(resolved("0"), "1970-01-01T00:00:00Z");
+        assert_eq!(resolved("1970-01-01"), "1970-01-01T00:00:00Z");
+        for last in ["9999-12-31", "9999-12-31T23:59:59Z", "9999-12-31T00:00:00-05:00"] {
+            assert_eq!(last.parse::<TimeSpec>().unwrap().resolve(NOW), EpochSeconds::MAX, "{last}");
+        }
     }
 
     #[test]
@@ -190,6 +206,9 @@ mod tests {
         assert!(refusal("1767225600000").contains("divided by 1000"));
         assert!(refusal("2026-01-01T06:30:00").contains("add Z"));
         assert!(refusal("2026-01-01T06:30:00.5Z").contains("whole seconds"));
+        for text in ["0205-12-01", "1969-12-31", "1969-12-31T23:59:59Z", "0000-01-01T00:00:00Z"] {
+            assert!(refusal(text).contains("four digits"), "{text}");
+        }
         for text in ["", "yesterday", "2026-13-01", "01/02/2026"] {
             assert!(refusal(text).contains("write a date"), "{text}");
         }

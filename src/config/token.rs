@@ -3,14 +3,14 @@
 //! It comes from `KEYAPI_TOKEN` or a file, never from an argument, and leaves this module only as a secret that does not
 //! print itself. No error here holds any part of it.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
 use crate::config::ServiceSettings;
 use crate::config::error::ConfigError;
+use crate::config::file::{open_regular, text_of};
+use crate::config::redact::quoted;
 
 /// The environment variable of the key, the same that the vendor's own tools read (documented).
 pub const TOKEN_VARIABLE: &str = "KEYAPI_TOKEN";
@@ -36,7 +36,7 @@ pub enum TokenError {
         source: std::io::Error,
     },
     /// Others on this machine can read the file.
-    #[error("the key in {path} is readable by others (mode {mode:03o})")]
+    #[error("the key in {} is readable by others (mode {mode:03o})", path.display())]
     Exposed {
         /// The file as named.
         path: PathBuf,
@@ -121,15 +121,12 @@ fn is_loopback(url: &reqwest::Url) -> bool {
 
 fn read_file(path: &Path) -> Result<SecretString, TokenError> {
     let failed = |source| TokenError::Read { path: path.to_owned(), source };
-    let file = File::open(path).map_err(failed)?;
+    let file = open_regular(path).map_err(failed)?;
     // Asked of the open file, so that what is checked is what is read, also behind a link.
     refuse_exposed(path, &file.metadata().map_err(failed)?)?;
-    let mut text = String::new();
-    file.take(LARGEST_TOKEN_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
-    if text.len() as u64 > LARGEST_TOKEN_BYTES {
-        return Err(TokenError::Malformed { place: path.display().to_string(), why: "it is longer than any key" });
-    }
-    Ok(SecretString::from(text))
+    let text = text_of(file, LARGEST_TOKEN_BYTES).map_err(failed)?;
+    let too_long = || TokenError::Malformed { place: path.display().to_string(), why: "it is longer than any key" };
+    text.map(SecretString::from).ok_or_else(too_long)
 }
 
 #[cfg(unix)]
@@ -156,7 +153,7 @@ fn refuse_exposed(_path: &Path, _metadata: &std::fs::Metadata) -> Result<(), Tok
 /// The file as named, unless the name is one word: whoever gives the key itself in place of a file would find it in the log.
 fn shown(path: &Path) -> String {
     match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => path.display().to_string(),
+        Some(folder) if !folder.as_os_str().is_empty() => quoted(&path.display().to_string()),
         _ => format!("the file that --token-file names (a word of {} characters)", path.as_os_str().len()),
     }
 }
@@ -252,7 +249,7 @@ mod tests {
     fn a_file_that_is_no_key_is_refused_before_all_of_it_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("endless");
-        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        std::fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;

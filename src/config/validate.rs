@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use crate::config::error::ConfigError;
+use crate::config::redact::quoted;
 use crate::config::token::require_tls;
 use crate::config::{HumanDuration, QuestionSettings, Settings};
 use crate::units::{EpochSeconds, LAST_PAGE, TimeRange};
@@ -11,6 +12,8 @@ use crate::units::{EpochSeconds, LAST_PAGE, TimeRange};
 pub const MAX_IN_FLIGHT: u32 = 1_024;
 /// The smallest answer limit that surely holds a page of ten rows with long descriptions, bytes.
 const LEAST_BODY_LIMIT: u64 = 64 << 10;
+/// 0000-01-01T00:00:00Z: earlier moments are told in words.
+const FIRST_NAMED_SECOND: i64 = -62_167_219_200;
 
 impl Settings {
     /// Checks every value against its bounds. What only `run` needs is checked by [`QuestionSettings::range`] and
@@ -39,11 +42,14 @@ impl Settings {
     fn validate_service(&self) -> Result<(), ConfigError> {
         let service = &self.service;
         require_tls(&service.base_url)?;
-        bound("service.path", &service.path, service.path.starts_with('/'), "a path begins with /")?;
+        let is_path = service.path.starts_with('/') && service.path.bytes().all(is_path_byte);
+        bound("service.path", &service.path, is_path, "a path begins with / and holds no space, ?, # or backslash")?;
         let header_fits = !service.auth_header.is_empty() && service.auth_header.bytes().all(is_header_name_byte);
-        bound("service.auth_header", &service.auth_header, header_fits, "a header's name is letters, digits and -")?;
+        let name = untold(&service.auth_header);
+        bound("service.auth_header", name, header_fits, "a header's name is letters, digits and -, without its value")?;
         let scheme_fits = service.auth_scheme.bytes().all(|byte| byte.is_ascii_graphic());
-        bound("service.auth_scheme", &service.auth_scheme, scheme_fits, "a scheme is one word, such as Bearer")?;
+        let scheme = untold(&service.auth_scheme);
+        bound("service.auth_scheme", scheme, scheme_fits, "a scheme is one word, such as Bearer, without the key")?;
         some_time("service.connect_timeout", service.connect_timeout)?;
         some_time("service.request_timeout", service.request_timeout)?;
         let limit_fits = service.body_limit.get().get() >= LEAST_BODY_LIMIT;
@@ -84,13 +90,35 @@ impl QuestionSettings {
     pub fn range(&self, now: EpochSeconds) -> Result<TimeRange, ConfigError> {
         let missing = ConfigError::Missing { key: "question.from", flag: "--from 2026-01-01" };
         let from = self.from.as_ref().ok_or(missing)?;
+        for (end, spec) in [("from", from), ("to", &self.to)] {
+            let moment = spec.resolve(now);
+            if moment < EpochSeconds::new(0) {
+                let (text, moment) = (quoted(spec.as_str()), told(moment));
+                return Err(ConfigError::BeforeEpoch { end, text, moment });
+            }
+        }
         let range = TimeRange::new(from.resolve(now), self.to.resolve(now).min(now));
         if range.is_empty() {
-            let (from, to) = (from.to_string(), self.to.to_string());
+            let (from, to) = (quoted(from.as_str()), quoted(self.to.as_str()));
             return Err(ConfigError::EmptyRange { from, to, range });
         }
         Ok(range)
     }
+}
+
+/// A moment, or words for one that no calendar has.
+fn told(moment: EpochSeconds) -> String {
+    if moment.get() < FIRST_NAMED_SECOND { "long before the year 0".to_owned() } else { moment.to_string() }
+}
+
+/// What stands beside the key is often the key itself, so an error tells only its length.
+fn untold(value: &str) -> String {
+    format!("({} characters)", value.chars().count())
+}
+
+/// What a URL's path holds as it is; the query is ours.
+const fn is_path_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'\\')
 }
 
 const fn is_header_name_byte(byte: u8) -> bool {
@@ -102,7 +130,8 @@ fn some_time(key: &'static str, length: HumanDuration) -> Result<(), ConfigError
 }
 
 fn bound(key: &'static str, value: impl Display, fits: bool, why: &'static str) -> Result<(), ConfigError> {
-    if fits { Ok(()) } else { Err(ConfigError::OutOfBounds { key, value: value.to_string(), why }) }
+    let refusal = || ConfigError::OutOfBounds { key, value: quoted(&value.to_string()), place: None, why };
+    if fits { Ok(()) } else { Err(refusal()) }
 }
 
 #[cfg(test)]
@@ -125,6 +154,30 @@ mod tests {
     fn a_range_ends_at_the_runs_beginning_at_the_latest() {
         let range = question("-1d", "2099-01-01").range(NOW).unwrap();
         assert_eq!(range.to_string(), "[2026-03-09T00:00:00Z, 2026-03-10T15:20:30Z)");
+    }
+
+    #[test]
+    fn a_range_that_begins_before_1970_is_refused() {
+        for (from, to) in [("-4294967295d", "now"), ("-60d", "-40000d"), ("now-999999h", "now")] {
+            let error = question(from, to).range(NOW).unwrap_err();
+            assert!(matches!(error, ConfigError::BeforeEpoch { .. }), "{error}");
+        }
+        let text = question("-20523d", "now").range(NOW).unwrap_err().to_string();
+        assert_eq!(
+            text,
+            "`question.from = -20523d` is not possible: it is 1969-12-31T00:00:00Z, and no video is older than 1970"
+        );
+        assert!(question("1970-01-01", "now").range(NOW).is_ok());
+    }
+
+    #[test]
+    fn what_stands_beside_the_key_is_not_told() {
+        let mut settings = Settings::default();
+        settings.service.auth_scheme = "Bearer tellnobody".to_owned();
+        assert!(!settings.validate().unwrap_err().to_string().contains("tellnobody"));
+        settings = Settings::default();
+        settings.service.auth_header = "X-Key: tellnobody".to_owned();
+        assert!(!settings.validate().unwrap_err().to_string().contains("tellnobody"));
     }
 
     #[test]

@@ -9,22 +9,28 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::config::redact::quoted;
 use crate::units::ByteCount;
+
+/// The slowest rate that can be asked for, requests a second: one in ten seconds.
+pub const SLOWEST_RATE: f64 = 0.1;
+/// The fastest, which no service allows.
+const FASTEST_RATE: f64 = 1_000_000.0;
 
 /// A written value that has no meaning.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
     /// Not a length of time.
-    #[error("`{0}` is not a length of time; write a whole number and ms, s, m, h or d, such as 15m")]
+    #[error("`{}` is not a length of time; write a whole number and ms, s, m, h or d, such as 15m", quoted(.0))]
     Duration(String),
     /// Not a size.
-    #[error("`{0}` is not a size; write a whole number and B, KiB, MiB or GiB, such as 64MiB")]
+    #[error("`{}` is not a size; write a whole number and B, KiB, MiB or GiB, such as 64MiB", quoted(.0))]
     Bytes(String),
     /// Not a rate.
-    #[error("`{0}` is not a rate; write auto, or requests a second above 0, such as 12.5")]
+    #[error("`{}` is not a rate; write auto, or requests a second, at least {SLOWEST_RATE}, such as 12.5", quoted(.0))]
     Qps(String),
     /// None of a few words.
-    #[error("`{text}` is not one of {choices}")]
+    #[error("`{}` is not one of {choices}", quoted(text))]
     Choice {
         /// What was written.
         text: String,
@@ -32,7 +38,7 @@ pub enum ValueError {
         choices: String,
     },
     /// Not a moment.
-    #[error("`{text}` is not a moment: {why}")]
+    #[error("`{}` is not a moment: {why}", quoted(text))]
     Time {
         /// What was written.
         text: String,
@@ -200,7 +206,7 @@ through_text!(HumanBytes);
 pub enum Qps {
     /// Learn the limit while running.
     Auto,
-    /// At most so many a second; finite and above 0.
+    /// At most so many a second; finite and at least [`SLOWEST_RATE`].
     PerSecond(f64),
 }
 
@@ -213,7 +219,7 @@ impl FromStr for Qps {
             return Ok(Self::Auto);
         }
         match text.parse::<f64>() {
-            Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(Self::PerSecond(rate)),
+            Ok(rate) if (SLOWEST_RATE..=FASTEST_RATE).contains(&rate) => Ok(Self::PerSecond(rate)),
             _ => Err(ValueError::Qps(text.to_owned())),
         }
     }
@@ -290,10 +296,11 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_auto_or_above_nothing() {
+    fn a_rate_is_auto_or_at_least_one_in_ten_seconds() {
         assert_eq!("auto".parse(), Ok(Qps::Auto));
         assert_eq!("12.5".parse(), Ok(Qps::PerSecond(12.5)));
-        for text in ["0", "-1", "NaN", "inf", "fast"] {
+        assert_eq!("0.1".parse(), Ok(Qps::PerSecond(0.1)));
+        for text in ["0", "0.09", "1e-300", "-1", "NaN", "inf", "1e300", "fast"] {
             assert!(text.parse::<Qps>().is_err(), "{text}");
         }
     }

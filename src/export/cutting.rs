@@ -1,7 +1,7 @@
-//! What of all that may be published is worth a part now, and how it is cut. Pure; what the journal holds is asked for.
+//! What of all that may be published is worth a part now, by what the journal holds, and how it is cut.
 
 use crate::api::contract::{PAGE_SIZE, Region};
-use crate::journal::JournalError;
+use crate::journal::{Journal, JournalError};
 use crate::sink::layout::{Layout, Slice};
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 
@@ -13,8 +13,25 @@ use super::machine::{Due, next_edge};
 pub(super) enum Ready {
     /// A slice, and the region's gaps.
     Slice(Slice, Vec<TimeRange>),
+    /// Time in which nothing was found, and the region's gaps.
+    Nothing(Slice, Vec<TimeRange>),
     /// A range that was read again.
     Fill(Fill),
+}
+
+/// What a settled range begins with.
+enum Cut {
+    Rows(Slice),
+    Nothing(Slice),
+}
+
+impl Cut {
+    fn ready(self, gaps: Vec<TimeRange>) -> Ready {
+        match self {
+            Self::Rows(slice) => Ready::Slice(slice, gaps),
+            Self::Nothing(slice) => Ready::Nothing(slice, gaps),
+        }
+    }
 }
 
 /// How slices are cut.
@@ -39,34 +56,60 @@ pub(super) enum Urgency {
 }
 
 impl Cutting {
-    /// The first of what may be published that is worth it, cut. `held_pages` are in the journal, and `rows_in` tells how many
-    /// row slots a range of a region holds.
+    /// The first of what may be published that is worth it, cut.
     ///
     /// # Errors
-    /// Where the rows cannot be told.
-    pub(super) fn first(
-        &self,
-        due: Vec<Due>,
-        run: &str,
-        held_pages: u64,
-        rows_in: impl Fn(&Region, TimeRange) -> Result<RowCount, JournalError>,
-    ) -> Result<Option<Ready>, JournalError> {
+    /// A journal that cannot be read.
+    pub(super) fn first(&self, due: Vec<Due>, run: &str, journal: &Journal) -> Result<Option<Ready>, JournalError> {
         for due in due {
-            match due {
-                Due::Slice { range, urgency, .. } if !self.looks(range, held_pages, urgency) => {}
+            let ready = match due {
+                Due::Slice { range, urgency, .. } if !self.looks(range, journal.held_pages(), urgency) => None,
                 Due::Slice { region, range, gaps, urgency } => {
-                    let ends = (range.start, range.end);
-                    if let Some(range) = self.next(ends, held_pages, urgency, |range| rows_in(&region, range))? {
-                        return Ok(Some(Ready::Slice(Slice { region, range, run: run.to_owned() }, gaps)));
-                    }
+                    self.slice((region, run), range, urgency, journal)?.map(|cut| cut.ready(gaps))
                 }
                 Due::Fill { region, range, gaps } => {
-                    let slices = self.slices(range, &gaps, held_pages, |range| rows_in(&region, range))?;
-                    return Ok(Some(Ready::Fill(Fill { region, range, slices, gaps })));
+                    let slices = self.slices(&region, range, &gaps, journal)?;
+                    Some(Ready::Fill(Fill { region, range, slices, gaps }))
                 }
+            };
+            if ready.is_some() {
+                return Ok(ready);
             }
         }
         Ok(None)
+    }
+
+    fn slice(
+        &self,
+        (region, run): (Region, &str),
+        settled: TimeRange,
+        urgency: Urgency,
+        journal: &Journal,
+    ) -> Result<Option<Cut>, JournalError> {
+        let named = |range| Slice { region: region.clone(), range, run: run.to_owned() };
+        if let Some(empty) = self.empty_stretch(&region, settled, journal)? {
+            return Ok(Some(Cut::Nothing(named(empty))));
+        }
+        let rows_in = |range| journal.count_rows(&region, range);
+        let next = self.next((settled.start, settled.end), journal.held_pages(), urgency, rows_in)?;
+        Ok(next.map(|range| Cut::Rows(named(range))))
+    }
+
+    /// The folders' worth of time at the beginning of a settled range in which nothing was found, where it reaches into another
+    /// folder: fifty years of nothing are one step, and not eighteen thousand.
+    fn empty_stretch(
+        &self,
+        region: &Region,
+        settled: TimeRange,
+        journal: &Journal,
+    ) -> Result<Option<TimeRange>, JournalError> {
+        let partition = self.layout.partition;
+        if partition.partition_end(settled.start) >= settled.end {
+            return Ok(None);
+        }
+        let found = journal.first_held(region, settled)?;
+        let empty = TimeRange::new(settled.start, partition.partition_start(found.unwrap_or(settled.end)));
+        Ok(Some(empty).filter(|empty| !empty.is_empty()))
     }
 
     /// Whether it is worth counting the rows.
@@ -78,16 +121,21 @@ impl Cutting {
     /// A reopened range, cut into parts.
     fn slices(
         &self,
+        region: &Region,
         range: TimeRange,
         gaps: &[TimeRange],
-        held_pages: u64,
-        rows_in: impl Fn(TimeRange) -> Result<RowCount, JournalError>,
+        journal: &Journal,
     ) -> Result<Vec<TimeRange>, JournalError> {
+        let rows_in = |range| journal.count_rows(region, range);
         let mut slices = Vec::new();
         let mut from = range.start;
         while from < range.end {
             let until = next_edge(gaps, from, range.end).unwrap_or(range.end);
-            let next = self.next((from, until), held_pages, Urgency::Flush, &rows_in)?;
+            if let Some(empty) = self.empty_stretch(region, TimeRange::new(from, until), journal)? {
+                from = empty.end;
+                continue;
+            }
+            let next = self.next((from, until), journal.held_pages(), Urgency::Flush, rows_in)?;
             let slice = next.unwrap_or(TimeRange::new(from, until));
             slices.push(slice);
             from = slice.end;

@@ -1,6 +1,6 @@
 //! What the output says of itself: the manifest while a run goes on and at its end, the rejected rows, `_SUCCESS`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::journal::record::{PartRecord, PartState, RunOutcome};
 use crate::journal::{JournalError, Ledger};
@@ -19,11 +19,44 @@ pub(super) struct Delivery<'a> {
     order: &'a Order,
     publisher: Publisher,
     fingerprint: String,
+    /// Parts that were not there when this start began.
+    missing_before: BTreeSet<String>,
 }
 
 impl<'a> Delivery<'a> {
     pub(super) fn new(order: &'a Order, publisher: Publisher, fingerprint: String) -> Self {
-        Self { order, publisher, fingerprint }
+        Self { order, publisher, fingerprint, missing_before: BTreeSet::new() }
+    }
+
+    /// Looks at every part, so that the end can tell what has vanished since.
+    pub(super) async fn look_around(&mut self) -> Result<(), ExportError> {
+        self.missing_before = self.not_whole().await?.into_iter().map(|part| part.path).collect();
+        Ok(())
+    }
+
+    async fn not_whole(&self) -> Result<Vec<PartRecord>, ExportError> {
+        let mut missing = Vec::new();
+        for part in self.live_parts()? {
+            if !self.publisher.output.holds(&part).await? {
+                missing.push(part);
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Nothing may say that the output is whole while a part of it has vanished or changed since this start began. Parts of
+    /// earlier runs that were gone before are not this run's to judge.
+    async fn refuse_what_vanished(&self) -> Result<(), ExportError> {
+        let (run, range) = (&self.publisher.run, self.publisher.run_range);
+        let mut lost = self.not_whole().await?;
+        lost.retain(|part| {
+            let is_own = part.run == *run && range.covers(part.range);
+            is_own || !self.missing_before.contains(&part.path)
+        });
+        match lost.first() {
+            None => Ok(()),
+            Some(first) => Err(ExportError::PartsVanished { count: lost.len(), example: first.path.clone() }),
+        }
     }
 
     /// Says that a run is at work, before it changes anything.
@@ -41,6 +74,7 @@ impl<'a> Delivery<'a> {
         let is_done = *ending == Ending::Complete;
         if is_done {
             self.replace_the_rest(planner).await?;
+            self.refuse_what_vanished().await?;
         }
         self.write_rejected().await?;
         let delivered = self.delivered()?;

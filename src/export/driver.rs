@@ -13,7 +13,6 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use crate::api::client::Client;
-use crate::api::contract::Region;
 use crate::failpoint::{self, Step};
 use crate::fetch::attempt::{Came, attempt};
 use crate::fetch::job::{Asks, Dice, Heard, JobId, Work};
@@ -138,7 +137,7 @@ impl Driver<'_> {
 
     fn set_going(&mut self) {
         let moment = self.moment();
-        self.machine.offer();
+        self.machine.offer(&moment);
         self.machine.hire(&moment);
         self.carry_out();
     }
@@ -208,11 +207,12 @@ impl Driver<'_> {
 
     fn publish(&mut self, due: Vec<Due>) {
         let publisher = self.parts.publisher.clone();
-        let journal = &publisher.journal;
-        let rows_in = |region: &Region, range| journal.count_rows(region, range);
-        match self.parts.cutting.first(due, &publisher.run, journal.held_pages(), rows_in) {
+        match self.parts.cutting.first(due, &publisher.run, &publisher.journal) {
             Ok(Some(Ready::Slice(slice, gone))) => {
                 self.publishing = Some(Box::pin(async move { publisher.publish(slice, gone).await }));
+            }
+            Ok(Some(Ready::Nothing(empty, gone))) => {
+                self.publishing = Some(Box::pin(async move { publisher.pass_over(empty, gone).await }));
             }
             Ok(Some(Ready::Fill(fill))) => {
                 self.publishing = Some(Box::pin(async move { publisher.fill(fill).await }));

@@ -273,6 +273,17 @@ pub enum ExportError {
         /// One of them.
         example: String,
     },
+    /// Parts went while the run was at work.
+    #[error(
+        "{count} published parts are no longer what they were, such as {example}: something else removed or changed them while \
+         the run went on"
+    )]
+    PartsVanished {
+        /// How many.
+        count: usize,
+        /// One of them.
+        example: String,
+    },
     /// The output folder is another one, or has lost everything.
     #[error("the output {output} has no manifest and none of the {parts} parts that run {run} published there")]
     NothingThere {

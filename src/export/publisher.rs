@@ -58,12 +58,24 @@ impl Publisher {
             self.output.reveal(part).await?;
             self.journal.publish_part(&part.path).await?;
         }
-        let event = PlanEvent::SlicePublished { region: slice.region.clone(), until: slice.range.end };
+        let event = self.record(&slice.region, slice.range.end, &gone).await?;
+        Ok(Published { event, parts: part.into_iter().collect() })
+    }
+
+    /// The same of time in which nothing was found, however long it is: one record, and no part.
+    pub(super) async fn pass_over(&self, empty: Slice, gone: Vec<TimeRange>) -> Result<Published, ExportError> {
+        let event = self.record(&empty.region, empty.range.end, &gone).await?;
+        Ok(Published { event, parts: Vec::new() })
+    }
+
+    /// Records that everything below `until` is published; then what it replaces goes, and its pages are released.
+    async fn record(&self, region: &Region, until: EpochSeconds, gone: &[TimeRange]) -> Result<PlanEvent, ExportError> {
+        let event = PlanEvent::SlicePublished { region: region.clone(), until };
         self.journal.commit_events(vec![super::event_json(&event)?], Vec::new()).await?;
         failpoint::pass(Step::SliceRecorded);
-        self.replace(&slice.region, slice.range.end, &gone).await?;
-        self.journal.release_bodies(&slice.region, slice.range.end).await?;
-        Ok(Published { event, parts: part.into_iter().collect() })
+        self.replace(region, until, gone).await?;
+        self.journal.release_bodies(region, until).await?;
+        Ok(event)
     }
 
     pub(super) async fn stage(&self, slice: &Slice) -> Result<Option<PartRecord>, ExportError> {

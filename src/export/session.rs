@@ -100,15 +100,15 @@ impl Order {
     }
 }
 
-/// An output folder's name that does not depend on where the command was started.
+/// An output folder's one name, however it was written. One that cannot be resolved is itself.
 fn place(folder: &Path) -> String {
-    std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()).display().to_string()
+    crate::folder::resolve(folder).unwrap_or_else(|_| folder.to_owned()).display().to_string()
 }
 
 /// A state's parts lie in one output; and within a run, or for a range that is done, all parts are cut alike.
 fn refuse_another_output(order: &Order, run: &RunRecord) -> Result<(), ExportError> {
     let goes_on = order.start == Start::GoOn && (run.outcome.is_none() || !order.range_differs(run));
-    let is_elsewhere = run.begun.output != place(&order.output);
+    let is_elsewhere = place(Path::new(&run.begun.output)) != place(&order.output);
     let is_cut_otherwise = run.begun.partition != order.partition_text();
     if !(is_elsewhere || goes_on && is_cut_otherwise) {
         return Ok(());
@@ -241,7 +241,8 @@ impl<'a> Session<'a> {
         // What another version wrote is no reason to stop: the rate is learned anew.
         let learned = self.journal.learned(LEARNED_RATE)?.and_then(|text| serde_json::from_str(&text).ok());
         let publisher = self.publisher()?;
-        let delivery = Delivery::new(self.order, publisher.clone(), fingerprint(&self.order.question.to_string()));
+        let mut delivery = Delivery::new(self.order, publisher.clone(), fingerprint(&self.order.question.to_string()));
+        delivery.look_around().await?;
         self.output.clear_success().await?;
         delivery.write_running(&planner).await?;
         let run = Loop {

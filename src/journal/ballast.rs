@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::error::JournalError;
 
-const NAME: &str = "ballast";
-const NEW: &str = "ballast.new";
+pub(super) const NAME: &str = "ballast";
+pub(super) const NEW: &str = "ballast.new";
 /// Room for some hundred compressed pages and the log's own overhead.
 const BALLAST_BYTES: u64 = 4 * 1024 * 1024;
 

@@ -53,6 +53,14 @@ pub enum JournalError {
         /// What is wrong there.
         why: String,
     },
+    /// The database is gone, or was emptied, in a folder in which it was begun.
+    #[error("opening {}: {found}, although a journal was begun in its folder: what was paid for was lost there", file.display())]
+    Emptied {
+        /// The database file.
+        file: PathBuf,
+        /// What is there in its place.
+        found: &'static str,
+    },
     /// A read failed for a reason that is not damage.
     #[error("{doing} in {}: {why}", file.display())]
     Read {

@@ -21,6 +21,7 @@ impl HeldFolder {
     pub(super) fn take(path: &Path) -> Result<Self, JournalError> {
         make_folder(path)?;
         let lock = path.join(LOCK);
+        folder::refuse_link(&lock).map_err(JournalError::file("opening the lock", &lock))?;
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)

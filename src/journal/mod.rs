@@ -175,6 +175,15 @@ impl Journal {
         self.reader().count_rows(region, range)
     }
 
+    /// The first second of `range` that a held page of the region stands for; none where no page does, so that the range is
+    /// known to hold no row that was read.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn first_held(&self, region: &Region, range: TimeRange) -> Result<Option<EpochSeconds>, JournalError> {
+        self.reader().first_held(region, range)
+    }
+
     /// Drops the bodies of the region's pages whose span ends at or before `below`, and returns how many. Their facts stay.
     /// Done in pieces, so that pages in flight do not wait for long; a piece that was done stays done.
     ///

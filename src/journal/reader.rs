@@ -91,6 +91,15 @@ impl Reader {
         statement.query_row(found, |row| Ok(RowCount::new(count(row, 0)?))).map_err(failed)
     }
 
+    pub(super) fn first_held(&self, region: &Region, range: TimeRange) -> Result<Option<EpochSeconds>, JournalError> {
+        let sql = "SELECT min(max(first, ?2)) FROM bodies WHERE region = ?1 AND first < ?3 AND end > ?2";
+        let failed = self.failed("looking for the next page");
+        let mut statement = self.connection.prepare_cached(sql).map_err(&failed)?;
+        let found = params![region.as_str(), range.start.get(), range.end.get()];
+        let first = |row: &Row<'_>| Ok(row.get::<_, Option<i64>>(0)?.map(EpochSeconds::new));
+        statement.query_row(found, first).map_err(failed)
+    }
+
     pub(super) fn learned(&self, name: &str) -> Result<Option<String>, JournalError> {
         let sql = "SELECT json FROM learned WHERE name = ?1";
         self.connection

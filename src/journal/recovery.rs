@@ -1,6 +1,6 @@
 //! Opening the journal: from a folder to a database that is known to be whole, and to what the writer must know of it.
 //!
-//! The order matters: lock, ballast, format, damage check, then the log is moved into the database and synced. That last
+//! The order matters: lock, whether a journal was begun here, ballast, format, damage check, then the log is moved into the database and synced. That last
 //! step makes durable whatever a failed sync of an earlier process may have left in the kernel's memory only.
 
 use std::fs;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::ballast::Ballast;
+use super::ballast::{self, Ballast};
 use super::book::Account;
 use super::error::{JournalError, is_full};
 use super::lock::HeldFolder;
@@ -18,11 +18,17 @@ use super::reader::Reader;
 use super::schema::{self, FILE, Found};
 use super::tables::Cursor;
 use crate::failpoint::{self, Step};
+use crate::folder;
 
 /// How long a statement waits for a person's own tool that holds the database.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Statements kept prepared, above the number that the journal uses.
 const STATEMENTS: usize = 64;
+
+/// Says that the folder's journal was begun: made once the database is durable, and never removed. So a database without
+/// tables beside it was lost or emptied, and is not one that was never made.
+const MARK: &str = "begun";
+const MARK_TEXT: &str = "A journal was begun in this folder. What it holds was paid for.\n";
 
 /// The journal as it was found, ready to be written.
 #[derive(Debug)]
@@ -41,12 +47,15 @@ pub(super) struct Opened {
 pub(super) fn open(folder: &Path) -> Result<Opened, JournalError> {
     let folder = HeldFolder::take(folder)?;
     failpoint::pass(Step::StateLocked);
+    let file = folder.path().join(FILE);
+    refuse_links(folder.path())?;
+    refuse_emptied(&file)?;
     let ballast = Ballast::load(folder.path())?;
     failpoint::pass(Step::BallastWritten);
-    let file = folder.path().join(FILE);
-    let connection = open_database(&file)?;
+    let connection = open_database(&folder, &file)?;
     failpoint::pass(Step::DatabaseOpened);
     folder.sync()?;
+    mark(&folder)?;
     failpoint::pass(Step::StateSynced);
     let reader = open_reader(&file)?;
     let (run, cursor) = (reader.account()?, reader.cursor()?);
@@ -65,17 +74,65 @@ pub(super) fn open_reader(file: &Path) -> Result<Reader, JournalError> {
 /// Opens the journal of a state folder for reading, whoever holds it; none where there is none.
 pub(super) fn open_view(folder: &Path) -> Result<Option<Reader>, JournalError> {
     let file = folder.join(FILE);
+    refuse_emptied(&file)?;
     if !fs::exists(&file).map_err(JournalError::file("looking for", &file))? {
         return Ok(None);
     }
     let reader = open_reader(&file)?;
     match reader.inspect()? {
+        Found::New if is_marked(&file) => Err(emptied(&file, "it has no tables")),
         Found::New => Ok(None),
         Found::Journal => Ok(Some(reader)),
     }
 }
 
-fn open_database(file: &Path) -> Result<Connection, JournalError> {
+/// Our files are ours: a link in the place of one would have them written, or cut to nothing, elsewhere.
+fn refuse_links(state: &Path) -> Result<(), JournalError> {
+    let log = [format!("{FILE}-wal"), format!("{FILE}-shm"), format!("{FILE}-journal")];
+    let names = [FILE, MARK, ballast::NAME, ballast::NEW].map(str::to_owned);
+    names
+        .into_iter()
+        .chain(log)
+        .map(|name| state.join(name))
+        .try_for_each(|file| folder::refuse_link(&file).map_err(JournalError::file("opening", &file)))
+}
+
+/// A database that is missing or empty, where it was begun or its log is left, was lost. To begin anew would pay for all of it
+/// again, and the database would throw the log away; so it is refused before anything is opened.
+fn refuse_emptied(file: &Path) -> Result<(), JournalError> {
+    let size = |file: &Path| fs::metadata(file).map(|found| found.len()).ok();
+    let log = file.with_file_name(format!("{FILE}-wal"));
+    let was_begun = is_marked(file) || size(&log).is_some_and(|bytes| bytes > 0);
+    match size(file) {
+        None if was_begun => Err(emptied(file, "it is not there")),
+        Some(0) if was_begun => Err(emptied(file, "it is empty")),
+        _ => Ok(()),
+    }
+}
+
+fn is_marked(file: &Path) -> bool {
+    fs::symlink_metadata(file.with_file_name(MARK)).is_ok()
+}
+
+fn emptied(file: &Path, found: &'static str) -> JournalError {
+    JournalError::Emptied { file: file.to_owned(), found }
+}
+
+/// Makes the mark, durably, where it is not there yet.
+fn mark(state: &HeldFolder) -> Result<(), JournalError> {
+    let path = state.path().join(MARK);
+    if fs::symlink_metadata(&path).is_ok() {
+        return Ok(());
+    }
+    let written = fs::write(&path, MARK_TEXT).and_then(|()| fs::File::open(&path)?.sync_all());
+    match written {
+        Err(error) if error.kind() == std::io::ErrorKind::StorageFull => Err(JournalError::DiskFull { file: path }),
+        Err(error) => Err(JournalError::file("writing", &path)(error)),
+        Ok(()) => state.sync(),
+    }
+}
+
+fn open_database(state: &HeldFolder, file: &Path) -> Result<Connection, JournalError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let failed = |error: rusqlite::Error| match is_full(&error) {
         true => JournalError::DiskFull { file: file.to_owned() },
@@ -86,6 +143,9 @@ fn open_database(file: &Path) -> Result<Connection, JournalError> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // Before anything is changed, so that a foreign database stays as it is.
     let found = schema::inspect(&connection, file)?;
+    if found == Found::New && is_marked(file) {
+        return Err(emptied(file, "it has no tables"));
+    }
     configure(&connection).map_err(failed)?;
     // Read once more, so that the mode that is asked for next is the file's own; and before anything is written, since a mode that
     // fell back after a failed sync would sync the same file again.
@@ -94,6 +154,8 @@ fn open_database(file: &Path) -> Result<Connection, JournalError> {
     match found {
         Found::New => {
             failpoint::pass(Step::DatabaseConfigured);
+            // A log whose database has no durable name would look like one whose database was lost.
+            state.sync()?;
             schema::create(&mut connection).map_err(failed)?;
         }
         Found::Journal => check(&connection, file)?,

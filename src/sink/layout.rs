@@ -60,6 +60,15 @@ impl Partition {
         }
     }
 
+    /// The first second of the folder that holds `second`; `second` itself where there are no folders.
+    pub fn partition_start(self, second: EpochSeconds) -> EpochSeconds {
+        match self {
+            Self::Day => second.day_start(),
+            Self::Month => second_of(date_of(second).first_of_month()).unwrap_or(second),
+            Self::None => second,
+        }
+    }
+
     /// `range` in pieces that each lie in one folder, in order; nothing where it is empty.
     pub fn cut(self, range: TimeRange) -> Vec<TimeRange> {
         let mut pieces = Vec::new();
@@ -158,7 +167,7 @@ impl Layout {
         if range.is_empty() {
             return Err(LayoutError::Empty(*range));
         }
-        if self.partition.cut(*range).len() > 1 {
+        if self.partition.partition_end(range.start) < range.end {
             return Err(LayoutError::Crosses { range: *range, partition: self.partition });
         }
         if run.is_empty() || run.len() > RUN_CHARACTERS || !run.bytes().all(names_a_run) {

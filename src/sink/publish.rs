@@ -30,6 +30,10 @@ use crate::units::ByteCount;
 const LOCK: &str = ".lock";
 /// Where damaged parts are moved to; readers skip a folder of such a name, and no `*.parquet` pattern finds the files.
 const DAMAGED: &str = "_damaged";
+/// The folder of the table.
+const DATA: &str = "data";
+/// Where rows lie that no column can take.
+const REJECTED: &str = "_rejected";
 /// How often one part's file is set aside.
 const MOST_SET_ASIDE: u32 = 100;
 /// Foreign files that an error names before it only counts them.
@@ -142,6 +146,7 @@ impl Output {
         known: &[String],
     ) -> Result<(Self, Option<Manifest>), OutputError> {
         folder::make(output).map_err(StagingError::of("making the output folder", output))?;
+        refuse_links(output)?;
         let lock = lock(output)?;
         let store = Store::open(output)?;
         let manifest = store.read(MANIFEST).await?.map(|json| Manifest::parse(&json)).transpose()?;
@@ -317,6 +322,14 @@ impl Output {
         }
         Ok(())
     }
+}
+
+/// What lies in the output under a name of ours lies in the output itself: a link there would have it written elsewhere.
+fn refuse_links(output: &Path) -> Result<(), OutputError> {
+    let names = [LOCK, MANIFEST, SUCCESS, DATA, REJECTED, DAMAGED];
+    names.into_iter().map(|name| output.join(name)).try_for_each(|place| {
+        folder::refuse_link(&place).map_err(|error| StagingError::of("opening", &place)(error).into())
+    })
 }
 
 fn lock(folder: &Path) -> Result<File, OutputError> {

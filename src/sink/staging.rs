@@ -53,6 +53,7 @@ impl Staging {
     /// Where the disk does not allow it.
     pub fn open(output: &Path) -> Result<Self, StagingError> {
         let folder = output.join(FOLDER);
+        crate::folder::refuse_link(&folder).map_err(StagingError::of("opening", &folder))?;
         std::fs::create_dir_all(&folder).map_err(StagingError::of("making the folder", &folder))?;
         sync_folder(output)?;
         Ok(Self { folder })

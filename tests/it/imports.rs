@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Each module with the modules that it may import. The stages come in the order of the data's way; the modules below
 /// them are used sideways, and only by those that name them.
-const ALLOWED: [(&str, &[&str]); 18] = [
+const ALLOWED: [(&str, &[&str]); 19] = [
     // The data's way.
     ("units", &[]),
     ("api", &["units"]),
@@ -18,11 +18,25 @@ const ALLOWED: [(&str, &[&str]); 18] = [
     ("sink", &["units", "api", "plan", "fetch", "journal", "progress", "failpoint", "folder"]),
     (
         "export",
-        &["units", "api", "plan", "fetch", "journal", "sink", "progress", "config", "failure", "summary", "failpoint"],
+        &[
+            "units",
+            "api",
+            "plan",
+            "fetch",
+            "journal",
+            "sink",
+            "progress",
+            "config",
+            "failure",
+            "summary",
+            "failpoint",
+            "folder",
+        ],
     ),
     // Sideways: where a test may end the process, what happens, what is set, how it ends, what it came to.
     ("failpoint", &[]),
     ("folder", &[]),
+    ("limits", &["failure"]),
     ("progress", &["units", "api"]),
     ("config", &["units", "api"]),
     ("failure", &["units", "api", "plan", "fetch", "journal", "sink", "config"]),
@@ -41,6 +55,8 @@ const ALLOWED: [(&str, &[&str]); 18] = [
             "fetch",
             "journal",
             "sink",
+            "folder",
+            "limits",
             "export",
             "progress",
             "config",

@@ -9,6 +9,7 @@
     reason = "a test that cannot go on has failed; clippy spares only functions that are tests themselves"
 )]
 
+mod bounds;
 mod command_line;
 mod config_files;
 mod crash;

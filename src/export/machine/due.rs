@@ -1,6 +1,7 @@
 //! What may be published next: slices from the left of each region, or a range that was read again.
 
-use super::{Due, Effect, Machine, Publishing};
+use super::ending::DRAIN;
+use super::{Due, Effect, Machine, Moment, Publishing};
 use crate::export::Ending;
 use crate::export::cutting::Urgency;
 use crate::plan::region::RegionPlan;
@@ -11,11 +12,11 @@ const LOOK_EVERY_PAGES: u64 = 512;
 
 impl Machine {
     /// Offers what may be published, where nothing is being published.
-    pub(in crate::export) fn offer(&mut self) {
+    pub(in crate::export) fn offer(&mut self, moment: &Moment) {
         if self.publishing != Publishing::Idle || self.is_broken {
             return;
         }
-        let due = self.due();
+        let due = self.due(moment);
         if due.is_empty() {
             self.publishing = Publishing::NothingDue;
             return;
@@ -24,8 +25,8 @@ impl Machine {
         self.effects.push_back(Effect::Publish(due));
     }
 
-    fn due(&self) -> Vec<Due> {
-        let Some(urgency) = self.urgency() else { return Vec::new() };
+    fn due(&self, moment: &Moment) -> Vec<Due> {
+        let Some(urgency) = self.urgency(moment) else { return Vec::new() };
         let regions = self.planner.regions().iter();
         regions
             .filter_map(|plan| if self.is_reopened(plan) { self.due_fill(plan) } else { self.due_slice(plan, urgency) })
@@ -60,13 +61,19 @@ impl Machine {
         Some(Due::Fill { region: plan.region.clone(), range, gaps })
     }
 
+    /// Whether the time budget is over by more than what a stop may take: what is settled then waits for the next start.
+    fn is_overdue(&self, moment: &Moment) -> bool {
+        self.settings.time.is_some_and(|time| moment.now > time.saturating_add(DRAIN))
+    }
+
     /// How urgent publishing is; none where the run must end soon and everything is safe in the journal.
-    fn urgency(&self) -> Option<Urgency> {
+    fn urgency(&self, moment: &Moment) -> Option<Urgency> {
         match &self.ending {
             _ if self.hurried => None,
             None if self.pages.is_multiple_of(LOOK_EVERY_PAGES) => Some(Urgency::Look),
             None => Some(Urgency::Calm),
             Some(Ending::Contradicted(_)) => None,
+            Some(Ending::TimeSpent) if self.is_overdue(moment) => None,
             Some(_) => Some(Urgency::Flush),
         }
     }

@@ -9,7 +9,7 @@ use crate::export::{Ending, Interrupt};
 use crate::progress::Event as Told;
 
 /// How long requests on their way are waited for after a stop; SIGTERM's grace is often 30 s.
-pub(in crate::export) const DRAIN: Duration = Duration::from_secs(20);
+pub(super) const DRAIN: Duration = Duration::from_secs(20);
 
 impl Machine {
     /// Whether nothing more is begun.

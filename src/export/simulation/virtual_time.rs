@@ -293,7 +293,8 @@ impl VirtualTime {
     }
 
     fn offer(&mut self) {
-        self.machine.offer();
+        let moment = self.moment_at(0);
+        self.machine.offer(&moment);
         self.carry_out();
     }
 

@@ -252,6 +252,18 @@ impl Running {
         std::fs::read(format!("/proc/{}/cmdline", self.child.id())).unwrap_or_default()
     }
 
+    /// The system's limits for it, as `/proc` tells them.
+    pub(crate) fn limits(&self) -> String {
+        std::fs::read_to_string(format!("/proc/{}/limits", self.child.id())).unwrap()
+    }
+
+    /// Sets a limit of the system for it, as `prlimit` writes it.
+    pub(crate) fn limit(&self, limit: &str) {
+        let pid = self.child.id().to_string();
+        let set = Command::new("prlimit").args(["--pid", &pid, &format!("--{limit}")]).status().unwrap();
+        assert!(set.success(), "{limit} could not be set");
+    }
+
     /// Sends a signal by its name, such as `INT`.
     pub(crate) fn signal(&self, name: &str) {
         send_signal(name, self.child.id());

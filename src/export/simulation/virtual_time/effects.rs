@@ -212,7 +212,7 @@ impl VirtualTime {
                 self.machine.handle(Event::Published { event, parts: vec![] }, &moment);
                 self.note_jobs();
                 self.check_windows();
-                self.machine.offer();
+                self.machine.offer(&moment);
             }
         }
     }

@@ -3,11 +3,13 @@
 //! A flag is only another way to write a setting: its text is handed to [`crate::config`], which merges and checks it. The
 //! help of a flag tells its default, its key in the file and its variable, taken from the settings themselves.
 
+mod unread;
+
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use clap::builder::BoolishValueParser;
-use clap::error::ErrorKind;
+use clap::builder::{BoolishValueParser, PossibleValue, TypedValueParser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -15,6 +17,8 @@ use crate::api::contract::Region;
 use crate::config::{Consistency, HumanDuration, LogFormat, Partition, Qps, Settings, Sources, TimeSpec, keys};
 use crate::failure::ExitCode;
 use crate::simulator::SimulatorFlags;
+
+pub use unread::Unread;
 
 /// Exports the whole of a paged, paid, rate-limited API query to Parquet: every row once, every credit once.
 #[derive(Debug, Parser)]
@@ -89,22 +93,22 @@ struct QuestionArguments {
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     to: Option<TimeSpec>,
     /// Only videos with (1, 2) or without (0) product promotion
-    #[arg(long, value_name = "0|1|2", value_parser = clap::value_parser!(u8).range(0..=2))]
+    #[arg(long, value_name = "0|1|2", value_parser = sales_flag)]
     sales_flag: Option<u8>,
     /// Only videos that are (true) or are not (false) made by AI
-    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    #[arg(long, value_name = "BOOL", value_parser = YesOrNo)]
     created_by_ai: Option<bool>,
     /// Only videos of at least so many seconds
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = whole::<u32>)]
     min_duration: Option<u32>,
     /// Only videos of at most so many seconds
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = whole::<u32>)]
     max_duration: Option<u32>,
     /// Only videos whose products have this category
     #[arg(long, value_name = "ID")]
     product_category_id: Option<String>,
     /// Only videos that are (true) or are not (false) advertisements
-    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    #[arg(long, value_name = "BOOL", value_parser = YesOrNo)]
     is_ad: Option<bool>,
     /// Only videos with this product
     #[arg(long, value_name = "ID")]
@@ -124,16 +128,16 @@ struct EffortArguments {
     #[arg(long, value_name = "RATE")]
     qps: Option<Qps>,
     /// Requests on their way at once, 1 to 1024
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = whole::<u32>)]
     max_in_flight: Option<u32>,
     /// Credits that the run may spend over all its starts; exit 4 when they are spent
-    #[arg(long, value_name = "CREDITS")]
+    #[arg(long, value_name = "CREDITS", value_parser = whole::<u64>)]
     max_credits: Option<u64>,
     /// The stretch of create-time (UTC) that shares a folder
     #[arg(long, value_name = "STRETCH")]
     partition: Option<Partition>,
     /// Pages before a walk may begin anew at the last second it saw
-    #[arg(long, value_name = "PAGES")]
+    #[arg(long, value_name = "PAGES", value_parser = whole::<u32>)]
     anchor_pages: Option<u32>,
     /// How well the walk resists rows that come and go meanwhile: atomic costs about twice the credits
     #[arg(long, value_name = "LEVEL")]
@@ -208,16 +212,26 @@ pub struct Invocation {
 }
 
 impl Invocation {
-    /// Reads the process's arguments. Help, version and usage errors are printed, and end the process with 0 or 2.
-    pub fn of_process() -> Self {
-        Self::read(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    /// Reads the process's arguments.
+    ///
+    /// # Errors
+    /// What is no call of a command; see [`Invocation::read`].
+    pub fn of_process() -> Result<Self, Unread> {
+        Self::read(std::env::args_os())
     }
 
     /// Reads `arguments`, the program's name first.
     ///
     /// # Errors
-    /// Clap's own: help and version too come this way.
-    pub fn read(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
+    /// A mistake, by name; a wish for help or version comes this way too.
+    pub fn read(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Self, Unread> {
+        let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+        Self::try_read(&arguments).map_err(|error| {
+            Unread::new(error, arguments.iter().map(|argument| argument.to_string_lossy().into_owned()).collect())
+        })
+    }
+
+    fn try_read(arguments: &[OsString]) -> Result<Self, clap::Error> {
         let matches = command().try_get_matches_from(arguments)?;
         let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))?;
         let Some((name, given)) = matches.subcommand() else {
@@ -269,6 +283,47 @@ fn with_place(arg: Arg, defaults: &serde_json::Value) -> Arg {
     let variable = keys::environment_name(key);
     arg.help(format!("{help} [default: {default}]"))
         .long_help(format!("{help}\n[default: {default}] [file: {key}] [env: {variable}]"))
+}
+
+/// Reads a filter that the service knows as a number, not as yes or no.
+fn sales_flag(text: &str) -> Result<u8, String> {
+    let known = text.parse::<u8>().ok().filter(|flag| *flag <= 2);
+    known.ok_or_else(|| "write 0 (without product promotion), 1 (video sales) or 2 (live sales)".to_owned())
+}
+
+/// Reads a whole number.
+fn whole<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if digits {
+            "it is too large".to_owned()
+        } else {
+            "write a whole number in digits alone, such as 30".to_owned()
+        }
+    })
+}
+
+/// Reads yes or no as clap does, and says what would be right.
+#[derive(Clone, Debug)]
+struct YesOrNo;
+
+impl TypedValueParser for YesOrNo {
+    type Value = bool;
+
+    fn parse_ref(&self, command: &clap::Command, arg: Option<&Arg>, value: &OsStr) -> Result<bool, clap::Error> {
+        BoolishValueParser::new().parse_ref(command, arg, value).map_err(|_| {
+            let mut error = clap::Error::new(ErrorKind::ValueValidation).with_cmd(command);
+            let flag = arg.map(ToString::to_string).unwrap_or_default();
+            error.insert(ContextKind::InvalidArg, ContextValue::String(flag));
+            error.insert(ContextKind::InvalidValue, ContextValue::String(value.to_string_lossy().into_owned()));
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec!["write true or false".into()]));
+            error
+        })
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(["true", "false"].into_iter().map(PossibleValue::new)))
+    }
 }
 
 fn after_help() -> String {

@@ -4,7 +4,6 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io::{self, Write};
 
 use secrecy::ExposeSecret;
 use serde::{Serialize, Serializer};
@@ -35,6 +34,8 @@ pub enum ExitCode {
     LocalDamage = 7,
     /// Another run holds the state or the output.
     Locked = 11,
+    /// The terminal or session was closed (SIGHUP); the same command goes on.
+    HungUp = 129,
     /// Interrupted from the keyboard; the same command goes on.
     Interrupted = 130,
     /// Asked to end by SIGTERM; the same command goes on.
@@ -43,7 +44,7 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// Every code, in the order of its number.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Complete,
         Self::Bug,
         Self::Usage,
@@ -53,6 +54,7 @@ impl ExitCode {
         Self::Refused,
         Self::LocalDamage,
         Self::Locked,
+        Self::HungUp,
         Self::Interrupted,
         Self::Terminated,
     ];
@@ -74,9 +76,20 @@ impl ExitCode {
             Self::Refused => "refused",
             Self::LocalDamage => "local_damage",
             Self::Locked => "locked",
+            Self::HungUp => "hung_up",
             Self::Interrupted => "interrupted",
             Self::Terminated => "terminated",
         }
+    }
+
+    /// Whether the run stopped on its way, and the same command goes on where it did.
+    pub const fn is_resumable(self) -> bool {
+        matches!(self, Self::BudgetReached | Self::ServiceUnwell | Self::HungUp | Self::Interrupted | Self::Terminated)
+    }
+
+    /// Whether the run ended before it had asked for its whole range.
+    pub const fn is_unfinished(self) -> bool {
+        self.is_resumable() || matches!(self, Self::Refused)
     }
 
     /// What it means, as `--help` says it.
@@ -91,6 +104,7 @@ impl ExitCode {
             Self::Refused => "refused by the service",
             Self::LocalDamage => "local disk or state damage",
             Self::Locked => "another run holds the state",
+            Self::HungUp => "hung up (SIGHUP); the same command goes on",
             Self::Interrupted => "interrupted; the same command goes on",
             Self::Terminated => "terminated; the same command goes on",
         }
@@ -166,11 +180,6 @@ impl Failure {
     pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
     }
-
-    /// Writes the two lines for a person to stderr. A closed stderr is nobody's loss.
-    pub fn report(&self) {
-        let _closed = writeln!(io::stderr().lock(), "{self}");
-    }
 }
 
 impl fmt::Display for Failure {
@@ -208,6 +217,8 @@ fn safe(code: ExitCode, text: String) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[derive(Debug, thiserror::Error)]
@@ -217,7 +228,7 @@ mod tests {
     #[test]
     fn the_numbers_are_the_promised_ones() {
         let numbers: Vec<u8> = ExitCode::ALL.iter().map(|code| code.number()).collect();
-        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 11, 130, 143]);
+        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 11, 129, 130, 143]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod sink;
 pub mod failpoint;
 pub mod folder;
 pub mod limits;
+pub mod stderr;
 pub mod failure;
 pub mod config;
 pub mod progress;

@@ -1,45 +1,83 @@
 //! The program: read the command line, merge the settings, start the log, do the command, end with its code.
 
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
 use keyapi_export::cli::{Command, Invocation};
 use keyapi_export::commands;
 use keyapi_export::config::Settings;
 use keyapi_export::failure::{ExitCode, Failure};
 use keyapi_export::limits;
 use keyapi_export::progress::Screen;
-use keyapi_export::telemetry;
+use keyapi_export::stderr::Stderr;
+use keyapi_export::telemetry::{self, Log};
+
+/// How long the end of the process waits for a stderr that takes nothing.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 fn main() -> std::process::ExitCode {
     limits::keep_no_core();
-    let code = start(Invocation::of_process()).unwrap_or_else(|failure| {
-        failure.report();
-        failure.code()
-    });
+    let stderr = Stderr::start(io::stderr());
+    tell_panics(&stderr);
+    // A panic is told by the hook, and ends with the code of a bug.
+    let code = catch_unwind(AssertUnwindSafe(|| start(&stderr))).unwrap_or(ExitCode::Bug);
+    stderr.flush(LAST_WORDS);
     code.into()
 }
 
-fn start(invocation: Invocation) -> Result<ExitCode, Failure> {
+fn start(stderr: &Stderr) -> ExitCode {
+    let invocation = match Invocation::of_process() {
+        Ok(invocation) => invocation,
+        Err(unread) => return unread.tell(stderr),
+    };
+    act(invocation, stderr).unwrap_or_else(|failure| {
+        stderr.write(format!("{failure}\n").as_bytes());
+        failure.code()
+    })
+}
+
+/// Does the command; what fails before the log stands is the caller's to tell.
+fn act(invocation: Invocation, stderr: &Stderr) -> Result<ExitCode, Failure> {
     match &invocation.command {
         Command::Schema => return commands::schema(),
         Command::Completions { shell } => return commands::completions(*shell),
         _ => {}
     }
     let settings = Settings::load(&invocation.sources)?;
-    let screen = if settings.report.no_progress { Screen::Lines } else { Screen::of_process() };
-    telemetry::start(telemetry::line_shape(settings.report.log_format), &screen)?;
+    let screen = if settings.report.no_progress { Screen::Lines } else { Screen::of_process(stderr) };
+    let log = telemetry::start(settings.report.log_format, &screen, stderr)?;
     let runtime = limits::runtime()?;
-    let ended = runtime.block_on(perform(invocation.command, settings, &screen));
+    let done = runtime.block_on(perform(invocation.command, settings, &screen, &log));
     // What still blocks a thread, such as a look-up that hangs, keeps nobody waiting.
     runtime.shutdown_background();
-    ended
+    Ok(done.unwrap_or_else(|failure| {
+        log.failed(&failure);
+        failure.code()
+    }))
 }
 
-async fn perform(command: Command, settings: Settings, screen: &Screen) -> Result<ExitCode, Failure> {
+async fn perform(command: Command, settings: Settings, screen: &Screen, log: &Log) -> Result<ExitCode, Failure> {
     match command {
-        Command::Run(arguments) => commands::run(settings, &arguments, screen).await,
+        Command::Run(arguments) => Ok(commands::run(settings, &arguments, screen, log).await),
         Command::Status(_) => commands::status(settings).await,
         Command::Verify(_) => commands::verify(settings).await,
-        Command::Simulate(arguments) => commands::simulate(settings, &arguments.flags).await,
+        Command::Simulate(arguments) => commands::simulate(settings, &arguments.flags, log).await,
         Command::Schema => commands::schema(),
         Command::Completions { shell } => commands::completions(shell),
     }
+}
+
+/// A panic's words go the way of all others: the standard library would wait for a stderr that nobody reads.
+fn tell_panics(stderr: &Stderr) {
+    let stderr = stderr.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        let trace = std::backtrace::Backtrace::capture();
+        let trace = if trace.status() == std::backtrace::BacktraceStatus::Captured {
+            format!("\n{trace}")
+        } else {
+            String::new()
+        };
+        stderr.write(format!("error: a bug in this program: {panic}{trace}\n").as_bytes());
+    }));
 }

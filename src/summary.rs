@@ -2,10 +2,11 @@
 //!
 //! The JSON carries a version: a field that is renamed or changes its meaning raises it, a new field does not.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indicatif::{FormattedDuration, HumanBytes, HumanCount};
@@ -20,6 +21,8 @@ pub const SUMMARY_VERSION: u32 = 1;
 
 /// Ranges that the text lists in full; the JSON always has all.
 const LISTED_RANGES: usize = 10;
+/// Fields whose kept values the text tells apart; the JSON always has all.
+const LISTED_FIELDS: usize = 5;
 
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -42,6 +45,11 @@ pub struct Summary {
     pub bytes: ByteCount,
     /// What the run asked over all its starts.
     pub requests: Requests,
+    /// What was bought and is not published yet.
+    pub journal: Kept,
+    /// The share of the range that is read, 0 to 1; of an unfinished run alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settled_share: Option<f64>,
     /// Requests that this start sent; 0 where nothing was left to do.
     pub requests_of_this_start: u64,
     /// How long this start took, whole milliseconds in JSON.
@@ -53,8 +61,10 @@ pub struct Summary {
     pub unproven: Vec<Shortfall>,
     /// Rows without a usable id or time, kept in `_rejected`.
     pub rejected: u64,
-    /// Values that their column could not hold, kept in `_extra`.
+    /// Values kept in `_extra`: of unknown fields, and those that their column could not hold.
     pub kept_in_extra: u64,
+    /// The same by field.
+    pub extra_fields: BTreeMap<String, u64>,
     /// Rows that were read more than once and stand once.
     pub duplicates: u64,
     /// What would continue or repair it, best a command.
@@ -75,6 +85,15 @@ pub struct Requests {
     pub throttled: u64,
     /// Requests that were on their way when a process died; whether they were charged is unknown.
     pub possibly_charged: Credits,
+}
+
+/// What the journal keeps until it is published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    /// Pages.
+    pub pages: u64,
+    /// Their rows; some of them may stand in a part already.
+    pub rows: RowCount,
 }
 
 /// A range of one region that is not what was promised.
@@ -104,6 +123,32 @@ struct Document<'summary> {
     requests_per_second: Option<f64>,
 }
 
+/// Makes sure that a summary can be written to `path` at the end: its folder is made, and a file beside it is tried.
+///
+/// # Errors
+/// It is a folder, or lies where nothing can be made.
+pub fn prepare(path: &Path) -> Result<(), SummaryError> {
+    try_beside(path).map_err(|source| SummaryError::Write { path: path.to_owned(), source })
+}
+
+fn try_beside(path: &Path) -> io::Result<()> {
+    let path = place_of(path)?;
+    crate::folder::make(folder_of(&path))?;
+    let beside = hidden_beside(&path)?;
+    File::create(&beside)?;
+    fs::remove_file(&beside)
+}
+
+/// Where the file is or will be, links followed. A device or a pipe is no place for one: it would be replaced.
+fn place_of(path: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Ok(real) if real.is_file() => Ok(real),
+        Ok(_) => Err(io::Error::other("it is there already, and is no file")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),
+        Err(error) => Err(error),
+    }
+}
+
 /// A summary that could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum SummaryError {
@@ -111,7 +156,7 @@ pub enum SummaryError {
     #[error("writing the summary to {path}: {source}")]
     Write {
         /// The file as named.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
@@ -166,6 +211,54 @@ impl Summary {
         written.map_err(|source| SummaryError::Write { path: path.to_owned(), source })
     }
 
+    /// What the log's last record tells of it.
+    pub fn log_fields(&self) -> serde_json::Map<String, serde_json::Value> {
+        let requests = &self.requests;
+        let named = [
+            ("run", self.run.as_str().into()),
+            ("rows", self.rows.get().into()),
+            ("parts", self.parts.into()),
+            ("bytes", self.bytes.get().into()),
+            ("journal.pages", self.journal.pages.into()),
+            ("journal.rows", self.journal.rows.get().into()),
+            ("requests", requests.attempts.get().into()),
+            ("requests_of_this_start", self.requests_of_this_start.into()),
+            ("answered", requests.answered.get().into()),
+            ("retries", requests.retries.into()),
+            ("throttled", requests.throttled.into()),
+            ("possibly_charged", requests.possibly_charged.get().into()),
+            ("duplicates", self.duplicates.into()),
+            ("rejected", self.rejected.into()),
+            ("gaps", self.gaps.len().into()),
+            ("unproven", self.unproven.len().into()),
+            ("duration_ms", u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX).into()),
+        ];
+        let named = named.into_iter().chain(self.next.as_deref().map(|next| ("next", next.into())));
+        named.map(|(name, value): (&str, serde_json::Value)| (name.to_owned(), value)).collect()
+    }
+
+    /// What is there: in parts, and of an unfinished run also what waits in the journal.
+    fn write_headline(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (rows, parts, bytes) = (HumanCount(self.rows.get()), HumanCount(self.parts), HumanBytes(self.bytes.get()));
+        let files = if self.parts == 1 { "part" } else { "parts" };
+        write!(formatter, "{}: ", headline(self.outcome))?;
+        if !self.outcome.is_unfinished() {
+            return write!(formatter, "{rows} rows in {parts} {files} ({bytes}) in {}", self.output);
+        }
+        match self.parts {
+            0 => write!(formatter, "no part is published yet")?,
+            _ => write!(formatter, "{rows} rows are published in {parts} {files} ({bytes}) in {}", self.output)?,
+        }
+        let more = if self.parts == 0 { "" } else { "more " };
+        match (self.journal.pages, HumanCount(self.journal.rows.get())) {
+            (0, _) => Ok(()),
+            (1, rows) => write!(formatter, "; 1 {more}page with {rows} rows is safe in the journal"),
+            (pages, rows) => {
+                write!(formatter, "; {} {more}pages with {rows} rows are safe in the journal", HumanCount(pages))
+            }
+        }
+    }
+
     fn write_price(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let requests = &self.requests;
         line(
@@ -201,6 +294,18 @@ impl Summary {
         line(formatter, "time", &[took.to_string(), rate])
     }
 
+    /// The fields that most of the kept values belong to, in brackets.
+    fn most_kept(&self) -> String {
+        let mut fields: Vec<(&String, &u64)> = self.extra_fields.iter().collect();
+        fields.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        let named = fields.iter().take(LISTED_FIELDS).map(|(name, count)| format!("{name} {}", HumanCount(**count)));
+        let mut named: Vec<String> = named.collect();
+        if fields.len() > LISTED_FIELDS {
+            named.push(format!("and {} more fields", fields.len() - LISTED_FIELDS));
+        }
+        if named.is_empty() { String::new() } else { format!(" ({})", named.join(", ")) }
+    }
+
     fn write_quality(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         line(
             formatter,
@@ -208,23 +313,24 @@ impl Summary {
             &[
                 format!("{} duplicates dropped", HumanCount(self.duplicates)),
                 format!("{} rejected", HumanCount(self.rejected)),
-                format!("{} values kept in _extra", HumanCount(self.kept_in_extra)),
+                format!("{} values kept in _extra{}", HumanCount(self.kept_in_extra), self.most_kept()),
             ],
         )?;
-        write_shortfalls(formatter, "gaps", &self.gaps)?;
-        write_shortfalls(formatter, "unproven", &self.unproven)
+        let none = if self.outcome.is_unfinished() { "none so far" } else { "none" };
+        write_shortfalls(formatter, "gaps", &self.gaps, none)?;
+        write_shortfalls(formatter, "unproven", &self.unproven, none)
     }
 }
 
 impl fmt::Display for Summary {
     /// The text for a person: a headline, a line for each thing, and what to do next. Ends without a newline.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (rows, parts, bytes) = (HumanCount(self.rows.get()), HumanCount(self.parts), HumanBytes(self.bytes.get()));
-        let headline = headline(self.outcome);
-        let files = if self.parts == 1 { "part" } else { "parts" };
-        write!(formatter, "{headline}: {rows} rows in {parts} {files} ({bytes}) in {}", self.output)?;
+        self.write_headline(formatter)?;
         let codes: Vec<String> = self.regions.iter().map(Region::to_string).collect();
         line(formatter, "range", &[format!("{} up to {}", self.range.start, self.range.end), codes.join(" ")])?;
+        if let Some(share) = self.settled_share {
+            line(formatter, "read", &[format!("{:.1} % of the range", (share * 1_000.0).floor() / 10.0)])?;
+        }
         self.write_price(formatter)?;
         self.write_time(formatter)?;
         self.write_quality(formatter)?;
@@ -242,7 +348,7 @@ const fn headline(outcome: ExitCode) -> &'static str {
         ExitCode::BudgetReached => "Stopped at the budget",
         ExitCode::ServiceUnwell => "Stopped, the service is unwell",
         ExitCode::Refused => "Stopped, the service refuses",
-        ExitCode::Interrupted | ExitCode::Terminated => "Interrupted",
+        ExitCode::Interrupted | ExitCode::Terminated | ExitCode::HungUp => "Interrupted",
         ExitCode::Bug | ExitCode::Usage | ExitCode::LocalDamage | ExitCode::Locked => "Stopped",
     }
 }
@@ -251,9 +357,14 @@ fn line(formatter: &mut fmt::Formatter<'_>, name: &str, words: &[String]) -> fmt
     write!(formatter, "\n  {name:<9} {}", words.join(", "))
 }
 
-fn write_shortfalls(formatter: &mut fmt::Formatter<'_>, name: &str, shortfalls: &[Shortfall]) -> fmt::Result {
+fn write_shortfalls(
+    formatter: &mut fmt::Formatter<'_>,
+    name: &str,
+    shortfalls: &[Shortfall],
+    none: &str,
+) -> fmt::Result {
     if shortfalls.is_empty() {
-        return line(formatter, name, &["none".to_owned()]);
+        return line(formatter, name, &[none.to_owned()]);
     }
     line(formatter, name, &[HumanCount(shortfalls.len() as u64).to_string()])?;
     for shortfall in shortfalls.iter().take(LISTED_RANGES) {
@@ -276,19 +387,28 @@ fn as_milliseconds<S: serde::Serializer>(length: &Duration, serializer: S) -> Re
 
 /// Writes beside `path` and renames over it, both synced.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let name = path.file_name().ok_or_else(|| io::Error::other("it is not the path of a file"))?;
-    let mut hidden = String::from(".");
-    let _infallible = write!(hidden, "{}.{}", name.to_string_lossy(), std::process::id());
-    let beside = path.with_file_name(hidden);
+    let path = place_of(path)?;
+    let beside = hidden_beside(&path)?;
     let mut file = File::create(&beside)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, path));
+    let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, &path));
     if written.is_err() {
         // The first error is the one to tell; a file that cannot be removed either is named like no summary.
         let _left_over = fs::remove_file(&beside);
         return written;
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    File::open(folder)?.sync_all()
+    File::open(folder_of(&path))?.sync_all()
+}
+
+/// A name beside `path` that no other process takes.
+fn hidden_beside(path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name().ok_or_else(|| io::Error::other("it is not the path of a file"))?;
+    let mut hidden = String::from(".");
+    let _infallible = write!(hidden, "{}.{}", name.to_string_lossy(), std::process::id());
+    Ok(path.with_file_name(hidden))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
 #[cfg(test)]
@@ -317,12 +437,15 @@ mod tests {
                 throttled: 12,
                 possibly_charged: Credits::ZERO,
             },
+            journal: Kept::default(),
+            settled_share: None,
             requests_of_this_start: 21_310,
             duration: Duration::from_millis(62_345),
             gaps: Vec::new(),
             unproven: Vec::new(),
             rejected: 0,
             kept_in_extra: 5,
+            extra_fields: BTreeMap::from([("music_id".to_owned(), 4), ("width".to_owned(), 1)]),
             duplicates: 163,
             next: None,
         }
@@ -372,6 +495,39 @@ mod tests {
         with_gaps(1).write_json(&path).unwrap();
         insta::assert_snapshot!(fs::read_to_string(&path).unwrap());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    /// An interrupted run said "0 rows, gaps none" of thousands of pages that it had bought.
+    #[test]
+    fn an_unfinished_run_tells_what_is_safe() {
+        let kept = Kept { pages: 27, rows: RowCount::new(265) };
+        let next = Some("the same command goes on".to_owned());
+        let stopped = Summary {
+            outcome: ExitCode::Interrupted,
+            journal: kept,
+            settled_share: Some(0.349_99),
+            next,
+            ..complete()
+        };
+        let early = Summary { parts: 0, rows: RowCount::ZERO, bytes: ByteCount::ZERO, ..stopped.clone() };
+        let nothing = Summary { journal: Kept::default(), ..early.clone() };
+        insta::assert_snapshot!([stopped, early, nothing].map(|summary| summary.to_string()).join("\n\n"));
+    }
+
+    #[test]
+    fn a_place_for_the_summary_is_made_and_tried_beforehand() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/place/summary.json");
+        prepare(&path).unwrap();
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
+        complete().write_json(&path).unwrap();
+        prepare(&path).unwrap();
+        assert!(fs::read_to_string(&path).unwrap().contains("complete"));
+        for impossible in
+            [folder.path().to_owned(), path.join("below/a/file.json"), PathBuf::from("/"), PathBuf::from("/dev/null")]
+        {
+            assert!(prepare(&impossible).is_err(), "{}", impossible.display());
+        }
     }
 
     #[test]

@@ -1,10 +1,13 @@
-//! Log lines on stderr: readable text on a terminal, one JSON object a line elsewhere.
+//! Log lines on stderr: readable text on a terminal, one JSON object a line elsewhere; and the last words of the process.
 //!
-//! Lines go through [`LineWriter`], which lifts the progress bars while a line is written, so that neither tears the other.
-//! A field that may carry a secret or a body is never written, whatever its value and whoever logs it.
+//! Lines go to [`Stderr`], which drops them rather than let anybody wait, and draws the bars below them. Where bars stand, a line
+//! takes one row of the terminal. A field that may carry a secret or a body is never written, whatever its value and whoever logs it.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
@@ -17,6 +20,7 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::config::LogFormat;
 use crate::failure::{ExitCode, Failure};
 use crate::progress::Screen;
+use crate::stderr::{self, Stderr};
 
 /// The variable of the level: `info`, `debug`, …, or directives such as `keyapi_export::fetch=debug,hyper=info`.
 pub const LEVEL_VARIABLE: &str = "KEYAPI_EXPORT_LOG";
@@ -34,8 +38,16 @@ pub enum LineShape {
     Json,
 }
 
+/// The log of the process, started: says how the process ends, which no level silences.
+#[derive(Clone, Debug)]
+pub struct Log {
+    stderr: Stderr,
+    format: LogFormat,
+    shape: LineShape,
+}
+
 /// The shape that a setting means for this process: `auto` is text on a terminal and JSON elsewhere.
-pub fn line_shape(format: LogFormat) -> LineShape {
+fn line_shape(format: LogFormat) -> LineShape {
     match format {
         LogFormat::Text => LineShape::Text,
         LogFormat::Json => LineShape::Json,
@@ -50,18 +62,67 @@ pub fn line_shape(format: LogFormat) -> LineShape {
 ///
 /// # Errors
 /// A level that cannot be read (usage), or a second call (bug).
-pub fn start(shape: LineShape, screen: &Screen) -> Result<(), Failure> {
+pub fn start(format: LogFormat, screen: &Screen, stderr: &Stderr) -> Result<Log, Failure> {
+    let shape = line_shape(format);
     let level = std::env::var(LEVEL_VARIABLE).unwrap_or_default();
     let filter = EnvFilter::try_new(directives(&level)).map_err(|error| {
         Failure::new(ExitCode::Usage, format!("reading {LEVEL_VARIABLE}=`{level}`: {error}"))
             .with_hint("write error, warn, info, debug or trace, or directives such as keyapi_export::fetch=debug")
     })?;
+    let cuts_lines = matches!(screen, Screen::Bars(_));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(LineWriter { screen: screen.clone() })
+        .with_writer(LineWriter { stderr: stderr.clone(), shape, cuts_lines, told_lost: Arc::default() })
         .event_format(Lines { shape })
         .try_init()
-        .map_err(|error| Failure::new(ExitCode::Bug, format!("starting the log: {error}")))
+        .map_err(|error| Failure::new(ExitCode::Bug, format!("starting the log: {error}")))?;
+    Ok(Log { stderr: stderr.clone(), format, shape })
+}
+
+impl Log {
+    /// Tells what went wrong: two lines for a person, and a record where the log is JSON. `json` leaves the two lines out, so that
+    /// every line of its log is one object.
+    pub fn failed(&self, failure: &Failure) {
+        if self.format != LogFormat::Json {
+            self.stderr.write(format!("{failure}\n").as_bytes());
+        }
+        if self.shape == LineShape::Json {
+            let mut fields = Map::from_iter([("exit_code".to_owned(), Value::from(failure.code().number()))]);
+            fields.extend(failure.hint().map(|hint| ("hint".to_owned(), Value::from(hint))));
+            self.record(tracing::Level::ERROR, failure.message(), fields);
+        }
+    }
+
+    /// The last record of a JSON log: how the process ends, and what it came to.
+    pub fn ended(&self, code: ExitCode, more: Map<String, Value>) {
+        if self.shape == LineShape::Text {
+            return;
+        }
+        let level = match code {
+            ExitCode::Complete => tracing::Level::INFO,
+            ExitCode::Incomplete => tracing::Level::WARN,
+            code if code.is_resumable() => tracing::Level::WARN,
+            _ => tracing::Level::ERROR,
+        };
+        let own = [("outcome", Value::from(code.name())), ("exit_code", Value::from(code.number()))];
+        let mut fields: Map<String, Value> = own.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
+        fields.extend(more);
+        let lost = self.stderr.lost_lines();
+        fields.extend((lost > 0).then(|| ("lost_log_lines".to_owned(), Value::from(lost))));
+        self.record(level, "ended", fields);
+    }
+
+    /// Waits until everything that was said is written, but not longer than `patience`.
+    pub fn flush(&self, patience: Duration) {
+        // What cannot be written by now is lost with the process; nobody is left to be told.
+        let _written = self.stderr.flush(patience);
+    }
+
+    fn record(&self, level: tracing::Level, message: &str, named: Map<String, Value>) {
+        let head = Head { time: jiff::Timestamp::now(), level, target: env!("CARGO_CRATE_NAME") };
+        let line = json_line(&head, Fields { message: message.to_owned(), named });
+        self.stderr.write(format!("{line}\n").as_bytes());
+    }
 }
 
 fn directives(level: &str) -> String {
@@ -73,24 +134,45 @@ fn directives(level: &str) -> String {
     if names_targets { level.to_owned() } else { format!("warn,keyapi_export={level}") }
 }
 
-/// Writes whole lines to stderr, with the bars lifted meanwhile.
+/// Leaves whole lines for stderr, and says how many were lost once there is room again.
 #[derive(Clone, Debug)]
 pub struct LineWriter {
-    screen: Screen,
+    stderr: Stderr,
+    shape: LineShape,
+    /// Whether a line is cut to the terminal's width: bars stand below it.
+    cuts_lines: bool,
+    told_lost: Arc<AtomicU64>,
+}
+
+impl LineWriter {
+    fn tell_lost(&self) {
+        let lost = self.stderr.lost_lines();
+        let told = self.told_lost.swap(lost, Ordering::Relaxed);
+        if lost > told {
+            let fields = Map::from_iter([("lines".to_owned(), Value::from(lost - told))]);
+            let message = "lines of this log were lost: stderr did not take them".to_owned();
+            let head = Head { time: jiff::Timestamp::now(), level: tracing::Level::WARN, target: module_path!() };
+            let line = line(self.shape, &head, Fields { message, named: fields });
+            self.stderr.write(format!("{line}\n").as_bytes());
+        }
+    }
 }
 
 impl Write for LineWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let whole = || io::stderr().lock().write_all(line);
-        match &self.screen {
-            Screen::Bars(bars) => bars.suspend(whole)?,
-            Screen::Lines => whole()?,
+        self.tell_lost();
+        let columns = if self.cuts_lines { stderr::columns() } else { None };
+        match (columns, std::str::from_utf8(line)) {
+            (Some(columns), Ok(text)) => {
+                self.stderr.write(format!("{}\n", stderr::cut(text.trim_end(), columns)).as_bytes());
+            }
+            _ => self.stderr.write(line),
         }
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }
 
@@ -112,15 +194,20 @@ where
     S: Subscriber + for<'lookup> LookupSpan<'lookup>,
     N: for<'writer> FormatFields<'writer> + 'static,
 {
-    fn format_event(&self, _context: &FmtContext<'_, S, N>, writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(&self, _context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let head =
             Head { time: jiff::Timestamp::now(), level: *event.metadata().level(), target: event.metadata().target() };
-        match self.shape {
-            LineShape::Text => write_text(writer, &head, &fields),
-            LineShape::Json => write_json(writer, &head, fields),
-        }
+        writeln!(writer, "{}", line(self.shape, &head, fields))
+    }
+}
+
+/// One event as one line, without its end.
+fn line(shape: LineShape, head: &Head<'_>, fields: Fields) -> String {
+    match shape {
+        LineShape::Text => text_line(head, &fields),
+        LineShape::Json => json_line(head, fields),
     }
 }
 
@@ -179,15 +266,15 @@ fn is_secret(name: &str) -> bool {
     SECRET_FIELDS.contains(&last_word.as_str())
 }
 
-fn write_text(mut writer: Writer<'_>, head: &Head<'_>, fields: &Fields) -> fmt::Result {
-    write!(writer, "{} {:>5} {}", head.time.strftime("%H:%M:%SZ"), head.level, one_line(&fields.message))?;
-    for (name, value) in &fields.named {
-        match value.as_str() {
-            Some(text) => write!(writer, " {name}={}", one_line(text))?,
-            None => write!(writer, " {name}={value}")?,
-        }
-    }
-    writeln!(writer)
+/// The shortest fields come first, so that a line that is cut to a terminal has lost the least.
+fn text_line(head: &Head<'_>, fields: &Fields) -> String {
+    let time = head.time.strftime("%Y-%m-%dT%H:%M:%SZ");
+    let told = |(name, value): (&String, &Value)| {
+        format!(" {name}={}", value.as_str().map_or_else(|| value.to_string(), one_line))
+    };
+    let mut told: Vec<String> = fields.named.iter().map(told).collect();
+    told.sort_by_key(String::len);
+    format!("{time} {:>5} {}{}", head.level, one_line(&fields.message), told.concat())
 }
 
 /// Control characters would let data from outside move the cursor or forge lines.
@@ -195,7 +282,7 @@ fn one_line(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
 
-fn write_json(mut writer: Writer<'_>, head: &Head<'_>, fields: Fields) -> fmt::Result {
+fn json_line(head: &Head<'_>, fields: Fields) -> String {
     let mut line = Map::new();
     line.insert("time".to_owned(), Value::from(head.time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()));
     line.insert("level".to_owned(), Value::from(head.level.as_str().to_lowercase()));
@@ -205,7 +292,7 @@ fn write_json(mut writer: Writer<'_>, head: &Head<'_>, fields: Fields) -> fmt::R
     for (name, value) in fields.named {
         line.entry(name).or_insert(value);
     }
-    writeln!(writer, "{}", Value::Object(line))
+    Value::Object(line).to_string()
 }
 
 #[cfg(test)]
@@ -262,9 +349,11 @@ mod tests {
     }
 
     #[test]
-    fn a_text_line_holds_no_control_characters() {
+    fn a_text_line_has_its_date_and_holds_no_control_characters() {
         let line = logged(LineShape::Text, an_event);
-        assert!(line.ends_with("INFO published a part part.rows=12 path=a/b\n"), "{line}");
+        assert!(line.ends_with("INFO published a part path=a/b part.rows=12\n"), "{line}");
+        let time = line.split(' ').next().unwrap();
+        assert!(time.parse::<jiff::Timestamp>().is_ok(), "{line}");
     }
 
     #[test]

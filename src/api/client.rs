@@ -3,15 +3,25 @@
 //! It sends when told and never decides to. The invariant: the key leaves this file only in a header, to TLS or loopback,
 //! and never comes back, since whatever the service echoes of it is blotted out before anyone else sees the answer.
 
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT_ENCODING, AGE, CONTENT_ENCODING, DATE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::api::contract::PageQuery;
-use crate::api::echo::Blotter;
-use crate::units::ByteCount;
+use super::contract::PageQuery;
+use super::echo::Blotter;
+use super::reply::Heard;
+use super::signals::Signals;
+use super::transport::{chain, of_connection};
+use super::unpack::{UnpackError, gunzip};
+use crate::units::{ByteCount, EpochSeconds};
+
+pub use super::transport::TransportError;
+
+/// What answers may be packed with. The HTTP library unpacks the others, and gzip is unpacked here.
+const ACCEPTED: &str = "gzip, br, zstd";
 
 /// Where to send requests and within which bounds.
 #[derive(Clone, Debug)]
@@ -44,6 +54,24 @@ pub struct Client {
     blotter: Blotter,
     body_limit: ByteCount,
     request_timeout: Duration,
+    /// The clocks at the first answer, whatever it was; none inside where it did not tell the service's.
+    first_answer: Arc<OnceLock<Option<Clocks>>>,
+}
+
+/// Two clocks at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clocks {
+    /// This machine's.
+    pub ours: EpochSeconds,
+    /// The service's.
+    pub service: EpochSeconds,
+}
+
+impl Clocks {
+    /// How far this machine's clock is ahead of the service's, seconds; negative where it is behind.
+    pub fn ahead_s(&self) -> i64 {
+        self.ours.since(self.service)
+    }
 }
 
 /// What came back, whatever it means.
@@ -51,10 +79,12 @@ pub struct Client {
 pub struct Reply {
     /// The HTTP status.
     pub status: u16,
-    /// How long the service asks to wait, where it does (`Retry-After` is not documented; honoured when it comes).
-    pub retry_after: Option<Duration>,
-    /// The body, decompressed.
+    /// What its headers say.
+    pub signals: Signals,
+    /// The body, decompressed; empty where it did not come whole.
     pub body: Vec<u8>,
+    /// Why the body did not come whole, or could not be unpacked.
+    pub broken: Option<String>,
     /// When it had arrived, milliseconds since the epoch.
     pub received_at_ms: i64,
 }
@@ -81,21 +111,11 @@ pub enum ClientError {
     Setup(String),
 }
 
-/// Why no reply came. Asking again may help with each.
-#[derive(Debug, thiserror::Error)]
-pub enum TransportError {
-    /// No connection, or it broke.
-    #[error("the connection failed: {0}")]
-    Connection(String),
-    /// The time for the request was over.
-    #[error("no complete answer within {} s", .0.as_secs_f64())]
-    Timeout(Duration),
-    /// The body broke off, or was compressed wrongly.
-    #[error("the answer's body broke off: {0}")]
-    Body(String),
-    /// The body is larger than any page can be.
-    #[error("the answer's body is larger than {0}")]
-    TooLarge(ByteCount),
+impl Reply {
+    /// The answer as it is judged.
+    pub fn heard(&self) -> Heard<'_> {
+        Heard { status: self.status, signals: &self.signals, body: &self.body, broken: self.broken.as_deref() }
+    }
 }
 
 impl Client {
@@ -112,6 +132,7 @@ impl Client {
             .user_agent(concat!("keyapi-export/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
+            .gzip(false)
             .connect_timeout(settings.connect_timeout)
             .timeout(settings.request_timeout)
             .pool_max_idle_per_host(settings.idle_connections)
@@ -125,33 +146,69 @@ impl Client {
         };
         let http = builder.build().map_err(|error| ClientError::Setup(chain(&error)))?;
         let (body_limit, request_timeout) = (settings.body_limit, settings.request_timeout);
-        Ok(Self { http, endpoint, blotter: Blotter::new(&token), body_limit, request_timeout })
+        let first_answer = Arc::default();
+        Ok(Self { http, endpoint, blotter: Blotter::new(&token), body_limit, request_timeout, first_answer })
     }
 
-    /// Sends one request and reads its answer whole. Dropping the future gives up the answer, not the credit.
+    /// Whether any answer has come yet, whatever it was.
+    pub fn has_answered(&self) -> bool {
+        self.first_answer.get().is_some()
+    }
+
+    /// The clocks at the first answer; none before it, or where it did not tell the service's.
+    pub fn clocks(&self) -> Option<Clocks> {
+        self.first_answer.get().copied().flatten()
+    }
+
+    /// Sends one request and reads its answer whole. Where the body does not come whole, what its status and headers say stands
+    /// all the same. Dropping the future gives up the answer, not the credit.
     ///
     /// # Errors
-    /// Where no complete answer came; the service may have charged it all the same.
+    /// Where no answer came; the service may have charged it all the same.
     pub async fn send(&self, query: &PageQuery) -> Result<Reply, TransportError> {
         let mut url = self.endpoint.clone();
         url.query_pairs_mut().extend_pairs(query.pairs());
         let response = self.http.get(url).send().await.map_err(|error| self.transport(&error))?;
         let status = response.status().as_u16();
-        let retry_after = retry_after(response.headers(), now_ms());
-        let body = self.read_body(response).await?;
-        Ok(Reply { status, retry_after, body, received_at_ms: now_ms() })
+        self.first_answer.get_or_init(|| clocks(response.headers(), now_ms()));
+        let signals = self.without_key(Signals::read(response.headers(), now_ms()));
+        let is_gzip = is_gzip(response.headers());
+        let read = self.read_body(response).await.and_then(|packed| self.unpack(packed, is_gzip));
+        let (body, broken) = match read {
+            Ok(body) => (self.blotter.blot(body), None),
+            Err(error) => (Vec::new(), Some(error.to_string())),
+        };
+        Ok(Reply { status, signals, body, broken, received_at_ms: now_ms() })
     }
 
     async fn read_body(&self, mut response: Response) -> Result<Vec<u8>, TransportError> {
-        let limit = usize::try_from(self.body_limit.get()).unwrap_or(usize::MAX);
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.transport(&error))? {
-            if body.len().saturating_add(chunk.len()) > limit {
+            if body.len().saturating_add(chunk.len()) > self.limit() {
                 return Err(TransportError::TooLarge(self.body_limit));
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(self.blotter.blot(body))
+        Ok(body)
+    }
+
+    fn unpack(&self, body: Vec<u8>, is_gzip: bool) -> Result<Vec<u8>, TransportError> {
+        if !is_gzip {
+            return Ok(body);
+        }
+        gunzip(body, self.limit()).map_err(|error| match error {
+            UnpackError::Damaged(why) => TransportError::Body(why.to_string()),
+            UnpackError::TooLarge => TransportError::TooLarge(self.body_limit),
+        })
+    }
+
+    fn limit(&self) -> usize {
+        usize::try_from(self.body_limit.get()).unwrap_or(usize::MAX)
+    }
+
+    fn without_key(&self, signals: Signals) -> Signals {
+        let clean = |place: String| String::from_utf8_lossy(&self.blotter.blot(place.into_bytes())).into_owned();
+        Signals { location: signals.location.map(clean), ..signals }
     }
 
     fn transport(&self, error: &reqwest::Error) -> TransportError {
@@ -160,9 +217,20 @@ impl Client {
         } else if error.is_body() || error.is_decode() {
             TransportError::Body(chain(error))
         } else {
-            TransportError::Connection(chain(error))
+            of_connection(error, &place(&self.endpoint))
         }
     }
+}
+
+/// Host and port, for a person.
+fn place(endpoint: &Url) -> String {
+    let port = endpoint.port_or_known_default().unwrap_or_default();
+    format!("{}:{port}", endpoint.host_str().unwrap_or_default())
+}
+
+fn is_gzip(headers: &HeaderMap) -> bool {
+    let encoding = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    matches!(encoding.trim().to_ascii_lowercase().as_str(), "gzip" | "x-gzip")
 }
 
 fn endpoint(settings: &ClientSettings) -> Result<Url, ClientError> {
@@ -189,28 +257,16 @@ fn auth_headers(settings: &ClientSettings, token: &SecretString) -> Result<Heade
     let value = format!("{} {}", settings.auth_scheme, token.expose_secret());
     let mut value = HeaderValue::from_str(value.trim_start()).map_err(|_| ClientError::Header("the key"))?;
     value.set_sensitive(true);
-    Ok(HeaderMap::from_iter([(name, value)]))
+    Ok(HeaderMap::from_iter([(name, value), (ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED))]))
 }
 
-/// An error with its causes and without the URL, which is long and the same for all.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut texts = Vec::new();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        texts.push(error.to_string());
-        cause = error.source();
-    }
-    if texts.is_empty() { error.to_string() } else { texts.join(": ") }
-}
-
-/// `Retry-After` as seconds or as an HTTP date.
-fn retry_after(headers: &HeaderMap, now_ms: i64) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = jiff::fmt::rfc2822::parse(text).ok()?;
-    u64::try_from(date.timestamp().as_millisecond() - now_ms).ok().map(Duration::from_millis)
+/// The service's clock by `Date`, plus `Age` where a cache kept the answer (RFC 9110, 9111). What cannot be read says nothing.
+fn clocks(headers: &HeaderMap, now_ms: i64) -> Option<Clocks> {
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let date = jiff::fmt::rfc2822::parse(text(DATE)?).ok()?.timestamp().as_second();
+    let age = text(AGE).and_then(|text| text.parse::<u32>().ok()).unwrap_or_default();
+    let ours = EpochSeconds::new(now_ms.div_euclid(1_000));
+    Some(Clocks { ours, service: EpochSeconds::new(date).shifted(i64::from(age)) })
 }
 
 fn now_ms() -> i64 {
@@ -264,14 +320,16 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_read_as_seconds_and_as_a_date() {
-        let of = |text: &str| {
-            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(text).unwrap())]);
-            retry_after(&headers, 1_767_213_318_000)
+    fn the_services_clock_is_its_date_and_the_age_of_a_kept_answer() {
+        let of = |pairs: &[(HeaderName, &str)]| {
+            let headers = pairs.iter().map(|(name, text)| (name.clone(), HeaderValue::from_str(text).unwrap()));
+            clocks(&HeaderMap::from_iter(headers), 1_767_213_318_000).map(|clocks| clocks.ahead_s())
         };
-        assert_eq!(of("7"), Some(Duration::from_secs(7)));
-        assert_eq!(of("Wed, 31 Dec 2025 20:35:20 GMT"), Some(Duration::from_secs(2)));
-        assert_eq!(of("Wed, 31 Dec 2025 20:35:00 GMT"), None);
-        assert_eq!(of("soon"), None);
+        let date = "Wed, 31 Dec 2025 20:35:20 GMT";
+        assert_eq!(of(&[(DATE, date)]), Some(-2));
+        assert_eq!(of(&[(DATE, "Wed, 31 Dec 2025 19:35:20 GMT"), (AGE, "3600")]), Some(-2));
+        assert_eq!(of(&[(DATE, date), (AGE, "old")]), Some(-2));
+        assert_eq!(of(&[(DATE, "yesterday")]), None);
+        assert_eq!(of(&[(AGE, "3")]), None);
     }
 }

@@ -1,8 +1,17 @@
 //! The service: what may be asked of it, what it may answer, and one request over the wire.
 //!
-//! [`contract`], [`reply`] and `echo` decide and hold no I/O; [`client`] sends. Nothing here knows why a page is asked.
+//! [`client`] sends; everything else decides and holds no I/O. [`reply`] says what an answer means, with [`envelope`] and `row` for
+//! its body, `signals` for its headers and `words` for what an error speaks of. Nothing here knows why a page is asked.
 
 pub mod client;
 pub mod contract;
 mod echo;
+pub mod envelope;
+mod lenient;
+pub mod members;
 pub mod reply;
+mod row;
+pub mod signals;
+mod transport;
+mod unpack;
+mod words;

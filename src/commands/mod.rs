@@ -1,5 +1,6 @@
 //! One function for each command: settings in, an exit code or a failure out. What is asked for goes to stdout.
 
+mod completions;
 mod deadline;
 mod places;
 mod run;
@@ -8,6 +9,7 @@ mod simulate;
 mod status;
 mod verify;
 
+pub use completions::completions;
 pub use run::run;
 pub use simulate::simulate;
 pub use status::status;
@@ -23,16 +25,6 @@ pub fn schema() -> Result<ExitCode, Failure> {
     print(crate::sink::columns::describe().as_bytes())
 }
 
-/// Prints the completions of a shell to stdout.
-///
-/// # Errors
-/// A stdout that cannot be written.
-pub fn completions(shell: clap_complete::Shell) -> Result<ExitCode, Failure> {
-    let mut text = Vec::new();
-    clap_complete::generate(shell, &mut crate::cli::command(), "keyapi-export", &mut text);
-    print(&text)
-}
-
 /// Writes a command's whole answer to stdout. A reader that closed it early, such as `head`, is no failure.
 fn print(text: &[u8]) -> Result<ExitCode, Failure> {
     use std::io::Write;
@@ -42,5 +34,22 @@ fn print(text: &[u8]) -> Result<ExitCode, Failure> {
             Err(Failure::new(ExitCode::LocalDamage, format!("writing to stdout: {error}")))
         }
         _ => Ok(ExitCode::Complete),
+    }
+}
+
+/// The same for a run's summary, which must not keep the run from its end: a reader that takes nothing is waited for only so long.
+async fn print_within(text: String, patience: std::time::Duration) -> std::io::Result<()> {
+    use std::io::{ErrorKind, Write};
+    let (done, written) = tokio::sync::oneshot::channel();
+    // A thread of its own, since the runtime would wait for one of its own; it ends with the process.
+    std::thread::Builder::new().name("stdout".to_owned()).spawn(move || {
+        let mut stdout = std::io::stdout().lock();
+        // Nobody listens any more where the patience was over.
+        let _late = done.send(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
+    })?;
+    match tokio::time::timeout(patience, written).await {
+        Ok(Ok(Err(error))) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) | Err(_) => Err(std::io::Error::new(ErrorKind::TimedOut, "nobody reads it")),
     }
 }

@@ -1,7 +1,7 @@
 //! `run`: settings become an order, the export carries it out, its outcome becomes a summary and an exit code.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use secrecy::SecretString;
 use tokio::time::Instant;
@@ -10,7 +10,9 @@ use crate::api::client::{Client, ClientSettings};
 use crate::cli::RunArguments;
 use crate::config::token::{read_token, token_variable};
 use crate::config::{self, Qps, Settings};
-use crate::export::{Budget, Ending, ExportError, History, Order, Outcome, PlanOrder, Start, Tools, Work, export};
+use crate::export::{
+    Budget, Ending, Ends, ExportError, History, Order, Outcome, PlanOrder, Start, Tools, Work, export,
+};
 use crate::failure::{ExitCode, Failure};
 use crate::fetch::throttle::Rate;
 use crate::journal::JournalError;
@@ -21,39 +23,75 @@ use crate::progress::{Progress, Reader, Screen};
 use crate::simulator::{RunningSimulator, Simulator};
 use crate::sink::columns::Packaging;
 use crate::sink::layout::Partition;
+use crate::sink::manifest::ManifestError;
 use crate::sink::publish::OutputError;
-use crate::summary::{Requests, Shortfall, Summary};
+use crate::summary::{self, Kept, Requests, Shortfall, Summary};
+use crate::telemetry::Log;
 use crate::units::{ByteCount, Credits, EpochSeconds, RowCount};
 
 use super::deadline;
 use super::places::Places;
 use super::signals;
 
-/// Exports the question's range.
-///
-/// # Errors
-/// Whatever ends the run before it is complete and is not an outcome of its own.
-pub async fn run(settings: Settings, arguments: &RunArguments, screen: &Screen) -> Result<ExitCode, Failure> {
+/// How long the summary may take to be taken from stdout.
+const SUMMARY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Exports the question's range, and tells how that ended: on stdout, in the summary's file, and as the log's last record.
+pub async fn run(settings: Settings, arguments: &RunArguments, screen: &Screen, log: &Log) -> ExitCode {
+    let (code, record) = match carry_out(&settings, arguments, screen, log).await {
+        Ok((summary, failure)) => {
+            tell(&summary, &settings).await;
+            if let Some(failure) = failure {
+                log.failed(&failure);
+            }
+            (summary.outcome, summary.log_fields())
+        }
+        Err(failure) => {
+            log.failed(&failure);
+            (failure.code(), serde_json::Map::new())
+        }
+    };
+    log.ended(code, record);
+    code
+}
+
+/// The run itself: what it came to, and what the service did to end it.
+async fn carry_out(
+    settings: &Settings,
+    arguments: &RunArguments,
+    screen: &Screen,
+    log: &Log,
+) -> Result<(Summary, Option<Failure>), Failure> {
     settings.require_regions()?;
-    let order = order(&settings, Places::of(&settings)?, arguments)?;
+    let order = order(settings, Places::of(settings)?, arguments)?;
     limits::require(u64::from(settings.pace.max_in_flight) * if settings.simulator.is_some() { 2 } else { 1 })?;
-    let simulator = embedded_simulator(&settings)?;
-    let client = client(&settings, simulator.as_ref())?;
-    let tools = Tools { client, progress: Progress::new(), interrupt: signals::listen()? };
+    if let Some(file) = &settings.report.summary {
+        summary::prepare(file).map_err(|error| {
+            Failure::from_error(ExitCode::Usage, &error).with_hint("name a file that can be written; nothing was sent")
+        })?;
+    }
+    let simulator = embedded_simulator(settings)?;
+    let client = client(settings, simulator.as_ref())?;
+    let tools = Tools { client, progress: Progress::new(), interrupt: signals::listen(log)? };
     deadline::enforce(tools.interrupt.clone())?;
     let began = Instant::now();
     let reader = Reader::start(tools.progress.clone(), screen);
     let result = export(&order, &tools).await;
     reader.finish().await;
     let outcome = result.map_err(|error| failure(&error, &order.state))?;
-    let summary = Summary { output: settings.output.folder.display().to_string(), ..summary(&order, &outcome, began) };
-    super::print(format!("{summary}\n").as_bytes())?;
-    if let Some(file) = &settings.report.summary {
-        summary.write_json(file).map_err(|error| Failure::from_error(ExitCode::LocalDamage, &error))?;
+    let settled = tools.progress.view().settled_share;
+    let output = settings.output.folder.display().to_string();
+    Ok((Summary { output, ..summary(&order, &outcome, began, settled) }, refusal(&outcome)))
+}
+
+/// Tells what the run came to. What cannot be told is logged: it does not change how the run ended.
+async fn tell(summary: &Summary, settings: &Settings) {
+    if let Err(error) = super::print_within(format!("{summary}\n"), SUMMARY_PATIENCE).await {
+        tracing::error!(error = %error, "the summary could not be written to stdout");
     }
-    match refusal(&outcome) {
-        Some(failure) => Err(failure),
-        None => Ok(summary.outcome),
+    let written = settings.report.summary.as_ref().map(|file| summary.write_json(file));
+    if let Some(Err(error)) = written {
+        tracing::error!(error = %error, "the summary's file could not be written");
     }
 }
 
@@ -66,6 +104,7 @@ fn order(settings: &Settings, places: Places, arguments: &RunArguments) -> Resul
         regions: settings.question.regions.clone(),
         filters: settings.question.filters.clone(),
         range: settings.question.range(now)?,
+        ends: if settings.question.depends_on(now) { Ends::ByClock } else { Ends::Absolute },
         now,
         start: if arguments.fresh { Start::Fresh } else { Start::GoOn },
         state: places.state,
@@ -154,7 +193,7 @@ fn client(settings: &Settings, simulator: Option<&RunningSimulator>) -> Result<C
     Client::new(&client, token).map_err(|error| Failure::from_error(ExitCode::Usage, &error))
 }
 
-fn summary(order: &Order, outcome: &Outcome, began: Instant) -> Summary {
+fn summary(order: &Order, outcome: &Outcome, began: Instant, settled: f64) -> Summary {
     let counts = &outcome.counts;
     Summary {
         outcome: code_of(&outcome.ending),
@@ -172,12 +211,15 @@ fn summary(order: &Order, outcome: &Outcome, began: Instant) -> Summary {
             throttled: counts.throttled,
             possibly_charged: Credits::new(counts.possibly_charged),
         },
+        journal: Kept { pages: outcome.kept.pages, rows: RowCount::new(outcome.kept.rows) },
+        settled_share: code_of(&outcome.ending).is_unfinished().then_some(settled),
         requests_of_this_start: counts.attempts.saturating_sub(outcome.attempts_before),
         duration: began.elapsed(),
         gaps: outcome.gaps.iter().map(shortfall).collect(),
         unproven: outcome.unproven.iter().map(shortfall).collect(),
         rejected: outcome.delivered.rejected,
-        kept_in_extra: outcome.delivered.kept_in_extra,
+        kept_in_extra: outcome.delivered.extra_fields.total(),
+        extra_fields: outcome.delivered.extra_fields.by_name().clone(),
         duplicates: outcome.delivered.duplicates,
         next: next(outcome),
     }
@@ -193,10 +235,14 @@ fn code_of(ending: &Ending) -> ExitCode {
         Ending::Incomplete => ExitCode::Incomplete,
         Ending::CreditsSpent { .. } | Ending::QuotaSpent { .. } | Ending::TimeSpent => ExitCode::BudgetReached,
         Ending::Unwell { .. } => ExitCode::ServiceUnwell,
+        Ending::Unreachable { .. } => ExitCode::Usage,
         Ending::Refused { .. } | Ending::Contradicted(_) => ExitCode::Refused,
         Ending::Interrupted(interrupt) => signals::code_of(*interrupt),
     }
 }
+
+/// What becomes of what was bought.
+const GOES_ON: &str = "the same command goes on where this ended, and pays for no page again that it has";
 
 /// What a person does next, where something is left to do.
 fn next(outcome: &Outcome) -> Option<String> {
@@ -210,7 +256,7 @@ fn next(outcome: &Outcome) -> Option<String> {
         Ending::Incomplete
             if outcome.delivered.rejected > 0 && outcome.gaps.is_empty() && outcome.unproven.is_empty() =>
         {
-            "read the rejected rows in _rejected: they hold no usable id or time".to_owned()
+            "read the rejected rows in _rejected: each line says what is wrong with its row".to_owned()
         }
         Ending::Incomplete if outcome.delivered.rows == 0 => {
             "check the region codes: nothing shows that the service knows them".to_owned()
@@ -223,15 +269,17 @@ fn next(outcome: &Outcome) -> Option<String> {
             let more = max.get().saturating_mul(2);
             format!(
                 "{spent} of {max} are used; the same command with a larger --max-credits goes on where this ended, such as \
-                 --max-credits {more}"
+                 --max-credits {more}, and pays for no page again that it has"
             )
         }
         Ending::QuotaSpent { message } => {
-            format!("the key's quota is used up (\"{message}\"); the same command goes on once there is quota again")
+            format!("the key's quota is used up (\"{message}\"); once there is quota again {GOES_ON}")
         }
-        Ending::TimeSpent => "the time budget is over; the same command goes on where this ended".to_owned(),
-        Ending::Interrupted(_) => "the same command goes on where this ended".to_owned(),
-        Ending::Unwell { .. } | Ending::Refused { .. } | Ending::Contradicted(_) => return None,
+        Ending::TimeSpent => format!("the time budget is over; {GOES_ON}"),
+        Ending::Interrupted(_) => GOES_ON.to_owned(),
+        Ending::Unwell { .. } | Ending::Unreachable { .. } => format!("once the service is well again {GOES_ON}"),
+        Ending::Refused { .. } => format!("once the cause is fixed {GOES_ON}"),
+        Ending::Contradicted(_) => return None,
     })
 }
 
@@ -241,6 +289,10 @@ fn refusal(outcome: &Outcome) -> Option<Failure> {
         Ending::Unwell { why } => Some(
             Failure::new(ExitCode::ServiceUnwell, format!("no page came for too long; the last failure was: {why}"))
                 .with_hint("what was bought is kept; run the same command when the service is well again"),
+        ),
+        Ending::Unreachable { why } => Some(
+            Failure::new(ExitCode::Usage, format!("the service cannot be reached: {why}"))
+                .with_hint("check --base-url, and what this machine trusts and can look up; the same command goes on"),
         ),
         Ending::Refused { code, message } => Some(
             Failure::new(ExitCode::Refused, format!("the service refuses the request with {code}: {message}"))
@@ -256,6 +308,7 @@ fn refusal(outcome: &Outcome) -> Option<Failure> {
 
 fn refusal_hint(code: u16) -> &'static str {
     match code {
+        300..=399 => "set --base-url and service.path to where the service is; what was bought is kept",
         401 => "check the key in KEYAPI_TOKEN or --token-file; what was bought is kept, and the same command goes on",
         403 => "the key has no access to this endpoint; ask the vendor, then run the same command",
         404 => "check --base-url and service.path",
@@ -275,12 +328,23 @@ fn failure(error: &ExportError, state: &Path) -> Failure {
         ExportError::Output(OutputError::AnotherQuestion { .. }) => {
             (ExitCode::Usage, "choose another --out, or ask the same question as before".to_owned())
         }
+        ExportError::Output(OutputError::Manifest {
+            source: ManifestError::BesideTheManifest | ManifestError::Version(_),
+            ..
+        }) => (ExitCode::Usage, OF_ANOTHER_VERSION.to_owned()),
+        ExportError::Journal(JournalError::Version { .. }) => (ExitCode::LocalDamage, OF_ANOTHER_VERSION.to_owned()),
         ExportError::Output(OutputError::Foreign { .. }) => {
             (ExitCode::Usage, "move them away, or choose another --out".to_owned())
         }
         ExportError::Journal(JournalError::OtherQuestion { .. }) => (
             ExitCode::Usage,
             "ask the same question as before, or give this one a --state and an --out of its own".to_owned(),
+        ),
+        ExportError::Clock(_) => (
+            ExitCode::LocalDamage,
+            "set the clock right, or write --from and --to as moments that lie before both; then run the same command. One request \
+             was sent at most"
+                .to_owned(),
         ),
         ExportError::Client(_) => (ExitCode::Usage, "see config/reference.toml, [service]".to_owned()),
         ExportError::EmptyRange(_) => (ExitCode::Usage, "--to must be after --from, and --from before now".to_owned()),
@@ -341,6 +405,10 @@ fn failure(error: &ExportError, state: &Path) -> Failure {
     };
     Failure::from_error(code, error).with_hint(hint)
 }
+
+/// What to do about an output or a state that another version wrote.
+const OF_ANOTHER_VERSION: &str = "go on with the version of this program that wrote it, or choose another --out and --state, \
+                                  which pays for every page again";
 
 fn now() -> EpochSeconds {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -1,37 +1,78 @@
-//! SIGINT and SIGTERM: the first asks the run to stop, the second ends the process at once.
+//! SIGINT, SIGTERM and SIGHUP: the first asks the run to stop, the second ends the process at once.
+
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::export::Interrupt;
 use crate::failure::{ExitCode, Failure};
+use crate::telemetry::Log;
+
+/// How long the second signal's end waits for what is said on stderr.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+/// SIGHUP's number on every Unix (POSIX).
+const HANGUP: u32 = 1;
 
 /// Listens from now on; the first signal is shown to whoever holds the receiver.
 ///
+/// A SIGHUP that was ignored when the process began, as under `nohup`, stays ignored. Linux tells that; elsewhere it is taken for
+/// one that counts.
+///
 /// # Errors
 /// A system that takes no handler.
-pub(super) fn listen() -> Result<watch::Receiver<Option<Interrupt>>, Failure> {
-    let failed = |error| Failure::new(ExitCode::LocalDamage, format!("listening for signals: {error}"));
-    let keyboard = signal(SignalKind::interrupt()).map_err(failed)?;
-    let terminate = signal(SignalKind::terminate()).map_err(failed)?;
+pub(super) fn listen(log: &Log) -> Result<watch::Receiver<Option<Interrupt>>, Failure> {
+    let handled = |kind| {
+        signal(kind).map_err(|error| Failure::new(ExitCode::LocalDamage, format!("listening for signals: {error}")))
+    };
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let signals = Signals {
+        keyboard: handled(SignalKind::interrupt())?,
+        terminate: handled(SignalKind::terminate())?,
+        hangup: if is_ignored(&status, HANGUP) { None } else { Some(handled(SignalKind::hangup())?) },
+    };
     let (sender, receiver) = watch::channel(None);
-    tokio::spawn(tell(keyboard, terminate, sender));
+    tokio::spawn(tell(signals, sender, log.clone()));
     Ok(receiver)
 }
 
-async fn tell(mut keyboard: Signal, mut terminate: Signal, sender: watch::Sender<Option<Interrupt>>) {
+struct Signals {
+    keyboard: Signal,
+    terminate: Signal,
+    hangup: Option<Signal>,
+}
+
+impl Signals {
+    async fn next(&mut self) -> Interrupt {
+        tokio::select! {
+            _ = self.keyboard.recv() => Interrupt::Keyboard,
+            _ = self.terminate.recv() => Interrupt::Terminate,
+            () = next_of(&mut self.hangup) => Interrupt::Hangup,
+        }
+    }
+}
+
+async fn next_of(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn tell(mut signals: Signals, sender: watch::Sender<Option<Interrupt>>, log: Log) {
     loop {
-        let interrupt = tokio::select! {
-            _ = keyboard.recv() => Interrupt::Keyboard,
-            _ = terminate.recv() => Interrupt::Terminate,
-        };
+        let interrupt = signals.next().await;
         if sender.borrow().is_some() {
             // Everything that counts is durable already; the next start goes on from there.
-            std::process::exit(i32::from(code_of(interrupt).number()));
+            let code = code_of(interrupt);
+            log.ended(code, serde_json::Map::new());
+            log.flush(LAST_WORDS);
+            std::process::exit(i32::from(code.number()));
         }
-        tracing::warn!(
-            "stopping: requests on their way are waited for; a second signal ends at once, and loses nothing that is durable"
-        );
+        // Short enough for a terminal of 80 columns, where lines are cut beside bars.
+        tracing::warn!("stopping; a second signal ends at once, without loss");
         sender.send_replace(Some(interrupt));
     }
 }
@@ -41,5 +82,30 @@ pub(super) fn code_of(interrupt: Interrupt) -> ExitCode {
     match interrupt {
         Interrupt::Keyboard => ExitCode::Interrupted,
         Interrupt::Terminate => ExitCode::Terminated,
+        Interrupt::Hangup => ExitCode::HungUp,
+    }
+}
+
+/// Whether a process ignores a signal, by the text of Linux's `/proc/self/status`: the line `SigIgn` is a mask, in hexadecimal
+/// digits, whose lowest bit is signal 1 (proc_pid_status(5)).
+fn is_ignored(status: &str, number: u32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()).unwrap_or_default();
+    mask >> (number - 1) & 1 == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ignored_signal_is_read_from_the_mask() {
+        let status =
+            |mask: &str| format!("Name:\tx\nSigBlk:\t0000000000000001\nSigIgn:\t{mask}\nSigCgt:\t0000000000000001\n");
+        assert!(is_ignored(&status("0000000000001001"), HANGUP));
+        assert!(!is_ignored(&status("0000000000001000"), HANGUP), "SIGPIPE alone");
+        assert!(!is_ignored(&status("fffffffffffffffe"), HANGUP));
+        assert!(!is_ignored(&status("none"), HANGUP));
+        assert!(!is_ignored("", HANGUP), "another Unix");
     }
 }

@@ -3,6 +3,7 @@
 use crate::config::Settings;
 use crate::failure::{ExitCode, Failure};
 use crate::simulator::{Simulator, SimulatorFlags, SimulatorSettings};
+use crate::telemetry::Log;
 
 use super::signals;
 
@@ -10,10 +11,10 @@ use super::signals;
 ///
 /// # Errors
 /// A setting out of its bounds, an address that cannot be served on.
-pub async fn simulate(settings: Settings, flags: &SimulatorFlags) -> Result<ExitCode, Failure> {
+pub async fn simulate(settings: Settings, flags: &SimulatorFlags, log: &Log) -> Result<ExitCode, Failure> {
     let from_file = settings.simulator.as_ref().map(from_table).transpose()?.unwrap_or_default();
     let wanted = flags.over(from_file).map_err(|error| Failure::from_error(ExitCode::Usage, &error))?;
-    let mut interrupt = signals::listen()?;
+    let mut interrupt = signals::listen(log)?;
     let simulator = Simulator::start(wanted).map_err(|error| Failure::from_error(ExitCode::Usage, &error))?;
     super::print(format!("{}\n", simulator.base_url()).as_bytes())?;
     tracing::info!(base_url = simulator.base_url(), "the simulator serves; what it knows is at /_truth and /_stats");

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::config::Settings;
 use crate::failure::{ExitCode, Failure};
+use crate::sink::manifest::ManifestError;
 use crate::sink::verify::{Report, VerifyError};
 
 /// Compares the output with its manifest and prints what was found.
@@ -13,12 +14,15 @@ use crate::sink::verify::{Report, VerifyError};
 pub async fn verify(settings: Settings) -> Result<ExitCode, Failure> {
     let folder = &settings.output.folder;
     let report = crate::sink::verify::verify(folder).await.map_err(|error| {
-        let code = match error {
-            VerifyError::NoManifest { .. } => ExitCode::Usage,
-            _ => ExitCode::LocalDamage,
+        let (code, hint) = match error {
+            VerifyError::NoManifest { .. } => (ExitCode::Usage, Some("name the folder that --out named for `run`")),
+            VerifyError::Manifest(ManifestError::BesideTheManifest | ManifestError::Version(_)) => {
+                (ExitCode::Usage, Some("use the version of this program that wrote it"))
+            }
+            _ => (ExitCode::LocalDamage, None),
         };
         let failure = Failure::from_error(code, &error);
-        if code == ExitCode::Usage { failure.with_hint("name the folder that --out named for `run`") } else { failure }
+        if let Some(hint) = hint { failure.with_hint(hint) } else { failure }
     })?;
     super::print(text(&report, &folder.display().to_string()).as_bytes())?;
     Ok(if !report.agrees() {

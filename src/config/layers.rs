@@ -82,10 +82,11 @@ impl Sources {
         let mut entries = self.file.as_deref().map_or_else(|| Ok(Vec::new()), file_layer)?;
         for (name, text) in self.environment.iter().filter(|(_, text)| !text.is_empty()) {
             let Some(rest) = name.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
-            if !RESERVED_VARIABLES.contains(&name.as_str()) {
-                let (key, place) = (rest.to_lowercase().replace("__", "."), format!("the environment variable {name}"));
-                entries.push(text_entry(key, text, place)?);
+            let key = rest.to_lowercase().replace("__", ".");
+            if RESERVED_VARIABLES.contains(&name.as_str()) || is_of_a_service(rest) && !keys::is_known(&key) {
+                continue;
             }
+            entries.push(text_entry(key, text, format!("the environment variable {name}"))?);
         }
         for (key, text) in &self.flags {
             entries.push(text_entry(key.clone(), text, "the command line".to_owned())?);
@@ -129,6 +130,15 @@ fn file_layer(path: &Path) -> Result<Vec<Entry>, ConfigError> {
         }
     };
     leaves.into_iter().map(entry).collect()
+}
+
+/// Whether Kubernetes made a variable for a Service whose name begins with ours: it sets `KEYAPI_EXPORT_PORT`,
+/// `…_PORT_80_TCP_ADDR`, `…_SERVICE_HOST`, `…_SERVICE_PORT_HTTP` and the like in every pod, whether anybody wants them or not
+/// (Kubernetes, "Accessing the Service"). `rest` is the name without the prefix. Two underscores are the spelling of settings.
+fn is_of_a_service(rest: &str) -> bool {
+    let name = format!("_{rest}");
+    let stands = |word: &str| name.ends_with(word) || name.contains(&format!("{word}_"));
+    !rest.contains("__") && (stands("_PORT") || name.ends_with("_SERVICE_HOST") || stands("_SERVICE_PORT"))
 }
 
 fn path_below(above: &str, name: &str) -> String {
@@ -342,6 +352,31 @@ mod tests {
             .variable("KEYAPI_TOKEN", "secret")
             .settings();
         assert_eq!(settings, Settings::default());
+    }
+
+    /// A Service beside the job, called as the job is, stopped every pod with 2.
+    #[test]
+    fn variables_that_kubernetes_sets_for_services_are_passed_over() {
+        let made = [
+            "KEYAPI_EXPORT_PORT",
+            "KEYAPI_EXPORT_PORT_80_TCP",
+            "KEYAPI_EXPORT_PORT_80_TCP_PROTO",
+            "KEYAPI_EXPORT_PORT_8443_UDP_ADDR",
+            "KEYAPI_EXPORT_SERVICE_HOST",
+            "KEYAPI_EXPORT_SERVICE_PORT",
+            "KEYAPI_EXPORT_SERVICE_PORT_HTTP",
+            "KEYAPI_EXPORT_METRICS_PORT",
+            "KEYAPI_EXPORT_METRICS_PORT_9090_TCP_PORT",
+            "KEYAPI_EXPORT_METRICS_SERVICE_HOST",
+            "KEYAPI_EXPORT_METRICS_SERVICE_PORT_WEB_UI",
+        ];
+        let layers = made.iter().fold(Layers::new(""), |layers, name| layers.variable(name, "tcp://10.0.0.1:80"));
+        assert_eq!(layers.settings(), Settings::default());
+        for mistaken in
+            ["KEYAPI_EXPORT_SERVICE__PORT", "KEYAPI_EXPORT_REPORT", "KEYAPI_EXPORT_HOST", "KEYAPI_EXPORT_SUPPORT_80"]
+        {
+            assert!(Layers::new("").variable(mistaken, "80").refusal().contains(mistaken), "{mistaken}");
+        }
     }
 
     #[test]

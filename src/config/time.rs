@@ -49,6 +49,11 @@ impl TimeSpec {
         &self.text
     }
 
+    /// Whether what is meant moves with the moment of the run.
+    pub const fn is_relative(&self) -> bool {
+        !matches!(self.meaning, Meaning::At(_))
+    }
+
     /// The second that is meant by a run that begins at `now`.
     ///
     /// Whole days resolve to midnight UTC: `-7d` is the midnight seven days before the one that began today, so that a

@@ -50,6 +50,8 @@ pub enum TokenError {
         place: String,
         /// What is wrong with it, without any of it.
         why: &'static str,
+        /// What would be right.
+        right: &'static str,
     },
 }
 
@@ -65,7 +67,7 @@ impl TokenError {
                 "name a file that this user can read; the key itself belongs into no argument".to_owned()
             }
             Self::Exposed { path, .. } => format!("chmod 600 {}", path.display()),
-            Self::Malformed { .. } => "a key is one word such as sk_live_…; see the vendor's dashboard".to_owned(),
+            Self::Malformed { right, .. } => format!("{right}; a key is one word such as sk_live_…"),
         }
     }
 }
@@ -125,7 +127,11 @@ fn read_file(path: &Path) -> Result<SecretString, TokenError> {
     // Asked of the open file, so that what is checked is what is read, also behind a link.
     refuse_exposed(path, &file.metadata().map_err(failed)?)?;
     let text = text_of(file, LARGEST_TOKEN_BYTES).map_err(failed)?;
-    let too_long = || TokenError::Malformed { place: path.display().to_string(), why: "it is longer than any key" };
+    let too_long = || TokenError::Malformed {
+        place: path.display().to_string(),
+        why: "it is longer than any key",
+        right: "write the key alone into the file",
+    };
     text.map(SecretString::from).ok_or_else(too_long)
 }
 
@@ -161,13 +167,41 @@ fn shown(path: &Path) -> String {
 fn usable(token: &SecretString, place: String) -> Result<SecretString, TokenError> {
     use secrecy::ExposeSecret;
     let text = token.expose_secret().trim();
+    match mistake(text) {
+        Some((why, right)) => Err(TokenError::Malformed { place, why, right }),
+        None => Ok(SecretString::from(text)),
+    }
+}
+
+/// Quotation marks that shells, files and word processors put around a word.
+const QUOTES: [char; 9] = ['"', '\'', '`', '“', '”', '„', '‘', '’', '«'];
+
+/// What is wrong with a text as a key, and what would be right. A key is opaque, so only what no key can be is refused.
+fn mistake(text: &str) -> Option<(&'static str, &'static str)> {
+    let begins = |word: &str| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+    let is_header = text.split_once(char::is_whitespace).is_some_and(|(word, _)| word.ends_with(':'));
     if text.is_empty() {
-        return Err(TokenError::Malformed { place, why: "it is empty" });
+        Some(("it is empty", "write the key there"))
+    } else if text.starts_with('\u{feff}') {
+        Some(("it begins with a byte order mark", "save the file as plain UTF-8 without one"))
+    } else if text.starts_with(QUOTES) || text.ends_with(QUOTES) {
+        Some(("it stands in quotes, which are not part of a key", "write it without quotes"))
+    } else if begins("export ") || begins("KEYAPI_") {
+        Some(("it begins with the name of a variable", "write what follows the = alone"))
+    } else if begins("Bearer ") || begins("Basic ") || is_header {
+        Some((
+            "it begins with a word of the header, such as Bearer, which the program adds itself",
+            "write the key without it",
+        ))
+    } else if text.contains(['\n', '\r']) {
+        Some(("it has more than one line", "write the key alone, on one line"))
+    } else if text.contains(char::is_whitespace) {
+        Some(("it holds spaces", "write the key without them"))
+    } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Some(("it holds characters outside ASCII", "copy the key again, whole"))
+    } else {
+        None
     }
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(TokenError::Malformed { place, why: "it holds spaces or characters outside ASCII" });
-    }
-    Ok(SecretString::from(text))
 }
 
 #[cfg(test)]
@@ -203,7 +237,38 @@ mod tests {
             let error = from_variable(text).unwrap_err();
             assert!(!format!("{error} {error:?} {}", error.hint()).contains("words-of-it"));
         }
-        assert_eq!(from_variable("sk_live_1\n").unwrap().expose_secret(), "sk_live_1");
+        for space in ["", "\n", "\r\n", " ", "\t\n\n"] {
+            assert_eq!(from_variable(&format!("sk_live_1{space}")).unwrap().expose_secret(), "sk_live_1");
+        }
+    }
+
+    /// Quotes that a file of variables or a manifest leaves around a key were sent with it, and the service refused the key.
+    #[test]
+    fn what_somebody_wrote_around_a_key_is_named() {
+        let key = "sk_live_never_told";
+        let mistakes = [
+            ("'KEY'", "quotes"),
+            ("\"KEY\"\n", "quotes"),
+            ("'KEY'\r\n", "quotes"),
+            ("\"KEY", "quotes"),
+            ("KEY'", "quotes"),
+            ("`KEY`", "quotes"),
+            ("“KEY”", "quotes"),
+            ("Bearer KEY", "Bearer"),
+            ("bearer KEY\n", "Bearer"),
+            ("Authorization: Bearer KEY", "Bearer"),
+            ("KEYAPI_TOKEN=KEY", "variable"),
+            ("export KEYAPI_TOKEN='KEY", "variable"),
+            ("KEY\n# the key", "more than one line"),
+            ("KEY KEY", "spaces"),
+            ("\u{feff}KEY", "byte order mark"),
+            ("KEY…", "outside ASCII"),
+        ];
+        for (text, named) in mistakes {
+            let error = from_variable(&text.replace("KEY", key).replace(&format!("{key}API"), "KEYAPI")).unwrap_err();
+            assert!(error.to_string().contains(named), "{text:?}: {error}");
+            assert!(!format!("{error} {error:?} {}", error.hint()).contains("never_told"), "{text:?}");
+        }
     }
 
     #[cfg(unix)]

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use crate::config::error::ConfigError;
 use crate::config::redact::quoted;
 use crate::config::token::require_tls;
-use crate::config::{HumanDuration, QuestionSettings, Settings};
+use crate::config::{HumanDuration, QuestionSettings, Settings, TimeSpec};
 use crate::units::{EpochSeconds, LAST_PAGE, TimeRange};
 
 /// The most requests that may be on their way at once.
@@ -14,6 +14,8 @@ pub const MAX_IN_FLIGHT: u32 = 1_024;
 const LEAST_BODY_LIMIT: u64 = 64 << 10;
 /// 0000-01-01T00:00:00Z: earlier moments are told in words.
 const FIRST_NAMED_SECOND: i64 = -62_167_219_200;
+/// Each request on its way may hold an answer of this size, and a column of one answer must fit what Parquet's writer takes.
+const MOST_BODY_LIMIT: u64 = 256 << 20;
 
 impl Settings {
     /// Checks every value against its bounds. What only `run` needs is checked by [`QuestionSettings::range`] and
@@ -52,8 +54,8 @@ impl Settings {
         bound("service.auth_scheme", scheme, scheme_fits, "a scheme is one word, such as Bearer, without the key")?;
         some_time("service.connect_timeout", service.connect_timeout)?;
         some_time("service.request_timeout", service.request_timeout)?;
-        let limit_fits = service.body_limit.get().get() >= LEAST_BODY_LIMIT;
-        bound("service.body_limit", service.body_limit, limit_fits, "a page needs at least 64KiB")
+        let limit_fits = (LEAST_BODY_LIMIT..=MOST_BODY_LIMIT).contains(&service.body_limit.get().get());
+        bound("service.body_limit", service.body_limit, limit_fits, "it is 64KiB to 256MiB")
     }
 
     fn validate_plan(&self) -> Result<(), ConfigError> {
@@ -103,6 +105,11 @@ impl QuestionSettings {
             return Err(ConfigError::EmptyRange { from, to, range });
         }
         Ok(range)
+    }
+
+    /// Whether the clock decides about an end of that range: one is relative, or the end would lie after `now`.
+    pub fn depends_on(&self, now: EpochSeconds) -> bool {
+        self.from.as_ref().is_some_and(TimeSpec::is_relative) || self.to.is_relative() || self.to.resolve(now) > now
     }
 }
 
@@ -181,6 +188,14 @@ mod tests {
     }
 
     #[test]
+    fn a_range_depends_on_the_clock_where_an_end_moves_with_it() {
+        let depends = |from: &str, to: &str| question(from, to).depends_on(NOW);
+        assert!(depends("-7d", "2026-03-01") && depends("2026-03-01", "now") && depends("2026-03-01", "-0d"));
+        assert!(depends("2026-03-01", "2099-01-01"), "clamped to now");
+        assert!(!depends("2026-03-01", "2026-03-02") && !depends("0", "1773156030"));
+    }
+
+    #[test]
     fn a_range_without_a_second_is_refused_as_written_and_as_meant() {
         let text = question("now", "-1d").range(NOW).unwrap_err().to_string();
         assert_eq!(
@@ -210,5 +225,7 @@ mod tests {
         let mut settings = Settings::default();
         settings.service.body_limit = small;
         assert!(settings.validate().unwrap_err().to_string().contains("64KiB"));
+        settings.service.body_limit = "1GiB".parse().unwrap();
+        assert!(settings.validate().unwrap_err().to_string().contains("256MiB"));
     }
 }

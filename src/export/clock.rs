@@ -1,4 +1,5 @@
-//! The run's two notions of time, made safe against clocks that are set and machines that sleep.
+//! The run's two notions of time, made safe against clocks that are set and machines that sleep; and the machine's clock beside the
+//! service's.
 //!
 //! Pacing and waiting use the monotonic clock and nothing here. The wall clock dates stretches, which must age over restarts and
 //! over a machine's sleep, and must not stand still because somebody set the clock back.
@@ -7,10 +8,73 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-use crate::units::EpochSeconds;
+use super::Ends;
+use crate::api::client::Clocks;
+use crate::units::{EpochSeconds, TimeRange};
 
 /// Looks that lie further apart than this were not late: the process was suspended meanwhile.
 const LONGEST_LOOK: Duration = Duration::from_secs(1);
+
+/// The most that two clocks may differ, seconds. An answer may take a minute to come, and clocks that are kept differ by seconds;
+/// a quarter of an hour around midnight moves `-7d` by a day.
+const MOST_APART_S: i64 = 300;
+
+/// What follows from two clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Skew {
+    /// Nothing.
+    Small,
+    /// Nothing that was asked depends on it, but a person should know.
+    Harmless(WrongClock),
+    /// The range may be another than the one that was meant.
+    Harmful(WrongClock),
+}
+
+/// This machine's clock and the service's differ too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this machine's clock says {} and the service's says {}, {} {}; the range {range} was taken from this machine's",
+    clocks.ours, clocks.service, apart(clocks.ahead_s().unsigned_abs()), if clocks.ahead_s() > 0 { "earlier" } else { "later" }
+)]
+pub struct WrongClock {
+    /// Both clocks.
+    pub clocks: Clocks,
+    /// The range that was asked.
+    pub range: TimeRange,
+}
+
+/// What a wrong clock could have spoilt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ClockCheck {
+    /// The run's range.
+    pub(super) range: TimeRange,
+    /// What its ends were taken from, where this start took them; what a former start took was compared then.
+    pub(super) ends: Ends,
+}
+
+impl ClockCheck {
+    /// Compares the clocks. An end that was written as it is needs no clock, unless it lies in what the service still calls the
+    /// future: rows of that time are yet to come.
+    pub(super) fn compare(self, clocks: Clocks) -> Skew {
+        let wrong = WrongClock { clocks, range: self.range };
+        if clocks.ahead_s().abs() <= MOST_APART_S {
+            Skew::Small
+        } else if self.ends == Ends::ByClock || self.range.end > clocks.service {
+            Skew::Harmful(wrong)
+        } else {
+            Skew::Harmless(wrong)
+        }
+    }
+}
+
+/// A length of time for a person, in its largest unit.
+fn apart(seconds: u64) -> String {
+    match seconds {
+        0..7_200 => format!("{} minutes", seconds / 60),
+        7_200..172_800 => format!("{} hours", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
 
 /// The clocks of a run. The wall clock is never behind what has passed since the process began.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +128,44 @@ mod tests {
 
     fn second(second: i64) -> EpochSeconds {
         EpochSeconds::new(second)
+    }
+
+    fn clocks(ours: i64, service: i64) -> Clocks {
+        Clocks { ours: second(ours), service: second(service) }
+    }
+
+    #[test]
+    fn clocks_that_are_far_apart_matter_where_the_range_was_taken_from_one() {
+        const NOW: i64 = 1_773_156_030;
+        let range = TimeRange::new(second(NOW - 1_000), second(NOW - 10));
+        let of = |ours: i64, ends| ClockCheck { range, ends }.compare(clocks(ours, NOW));
+        for near in [-300, -1, 0, 300] {
+            assert_eq!(of(NOW + near, Ends::ByClock), Skew::Small, "{near}");
+        }
+        for far in [-86_400, -301, 301, 86_400] {
+            assert!(matches!(of(NOW + far, Ends::ByClock), Skew::Harmful(_)), "{far}");
+            assert!(matches!(of(NOW + far, Ends::Absolute), Skew::Harmless(_)), "{far}");
+        }
+    }
+
+    /// By a clock that is a week ahead, tomorrow was over, and its rows were never asked for again.
+    #[test]
+    fn a_written_end_in_the_services_future_matters() {
+        let range = TimeRange::new(second(0), second(5_000));
+        let check = ClockCheck { range, ends: Ends::Absolute };
+        assert!(matches!(check.compare(clocks(9_000, 4_999)), Skew::Harmful(_)));
+        assert!(matches!(check.compare(clocks(9_000, 5_000)), Skew::Harmless(_)));
+    }
+
+    #[test]
+    fn a_wrong_clock_is_told_with_both() {
+        let range = TimeRange::new(second(1_767_225_600), second(1_767_230_000));
+        let wrong = WrongClock { clocks: clocks(1_767_240_800, 1_767_230_000), range };
+        assert_eq!(
+            wrong.to_string(),
+            "this machine's clock says 2026-01-01T04:13:20Z and the service's says 2026-01-01T01:13:20Z, 3 hours earlier; the \
+             range [2026-01-01T00:00:00Z, 2026-01-01T01:13:20Z) was taken from this machine's"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -153,7 +153,7 @@ impl<'a> Delivery<'a> {
             sum.rows += part.rows.get();
             sum.bytes += part.bytes.get();
             sum.duplicates += part.duplicates;
-            sum.kept_in_extra += part.kept_in_extra;
+            sum.extra_fields.merge(&part.extra_fields);
         }
         Ok(sum)
     }
@@ -205,11 +205,13 @@ fn counters(planner: &Planner, ledger: &Ledger, delivered: &Delivered) -> BTreeM
         ("throttled", counts.throttled),
         ("possibly_charged", counts.possibly_charged),
         ("rows_read_more_than_once", delivered.duplicates),
-        ("values_kept_in_extra", delivered.kept_in_extra),
+        ("values_kept_in_extra", delivered.extra_fields.total()),
         ("rejected_rows", delivered.rejected),
         ("pages_that_repeated_rows", learned.repeats),
         ("short_pages_that_hid_rows", learned.hiding_short_pages),
         ("window_seams_that_differed", learned.seams),
     ];
-    named.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
+    let by_field = delivered.extra_fields.by_name().iter();
+    let by_field = by_field.map(|(field, count)| (format!("values_kept_in_extra.{field}"), *count));
+    named.into_iter().map(|(name, count)| (name.to_owned(), count)).chain(by_field).collect()
 }

@@ -24,7 +24,7 @@ use crate::plan::event::PlanEvent;
 use crate::plan::fact::{PageFact, WindowId};
 use crate::plan::planner::Planner;
 
-use super::clock::RunClock;
+use super::clock::{ClockCheck, RunClock, Skew};
 use super::cutting::{Cutting, Ready};
 use super::evidence::new_page;
 use super::machine::{Abandoned, Broken, Conclusion, Due, Effect, Event, Machine, Moment, Note, Settings};
@@ -44,6 +44,8 @@ pub(super) struct Parts<'a> {
     pub(super) cutting: Cutting,
     /// What an earlier run learned of the rate.
     pub(super) learned: LearnedRate,
+    /// What a wrong clock could have spoilt.
+    pub(super) clocks: ClockCheck,
 }
 
 /// A task that came back.
@@ -80,6 +82,8 @@ struct Driver<'a> {
     clock: RunClock,
     tick: Interval,
     is_interrupted: bool,
+    /// Whether the first answer has shown the service's clock.
+    is_clock_checked: bool,
 }
 
 impl Parts<'_> {
@@ -87,6 +91,7 @@ impl Parts<'_> {
     pub(super) async fn run(self, planner: Planner, began: Instant) -> Result<(Planner, Ending), ExportError> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let is_clock_checked = self.tools.client.has_answered();
         let mut driver = Driver {
             machine: Machine::new(Settings::from(self.order), planner, self.learned),
             parts: self,
@@ -98,6 +103,7 @@ impl Parts<'_> {
             clock: RunClock::start(began),
             tick,
             is_interrupted: false,
+            is_clock_checked,
         };
         let conclusion = driver.drive().await;
         driver.conclude(conclusion).await
@@ -253,6 +259,7 @@ impl Driver<'_> {
         match returned {
             Ok(Returned::Heard { job, heard, page }) => {
                 self.came.extend(page.map(|page| (job, page)));
+                self.check_clocks();
                 Event::Heard { job, heard, dice: Dice { spread: rand::random(), jitter: rand::random() } }
             }
             Ok(Returned::Kept { job, fact, took }) => Event::Kept { job, fact, took },
@@ -260,6 +267,26 @@ impl Driver<'_> {
             Ok(Returned::Broke(what, error)) => self.broke(what, error.into()),
             Err(error) if error.is_cancelled() => Event::Woke,
             Err(error) => self.broke(Broken::Other, error.into()),
+        }
+    }
+
+    /// Looks at the clocks that the first answer showed; nothing more may be asked by ours where it could have spoilt the range.
+    fn check_clocks(&mut self) {
+        if self.is_clock_checked || !self.parts.tools.client.has_answered() {
+            return;
+        }
+        self.is_clock_checked = true;
+        match self.parts.tools.client.clocks().map_or(Skew::Small, |clocks| self.parts.clocks.compare(clocks)) {
+            Skew::Small => {}
+            Skew::Harmless(wrong) => tracing::warn!(
+                clock.here = %wrong.clocks.ours,
+                clock.service = %wrong.clocks.service,
+                "this machine's clock and the service's differ; the range does not depend on it"
+            ),
+            Skew::Harmful(wrong) => {
+                let broke = self.broke(Broken::Other, wrong.into());
+                self.tell_within(broke);
+            }
         }
     }
 
@@ -322,12 +349,13 @@ fn how(heard: &Heard) -> Ended {
         Heard::Throttled { .. } => Ended::Throttled,
         Heard::Quota { .. } => Ended::Quota,
         Heard::Refused { .. } => Ended::Refused,
-        Heard::Page | Heard::Failed { .. } | Heard::OutOfCredits { .. } => Ended::Failed,
+        Heard::Page | Heard::OutOfCredits { .. } => Ended::Failed,
+        Heard::Failed { .. } | Heard::Unanswered { .. } | Heard::Unreached { .. } => Ended::Failed,
     }
 }
 
 fn tell_failure(work: &Work, heard: &Heard) {
-    if let (Work::Page(task), Heard::Failed { why }) = (work, heard) {
+    if let (Work::Page(task), Some(why)) = (work, heard.why()) {
         tracing::debug!(page.region = %task.address.region, page.number = task.address.page.get(), why, "attempt failed");
     }
 }

@@ -79,6 +79,7 @@ mod tests {
     use super::*;
     use crate::api::contract::{Filters, PageQuery, TimeOrder};
     use crate::api::reply::{Verdict, judge};
+    use crate::api::signals::Signals;
     use crate::plan::fact::{PageAddress, Purpose, WindowId};
     use crate::units::PageNumber;
 
@@ -99,8 +100,9 @@ mod tests {
             .map(|(time, id)| format!(r#"{{"create_time":{time},"video_id":{id}}}"#))
             .collect();
         let body = format!(r#"{{"code":0,"data":[{}]}}"#, rows.join(",")).into_bytes();
-        let Verdict::Page(answer) = judge(200, &body) else { panic!("no page") };
-        new_page(&task, answer, Reply { status: 200, retry_after: None, body, received_at_ms: 5_000 })
+        let reply = Reply { status: 200, signals: Signals::default(), body, broken: None, received_at_ms: 5_000 };
+        let Verdict::Page(answer) = judge(reply.heard()) else { panic!("no page") };
+        new_page(&task, answer, reply)
     }
 
     #[test]

@@ -187,7 +187,7 @@ mod tests {
             let parts = self.publisher.journal.parts().unwrap().into_iter();
             let live: Vec<PartRecord> =
                 parts.filter(|(_, state)| *state == PartState::Published).map(|(part, _)| part).collect();
-            let folder = self.folder.path().join("out/query_region=US/date=2026-01-01");
+            let folder = self.folder.path().join("out/data/query_region=US/date=2026-01-01");
             let mut files: Vec<_> =
                 std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
             files.sort();

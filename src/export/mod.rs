@@ -5,7 +5,7 @@
 //! time into parts; `delivery` says what the output holds. Resume is the ordinary start: a first run is an empty journal.
 
 mod blame;
-mod clock;
+pub mod clock;
 mod cutting;
 mod delivery;
 mod driver;
@@ -28,6 +28,7 @@ use crate::api::client::{Client, ClientError};
 use crate::api::contract::{Filters, Region};
 use crate::fetch::throttle::Rate;
 use crate::journal::JournalError;
+use crate::journal::kept::KeptFields;
 use crate::plan::event::{Contradiction, PlanEvent};
 use crate::plan::planner::Listed;
 use crate::plan::reopen::NotDone;
@@ -53,6 +54,8 @@ pub struct Order {
     pub filters: Filters,
     /// The range, resolved at this moment.
     pub range: TimeRange,
+    /// Whether this machine's clock decided about an end of it.
+    pub ends: Ends,
     /// This moment.
     pub now: EpochSeconds,
     /// Whether to begin a new run whatever the state says.
@@ -79,6 +82,15 @@ pub struct Order {
     pub max_in_flight: usize,
     /// How long to go on without a durable page.
     pub give_up_after: Duration,
+}
+
+/// What the ends of a range were taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// Both were written as they are.
+    Absolute,
+    /// At least one counts from now, or was moved back to it.
+    ByClock,
 }
 
 /// Whether the latest run is gone on with.
@@ -139,6 +151,8 @@ pub enum Interrupt {
     Keyboard,
     /// SIGTERM.
     Terminate,
+    /// SIGHUP.
+    Hangup,
 }
 
 /// How an export ended, where it ended by itself.
@@ -165,6 +179,11 @@ pub enum Ending {
     /// No page came for too long.
     Unwell {
         /// The last failure, for a person.
+        why: String,
+    },
+    /// Nothing was ever heard from the service, and as it is addressed nothing will be.
+    Unreachable {
+        /// What is wrong with the way to it, for a person.
         why: String,
     },
     /// The service refuses the key or the question.
@@ -197,6 +216,8 @@ pub struct Outcome {
     pub attempts_before: u64,
     /// Live parts of the run: count, rows and bytes, and what was dropped or kept apart.
     pub delivered: Delivered,
+    /// What was bought and is not published yet.
+    pub kept: Kept,
     /// What could not be read.
     pub gaps: Vec<Listed>,
     /// What could not be proven.
@@ -213,7 +234,7 @@ pub enum Work {
 }
 
 /// What lies in the output by this run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delivered {
     /// Files.
     pub parts: u64,
@@ -223,10 +244,19 @@ pub struct Delivered {
     pub bytes: u64,
     /// Rows that were read more than once.
     pub duplicates: u64,
-    /// Values that `_extra` keeps.
-    pub kept_in_extra: u64,
+    /// Values that `_extra` keeps, by field.
+    pub extra_fields: KeptFields,
     /// Rows that `_rejected` keeps.
     pub rejected: u64,
+}
+
+/// What the journal keeps until it is published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Pages.
+    pub pages: u64,
+    /// Their rows; some of them may stand in a part already.
+    pub rows: u64,
 }
 
 /// Why an export could not go on at all.
@@ -257,6 +287,9 @@ pub enum ExportError {
         /// What was said now.
         now: String,
     },
+    /// An end of the range was taken from a clock that is not to be believed.
+    #[error(transparent)]
+    Clock(#[from] clock::WrongClock),
     /// The range holds nothing.
     #[error("the range {0} is empty")]
     EmptyRange(TimeRange),

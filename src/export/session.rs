@@ -15,18 +15,21 @@ use crate::progress::{Event, RegionStart};
 use crate::sink::layout::Layout;
 use crate::sink::part::Parts;
 use crate::sink::publish::{Output, OutputError};
-use crate::units::{Credits, EpochSeconds, RowCount};
+use crate::units::{Credits, EpochSeconds, RowCount, TimeRange};
 
+use super::clock::{ClockCheck, Skew};
 use super::cutting::Cutting;
 use super::delivery::Delivery;
 use super::driver::Parts as Loop;
 use super::publisher::{Publisher, Replaces};
 use super::repair::{Ended, Repair, refuse_an_output_that_lost_everything};
 use super::stager::Stager;
-use super::{Ending, ExportError, History, Order, Outcome, Start, Tools, Work};
+use super::{Ending, Ends, ExportError, History, Kept, Order, Outcome, Start, Tools, Work};
 
 /// Where the learned rate is kept.
 pub(super) const LEARNED_RATE: &str = "rate";
+/// Where the name of a run is kept whose range was taken from a wrong clock: nothing of it is gone on with.
+const VOID_RUN: &str = "run_by_a_wrong_clock";
 
 /// Carries an order out: finishes the unfinished run first, then begins a new one where the range asks for it.
 ///
@@ -63,8 +66,10 @@ async fn runs(order: &Order, tools: &Tools, journal: &Journal) -> Result<Outcome
     recover_parts(journal, &output).await?;
     let listed = manifest.into_iter().flat_map(|manifest| manifest.parts);
     take_over(journal, &output, listed.filter(|part| !known.contains(&part.path))).await?;
-    if let Some(run) = latest.as_ref().filter(|run| run.outcome.is_none() && order.start == Start::GoOn) {
-        let outcome = Session::new(order, tools, journal, &output, run).run().await?;
+    let void_run = journal.learned(VOID_RUN)?;
+    let goes_on = |run: &RunRecord| order.start == Start::GoOn && void_run.as_ref() != Some(&run.begun.id);
+    if let Some(run) = latest.as_ref().filter(|run| run.outcome.is_none() && goes_on(run)) {
+        let outcome = Session::new(order, tools, journal, &output, run).run(Ends::Absolute).await?;
         let goes_on = matches!(outcome.ending, Ending::Complete | Ending::Incomplete);
         if !goes_on || !order.range_differs(run) {
             return Ok(outcome);
@@ -72,14 +77,25 @@ async fn runs(order: &Order, tools: &Tools, journal: &Journal) -> Result<Outcome
     } else if let Some(run) = latest.filter(|run| run.outcome.is_some() && !order.range_differs(run))
         && order.start == Start::GoOn
     {
-        return Session::new(order, tools, journal, &output, &run).run().await;
+        return Session::new(order, tools, journal, &output, &run).run(Ends::Absolute).await;
+    }
+    if let Some(Skew::Harmful(wrong)) = tools.client.clocks().map(|clocks| order.clock_check().compare(clocks)) {
+        return Err(wrong.into());
     }
     // Whatever is still unfinished here was not to be gone on with.
     let run = journal.begin_run_anew(order.new_run()).await?;
-    Session::new(order, tools, journal, &output, &run).run().await
+    let result = Session::new(order, tools, journal, &output, &run).run(order.ends).await;
+    if let Err(ExportError::Clock(_)) = result {
+        journal.learn(VOID_RUN, &run.begun.id).await?;
+    }
+    result
 }
 
 impl Order {
+    fn clock_check(&self) -> ClockCheck {
+        ClockCheck { range: self.range, ends: self.ends }
+    }
+
     fn range_differs(&self, run: &RunRecord) -> bool {
         self.range != run.begun.range
     }
@@ -194,8 +210,9 @@ impl<'a> Session<'a> {
         Self { order, tools, journal, output, run }
     }
 
-    /// Goes on with an unfinished run. One that had ended is gone on with where something of it is missing.
-    async fn run(self) -> Result<Outcome, ExportError> {
+    /// Goes on with an unfinished run. One that had ended is gone on with where something of it is missing. `ends` says what this
+    /// start took the run's range from.
+    async fn run(self, ends: Ends) -> Result<Outcome, ExportError> {
         let mut planner = self.replayed_plan().await?;
         let ended = if self.run.outcome.is_some() { Ended::Yes } else { Ended::No };
         let published = self.published_parts()?;
@@ -208,7 +225,7 @@ impl<'a> Session<'a> {
         if !repair.is_empty() {
             self.repair(&mut planner, &repair).await?;
         }
-        self.go_on(planner).await
+        self.go_on(planner, ends).await
     }
 
     async fn check_pages(&self) -> Result<(), ExportError> {
@@ -230,7 +247,7 @@ impl<'a> Session<'a> {
         Ok(self.journal.commit_change(change).await?)
     }
 
-    async fn go_on(self, planner: Planner) -> Result<Outcome, ExportError> {
+    async fn go_on(self, planner: Planner, ends: Ends) -> Result<Outcome, ExportError> {
         let began = Instant::now();
         let ledger = self.journal.ledger(Limits {
             max_credits: self.order.budget.max_credits,
@@ -252,6 +269,7 @@ impl<'a> Session<'a> {
             publisher,
             cutting: self.cutting(),
             learned: learned.unwrap_or_default(),
+            clocks: ClockCheck { range: self.run.begun.range, ends },
         };
         let (planner, ending) = run.run(planner, began).await?;
         let delivered = delivery.finish(&planner, &ending, &ledger).await?;
@@ -268,6 +286,7 @@ impl<'a> Session<'a> {
             counts: ledger.counts(),
             attempts_before,
             delivered,
+            kept: self.kept()?,
             gaps: planner.lacking(),
             unproven: planner.unproven().to_vec(),
         })
@@ -293,9 +312,19 @@ impl<'a> Session<'a> {
             counts,
             attempts_before: counts.attempts,
             delivered: delivery.confirm(&planner, &ledger).await?,
+            kept: self.kept()?,
             gaps: planner.lacking(),
             unproven: planner.unproven().to_vec(),
         })
+    }
+
+    fn kept(&self) -> Result<Kept, JournalError> {
+        let ever = TimeRange::new(EpochSeconds::new(i64::MIN), EpochSeconds::MAX);
+        let mut rows = 0;
+        for region in &self.order.regions {
+            rows += self.journal.count_rows(region, ever)?.get();
+        }
+        Ok(Kept { pages: self.journal.held_pages(), rows })
     }
 
     fn published_parts(&self) -> Result<Vec<PartRecord>, JournalError> {

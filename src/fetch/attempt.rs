@@ -1,6 +1,6 @@
 //! One attempt at one page: a request, and what it brought. Retries nothing and decides nothing.
 
-use crate::api::client::{Client, Reply};
+use crate::api::client::{Client, Reply, TransportError};
 use crate::api::contract::PageQuery;
 use crate::api::reply::{PageAnswer, Verdict, judge};
 
@@ -20,12 +20,18 @@ pub struct Came {
 /// # Errors
 /// What came in place of a page; never [`Heard::Page`].
 pub async fn attempt(client: &Client, query: &PageQuery) -> Result<Came, Heard> {
-    let reply = client.send(query).await.map_err(|error| Heard::Failed { why: error.to_string() })?;
-    match judge(reply.status, &reply.body) {
+    let reply = client.send(query).await.map_err(|error| unanswered(&error))?;
+    let wait = reply.signals.retry_after;
+    match judge(reply.heard()) {
         Verdict::Page(answer) => Ok(Came { answer, reply }),
-        Verdict::Throttled => Err(Heard::Throttled { retry_after: reply.retry_after }),
+        Verdict::Throttled { why } => Err(Heard::Throttled { why: format!("too many requests ({why})"), wait }),
         Verdict::Quota { message } => Err(Heard::Quota { message }),
-        Verdict::Refused { code, message } => Err(Heard::Refused { code, message }),
-        Verdict::Transient { why } => Err(Heard::Failed { why }),
+        Verdict::Refused { code, message } => Err(Heard::Refused { code, message, wait }),
+        Verdict::Transient { why } => Err(Heard::Failed { why, wait }),
     }
+}
+
+fn unanswered(error: &TransportError) -> Heard {
+    let why = error.to_string();
+    if error.is_lasting() { Heard::Unreached { why } } else { Heard::Unanswered { why } }
 }

@@ -91,6 +91,17 @@ impl Gate {
     ) -> Option<Duration> {
         let before = self.throttle.held_until();
         self.throttle.throttled(now, permit.sent_at, retry_after, dice);
+        self.new_hold(now, before)
+    }
+
+    /// An answer that blames no rate asks to wait: everybody is held. Answers for how long, where this answer did it.
+    pub fn asked_to_wait(&mut self, now: Duration, wait: Duration) -> Option<Duration> {
+        let before = self.throttle.held_until();
+        self.throttle.asked_to_wait(now, wait);
+        self.new_hold(now, before)
+    }
+
+    fn new_hold(&self, now: Duration, before: Duration) -> Option<Duration> {
         (self.throttle.held_until() > before).then(|| self.throttle.held_until().saturating_sub(now))
     }
 

@@ -55,10 +55,12 @@ pub enum Asks {
 pub enum Heard {
     /// A page.
     Page,
-    /// 429, and how long the service asks to wait.
+    /// Requests come too fast.
     Throttled {
-        /// `Retry-After`, where it came.
-        retry_after: Option<Duration>,
+        /// What came, for a person.
+        why: String,
+        /// How long the service asks to wait.
+        wait: Option<Duration>,
     },
     /// The key has nothing left to spend.
     Quota {
@@ -71,10 +73,24 @@ pub enum Heard {
         code: u16,
         /// The service's words.
         message: String,
+        /// How long the service asks to wait.
+        wait: Option<Duration>,
     },
-    /// Asking again may help.
+    /// The service answered, and asking again may help.
     Failed {
         /// What came, for a person.
+        why: String,
+        /// How long the service asks to wait.
+        wait: Option<Duration>,
+    },
+    /// No answer came, and asking again may help.
+    Unanswered {
+        /// What is wrong, for a person.
+        why: String,
+    },
+    /// No answer came, and the trouble lies in the address or the certificate.
+    Unreached {
+        /// What is wrong, for a person.
         why: String,
     },
     /// Nothing was sent: the run may spend no more.
@@ -84,6 +100,19 @@ pub enum Heard {
         /// What may be spent.
         max: Credits,
     },
+}
+
+impl Heard {
+    /// What stood in the way of a page that may come all the same, for a person.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Throttled { why, .. }
+            | Self::Failed { why, .. }
+            | Self::Unanswered { why }
+            | Self::Unreached { why } => Some(why),
+            Self::Page | Self::Quota { .. } | Self::Refused { .. } | Self::OutOfCredits { .. } => None,
+        }
+    }
 }
 
 /// Random numbers in `0..1` for what follows from one attempt.
@@ -115,6 +144,11 @@ pub enum Fetched {
     /// Every attempt failed; the last one like this.
     Failed {
         /// What came, for a person.
+        why: String,
+    },
+    /// Nothing was ever heard from the service, and as it is addressed nothing will be.
+    Unreachable {
+        /// What is wrong with the way to it, for a person.
         why: String,
     },
     /// The run may spend no more.
@@ -186,10 +220,10 @@ impl FetchJob {
             Heard::Page if is_probe => return Then::End(Fetched::Well),
             Heard::Page => return Then::Keep,
             Heard::Quota { message } => return Then::End(Fetched::Quota { message }),
-            Heard::Refused { code, message } => return Then::End(Fetched::Refused { code, message }),
+            Heard::Refused { code, message, .. } => return Then::End(Fetched::Refused { code, message }),
             Heard::OutOfCredits { spent, max } => return Then::End(Fetched::OutOfCredits { spent, max }),
-            Heard::Throttled { .. } => (Trouble::Throttled, throttled_words()),
-            Heard::Failed { why } => (Trouble::Failed, why),
+            Heard::Throttled { why, .. } => (Trouble::Throttled, why),
+            Heard::Failed { why, .. } | Heard::Unanswered { why } | Heard::Unreached { why } => (Trouble::Failed, why),
         };
         if is_probe {
             return Then::End(Fetched::Failed { why });
@@ -210,9 +244,4 @@ impl FetchJob {
     pub(super) fn is_resting(&self) -> bool {
         matches!(self.stands, Stands::Rests(_) | Stands::WantsLeave { .. })
     }
-}
-
-/// A 429, for a person.
-pub(super) fn throttled_words() -> String {
-    "the service answers 429: too many requests".to_owned()
 }

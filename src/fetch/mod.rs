@@ -1,10 +1,12 @@
 //! Getting one page: when a request may go out, what is made of its answer, and when to ask again.
 //!
-//! [`throttle`], [`gate`], [`retry`], [`job`] and [`pool`] decide; [`attempt`] sends. Nothing here knows why a page is asked.
+//! [`throttle`], [`gate`], [`reach`], [`retry`], [`job`] and [`pool`] decide; [`attempt`] sends. Nothing here knows why a page
+//! is asked.
 
 pub mod attempt;
 pub mod gate;
 pub mod job;
 pub mod pool;
+pub mod reach;
 pub mod retry;
 pub mod throttle;

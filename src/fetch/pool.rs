@@ -12,8 +12,9 @@ use std::time::Duration;
 use crate::api::contract::PageQuery;
 use crate::plan::planner::Task;
 
-use super::gate::Gate;
-use super::job::{Asks, Dice, FetchJob, Fetched, Heard, JobId, Stands, Then, Work, throttled_words};
+use super::gate::{Gate, Permit};
+use super::job::{Asks, Dice, FetchJob, Fetched, Heard, JobId, Stands, Then, Work};
+use super::reach::Reach;
 use super::retry::{Leave, Patience, RetryBudget};
 use super::throttle::{LearnedRate, Rate};
 
@@ -68,6 +69,7 @@ pub struct Pool {
     most_in_flight: usize,
     gate: Gate,
     budget: RetryBudget,
+    reach: Reach,
     jobs: BTreeMap<JobId, FetchJob>,
     begun: u64,
     wants_permit: VecDeque<JobId>,
@@ -89,6 +91,7 @@ impl Pool {
             most_in_flight: most_in_flight.max(1),
             gate: Gate::new(rate, learned, most_in_flight),
             budget: RetryBudget::default(),
+            reach: Reach::default(),
             jobs: BTreeMap::new(),
             begun: 0,
             wants_permit: VecDeque::new(),
@@ -139,25 +142,12 @@ impl Pool {
 
     /// What came of an attempt. `None` where the job is not there any more.
     pub fn heard(&mut self, id: JobId, heard: Heard, dice: Dice, now: Duration) -> Option<Heeded> {
-        let job = self.jobs.get_mut(&id)?;
-        let Stands::OnItsWay(permit) = job.stands else { return None };
-        let hold = match &heard {
-            Heard::Page => {
-                self.gate.answered(now, permit);
-                self.budget.answered(now);
-                None
-            }
-            Heard::Throttled { retry_after } => {
-                let hold = self.gate.throttled(now, permit, *retry_after, dice.spread);
-                hold.map(|hold| (hold, throttled_words()))
-            }
-            Heard::Failed { why } => {
-                self.last_failure = Some(why.clone());
-                self.gate.failed(now, dice.spread).map(|hold| (hold, why.clone()))
-            }
-            Heard::Quota { .. } | Heard::Refused { .. } | Heard::OutOfCredits { .. } => None,
-        };
-        let then = match job.after(heard, dice.jitter) {
+        let Stands::OnItsWay(permit) = self.jobs.get(&id)?.stands else { return None };
+        let hold = self.heed(&heard, permit, dice.spread, now);
+        let is_lost = matches!(heard, Heard::Unreached { .. }) && self.reach.lasting(now);
+        let why = heard.why().map(str::to_owned);
+        let then = match self.jobs.get_mut(&id)?.after(heard, dice.jitter) {
+            _ if is_lost => Then::End(Fetched::Unreachable { why: why.clone().unwrap_or_default() }),
             Then::AskAgain | Then::Rest(..) if self.is_stopped => Then::End(Fetched::Stopped),
             then => then,
         };
@@ -177,7 +167,37 @@ impl Pool {
             }
             Then::End(how) => Outcome::Over(self.end(id, how)?),
         };
-        Some(Heeded { hold, then })
+        Some(Heeded { hold: hold.zip(why), then })
+    }
+
+    /// What an answer means for everybody; for how long everybody is held, where it began a hold.
+    fn heed(&mut self, heard: &Heard, permit: Permit, spread: f64, now: Duration) -> Option<Duration> {
+        match heard {
+            Heard::OutOfCredits { .. } | Heard::Unreached { .. } => {}
+            Heard::Unanswered { .. } => self.reach.passing(),
+            _ => self.reach.heard(),
+        }
+        if let Some(why) = heard.why() {
+            self.last_failure = Some(why.to_owned());
+        }
+        match heard {
+            Heard::Page => {
+                self.gate.answered(now, permit);
+                self.budget.answered(now);
+                None
+            }
+            Heard::Throttled { wait, .. } => self.gate.throttled(now, permit, *wait, spread),
+            Heard::Refused { wait, .. } => {
+                wait.and_then(|wait| self.gate.asked_to_wait(now, wait));
+                None
+            }
+            Heard::Failed { wait, .. } => {
+                let asked = wait.and_then(|wait| self.gate.asked_to_wait(now, wait));
+                self.gate.failed(now, spread).max(asked)
+            }
+            Heard::Unanswered { .. } | Heard::Unreached { .. } => self.gate.failed(now, spread),
+            Heard::Quota { .. } | Heard::OutOfCredits { .. } => None,
+        }
     }
 
     /// The page of a job is durable, which took so long after it came: the job is over. Gives its task back.
@@ -308,7 +328,7 @@ impl Pool {
     fn give_permits(&mut self, now: Duration) -> Vec<Sending> {
         self.permit_due = self.permit_due.filter(|due| *due > now);
         let mut sent = Vec::new();
-        while self.under_way < self.most_in_flight
+        while self.under_way < self.places()
             && let Some(id) = self.wants_permit.front().copied()
         {
             match self.gate.admit(now) {
@@ -327,6 +347,11 @@ impl Pool {
             }
         }
         sent
+    }
+
+    /// Until the service has answered once, one request is on its way: what is wrong from the start is learned for one.
+    fn places(&self) -> usize {
+        if self.reach.is_heard() { self.most_in_flight } else { 1 }
     }
 
     fn want_permit(&mut self, id: JobId) {

@@ -47,7 +47,7 @@ const FAR_STEP: f64 = 0.05;
 const NEAR_STEP: f64 = 0.01;
 /// How long a remembered limit is believed before it is probed.
 const PROBE_AFTER: Duration = Duration::from_secs(60);
-/// The first hold after a 429 without `Retry-After`, and the longest.
+/// The first hold after a 429 that asks for no longer one by `Retry-After`, and the longest.
 const FIRST_HOLD: Duration = Duration::from_secs(1);
 const LONGEST_HOLD: Duration = Duration::from_secs(60);
 /// A `Retry-After` beyond this is cut to it: the run's own patience decides, not a typing error of a server.
@@ -117,7 +117,8 @@ impl Throttle {
         if self.last_cut.is_some_and(|cut| sent_at < cut) {
             return;
         }
-        let hold = retry_after.map_or_else(|| backoff(self.streak, spread), |asked| asked.min(LONGEST_ASKED_HOLD));
+        // The longer of the two: a wait of nothing must not switch the backoff off.
+        let hold = backoff(self.streak, spread).max(retry_after.unwrap_or_default().min(LONGEST_ASKED_HOLD));
         self.streak += 1;
         self.held_until = self.held_until.max(now + hold);
         self.last_cut = Some(self.held_until);
@@ -146,6 +147,14 @@ impl Throttle {
     pub fn broken(&mut self, now: Duration, failures_in_a_row: u32, spread: f64) {
         self.held_until = self.held_until.max(now + backoff(failures_in_a_row, spread));
         self.begin_epoch(self.held_until);
+    }
+
+    /// An answer that blames no rate asks everybody to wait.
+    pub fn asked_to_wait(&mut self, now: Duration, wait: Duration) {
+        if !wait.is_zero() {
+            self.held_until = self.held_until.max(now + wait.min(LONGEST_ASKED_HOLD));
+            self.begin_epoch(self.held_until);
+        }
     }
 
     /// An answer came that was no 429.
@@ -279,7 +288,21 @@ mod tests {
         }
         let whole: Vec<i64> = holds.iter().map(|hold| hold.round() as i64).collect();
         assert_eq!(whole, [1, 2, 4, 8, 16, 32, 60, 60]);
-        throttle.throttled(at(now), at(now), Some(at(7.0)), 0.0);
-        assert!((throttle.held_until().as_secs_f64() - now - 7.0).abs() < 1e-6);
+        // The longer of the two counts: 0, or too short a wait, does not switch the backoff off.
+        for (asked, held) in [(90.0, 90.0), (0.0, 60.0), (7.0, 60.0), (1e9, 3_600.0)] {
+            throttle.throttled(at(now), at(now), Some(at(asked)), 0.0);
+            assert!((throttle.held_until().as_secs_f64() - now - held).abs() < 1e-3, "{asked}");
+            now = throttle.held_until().as_secs_f64() + 0.1;
+        }
+    }
+
+    #[test]
+    fn a_wait_that_is_asked_for_without_blame_holds_everybody_and_leaves_the_rate() {
+        let mut throttle = Throttle::new(Rate::Auto, LearnedRate::default());
+        let rate = throttle.rate();
+        throttle.asked_to_wait(at(5.0), at(10.0));
+        throttle.asked_to_wait(at(6.0), at(2.0));
+        assert_eq!((throttle.rate(), throttle.held_until()), (rate, at(15.0)));
+        assert_eq!(throttle.learned().limit, None);
     }
 }

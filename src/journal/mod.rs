@@ -19,6 +19,7 @@ mod book;
 mod codec;
 mod error;
 mod job;
+pub mod kept;
 mod ledger;
 mod lock;
 mod pages;

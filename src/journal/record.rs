@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::kept::KeptFields;
 use crate::api::contract::Region;
 use crate::plan::fact::{PageFact, WindowId};
 use crate::units::{ByteCount, EpochSeconds, RowCount, TimeRange};
@@ -68,8 +69,11 @@ pub struct PartRecord {
     pub sha256: String,
     /// Rows that were read more than once and stand once.
     pub duplicates: u64,
-    /// Values that their column could not hold and that `_extra` keeps.
+    /// Values that `_extra` keeps: of unknown fields, and those that their column could not hold.
     pub kept_in_extra: u64,
+    /// The same by field; empty in records that were written before there was such a count.
+    #[serde(default)]
+    pub extra_fields: KeptFields,
 }
 
 /// How far a part has come.

@@ -39,7 +39,7 @@
 //! | | `json`, `checksum` | text, blob | the planner's decision; of sequence and text |
 //! | `closed_windows` | `run`, `window` | integer, key | windows whose pages the planner needs no more |
 //! | `rejected` | `number` | integer, key | order of arrival |
-//! | | `run`, `region`, `hash` | integer, text, blob | unique together; SHA-256 of `text` |
+//! | | `run`, `region`, `hash` | integer, text, blob | unique together; SHA-256 of `text`, and of its place where it says nothing |
 //! | | `page`, `place`, `why`, `text` | text, integer, text, text | the page's address; place on it; what is wrong; the row |
 //! | `parts` | `path` | text, key | below the output folder |
 //! | | `state` | text | `prepared`, `published`, `superseded` |
@@ -58,7 +58,7 @@ use sha2::{Digest, Sha256};
 use super::error::JournalError;
 
 /// The version of the tables that this program reads and writes.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// The database's name in the state folder.
 pub(super) const FILE: &str = "journal.sqlite";
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(inspect(&connection, file).unwrap(), Found::Journal);
         connection.pragma_update(None, "user_version", 7).unwrap();
         let text = inspect(&connection, file).unwrap_err().to_string();
-        assert_eq!(text, "opening journal.sqlite: its format is version 7, this program knows version 1");
+        assert_eq!(text, "opening journal.sqlite: its format is version 7, this program knows version 2");
     }
 
     #[test]

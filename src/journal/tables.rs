@@ -3,6 +3,9 @@
 //! Rule for every job: the statement that a rule of the journal may refuse comes first, so that a refused job has written
 //! nothing and the other jobs of its transaction stand.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 use zstd::bulk::Compressor;
@@ -16,6 +19,9 @@ use super::schema::OF_ONE_RUN;
 use crate::api::contract::Region;
 use crate::plan::fact::{PageAddress, Purpose, WindowId};
 use crate::units::{EpochSeconds, TimeRange};
+
+/// Characters of a value from which on it is likely to be a row's own.
+const LEAST_OWN: usize = 8;
 
 /// Bodies that one release job drops: a bound on how long a transaction may hold up the pages behind it.
 pub(super) const RELEASE_AT_ONCE: i64 = 1_000;
@@ -144,8 +150,8 @@ impl Batch<'_> {
         if keeps_body(page) {
             self.page_body(sequence, page)?;
         }
-        for row in &page.rejected {
-            self.rejected(run, &page.fact.address, row)?;
+        for (row, name) in page.rejected.iter().zip(told_apart(page)) {
+            self.rejected(run, &page.fact.address, (row, &name))?;
         }
         self.cursor.next_sequence += 1;
         Ok(sequence)
@@ -222,10 +228,10 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn rejected(&self, run: i64, address: &PageAddress, row: &RejectedRow) -> rusqlite::Result<()> {
+    fn rejected(&self, run: i64, address: &PageAddress, (row, name): (&RejectedRow, &str)) -> rusqlite::Result<()> {
         let sql = "INSERT INTO rejected (run, region, hash, page, place, why, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
                    ON CONFLICT (run, region, hash) DO NOTHING";
-        let hash = Sha256::digest(row.text.as_bytes());
+        let hash = Sha256::digest(name.as_bytes());
         self.connection.prepare_cached(sql)?.execute(params![
             run,
             address.region.as_str(),
@@ -349,6 +355,48 @@ impl Batch<'_> {
         self.connection.prepare_cached(sql)?.execute(params![name, json])?;
         Ok(0)
     }
+}
+
+/// What tells each rejected row of a page from all others of its region. A row that says something of its own is the same
+/// row wherever it comes again. One that says nothing, such as null, is known by its place alone: so many such rows behind
+/// a row that has an identity, or before one. Where a page begins with it, another page may count it a second time.
+fn told_apart(page: &NewPage) -> Vec<Cow<'_, str>> {
+    let mut ordered: Vec<(usize, &RejectedRow)> = page.rejected.iter().enumerate().collect();
+    ordered.sort_by_key(|(_, row)| row.index);
+    let mut names = vec![Cow::Borrowed(""); page.rejected.len()];
+    let mut alike: HashMap<(&str, usize), u64> = HashMap::new();
+    for (rejected_before, (at, row)) in ordered.into_iter().enumerate() {
+        let rows_before = usize::try_from(row.index).unwrap_or(usize::MAX).saturating_sub(rejected_before);
+        let count = alike.entry((&row.text, rows_before)).or_default();
+        *count += 1;
+        if let Some(name) = names.get_mut(at) {
+            *name = if says_something(&row.text) {
+                Cow::Borrowed(&row.text)
+            } else {
+                Cow::Owned(format!("{} {count} {}", row.text, place(page, row, rows_before)))
+            };
+        }
+    }
+    names
+}
+
+/// Where a rejected row stands among the usable ones of its page, of which so many come before it.
+fn place(page: &NewPage, row: &RejectedRow, rows_before: usize) -> String {
+    let rows = &page.fact.rows;
+    match (rows_before.checked_sub(1).and_then(|last| rows.get(last)), rows.first()) {
+        (Some(last), _) => format!("behind {} {}", last.second, last.video.0),
+        (None, Some(next)) => format!("before {} {}", next.second, next.video.0),
+        (None, None) => format!("{} of {}", row.index, address_text(&page.fact.address)),
+    }
+}
+
+/// Whether a row holds a value that is likely to be its own: a text or a number of some length; the names of an object's
+/// fields are none.
+fn says_something(text: &str) -> bool {
+    let first_of_value = |word: &str| word.starts_with(|first: char| first.is_ascii_digit());
+    let words = text.split(|character: char| !character.is_alphanumeric() && !matches!(character, '_' | '-'));
+    let mut long = words.filter(|word| word.chars().count() >= LEAST_OWN);
+    if text.starts_with('{') { long.any(first_of_value) } else { long.next().is_some() }
 }
 
 /// Whether a page's answer may reach the output: evidence pages hold rows that the user's question does not ask for, and an

@@ -409,6 +409,24 @@ async fn without_a_run_nothing_is_recorded() {
     assert!(journal.replay().unwrap().is_empty());
 }
 
+/// Rows that are null were once counted as one, however many there were.
+#[tokio::test]
+async fn rejected_rows_that_say_nothing_are_told_apart_by_their_place() {
+    let scene = Scene::begin().await;
+    let of = |number: u32, seconds: &[i64], texts: &[(u32, &str)]| {
+        let row =
+            |(index, text): &(u32, &str)| RejectedRow { index: *index, why: "w".into(), text: (*text).to_owned() };
+        NewPage { rejected: texts.iter().map(row).collect(), ..page(walk(1, number), seconds) }
+    };
+    let own = r#"{"video_id":null,"create_time":1767213318}"#;
+    scene.buy(of(1, &[5, 6], &[(1, "null"), (2, "null"), (4, own)])).await.unwrap();
+    scene.buy(of(2, &[6, 7], &[(1, "null"), (3, own)])).await.unwrap();
+    scene.buy(of(3, &[5], &[(1, "null"), (2, "null")])).await.unwrap();
+    let kept: Vec<_> = scene.journal.rejected("run-1").unwrap().map(|row| row.unwrap().row).collect();
+    let told: Vec<_> = kept.iter().map(|row| (row.index, row.text.as_str())).collect();
+    assert_eq!(told, [(1, "null"), (2, "null"), (4, own), (1, "null")]);
+}
+
 #[tokio::test]
 async fn rejected_rows_are_kept_once_a_run_and_region() {
     let scene = Scene::begin().await;
@@ -430,8 +448,10 @@ async fn rejected_rows_are_kept_once_a_run_and_region() {
         told,
         [
             "US: US window 1 stretch 0 page 1 #0 {}",
+            "US: US window 1 stretch 0 page 1 #1 {}",
             "US: US window 1 stretch 0 page 1 #2 null",
             "GB: GB window 1 stretch 0 page 3 #0 {}",
+            "GB: GB window 1 stretch 0 page 3 #1 {}",
             "GB: GB window 1 stretch 0 page 3 #2 null",
         ]
     );
@@ -449,6 +469,7 @@ fn part(path: &str) -> PartRecord {
         sha256: "00".to_owned(),
         duplicates: 0,
         kept_in_extra: 0,
+        extra_fields: Default::default(),
     }
 }
 

@@ -208,6 +208,11 @@ impl Planner {
         self.windows.values().filter_map(|window| Some((&window.region, window.range, window.walk()?.settled())))
     }
 
+    /// The first second of a window that its walk has not settled; none before the walk begins.
+    pub fn walk_settled(&self, window: WindowId) -> Option<EpochSeconds> {
+        Some(self.windows.get(&window)?.walk()?.settled())
+    }
+
     /// A worker sets out with a task: nobody else is given it meanwhile.
     pub fn set_out(&mut self, task: &Task) {
         self.with_window(task.window, |window| {

@@ -20,7 +20,8 @@ pub(super) fn log(event: &Event) {
         }
         Event::Attempt(outcome) => tracing::trace!(?outcome, "attempt ended"),
         Event::PageDurable { region, rows, window, position } => {
-            tracing::debug!(%region, page.rows = rows.get(), %window, %position, "page durable");
+            let position = position.map(tracing::field::display);
+            tracing::debug!(%region, page.rows = rows.get(), %window, position, "page durable");
         }
         Event::RateChanged { per_second } => tracing::debug!(pace.per_second = per_second, "rate changed"),
         Event::Held { wait, why } if *wait >= NOTABLE_WAIT => {

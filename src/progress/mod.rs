@@ -3,19 +3,19 @@
 //! The stages hold a [`Progress`] and send events; they never see a bar. Sending takes a short lock and folds the event
 //! into a [`Tally`], so nothing queues and a slow terminal never slows the export. Nothing here writes to stdout.
 
-mod bars;
+mod frame;
 mod lines;
 mod reader;
 pub mod tally;
 
-use std::io::{self, IsTerminal};
+use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use indicatif::MultiProgress;
 use tokio::time::Instant;
 
 use crate::api::contract::Region;
+use crate::stderr::Stderr;
 use crate::units::{ByteCount, Credits, EpochSeconds, RowCount, TimeRange};
 
 pub use reader::{HEARTBEAT, Reader};
@@ -52,8 +52,8 @@ pub enum Event {
         rows: RowCount,
         /// The window as it is cut at this moment.
         window: TimeRange,
-        /// The last second that the walk saw; may lie beyond the window.
-        position: EpochSeconds,
+        /// The first second that the window's walk has not settled; may lie beyond the window. None before the walk begins.
+        position: Option<EpochSeconds>,
     },
     /// The admitted rate changed.
     RateChanged {
@@ -174,14 +174,14 @@ impl Progress {
 #[derive(Clone, Debug)]
 pub enum Screen {
     /// A terminal with bars on it.
-    Bars(MultiProgress),
+    Bars(Stderr),
     /// A file, a pipe, or a terminal whose user wants no bars: whole lines only.
     Lines,
 }
 
 impl Screen {
     /// Bars where stderr is a terminal, else lines.
-    pub fn of_process() -> Self {
-        if io::stderr().is_terminal() { Self::Bars(MultiProgress::new()) } else { Self::Lines }
+    pub fn of_process(stderr: &Stderr) -> Self {
+        if std::io::stderr().is_terminal() { Self::Bars(stderr.clone()) } else { Self::Lines }
     }
 }

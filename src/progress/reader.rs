@@ -6,13 +6,16 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::progress::bars::Bars;
+use crate::progress::frame::{Size, frame};
 use crate::progress::{Progress, Screen, lines};
+use crate::stderr::{self, Stderr};
 
 /// How often a run without bars says that it is alive.
 pub const HEARTBEAT: Duration = Duration::from_secs(30);
 /// How often bars are drawn.
 const FRAME: Duration = Duration::from_millis(125);
+/// How long the end waits for the bars to be taken away: what follows stands alone where the terminal takes anything at all.
+const LAST_FRAME: Duration = Duration::from_millis(500);
 
 /// The running display; dropping it ends the display too, at the next tick and without clearing the bars.
 #[derive(Debug)]
@@ -26,7 +29,7 @@ impl Reader {
     pub fn start(progress: Progress, screen: &Screen) -> Self {
         let (stop, stopped) = oneshot::channel();
         let task = match screen {
-            Screen::Bars(bars) => tokio::spawn(draw(progress, Bars::new(bars.clone()), stopped)),
+            Screen::Bars(stderr) => tokio::spawn(draw(progress, stderr.clone(), stopped)),
             Screen::Lines => tokio::spawn(beat(progress, stopped)),
         };
         Self { stop, task }
@@ -40,16 +43,21 @@ impl Reader {
     }
 }
 
-async fn draw(progress: Progress, mut bars: Bars, mut stopped: oneshot::Receiver<()>) {
+async fn draw(progress: Progress, stderr: Stderr, mut stopped: oneshot::Receiver<()>) {
     let mut frames = interval_at(Instant::now(), FRAME);
     frames.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         tokio::select! {
-            _ = frames.tick() => bars.draw(&progress.view()),
+            _ = frames.tick() => stderr.show(frame(&progress.view(), size())),
             _ = &mut stopped => break,
         }
     }
-    bars.clear();
+    stderr.show(Vec::new());
+    stderr.flush(LAST_FRAME);
+}
+
+fn size() -> Size {
+    stderr::size().map_or_else(Size::default, |(rows, columns)| Size { rows, columns })
 }
 
 async fn beat(progress: Progress, mut stopped: oneshot::Receiver<()>) {

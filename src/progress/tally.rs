@@ -112,7 +112,9 @@ impl Tally {
             Event::PageDurable { region, rows, window, position } => {
                 let tally = self.region(region);
                 tally.rows = tally.rows.plus(*rows);
-                tally.reach(*window, *position);
+                if let Some(position) = position {
+                    tally.reach(*window, *position);
+                }
             }
             Event::RateChanged { per_second } => self.permitted_per_second = Some(*per_second),
             Event::Held { wait, why } => self.held = Some((now.saturating_add(*wait), why.clone())),
@@ -255,7 +257,7 @@ mod tests {
             region: region("US"),
             rows: RowCount::new(10),
             window,
-            position: EpochSeconds::new(position),
+            position: Some(EpochSeconds::new(position)),
         }
     }
 
@@ -274,6 +276,24 @@ mod tests {
         assert_eq!(settled(&tally), 700);
         tally.apply(&Event::WindowFinished { region: region("US"), window: range(0, 600) }, Duration::ZERO);
         assert_eq!(settled(&tally), 700);
+        assert_eq!(tally.view(Duration::ZERO).rows, RowCount::new(35));
+    }
+
+    /// A region's newest page, asked before any walk, moved its bar to the end at once.
+    #[test]
+    fn a_page_that_no_walk_asked_for_moves_nothing() {
+        let mut tally = started(&["US"]);
+        let newest = Event::PageDurable {
+            region: region("US"),
+            rows: RowCount::new(10),
+            window: range(0, 1_000),
+            position: None,
+        };
+        tally.apply(&newest, Duration::ZERO);
+        assert_eq!(settled(&tally), 0);
+        tally.apply(&page(300, range(0, 1_000)), Duration::ZERO);
+        tally.apply(&newest, Duration::ZERO);
+        assert_eq!(settled(&tally), 300);
         assert_eq!(tally.view(Duration::ZERO).rows, RowCount::new(35));
     }
 

@@ -11,7 +11,7 @@ use super::faults::{Attempt, Fault, fault, latency};
 use super::limits::{Arrival, Limiter};
 use super::query::{Asked, Parameters};
 use super::settings::{
-    Access, EmptyPage, ErrorCharge, KeyEcho, PageNum, PastLastPage, QuotaForm, ShortPages, SimulatorSettings,
+    Access, EmptyPage, ErrorCharge, Framing, KeyEcho, PageNum, PastLastPage, QuotaForm, ShortPages, SimulatorSettings,
     ThrottleForm, TieOrder,
 };
 use super::stats::{Ledger, Outcome};
@@ -42,6 +42,8 @@ pub(super) struct Answer {
     pub(super) body: String,
     /// Seconds for the `Retry-After` header; none sends no header.
     pub(super) retry_after_s: Option<u32>,
+    /// The `Location` header; none sends no header.
+    pub(super) location: Option<&'static str>,
     /// How long to wait before the first byte.
     pub(super) delay: Duration,
     /// Whether the delay is a stall.
@@ -114,22 +116,23 @@ impl Service {
             let refusal = Refusal(StatusCode::UNAUTHORIZED, 401, "apiKey is null".to_owned());
             return refuse(refusal, Outcome::Refusal);
         }
-        if settings.contract.access == Access::Denied {
-            let message = "this key has no access to this endpoint".to_owned();
-            return refuse(Refusal(StatusCode::FORBIDDEN, 403, message), Outcome::Refusal);
+        if let Some(refusal) = no_access(settings.contract.access) {
+            return refuse(refusal, Outcome::Refusal).map(moved);
         }
         let admitted = {
             let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
             limiter.admit(&settings.limits, request.arrival)
         };
         if !admitted {
-            let status = match settings.limits.throttle_form {
-                ThrottleForm::Status => StatusCode::TOO_MANY_REQUESTS,
-                ThrottleForm::Inside => StatusCode::OK,
-            };
-            let mut answer = refuse(Refusal(status, 429, "qps limit exceeded".to_owned()), Outcome::Throttled);
+            let form = settings.limits.throttle_form;
+            let mut answer = refuse(too_fast(form), Outcome::Throttled);
             let seconds = settings.limits.retry_after_s;
-            answer.iter_mut().for_each(|answer| answer.retry_after_s = (seconds > 0).then_some(seconds));
+            answer.iter_mut().for_each(|answer| {
+                answer.retry_after_s = (seconds > 0).then_some(seconds);
+                if form == ThrottleForm::Unavailable {
+                    (answer.content_type, answer.body) = ("text/html", "<html>maintenance</html>".to_owned());
+                }
+            });
             return answer;
         }
         let paid = self.ledger().charge(settings.limits.credits);
@@ -148,7 +151,10 @@ impl Service {
                 .and_then(|asked| self.page(settings, &asked, attempt)),
         };
         let mut answer = match result {
-            Ok((body, rows)) => json(StatusCode::OK, body, Outcome::Page(rows)),
+            Ok((_, 0)) if settings.contract.empty_page == EmptyPage::NoContent => {
+                json(StatusCode::NO_CONTENT, String::new(), Outcome::Page(0))
+            }
+            Ok((body, rows)) => json(StatusCode::OK, framed(settings.contract.framing, body), Outcome::Page(rows)),
             Err(refusal) => {
                 if settings.limits.error_charge == ErrorCharge::Free {
                     self.ledger().refund();
@@ -209,6 +215,48 @@ impl Service {
         // Writing to a String cannot fail.
         let _infallible = write!(body, r#","requestId":"{}"}}"#, request_id(attempt));
         body
+    }
+}
+
+/// What stands in the way of every request; none where the key may ask.
+fn no_access(access: Access) -> Option<Refusal> {
+    let refusal = |status, code, message: &str| Some(Refusal(status, code, message.to_owned()));
+    match access {
+        Access::Granted => None,
+        Access::Denied => refusal(StatusCode::FORBIDDEN, 403, "this key has no access to this endpoint"),
+        Access::Unprocessable => {
+            let message = "min_create_time must be within the last 180 days";
+            refusal(StatusCode::UNPROCESSABLE_ENTITY, 422, message)
+        }
+        Access::Moved => refusal(StatusCode::MOVED_PERMANENTLY, 301, "Moved Permanently"),
+    }
+}
+
+/// A 301 says where to.
+fn moved(mut answer: Answer) -> Answer {
+    let is_moved = answer.status == StatusCode::MOVED_PERMANENTLY;
+    answer.location = is_moved.then_some("https://moved.example/v2/list?key=secret");
+    answer
+}
+
+/// The refusal of a request above the rate limit.
+fn too_fast(form: ThrottleForm) -> Refusal {
+    let refusal = |status, code, message: &str| Refusal(status, code, message.to_owned());
+    match form {
+        ThrottleForm::Status => refusal(StatusCode::TOO_MANY_REQUESTS, 429, "qps limit exceeded"),
+        ThrottleForm::Inside => refusal(StatusCode::OK, 429, "qps limit exceeded"),
+        ThrottleForm::Words => refusal(StatusCode::OK, 40_100, "Too many requests. Please retry in some time."),
+        ThrottleForm::Forbidden => refusal(StatusCode::FORBIDDEN, 403, "API rate limit exceeded"),
+        ThrottleForm::Unavailable => refusal(StatusCode::SERVICE_UNAVAILABLE, 503, "maintenance"),
+    }
+}
+
+/// The body with what stands around it.
+fn framed(framing: Framing, body: String) -> String {
+    match framing {
+        Framing::Bare => body,
+        Framing::ByteOrderMark => format!("\u{feff}{body}"),
+        Framing::TrailingNul => format!("{body}\0\0\r\n"),
     }
 }
 
@@ -282,6 +330,7 @@ fn out_of_credits(form: QuotaForm) -> Refusal {
         QuotaForm::Inside => Refusal(StatusCode::OK, 402, words),
         QuotaForm::Words => Refusal(StatusCode::OK, 10_002, words),
         QuotaForm::Success => Refusal(StatusCode::OK, 0, words),
+        QuotaForm::Credits => Refusal(StatusCode::OK, 10_010, "Insufficient credits, please recharge".to_owned()),
         QuotaForm::ServerError => {
             let words = "Usage Limit Exceeded, Please Contact Administrator to Increase Quota";
             Refusal(StatusCode::INTERNAL_SERVER_ERROR, 500, words.to_owned())
@@ -306,6 +355,7 @@ fn json(status: StatusCode, body: String, outcome: Outcome) -> Answer {
         content_type: "application/json",
         body,
         retry_after_s: None,
+        location: None,
         delay: Duration::ZERO,
         stalls: false,
         error_inside: false,

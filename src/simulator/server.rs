@@ -89,7 +89,7 @@ async fn page(
         Response::new(Body::empty())
     } else {
         count_answer(&shared.service, &answer);
-        respond(answer, accepts_gzip(&shared.service, &headers))
+        dated(respond(answer, accepts_gzip(&shared.service, &headers)), &shared.service)
     };
     under_way.finish(outcome);
     response
@@ -126,13 +126,18 @@ fn key(headers: &HeaderMap) -> Option<String> {
     (!key.is_empty()).then(|| key.to_owned())
 }
 
-fn accepts_gzip(service: &Service, headers: &HeaderMap) -> Option<Level> {
+/// In how many members the answer is packed; none where it is not.
+fn accepts_gzip(service: &Service, headers: &HeaderMap) -> Option<usize> {
     let accepted = headers.get(header::ACCEPT_ENCODING)?.to_str().ok()?;
     let wanted = accepted.split(',').any(|part| part.trim().starts_with("gzip"));
-    (wanted && service.settings().contract.compression == Compression::Gzip).then(Level::fast)
+    match service.settings().contract.compression {
+        Compression::Gzip if wanted => Some(1),
+        Compression::GzipMembers if wanted => Some(2),
+        _ => None,
+    }
 }
 
-fn respond(answer: Answer, gzip: Option<Level>) -> Response<Body> {
+fn respond(answer: Answer, gzip: Option<usize>) -> Response<Body> {
     let cut = answer.outcome == Outcome::Cut;
     let (bytes, encoded) = encode(answer.body.into_bytes(), gzip);
     let length = bytes.len();
@@ -141,7 +146,12 @@ fn respond(answer: Answer, gzip: Option<Level>) -> Response<Body> {
     *response.status_mut() = answer.status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    if answer.status != StatusCode::NO_CONTENT {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    if let Some(place) = answer.location {
+        headers.insert(header::LOCATION, HeaderValue::from_static(place));
+    }
     if encoded {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
@@ -151,14 +161,31 @@ fn respond(answer: Answer, gzip: Option<Level>) -> Response<Body> {
     response
 }
 
-/// The bytes compressed, where that is asked; and whether they are.
-fn encode(plain: Vec<u8>, gzip: Option<Level>) -> (Vec<u8>, bool) {
-    let Some(level) = gzip else { return (plain, false) };
-    let mut encoder = GzEncoder::new(Vec::new(), level);
-    match encoder.write_all(&plain).and_then(|()| encoder.finish()) {
-        Ok(packed) => (packed, true),
-        Err(_) => (plain, false),
+/// The answer with the clock that the settings give it; where they give none, the server's own `Date` stands.
+fn dated(mut response: Response<Body>, service: &Service) -> Response<Body> {
+    let contract = &service.settings().contract;
+    let moment = jiff::Timestamp::now().checked_add(jiff::SignedDuration::from_secs(contract.date_offset_s.into()));
+    let date = moment.map(|moment| moment.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()).unwrap_or_default();
+    if let (true, Ok(date)) = (contract.date_offset_s != 0, HeaderValue::from_str(&date)) {
+        response.headers_mut().insert(header::DATE, date);
     }
+    if let Some(age) = contract.age_s {
+        response.headers_mut().insert(header::AGE, HeaderValue::from(age));
+    }
+    response
+}
+
+/// The bytes compressed in so many members, where that is asked; and whether they are.
+fn encode(plain: Vec<u8>, members: Option<usize>) -> (Vec<u8>, bool) {
+    let Some(members) = members.filter(|_| !plain.is_empty()) else { return (plain, false) };
+    let mut packed = Vec::new();
+    for piece in plain.chunks(plain.len().div_ceil(members)) {
+        let mut encoder = GzEncoder::new(&mut packed, Level::fast());
+        if encoder.write_all(piece).and_then(|()| encoder.finish()).is_err() {
+            return (plain, false);
+        }
+    }
+    (packed, true)
 }
 
 /// The first half of `bytes`, and then an error that makes the server drop the connection.

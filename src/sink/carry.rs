@@ -9,13 +9,13 @@ use arrow::datatypes::TimestampMillisecondType;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
 
-use crate::api::contract::FIELDS;
+use crate::api::members::each_member;
+use crate::journal::kept::KeptFields;
 use crate::journal::record::PartRecord;
 use crate::sink::columns::{self, CREATE_TIME, EXTRA};
 use crate::sink::layout::Slice;
 use crate::sink::part::{BATCH_ROWS, PartError, PartFile, Parts};
 use crate::sink::staging::StagingError;
-use crate::sink::value::Entries;
 use crate::units::TimeRange;
 
 impl Parts {
@@ -44,13 +44,14 @@ impl Parts {
         let unreadable = |source| PartError::Former { path: former.path.clone(), source };
         let opened = File::open(file).map_err(StagingError::of("opening the former part", file))?;
         let mut part = PartFile::new(self, slice)?;
-        let mut kept_in_extra = 0;
+        let mut extra_fields = KeptFields::default();
         for batch in reader(opened, former)? {
             let rows = inside(&batch.map_err(|source| unreadable(source.into()))?, slice.range).map_err(unreadable)?;
-            kept_in_extra += kept(&rows);
+            count_kept(&rows, &mut extra_fields);
             part.write(&rows)?;
         }
-        Ok(part.finish()?.map(|record| PartRecord { kept_in_extra, ..record }))
+        let kept_in_extra = extra_fields.total();
+        Ok(part.finish()?.map(|record| PartRecord { kept_in_extra, extra_fields, ..record }))
     }
 }
 
@@ -73,16 +74,15 @@ fn inside(batch: &RecordBatch, range: TimeRange) -> Result<RecordBatch, ParquetE
     Ok(filter_record_batch(batch, &inside)?)
 }
 
-/// Values of documented fields that `_extra` keeps; unknown fields are no values that a column could not hold.
-fn kept(batch: &RecordBatch) -> u64 {
-    let Some(extras) = batch.column_by_name(EXTRA).and_then(|column| column.as_string_opt::<i32>()) else { return 0 };
-    if extras.null_count() == extras.len() {
-        return 0;
+/// Counts the values that `_extra` keeps, by field.
+fn count_kept(batch: &RecordBatch, fields: &mut KeptFields) {
+    let Some(extras) = batch.column_by_name(EXTRA).and_then(|column| column.as_string_opt::<i32>()) else { return };
+    if extras.null_count() < extras.len() {
+        for text in extras.iter().flatten() {
+            // What is no object was not written by this program, and is carried over all the same.
+            let _counted = each_member(text, |name, _| fields.add(&name, 1));
+        }
     }
-    let members = extras.iter().flatten().filter_map(|text| serde_json::from_str::<Entries<'_>>(text).ok());
-    members
-        .map(|Entries(members)| members.iter().filter(|(name, _)| FIELDS.contains(&name.as_ref())).count() as u64)
-        .sum()
 }
 
 #[cfg(test)]
@@ -116,7 +116,8 @@ mod tests {
         assert_eq!(rows[0], [(0, "0".to_owned(), 0)]);
         assert_eq!(rows[1], [(30, "3".to_owned(), 3), (40, "4".to_owned(), 4)]);
         assert!(carried.iter().all(|part| part.run == "r2" && part.path.ends_with("-r2.parquet")));
-        assert_eq!(carried.iter().map(|part| part.kept_in_extra).collect::<Vec<_>>(), [0, 2]);
+        assert_eq!(carried.iter().map(|part| part.kept_in_extra).collect::<Vec<_>>(), [0, 3]);
+        assert_eq!(carried[1].extra_fields, record.extra_fields, "each field keeps its count");
         assert!(file.exists());
     }
 
@@ -155,6 +156,6 @@ mod tests {
         let (parts, record, file) = former(folder.path());
         std::fs::write(&file, b"PAR1 nothing PAR1").unwrap();
         let text = parts.carry_over((&record, &file), &[range(0, 60)], "r2").unwrap_err().to_string();
-        assert!(text.starts_with("the former part query_region=US/date=2026-01-01/part-"), "{text}");
+        assert!(text.starts_with("the former part data/query_region=US/date=2026-01-01/part-"), "{text}");
     }
 }

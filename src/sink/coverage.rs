@@ -113,6 +113,7 @@ mod tests {
             sha256: String::new(),
             duplicates: 0,
             kept_in_extra: 0,
+            extra_fields: Default::default(),
         }
     }
 

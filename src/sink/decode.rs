@@ -6,7 +6,9 @@
 //!
 //! `_extra` is the text of a JSON object, or null. It holds, under the field's name: unknown fields; originals of values
 //! that left their column null; earlier values of a field that stands twice in a row; and, where the column does have a value, the
-//! string as JSON spelled it (escapes visible), because halves of surrogate pairs in it had to become U+FFFD. A kept value
+//! string as JSON spelled it (escapes visible), because halves of surrogate pairs in it had to become U+FFFD. Of a field that stands
+//! twice the last value is the column's, so all of them are kept. `NaN` and what else is no JSON number is a string by
+//! then, of the same letters. A kept value
 //! that strict JSON readers would refuse stands there as a string that holds its JSON text. Null and missing are both null.
 
 use std::borrow::Cow;
@@ -14,7 +16,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Float64Builder, Int8Builder, Int32Builder, Int64Builder, ListArray, ListBuilder,
+    ArrayRef, BooleanBuilder, Decimal128Builder, Int8Builder, Int32Builder, Int64Builder, ListArray, ListBuilder,
     RecordBatch, StringBuilder, StructArray, TimestampMillisecondBuilder,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
@@ -22,8 +24,10 @@ use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use serde_json::value::RawValue;
 
-use crate::api::contract::FIELDS;
-use crate::api::reply::{self, BodyError, Identity};
+use crate::api::contract::{FIELDS, Region};
+use crate::api::envelope::{BodyError, short_request_id};
+use crate::api::reply::{self, Identity};
+use crate::journal::kept::KeptFields;
 use crate::journal::record::StoredPage;
 use crate::sink::columns::{self, COLUMNS, Kind, VIDEO_ID};
 use crate::sink::value::{self, Category, Entries, Fit};
@@ -60,7 +64,11 @@ pub fn rows(page: &StoredPage) -> Result<Vec<RawRow>, BodyError> {
     let fetch = Arc::new(Fetch {
         sequence: page.sequence,
         fetched_at_ms: page.fetched_at_ms,
-        request_id: page.request_id.clone().or(envelope.request_id),
+        request_id: page
+            .request_id
+            .as_deref()
+            .or(envelope.request_id.as_deref())
+            .map(|id| short_request_id(id).to_owned()),
     });
     let usable = envelope.data.iter().filter_map(|raw| {
         let identity = reply::identity(raw.get()).ok()?;
@@ -73,30 +81,28 @@ pub fn rows(page: &StoredPage) -> Result<Vec<RawRow>, BodyError> {
 pub struct RowBatch {
     schema: SchemaRef,
     fields: Vec<Builder>,
+    region: Region,
+    query_region: StringBuilder,
     fetched_at: TimestampMillisecondBuilder,
     request_id: StringBuilder,
     extra: StringBuilder,
     rows: usize,
-    kept_in_extra: u64,
-}
-
-impl Default for RowBatch {
-    fn default() -> Self {
-        Self::new()
-    }
+    kept: KeptFields,
 }
 
 impl RowBatch {
-    /// A batch without rows.
-    pub fn new() -> Self {
+    /// A batch without rows, for rows that `region` was asked for.
+    pub fn new(region: Region) -> Self {
         Self {
             schema: columns::schema(),
             fields: COLUMNS.iter().take(FIELDS.len()).map(Builder::new).collect(),
+            region,
+            query_region: StringBuilder::new(),
             fetched_at: moments(),
             request_id: StringBuilder::new(),
             extra: StringBuilder::new(),
             rows: 0,
-            kept_in_extra: 0,
+            kept: KeptFields::default(),
         }
     }
 
@@ -105,9 +111,9 @@ impl RowBatch {
         self.rows
     }
 
-    /// Values that their column could not hold, counted over every batch so far.
-    pub const fn kept_in_extra(&self) -> u64 {
-        self.kept_in_extra
+    /// Values that `_extra` keeps, by field, counted over every batch so far.
+    pub const fn kept(&self) -> &KeptFields {
+        &self.kept
     }
 
     /// Adds a row.
@@ -128,8 +134,9 @@ impl RowBatch {
                 Outcome::Misfit => extra.keep(name, raw),
             }
         }
-        self.kept_in_extra += extra.members;
         members.others.iter().for_each(|(name, raw)| extra.keep(name, raw.get()));
+        self.query_region.append_value(self.region.as_str());
+        extra.names.iter().for_each(|name| self.kept.add(name, 1));
         self.fetched_at.append_value(row.fetch.fetched_at_ms);
         self.request_id.append_option(row.fetch.request_id.as_deref());
         self.extra.append_option(extra.finish());
@@ -143,6 +150,7 @@ impl RowBatch {
     /// Never, unless the table of columns contradicts itself.
     pub fn take(&mut self) -> Result<RecordBatch, ArrowError> {
         let mut arrays = self.fields.iter_mut().map(Builder::finish).collect::<Result<Vec<_>, _>>()?;
+        arrays.push(Arc::new(self.query_region.finish()));
         arrays.push(Arc::new(self.fetched_at.finish()));
         arrays.push(Arc::new(self.request_id.finish()));
         arrays.push(Arc::new(self.extra.finish()));
@@ -163,7 +171,7 @@ struct Members<'a> {
 
 impl<'a> Members<'a> {
     fn read(text: &'a str) -> Result<Self, serde_json::Error> {
-        let Entries(entries) = serde_json::from_str(text)?;
+        let Entries(entries) = Entries::read(text)?;
         let mut members = Self { documented: [None; FIELDS.len()], others: Vec::new() };
         let mut expected = 0;
         for (name, raw) in entries {
@@ -188,14 +196,14 @@ fn place_of(name: &str, expected: usize) -> Option<usize> {
 
 /// The members of `_extra` as they gather.
 #[derive(Default)]
-struct Extra {
+struct Extra<'a> {
     text: String,
-    members: u64,
+    names: Vec<&'a str>,
 }
 
-impl Extra {
+impl<'a> Extra<'a> {
     /// Keeps a value as it came, or as a string where a strict reader would choke on it.
-    fn keep(&mut self, name: &str, raw: &str) {
+    fn keep(&mut self, name: &'a str, raw: &str) {
         match reply::repair_surrogates(raw) {
             Cow::Borrowed(_) if is_strict(raw) => self.push(name, raw),
             _ => self.push(name, &json_string(raw)),
@@ -203,20 +211,20 @@ impl Extra {
     }
 
     /// Keeps a string's spelling: what stands between its quotes, escapes visible.
-    fn keep_spelling(&mut self, name: &str, raw: &str) {
+    fn keep_spelling(&mut self, name: &'a str, raw: &str) {
         let spelling = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(raw);
         self.push(name, &json_string(spelling));
     }
 
-    fn push(&mut self, name: &str, json: &str) {
-        let before = if self.members == 0 { '{' } else { ',' };
+    fn push(&mut self, name: &'a str, json: &str) {
+        let before = if self.names.is_empty() { '{' } else { ',' };
         // Writing into a String cannot fail.
         let _ = write!(self.text, "{before}{}:{json}", json_string(name));
-        self.members += 1;
+        self.names.push(name);
     }
 
     fn finish(mut self) -> Option<String> {
-        if self.members == 0 {
+        if self.names.is_empty() {
             return None;
         }
         self.text.push('}');
@@ -249,7 +257,7 @@ enum Builder {
     Whole8(Int8Builder),
     Whole32(Int32Builder),
     Whole64(Int64Builder),
-    Decimal(Float64Builder),
+    Decimal(Decimal128Builder),
     TextList(ListBuilder<StringBuilder>),
     CategoryList(CategoryLists),
 }
@@ -264,7 +272,7 @@ impl Builder {
             Kind::Whole8 => Self::Whole8(Int8Builder::new()),
             Kind::Whole32 => Self::Whole32(Int32Builder::new()),
             Kind::Whole64 => Self::Whole64(Int64Builder::new()),
-            Kind::Decimal => Self::Decimal(Float64Builder::new()),
+            Kind::Decimal => Self::Decimal(Decimal128Builder::new().with_data_type(Kind::Decimal.data_type())),
             Kind::TextList => {
                 Self::TextList(ListBuilder::new(StringBuilder::new()).with_field(columns::element(DataType::Utf8)))
             }

@@ -1,12 +1,13 @@
 //! Where a part lies below the output folder, and how time is cut so that a part lies in one place.
 //!
 //! ```text
-//! query_region=US / [snapshot=2026-01-08 /] date=2026-01-01 / part-<from>-<to>-<run>.parquet
-//! query_region=US / [snapshot=2026-01-08 /] month=2026-01   / part-<from>-<to>-<run>.parquet
-//! query_region=US / [snapshot=2026-01-08 /] part-<from>-<to>-<run>.parquet
+//! data / query_region=US / [snapshot=2026-01-08 /] date=2026-01-01 / part-<from>-<to>-<run>.parquet
+//! data / query_region=US / [snapshot=2026-01-08 /] month=2026-01   / part-<from>-<to>-<run>.parquet
+//! data / query_region=US / [snapshot=2026-01-08 /] part-<from>-<to>-<run>.parquet
 //! ```
-//! `<from>` and `<to>` are the half-open range of the slice, as `20260101T000000Z`. The level is called `query_region` because a
-//! folder called like the column `region` would clash with it in readers. Pure.
+//! [`DATA`] is the root of the table: it holds parts and nothing else, so a reader may be given the folder. `<from>` and `<to>`
+//! are the half-open range of the slice, as `20260101T000000Z`. No level is called like a column, because some readers fail
+//! where one is: so the level is `query_region`, beside the columns `region` and `_query_region`. Pure.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,6 +20,8 @@ use serde::{Deserialize, Serialize};
 use crate::api::contract::Region;
 use crate::units::{DAY_SECONDS, EpochSeconds, TimeRange};
 
+/// The folder of the table, below the output folder. What the output says of itself lies beside it.
+pub const DATA: &str = "data";
 /// The longest name of a run that a file name takes.
 const RUN_CHARACTERS: usize = 64;
 
@@ -174,6 +177,7 @@ impl Layout {
             return Err(LayoutError::Run(run.clone()));
         }
         let levels = [
+            Some(DATA.to_owned()),
             Some(format!("query_region={region}")),
             self.snapshot.map(|second| format!("{SNAPSHOT}{}", date_of(second))),
             self.partition.partition_value(range.start),
@@ -231,11 +235,14 @@ mod tests {
         let day = slice(range(NEW_YEAR, NEW_YEAR + DAY_SECONDS));
         let path = |partition, snapshot| Layout { partition, snapshot }.path(&day).unwrap();
         let name = "part-20260101T000000Z-20260102T000000Z-r1.parquet";
-        assert_eq!(path(Partition::Day, None), format!("query_region=US/date=2026-01-01/{name}"));
-        assert_eq!(path(Partition::Month, None), format!("query_region=US/month=2026-01/{name}"));
-        assert_eq!(path(Partition::None, None), format!("query_region=US/{name}"));
+        assert_eq!(path(Partition::Day, None), format!("data/query_region=US/date=2026-01-01/{name}"));
+        assert_eq!(path(Partition::Month, None), format!("data/query_region=US/month=2026-01/{name}"));
+        assert_eq!(path(Partition::None, None), format!("data/query_region=US/{name}"));
         let later = Some(EpochSeconds::new(NEW_YEAR + 7 * DAY_SECONDS + 5));
-        assert_eq!(path(Partition::Day, later), format!("query_region=US/snapshot=2026-01-08/date=2026-01-01/{name}"));
+        assert_eq!(
+            path(Partition::Day, later),
+            format!("data/query_region=US/snapshot=2026-01-08/date=2026-01-01/{name}")
+        );
         for (partition, snapshot) in [(Partition::Day, None), (Partition::Month, later), (Partition::None, later)] {
             assert!(Layout::explains(&path(partition, snapshot), &day));
         }

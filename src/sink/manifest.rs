@@ -2,6 +2,9 @@
 //!
 //! It is the folder's owner (the question's fingerprint) and its list of contents. Times are epoch seconds, ranges half-open. A change of
 //! a name or a meaning is a new [`MANIFEST_VERSION`], and a version that is not known is refused, never guessed. Pure.
+//!
+//! Version 1 had the same fields. Its parts lay in the output folder itself and their paths said so (`query_region=…`, where
+//! they say `data/query_region=…` here), and had the columns of schema version 1.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +12,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::contract::Region;
 use crate::journal::record::PartRecord;
+use crate::sink::layout::DATA;
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 
 /// The version of the manifest's format.
-pub const MANIFEST_VERSION: u32 = 1;
+pub const MANIFEST_VERSION: u32 = 2;
+/// The version of outputs whose parts lie beside the manifest.
+const BESIDE_THE_MANIFEST: u64 = 1;
 /// The manifest's name in the output folder.
 pub const MANIFEST: &str = "_manifest.json";
 /// The name of the file that says: complete.
@@ -60,7 +66,7 @@ pub struct Manifest {
     pub range: TimeRange,
     /// How far it had come.
     pub status: Status,
-    /// Every live part, of this run and of former ones.
+    /// Every live part, of this run and of former ones; their paths are below the output folder, so they begin with [`DATA`].
     pub parts: Vec<PartRecord>,
     /// For each queried region, also those with nothing yet: the seconds that finished windows of this run cover.
     pub covered: BTreeMap<Region, Vec<TimeRange>>,
@@ -82,6 +88,12 @@ pub enum ManifestError {
     /// Not a manifest, or damaged.
     #[error("{MANIFEST} cannot be read: {0}")]
     Unreadable(#[from] serde_json::Error),
+    /// From a former version of the program, which kept parts elsewhere and with other columns.
+    #[error(
+        "{MANIFEST} has format version {BESIDE_THE_MANIFEST}, of a former version of this program, whose parts lie beside it \
+         and not in {DATA}/; this version writes {MANIFEST_VERSION}"
+    )]
+    BesideTheManifest,
     /// From another version of the program.
     #[error(
         "{MANIFEST} has format version {0}, and this program knows {MANIFEST_VERSION}: use the version that wrote it"
@@ -101,10 +113,11 @@ impl Manifest {
     /// Where it is no manifest, or of a version that is not known.
     pub fn parse(json: &[u8]) -> Result<Self, ManifestError> {
         let Versioned { manifest_version } = serde_json::from_slice(json)?;
-        if manifest_version != u64::from(MANIFEST_VERSION) {
-            return Err(ManifestError::Version(manifest_version));
+        match manifest_version {
+            BESIDE_THE_MANIFEST => Err(ManifestError::BesideTheManifest),
+            known if known == u64::from(MANIFEST_VERSION) => Ok(serde_json::from_slice(json)?),
+            other => Err(ManifestError::Version(other)),
         }
-        Ok(serde_json::from_slice(json)?)
     }
 
     /// The manifest as JSON text, for people too.
@@ -136,8 +149,8 @@ mod tests {
 
     #[test]
     fn a_manifest_of_another_version_is_refused_before_it_is_read() {
-        let text = Manifest::parse(br#"{"manifest_version":2,"who":"knows"}"#).unwrap_err().to_string();
-        assert!(text.contains("format version 2"), "{text}");
+        let text = Manifest::parse(br#"{"manifest_version":3,"who":"knows"}"#).unwrap_err().to_string();
+        assert!(text.contains("format version 3"), "{text}");
         assert!(matches!(Manifest::parse(b"{"), Err(ManifestError::Unreadable(_))));
     }
 }

@@ -7,7 +7,7 @@
 //! ```text
 //! OUT/.lock              held by the kernel for one process; empty
 //! OUT/.staging/          files being written
-//! OUT/query_region=…/…   parts
+//! OUT/data/query_region=…/…   parts: the root of the table, with nothing else in it
 //! OUT/_manifest.json     the owner and the list of parts
 //! OUT/_rejected/…        rows that no column can take
 //! OUT/_damaged/…         parts that were not what they should be, moved aside
@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use crate::failpoint::{self, Step};
 use crate::folder;
 use crate::journal::record::PartRecord;
+use crate::sink::layout::DATA;
 use crate::sink::manifest::{MANIFEST, Manifest, ManifestError, SUCCESS};
 use crate::sink::rejected::StagedRejected;
 use crate::sink::staging::{Staging, StagingError};
@@ -30,8 +31,6 @@ use crate::units::ByteCount;
 const LOCK: &str = ".lock";
 /// Where damaged parts are moved to; readers skip a folder of such a name, and no `*.parquet` pattern finds the files.
 const DAMAGED: &str = "_damaged";
-/// The folder of the table.
-const DATA: &str = "data";
 /// Where rows lie that no column can take.
 const REJECTED: &str = "_rejected";
 /// How often one part's file is set aside.
@@ -89,8 +88,13 @@ pub enum OutputError {
         path: String,
     },
     /// The folder's manifest cannot be trusted.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
+    #[error("the output folder {}: {source}", folder.display())]
+    Manifest {
+        /// The output folder.
+        folder: PathBuf,
+        /// Why.
+        source: ManifestError,
+    },
     /// The disk.
     #[error(transparent)]
     Disk(#[from] StagingError),
@@ -149,13 +153,16 @@ impl Output {
         refuse_links(output)?;
         let lock = lock(output)?;
         let store = Store::open(output)?;
-        let manifest = store.read(MANIFEST).await?.map(|json| Manifest::parse(&json)).transpose()?;
+        let manifest = store.read(MANIFEST).await?.map(|json| Manifest::parse(&json)).transpose();
+        let manifest = manifest.map_err(of_the_manifest(output))?;
         refuse_another_owner(output, fingerprint, manifest.as_ref())?;
         refuse_foreign_files(output, &store, |path| {
             let listed = manifest.iter().flat_map(|manifest| &manifest.parts).any(|part| part.path == path);
             listed || known.iter().any(|known| known == path)
         })
         .await?;
+        let data = output.join(DATA);
+        folder::make(&data).map_err(StagingError::of("making the folder of the parts", &data))?;
         let staging = Staging::open(output)?;
         Ok((Self { store, staging, _lock: lock }, manifest))
     }
@@ -267,7 +274,8 @@ impl Output {
     /// # Errors
     /// Where the disk fails.
     pub async fn write_manifest(&self, manifest: &Manifest) -> Result<(), OutputError> {
-        self.put(MANIFEST, &manifest.to_json()?, [Step::ManifestRenamed, Step::ManifestRevealed]).await
+        let json = manifest.to_json().map_err(of_the_manifest(&self.store.file("")))?;
+        self.put(MANIFEST, &json, [Step::ManifestRenamed, Step::ManifestRevealed]).await
     }
 
     /// Says that the manifest's range is covered whole: the last step of a run that is.
@@ -330,6 +338,11 @@ fn refuse_links(output: &Path) -> Result<(), OutputError> {
     names.into_iter().map(|name| output.join(name)).try_for_each(|place| {
         folder::refuse_link(&place).map_err(|error| StagingError::of("opening", &place)(error).into())
     })
+}
+
+fn of_the_manifest(folder: &Path) -> impl FnOnce(ManifestError) -> OutputError {
+    let folder = folder.to_owned();
+    move |source| OutputError::Manifest { folder, source }
 }
 
 fn lock(folder: &Path) -> Result<File, OutputError> {

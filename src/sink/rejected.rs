@@ -1,17 +1,16 @@
 //! Rows that no column can take, kept whole beside the parts: `_rejected/<region>-<run>.jsonl`.
 //!
 //! One JSON object a line: `page` (which page, for a person), `index` (the row's place on it, from 0), `why`, and `text` (the row's
-//! JSON text as it came, inside a string). The same text stands once, however many pages repeated it. The folder's name begins
+//! JSON text as it came, inside a string). The journal tells rows apart, so that a row which several pages repeated comes once. The folder's name begins
 //! with `_` and the file's does not end in `.parquet`, so no reader of the parts takes it for one.
 
-use std::collections::HashSet;
 use std::error::Error;
 use std::io::Write as _;
 
 use serde::{Deserialize, Serialize};
 
 use crate::api::contract::Region;
-use crate::sink::staging::{StagedFile, Staging, StagingError, sha256_of};
+use crate::sink::staging::{StagedFile, Staging, StagingError};
 use crate::units::RowCount;
 
 /// One rejected row.
@@ -62,7 +61,7 @@ pub fn rejected_path(region: &Region, run: &str) -> String {
 
 impl Staging {
     /// Stages all rejected rows of a region and run; nothing where there are none. The staged file replaces a former one whole when it
-    /// is revealed. Blocks; memory is a checksum for each row.
+    /// is revealed. Blocks.
     ///
     /// # Errors
     /// Where a row cannot be read back, or the disk fails.
@@ -73,14 +72,9 @@ impl Staging {
     ) -> Result<Option<StagedRejected>, RejectedError> {
         let path = rejected_path(region, run);
         let mut file: Option<StagedFile> = None;
-        let mut seen = HashSet::new();
+        let mut rows = 0;
         for line in lines {
             let line = line.map_err(|source| RejectedError::Rows { region: region.clone(), source: source.into() })?;
-            if !seen.insert(
-                sha256_of(line.text.as_bytes()).map_err(StagingError::of("reading", self.file(&path).as_path()))?,
-            ) {
-                continue;
-            }
             let mut text = serde_json::to_vec(&line)?;
             text.push(b'\n');
             let mut opened = match file.take() {
@@ -89,10 +83,11 @@ impl Staging {
             };
             opened.write_all(&text).map_err(StagingError::of("writing", &self.file(&path)))?;
             file = Some(opened);
+            rows += 1;
         }
         let Some(file) = file else { return Ok(None) };
         file.seal()?;
-        Ok(Some(StagedRejected { path, rows: RowCount::new(seen.len() as u64) }))
+        Ok(Some(StagedRejected { path, rows: RowCount::new(rows) }))
     }
 }
 
@@ -105,16 +100,16 @@ mod tests {
     }
 
     #[test]
-    fn a_rejected_row_is_kept_whole_and_once() {
+    fn rejected_rows_are_kept_whole() {
         let folder = tempfile::tempdir().unwrap();
         let staging = Staging::open(folder.path()).unwrap();
-        let lines = [line(0, "{\"a\":\"\\ud800\"}"), line(4, "7"), line(0, "7")].map(Ok::<_, std::io::Error>);
+        let lines = [line(0, "{\"a\":\"\\ud800\"}"), line(4, "7"), line(0, "null")].map(Ok::<_, std::io::Error>);
         let region = "US".parse().unwrap();
         let staged = staging.stage_rejected((&region, "r1"), lines.into_iter()).unwrap().unwrap();
-        assert_eq!((staged.path.as_str(), staged.rows.get()), ("_rejected/US-r1.jsonl", 2));
+        assert_eq!((staged.path.as_str(), staged.rows.get()), ("_rejected/US-r1.jsonl", 3));
         let text = std::fs::read_to_string(staging.file(&staged.path)).unwrap();
         let kept: Vec<RejectedLine> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(kept, [line(0, "{\"a\":\"\\ud800\"}"), line(4, "7")]);
+        assert_eq!(kept, [line(0, "{\"a\":\"\\ud800\"}"), line(4, "7"), line(0, "null")]);
     }
 
     #[test]

@@ -195,8 +195,8 @@ mod tests {
 
     #[test]
     fn no_parquet_pattern_finds_a_staged_file() {
-        let location = Staging::location("query_region=US/date=2026-01-01/part-a-b-c.parquet");
-        assert_eq!(location, ".staging/query_region=US,date=2026-01-01,part-a-b-c.parquet.staged");
+        let location = Staging::location("data/query_region=US/date=2026-01-01/part-a-b-c.parquet");
+        assert_eq!(location, ".staging/data,query_region=US,date=2026-01-01,part-a-b-c.parquet.staged");
     }
 
     #[test]

@@ -2,20 +2,17 @@
 //!
 //! The rule for "without loss": the column's value means what was sent. A number and the text of that number are the same value,
 //! and so are `12` and `12.0`; how it was spelled (as text or number, leading zeros, trailing zeros of a fraction) is not kept. A
-//! decimal fits a double where the double prints as that decimal again. Everything else, such as text in a count, the empty
-//! text in a flag, or a count beyond 64 bits, is a [`Fit::Misfit`]: null in the column and the original in `_extra`. Whole numbers
-//! never pass through a float. Pure.
+//! decimal fits where every digit of it does. Everything else, such as text in a count, the empty text in a flag, a count beyond
+//! 64 bits, or an amount with more places than the column has, is a [`Fit::Misfit`]: null in the column and the original in
+//! `_extra`. No number passes through a float. Pure.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::api::members::each_member;
 use crate::api::reply::repair_surrogates;
-
-/// Significant decimal digits that every double keeps.
-const SAFE_DIGITS: usize = 15;
+use crate::sink::columns::{DECIMAL_DIGITS, DECIMAL_PLACES};
 
 /// What became of a value on its way into a column.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,8 +70,8 @@ pub fn whole(raw: &str) -> Fit<i64> {
     text(raw).and_then(|text| whole_from(&text))
 }
 
-/// A decimal number, or the text of one.
-pub fn decimal(raw: &str) -> Fit<f64> {
+/// A decimal number, or the text of one, as a whole number of its [`DECIMAL_PLACES`]th places: 19.9 is 199000.
+pub fn decimal(raw: &str) -> Fit<i128> {
     text(raw).and_then(|text| decimal_from(&text))
 }
 
@@ -133,7 +130,7 @@ fn list<T>(raw: &str, item: impl Fn(&str) -> Fit<T>) -> Fit<Vec<T>> {
 }
 
 fn category(raw: &str) -> Fit<Category> {
-    let Ok(Entries(entries)) = serde_json::from_str(raw) else { return Fit::Misfit };
+    let Ok(Entries(entries)) = Entries::read(raw) else { return Fit::Misfit };
     let (mut category, mut repaired) = (Category::default(), false);
     for (name, raw) in entries {
         let slot = match name.as_ref() {
@@ -173,50 +170,44 @@ fn whole_from(text: &str) -> Option<i64> {
     fits.then(|| digits.parse().ok()).flatten()
 }
 
-fn decimal_from(text: &str) -> Option<f64> {
-    // The parser of floats also takes words, such as `inf`; JSON's grammar does not.
-    serde_json::from_str::<serde_json::Number>(text).ok()?;
-    let value = text.parse::<f64>().ok().filter(|value| value.is_finite())?;
-    let digits = significant(text);
-    let kept = if digits.is_empty() { value == 0.0 } else { value.is_normal() };
-    let same = digits.len() <= SAFE_DIGITS || significant(&value.to_string()) == digits;
-    (kept && same).then_some(value)
+/// The number that `[-]digits[.digits][e[+-]digits]` spells, in the column's smallest places, where it is a whole number of them.
+fn decimal_from(text: &str) -> Option<i128> {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (is_negative, mantissa) = mantissa.strip_prefix('-').map_or((false, mantissa), |rest| (true, rest));
+    let (before, after) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+    let is_plain = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if ![before, after, exponent.strip_prefix(['+', '-']).unwrap_or(exponent)].into_iter().all(is_plain) {
+        return None;
+    }
+    let digits = format!("{before}{after}");
+    let significant = digits.trim_matches('0');
+    if significant.is_empty() {
+        return Some(0);
+    }
+    let trailing = digits.len() - digits.trim_end_matches('0').len();
+    // How many zeros follow the significant digits; fewer than none is a place that the column does not have.
+    let places = i128::from(DECIMAL_PLACES) + exponent.parse::<i128>().ok()?;
+    let zeros = places.checked_sub(i128::try_from(after.len()).ok()?)?.checked_add(i128::try_from(trailing).ok()?)?;
+    let zeros = usize::try_from(zeros).ok().filter(|zeros| zeros.saturating_add(significant.len()) <= MOST_DIGITS)?;
+    let amount: i128 = format!("{significant}{}", "0".repeat(zeros)).parse().ok()?;
+    Some(if is_negative { -amount } else { amount })
 }
 
-/// The digits of a decimal number between its leading and trailing zeros.
-fn significant(text: &str) -> String {
-    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
-    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
-    digits.trim_matches('0').to_owned()
-}
+/// Digits that a decimal column holds.
+const MOST_DIGITS: usize = DECIMAL_DIGITS as usize;
 
 /// A JSON object's members in the order that they came, repeated names included.
 pub struct Entries<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
 
-#[derive(serde::Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Entries<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-
-        impl<'de> Visitor<'de> for Members {
-            type Value = Entries<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a JSON object")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<Self::Value, M::Error> {
-                let mut entries = Vec::with_capacity(crate::api::contract::FIELDS.len());
-                while let Some((Name(name), value)) = members.next_entry()? {
-                    entries.push((name, value));
-                }
-                Ok(Entries(entries))
-            }
-        }
-
-        deserializer.deserialize_map(Members)
+impl<'a> Entries<'a> {
+    /// Reads the object `json`.
+    ///
+    /// # Errors
+    /// Where it is not one JSON object.
+    pub fn read(json: &'a str) -> Result<Self, serde_json::Error> {
+        let mut entries = Vec::with_capacity(crate::api::contract::FIELDS.len());
+        each_member(json, |name, value| entries.push((name, value)))?;
+        Ok(Self(entries))
     }
 }
 
@@ -257,13 +248,30 @@ mod tests {
     }
 
     #[test]
-    fn a_decimal_fits_where_the_double_prints_it_again() {
-        assert_eq!(decimal("19.9"), Fit::Exact(19.9));
-        assert_eq!(decimal("\"2627.73\""), Fit::Exact(2627.73));
-        assert_eq!(decimal("0"), Fit::Exact(0.0));
-        assert_eq!(decimal("9007199254740992"), Fit::Exact(9_007_199_254_740_992.0));
-        assert_eq!(decimal("12.500000000000000000000"), Fit::Exact(12.5));
-        for odd in ["9007199254740993", "1e400", "1e-400", "\"inf\"", "\"NaN\"", "\"\"", "0.1234567890123456789"] {
+    fn a_decimal_fits_where_every_digit_does() {
+        assert_eq!(decimal("19.9"), Fit::Exact(199_000));
+        assert_eq!(decimal("\"2627.73\""), Fit::Exact(26_277_300));
+        assert_eq!(decimal("-0.0001"), Fit::Exact(-1));
+        assert_eq!(decimal("12.500000000000000000000"), Fit::Exact(125_000));
+        assert_eq!(decimal("99999999999999.9999"), Fit::Exact(999_999_999_999_999_999));
+        assert_eq!(decimal("-99999999999999.9999"), Fit::Exact(-999_999_999_999_999_999));
+        for spelling in
+            ["1234.5", "1.2345e3", "12345E-1", "\"01234.50\"", "12345000000000000000000e-19", "0.0012345e+6"]
+        {
+            assert_eq!(decimal(spelling), Fit::Exact(12_345_000), "{spelling}");
+        }
+        for zero in ["0", "-0", "0.000000000", "0e999999999999", "\"0.0\""] {
+            assert_eq!(decimal(zero), Fit::Exact(0), "{zero}");
+        }
+        assert_eq!(decimal("null"), Fit::Absent);
+        for odd in
+            ["100000000000000", "0.00001", "99999999999999.99990001", "1e400", "1e-400", "1e99999999999999999999"]
+        {
+            assert_eq!(decimal(odd), Fit::Misfit, "{odd}");
+        }
+        for odd in [
+            "\"inf\"", "\"NaN\"", "\"\"", "\" 5\"", "\"+5\"", "\"5.\"", "\".5\"", "\"1e\"", "\"1,5\"", "\"$5\"", "true",
+        ] {
             assert_eq!(decimal(odd), Fit::Misfit, "{odd}");
         }
     }
@@ -320,8 +328,16 @@ mod tests {
         }
 
         #[test]
-        fn every_normal_double_survives_its_own_spelling(number in proptest::num::f64::NORMAL) {
-            prop_assert_eq!(decimal(&format!("{number:e}")), Fit::Exact(number));
+        fn every_amount_that_the_column_has_survives_in_each_spelling(
+            amount in -999_999_999_999_999_999_i128..=999_999_999_999_999_999, zeros in 0_usize..30,
+        ) {
+            let sign = if amount < 0 { "-" } else { "" };
+            let (whole, places) = (amount.unsigned_abs() / 10_000, amount.unsigned_abs() % 10_000);
+            let plain = format!("{sign}{whole}.{places:04}{}", "0".repeat(zeros));
+            prop_assert_eq!(decimal(&plain), Fit::Exact(amount));
+            prop_assert_eq!(decimal(&format!("\"{plain}\"")), Fit::Exact(amount));
+            let shifted = format!("{amount}{}e-{}", "0".repeat(zeros), zeros + 4);
+            prop_assert_eq!(decimal(&shifted), Fit::Exact(amount));
         }
 
         #[test]

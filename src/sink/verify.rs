@@ -16,7 +16,7 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 use parquet::errors::ParquetError;
 
 use crate::journal::record::PartRecord;
-use crate::sink::columns::{self, CREATE_TIME, VIDEO_ID};
+use crate::sink::columns::{self, CREATE_TIME, QUERY_REGION, VIDEO_ID};
 use crate::sink::coverage;
 use crate::sink::layout::{Layout, Slice, snapshot_of};
 use crate::sink::manifest::{MANIFEST, Manifest, ManifestError, SUCCESS, Status};
@@ -266,7 +266,7 @@ fn check_rows(file: &Path, part: &PartRecord) -> Result<RowCount, String> {
     let unreadable = |source: ParquetError| format!("is no readable Parquet: {source}");
     let mut order = Order { part, last: None };
     let mut rows = 0;
-    for batch in open(file, &[CREATE_TIME, VIDEO_ID]).map_err(unreadable)? {
+    for batch in open(file, &[CREATE_TIME, QUERY_REGION, VIDEO_ID]).map_err(unreadable)? {
         let batch = batch.map_err(|source| unreadable(source.into()))?;
         order.follow(&batch)?;
         rows += batch.num_rows() as u64;
@@ -284,9 +284,14 @@ impl Order<'_> {
     fn follow(&mut self, batch: &RecordBatch) -> Result<(), String> {
         let moments =
             batch.column_by_name(CREATE_TIME).and_then(|column| column.as_primitive_opt::<TimestampMillisecondType>());
-        let (Some(moments), Some(ids)) = (moments, ids_of(batch)) else {
+        let (Some(moments), Some(ids), Some(regions)) = (moments, texts(batch, VIDEO_ID), texts(batch, QUERY_REGION))
+        else {
             return Err("has other columns than this program writes".to_owned());
         };
+        let asked = self.part.region.as_str();
+        if let Some(other) = regions.iter().find(|region| *region != Some(asked)) {
+            return Err(format!("holds a row of region {}, not {asked}", other.unwrap_or("null")));
+        }
         for (moment, id) in moments.iter().zip(ids.iter()) {
             let (Some(moment), Some(id)) = (moment, id) else {
                 return Err(format!("holds a row without `{CREATE_TIME}` or `{VIDEO_ID}`"));
@@ -341,14 +346,14 @@ const fn spread(key: u64) -> u64 {
 fn collect_keys(file: &Path, wanted: impl Fn(u64) -> bool, keys: &mut Vec<u64>) -> Result<(), ParquetError> {
     for batch in open(file, &[VIDEO_ID])? {
         let batch = batch?;
-        let ids = ids_of(&batch).into_iter().flat_map(StringArray::iter).flatten();
+        let ids = texts(&batch, VIDEO_ID).into_iter().flat_map(StringArray::iter).flatten();
         keys.extend(ids.map(videos::key).filter(|key| wanted(*key)));
     }
     Ok(())
 }
 
-fn ids_of(batch: &RecordBatch) -> Option<&StringArray> {
-    batch.column_by_name(VIDEO_ID)?.as_string_opt::<i32>()
+fn texts<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a StringArray> {
+    batch.column_by_name(name)?.as_string_opt::<i32>()
 }
 
 /// Reads the named columns of a part that has exactly this program's columns.

@@ -53,8 +53,15 @@ fn completions_are_printed_for_each_shell() {
 
 #[test]
 fn a_call_that_cannot_be_meant_ends_with_2_and_says_what_would_be_right() {
-    let calls: [&[&str]; 8] = [
+    let calls: [&[&str]; 15] = [
         &["export"],
+        &["resume"],
+        &["run", "--resume"],
+        &["run", "--key", "sk_live_do_not_tell"],
+        &["run", "--sales-flag", "yes"],
+        &["run", "--is-ad", "maybe"],
+        &["run", "--min-duration", "5s"],
+        &["run", "--max-credits", "1e5"],
         &["run", "--regions", "US"],
         &["run", "--region", "U S"],
         &["run", "--from", "-7"],

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Each module with the modules that it may import. The stages come in the order of the data's way; the modules below
 /// them are used sideways, and only by those that name them.
-const ALLOWED: [(&str, &[&str]); 19] = [
+const ALLOWED: [(&str, &[&str]); 20] = [
     // The data's way.
     ("units", &[]),
     ("api", &["units"]),
@@ -37,15 +37,16 @@ const ALLOWED: [(&str, &[&str]); 19] = [
     ("failpoint", &[]),
     ("folder", &[]),
     ("limits", &["failure"]),
-    ("progress", &["units", "api"]),
+    ("stderr", &[]),
+    ("progress", &["units", "api", "stderr"]),
     ("config", &["units", "api"]),
     ("failure", &["units", "api", "plan", "fetch", "journal", "sink", "config"]),
-    ("summary", &["units", "api", "failure"]),
-    ("telemetry", &["config", "failure", "progress"]),
+    ("summary", &["units", "api", "failure", "folder"]),
+    ("telemetry", &["config", "failure", "progress", "stderr"]),
     // The oracle knows the contract and nothing of the exporter, so that it cannot share its mistakes.
     ("simulator", &["units", "api::contract"]),
     // The edge.
-    ("cli", &["api", "config", "failure", "simulator"]),
+    ("cli", &["api", "config", "failure", "simulator", "stderr"]),
     (
         "commands",
         &[
@@ -63,6 +64,7 @@ const ALLOWED: [(&str, &[&str]); 19] = [
             "failure",
             "summary",
             "telemetry",
+            "stderr",
             "simulator",
             "cli",
         ],

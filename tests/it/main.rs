@@ -10,7 +10,9 @@
 )]
 
 mod bounds;
+mod clocks;
 mod command_line;
+mod completions;
 mod config_files;
 mod crash;
 mod daily;
@@ -21,12 +23,15 @@ mod endings;
 mod exactness;
 mod imports;
 mod kills;
+mod meanings;
 mod mutations;
 mod output;
 mod process;
+mod recipes;
 mod refusals;
 mod repairs;
 mod secrecy;
 mod storms;
+mod streams;
 mod support;
 mod texts;

@@ -43,13 +43,13 @@ fn a_month_or_nothing_may_share_a_folder() {
     exports_exactly(&simulator, &by_month);
     assert_eq!(
         folders(&by_month),
-        ["query_region=US/month=2025-11", "query_region=US/month=2025-12"].map(String::from).into()
+        ["data/query_region=US/month=2025-11", "data/query_region=US/month=2025-12"].map(String::from).into()
     );
     let whole = Job::of(&simulator).with("--partition none");
     assert_eq!(whole.run().code, 0);
     holds_exactly_the_truth(&simulator, &whole);
     is_whole(&whole);
-    assert_eq!(folders(&whole), ["query_region=US"].map(String::from).into());
+    assert_eq!(folders(&whole), ["data/query_region=US"].map(String::from).into());
 }
 
 #[test]

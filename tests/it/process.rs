@@ -60,6 +60,72 @@ fn process_1_of_a_container_ends_at_once_at_the_second_signal() {
     assert!(ended.summary.is_null(), "{ended}");
 }
 
+/// Whether this test itself runs where hangups are ignored, which its children inherit.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn ignores_hangups() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or("1");
+    let ignores = u64::from_str_radix(mask.trim(), 16).unwrap() & 1 == 1;
+    if ignores {
+        eprintln!("skipped: hangups are ignored here, or nothing tells whether they are");
+    }
+    ignores
+}
+
+/// A session that was closed killed the run at once, with its credits in doubt.
+#[test]
+fn a_hangup_drains_and_ends_with_129() {
+    if ignores_hangups() {
+        return;
+    }
+    let simulator = serve(|service| service.limits.latency_ms = 20.0);
+    let job = Job::of(&simulator);
+    let running = job.start();
+    until("some pages", || simulator.stats().pages > 60);
+    running.signal("HUP");
+    let ended = running.wait();
+    assert_eq!(ended.code, 129, "{ended}");
+    assert_eq!(ended.summary["outcome"], "hung_up");
+    assert_eq!(ended.summary["requests"]["attempts"], simulator.stats().requests, "{ended}");
+    assert!(ended.summary["journal"]["pages"].as_u64().unwrap() > 0, "{ended}");
+    assert!(ended.stdout.contains("safe in the journal"), "{ended}");
+    simulator.change(|service| service.limits.latency_ms = 0.0).unwrap();
+    assert_eq!(job.run().code, 0);
+    holds_exactly_the_truth(&simulator, &job);
+    is_whole(&job);
+}
+
+#[test]
+fn a_hangup_while_answers_are_waited_for_ends_at_once() {
+    if ignores_hangups() {
+        return;
+    }
+    let simulator = serve(|service| service.limits.latency_ms = 5.0);
+    let job = Job::of(&simulator);
+    let running = job.start();
+    until("some pages", || simulator.stats().pages > 60);
+    simulator.change(|service| service.limits.latency_ms = 60_000.0).unwrap();
+    let asked = simulator.stats().requests;
+    until("a request that is not answered", || simulator.stats().requests > asked);
+    running.signal("TERM");
+    until("the word of the first signal", || running.told("a second signal ends at once"));
+    running.signal("HUP");
+    assert_eq!(running.wait().code, 129);
+}
+
+#[test]
+fn a_run_under_nohup_does_not_hear_a_hangup() {
+    let simulator = serve(|service| service.limits.latency_ms = 5.0);
+    let job = Job::of(&simulator).under("nohup");
+    let running = job.start();
+    until("some pages", || simulator.stats().pages > 60);
+    running.signal("HUP");
+    simulator.change(|service| service.limits.latency_ms = 0.0).unwrap();
+    let ended = running.wait();
+    assert_eq!(ended.code, 0, "{ended}");
+    holds_exactly_the_truth(&simulator, &job);
+}
+
 /// The grace of a container is thirty seconds, and these answers take ten minutes.
 #[test]
 fn answers_that_do_not_come_are_given_up_after_a_signal_and_counted() {

@@ -71,12 +71,31 @@ fn another_output_or_partition_is_refused_after_a_run_is_finished() {
 fn parquet_of_somebody_else_in_the_output_is_refused_and_left_alone() {
     let simulator = serve(|_| {});
     let job = Job::of(&simulator);
-    let stranger = job.out().join("query_region=US/date=2025-12-01/mine.parquet");
+    let stranger = job.out().join("data/query_region=US/date=2025-12-01/mine.parquet");
     std::fs::create_dir_all(stranger.parent().unwrap()).unwrap();
     std::fs::write(&stranger, b"PAR1 of somebody else").unwrap();
     refused(&job.run(), &["Parquet that this program did not write", "mine.parquet", "choose another --out"]);
     assert_eq!(simulator.stats().requests, 0);
     assert_eq!(std::fs::read(&stranger).unwrap(), b"PAR1 of somebody else");
+}
+
+/// Version 1 kept parts beside the manifest, with other columns; its manifest here is one that it wrote.
+#[test]
+fn an_output_of_the_former_layout_is_refused_and_left_alone() {
+    let simulator = serve(|_| {});
+    let job = Job::of(&simulator);
+    let manifest = include_bytes!("../fixtures/manifest_1.json");
+    let name = "query_region=US/date=2025-12-01/part-20251201T000000Z-20251202T000000Z-6b077688155e.parquet";
+    let part = job.out().join(name);
+    std::fs::create_dir_all(part.parent().unwrap()).unwrap();
+    std::fs::write(&part, b"PAR1 of version 1").unwrap();
+    std::fs::write(job.out().join("_manifest.json"), manifest).unwrap();
+    refused(&job.run(), &["format version 1", "former version of this program", "another --out"]);
+    refused(&job.verify(), &["format version 1", "use the version of this program that wrote it"]);
+    assert_eq!(simulator.stats().requests, 0);
+    assert_eq!(std::fs::read(&part).unwrap(), b"PAR1 of version 1");
+    assert_eq!(std::fs::read(job.out().join("_manifest.json")).unwrap(), manifest);
+    assert!(!job.out().join("data").exists(), "something was begun in it");
 }
 
 #[test]

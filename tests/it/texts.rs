@@ -119,6 +119,9 @@ fn each_refusal_of_a_command_says_what_to_do() {
     std::fs::write(&foreign, "mine").unwrap();
     let stranger = job.run();
     std::fs::remove_file(&foreign).unwrap();
+    let quoted = job.run_where(&[("KEYAPI_TOKEN", "'sk_live_in_quotes'\n".to_owned())]).unwrap();
+    std::fs::write(job.folder().join("file"), "").unwrap();
+    let no_place = job.run_with(&format!("--summary {}", job.folder().join("file/summary.json").display()));
     let started = job.run_with("--max-credits 20");
     assert_eq!(started.code, 4, "{started}");
     let another_partition = job.run_with("--partition month");
@@ -142,6 +145,8 @@ fn each_refusal_of_a_command_says_what_to_do() {
         &job,
         [
             ("somebody else's parquet", &stranger),
+            ("a key in quotes", &quoted),
+            ("a summary that has no place", &no_place),
             ("another partition", &another_partition),
             ("another question", &another_question),
             ("another owner of the output", &another_owner),

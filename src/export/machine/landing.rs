@@ -11,7 +11,7 @@ use crate::plan::event::PlanEvent;
 use crate::plan::fact::{PageFact, WindowId};
 use crate::plan::planner::{Decision, Task};
 use crate::progress::{AttemptOutcome, Event as Told};
-use crate::units::{EpochSeconds, PageNumber, RowCount};
+use crate::units::{PageNumber, RowCount};
 
 use super::staff::Then;
 use super::{Effect, Landed, Machine, Moment, Note, Publishing};
@@ -24,7 +24,7 @@ impl Machine {
         let outcome = match &heard {
             Heard::Page => Some(AttemptOutcome::Answered),
             Heard::Throttled { .. } => Some(AttemptOutcome::Throttled),
-            Heard::Failed { .. } => Some(AttemptOutcome::Failed),
+            Heard::Failed { .. } | Heard::Unanswered { .. } | Heard::Unreached { .. } => Some(AttemptOutcome::Failed),
             Heard::Quota { .. } | Heard::Refused { .. } | Heard::OutOfCredits { .. } => None,
         };
         let is_probe = self.pool.work(id).is_some_and(Work::is_probe);
@@ -55,6 +55,7 @@ impl Machine {
         match &over.how {
             Fetched::Quota { message } => self.end(Ending::QuotaSpent { message: message.clone() }),
             Fetched::OutOfCredits { spent, max } => self.end(Ending::CreditsSpent { spent: *spent, max: *max }),
+            Fetched::Unreachable { why } => self.end(Ending::Unreachable { why: why.clone() }),
             // Another refusal may be this page's alone.
             Fetched::Refused { code: code @ (401 | 403), message } => {
                 self.end(Ending::Refused { code: *code, message: message.clone() });
@@ -112,7 +113,8 @@ impl Machine {
             Fetched::Refused { .. } | Fetched::Failed { .. } if self.planner.give_up_ahead(&task) => {}
             Fetched::Refused { code, message } => self.take_refusal(task.window, (code, message), moment),
             Fetched::Failed { why } => self.take_failure(&task, (began, moment.now), why),
-            Fetched::Quota { .. } | Fetched::OutOfCredits { .. } | Fetched::Well | Fetched::Stopped => {}
+            Fetched::Quota { .. } | Fetched::OutOfCredits { .. } | Fetched::Unreachable { .. } => {}
+            Fetched::Well | Fetched::Stopped => {}
         }
     }
 
@@ -186,13 +188,13 @@ impl Machine {
     }
 
     fn tell_page(&mut self, window: WindowId, fact: &PageFact) {
+        let position = self.planner.walk_settled(window);
         let Some(window) = self.planner.window_range(window) else { return };
-        let last: Option<EpochSeconds> = fact.rows.iter().map(|row| row.second).max();
         self.tell(Told::PageDurable {
             region: fact.address.region.clone(),
             rows: RowCount::new(u64::from(fact.slots)),
             window,
-            position: last.unwrap_or(window.start),
+            position,
         });
     }
 }

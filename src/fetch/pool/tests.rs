@@ -31,7 +31,11 @@ fn task(number: u32) -> Task {
 }
 
 fn failed() -> Heard {
-    Heard::Failed { why: "broken".to_owned() }
+    Heard::Failed { why: "broken".to_owned(), wait: None }
+}
+
+fn throttled(wait: Option<Duration>) -> Heard {
+    Heard::Throttled { why: "too fast".to_owned(), wait }
 }
 
 fn at(seconds: f64) -> Duration {
@@ -45,7 +49,14 @@ struct Timed {
 }
 
 impl Timed {
+    /// The service has answered before.
     fn new(per_second: f64, most_in_flight: usize) -> Self {
+        let mut timed = Self::unheard(per_second, most_in_flight);
+        timed.pool.reach.heard();
+        timed
+    }
+
+    fn unheard(per_second: f64, most_in_flight: usize) -> Self {
         Self { pool: Pool::new(Rate::Fixed(per_second), LearnedRate::default(), most_in_flight), now: Duration::ZERO }
     }
 
@@ -114,7 +125,7 @@ fn carried_out(mut timed: Timed, steps: &[Step]) -> Vec<(Duration, Duration, Dur
                 timed.now += Duration::from_millis(*milliseconds);
                 continue;
             }
-            Step::Refuse(seconds) => Heard::Throttled { retry_after: seconds.map(Duration::from_secs) },
+            Step::Refuse(seconds) => throttled(seconds.map(Duration::from_secs)),
             Step::Answer => Heard::Page,
             Step::Fail => failed(),
         };
@@ -224,7 +235,7 @@ fn a_pause_of_an_hour_is_followed_by_no_burst() {
 fn a_refusal_holds_everybody_and_not_longer() {
     let mut timed = Timed::new(100.0, MANY);
     let job = timed.admit();
-    let heeded = timed.hear(job, Heard::Throttled { retry_after: Some(Duration::from_secs(5)) }).unwrap();
+    let heeded = timed.hear(job, throttled(Some(Duration::from_secs(5)))).unwrap();
     assert!(heeded.hold.is_some_and(|(hold, _)| hold >= Duration::from_secs(4)));
     let start = timed.now;
     timed.admit();
@@ -302,4 +313,31 @@ fn after_a_stop_nothing_is_sent_and_what_is_under_way_is_heard() {
     let heeded = timed.hear(asked, failed()).unwrap();
     assert!(matches!(heeded.then, Outcome::Over(Over { how: Fetched::Stopped, .. })), "it is not asked again");
     assert!(timed.pool.go_on(timed.now).is_empty() && timed.pool.is_empty() && timed.pool.wake_at().is_none());
+}
+
+#[test]
+fn until_the_service_has_answered_one_request_is_on_its_way() {
+    let mut timed = Timed::unheard(1_000.0, 8);
+    let jobs: Vec<JobId> =
+        (1..=3).map(|page| timed.pool.begin(task(page), (Asks::First, Patience::Full), Duration::ZERO)).collect();
+    assert_eq!(timed.next().len(), 1);
+    timed.wait(1.0);
+    assert!(timed.pool.go_on(timed.now).is_empty());
+    timed.hear(jobs[0], Heard::Page);
+    assert_eq!(timed.next()[0].job, jobs[1]);
+}
+
+/// A wrong name in the address was asked for until nothing had come for too long.
+#[test]
+fn an_address_at_which_nothing_was_ever_heard_ends_the_job() {
+    let mut timed = Timed::unheard(1_000.0, 8);
+    let dice = Dice { spread: 0.0, jitter: 1.0 };
+    let job = timed.pool.begin(task(1), (Asks::First, Patience::Full), Duration::ZERO);
+    for attempt in 1..=5 {
+        timed.next();
+        let heard = Heard::Unreached { why: "no such name".to_owned() };
+        let heeded = timed.pool.heard(job, heard, dice, timed.now).unwrap();
+        let is_over = matches!(heeded.then, Outcome::Over(Over { how: Fetched::Unreachable { .. }, .. }));
+        assert_eq!(is_over, attempt == 5, "attempt {attempt} at {:?}", timed.now);
+    }
 }

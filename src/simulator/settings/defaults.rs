@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::{
     Access, Bound, Compression, ContractSettings, Density, DriftSettings, EmptyPage, ErrorCharge, FaultSettings,
-    KeyEcho, LimitKind, LimitSettings, Moment, OddSettings, OversizedPage, PageNum, PastLastPage, QuotaForm,
+    Framing, KeyEcho, LimitKind, LimitSettings, Moment, OddSettings, OversizedPage, PageNum, PastLastPage, QuotaForm,
     ShortPages, SimulatorSettings, Sort, ThrottleForm, TieOrder, TimeUnit, WorldSettings,
 };
 use crate::units::{EpochSeconds, LAST_PAGE};
@@ -57,6 +57,9 @@ impl Default for ContractSettings {
             short_fraction: 1.0,
             empty_page: EmptyPage::default(),
             compression: Compression::default(),
+            framing: Framing::default(),
+            date_offset_s: 0,
+            age_s: None,
         }
     }
 }
@@ -109,6 +112,9 @@ impl Default for OddSettings {
             huge_description: 0.0,
             huge_bytes: 60_000,
             garbage: 0.0,
+            null_row: 0.0,
+            not_a_number: 0.0,
+            repeated_field: 0.0,
             wrong_date: 0.0,
         }
     }

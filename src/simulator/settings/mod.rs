@@ -127,6 +127,15 @@ pub struct ContractSettings {
     /// Whether answers are compressed.
     #[arg(long)]
     pub compression: Compression,
+    /// What stands around the JSON of an answer.
+    #[arg(long)]
+    pub framing: Framing,
+    /// How far the `Date` header of answers is from this machine's clock, seconds; negative is behind it.
+    #[arg(long, allow_hyphen_values = true)]
+    pub date_offset_s: i32,
+    /// The `Age` header of answers, as a cache adds it, seconds; none sends none.
+    #[arg(long)]
+    pub age_s: Option<u32>,
 }
 
 /// Rate, credits and time.
@@ -239,6 +248,15 @@ pub struct OddSettings {
     /// A row without a usable `video_id` or `create_time`, or that is no object at all.
     #[arg(long)]
     pub garbage: f64,
+    /// A row that is null.
+    #[arg(long)]
+    pub null_row: f64,
+    /// A sales amount that is `NaN` or an infinity, which JSON does not know.
+    #[arg(long)]
+    pub not_a_number: f64,
+    /// A field that stands twice, with another value before the true one.
+    #[arg(long)]
+    pub repeated_field: f64,
     /// A row whose `create_time` is a plain lie: far outside the world, while it stands where its true time belongs.
     #[arg(long)]
     pub wrong_date: f64,
@@ -361,7 +379,7 @@ impl FaultSettings {
 }
 
 impl OddSettings {
-    fn fractions(&self) -> [f64; 11] {
+    fn fractions(&self) -> [f64; 14] {
         [
             self.null_field,
             self.missing_field,
@@ -373,6 +391,9 @@ impl OddSettings {
             self.lone_surrogate,
             self.huge_description,
             self.garbage,
+            self.null_row,
+            self.not_a_number,
+            self.repeated_field,
             self.wrong_date,
         ]
     }

@@ -239,6 +239,8 @@ choice!(
         Null,
         /// Not there.
         Missing,
+        /// No body at all: HTTP 204.
+        NoContent,
     }
 );
 choice!(
@@ -249,6 +251,10 @@ choice!(
         Granted,
         /// Nothing here: every request gets 403.
         Denied,
+        /// Nothing as it is asked: every request gets 422.
+        Unprocessable,
+        /// Nothing here: every request gets 301 to another host.
+        Moved,
     }
 );
 choice!(
@@ -279,6 +285,12 @@ choice!(
         Status,
         /// `code` 429 in a 200.
         Inside,
+        /// A `code` that is documented nowhere in a 200, with words of too many requests.
+        Words,
+        /// HTTP 403 with words of a rate limit.
+        Forbidden,
+        /// HTTP 503 with HTML; only `retry_after_s` tells it from trouble.
+        Unavailable,
     }
 );
 choice!(
@@ -297,6 +309,8 @@ choice!(
         Words,
         /// Words of quota on an empty page that otherwise looks like success.
         Success,
+        /// A `code` that is documented nowhere in a 200, with words of credits and not of quota.
+        Credits,
     }
 );
 choice!(
@@ -317,6 +331,20 @@ choice!(
         Plain,
         /// With gzip.
         Gzip,
+        /// With gzip, in two members.
+        GzipMembers,
+    }
+);
+choice!(
+    /// What stands around the JSON of an answer.
+    Framing {
+        /// Nothing.
+        #[default]
+        Bare,
+        /// A byte order mark before it.
+        ByteOrderMark,
+        /// NUL bytes and a line's end behind it.
+        TrailingNul,
     }
 );
 

@@ -4,6 +4,9 @@ use crate::simulator::chance::{Dice, Purpose};
 use crate::simulator::settings::OddSettings;
 use crate::simulator::world::row::{Cell, Fields, json_text, write_object};
 
+/// Keeps the draws of null rows apart from all others.
+const NULL_ROWS: u64 = 0x6e75_6c6c;
+
 /// What a row is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Nature {
@@ -18,7 +21,9 @@ pub(super) enum Nature {
 /// What a row is good for, from the row's own draw.
 pub(super) fn nature(settings: &OddSettings, seed: u64, row: u64) -> Nature {
     let mut dice = Dice::new(seed, Purpose::Odd, row);
-    if dice.hits(settings.garbage) {
+    // Drawn apart, so that a world without such rows is the same world.
+    let is_null = settings.null_row > 0.0 && Dice::new(seed, Purpose::Odd, row ^ NULL_ROWS).hits(settings.null_row);
+    if is_null || dice.hits(settings.garbage) {
         Nature::Garbage
     } else if dice.hits(settings.wrong_date) {
         Nature::WrongDate
@@ -30,6 +35,9 @@ pub(super) fn nature(settings: &OddSettings, seed: u64, row: u64) -> Nature {
 /// The row's JSON with everything that is wrong with it.
 pub(super) fn write_row(settings: &OddSettings, mut fields: Fields, (seed, row): (u64, u64), out: &mut String) {
     let mut dice = Dice::new(seed, Purpose::Odd, !row);
+    if settings.null_row > 0.0 && Dice::new(seed, Purpose::Odd, row ^ NULL_ROWS).hits(settings.null_row) {
+        return out.push_str("null");
+    }
     match nature(settings, seed, row) {
         Nature::Garbage => return write_garbage(fields, &mut dice, out),
         Nature::WrongDate => lie_about_time(&mut fields, &mut dice),
@@ -38,6 +46,7 @@ pub(super) fn write_row(settings: &OddSettings, mut fields: Fields, (seed, row):
     bend_description(settings, &mut fields, &mut dice);
     bend_types(settings, &mut fields, &mut dice);
     bend_presence(settings, &mut fields, &mut dice);
+    bend_json(settings, &mut fields, &mut dice);
     write_object(&fields, out);
 }
 
@@ -125,6 +134,18 @@ fn bend_presence(settings: &OddSettings, fields: &mut Fields, dice: &mut Dice) {
         let extras = ["\"beta\"", "17", "2.50", "true", "null", r#"{"id":1732322694475518433,"tags":["a",null]}"#];
         let name = dice.pick(&["music_id", "is_promoted", "region_rank"]);
         fields.push((name, Cell::Verbatim(dice.pick(&extras).to_owned())));
+    }
+}
+
+/// What strict readers of JSON refuse.
+fn bend_json(settings: &OddSettings, fields: &mut Fields, dice: &mut Dice) {
+    if dice.hits(settings.not_a_number) {
+        let word = dice.pick(&["NaN", "Infinity", "-Infinity"]);
+        replace(fields, "total_video_sale_gmv_amt", Cell::Verbatim(word.to_owned()));
+    }
+    if dice.hits(settings.repeated_field) {
+        fields.insert(0, ("duration", Cell::Text("earlier".to_owned())));
+        fields.insert(0, ("create_time", Cell::Verbatim("null".to_owned())));
     }
 }
 

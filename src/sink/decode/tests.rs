@@ -1,11 +1,11 @@
 //! Rows as they come, and what becomes of each odd value.
 
 use arrow::array::{Array, AsArray as _};
-use arrow::datatypes::{Float64Type, Int8Type, Int32Type, Int64Type, TimestampMillisecondType};
+use arrow::datatypes::{Decimal128Type, Int8Type, Int32Type, Int64Type, TimestampMillisecondType};
 use proptest::prelude::*;
 
 use super::*;
-use crate::sink::columns::{CREATE_TIME, EXTRA, FETCHED_AT, REQUEST_ID};
+use crate::sink::columns::{CREATE_TIME, EXTRA, FETCHED_AT, QUERY_REGION, REQUEST_ID};
 use crate::sink::testing::{EXAMPLE, NEW_YEAR, page};
 
 fn raw(text: &str) -> RawRow {
@@ -15,9 +15,9 @@ fn raw(text: &str) -> RawRow {
 
 /// One row with these members beside its identity.
 fn decoded(members: &str) -> (RecordBatch, u64) {
-    let mut batch = RowBatch::new();
+    let mut batch = RowBatch::new("US".parse().unwrap());
     batch.append(&raw(&format!(r#"{{"create_time":"{NEW_YEAR}","video_id":"7"{members}}}"#))).unwrap();
-    (batch.take().unwrap(), batch.kept_in_extra())
+    (batch.take().unwrap(), batch.kept().total())
 }
 
 fn text<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a str> {
@@ -32,7 +32,7 @@ fn extra(batch: &RecordBatch) -> serde_json::Value {
 fn the_vendors_example_fits_its_columns_and_leaves_nothing_over() {
     let mut stored = page(3, &[]);
     stored.body = EXAMPLE.as_bytes().to_vec();
-    let mut batch = RowBatch::new();
+    let mut batch = RowBatch::new("US".parse().unwrap());
     rows(&stored).unwrap().iter().for_each(|row| batch.append(row).unwrap());
     let batch = batch.take().unwrap();
     assert_eq!(batch.num_rows(), 1);
@@ -47,11 +47,12 @@ fn the_vendors_example_fits_its_columns_and_leaves_nothing_over() {
     assert_eq!(column("duration").as_primitive::<Int32Type>().value(0), 15);
     assert_eq!(column("height").as_primitive::<Int32Type>().value(0), 1280);
     assert_eq!(column("sales_flag").as_primitive::<Int8Type>().value(0), 0);
-    assert_eq!(column("total_video_sale_gmv_amt").as_primitive::<Float64Type>().value(0), 0.0);
+    assert_eq!(column("total_video_sale_gmv_amt").as_primitive::<Decimal128Type>().value(0), 0);
     assert_eq!(column("video_products").as_list::<i32>().value(0).len(), 0);
     assert_eq!(text(&batch, "unique_id"), Some("ania.salon"));
     assert_eq!(text(&batch, "video_desc"), Some(""));
     assert_eq!(column(FETCHED_AT).as_primitive::<TimestampMillisecondType>().value(0), stored.fetched_at_ms);
+    assert_eq!(text(&batch, QUERY_REGION), Some("US"));
     assert_eq!(text(&batch, REQUEST_ID), Some("request-3"));
     assert_eq!(text(&batch, EXTRA), None);
     let without: Vec<&str> = COLUMNS.iter().map(|column| column.name).filter(|name| column(name).is_null(0)).collect();
@@ -76,10 +77,10 @@ fn a_value_that_its_column_cannot_hold_is_kept_as_it_came() {
 }
 
 #[test]
-fn an_unknown_field_is_kept_and_is_no_failure_of_a_column() {
+fn an_unknown_field_is_kept_and_counted() {
     let (batch, kept) = decoded(r#","music_id":7590123280372190477123,"\"odd\"":[1, 2],"width":null"#);
     assert_eq!(text(&batch, EXTRA), Some(r#"{"music_id":7590123280372190477123,"\"odd\"":[1, 2]}"#));
-    assert_eq!(kept, 0);
+    assert_eq!(kept, 2);
 }
 
 /// Found by the fuzzer: one such number made the whole of `_extra` unreadable.
@@ -91,7 +92,7 @@ fn a_value_that_no_reader_takes_is_kept_as_text() {
     assert_eq!(kept_text("total_digg_cnt").as_deref(), Some("1e999"));
     assert_eq!(kept_text("new").as_deref(), Some("[1e400]"));
     assert_eq!(kept_text("deep"), Some(deep));
-    assert_eq!(kept, 1);
+    assert_eq!(kept, 3);
 }
 
 #[test]
@@ -105,7 +106,7 @@ fn half_a_surrogate_pair_is_repaired_and_its_spelling_kept() {
     let (batch, kept) = decoded(r#","video_desc":"a\ud83d","mystery":"\ude00""#);
     assert_eq!(text(&batch, "video_desc"), Some("a\u{fffd}"));
     assert_eq!(extra(&batch), serde_json::json!({"video_desc": r"a\ud83d", "mystery": r#""\ude00""#}));
-    assert_eq!(kept, 1);
+    assert_eq!(kept, 2);
 }
 
 #[test]
@@ -116,8 +117,32 @@ fn the_earlier_value_of_a_field_that_stands_twice_is_kept() {
 }
 
 #[test]
+fn values_are_counted_by_their_fields() {
+    let mut batch = RowBatch::new("US".parse().unwrap());
+    for members in [r#","new":1,"duration":"x""#, r#","new":2,"new":3"#, ""] {
+        batch.append(&raw(&format!(r#"{{"create_time":5,"video_id":"7"{members}}}"#))).unwrap();
+    }
+    let named: Vec<(&str, u64)> = batch.kept().by_name().iter().map(|(name, count)| (name.as_str(), *count)).collect();
+    assert_eq!(named, [("duration", 1), ("new", 3)]);
+}
+
+#[test]
+fn numbers_that_json_does_not_know_cost_neither_the_row_nor_themselves() {
+    let mut stored = page(1, &[]);
+    let row = r#"{"create_time":5,"video_id":"7","total_video_sale_gmv_amt":NaN,"duration":-Infinity,"width":0720}"#;
+    stored.body = format!("\u{feff}{{\"code\":0,\"data\":[{row},null]}}\0").into_bytes();
+    let mut batch = RowBatch::new("US".parse().unwrap());
+    rows(&stored).unwrap().iter().for_each(|row| batch.append(row).unwrap());
+    assert_eq!(batch.kept().total(), 2);
+    let batch = batch.take().unwrap();
+    assert_eq!(extra(&batch), serde_json::json!({"total_video_sale_gmv_amt": "NaN", "duration": "-Infinity"}));
+    assert_eq!(batch.column_by_name("width").unwrap().as_primitive::<Int32Type>().value(0), 720);
+    assert_eq!(batch.num_rows(), 1);
+}
+
+#[test]
 fn an_identity_that_had_to_be_trimmed_keeps_what_was_sent() {
-    let mut batch = RowBatch::new();
+    let mut batch = RowBatch::new("US".parse().unwrap());
     batch.append(&raw(r#"{"create_time":" 5 ","video_id":" 7 "}"#)).unwrap();
     batch.append(&raw(r#"{"create_time":5,"video_id":7}"#)).unwrap();
     let batch = batch.take().unwrap();
@@ -145,7 +170,7 @@ fn a_raw_control_character_does_not_cost_the_row() {
     let mut stored = page(1, &[]);
     let body = format!(r#"{{"code":0,"data":[{{"create_time":{NEW_YEAR},"video_id":"7","video_desc":"a@b"}}]}}"#);
     stored.body = body.replace('@', "\n").into_bytes();
-    let mut batch = RowBatch::new();
+    let mut batch = RowBatch::new("US".parse().unwrap());
     batch.append(&rows(&stored).unwrap()[0]).unwrap();
     assert_eq!(text(&batch.take().unwrap(), "video_desc"), Some("a\nb"));
 }

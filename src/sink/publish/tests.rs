@@ -85,9 +85,9 @@ async fn another_questions_folder_and_foreign_parquet_are_refused() {
     let text = Output::open(folder.path(), "f2", &[]).await.unwrap_err().to_string();
     assert!(text.contains(r#"another question ({"regions":["US"]})"#), "{text}");
     assert_eq!(open(folder.path()).await.unwrap().1, Some(written));
-    std::fs::write(folder.path().join("query_region=US/mine.parquet"), b"").unwrap();
+    std::fs::write(folder.path().join("data/query_region=US/mine.parquet"), b"").unwrap();
     let text = open(folder.path()).await.unwrap_err().to_string();
-    assert!(text.contains("1 files") && text.contains("query_region=US/mine.parquet"), "{text}");
+    assert!(text.contains("1 files") && text.contains("data/query_region=US/mine.parquet"), "{text}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Outputs that agree with their manifest, and each way in which one does not.
 
 use super::*;
+use crate::api::contract::Region;
 use crate::sink::columns::Packaging;
 use crate::sink::manifest::Lack;
 use crate::sink::part::Parts;
@@ -104,13 +105,13 @@ async fn a_part_that_is_not_what_it_should_be_comes_with_what_helps() {
     std::fs::write(folder.file(0), &content[1..]).unwrap();
     assert_eq!(advice().await, "the same `run` command reads its 2 rows again, and pays for them");
     std::fs::write(folder.file(0), vec![0; content.len()]).unwrap();
-    assert!(advice().await.starts_with("move query_region=US/date=2026-01-01/part-"));
+    assert!(advice().await.starts_with("move data/query_region=US/date=2026-01-01/part-"));
     let mut folder = Folder::new().await;
     folder.manifest.range = range(60, 120);
     folder.manifest.covered.insert("US".parse().unwrap(), vec![range(60, 120)]);
     folder.finish().await;
     std::fs::remove_file(folder.file(0)).unwrap();
-    assert!(folder.report().await.advice[0].starts_with("restore query_region=US/"));
+    assert!(folder.report().await.advice[0].starts_with("restore data/query_region=US/"));
 }
 
 /// A part that was read again is revealed under the name of what it replaces, and only then listed.
@@ -132,8 +133,8 @@ async fn a_part_that_a_killed_run_was_reading_again_is_no_damage() {
 #[tokio::test]
 async fn a_parquet_file_that_nobody_lists_is_named() {
     let folder = Folder::new().await;
-    std::fs::copy(folder.file(0), folder.folder.path().join("query_region=US/stray.parquet")).unwrap();
-    assert_eq!(folder.report().await.problems, ["query_region=US/stray.parquet is not in _manifest.json"]);
+    std::fs::copy(folder.file(0), folder.folder.path().join("data/query_region=US/stray.parquet")).unwrap();
+    assert_eq!(folder.report().await.problems, ["data/query_region=US/stray.parquet is not in _manifest.json"]);
 }
 
 #[tokio::test]
@@ -151,6 +152,23 @@ async fn rows_outside_the_recorded_range_or_count_are_found() {
     (part.path, part.range) = (path, claimed.range);
     folder.finish().await;
     assert!(folder.problem().await.starts_with("holds video 9 of 1767225665000 ms, outside its range"));
+}
+
+/// The second part's rows under a name and a record of another region.
+#[tokio::test]
+async fn a_part_whose_rows_were_asked_of_another_region_is_found() {
+    let mut folder = Folder::new().await;
+    let gb: Region = "GB".parse().unwrap();
+    let claimed = Slice { region: gb.clone(), ..slice(range(60, 120)) };
+    let path = Layout::default().path(&claimed).unwrap();
+    let target = folder.folder.path().join(&path);
+    std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+    std::fs::rename(folder.file(1), target).unwrap();
+    (folder.manifest.parts[1].path, folder.manifest.parts[1].region) = (path, gb.clone());
+    folder.manifest.question = serde_json::json!({"regions": ["US", "GB"]});
+    folder.manifest.covered.insert(gb, vec![range(0, 120)]);
+    folder.finish().await;
+    assert_eq!(folder.problem().await, "holds a row of region US, not GB");
 }
 
 #[tokio::test]
@@ -196,6 +214,7 @@ fn rows_out_of_order_are_found() {
         sha256: String::new(),
         duplicates: 0,
         kept_in_extra: 0,
+        extra_fields: Default::default(),
     };
     let second = |seconds: i64| range(seconds, seconds).start.get() * 1000;
     let follow = |rows: [(i64, &str); 2]| {

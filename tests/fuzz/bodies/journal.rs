@@ -133,7 +133,7 @@ fn a_page(number: u32) -> NewPage {
 
 fn a_part(range: TimeRange) -> PartRecord {
     PartRecord {
-        path: "query_region=US/part.parquet".to_owned(),
+        path: "data/query_region=US/part.parquet".to_owned(),
         region: "US".parse().expect("a region"),
         range,
         run: "r1".to_owned(),
@@ -142,5 +142,6 @@ fn a_part(range: TimeRange) -> PartRecord {
         sha256: "00".repeat(32),
         duplicates: 1,
         kept_in_extra: 2,
+        extra_fields: Default::default(),
     }
 }

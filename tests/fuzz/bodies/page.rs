@@ -2,14 +2,15 @@
 
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::TimestampMillisecondType;
-use keyapi_export::api::reply::{PageAnswer, Row, Verdict, envelope, judge, readable};
+use keyapi_export::api::reply::{Heard, PageAnswer, Row, Verdict, envelope, judge, readable};
+use keyapi_export::api::signals::Signals;
 use keyapi_export::journal::record::StoredPage;
 use keyapi_export::sink::columns::{CREATE_TIME, EXTRA, VIDEO_ID};
 use keyapi_export::sink::decode::{RowBatch, rows};
 use keyapi_export::units::{EpochSeconds, TimeRange};
 
 /// The statuses that the first byte of an input chooses from.
-const STATUSES: [u16; 12] = [200, 204, 301, 400, 401, 402, 403, 404, 429, 500, 502, 599];
+const STATUSES: [u16; 14] = [200, 204, 301, 400, 401, 402, 403, 404, 422, 429, 500, 502, 503, 599];
 /// The longest piece of a service's words that is shown to a person, characters.
 const LONGEST_QUOTE: usize = 300;
 
@@ -17,8 +18,10 @@ const LONGEST_QUOTE: usize = 300;
 pub(crate) fn page(bytes: &[u8]) {
     let Some((first, body)) = bytes.split_first() else { return };
     let status = STATUSES[usize::from(*first) % STATUSES.len()];
-    let verdict = judge(status, body);
-    assert_eq!(verdict, judge(status, body), "the same answer means the same");
+    let signals = Signals { is_html: first & 64 != 0, is_rate_spent: first & 128 != 0, ..Signals::default() };
+    let heard = Heard { status, signals: &signals, body, broken: None };
+    let verdict = judge(heard);
+    assert_eq!(verdict, judge(heard), "the same answer means the same");
     match verdict {
         Verdict::Page(answer) => {
             assert!((200..300).contains(&status), "a page with status {status}");
@@ -27,14 +30,19 @@ pub(crate) fn page(bytes: &[u8]) {
         Verdict::Quota { message } | Verdict::Refused { message, .. } => {
             assert!(message.chars().count() <= LONGEST_QUOTE && !message.contains(char::is_control), "{message:?}");
         }
-        Verdict::Transient { why } => assert!(!why.is_empty()),
-        Verdict::Throttled => {}
+        Verdict::Transient { why } | Verdict::Throttled { why } => {
+            assert!(!why.is_empty() && why.chars().count() <= LONGEST_QUOTE, "{why:?}");
+        }
     }
 }
 
 /// Every place of the page is either a row with an identity, which becomes one row of the output, or is rejected with a reason.
 fn keeps_every_slot(answer: &PageAnswer, body: &[u8]) {
     let text = readable(body);
+    if text.is_empty() {
+        assert!(answer.rows.is_empty(), "rows out of nothing");
+        return;
+    }
     let slots = envelope(&text).expect("a page is an envelope").data.len();
     let mut usable = Vec::new();
     let mut rejected = 0;
@@ -57,7 +65,7 @@ fn keeps_every_slot(answer: &PageAnswer, body: &[u8]) {
     };
     let decoded = rows(&stored).expect("what was judged a page is decoded as one");
     assert!(decoded.iter().map(|row| &row.identity).eq(usable), "judged and decoded rows differ");
-    let mut batch = RowBatch::new();
+    let mut batch = RowBatch::new("US".parse().expect("a region"));
     for row in &decoded {
         batch.append(row).expect("a row with an identity has columns");
     }
@@ -90,16 +98,19 @@ pub(super) fn good() -> Vec<Vec<u8>> {
         {"create_time":"5","video_id":"11","product_category_list":[{"a":1},"b",2],"is_ad":"true","region":17}
     ],"requestId":"f9edb062"}"#;
     let inside = r#"{"code":"429","data":null,"message":"qps limit exceeded"}"#;
-    let answers: [(u8, &str); 9] = [
+    let lenient = "\u{feff}{\"code\":0,\"data\":[null,{\"create_time\":5,\"video_id\":\"7\",\"gmv\":NaN,\"a\":-Infinity,\"a\":007}]}\0";
+    let answers: [(u8, &str); 11] = [
         (0, example),
         (0, odd),
         (0, r#"{"code":0,"data":[]}"#),
         (0, r#"{"code":0,"data":null,"message":"success"}"#),
         (0, r#"{"code":0}"#),
         (0, inside),
+        (0, lenient),
+        (1, ""),
         (5, r#"{"code":402,"data":null,"message":"apiKey quota is not enough"}"#),
-        (9, r#"{"code":500,"data":null,"message":"Usage Limit Exceeded, Please Contact Administrator"}"#),
-        (10, "<html><body>502 Bad Gateway</body></html>"),
+        (10, r#"{"code":500,"data":null,"message":"Usage Limit Exceeded, Please Contact Administrator"}"#),
+        (11, "<html><body>502 Bad Gateway</body></html>"),
     ];
     answers.iter().map(|(status, body)| std::iter::once(*status).chain(body.bytes()).collect()).collect()
 }

@@ -14,7 +14,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 /// Where the part of an input lies. A manifest may name other places; nothing lies there.
-const PART: &str = "query_region=US/date=2026-01-01/part-20260101T000000Z-20260101T010000Z-r1.parquet";
+const PART: &str = "data/query_region=US/date=2026-01-01/part-20260101T000000Z-20260101T010000Z-r1.parquet";
 /// Seconds that the part holds.
 const HOUR: TimeRange = TimeRange { start: EpochSeconds::new(1_767_225_600), end: EpochSeconds::new(1_767_229_200) };
 

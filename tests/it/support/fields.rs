@@ -3,7 +3,7 @@
 //! Written from the documentation of the schema, without any of the exporter's code.
 
 use arrow::array::{Array, AsArray as _, ListArray, RecordBatch};
-use arrow::datatypes::{DataType, Float64Type, Int8Type, Int32Type, Int64Type, TimestampMillisecondType};
+use arrow::datatypes::{DataType, Decimal128Type, Int8Type, Int32Type, Int64Type, TimestampMillisecondType};
 use keyapi_export::api::contract::FIELDS;
 use serde_json::{Map, Value, json};
 
@@ -26,7 +26,7 @@ fn cell(column: &dyn Array, place: usize) -> Value {
         DataType::Int8 => json!(column.as_primitive::<Int8Type>().value(place)),
         DataType::Int32 => json!(column.as_primitive::<Int32Type>().value(place)),
         DataType::Int64 => json!(column.as_primitive::<Int64Type>().value(place)),
-        DataType::Float64 => json!(column.as_primitive::<Float64Type>().value(place)),
+        DataType::Decimal128(18, 4) => json!(column.as_primitive::<Decimal128Type>().value_as_string(place)),
         DataType::Timestamp(..) => {
             let milliseconds = column.as_primitive::<TimestampMillisecondType>().value(place);
             assert_eq!(milliseconds % 1_000, 0, "create_time is sent in whole seconds");
@@ -71,11 +71,18 @@ fn strict(text: &str) -> String {
     out.replace("\\ud83d", "\\ufffd").replace("\\uDE02", "\\ufffd")
 }
 
+/// A plain amount with four places.
+fn four_places(amount: &str) -> String {
+    let (whole, places) = amount.split_once('.').unwrap_or((amount, ""));
+    assert!(places.len() <= 4 && !amount.contains(['e', 'E']), "{amount} is not served");
+    format!("{whole}.{places:0<4}")
+}
+
 fn typed(name: &str, value: &Value) -> Value {
     let plain = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     match name {
         "created_by_ai" | "is_ad" => json!(plain == "true" || plain == "1"),
-        "total_video_sale_gmv_amt" => json!(plain.parse::<f64>().unwrap()),
+        "total_video_sale_gmv_amt" => json!(four_places(&plain)),
         "video_products" => {
             let ids: Vec<u64> = serde_json::from_str(&plain).unwrap();
             ids.into_iter().map(|id| json!(id.to_string())).collect()

@@ -359,10 +359,13 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// The `error:` and `hint:` lines, which a person reads last.
+    /// The `error:` and `hint:` lines, which a person reads last; records of the log may follow.
     pub(crate) fn error(&self) -> String {
-        let at = self.stderr.rfind("error: ").unwrap_or_else(|| panic!("no error was told\n{self}"));
-        self.stderr[at..].to_owned()
+        let lines: Vec<&str> = self.stderr.lines().collect();
+        let at = lines.iter().rposition(|line| line.starts_with("error: "));
+        let from = &lines[at.unwrap_or_else(|| panic!("no error was told\n{self}"))..];
+        let told: Vec<&str> = from.iter().copied().take_while(|line| !line.starts_with('{')).collect();
+        told.join("\n") + "\n"
     }
 }
 

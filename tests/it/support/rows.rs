@@ -40,10 +40,12 @@ pub(crate) fn batches(file: &Path) -> Vec<RecordBatch> {
     reader.map(Result::unwrap).collect()
 }
 
-/// The identities of all rows, in the files' order. Each file must be sorted by time and id.
+/// The identities of all rows, in the files' order. Each file must lie below `data` and be sorted by time and id, and its rows
+/// must say the region that its folder says.
 pub(crate) fn identities(out: &Path) -> Vec<Found> {
     let mut all = Vec::new();
     for file in parquet_files(out) {
+        assert!(file.starts_with(out.join("data")), "{} lies outside the table", file.display());
         let region = queried_region(&file);
         let rows: Vec<Found> = batches(&file).iter().flat_map(|batch| identities_of(batch, &region)).collect();
         assert!(rows.is_sorted(), "{} is not sorted", file.display());
@@ -55,6 +57,8 @@ pub(crate) fn identities(out: &Path) -> Vec<Found> {
 fn identities_of(batch: &RecordBatch, region: &str) -> Vec<Found> {
     let times = batch.column_by_name("create_time").unwrap().as_primitive::<TimestampMillisecondType>();
     let videos = batch.column_by_name("video_id").unwrap().as_string::<i32>();
+    let asked = batch.column_by_name("_query_region").unwrap().as_string::<i32>();
+    assert!(asked.iter().all(|asked| asked == Some(region)), "rows of another region below that of {region}");
     let row = |place: usize| (region.to_owned(), times.value(place) / 1_000, videos.value(place).to_owned());
     (0..batch.num_rows()).map(row).collect()
 }

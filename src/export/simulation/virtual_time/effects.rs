@@ -111,18 +111,18 @@ impl VirtualTime {
                 flight.page = Some((rows, ids));
                 Heard::Page
             }
-            Comes::Answer(Answer::Refused) => Heard::Refused { code: 400, message: "refused".to_owned() },
+            Comes::Answer(Answer::Refused) => Heard::Refused { code: 400, message: "refused".to_owned(), wait: None },
             Comes::Answer(Answer::Throttled(retry_after)) => {
                 flight.throttled += 1;
                 flight.was_throttled = true;
                 self.watch.throttled(self.now, flight.sent_at, retry_after, flight.throttled);
-                Heard::Throttled { retry_after }
+                Heard::Throttled { why: "too many requests".to_owned(), wait: retry_after }
             }
             Comes::Answer(Answer::Broken) => {
                 flight.failures += 1;
                 flight.was_throttled = false;
                 self.watch.failed(flight.failures, flight.patience, &flight.work);
-                Heard::Failed { why: "broken".to_owned() }
+                Heard::Failed { why: "broken".to_owned(), wait: None }
             }
         };
         let is_trouble = matches!(heard, Heard::Throttled { .. } | Heard::Failed { .. });

@@ -1,0 +1,223 @@
+//! The documented envelope around the rows: `{code, message, data, requestId}`; error bodies come without `requestId`.
+//!
+//! Pure. It leaves each row as text and materialises nothing else, so that its size is bounded by the body's. A member that
+//! stands twice: the last one counts, but of `data` the last that holds a row, since an empty page ends a walk.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::members::each_member;
+use super::row::repair_surrogates;
+use super::words::quoted;
+
+pub use super::lenient::readable;
+
+/// Rows of one answer, at most. A page has ten (documented), and the bound leaves room for a service that serves longer ones;
+/// it is there because a row of three bytes takes a hundred in memory.
+pub const MOST_ROWS: usize = 10_000;
+/// Bytes of a `requestId`, at most; what is beyond is cut off. The vendor's example has 36, and every row repeats it.
+pub const LONGEST_REQUEST_ID: usize = 256;
+/// Bytes of an error's words that are looked at, at most.
+const LONGEST_WORDS: usize = 4_096;
+/// Names under which services give an error's words; the documented one first.
+const WORDS: [&str; 14] = [
+    "message",
+    "msg",
+    "error_message",
+    "errmsg",
+    "error_msg",
+    "error_description",
+    "detail",
+    "details",
+    "error",
+    "errors",
+    "reason",
+    "description",
+    "title",
+    "Message",
+];
+
+/// An answer's envelope, its rows as text.
+#[derive(Debug)]
+pub struct Envelope<'a> {
+    /// 0 is success (documented).
+    pub code: Option<i64>,
+    /// For a person; of an error that has no `message`, what stands under another usual name.
+    pub message: Option<String>,
+    /// The service's name for this answer, at most [`LONGEST_REQUEST_ID`] bytes of it.
+    pub request_id: Option<String>,
+    /// The rows, each as its own JSON text. `[]`, `null` and no `data` at all are the same empty page (which of them ends a
+    /// walk is unknown).
+    pub data: Vec<&'a RawValue>,
+}
+
+/// A body that is no envelope.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// Not JSON, or cut.
+    #[error("the body is not the documented JSON envelope ({0})")]
+    NotAnEnvelope(String),
+    /// `data` is something else than a list.
+    #[error("`data` is neither a list nor null")]
+    DataIsNoList,
+    /// More rows than any page has.
+    #[error("`data` holds more than {MOST_ROWS} rows")]
+    TooManyRows,
+}
+
+impl From<serde_json::Error> for BodyError {
+    /// The reader's words may repeat the whole body, so they are cut.
+    fn from(error: serde_json::Error) -> Self {
+        Self::NotAnEnvelope(quoted(&error.to_string()))
+    }
+}
+
+/// Reads the envelope around the rows, leaving each row as text.
+///
+/// # Errors
+/// Where the text is no JSON object, or `data` is neither null nor a list of at most [`MOST_ROWS`].
+pub fn envelope(text: &str) -> Result<Envelope<'_>, BodyError> {
+    let (mut code, mut request_id, mut data) = (None, None, None);
+    let mut words: Option<(usize, &RawValue)> = None;
+    each_member(text, |name, value| match name.as_ref() {
+        "code" => code = Some(value),
+        "requestId" => request_id = Some(value),
+        "data" if holds_rows(data) && !holds_rows(Some(value)) => {}
+        "data" => data = Some(value),
+        name => {
+            let rank = WORDS.iter().position(|known| *known == name);
+            let is_better = rank.is_some_and(|rank| words.is_none_or(|(best, _)| rank <= best));
+            words = rank.filter(|_| is_better && value.get() != "null").map(|rank| (rank, value)).or(words);
+        }
+    })?;
+    Ok(Envelope {
+        code: code.and_then(|value| whole_number(value.get())),
+        message: words.map(|(_, value)| plain_text(value.get(), LONGEST_WORDS)),
+        request_id: request_id.map(RawValue::get).filter(|raw| *raw != "null").map(request_id_of),
+        data: match data.map(RawValue::get) {
+            None | Some("null") => Vec::new(),
+            Some(list) if list.starts_with('[') => rows(list)?,
+            Some(_) => return Err(BodyError::DataIsNoList),
+        },
+    })
+}
+
+fn holds_rows(data: Option<&RawValue>) -> bool {
+    let inside = data.and_then(|list| list.get().strip_prefix('['));
+    inside.is_some_and(|rows| !rows.trim_start().starts_with(']'))
+}
+
+fn request_id_of(raw: &str) -> String {
+    plain_text(raw, LONGEST_REQUEST_ID)
+}
+
+/// At most so many bytes of a service's name for an answer.
+pub fn short_request_id(text: &str) -> &str {
+    within(text, LONGEST_REQUEST_ID)
+}
+
+fn whole_number(raw: &str) -> Option<i64> {
+    let text = plain_text(raw, 64);
+    let digits = text.trim();
+    digits.parse().ok().or_else(|| digits.strip_suffix(".0")?.parse().ok())
+}
+
+/// What a JSON text says: the content of a string, the text of anything else; at most so many bytes of it.
+fn plain_text(raw: &str, bytes: usize) -> String {
+    let content = match raw.starts_with('"') {
+        true => serde_json::from_str::<String>(&repair_surrogates(raw)).map_or(Cow::Borrowed(raw), Cow::Owned),
+        false => Cow::Borrowed(raw),
+    };
+    within(&content, bytes).to_owned()
+}
+
+fn within(text: &str, bytes: usize) -> &str {
+    let end = (0..=bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or_default()).unwrap_or_default()
+}
+
+/// The items of a list, as far as the bound goes.
+fn rows(list: &str) -> Result<Vec<&RawValue>, BodyError> {
+    let mut is_over = false;
+    let mut reader = serde_json::Deserializer::from_str(list);
+    match Rows(&mut is_over).deserialize(&mut reader) {
+        Ok(rows) => Ok(rows),
+        Err(_) if is_over => Err(BodyError::TooManyRows),
+        Err(error) => Err(error.into()),
+    }
+}
+
+struct Rows<'a>(&'a mut bool);
+
+impl<'de> DeserializeSeed<'de> for Rows<'_> {
+    type Value = Vec<&'de RawValue>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Rows<'_> {
+    type Value = Vec<&'de RawValue>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list of rows")
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(self, mut items: S) -> Result<Self::Value, S::Error> {
+        let mut rows = Vec::with_capacity(crate::api::contract::PAGE_SIZE as usize);
+        while let Some(row) = items.next_element()? {
+            if rows.len() == MOST_ROWS {
+                *self.0 = true;
+                return Err(serde::de::Error::custom("too many rows"));
+            }
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_envelope_is_read_around_its_rows() {
+        let read = envelope(r#"{"code":"0","message":"ok","data":[ {"a":1} ,null],"requestId":7}"#).unwrap();
+        assert_eq!((read.code, read.message.as_deref(), read.request_id.as_deref()), (Some(0), Some("ok"), Some("7")));
+        assert_eq!(read.data.iter().map(|row| row.get()).collect::<Vec<_>>(), [r#"{"a":1}"#, "null"]);
+    }
+
+    #[test]
+    fn of_members_that_stand_twice_the_last_counts_and_no_row_is_lost() {
+        let read = envelope(r#"{"code":500,"data":[1],"data":null,"code":0,"data":[ ],"message":"a","message":"b"}"#);
+        let read = read.unwrap();
+        assert_eq!((read.code, read.data.len(), read.message.as_deref()), (Some(0), 1, Some("b")));
+        assert_eq!(envelope(r#"{"data":[1],"data":[2,3]}"#).unwrap().data.len(), 2);
+    }
+
+    #[test]
+    fn words_are_found_under_other_names() {
+        let words = |text: &str| envelope(text).unwrap().message;
+        assert_eq!(words(r#"{"code":1,"error":"a","msg":"b"}"#).as_deref(), Some("b"));
+        assert_eq!(words(r#"{"detail":[{"loc":["query"]}]}"#).as_deref(), Some(r#"[{"loc":["query"]}]"#));
+        assert_eq!(words(r#"{"message":null,"error":"a"}"#).as_deref(), Some("a"));
+        assert_eq!(words(r#"{"credit":"none left"}"#), None);
+    }
+
+    #[test]
+    fn what_an_answer_holds_is_bounded() {
+        let long = "R".repeat(1_500_000);
+        let read = envelope(&format!(r#"{{"code":0,"message":"{long}","requestId":"{long}"}}"#))
+            .map(|read| (read.message.map_or(0, |text| text.len()), read.request_id.map_or(0, |text| text.len())));
+        assert_eq!(read.unwrap(), (LONGEST_WORDS, LONGEST_REQUEST_ID));
+        let many = |rows: usize| format!(r#"{{"code":0,"data":[{}]}}"#, vec!["{}"; rows].join(","));
+        assert_eq!(envelope(&many(MOST_ROWS)).unwrap().data.len(), MOST_ROWS);
+        assert_eq!(envelope(&many(MOST_ROWS + 1)).unwrap_err(), BodyError::TooManyRows);
+        let error = envelope(&format!("\"{long}\"")).unwrap_err().to_string();
+        assert!(error.len() < 500, "{}", error.len());
+    }
+}

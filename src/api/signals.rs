@@ -1,0 +1,135 @@
+//! What an answer's headers say of its meaning. Pure: the clock's reading is handed in.
+//!
+//! None of these headers is documented by the vendor; each is honoured when it comes.
+
+use std::time::Duration;
+
+use reqwest::Url;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
+
+use super::words::quoted;
+
+/// The headers of one answer, as far as they count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Signals {
+    /// How long the service asks to wait.
+    pub retry_after: Option<Duration>,
+    /// Whether a header says that no request is left for now, as `X-RateLimit-Remaining: 0` does.
+    pub is_rate_spent: bool,
+    /// Whether the body is said to be HTML.
+    pub is_html: bool,
+    /// Where a redirect points, without its user, its query and its fragment.
+    pub location: Option<String>,
+}
+
+impl Signals {
+    /// What `headers` say at `now_ms`, milliseconds since the epoch.
+    pub fn read(headers: &HeaderMap, now_ms: i64) -> Self {
+        let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        Self {
+            retry_after: retry_after(headers, now_ms),
+            is_rate_spent: headers.iter().any(|(name, value)| {
+                value.to_str().is_ok_and(|value| says_nothing_left(name.as_str(), &value.to_ascii_lowercase()))
+            }),
+            is_html: text(CONTENT_TYPE)
+                .is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/html")),
+            location: text(LOCATION).map(place),
+        }
+    }
+}
+
+/// The longest wait that the header names, as seconds or as an HTTP date; a date that is past asks for none.
+fn retry_after(headers: &HeaderMap, now_ms: i64) -> Option<Duration> {
+    headers.get_all(RETRY_AFTER).iter().filter_map(|value| wait(value.to_str().ok()?.trim(), now_ms)).max()
+}
+
+fn wait(text: &str, now_ms: i64) -> Option<Duration> {
+    if let Ok(seconds) = text.parse::<f64>() {
+        // What no duration can hold is cut to a year by way of the bound; whoever waits has a bound of his own.
+        return (seconds >= 0.0).then(|| Duration::from_secs_f64(seconds.min(LONGEST_SECONDS)));
+    }
+    let date = jiff::fmt::rfc2822::parse(text).ok()?;
+    u64::try_from(date.timestamp().as_millisecond() - now_ms).ok().map(Duration::from_millis)
+}
+
+/// A year: beyond it a wait is a typing error.
+const LONGEST_SECONDS: f64 = 31_536_000.0;
+
+/// `X-RateLimit-Remaining: 0` and its spellings, and the draft standard's `RateLimit: limit=100, remaining=0`.
+fn says_nothing_left(name: &str, value: &str) -> bool {
+    let is_remaining = name.contains("ratelimit-remaining") || name.contains("rate-limit-remaining");
+    let is_draft = name == "ratelimit" || name == "x-ratelimit";
+    let spent = |part: &str| {
+        let part: String = part.split_whitespace().collect();
+        part == "remaining=0" || part == "r=0"
+    };
+    (is_remaining && value.trim() == "0") || (is_draft && value.split([',', ';']).any(spent))
+}
+
+/// A redirect's target for a person: what could be a secret in it is left out.
+fn place(location: &str) -> String {
+    let cut = location.split(['?', '#']).next().unwrap_or_default();
+    let Ok(mut url) = Url::parse(cut) else { return quoted(cut) };
+    // Only a URL without a host refuses these, and it has neither.
+    let _no_name = url.set_username("");
+    let _no_password = url.set_password(None);
+    quoted(url.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderValue;
+
+    use super::*;
+
+    fn read(headers: &[(&'static str, &'static str)]) -> Signals {
+        let named =
+            headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        Signals::read(&HeaderMap::from_iter(named), 1_767_213_318_000)
+    }
+
+    #[test]
+    fn retry_after_is_read_as_seconds_and_as_a_date() {
+        let of = |text: &'static str| read(&[("retry-after", text)]).retry_after;
+        assert_eq!(of("7"), Some(Duration::from_secs(7)));
+        assert_eq!(of(" 1.5 "), Some(Duration::from_millis(1_500)));
+        assert_eq!(of("0"), Some(Duration::ZERO));
+        assert_eq!(of("Wed, 31 Dec 2025 20:35:20 GMT"), Some(Duration::from_secs(2)));
+        assert_eq!(of("99999999999999999999"), Some(Duration::from_secs_f64(LONGEST_SECONDS)));
+        for nothing in ["Wed, 31 Dec 2025 20:35:00 GMT", "soon", "-3", "", "NaN"] {
+            assert_eq!(of(nothing), None, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_spent_rate_is_seen_in_each_spelling() {
+        for (name, value) in [
+            ("x-ratelimit-remaining", "0"),
+            ("x-rate-limit-remaining", " 0 "),
+            ("ratelimit-remaining", "0"),
+            ("x-ratelimit-remaining-second", "0"),
+            ("ratelimit", "limit=100, remaining=0, reset=5"),
+            ("ratelimit", "\"default\";r=0;t=30"),
+        ] {
+            assert!(read(&[(name, value)]).is_rate_spent, "{name}: {value}");
+        }
+        for (name, value) in
+            [("x-ratelimit-remaining", "10"), ("x-ratelimit-limit", "0"), ("ratelimit", "remaining=05")]
+        {
+            assert!(!read(&[(name, value)]).is_rate_spent, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn a_redirects_target_is_told_without_what_could_be_a_secret() {
+        let of = |text: &'static str| read(&[("location", text)]).location;
+        assert_eq!(of("https://me:pass@new.example/v2/x?key=1#a").as_deref(), Some("https://new.example/v2/x"));
+        assert_eq!(of("/login?next=%2F").as_deref(), Some("/login"));
+    }
+
+    #[test]
+    fn html_is_what_is_said_to_be_html() {
+        assert!(read(&[("content-type", "text/HTML; charset=utf-8")]).is_html);
+        assert!(!read(&[("content-type", "application/json")]).is_html);
+    }
+}

@@ -1,0 +1,143 @@
+//! Why no answer came, named as what it is: a person can do something about a wrong port or a refused certificate.
+//!
+//! Pure: it reads an error and its causes, and nothing else.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use crate::units::ByteCount;
+
+use super::words::quoted;
+
+/// Why no reply came.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransportError {
+    /// No connection, or it broke.
+    #[error("the connection failed: {0}")]
+    Connection(String),
+    /// Nobody listens.
+    #[error("the connection to {0} was refused: nothing listens there")]
+    Refused(String),
+    /// The name has no address.
+    #[error("the host of {0} is unknown: {1}")]
+    UnknownHost(String, String),
+    /// The certificate is not one for this host, is out of date, or nobody known vouches for it.
+    #[error("the TLS certificate of {0} is refused: {1}")]
+    Certificate(String, String),
+    /// TLS was spoken to a port where something else is.
+    #[error("{0} does not speak TLS: it is the port of something else, perhaps of plain HTTP")]
+    NotTls(String),
+    /// Something answers, and not in HTTP.
+    #[error("{0} does not speak HTTP: it is the port of something else, perhaps of TLS ({1})")]
+    NotHttp(String, String),
+    /// The time for the request was over.
+    #[error("no complete answer within {} s", .0.as_secs_f64())]
+    Timeout(Duration),
+    /// The body broke off, or was compressed wrongly.
+    #[error("the answer's body broke off: {0}")]
+    Body(String),
+    /// The body is larger than any page can be.
+    #[error("the answer's body is larger than {0}")]
+    TooLarge(ByteCount),
+}
+
+impl TransportError {
+    /// Whether it lies in the address or the certificate, so that asking again soon changes nothing. A refused connection and an
+    /// odd answer may pass: a service that starts again gives both.
+    pub const fn is_lasting(&self) -> bool {
+        matches!(self, Self::UnknownHost(..) | Self::Certificate(..) | Self::NotTls(_))
+    }
+}
+
+/// What kept a request to `place` (host and port) from being answered.
+pub(super) fn of_connection(error: &(dyn Error + 'static), place: &str) -> TransportError {
+    let (place, told) = (place.to_owned(), chain(error));
+    for cause in causes(error) {
+        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+            match tls {
+                rustls::Error::InvalidCertificate(_) => {
+                    return TransportError::Certificate(place, quoted(&tls.to_string()));
+                }
+                rustls::Error::InvalidMessage(_) => return TransportError::NotTls(place),
+                _ => {}
+            }
+        }
+        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        if kind == Some(io::ErrorKind::ConnectionRefused) {
+            return TransportError::Refused(place);
+        }
+    }
+    if is_unknown_name(&told) {
+        TransportError::UnknownHost(place, told)
+    } else if told.contains("invalid HTTP") {
+        TransportError::NotHttp(place, told)
+    } else {
+        TransportError::Connection(told)
+    }
+}
+
+/// What resolvers say of a name that does not exist, as against one that cannot be looked up now.
+fn is_unknown_name(told: &str) -> bool {
+    let says = [
+        "Name or service not known",
+        "nodename nor servname provided",
+        "Name does not resolve",
+        "No such host is known",
+    ];
+    says.iter().any(|words| told.contains(words))
+}
+
+/// The error and everything below it. An [`io::Error`] hides what it wraps from `source`.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let below = |error: &'a (dyn Error + 'static)| -> Option<&'a (dyn Error + 'static)> {
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        wrapped.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source())
+    };
+    std::iter::successors(Some(error), move |error| below(*error))
+}
+
+/// An error's causes without the error itself, whose text holds the URL: long, and the same for all.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut texts = Vec::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        texts.push(error.to_string());
+        cause = error.source();
+    }
+    quoted(&if texts.is_empty() { error.to_string() } else { texts.join(": ") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("sending to https://x.example/?q=1")]
+    struct Sending(#[source] io::Error);
+
+    fn of(cause: io::Error) -> TransportError {
+        of_connection(&Sending(cause), "x.example:443")
+    }
+
+    #[test]
+    fn each_trouble_has_its_name() {
+        let place = "x.example:443".to_owned();
+        assert_eq!(of(io::ErrorKind::ConnectionRefused.into()), TransportError::Refused(place.clone()));
+        let refused = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
+        assert!(matches!(of(io::Error::other(io::Error::other(refused))), TransportError::Certificate(..)));
+        let plain = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+        assert_eq!(of(io::Error::other(plain)), TransportError::NotTls(place));
+        let resolver = |words: &str| of(io::Error::other(format!("failed to lookup address information: {words}")));
+        assert!(resolver("Name or service not known").is_lasting());
+        assert!(!resolver("Temporary failure in name resolution").is_lasting());
+        assert!(matches!(of(io::Error::other("invalid HTTP version parsed")), TransportError::NotHttp(..)));
+        assert!(matches!(of(io::ErrorKind::ConnectionReset.into()), TransportError::Connection(_)));
+    }
+
+    #[test]
+    fn the_address_is_not_in_the_text_twice_and_the_text_is_short() {
+        assert!(!of(io::ErrorKind::ConnectionReset.into()).to_string().contains("q=1"));
+        assert!(of(io::Error::other("x".repeat(1_000_000))).to_string().len() < 500);
+    }
+}

@@ -1,0 +1,240 @@
+//! A command line that is no call: what clap says of it, what would be right, and nothing of a key that was given in it.
+
+use std::io::IsTerminal;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::failure::ExitCode;
+use crate::stderr::Stderr;
+
+/// Why a command line was not read: a mistake in it, or a wish for help or version.
+#[derive(Debug)]
+pub struct Unread {
+    error: clap::Error,
+    arguments: Vec<String>,
+}
+
+/// What somebody may mean by a command that there is not.
+const COMMANDS: [(&[&str], &str); 5] = [
+    (
+        &["resume", "continue", "restart", "retry", "recover"],
+        "there is no such command: run the same `run` command again, it resumes where it ended",
+    ),
+    (
+        &["export", "download", "fetch", "start", "sync", "dump", "get", "pull", "scrape", "crawl", "extract"],
+        "the command that exports is `run`: keyapi-export run --help",
+    ),
+    (
+        &["demo", "try", "example", "init", "setup", "quickstart"],
+        "to try the program without a key: keyapi-export run --config config/demo.toml",
+    ),
+    (
+        &["info", "show", "list", "progress", "state", "stats"],
+        "`status` tells how far a run is, `verify` reads its output again, `schema` prints the columns",
+    ),
+    (&["validate", "test"], "`verify` reads the output again and compares it with its manifest"),
+];
+
+/// What somebody may mean by a flag that there is not.
+const FLAGS: [(&[&str], &str); 10] = [
+    (&["resume", "continue", "restart"], "run the same command again: it resumes where it ended"),
+    (
+        &["since", "start", "begin", "from-date", "start-date", "start-time"],
+        "the beginning is --from, such as --from 2026-01-01",
+    ),
+    (&["until", "end", "end-date", "to-date", "end-time"], "the end is --to, such as --to 2026-02-01"),
+    (
+        &["output", "output-dir", "out-dir", "output-folder", "dir", "path", "o"],
+        "the folder of the Parquet files is --out",
+    ),
+    (&["country", "countries", "locale"], "a region is --region, such as --region US"),
+    (
+        &["workers", "threads", "concurrency", "parallel", "jobs", "j"],
+        "requests on their way at once are --max-in-flight",
+    ),
+    (&["rate", "rps", "rate-limit", "speed"], "requests a second are --qps; the default, auto, learns the limit"),
+    (&["credits", "budget", "limit", "max-requests", "max-pages"], "what a run may cost is --max-credits"),
+    (
+        &["verbose", "v", "debug", "quiet", "q", "log-level", "level"],
+        "the log's level is in the variable KEYAPI_EXPORT_LOG: error, warn, info, debug or trace",
+    ),
+    (&["force", "overwrite", "clean", "reset"], "--fresh begins a new run, and pays for every page again"),
+];
+
+/// Names under which a key is given to other programs.
+const KEY_FLAGS: [&str; 13] = [
+    "key",
+    "token",
+    "api-key",
+    "apikey",
+    "api-token",
+    "keyapi-token",
+    "keyapi-key",
+    "auth",
+    "auth-token",
+    "authorization",
+    "bearer",
+    "secret",
+    "password",
+];
+const KEY_ADVICE: &str = "the key is never an argument, where others could read it: set the variable KEYAPI_TOKEN, or name a file that holds it \
+                          with --token-file";
+/// What keys of this service begin with (documented).
+const KEY_PREFIX: &str = "sk_";
+const NOT_SHOWN: &str = "(not shown, it may be a key)";
+/// Shorter words are no keys, and would be blotted out of words that hold them.
+const SHORTEST_KEY: usize = 6;
+
+impl Unread {
+    pub(super) fn new(error: clap::Error, arguments: Vec<String>) -> Self {
+        Self { error, arguments }
+    }
+
+    /// Prints help and version to stdout, and anything else to stderr; the code to end with.
+    pub fn tell(mut self, stderr: &Stderr) -> ExitCode {
+        if !self.error.use_stderr() {
+            // A reader that closed stdout early, such as `head`, is no failure.
+            let _closed = self.error.print();
+            return ExitCode::Complete;
+        }
+        self.advise();
+        let text = self.error.render();
+        let text = if std::io::stderr().is_terminal() { text.ansi().to_string() } else { text.to_string() };
+        stderr.write(self.blotted(&text).as_bytes());
+        ExitCode::Usage
+    }
+
+    /// The whole text without colours, as it is told.
+    #[cfg(test)]
+    fn text(mut self) -> String {
+        self.advise();
+        self.blotted(&self.error.render().to_string())
+    }
+
+    /// Puts our advice in the place of clap's, where there is one.
+    fn advise(&mut self) {
+        let Some(advice) = self.advice() else { return };
+        // Its usage line too shows what clap takes to be meant.
+        for kind in [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::Usage] {
+            self.error.remove(kind);
+        }
+        self.error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![advice.to_owned().into()]));
+    }
+
+    fn advice(&self) -> Option<&'static str> {
+        let of = |table: &[(&[&str], &'static str)], name: &str| {
+            table.iter().find(|(names, _)| names.contains(&name)).map(|(_, advice)| *advice)
+        };
+        match self.error.kind() {
+            ErrorKind::InvalidSubcommand => {
+                of(&COMMANDS, &self.context(ContextKind::InvalidSubcommand)?.to_lowercase())
+            }
+            ErrorKind::UnknownArgument => {
+                let argument = self.context(ContextKind::InvalidArg)?;
+                match flag_name(&argument) {
+                    Some(name) if is_key_flag(&name) => Some(KEY_ADVICE),
+                    Some(name) => of(&FLAGS, &name),
+                    None => argument.starts_with(KEY_PREFIX).then_some(KEY_ADVICE),
+                }
+            }
+            _ => None,
+        }
+    }
+
+    fn context(&self, kind: ContextKind) -> Option<String> {
+        match self.error.get(kind)? {
+            ContextValue::String(text) => Some(text.clone()),
+            _ => None,
+        }
+    }
+
+    /// The text without what may be a key among the arguments.
+    fn blotted(&self, text: &str) -> String {
+        let mut keys: Vec<&str> = self.possible_keys().filter(|key| key.len() >= SHORTEST_KEY).collect();
+        keys.sort_by_key(|key| std::cmp::Reverse(key.len()));
+        keys.into_iter().fold(text.to_owned(), |text, key| text.replace(key, NOT_SHOWN))
+    }
+
+    /// Words that begin like a key, and whatever was given to a flag that means one.
+    fn possible_keys(&self) -> impl Iterator<Item = &str> {
+        let before = std::iter::once("").chain(self.arguments.iter().map(String::as_str));
+        self.arguments.iter().zip(before).filter_map(|(argument, before)| {
+            let (name, value) = argument.split_once('=').unwrap_or((before, argument));
+            let is_given_as_key = flag_name(name).is_some_and(|name| is_key_flag(&name));
+            match is_given_as_key || value.contains(KEY_PREFIX) {
+                true => Some(value),
+                false => argument.contains(KEY_PREFIX).then_some(argument.as_str()),
+            }
+        })
+    }
+}
+
+/// `api-key` of `--API_KEY=value`.
+fn flag_name(argument: &str) -> Option<String> {
+    let name = argument.strip_prefix("--").or_else(|| argument.strip_prefix('-'))?;
+    let name = name.split('=').next().unwrap_or(name);
+    Some(name.to_lowercase().replace('_', "-"))
+}
+
+fn is_key_flag(name: &str) -> bool {
+    KEY_FLAGS.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Invocation;
+
+    fn told(line: &str) -> String {
+        let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        Invocation::read(arguments).unwrap_err().text()
+    }
+
+    #[test]
+    fn a_command_that_there_is_not_is_answered_with_the_one_that_is_meant() {
+        for command in ["resume", "continue", "Resume"] {
+            assert!(told(&format!("keyapi-export {command}")).contains("it resumes"), "{command}");
+        }
+        for command in ["export", "download"] {
+            assert!(told(&format!("keyapi-export {command} --region US")).contains("`run`"), "{command}");
+        }
+        assert!(told("keyapi-export verfy").contains("'verify'"), "clap's own advice stays");
+    }
+
+    #[test]
+    fn a_flag_that_there_is_not_is_answered_with_the_one_that_is_meant() {
+        assert!(told("keyapi-export run --resume").contains("it resumes"));
+        assert!(told("keyapi-export run --since 2026-01-01").contains("--from"));
+        assert!(told("keyapi-export run --output x").contains("--out"));
+        assert!(told("keyapi-export run --regions US").contains("'--region'"), "clap's own advice stays");
+    }
+
+    #[test]
+    fn a_key_in_an_argument_is_answered_and_never_repeated() {
+        let key = "sk_live_never_told_1";
+        let calls = [
+            "run --key KEY",
+            "run --token KEY",
+            "run --token=KEY",
+            "run --api-key KEY",
+            "run --API_KEY=KEY",
+            "--key KEY run",
+            "run KEY",
+            "run --bearer=KEY",
+            "run --password KEY",
+            "run -key KEY",
+            "KEY",
+            "run --KEY",
+        ];
+        for call in calls {
+            let text = told(&format!("keyapi-export {}", call.replace("KEY", key)));
+            assert!(!text.contains("never_told"), "{call}: {text}");
+        }
+        for call in ["run --key KEY", "run --token KEY", "run --api-key=KEY", "run KEY", "run --apikey x"] {
+            let text = told(&format!("keyapi-export {}", call.replace("KEY", key)));
+            assert!(text.contains("KEYAPI_TOKEN") && text.contains("--token-file"), "{call}: {text}");
+        }
+        // Of another vendor's form, it is known by its flag alone.
+        assert!(!told("keyapi-export run --qps --token abcdef-never_told").contains("never_told"));
+        assert!(!told("keyapi-export run --region sk_live_never_told!").contains("never_told"));
+    }
+}

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::api::contract::{PAGE_SIZE, Region};
 use crate::failure::ExitCode;
+use crate::plan::event::RegionFault;
 use crate::units::{ByteCount, Credits, RowCount, TimeRange};
 
 /// The version of the JSON form.
@@ -105,6 +106,9 @@ pub struct Shortfall {
     pub range: TimeRange,
     /// Why, for a person.
     pub why: String,
+    /// Where it is the whole region that could not be had: why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<RegionFault>,
 }
 
 /// The summary with what follows from it, as `--summary` writes it.
@@ -456,6 +460,7 @@ mod tests {
             region: "US".parse().unwrap(),
             range: range(1_764_550_000 + index * 100, 1_764_550_001 + index * 100),
             why: "status 500 eight times, then once more in the last round".to_owned(),
+            fault: None,
         };
         Summary {
             outcome: ExitCode::Incomplete,

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 use crate::api::client::{Client, ClientSettings};
+use crate::api::contract::Region;
 use crate::cli::RunArguments;
 use crate::config::token::{read_token, token_variable};
 use crate::config::{self, Qps, Settings};
@@ -17,6 +18,7 @@ use crate::failure::{ExitCode, Failure};
 use crate::fetch::throttle::Rate;
 use crate::journal::JournalError;
 use crate::limits;
+use crate::plan::event::RegionFault;
 use crate::plan::planner::Listed;
 use crate::plan::walk::Consistency;
 use crate::progress::{Progress, Reader, Screen};
@@ -226,7 +228,8 @@ fn summary(order: &Order, outcome: &Outcome, began: Instant, settled: f64) -> Su
 }
 
 fn shortfall(listed: &Listed) -> Shortfall {
-    Shortfall { region: listed.region.clone(), range: listed.range, why: listed.why.clone() }
+    let Listed { region, range, why, fault } = listed.clone();
+    Shortfall { region, range, why, fault }
 }
 
 fn code_of(ending: &Ending) -> ExitCode {
@@ -258,6 +261,14 @@ fn next(outcome: &Outcome) -> Option<String> {
         {
             "read the rejected rows in _rejected: each line says what is wrong with its row".to_owned()
         }
+        Ending::Incomplete if let Some((region, fault)) = faulty_region(outcome) => match fault {
+            RegionFault::Refused { .. } => format!(
+                "the same command asks for region {region} again; ask the vendor whether the key may have it, or leave it out"
+            ),
+            RegionFault::Unwell { .. } => {
+                format!("the same command asks for region {region} again, and reads the gaps and nothing else")
+            }
+        },
         Ending::Incomplete if outcome.delivered.rows == 0 => {
             "check the region codes: nothing shows that the service knows them".to_owned()
         }
@@ -281,6 +292,11 @@ fn next(outcome: &Outcome) -> Option<String> {
         Ending::Refused { .. } => format!("once the cause is fixed {GOES_ON}"),
         Ending::Contradicted(_) => return None,
     })
+}
+
+/// The first region that could not be had as a whole.
+fn faulty_region(outcome: &Outcome) -> Option<(&Region, &RegionFault)> {
+    outcome.gaps.iter().find_map(|gap| Some((&gap.region, gap.fault.as_ref()?)))
 }
 
 /// Ends that need more than the summary: what the service did.

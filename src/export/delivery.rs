@@ -191,8 +191,8 @@ impl<'a> Delivery<'a> {
 }
 
 fn lacks(listed: &[Listed]) -> Vec<Lack> {
-    let lack = |listed: &Listed| Lack { region: listed.region.clone(), range: listed.range, why: listed.why.clone() };
-    listed.iter().map(lack).collect()
+    let lack = |Listed { region, range, why, fault }| Lack { region, range, why, fault };
+    listed.iter().cloned().map(lack).collect()
 }
 
 fn counters(planner: &Planner, ledger: &Ledger, delivered: &Delivered) -> BTreeMap<String, u64> {

@@ -3,7 +3,7 @@
 //! The order is the promise: a credit from a durable reservation, then the request; the page's commit, then the machine hears
 //! of the page; a decision's commit, then the machine hears of the decision.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use crate::api::client::Client;
+use crate::api::contract::Region;
 use crate::failpoint::{self, Step};
 use crate::fetch::attempt::{Came, attempt};
 use crate::fetch::job::{Asks, Dice, Heard, JobId, Work};
@@ -29,7 +30,8 @@ use super::cutting::{Cutting, Ready};
 use super::evidence::new_page;
 use super::machine::{Abandoned, Broken, Conclusion, Due, Effect, Event, Machine, Moment, Note, Settings};
 use super::publisher::{Published, Publisher};
-use super::session::LEARNED_RATE;
+use super::regions::Regions;
+use super::session::{LEARNED_RATE, UNWELL_REGIONS};
 use super::{Ending, ExportError, Order, Tools};
 
 /// How often the machine looks up when nothing happens.
@@ -44,6 +46,8 @@ pub(super) struct Parts<'a> {
     pub(super) cutting: Cutting,
     /// What an earlier run learned of the rate.
     pub(super) learned: LearnedRate,
+    /// What former runs say of the regions.
+    pub(super) regions: Regions,
     /// What a wrong clock could have spoilt.
     pub(super) clocks: ClockCheck,
 }
@@ -72,6 +76,7 @@ type Publishing = Pin<Box<dyn Future<Output = Result<Published, ExportError>> + 
 struct Driver<'a> {
     parts: Parts<'a>,
     machine: Machine,
+    unwell_before: BTreeSet<Region>,
     tasks: JoinSet<Returned>,
     /// Pages that came and are not durable yet, each with the attempt that was paid for it.
     came: BTreeMap<JobId, Box<(NewPage, Attempt)>>,
@@ -88,12 +93,15 @@ struct Driver<'a> {
 
 impl Parts<'_> {
     /// Runs until the plan is done or something ends it. Gives the plan back as it stands then.
-    pub(super) async fn run(self, planner: Planner, began: Instant) -> Result<(Planner, Ending), ExportError> {
+    pub(super) async fn run(mut self, planner: Planner, began: Instant) -> Result<(Planner, Ending), ExportError> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let regions = std::mem::take(&mut self.regions);
+        let unwell_before = regions.unwell().clone();
         let is_clock_checked = self.tools.client.has_answered();
         let mut driver = Driver {
-            machine: Machine::new(Settings::from(self.order), planner, self.learned),
+            machine: Machine::new(Settings::from(self.order), regions, planner, self.learned),
+            unwell_before,
             parts: self,
             tasks: JoinSet::new(),
             came: BTreeMap::new(),
@@ -133,6 +141,10 @@ impl Driver<'_> {
                     if let Effect::Learn(learned) = effect {
                         learn(&self.parts.publisher.journal, learned).await?;
                     }
+                }
+                if *self.machine.unwell_regions() != self.unwell_before {
+                    let text = serde_json::to_string(self.machine.unwell_regions())?;
+                    self.parts.publisher.journal.learn(UNWELL_REGIONS, &text).await?;
                 }
                 Ok((self.machine.into_planner(), ending))
             }
@@ -316,7 +328,7 @@ async fn sent(client: Client, ledger: Ledger, sending: Sending) -> Returned {
     let Sending { job, work, asks } = sending;
     let admitted = match asks {
         Asks::First => ledger.admit().await,
-        Asks::Again => ledger.admit_again().await,
+        Asks::Again | Asks::Confirming(_) => ledger.admit_again().await,
     };
     let paid = match admitted {
         Ok(paid) => paid,
@@ -388,6 +400,12 @@ fn log(note: &Note) {
     match note {
         Note::Parked { why } => {
             tracing::warn!(why, "a page could not be had; its window is tried again after the others");
+        }
+        Note::Refused { code } => {
+            tracing::warn!(code, "a page is refused; its window is tried again after the others");
+        }
+        Note::GivenUp { region, fault } => {
+            tracing::warn!(%region, "{fault}; what is left of it is listed as a gap");
         }
         Note::WaitsForLeave { waited } => tracing::warn!(
             duration_ms = waited.as_millis(),

@@ -13,6 +13,7 @@ mod evidence;
 mod fill;
 mod machine;
 mod publisher;
+mod regions;
 mod repair;
 mod session;
 #[cfg(test)]

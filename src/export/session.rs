@@ -1,11 +1,13 @@
 //! Opening a state: whose it is, which run is meant, and what the last process left half-done.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+use crate::api::contract::Region;
 use crate::failpoint::{self, Step};
 use crate::journal::record::{Change, NewRun, PartRecord, PartState, Replayed, RunOutcome, RunRecord, StoredQuestion};
 use crate::journal::{Journal, JournalError, Limits};
@@ -22,6 +24,7 @@ use super::cutting::Cutting;
 use super::delivery::Delivery;
 use super::driver::Parts as Loop;
 use super::publisher::{Publisher, Replaces};
+use super::regions::Regions;
 use super::repair::{Ended, Repair, refuse_an_output_that_lost_everything};
 use super::stager::Stager;
 use super::{Ending, Ends, ExportError, History, Kept, Order, Outcome, Start, Tools, Work};
@@ -30,6 +33,10 @@ use super::{Ending, Ends, ExportError, History, Kept, Order, Outcome, Start, Too
 pub(super) const LEARNED_RATE: &str = "rate";
 /// Where the name of a run is kept whose range was taken from a wrong clock: nothing of it is gone on with.
 const VOID_RUN: &str = "run_by_a_wrong_clock";
+/// Where the regions are kept that failed to the end of their run: a list of codes.
+pub(super) const UNWELL_REGIONS: &str = "unwell_regions";
+/// Where the regions are kept of which this output has ever held a row: a list of codes.
+const KNOWN_REGIONS: &str = "known_regions";
 
 /// Carries an order out: finishes the unfinished run first, then begins a new one where the range asks for it.
 ///
@@ -262,6 +269,7 @@ impl<'a> Session<'a> {
         delivery.look_around().await?;
         self.output.clear_success().await?;
         delivery.write_running(&planner).await?;
+        let regions = Regions::new(self.order.give_up_after, self.listed(UNWELL_REGIONS)?);
         let run = Loop {
             order: self.order,
             tools: self.tools,
@@ -269,6 +277,7 @@ impl<'a> Session<'a> {
             publisher,
             cutting: self.cutting(),
             learned: learned.unwrap_or_default(),
+            regions,
             clocks: ClockCheck { range: self.run.begun.range, ends },
         };
         let (planner, ending) = run.run(planner, began).await?;
@@ -327,6 +336,22 @@ impl<'a> Session<'a> {
         Ok(Kept { pages: self.journal.held_pages(), rows })
     }
 
+    /// Regions of which this output has ever held a row. Their parts may be gone since, so the list is kept.
+    async fn known_regions(&self) -> Result<BTreeSet<Region>, ExportError> {
+        let before = self.listed(KNOWN_REGIONS)?;
+        let held = self.journal.parts()?.into_iter().map(|(part, _)| part).filter(|part| part.rows.get() > 0);
+        let known: BTreeSet<Region> = before.iter().cloned().chain(held.map(|part| part.region)).collect();
+        if known != before {
+            self.journal.learn(KNOWN_REGIONS, &serde_json::to_string(&known)?).await?;
+        }
+        Ok(known)
+    }
+
+    /// Regions that were kept under a name; none where another version wrote something else.
+    fn listed(&self, name: &str) -> Result<BTreeSet<Region>, JournalError> {
+        Ok(self.journal.learned(name)?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+    }
+
     fn published_parts(&self) -> Result<Vec<PartRecord>, JournalError> {
         published_parts(self.journal, self.run)
     }
@@ -354,7 +379,12 @@ impl<'a> Session<'a> {
                 planner.apply_event(&event);
             }
         }
-        let opening = planner.opening();
+        let mut opening = planner.opening();
+        if !opening.is_empty() {
+            let known = self.known_regions().await?;
+            let known = self.order.regions.iter().filter(|region| known.contains(region));
+            opening.extend(known.map(|region| PlanEvent::RegionKnown { region: region.clone() }));
+        }
         if !opening.is_empty() && self.run.outcome.is_none() {
             let texts = opening.iter().map(super::event_json).collect::<Result<_, _>>()?;
             self.journal.commit_events(texts, Vec::new()).await?;

@@ -48,6 +48,8 @@ pub enum Asks {
     First,
     /// It was, by this job or by one that failed.
     Again,
+    /// It was refused, and is asked again after this rest; nobody else may send anything meanwhile.
+    Confirming(Duration),
 }
 
 /// What came of one attempt.
@@ -129,6 +131,8 @@ pub struct Dice {
 pub enum Fetched {
     /// A health probe was answered with a page.
     Well,
+    /// A health probe came too early.
+    TooEarly,
     /// The service will not answer this question.
     Refused {
         /// The status or code.
@@ -209,6 +213,7 @@ impl FetchJob {
         let stands = match asks {
             Asks::First => Stands::WantsPermit,
             Asks::Again => Stands::WantsLeave { since: now },
+            Asks::Confirming(_) => Stands::Rests(Leave::Wanted),
         };
         Self { work, began: now, asks, stands, retry: Retry::new(patience) }
     }
@@ -226,13 +231,19 @@ impl FetchJob {
             Heard::Failed { why, .. } | Heard::Unanswered { why } | Heard::Unreached { why } => (Trouble::Failed, why),
         };
         if is_probe {
-            return Then::End(Fetched::Failed { why });
+            return Then::End(if trouble == Trouble::Throttled { Fetched::TooEarly } else { Fetched::Failed { why } });
         }
         match self.retry.after(trouble, jitter) {
             Next::Permit => Then::AskAgain,
             Next::Rest(rest, leave) => Then::Rest(rest, leave),
             Next::Never => Then::End(Fetched::Failed { why }),
         }
+    }
+
+    /// A health probe that begins after a rest.
+    pub(super) fn probe(query: Arc<PageQuery>, now: Duration) -> Self {
+        let job = Self::new(Work::HealthProbe(query), (Asks::First, Patience::Short), now);
+        Self { stands: Stands::Rests(Leave::Free), ..job }
     }
 
     /// Whether a request of it is on its way, or its page is becoming durable: it has a place among those in flight.

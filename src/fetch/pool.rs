@@ -5,11 +5,11 @@
 //! never beyond [`super::retry`]'s budget; no more jobs are under way than may be.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::contract::PageQuery;
+use crate::api::contract::{PageQuery, Region};
 use crate::plan::planner::Task;
 
 use super::gate::{Gate, Permit};
@@ -35,6 +35,8 @@ pub struct Sending {
 /// A job that is over.
 #[derive(Debug)]
 pub struct Over {
+    /// Its number.
+    pub job: JobId,
     /// What it was for.
     pub work: Work,
     /// When it began.
@@ -63,6 +65,17 @@ pub enum Outcome {
     Over(Over),
 }
 
+/// A region's failed attempts in a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failures {
+    /// How many.
+    pub attempts: u32,
+    /// When the first of them failed.
+    pub since: Duration,
+    /// The last one, for a person.
+    pub why: String,
+}
+
 /// The jobs of a process.
 #[derive(Debug)]
 pub struct Pool {
@@ -81,6 +94,12 @@ pub struct Pool {
     resting: usize,
     last_failure: Option<String>,
     longest_wait: Duration,
+    /// Of each region, the failed attempts since its last page.
+    failures: BTreeMap<Region, Failures>,
+    /// Whether nothing but what was refused is asked, as long as it may be the key that is refused.
+    is_held: bool,
+    /// Regions of which nothing is asked.
+    stopped_regions: BTreeSet<Region>,
     is_stopped: bool,
 }
 
@@ -103,27 +122,62 @@ impl Pool {
             resting: 0,
             last_failure: None,
             longest_wait: Duration::ZERO,
+            failures: BTreeMap::new(),
+            is_held: false,
+            stopped_regions: BTreeSet::new(),
             is_stopped: false,
         }
     }
 
     /// Begins to fetch a page.
     pub fn begin(&mut self, task: Task, how: (Asks, Patience), now: Duration) -> JobId {
-        self.add(FetchJob::new(Work::Page(Arc::new(task)), how, now))
+        let rest = if let Asks::Confirming(rest) = how.0 { rest } else { Duration::ZERO };
+        self.add(FetchJob::new(Work::Page(Arc::new(task)), how, now), now + rest)
     }
 
-    /// Begins to look whether the service is well.
-    pub fn probe(&mut self, query: PageQuery, now: Duration) -> JobId {
-        let work = Work::HealthProbe(Arc::new(query));
-        self.add(FetchJob::new(work, (Asks::First, Patience::Short), now))
+    /// Begins to look, after a rest, whether a region or the service is well.
+    pub fn probe(&mut self, query: PageQuery, rest: Duration, now: Duration) -> JobId {
+        let query = Arc::new(query);
+        if rest.is_zero() {
+            return self.add(FetchJob::new(Work::HealthProbe(query), (Asks::First, Patience::Short), now), now);
+        }
+        self.add(FetchJob::probe(query, now), now + rest)
     }
 
-    fn add(&mut self, job: FetchJob) -> JobId {
+    /// Lets nobody send anything, but for what is asked again because it was refused; or lets everybody go on.
+    pub fn hold(&mut self, is_held: bool) {
+        self.is_held = is_held;
+    }
+
+    /// Asks nothing of these regions: their jobs of which nothing is under way are over. Health probes go on.
+    pub fn stop_regions(&mut self, regions: BTreeSet<Region>) -> Vec<Over> {
+        self.stopped_regions = regions;
+        if self.stopped_regions.is_empty() {
+            return Vec::new();
+        }
+        let is_over = |job: &FetchJob| !job.is_under_way() && self.is_stopped(&job.work);
+        let idle: Vec<JobId> = self.jobs.iter().filter(|(_, job)| is_over(job)).map(|(id, _)| *id).collect();
+        self.wants_permit.retain(|id| !idle.contains(id));
+        self.wants_leave.retain(|id| !idle.contains(id));
+        idle.into_iter().filter_map(|id| self.end(id, Fetched::Stopped)).collect()
+    }
+
+    /// The failed attempts of a region since its last page; none where the last one came.
+    pub fn failures(&self, region: &Region) -> Option<&Failures> {
+        self.failures.get(region)
+    }
+
+    fn is_stopped(&self, work: &Work) -> bool {
+        self.is_stopped || (!work.is_probe() && self.stopped_regions.contains(&work.query().region))
+    }
+
+    fn add(&mut self, job: FetchJob, rests_until: Duration) -> JobId {
         let id = JobId(self.begun);
         self.begun += 1;
         self.resting += usize::from(job.is_resting());
         match job.stands {
             Stands::WantsLeave { .. } => self.wants_leave.push_back(id),
+            Stands::Rests(_) => self.rests.push(Reverse((rests_until, id))),
             _ => self.wants_permit.push_back(id),
         }
         self.jobs.insert(id, job);
@@ -143,12 +197,14 @@ impl Pool {
     /// What came of an attempt. `None` where the job is not there any more.
     pub fn heard(&mut self, id: JobId, heard: Heard, dice: Dice, now: Duration) -> Option<Heeded> {
         let Stands::OnItsWay(permit) = self.jobs.get(&id)?.stands else { return None };
+        let work = self.jobs.get(&id)?.work.clone();
         let hold = self.heed(&heard, permit, dice.spread, now);
+        self.count(&work, &heard, now);
         let is_lost = matches!(heard, Heard::Unreached { .. }) && self.reach.lasting(now);
         let why = heard.why().map(str::to_owned);
         let then = match self.jobs.get_mut(&id)?.after(heard, dice.jitter) {
             _ if is_lost => Then::End(Fetched::Unreachable { why: why.clone().unwrap_or_default() }),
-            Then::AskAgain | Then::Rest(..) if self.is_stopped => Then::End(Fetched::Stopped),
+            Then::AskAgain | Then::Rest(..) if self.is_stopped(&work) => Then::End(Fetched::Stopped),
             then => then,
         };
         let then = match then {
@@ -168,6 +224,24 @@ impl Pool {
             Then::End(how) => Outcome::Over(self.end(id, how)?),
         };
         Some(Heeded { hold: hold.zip(why), then })
+    }
+
+    /// What an attempt says of its region, and whether it may be the key that was refused.
+    fn count(&mut self, work: &Work, heard: &Heard, now: Duration) {
+        let region = &work.query().region;
+        match heard {
+            Heard::Page => {
+                self.failures.remove(region);
+            }
+            Heard::Failed { why, .. } | Heard::Unanswered { why } | Heard::Unreached { why } => {
+                let new = || Failures { attempts: 0, since: now, why: String::new() };
+                let failing = self.failures.entry(region.clone()).or_insert_with(new);
+                failing.attempts += 1;
+                failing.why.clone_from(why);
+            }
+            Heard::Refused { .. } => self.is_held |= !work.is_probe(),
+            Heard::Throttled { .. } | Heard::Quota { .. } | Heard::OutOfCredits { .. } => {}
+        }
     }
 
     /// What an answer means for everybody; for how long everybody is held, where it began a hold.
@@ -200,12 +274,12 @@ impl Pool {
         }
     }
 
-    /// The page of a job is durable, which took so long after it came: the job is over. Gives its task back.
-    pub fn kept(&mut self, id: JobId, took: Duration) -> Option<Arc<Task>> {
+    /// The page of a job is durable, which took so long after it came: the job is over. Gives its task back, and when it began.
+    pub fn kept(&mut self, id: JobId, took: Duration) -> Option<(Arc<Task>, Duration)> {
         self.gate.kept(took);
-        match self.give_up(id)?.work {
-            Work::Page(task) => Some(task),
-            Work::HealthProbe(_) => None,
+        match self.give_up(id)? {
+            Over { work: Work::Page(task), began, .. } => Some((task, began)),
+            Over { .. } => None,
         }
     }
 
@@ -329,14 +403,15 @@ impl Pool {
         self.permit_due = self.permit_due.filter(|due| *due > now);
         let mut sent = Vec::new();
         while self.under_way < self.places()
-            && let Some(id) = self.wants_permit.front().copied()
+            && let Some((place, id)) = self.next_of_permit()
         {
             match self.gate.admit(now) {
                 Ok(permit) => {
-                    self.wants_permit.pop_front();
+                    self.wants_permit.remove(place);
                     self.stand(id, Stands::OnItsWay(permit));
                     sent.extend(self.jobs.get_mut(&id).map(|job| {
-                        let asks = std::mem::replace(&mut job.asks, Asks::Again);
+                        let asks = job.asks;
+                        job.asks = if asks == Asks::First { Asks::Again } else { asks };
                         Sending { job: id, work: job.work.clone(), asks }
                     }));
                 }
@@ -347,6 +422,16 @@ impl Pool {
             }
         }
         sent
+    }
+
+    /// Who gets the next permit: the first in the queue, or, while everybody is held, the first whose refusal is being confirmed.
+    fn next_of_permit(&self) -> Option<(usize, JobId)> {
+        let mut queue = self.wants_permit.iter().copied().enumerate();
+        if !self.is_held {
+            return queue.next();
+        }
+        let confirms = |id: &JobId| self.jobs.get(id).is_some_and(|job| matches!(job.asks, Asks::Confirming(_)));
+        queue.find(|(_, id)| confirms(id))
     }
 
     /// Until the service has answered once, one request is on its way: what is wrong from the start is learned for one.
@@ -373,7 +458,7 @@ impl Pool {
         let job = self.jobs.remove(&id)?;
         self.resting -= usize::from(job.is_resting());
         self.under_way -= usize::from(job.is_under_way());
-        Some(Over { work: job.work, began: job.began, how })
+        Some(Over { job: id, work: job.work, began: job.began, how })
     }
 }
 

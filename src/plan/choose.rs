@@ -78,6 +78,9 @@ impl Planner {
     }
 
     pub(super) fn next_of(&self, id: WindowId, window: &Window, context: &PlanContext) -> Decision {
+        if self.set_aside.contains(&window.region) {
+            return Decision::Idle;
+        }
         let Some(walk) = window.walk() else { return self.begin(id, window, context) };
         let Some(plan) = self.region(&window.region) else { return Decision::Idle };
         let is_leftmost = plan.windows.values().next() == Some(&id);
@@ -251,7 +254,8 @@ impl Planner {
 
     /// Once it is known where rows are, the window that held the whole range gives up all but its first part.
     fn first_cut(&self, context: &PlanContext) -> Option<Decision> {
-        let plan = self.regions.iter().find(|plan| !plan.is_cut && plan.newest_read && !plan.is_done())?;
+        let may_cut = |plan: &&RegionPlan| !plan.is_cut && plan.newest_read && !plan.is_done();
+        let plan = self.asked_regions().find(may_cut)?;
         let (id, window) = plan.windows.values().find_map(|id| Some((*id, self.windows.get(id)?)))?;
         let from = window.walk()?.reached().max(plan.oldest?);
         let rest = TimeRange::new(from, plan.last_second()?.shifted(1));
@@ -324,8 +328,9 @@ impl Planner {
         Some((density * unread.seconds() as f64 / f64::from(PAGE_SIZE), unread))
     }
 
+    /// The windows of all regions of which something is asked, in the order of time.
     pub(super) fn in_order(&self) -> impl Iterator<Item = (WindowId, &Window)> {
-        let ids = self.regions.iter().flat_map(|plan| plan.windows.values());
+        let ids = self.asked_regions().flat_map(|plan| plan.windows.values());
         ids.filter_map(|id| Some((*id, self.windows.get(id)?)))
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Recovery replays these and never derives them anew, so a field's meaning never changes: a new meaning is a new variant.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::fact::{RowKey, WindowId};
@@ -73,6 +75,18 @@ pub enum PlanEvent {
         window: WindowId,
         /// Why, for a person.
         why: String,
+    },
+    /// A window of a region that the service refuses, or fails on, while it answers others. What of it is not read is a gap.
+    WindowGivenUp {
+        /// The window, of which nothing is settled.
+        window: WindowId,
+        /// What is the matter with its region.
+        fault: RegionFault,
+    },
+    /// This output has held rows of a region, so its code means something, also where it has no row any more.
+    RegionKnown {
+        /// The region.
+        region: Region,
     },
     /// A stretch of time whose completeness could not be proven.
     UnprovenListed {
@@ -149,6 +163,37 @@ pub enum PlanEvent {
         /// How often it has been parked since its last page.
         times: u32,
     },
+}
+
+/// Why a whole region cannot be had while others can.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum RegionFault {
+    /// The service refuses it.
+    Refused {
+        /// The status, or the `code` inside a 200.
+        code: u16,
+        /// The service's words.
+        message: String,
+    },
+    /// The service fails on everything that is asked of it.
+    Unwell {
+        /// The last failure, for a person.
+        why: String,
+    },
+}
+
+impl fmt::Display for RegionFault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { code, message } => {
+                write!(formatter, "the service refuses this region with {code}, and answers others: {message}")
+            }
+            Self::Unwell { why } => {
+                write!(formatter, "the service failed on every request for this region, and answers others: {why}")
+            }
+        }
+    }
 }
 
 fn is_none(excess: &u64) -> bool {

@@ -8,6 +8,7 @@ pub mod event;
 pub mod fact;
 pub mod fold;
 pub mod from_end;
+pub mod given_up;
 pub mod heal;
 pub mod learned;
 pub mod narrow;

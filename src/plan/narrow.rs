@@ -125,7 +125,7 @@ impl Planner {
 }
 
 /// Up to where a walk has settled its window, where that is something and not all.
-fn settled_within(window: &Window) -> Option<(&Walk, EpochSeconds)> {
+pub(super) fn settled_within(window: &Window) -> Option<(&Walk, EpochSeconds)> {
     let walk = window.walk()?;
     let settled = walk.settled();
     (settled > window.range.start && settled < window.range.end).then_some((walk, settled))

@@ -3,9 +3,9 @@
 //! Windows tile each region's range, so every second has one owner at all times. `choose` decides: a decision comes out as
 //! [`Decision::Record`] first; only after it is journalled and applied does the request that follows from it come out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::event::{Contradiction, Ending, PlanEvent};
+use super::event::{Contradiction, Ending, PlanEvent, RegionFault};
 use super::fact::{PageAddress, PageFact, Purpose, WindowId};
 use super::region::RegionPlan;
 use super::walk::{Consistency, Shown, Stretch, Walk};
@@ -94,6 +94,8 @@ pub struct Listed {
     pub range: TimeRange,
     /// Why, for a person.
     pub why: String,
+    /// Where it is a gap because of its whole region: what is the matter with that.
+    pub fault: Option<RegionFault>,
 }
 
 /// The plan.
@@ -113,6 +115,8 @@ pub struct Planner {
     pub(super) unproven: Vec<Listed>,
     /// What is read again and is in no published part yet.
     pub(super) reopened: Vec<Listed>,
+    /// Regions of which nothing is asked for now; not journalled, since it is a process that holds them back.
+    pub(super) set_aside: BTreeSet<Region>,
 }
 
 /// How often the newest page, or what would confirm an empty answer, may fail before the run goes on without it.
@@ -133,6 +137,7 @@ impl Planner {
             gaps: Vec::new(),
             unproven: Vec::new(),
             reopened: Vec::new(),
+            set_aside: BTreeSet::new(),
         }
     }
 
@@ -319,6 +324,12 @@ impl Planner {
                 self.finish(*window, rows.saturating_sub(*excess));
             }
             PlanEvent::GapListed { window, why } => self.list_gap(*window, why),
+            PlanEvent::WindowGivenUp { window, fault } => self.give_window_up(*window, fault),
+            PlanEvent::RegionKnown { region } => {
+                if let Some(plan) = self.region_mut(region) {
+                    plan.is_known = true;
+                }
+            }
             PlanEvent::UnprovenListed { region, range, why } => self.list_unproven(region, *range, why),
             PlanEvent::SlicePublished { region, until } => {
                 if let Some(plan) = self.region_mut(region) {
@@ -398,12 +409,12 @@ impl Planner {
         let Some(window) = self.windows.get_mut(&id) else { return };
         window.state = State::Over;
         let (region, range) = (window.region.clone(), window.range);
-        self.gaps.push(Listed { region: region.clone(), range, why: why.to_owned() });
+        self.gaps.push(Listed { region: region.clone(), range, why: why.to_owned(), fault: None });
         self.merge_done(&region);
     }
 
     fn list_unproven(&mut self, region: &Region, range: TimeRange, why: &str) {
-        self.unproven.push(Listed { region: region.clone(), range, why: why.to_owned() });
+        self.unproven.push(Listed { region: region.clone(), range, why: why.to_owned(), fault: None });
         self.late.retain(|(of, second)| of != region || !range.contains(*second));
         for window in self.windows.values_mut().filter(|window| window.region == *region) {
             if let State::Walking(walk) = &mut window.state {
@@ -429,7 +440,7 @@ impl Planner {
     }
 
     /// Windows that are over and touch what is done become part of it and are forgotten.
-    fn merge_done(&mut self, region: &Region) {
+    pub(super) fn merge_done(&mut self, region: &Region) {
         let Some(plan) = self.regions.iter_mut().find(|plan| plan.region == *region) else { return };
         while let Some(id) = plan.windows.get(&plan.done_until).copied() {
             let Some(window) = self.windows.get(&id).filter(|window| window.is_over()) else { return };

@@ -74,6 +74,8 @@ pub struct RegionPlan {
     is_in_company: bool,
     /// What would confirm an empty answer could not be had.
     pub evidence_failed: bool,
+    /// Whether the output has held rows of it, so that its code is known to mean something.
+    pub is_known: bool,
 }
 
 impl RegionPlan {
@@ -107,6 +109,7 @@ impl RegionPlan {
             known_inside: None,
             is_in_company: false,
             evidence_failed: false,
+            is_known: false,
         }
     }
 
@@ -226,6 +229,8 @@ impl RegionPlan {
         let (region, range) = (self.region.clone(), self.range);
         match (self.without_range, self.known_second) {
             (None, _) => Ok(Emptiness::Ask(Purpose::WithoutRange)),
+            // No row anywhere confirms the time bounds then, but there is none that they could hide either.
+            (Some(None), _) if self.is_known => Ok(Emptiness::Believed),
             (Some(None), _) => Ok(Emptiness::Unproven),
             (Some(Some(_)), None) => Ok(Emptiness::Ask(Purpose::KnownSecond)),
             (Some(Some(_)), Some(false)) if self.times_known_second < MOST_QUESTIONS - 1 => {
@@ -276,5 +281,35 @@ impl RegionPlan {
     /// A second that holds a row, as the region without a range has shown it.
     pub fn known_row(&self) -> Option<EpochSeconds> {
         self.without_range.flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::fact::PageAddress;
+    use crate::units::PageNumber;
+
+    fn answered(is_known: bool, has_filters: bool) -> Result<Emptiness, Contradiction> {
+        let region: Region = "US".parse().unwrap();
+        let range = TimeRange::new(EpochSeconds::new(0), EpochSeconds::new(100));
+        let mut plan = RegionPlan { is_known, ..RegionPlan::new(region.clone(), range) };
+        let mut asked = vec![];
+        while let Ok(Emptiness::Ask(purpose)) = plan.emptiness(has_filters) {
+            asked.push(purpose);
+            let address = PageAddress { region: region.clone(), purpose, page: PageNumber::FIRST };
+            let page = PageFact { address, fetched_at: EpochSeconds::new(1), slots: 0, rows: vec![] };
+            plan.apply(&page, false);
+        }
+        assert_eq!(asked.len(), if has_filters { 2 } else { 1 }, "{asked:?}");
+        plan.emptiness(has_filters)
+    }
+
+    #[test]
+    fn a_region_without_any_row_is_believed_to_be_empty_only_where_the_output_has_held_rows_of_it() {
+        for has_filters in [false, true] {
+            assert_eq!(answered(true, has_filters), Ok(Emptiness::Believed));
+            assert_eq!(answered(false, has_filters), Ok(Emptiness::Unproven));
+        }
     }
 }

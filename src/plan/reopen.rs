@@ -73,7 +73,7 @@ impl Planner {
             Reopening::Lost(text) => text.clone(),
         };
         events.push(PlanEvent::RangeReopened { window, rest, region: region.clone(), range, why: text });
-        if *why == Reopening::Gap {
+        if *why == Reopening::Gap && !self.is_of_a_region(region, range) {
             // A later second may still fail, so nothing beyond the gap is asked.
             events.push(PlanEvent::WindowBounded { window });
             events.push(PlanEvent::WindowParked { window, times: PARKED_ONCE });
@@ -128,7 +128,7 @@ impl Planner {
         self.next_window = self.next_window.max(id.0 + 1).max(rest.0 + 1);
         self.gaps = cut_out(&self.gaps, region, range);
         self.unproven = cut_out(&self.unproven, region, range);
-        self.reopened.push(Listed { region: region.clone(), range, why: why.to_owned() });
+        self.reopened.push(Listed { region: region.clone(), range, why: why.to_owned(), fault: None });
         let Some(plan) = self.regions.iter_mut().find(|plan| plan.region == *region) else { return };
         // What is left of the first window is no share of the region to be cut any more.
         plan.is_cut = true;

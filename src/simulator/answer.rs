@@ -11,8 +11,8 @@ use super::faults::{Attempt, Fault, fault, latency};
 use super::limits::{Arrival, Limiter};
 use super::query::{Asked, Parameters};
 use super::settings::{
-    Access, EmptyPage, ErrorCharge, Framing, KeyEcho, PageNum, PastLastPage, QuotaForm, ShortPages, SimulatorSettings,
-    ThrottleForm, TieOrder,
+    Access, DeadForm, EmptyPage, ErrorCharge, FaultSettings, Framing, KeyEcho, PageNum, PastLastPage, QuotaForm,
+    ShortPages, SimulatorSettings, ThrottleForm, TieOrder,
 };
 use super::stats::{Ledger, Outcome};
 use super::world::{Row, Ties, World};
@@ -99,7 +99,8 @@ impl Service {
             None => {
                 let (number, admitted) = self.ledger().admit(question.hash);
                 self.world.advance(admitted);
-                let (answer, page) = self.admitted(&settings, request, attempt(number));
+                let failing = failing_region(&settings.faults, request.parameters.get("region"), admitted);
+                let (answer, page) = self.admitted(&settings, request, (attempt(number), failing));
                 (answer, attempt(number), page)
             }
         };
@@ -140,11 +141,20 @@ impl Service {
     }
 
     /// The answer to a request that has paid, and the depth of its page.
-    fn admitted(&self, settings: &SimulatorSettings, request: &Request, attempt: Attempt) -> (Answer, u64) {
-        let fault = fault(&settings.faults, attempt);
+    fn admitted(
+        &self,
+        settings: &SimulatorSettings,
+        request: &Request,
+        (attempt, failing): (Attempt, Option<Failing>),
+    ) -> (Answer, u64) {
+        let (of_region, fault) = match failing {
+            Some(Failing::Refused(refusal)) => (Some(refusal), None),
+            Some(Failing::Dead(fault)) => (None, Some(fault)),
+            None => (None, fault(&settings.faults, attempt)),
+        };
         let asked = request.parameters.asked(&settings.contract, &self.world);
         let page = asked.as_ref().map_or(0, |asked| asked.page);
-        let result = match early(fault) {
+        let result = match of_region.or_else(|| early(fault)) {
             Some(refusal) => Err(refusal),
             None => asked
                 .map_err(|message| Refusal(StatusCode::BAD_REQUEST, 400, message))
@@ -260,12 +270,36 @@ fn framed(framing: Framing, body: String) -> String {
     }
 }
 
+/// What is wrong with a whole region.
+enum Failing {
+    Refused(Refusal),
+    Dead(Fault),
+}
+
+fn failing_region(faults: &FaultSettings, region: Option<&str>, admitted: u64) -> Option<Failing> {
+    let region = region.filter(|_| admitted > faults.regions_fail_after)?;
+    if let Some(refused) = faults.refused_regions.iter().find(|refused| refused.region.as_str() == region) {
+        return Some(Failing::Refused(refusal(refused.code, &refused.words)));
+    }
+    let is_dead = faults.dead_regions.iter().any(|dead| dead.as_str() == region);
+    is_dead.then_some(Failing::Dead(match faults.dead_form {
+        DeadForm::ServerError => Fault::ServerError,
+        DeadForm::Stall => Fault::Stall,
+    }))
+}
+
+fn refusal(code: u16, words: &str) -> Refusal {
+    let status = StatusCode::from_u16(code).unwrap_or(StatusCode::FORBIDDEN);
+    Refusal(status, u32::from(code), words.to_owned())
+}
+
 /// A fault that takes the place of the page.
 fn early(fault: Option<Fault>) -> Option<Refusal> {
     match fault? {
         Fault::ServerError => Some(server_error()),
         Fault::ErrorInside(code) => Some(Refusal(StatusCode::OK, code, "system busy".to_owned())),
         Fault::BadGateway => Some(Refusal(StatusCode::BAD_GATEWAY, 502, String::new())),
+        Fault::Refused(code) => Some(refusal(code, "refused for this once")),
         Fault::NotJson(_) | Fault::Reset | Fault::CutBody | Fault::Stall => None,
     }
 }
@@ -289,7 +323,7 @@ fn disturb(answer: &mut Answer, fault: Option<Fault>, stall_s: f64) {
             answer.delay += Duration::from_secs_f64(stall_s);
             answer.stalls = true;
         }
-        Some(Fault::ServerError | Fault::ErrorInside(_)) | None => {}
+        Some(Fault::ServerError | Fault::ErrorInside(_) | Fault::Refused(_)) | None => {}
     }
 }
 

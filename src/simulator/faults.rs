@@ -25,6 +25,8 @@ pub(super) enum Fault {
     CutBody,
     /// The answer hangs.
     Stall,
+    /// A refusal with this status and code.
+    Refused(u16),
 }
 
 /// One request among all: the question, and how often it was asked before.
@@ -64,6 +66,7 @@ pub(super) fn fault(faults: &FaultSettings, attempt: Attempt) -> Option<Fault> {
         (faults.reset, Fault::Reset),
         (faults.cut_body, Fault::CutBody),
         (faults.stall, Fault::Stall),
+        (faults.refusal, Fault::Refused(faults.refusal_code)),
     ];
     choices.into_iter().find_map(|(fraction, fault)| {
         let hit = place < fraction;

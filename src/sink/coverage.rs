@@ -99,7 +99,7 @@ mod tests {
     }
 
     fn lack(range: TimeRange) -> Lack {
-        Lack { region: us(), range, why: "HTTP 500".to_owned() }
+        Lack { region: us(), range, why: "HTTP 500".to_owned(), fault: None }
     }
 
     fn part(range: TimeRange) -> PartRecord {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::contract::Region;
 use crate::journal::record::PartRecord;
+use crate::plan::event::RegionFault;
 use crate::sink::layout::DATA;
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 
@@ -45,6 +46,9 @@ pub struct Lack {
     pub range: TimeRange,
     /// What is the matter, for a person.
     pub why: String,
+    /// Where it is the whole region that could not be had: why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<RegionFault>,
 }
 
 /// The contents of `_manifest.json`.

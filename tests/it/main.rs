@@ -29,6 +29,7 @@ mod output;
 mod process;
 mod recipes;
 mod refusals;
+mod regions;
 mod repairs;
 mod secrecy;
 mod storms;

@@ -10,6 +10,8 @@ use crate::progress::Event as Told;
 
 /// How long requests on their way are waited for after a stop; SIGTERM's grace is often 30 s.
 pub(super) const DRAIN: Duration = Duration::from_secs(20);
+/// When to look again at a silence that is explained.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 impl Machine {
     /// Whether nothing more is begun.
@@ -60,7 +62,7 @@ impl Machine {
         if self.time_is_over().is_some_and(|at| moment.now >= at) {
             self.end(Ending::TimeSpent);
         }
-        if self.dry_at(moment).is_some_and(|at| moment.now >= at) {
+        if self.is_dry(moment) && !self.silence_is_explained() {
             let why = self.pool.last_failure().unwrap_or("no answer came").to_owned();
             self.end(Ending::Unwell { why });
         }
@@ -69,7 +71,9 @@ impl Machine {
     /// Stops what ends, and gives up what does not come: its credits stay reserved, so it counts as possibly charged. What is
     /// being published is waited for, however long it takes, unless a signal came: its rows are safe in the journal.
     pub(super) fn stop_if_it_ends(&mut self, moment: &Moment) {
-        if !self.is_ending() {
+        // Where a region was given up, only harmless pages can be on their way at the end, and nobody needs them any more.
+        let is_over = self.planner.is_done() && self.recording.is_none() && !self.probes.is_empty();
+        if !self.is_ending() && !is_over {
             return;
         }
         let stopped = self.pool.stop();
@@ -96,16 +100,24 @@ impl Machine {
         self.settings.time.filter(|_| !self.is_ending())
     }
 
-    /// When no page will have come for too long, if none comes and nothing suspends the process.
+    /// When no page will have come for too long, if none comes and nothing suspends the process; or when to look again at a
+    /// silence that is explained.
     pub(super) fn dry_at(&self, moment: &Moment) -> Option<Duration> {
         let is_asking = !self.is_ending() && !self.pool.is_empty();
         let dry = moment.awake.saturating_sub(self.last_page);
-        is_asking.then(|| moment.now + self.settings.give_up_after.saturating_sub(dry))
+        let left = self.settings.give_up_after.saturating_sub(dry);
+        is_asking.then(|| moment.now + if left.is_zero() { LOOK_AGAIN } else { left })
     }
 
-    /// The rate, for people and for the next run.
-    pub(super) fn look(&mut self) {
+    fn is_dry(&self, moment: &Moment) -> bool {
+        let is_asking = !self.is_ending() && !self.pool.is_empty();
+        is_asking && moment.awake.saturating_sub(self.last_page) >= self.settings.give_up_after
+    }
+
+    /// What fails; and the rate, for people and for the next run.
+    pub(super) fn look(&mut self, moment: &Moment) {
         self.changed();
+        self.look_at_regions(moment);
         let rate = self.pool.rate();
         if (rate - self.rate_told).abs() > f64::EPSILON {
             self.rate_told = rate;

@@ -3,20 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::contract::{PageQuery, Region, TimeOrder};
 use crate::fetch::job::{Dice, Fetched, Heard, JobId, Work};
 use crate::fetch::pool::{Heeded, Outcome, Over};
 use crate::journal::record::PartRecord;
 use crate::plan::event::PlanEvent;
-use crate::plan::fact::{PageFact, WindowId};
+use crate::plan::fact::{PageFact, Purpose, WindowId};
 use crate::plan::planner::{Decision, Task};
 use crate::progress::{AttemptOutcome, Event as Told};
 use crate::units::{PageNumber, RowCount};
 
+use super::minding::Reason;
 use super::staff::Then;
 use super::{Effect, Landed, Machine, Moment, Note, Publishing};
 use crate::export::Ending;
 use crate::export::blame::Verdict;
+use crate::export::regions::may_lie_beyond_the_end;
 
 impl Machine {
     /// An attempt came back: what it means for everybody at once, and for its job.
@@ -47,7 +48,7 @@ impl Machine {
         }
     }
 
-    /// A key that is spent or refused is so for everybody, now: nobody sends another request to learn the same.
+    /// A key that is spent is so for everybody, now: nobody sends another request to learn the same.
     fn end_at_once(&mut self, over: &Over) {
         if over.work.is_probe() {
             return;
@@ -56,17 +57,15 @@ impl Machine {
             Fetched::Quota { message } => self.end(Ending::QuotaSpent { message: message.clone() }),
             Fetched::OutOfCredits { spent, max } => self.end(Ending::CreditsSpent { spent: *spent, max: *max }),
             Fetched::Unreachable { why } => self.end(Ending::Unreachable { why: why.clone() }),
-            // Another refusal may be this page's alone.
-            Fetched::Refused { code: code @ (401 | 403), message } => {
-                self.end(Ending::Refused { code: *code, message: message.clone() });
-            }
-            Fetched::Refused { .. } | Fetched::Failed { .. } | Fetched::Well | Fetched::Stopped => {}
+            // A refusal may be the region's alone, or this page's.
+            Fetched::Refused { .. } | Fetched::Failed { .. } => {}
+            Fetched::Well | Fetched::TooEarly | Fetched::Stopped => {}
         }
     }
 
     /// A page is durable: from here on its credit is safe.
     pub(super) fn take_kept(&mut self, id: JobId, fact: Arc<PageFact>, took: Duration) {
-        self.landed.extend(self.pool.kept(id, took).map(|task| Landed::Page { task, fact }));
+        self.landed.extend(self.pool.kept(id, took).map(|(task, began)| Landed::Page { task, began, fact }));
     }
 
     pub(super) fn take_published(&mut self, event: PlanEvent, parts: Vec<PartRecord>) {
@@ -75,23 +74,29 @@ impl Machine {
 
     /// Takes in what came back, one by one, until a decision has to become durable first.
     pub(super) fn land_all(&mut self, moment: &Moment) {
-        while self.recording.is_none()
-            && let Some(landed) = self.landed.pop_front()
-        {
+        while self.recording.is_none() {
+            if std::mem::take(&mut self.minds) {
+                self.mind_regions(moment);
+                continue;
+            }
+            let Some(landed) = self.landed.pop_front() else { return };
             self.changed();
+            self.minds = true;
             match landed {
-                Landed::Page { task, fact } => self.take_page(&task, &fact, moment),
+                Landed::Page { task, began, fact } => self.take_page((&task, began), &fact, moment),
                 Landed::Job(over) => self.take_over(over, moment),
                 Landed::Published { event, parts } => self.apply_published(&event, parts),
             }
         }
     }
 
-    fn take_page(&mut self, task: &Task, fact: &PageFact, moment: &Moment) {
+    fn take_page(&mut self, (task, began): (&Task, Duration), fact: &PageFact, moment: &Moment) {
         let window = task.window;
         self.planner.came_back(task);
         self.planner.apply_page(fact);
         self.blame.came(window, moment.now);
+        self.regions.came(&fact.address.region, Some(window), (began, moment.now));
+        self.sync_regions();
         self.last_page = moment.awake;
         self.pages += 1;
         self.tell_page(window, fact);
@@ -100,63 +105,48 @@ impl Machine {
 
     /// A job is over without a page.
     fn take_over(&mut self, over: Over, moment: &Moment) {
-        let Over { work, began, how } = over;
+        let Over { job, work, began, how } = over;
         let task = match work {
             Work::Page(task) => task,
-            Work::HealthProbe(_) => {
-                self.blame.visited((how == Fetched::Well).then_some(moment.now));
-                return;
-            }
+            Work::HealthProbe(query) => return self.take_probe((job, &query.region), how, moment),
         };
         self.planner.came_back(&task);
         match how {
             Fetched::Refused { .. } | Fetched::Failed { .. } if self.planner.give_up_ahead(&task) => {}
-            Fetched::Refused { code, message } => self.take_refusal(task.window, (code, message), moment),
+            Fetched::Refused { code, message } => self.take_refusal(&task, (code, message), moment),
             Fetched::Failed { why } => self.take_failure(&task, (began, moment.now), why),
             Fetched::Quota { .. } | Fetched::OutOfCredits { .. } | Fetched::Unreachable { .. } => {}
-            Fetched::Well | Fetched::Stopped => {}
+            Fetched::Well | Fetched::TooEarly | Fetched::Stopped => {}
         }
     }
 
-    /// A refused first page ends the run; beyond it, the walk settles the doubt by reading from its last second again.
-    fn take_refusal(&mut self, window: WindowId, (code, message): (u16, String), moment: &Moment) {
-        let doubt = match code {
-            400 | 404 => self.planner.after_refusal(window, &self.context(moment)),
-            _ => None,
-        };
-        match doubt {
-            Some(Decision::Record(events)) => self.record(events, Then::Nothing),
-            _ => self.end(Ending::Refused { code, message }),
+    /// A refused page beyond the first may lie beyond the end: the walk settles the doubt by reading from its last second again.
+    /// What is refused otherwise is asked again before it is believed.
+    fn take_refusal(&mut self, task: &Task, (code, message): (u16, String), moment: &Moment) {
+        self.last_page = moment.awake;
+        let is_walk = matches!(task.address.purpose, Purpose::Walk { .. });
+        if is_walk
+            && task.address.page > PageNumber::FIRST
+            && may_lie_beyond_the_end(code)
+            && let Some(Decision::Record(events)) = self.planner.after_refusal(task.window, &self.context(moment))
+        {
+            return self.record(events, Then::Nothing);
         }
+        self.weigh_refusal(task, !is_walk, (code, message), moment);
     }
 
     /// A window whose page cannot be had is parked, unless it is the service that is unwell and not the page.
     fn take_failure(&mut self, task: &Task, (began, now): (Duration, Duration), why: String) {
+        self.regions.failed(&task.address.region, task.window);
         match self.blame.failed(task.window, task.address.clone(), (began, now)) {
             Verdict::Wait => {}
-            Verdict::Visit => self.probe(task.query.region.clone(), now),
+            Verdict::Visit => self.probe(task.query.region.clone(), (Reason::Blame, Duration::ZERO), now),
             Verdict::Page => {
                 self.effects.push_back(Effect::Note(Note::Parked { why }));
                 let events = self.planner.park(task.window);
                 self.record(events, Then::Nothing);
             }
         }
-    }
-
-    /// Asks a harmless page: the region's newest, without a range.
-    fn probe(&mut self, region: Region, now: Duration) {
-        if self.is_ending() {
-            return;
-        }
-        let query = PageQuery {
-            region,
-            filters: self.settings.filters.clone(),
-            min_create_time: None,
-            max_create_time: None,
-            order: TimeOrder::NewestFirst,
-            page: PageNumber::FIRST,
-        };
-        self.pool.probe(query, now);
     }
 
     fn apply_published(&mut self, event: &PlanEvent, parts: Vec<PartRecord>) {
@@ -178,6 +168,9 @@ impl Machine {
             }
             PlanEvent::GapListed { window, why } => {
                 of_window(window).map(|(region, range)| Told::GapListed { region, range, why: why.clone() })
+            }
+            PlanEvent::WindowGivenUp { window, fault } => {
+                of_window(window).map(|(region, range)| Told::GapListed { region, range, why: fault.to_string() })
             }
             PlanEvent::UnprovenListed { region, range, why } => {
                 Some(Told::UnprovenListed { region: region.clone(), range: *range, why: why.clone() })

@@ -1,6 +1,7 @@
 //! The one loop of a run, as a pure machine: events in, effects out. Program and simulation drive this same code.
 //!
-//! `staff` gives workers something to do, `landing` says what follows from what came back, `due` what is to be published, and
+//! `staff` gives workers something to do, `landing` says what follows from what came back, `minding` from what is
+//! thought of the regions, `due` what is to be published, and
 //! `ending` when and how it stops. Nothing here waits, sends, writes or reads a clock: a [`Moment`] comes with every event, and
 //! what is to be done goes out as an [`Effect`].
 //!
@@ -8,7 +9,7 @@
 //! once they are; while a decision is becoming durable nothing is folded in, so that it is applied to what it was made of; and
 //! no request goes out that follows from a decision before it is durable. When the machine is over, nothing is on its way.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::fetch::job::{Dice, Heard, JobId};
 use crate::fetch::pool::{Over, Pool, Sending};
 use crate::fetch::throttle::{LearnedRate, Rate};
 use crate::journal::record::PartRecord;
-use crate::plan::event::PlanEvent;
+use crate::plan::event::{PlanEvent, RegionFault};
 use crate::plan::fact::{PageFact, WindowId};
 use crate::plan::planner::{Planner, Task};
 use crate::progress;
@@ -25,11 +26,13 @@ use crate::units::{EpochSeconds, TimeRange};
 
 use super::blame::Blame;
 use super::cutting::Urgency;
+use super::regions::Regions;
 use super::{Ending, Interrupt, Order, PlanOrder};
 
 mod due;
 mod ending;
 mod landing;
+mod minding;
 mod staff;
 
 pub(super) use due::next_edge;
@@ -171,6 +174,18 @@ pub(super) enum Note {
         /// Its last failure.
         why: String,
     },
+    /// A page is refused, and it is this page alone; its window is tried again after the others.
+    Refused {
+        /// The status or code.
+        code: u16,
+    },
+    /// A region is given up; what is left of it is listed as a gap.
+    GivenUp {
+        /// The region.
+        region: Region,
+        /// What it is at fault for.
+        fault: RegionFault,
+    },
     /// Failed pages wait for the budget of all retries. Once a start.
     WaitsForLeave {
         /// How long one of them waited.
@@ -206,7 +221,7 @@ pub(super) enum Due {
 /// What came back and waits until the planner may see it.
 #[derive(Debug)]
 enum Landed {
-    Page { task: Arc<Task>, fact: Arc<PageFact> },
+    Page { task: Arc<Task>, began: Duration, fact: Arc<PageFact> },
     Job(Over),
     Published { event: PlanEvent, parts: Vec<PartRecord> },
 }
@@ -240,6 +255,11 @@ pub(super) struct Machine {
     planner: Planner,
     pool: Pool,
     blame: Blame,
+    regions: Regions,
+    /// Why each health probe on its way is asked, and from when on it says something.
+    probes: BTreeMap<JobId, (minding::Reason, Duration)>,
+    /// Whether something may be due about the regions.
+    minds: bool,
     /// What follows once the decision on its way to the journal is durable.
     recording: Option<staff::Then>,
     landed: VecDeque<Landed>,
@@ -264,12 +284,15 @@ pub(super) struct Machine {
 
 impl Machine {
     /// A machine that goes on with a plan of which everything is durable.
-    pub(super) fn new(settings: Settings, planner: Planner, learned: LearnedRate) -> Self {
+    pub(super) fn new(settings: Settings, regions: Regions, planner: Planner, learned: LearnedRate) -> Self {
         Self {
             pool: Pool::new(settings.rate, learned, settings.max_in_flight),
             settings,
             planner,
             blame: Blame::default(),
+            regions,
+            probes: BTreeMap::new(),
+            minds: true,
             recording: None,
             landed: VecDeque::new(),
             publishing: Publishing::Idle,
@@ -297,7 +320,7 @@ impl Machine {
             Event::NothingDue => self.publishing = Publishing::NothingDue,
             Event::Published { event, parts } => self.take_published(event, parts),
             Event::Woke => {}
-            Event::Look => self.look(),
+            Event::Look => self.look(moment),
             Event::Interrupted(signal) => self.interrupt(signal, moment),
             Event::Broke(what) => self.take_broken(what),
         }
@@ -315,6 +338,11 @@ impl Machine {
     /// When it has to be [woken](Event::Woke) at the latest.
     pub(super) fn wake_at(&self, moment: &Moment) -> Option<Duration> {
         [self.pool.wake_at(), self.drain_ends(), self.time_is_over(), self.dry_at(moment)].into_iter().flatten().min()
+    }
+
+    /// Regions that failed to the end of this run, or of the one before and have not answered since.
+    pub(super) fn unwell_regions(&self) -> &BTreeSet<Region> {
+        self.regions.unwell()
     }
 
     /// The plan as it stands.

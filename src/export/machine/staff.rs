@@ -1,5 +1,6 @@
 //! Giving workers something to do: the planner is asked, its decisions become durable, and the request follows.
 
+use crate::fetch::job::Asks;
 use crate::fetch::retry::Patience;
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::WindowId;
@@ -8,8 +9,8 @@ use crate::plan::planner::{Backlog, Decision, PlanContext, Task};
 use super::{Effect, Machine, Moment};
 use crate::export::Ending;
 
-/// Decisions in a row without a request, beyond which the planner is broken.
-const MOST_DECISIONS: u32 = 1_000;
+/// Decisions in a row without a request, beside one for each open window, beyond which the planner is broken.
+const MOST_DECISIONS: usize = 1_000;
 
 /// What follows once a decision is durable and applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +35,8 @@ enum Found {
 impl Machine {
     /// Gives every worker that the rate can use something to do.
     pub(in crate::export) fn hire(&mut self, moment: &Moment) {
-        if !self.is_ending() && self.recording.is_none() && self.idle_at != Some(self.staff()) {
+        let is_held = self.regions.holds();
+        if !self.is_ending() && !is_held && self.recording.is_none() && self.idle_at != Some(self.staff()) {
             self.hire_on(0, moment);
             self.send(moment);
         }
@@ -42,7 +44,7 @@ impl Machine {
 
     fn hire_on(&mut self, decisions: u32, moment: &Moment) {
         let mut decisions = decisions;
-        while !self.is_ending() && self.pool.busy() < self.pool.useful_workers() {
+        while !self.is_ending() && !self.regions.holds() && self.pool.busy() < self.pool.useful_workers() {
             match self.employ(None, decisions, moment) {
                 Found::Work => decisions = 0,
                 Found::Decision => return,
@@ -87,7 +89,7 @@ impl Machine {
     /// Finds the next job of a worker, and begins it.
     fn employ(&mut self, reads: Option<WindowId>, decisions: u32, moment: &Moment) -> Found {
         match self.planner.next(reads, &self.context(moment)) {
-            Decision::Record(_) if decisions >= MOST_DECISIONS => {
+            Decision::Record(_) if decisions as usize >= MOST_DECISIONS + self.open_windows() => {
                 self.is_broken = true;
                 self.stuck = Some(self.what_is_open());
                 Found::Nothing
@@ -110,10 +112,19 @@ impl Machine {
         }
     }
 
+    /// Where commits are slow, all of them may have ended when a decision is due.
+    fn open_windows(&self) -> usize {
+        self.planner.regions().iter().map(|plan| plan.windows.len()).sum()
+    }
+
     fn begin(&mut self, task: Task, moment: &Moment) {
+        let asks = self.blame.asks(task.window, &task.address);
+        self.begin_again(task, asks, moment);
+    }
+
+    pub(super) fn begin_again(&mut self, task: Task, asks: Asks, moment: &Moment) {
         self.planner.set_out(&task);
         let patience = if self.planner.is_parked(task.window) { Patience::Short } else { Patience::Full };
-        let asks = self.blame.asks(task.window, &task.address);
         self.pool.begin(task, (asks, patience), moment.now);
     }
 
@@ -145,7 +156,9 @@ impl Machine {
 /// The window that a decision is the last of.
 pub(in crate::export) fn closes(event: &PlanEvent) -> Option<WindowId> {
     match event {
-        PlanEvent::WindowFinished { window, .. } | PlanEvent::GapListed { window, .. } => Some(*window),
+        PlanEvent::WindowFinished { window, .. }
+        | PlanEvent::GapListed { window, .. }
+        | PlanEvent::WindowGivenUp { window, .. } => Some(*window),
         _ => None,
     }
 }

@@ -4,7 +4,7 @@
 //! Held at every start's end: what was paid for is durable, and the plan is the one that the journal gives.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -16,6 +16,7 @@ use super::outcome::Outcome;
 use super::watch::Watch;
 use crate::api::contract::{Filters, Region};
 use crate::export::machine::{Conclusion, Event, Machine, Moment, Settings};
+use crate::export::regions::Regions;
 use crate::export::{Ending, Interrupt, PlanOrder};
 use crate::fetch::job::{JobId, Work};
 use crate::fetch::retry::Patience;
@@ -80,6 +81,10 @@ pub(super) enum Stops {
 impl Drive {
     fn filters(&self) -> Filters {
         Filters { sales_flag: self.has_filters.then_some(1), ..Filters::default() }
+    }
+
+    fn regions(&self) -> Regions {
+        Regions::new(self.give_up_after, BTreeSet::new())
     }
 
     fn settings(&self, stops: Stops) -> Settings {
@@ -182,7 +187,12 @@ impl VirtualTime {
             stopper: StdRng::seed_from_u64(seed ^ 0x5709),
             now: Duration::ZERO,
             process_began: Duration::ZERO,
-            machine: Machine::new(drive.settings(drive.stops), planner.clone(), LearnedRate::default()),
+            machine: Machine::new(
+                drive.settings(drive.stops),
+                drive.regions(),
+                planner.clone(),
+                LearnedRate::default(),
+            ),
             journal,
             flights: BTreeMap::new(),
             arrivals: BinaryHeap::new(),
@@ -252,6 +262,9 @@ impl VirtualTime {
             self.maybe_die_between_answers();
         }
         self.maybe_signal();
+        if self.out.service.regions.len() > 1 {
+            self.tell(Event::Look);
+        }
         self.set_going();
         // Rows that come while they are being read have to be read as well.
         let most = self.drive.most_requests + 2 * self.out.service.inserted;
@@ -371,7 +384,7 @@ impl VirtualTime {
             self.compare(&planner);
         }
         let learned = self.machine.pool().learned();
-        self.machine = Machine::new(self.drive.settings(self.stops()), planner, learned);
+        self.machine = Machine::new(self.drive.settings(self.stops()), self.drive.regions(), planner, learned);
     }
 
     fn lose_commits(&mut self) {

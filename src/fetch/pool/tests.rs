@@ -79,7 +79,7 @@ impl Timed {
 
     /// Asks for a permit, and waits for it.
     fn admit(&mut self) -> JobId {
-        let job = self.pool.probe(query(), self.now);
+        let job = self.pool.probe(query(), Duration::ZERO, self.now);
         let sent = self.next();
         assert_eq!(sent.iter().map(|sending| sending.job).collect::<Vec<_>>(), [job]);
         job
@@ -267,7 +267,7 @@ fn no_more_are_under_way_than_may_be_until_pages_are_durable() {
     assert!(matches!(timed.hear(jobs[0], Heard::Page).unwrap().then, Outcome::Keep));
     timed.wait(1.0);
     assert!(timed.pool.go_on(timed.now).is_empty(), "its page is not durable yet");
-    assert_eq!(timed.pool.kept(jobs[0], Duration::ZERO).unwrap().address.page.get(), 1);
+    assert_eq!(timed.pool.kept(jobs[0], Duration::ZERO).unwrap().0.address.page.get(), 1);
     assert_eq!(timed.pool.go_on(timed.now)[0].job, jobs[2]);
 }
 

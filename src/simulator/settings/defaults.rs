@@ -3,9 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::{
-    Access, Bound, Compression, ContractSettings, Density, DriftSettings, EmptyPage, ErrorCharge, FaultSettings,
-    Framing, KeyEcho, LimitKind, LimitSettings, Moment, OddSettings, OversizedPage, PageNum, PastLastPage, QuotaForm,
-    ShortPages, SimulatorSettings, Sort, ThrottleForm, TieOrder, TimeUnit, WorldSettings,
+    Access, Bound, Compression, ContractSettings, DeadForm, Density, DriftSettings, EmptyPage, ErrorCharge,
+    FaultSettings, Framing, KeyEcho, LimitKind, LimitSettings, Moment, OddSettings, OversizedPage, PageNum,
+    PastLastPage, QuotaForm, ShortPages, SimulatorSettings, Sort, ThrottleForm, TieOrder, TimeUnit, WorldSettings,
 };
 use crate::units::{EpochSeconds, LAST_PAGE};
 
@@ -94,6 +94,12 @@ impl Default for FaultSettings {
             stall: 0.0,
             stall_s: 60.0,
             poison: Vec::new(),
+            refusal: 0.0,
+            refusal_code: 403,
+            refused_regions: Vec::new(),
+            dead_regions: Vec::new(),
+            dead_form: DeadForm::default(),
+            regions_fail_after: 0,
         }
     }
 }

@@ -208,6 +208,24 @@ pub struct FaultSettings {
     /// A second (RFC 3339, date or epoch seconds) whose pages always answer 500; may be repeated.
     #[arg(long)]
     pub poison: Vec<Moment>,
+    /// A request that is refused, once, whatever it asks.
+    #[arg(long)]
+    pub refusal: f64,
+    /// The status and code of such a refusal, 300 to 599.
+    #[arg(long)]
+    pub refusal_code: u16,
+    /// A region that is always refused, `REGION=CODE:WORDS`; may be repeated.
+    #[arg(long)]
+    pub refused_regions: Vec<RefusedRegion>,
+    /// A region that always fails; may be repeated.
+    #[arg(long)]
+    pub dead_regions: Vec<Region>,
+    /// How such a region fails.
+    #[arg(long)]
+    pub dead_form: DeadForm,
+    /// After how many admitted requests regions are refused or fail.
+    #[arg(long)]
+    pub regions_fail_after: u64,
 }
 
 /// What is wrong with rows. Fractions are of all rows, 0 to 1, drawn independently; the same row is always odd in the
@@ -338,6 +356,7 @@ impl SimulatorSettings {
             ("limits.latency_p99_factor", limits.latency_p99_factor, 1.0, 1_000.0),
             ("limits.deep_page_ms", limits.deep_page_ms, 0.0, 60_000.0),
             ("faults.stall_s", faults.stall_s, 0.0, 3_600.0),
+            ("faults.refusal_code", f64::from(faults.refusal_code), 300.0, 599.0),
             ("odd.huge_bytes", f64::from(odd.huge_bytes), 1.0, 10_000_000.0),
             ("drift.inserts_per_1000", drift.inserts_per_1000, 0.0, 100_000.0),
             ("drift.deletes_per_1000", drift.deletes_per_1000, 0.0, 100_000.0),
@@ -373,8 +392,10 @@ impl WorldSettings {
 }
 
 impl FaultSettings {
-    fn fractions(&self) -> [f64; 7] {
-        [self.server_error, self.bad_gateway, self.error_inside, self.not_json, self.reset, self.cut_body, self.stall]
+    fn fractions(&self) -> [f64; 8] {
+        let faults = [self.server_error, self.bad_gateway, self.error_inside, self.not_json];
+        let [one, two, three, four] = faults;
+        [one, two, three, four, self.reset, self.cut_body, self.stall, self.refusal]
     }
 }
 

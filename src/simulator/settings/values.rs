@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::contract::Region;
 use crate::units::EpochSeconds;
 
 /// A moment as a person writes it: RFC 3339, a date (its midnight UTC), or epoch seconds.
@@ -107,6 +108,59 @@ impl From<DenseSecond> for String {
 impl fmt::Display for DenseSecond {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}={}", self.second, self.rows)
+    }
+}
+
+/// A region that is refused, and how; written `REGION=CODE` or `REGION=CODE:WORDS`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RefusedRegion {
+    /// The region.
+    pub region: Region,
+    /// The HTTP status, and the envelope's code.
+    pub code: u16,
+    /// What the message says.
+    pub words: String,
+}
+
+/// A text that is no refused region.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "`{0}` refuses no region; write REGION=CODE:WORDS, such as GB=403:not in your plan, with a code from 300 to 599"
+)]
+pub struct RefusedRegionError(String);
+
+impl FromStr for RefusedRegion {
+    type Err = RefusedRegionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parse = || {
+            let (region, how) = text.split_once('=')?;
+            let (code, words) = how.split_once(':').unwrap_or((how, "this region is not in your plan"));
+            let code = code.parse().ok().filter(|code| (300..600).contains(code))?;
+            Some(Self { region: region.parse().ok()?, code, words: words.to_owned() })
+        };
+        parse().ok_or_else(|| RefusedRegionError(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for RefusedRegion {
+    type Error = RefusedRegionError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<RefusedRegion> for String {
+    fn from(refused: RefusedRegion) -> Self {
+        refused.to_string()
+    }
+}
+
+impl fmt::Display for RefusedRegion {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}={}:{}", self.region, self.code, self.words)
     }
 }
 
@@ -314,6 +368,16 @@ choice!(
     }
 );
 choice!(
+    /// How a region fails that always fails.
+    DeadForm {
+        /// HTTP 500.
+        #[default]
+        ServerError,
+        /// The answer hangs before its first byte.
+        Stall,
+    }
+);
+choice!(
     /// Whether answers that carry no page cost a credit (401 and 429 never do).
     ErrorCharge {
         /// They do.
@@ -359,6 +423,14 @@ mod tests {
         }
         let refused = "-7d".parse::<Moment>().unwrap_err().to_string();
         assert!(refused.starts_with("`-7d` is no moment; write RFC 3339"), "{refused}");
+    }
+
+    #[test]
+    fn a_refused_region_reads_what_it_writes() {
+        let refused: RefusedRegion = "GB=403:not in your plan: ask".parse().unwrap();
+        assert_eq!((refused.code, refused.words.as_str()), (403, "not in your plan: ask"));
+        assert_eq!(refused.to_string().parse::<RefusedRegion>().unwrap(), refused);
+        assert!("GB=200".parse::<RefusedRegion>().is_err() && "GB".parse::<RefusedRegion>().is_err());
     }
 
     #[test]

@@ -119,7 +119,12 @@ async fn a_part_that_is_not_what_it_should_be_comes_with_what_helps() {
 async fn a_part_that_a_killed_run_was_reading_again_is_no_damage() {
     let mut killed = Folder::new().await;
     killed.manifest.status = Status::Running;
-    let gap = Lack { region: "US".parse().unwrap(), range: range(0, 60), why: "it is being read again".to_owned() };
+    let gap = Lack {
+        region: "US".parse().unwrap(),
+        range: range(0, 60),
+        why: "it is being read again".to_owned(),
+        fault: None,
+    };
     killed.manifest.covered.insert(gap.region.clone(), vec![range(60, 120)]);
     killed.manifest.gaps.push(gap);
     killed.finish().await;
@@ -246,7 +251,7 @@ async fn success_and_manifest_must_say_the_same() {
 #[tokio::test]
 async fn what_the_manifest_itself_lacks_is_no_damage() {
     let mut folder = Folder::new().await;
-    let lack = Lack { region: "US".parse().unwrap(), range: range(60, 120), why: "HTTP 500".to_owned() };
+    let lack = Lack { region: "US".parse().unwrap(), range: range(60, 120), why: "HTTP 500".to_owned(), fault: None };
     folder.manifest.status = Status::Incomplete;
     folder.manifest.covered.insert(lack.region.clone(), vec![range(0, 60)]);
     folder.manifest.gaps.push(lack);

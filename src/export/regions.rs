@@ -1,0 +1,404 @@
+//! Whether a region is at fault, and not one page, the key or the service. Pure; time is a duration since the process began.
+//!
+//! A refusal is believed after it was repeated, apart in time; a failing region after it failed for as long as a service may. Either
+//! is the region's own only once another region has answered a request that was sent afterwards. Where none does, it is the key or the
+//! service.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::api::contract::Region;
+use crate::plan::event::RegionFault;
+use crate::plan::fact::WindowId;
+
+/// The waits before a refused page is asked again. A page that is refused after all of them is refused for good.
+const CONFIRMATIONS: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+/// Failed attempts in a row, over all pages of a region, after which it is asked one harmless page now and then, and nothing else.
+const MOST_FAILURES: u32 = 24;
+/// Failed attempts in a row without which time alone says nothing against a region.
+const FEWEST_FAILURES: u32 = 3;
+/// How often the harmless page of such a region is asked.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// How long a region may fail that failed to the end of the last run: it must not cost every night the whole patience.
+const SHORT_PATIENCE: Duration = Duration::from_secs(60);
+/// How often other regions are asked whether the service answers at all.
+const MOST_PROOFS: u32 = 4;
+
+/// What the answers of one process say of the regions of its run.
+#[derive(Debug)]
+pub(super) struct Regions {
+    patience: Duration,
+    /// Regions that failed to the end of the last run and have not answered since.
+    unwell_before: BTreeSet<Region>,
+    cases: BTreeMap<Region, Case>,
+    /// When the last request began that brought a page of a region.
+    well: BTreeMap<Region, Duration>,
+    /// When the last page came, whosever.
+    last_page: Option<Duration>,
+    is_proving: bool,
+    proofs: u32,
+    /// What the last proof that did not come met.
+    met: Option<RegionFault>,
+}
+
+/// What speaks against a region.
+#[derive(Clone, Debug)]
+struct Case {
+    fault: RegionFault,
+    /// The first refusal, or the first of the failures in a row.
+    since: Duration,
+    /// Refusals of the page that is asked again, or looks at a failing region.
+    times: u32,
+    /// The window whose refused page is asked again.
+    asks: Option<WindowId>,
+    /// Whether a look at a failing region is on its way.
+    is_looking: bool,
+    /// Whether another page of the region came after the refusal.
+    answers: bool,
+    is_aside: bool,
+    standing: Standing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It may pass.
+    Suspected,
+    /// It was refused while another region's refusal was being confirmed and nothing was answered: it waits for what that shows.
+    Waiting,
+    /// It was confirmed at this moment.
+    Settled(Duration),
+}
+
+/// What follows for a page that was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnRefusal {
+    /// It is asked again after a rest.
+    AskAgain(Duration),
+    /// Nothing: its region is asked for nothing more until this is settled.
+    Leave,
+    /// It is this page alone, since other pages of its region come: its window is tried again after the others.
+    Page,
+}
+
+/// A region's failed attempts in a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failing {
+    pub(super) attempts: u32,
+    pub(super) since: Duration,
+    pub(super) why: String,
+}
+
+/// How far a region is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Something of it is to be read.
+    Open,
+    /// It is read.
+    Done,
+    /// It was given up.
+    GivenUp,
+}
+
+/// What is to be done about the regions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Nothing yet.
+    Nothing,
+    /// What is left of a region becomes a gap.
+    GiveUp(Region, RegionFault),
+    /// A harmless page of another region is asked after a rest, to see whether the service answers at all.
+    Prove(Region, Duration),
+    /// The harmless page of a failing region is asked after a rest.
+    Look(Region, Duration),
+    /// The service refuses everything.
+    Refused { code: u16, message: String },
+    /// The service fails.
+    Unwell { why: String },
+}
+
+impl Default for Regions {
+    fn default() -> Self {
+        Self::new(Duration::MAX, BTreeSet::new())
+    }
+}
+
+impl Regions {
+    /// Nothing is known. `patience` is how long a service may fail; `unwell_before` failed to the end of the last run.
+    pub(super) fn new(patience: Duration, unwell_before: BTreeSet<Region>) -> Self {
+        Self {
+            patience,
+            unwell_before,
+            cases: BTreeMap::new(),
+            well: BTreeMap::new(),
+            last_page: None,
+            is_proving: false,
+            proofs: 0,
+            met: None,
+        }
+    }
+
+    /// Regions that failed to the end of this run, or of the one before and have not answered since.
+    pub(super) fn unwell(&self) -> &BTreeSet<Region> {
+        &self.unwell_before
+    }
+
+    /// A page came that was asked for at `began`: of a window, or a harmless one.
+    pub(super) fn came(&mut self, region: &Region, window: Option<WindowId>, (began, now): (Duration, Duration)) {
+        self.last_page = Some(now);
+        (self.proofs, self.met) = (0, None);
+        self.unwell_before.remove(region);
+        let well = self.well.entry(region.clone()).or_default();
+        *well = began.max(*well);
+        let keeps = |of: &Region, case: &mut Case| {
+            let is_own = of == region;
+            if case.standing == Standing::Waiting {
+                return false;
+            }
+            match &case.fault {
+                _ if !is_own => true,
+                RegionFault::Unwell { .. } => false,
+                RegionFault::Refused { .. } if case.asks == window => false,
+                RegionFault::Refused { .. } => match case.standing {
+                    Standing::Settled(at) => began < at,
+                    _ => {
+                        case.answers |= began > case.since;
+                        case.is_aside &= !case.answers;
+                        true
+                    }
+                },
+            }
+        };
+        self.cases.retain(keeps);
+    }
+
+    /// A page was refused that belongs to the region's walk, or, with `is_aid`, only helps it.
+    pub(super) fn refused(
+        &mut self,
+        region: &Region,
+        (window, is_aid): (WindowId, bool),
+        fault: RegionFault,
+        now: Duration,
+    ) -> OnRefusal {
+        let is_of_key = matches!(fault, RegionFault::Refused { code: 401 | 403, .. });
+        let nothing_since = |at: Duration| self.last_page.is_none_or(|page| page <= at);
+        let is_confirming = self.cases.iter().any(|(other, case)| {
+            let refused = matches!(case.fault, RegionFault::Refused { .. });
+            other != region && refused && case.standing != Standing::Waiting && nothing_since(case.since)
+        });
+        let Some(case) = self.cases.get_mut(region).filter(|case| matches!(case.fault, RegionFault::Refused { .. }))
+        else {
+            let standing = if is_confirming { Standing::Waiting } else { Standing::Suspected };
+            let asks = (!is_confirming).then_some(window);
+            let (is_looking, answers) = (false, false);
+            let case =
+                Case { fault, since: now, times: 1, asks, is_looking, answers, is_aside: is_confirming, standing };
+            self.cases.insert(region.clone(), case);
+            return if is_confirming { OnRefusal::Leave } else { OnRefusal::AskAgain(CONFIRMATIONS[0]) };
+        };
+        if case.asks != Some(window) || case.standing != Standing::Suspected {
+            case.is_aside = true;
+            return OnRefusal::Leave;
+        }
+        case.fault = fault;
+        case.times += 1;
+        if let Some(rest) = usize::try_from(case.times - 1).ok().and_then(|place| CONFIRMATIONS.get(place)) {
+            return OnRefusal::AskAgain(*rest);
+        }
+        if case.answers || (is_aid && !is_of_key) {
+            self.cases.remove(region);
+            return OnRefusal::Page;
+        }
+        (case.is_aside, case.standing) = (true, Standing::Settled(now));
+        OnRefusal::Leave
+    }
+
+    /// The page that was refused before could not be had for another reason: nothing is known of the refusal any more.
+    pub(super) fn failed(&mut self, region: &Region, window: WindowId) {
+        let is_its = |case: &Case| case.asks == Some(window) && case.standing == Standing::Suspected;
+        if self.cases.get(region).is_some_and(is_its) {
+            self.cases.remove(region);
+        }
+    }
+
+    /// A look at a failing region did not bring its page.
+    pub(super) fn looked_in_vain(&mut self, region: &Region) {
+        if let Some(case) = self.cases.get_mut(region) {
+            case.is_looking = false;
+            case.times += 1;
+        }
+    }
+
+    /// A proof is over; `met` is what came in place of a page.
+    pub(super) fn proved(&mut self, met: Option<RegionFault>) {
+        self.is_proving = false;
+        if met.is_some() {
+            self.proofs += 1;
+            self.met = met;
+        }
+    }
+
+    /// Looks at a region's failures while others are, or are not, answered.
+    pub(super) fn look(&mut self, regions: &[(Region, Progress)], region: &Region, failing: &Failing, now: Duration) {
+        if let Some(case) = self.cases.get_mut(region) {
+            if let RegionFault::Unwell { why } = &mut case.fault {
+                failing.why.clone_into(why);
+            }
+            return;
+        }
+        let others = || regions.iter().filter(|(other, _)| other != region);
+        let answered = self.well.iter().any(|(other, began)| other != region && *began >= failing.since);
+        let alone = others().all(|(other, progress)| *progress != Progress::Open || self.cases.contains_key(other));
+        let is_over = now.saturating_sub(failing.since) >= self.patience_with(region);
+        let many = failing.attempts >= MOST_FAILURES && (answered || alone);
+        if others().next().is_some() && (many || (is_over && failing.attempts >= FEWEST_FAILURES)) {
+            let fault = RegionFault::Unwell { why: failing.why.clone() };
+            let (standing, since) = (Standing::Suspected, failing.since);
+            let (is_looking, answers, is_aside) = (false, false, true);
+            let case = Case { fault, since, times: 0, asks: None, is_looking, answers, is_aside, standing };
+            self.cases.insert(region.clone(), case);
+        }
+    }
+
+    /// Whether nothing is asked of a region for now.
+    pub(super) fn is_aside(&self, region: &Region) -> bool {
+        self.cases.get(region).is_some_and(|case| case.is_aside)
+    }
+
+    /// Whether nobody sends anything but the one who asks a refused page again: nothing has been answered since it was refused.
+    pub(super) fn holds(&self) -> bool {
+        self.cases.values().any(|case| {
+            let asks_again = case.asks.is_some() && case.standing == Standing::Suspected;
+            asks_again && self.last_page.is_none_or(|page| page <= case.since)
+        })
+    }
+
+    /// Whether what is not read is only what fails, while there are others to ask: then silence says nothing of the service yet.
+    pub(super) fn explain_silence(&self, regions: &[(Region, Progress)], fails: impl Fn(&Region) -> bool) -> bool {
+        let open = || regions.iter().filter(|(_, progress)| *progress == Progress::Open);
+        let is_known = |region: &Region| self.cases.contains_key(region) || fails(region);
+        open().all(|(region, _)| is_known(region)) && regions.iter().any(|(_, progress)| *progress == Progress::Done)
+    }
+
+    /// What follows, once. A [`Next::Prove`] or [`Next::Look`] is to be carried out. `is_on_way` says whether anybody is on the way
+    /// for a region.
+    pub(super) fn next(
+        &mut self,
+        regions: &[(Region, Progress)],
+        is_on_way: impl Fn(&Region) -> bool,
+        now: Duration,
+    ) -> Next {
+        self.settle_unwell(&is_on_way, now);
+        if let Some((region, fault)) = self.given_up(&is_on_way) {
+            if matches!(fault, RegionFault::Unwell { .. }) {
+                self.unwell_before.insert(region.clone());
+            }
+            self.cases.remove(&region);
+            return Next::GiveUp(region, fault);
+        }
+        if self.cases.values().any(|case| matches!(case.standing, Standing::Settled(_))) {
+            let next = self.judge(regions);
+            if next != Next::Nothing {
+                return next;
+            }
+        }
+        let known = |region: &Region| self.cases.contains_key(region);
+        let alone = regions.iter().all(|(region, progress)| *progress != Progress::Open || known(region));
+        self.look_again(&is_on_way, alone && !self.is_proving, now).unwrap_or(Next::Nothing)
+    }
+
+    /// Where nobody can tell a refused region from a refused key, or a failing one from the service: who is asked, or how it ends.
+    fn judge(&mut self, regions: &[(Region, Progress)]) -> Next {
+        let refused = |wanted: Option<u16>| {
+            let codes = self.cases.values().filter_map(|case| match &case.fault {
+                RegionFault::Refused { code, message } => Some((*code, message.clone(), case.standing)),
+                RegionFault::Unwell { .. } => None,
+            });
+            codes.filter(move |(code, ..)| wanted.is_none_or(|wanted| wanted == *code)).collect::<Vec<_>>()
+        };
+        let ends = |found: &[(u16, String, Standing)]| {
+            let settled = found.iter().find(|(.., standing)| matches!(standing, Standing::Settled(_)));
+            settled.map(|(code, message, _)| Next::Refused { code: *code, message: message.clone() })
+        };
+        // The key that two regions are refused for, with nothing answered between, is no region's matter.
+        let of_key = refused(Some(401));
+        if of_key.len() > 1
+            && let Some(end) = ends(&of_key)
+        {
+            return end;
+        }
+        let others: Vec<_> = regions.iter().filter(|(region, _)| !self.cases.contains_key(region)).collect();
+        if others.iter().any(|(_, progress)| *progress == Progress::Open) {
+            return Next::Nothing;
+        }
+        let done: Vec<_> = others.iter().filter(|(_, progress)| *progress == Progress::Done).collect();
+        let place = usize::try_from(self.proofs).unwrap_or(0);
+        let asked = (!done.is_empty()).then(|| done.get(place % done.len())).flatten();
+        match (asked, self.proofs < MOST_PROOFS, &self.met) {
+            (Some(_), true, _) if self.is_proving => Next::Nothing,
+            (Some((region, _)), true, _) => {
+                self.is_proving = true;
+                let rest = if place == 0 { Duration::ZERO } else { Duration::from_secs(1 << place.min(5)) };
+                Next::Prove((*region).clone(), rest)
+            }
+            (_, _, Some(RegionFault::Unwell { why })) => Next::Unwell { why: why.clone() },
+            (_, _, Some(RegionFault::Refused { code, message })) => {
+                ends(&refused(None)).unwrap_or(Next::Refused { code: *code, message: message.clone() })
+            }
+            (_, _, None) => {
+                let found = refused(None);
+                let is_open = |(.., standing): &(u16, String, Standing)| *standing == Standing::Suspected;
+                let all = found.len() == self.cases.len() && !found.iter().any(is_open);
+                if all { ends(&found).unwrap_or(Next::Nothing) } else { Next::Nothing }
+            }
+        }
+    }
+
+    fn patience_with(&self, region: &Region) -> Duration {
+        if self.unwell_before.contains(region) { self.patience.min(SHORT_PATIENCE) } else { self.patience }
+    }
+
+    fn settle_unwell(&mut self, is_on_way: impl Fn(&Region) -> bool, now: Duration) {
+        let regions: Vec<Region> = self.cases.keys().cloned().collect();
+        for region in regions {
+            let patience = self.patience_with(&region);
+            let Some(case) = self.cases.get_mut(&region) else { continue };
+            let is_unwell = matches!(case.fault, RegionFault::Unwell { .. }) && case.standing == Standing::Suspected;
+            let is_over = case.times > 0 && now.saturating_sub(case.since) >= patience;
+            if is_unwell && is_over && !is_on_way(&region) {
+                case.standing = Standing::Settled(now);
+            }
+        }
+    }
+
+    fn given_up(&self, is_on_way: impl Fn(&Region) -> bool) -> Option<(Region, RegionFault)> {
+        self.cases.iter().find_map(|(region, case)| {
+            let Standing::Settled(at) = case.standing else { return None };
+            let answered = self.well.iter().any(|(other, began)| other != region && *began >= at);
+            (answered && !is_on_way(region)).then(|| (region.clone(), case.fault.clone()))
+        })
+    }
+
+    /// A region that was confirmed to fail is looked at only where nobody else is left to be asked.
+    fn look_again(&mut self, is_on_way: impl Fn(&Region) -> bool, alone: bool, now: Duration) -> Option<Next> {
+        let patience: BTreeMap<Region, Duration> =
+            self.cases.keys().map(|region| (region.clone(), self.patience_with(region))).collect();
+        let wants = |case: &Case| alone || case.standing == Standing::Suspected;
+        let unwell = |case: &Case| matches!(case.fault, RegionFault::Unwell { .. }) && wants(case);
+        let mut unwell = self.cases.iter_mut().filter(|(_, case)| unwell(case));
+        let (region, case) = unwell.find(|(region, case)| !case.is_looking && !is_on_way(region))?;
+        case.is_looking = true;
+        let left = patience.get(region).copied().unwrap_or_default().saturating_sub(now.saturating_sub(case.since));
+        let is_settled = case.standing != Standing::Suspected;
+        let rest = if case.times == 0 { Duration::ZERO } else { LOOK_EVERY };
+        let rest = if is_settled { LOOK_EVERY } else { rest.min(left) };
+        Some(Next::Look(region.clone(), rest))
+    }
+}
+
+/// Whether a page beyond a walk's first that is refused like this may only lie beyond the last one that is served.
+pub(super) fn may_lie_beyond_the_end(code: u16) -> bool {
+    matches!(code, 400 | 404 | 410 | 416 | 422)
+}
+
+#[cfg(test)]
+mod tests;

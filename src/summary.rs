@@ -13,8 +13,8 @@ use indicatif::{FormattedDuration, HumanBytes, HumanCount};
 use serde::Serialize;
 
 use crate::api::contract::{PAGE_SIZE, Region};
+use crate::api::fault::RegionFault;
 use crate::failure::ExitCode;
-use crate::plan::event::RegionFault;
 use crate::units::{ByteCount, Credits, RowCount, TimeRange};
 
 /// The version of the JSON form.

@@ -1,12 +1,13 @@
 //! The service: what may be asked of it, what it may answer, and one request over the wire.
 //!
 //! [`client`] sends; everything else decides and holds no I/O. [`reply`] says what an answer means, with [`envelope`] and `row` for
-//! its body, `signals` for its headers and `words` for what an error speaks of. Nothing here knows why a page is asked.
+//! its body, `signals` for its headers, `fault` for a region that is not answered, and `words` for what an error speaks of. Nothing here knows why a page is asked.
 
 pub mod client;
 pub mod contract;
 mod echo;
 pub mod envelope;
+pub mod fault;
 mod lenient;
 pub mod members;
 pub mod reply;

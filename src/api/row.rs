@@ -1,6 +1,6 @@
 //! A row of an answer: who and when, or why nobody can tell.
 //!
-//! Pure. It reads two members of a row and leaves the rest as text. No declared type is trusted: the vendor's pages declare
+//! Pure. It reads three members of a row and leaves the rest as text. No declared type is trusted: the vendor's pages declare
 //! strings where numbers come and the reverse. Where a member stands twice, the last one that can be used counts.
 
 use std::borrow::Cow;
@@ -19,6 +19,8 @@ pub struct Identity {
     pub second: EpochSeconds,
     /// `video_id`, as text: it is beyond what a float holds.
     pub video_id: String,
+    /// The row's own `region`; none where it is missing, empty or no text.
+    pub region: Option<String>,
 }
 
 /// A row of an answer: its identity, or why it has none, with its text.
@@ -41,10 +43,11 @@ pub enum Row {
 /// # Errors
 /// Why the row cannot be placed, for a person. Such a row is kept whole, never dropped.
 pub fn identity(row: &str) -> Result<Identity, String> {
-    let (mut video_id, mut create_time) = (Member::Missing, Member::Missing);
+    let (mut video_id, mut create_time, mut region) = (Member::Missing, Member::Missing, Member::Missing);
     let read = each_member(row, |name, value| match name.as_ref() {
         "video_id" => video_id.see(value),
         "create_time" => create_time.see(value),
+        "region" => region.see(value),
         _ => {}
     });
     read.map_err(|_| {
@@ -58,7 +61,8 @@ pub fn identity(row: &str) -> Result<Identity, String> {
         .map(EpochSeconds::new)
         .filter(|second| second.get() > 0 && *second <= EpochSeconds::MAX)
         .ok_or_else(|| format!("`create_time` {} is not a number of seconds since 1970", quoted(&written)))?;
-    Ok(Identity { second, video_id })
+    let region = if let Member::Text(region) = region { Some(region) } else { None };
+    Ok(Identity { second, video_id, region })
 }
 
 /// What was seen of a member.
@@ -169,7 +173,8 @@ mod tests {
         let of = |create_time: &str, video_id: &str| {
             identity(&format!(r#"{{"create_time":{create_time},"video_id":{video_id}}}"#))
         };
-        let expected = Identity { second: EpochSeconds::new(5), video_id: "7590123280372190477".to_owned() };
+        let expected =
+            Identity { second: EpochSeconds::new(5), video_id: "7590123280372190477".to_owned(), region: None };
         assert_eq!(of("5", "7590123280372190477").unwrap(), expected);
         assert_eq!(of("\" 5 \"", "\"7590123280372190477\"").unwrap(), expected);
         assert!(of("5.5", "\"7\"").is_err());
@@ -200,6 +205,6 @@ mod tests {
     #[test]
     fn of_a_member_that_stands_twice_the_last_usable_one_counts() {
         let twice = identity(r#"{"video_id":"9","create_time":4,"video_id":"10","create_time":5,"create_time":null}"#);
-        assert_eq!(twice.unwrap(), Identity { second: EpochSeconds::new(5), video_id: "10".to_owned() });
+        assert_eq!(twice.unwrap(), Identity { second: EpochSeconds::new(5), video_id: "10".to_owned(), region: None });
     }
 }

@@ -314,10 +314,10 @@ fn refusal(outcome: &Outcome) -> Option<Failure> {
             Failure::new(ExitCode::Refused, format!("the service refuses the request with {code}: {message}"))
                 .with_hint(refusal_hint(*code)),
         ),
-        Ending::Contradicted(contradiction) => Some(
-            Failure::from_error(ExitCode::Refused, contradiction)
-                .with_hint("the service does not follow its documented contract here; nothing more was bought"),
-        ),
+        Ending::Contradicted(contradiction) => Some(Failure::from_error(ExitCode::Refused, contradiction).with_hint(
+            "the service does not follow its documented contract here; nothing more was bought, and the same command \
+                     asks it anew",
+        )),
         _ => None,
     }
 }

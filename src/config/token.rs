@@ -67,7 +67,7 @@ impl TokenError {
                 "name a file that this user can read; the key itself belongs into no argument".to_owned()
             }
             Self::Exposed { path, .. } => format!("chmod 600 {}", path.display()),
-            Self::Malformed { right, .. } => format!("{right}; a key is one word such as sk_live_…"),
+            Self::Malformed { right, .. } => format!("{right}; a key is one word"),
         }
     }
 }

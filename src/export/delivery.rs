@@ -146,6 +146,7 @@ impl<'a> Delivery<'a> {
             row?;
             sum.rejected += 1;
         }
+        (sum.outside, sum.other_region) = self.publisher.journal.rows_astray()?;
         // Parts outside the range hold rows that were carried over: this run did not read them.
         let (run, range) = (&self.publisher.run, self.publisher.run_range);
         for part in self.live_parts()?.iter().filter(|part| part.run == *run && range.covers(part.range)) {
@@ -203,6 +204,7 @@ fn counters(planner: &Planner, ledger: &Ledger, delivered: &Delivered) -> BTreeM
         ("pages_with_rows", counts.pages_with_rows),
         ("retries", counts.retries),
         ("throttled", counts.throttled),
+        ("answers_of_another_question", counts.astray),
         ("possibly_charged", counts.possibly_charged),
         ("rows_read_more_than_once", delivered.duplicates),
         ("values_kept_in_extra", delivered.extra_fields.total()),
@@ -210,6 +212,8 @@ fn counters(planner: &Planner, ledger: &Ledger, delivered: &Delivered) -> BTreeM
         ("pages_that_repeated_rows", learned.repeats),
         ("short_pages_that_hid_rows", learned.hiding_short_pages),
         ("window_seams_that_differed", learned.seams),
+        ("rows_outside_the_question", delivered.outside),
+        ("rows_of_another_region", delivered.other_region),
     ];
     let by_field = delivered.extra_fields.by_name().iter();
     let by_field = by_field.map(|(field, count)| (format!("values_kept_in_extra.{field}"), *count));

@@ -21,14 +21,15 @@ use crate::fetch::pool::Sending;
 use crate::fetch::throttle::LearnedRate;
 use crate::journal::record::NewPage;
 use crate::journal::{Attempt, Ended, Journal, JournalError, Ledger, LedgerError};
+use crate::plan::answer::tie;
 use crate::plan::event::PlanEvent;
-use crate::plan::fact::{PageFact, WindowId};
+use crate::plan::fact::{PageAddress, PageFact, WindowId};
 use crate::plan::planner::Planner;
 
 use super::clock::{ClockCheck, RunClock, Skew};
 use super::cutting::{Cutting, Ready};
-use super::evidence::new_page;
 use super::machine::{Abandoned, Broken, Conclusion, Due, Effect, Event, Machine, Moment, Note, Settings};
+use super::page::new_page;
 use super::publisher::{Published, Publisher};
 use super::regions::Regions;
 use super::session::{LEARNED_RATE, UNWELL_REGIONS};
@@ -194,6 +195,7 @@ impl Driver<'_> {
             match effect {
                 Effect::Send(sending) => self.send(sending),
                 Effect::Keep(job) => self.keep(job),
+                Effect::Discard(job, why) => self.discard(job, &why),
                 Effect::Record(events, closed) => self.record(events, closed),
                 Effect::Publish(due) => self.publish(due),
                 Effect::Learn(learned) => self.learn(learned),
@@ -208,8 +210,16 @@ impl Driver<'_> {
         self.tasks.spawn(sent(self.parts.tools.client.clone(), self.parts.ledger.clone(), sending));
     }
 
+    fn discard(&mut self, job: JobId, why: &str) {
+        let Some(came) = self.came.remove(&job) else { return };
+        let (page, paid) = *came;
+        paid.ended(Ended::Astray);
+        log_failure(&page.fact.address, why);
+    }
+
     fn keep(&mut self, job: JobId) {
         let Some(came) = self.came.remove(&job) else { return };
+        failpoint::pass(Step::PageAnswered);
         let journal = self.parts.publisher.journal.clone();
         self.tasks.spawn(async move { kept(&journal, job, *came).await });
     }
@@ -337,23 +347,25 @@ async fn sent(client: Client, ledger: Ledger, sending: Sending) -> Returned {
         }
         Err(LedgerError::Journal(error)) => return Returned::Broke(Broken::Job(job), error),
     };
-    let page = match (attempt(&client, work.query()).await, &work) {
+    match (attempt(&client, work.query()).await, &work) {
         (Ok(Came { answer, reply }), Work::Page(task)) => {
-            let page = new_page(task, answer, reply);
-            failpoint::pass(Step::PageAnswered);
-            Some(Box::new((page, paid)))
+            let tied = tie(&task.query, task.habit, &answer);
+            let heard = Heard::Page { doubt: tied.doubt.clone() };
+            let page = new_page(task, answer, tied, reply);
+            Returned::Heard { job, heard, page: Some(Box::new((page, paid))) }
         }
         (Ok(Came { answer, .. }), Work::HealthProbe(_)) => {
             paid.ended(if answer.rows.is_empty() { Ended::EmptyPage } else { Ended::PageWithRows });
-            None
+            Returned::Heard { job, heard: Heard::Page { doubt: None }, page: None }
         }
         (Err(heard), _) => {
-            tell_failure(&work, &heard);
+            if let (Work::Page(task), Some(why)) = (&work, heard.why()) {
+                log_failure(&task.address, why);
+            }
             paid.ended(how(&heard));
-            return Returned::Heard { job, heard, page: None };
+            Returned::Heard { job, heard, page: None }
         }
-    };
-    Returned::Heard { job, heard: Heard::Page, page }
+    }
 }
 
 fn how(heard: &Heard) -> Ended {
@@ -361,15 +373,13 @@ fn how(heard: &Heard) -> Ended {
         Heard::Throttled { .. } => Ended::Throttled,
         Heard::Quota { .. } => Ended::Quota,
         Heard::Refused { .. } => Ended::Refused,
-        Heard::Page | Heard::OutOfCredits { .. } => Ended::Failed,
+        Heard::Page { .. } | Heard::OutOfCredits { .. } => Ended::Failed,
         Heard::Failed { .. } | Heard::Unanswered { .. } | Heard::Unreached { .. } => Ended::Failed,
     }
 }
 
-fn tell_failure(work: &Work, heard: &Heard) {
-    if let (Work::Page(task), Some(why)) = (work, heard.why()) {
-        tracing::debug!(page.region = %task.address.region, page.number = task.address.page.get(), why, "attempt failed");
-    }
+fn log_failure(page: &PageAddress, why: &str) {
+    tracing::debug!(page.region = %page.region, page.number = page.page.get(), why, "attempt failed");
 }
 
 /// From the end of this on the page's credit is safe.

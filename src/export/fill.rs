@@ -166,10 +166,12 @@ mod tests {
                     fetched_at: EpochSeconds::new(NEW_YEAR + 900),
                     slots: seconds.len() as u32,
                     rows: seconds.iter().map(key).collect(),
+                    check: Default::default(),
                 },
                 fetched_at_ms: 0,
                 request_id: None,
                 body: format!(r#"{{"code":0,"data":[{}]}}"#, rows.join(",")).into_bytes(),
+                delivered: (0..seconds.len() as u32).collect(),
                 rejected: vec![],
                 position: EpochSeconds::new(NEW_YEAR),
             };

@@ -9,9 +9,9 @@ pub mod clock;
 mod cutting;
 mod delivery;
 mod driver;
-mod evidence;
 mod fill;
 mod machine;
+mod page;
 mod publisher;
 mod regions;
 mod repair;
@@ -249,6 +249,10 @@ pub struct Delivered {
     pub extra_fields: KeptFields,
     /// Rows that `_rejected` keeps.
     pub rejected: u64,
+    /// Usable rows outside what was asked for.
+    pub outside: u64,
+    /// Rows that name another region than the queried one as their own.
+    pub other_region: u64,
 }
 
 /// What the journal keeps until it is published.

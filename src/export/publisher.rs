@@ -11,7 +11,7 @@ use crate::journal::record::{PartRecord, PartState};
 use crate::journal::{Journal, JournalError};
 use crate::plan::event::PlanEvent;
 use crate::sink::layout::{Layout, Slice};
-use crate::sink::part::{PartError, Parts};
+use crate::sink::part::{PartError, Parts, Staged};
 use crate::sink::publish::{Output, OutputError};
 use crate::units::{EpochSeconds, TimeRange};
 
@@ -80,11 +80,17 @@ impl Publisher {
 
     pub(super) async fn stage(&self, slice: &Slice) -> Result<Option<PartRecord>, ExportError> {
         let (parts, journal, slice) = (self.parts.clone(), self.journal.clone(), slice.clone());
+        let region = slice.region.clone();
         let staged = self.stager.run(move || {
             let pages = journal.pages(&slice.region, slice.range)?;
             parts.stage(&slice, pages).map_err(ExportError::from)
         });
-        staged.await?
+        let Staged { part, aside } = staged.await??;
+        if !aside.is_empty() {
+            let rows = aside.into_iter().map(|aside| (aside.sequence, aside.row)).collect();
+            self.journal.set_aside(&region, rows).await?;
+        }
+        Ok(part)
     }
 
     /// Removes former parts of the region whose share of this run's range lies below `until`; first their rows outside the

@@ -212,7 +212,8 @@ impl Regions {
         OnRefusal::Leave
     }
 
-    /// The page that was refused before could not be had for another reason: nothing is known of the refusal any more.
+    /// The page that was refused before could not be had for another reason, or is not wanted any more: nothing is known of the
+    /// refusal then.
     pub(super) fn failed(&mut self, region: &Region, window: WindowId) {
         let is_its = |case: &Case| case.asks == Some(window) && case.standing == Standing::Suspected;
         if self.cases.get(region).is_some_and(is_its) {
@@ -264,11 +265,27 @@ impl Regions {
         self.cases.get(region).is_some_and(|case| case.is_aside)
     }
 
+    /// Whether those who wait for their turn to ask for a region come back: all but the one who asks a refused page again.
+    pub(super) fn is_called_back(&self, region: &Region) -> bool {
+        self.cases.get(region).is_some_and(|case| {
+            let asks_again = case.asks.is_some() && case.standing == Standing::Suspected;
+            case.is_aside && !asks_again
+        })
+    }
+
     /// Whether nobody sends anything but the one who asks a refused page again: nothing has been answered since it was refused.
     pub(super) fn holds(&self) -> bool {
         self.cases.values().any(|case| {
             let asks_again = case.asks.is_some() && case.standing == Standing::Suspected;
             asks_again && self.last_page.is_none_or(|page| page <= case.since)
+        })
+    }
+
+    /// A refusal that nothing has refuted yet, confirmed or not.
+    pub(super) fn refusal(&self) -> Option<(u16, String)> {
+        self.cases.values().find_map(|case| match &case.fault {
+            RegionFault::Refused { code, message } => Some((*code, message.clone())),
+            RegionFault::Unwell { .. } => None,
         })
     }
 

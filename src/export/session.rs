@@ -12,7 +12,7 @@ use crate::failpoint::{self, Step};
 use crate::journal::record::{Change, NewRun, PartRecord, PartState, Replayed, RunOutcome, RunRecord, StoredQuestion};
 use crate::journal::{Journal, JournalError, Limits};
 use crate::plan::event::PlanEvent;
-use crate::plan::planner::Planner;
+use crate::plan::planner::{Backlog, PlanContext, Planner};
 use crate::progress::{Event, RegionStart};
 use crate::sink::layout::Layout;
 use crate::sink::part::Parts;
@@ -29,6 +29,8 @@ use super::repair::{Ended, Repair, refuse_an_output_that_lost_everything};
 use super::stager::Stager;
 use super::{Ending, Ends, ExportError, History, Kept, Order, Outcome, Start, Tools, Work};
 
+/// Windows that are begun anew at a start because what they showed contradicts the contract.
+const MOST_CONTRADICTED: usize = 1_000;
 /// Where the learned rate is kept.
 pub(super) const LEARNED_RATE: &str = "rate";
 /// Where the name of a run is kept whose range was taken from a wrong clock: nothing of it is gone on with.
@@ -390,7 +392,30 @@ impl<'a> Session<'a> {
             self.journal.commit_events(texts, Vec::new()).await?;
             opening.iter().for_each(|event| planner.apply_event(event));
         }
+        if self.run.outcome.is_none() {
+            self.ask_contradictions_anew(&mut planner).await?;
+        }
         Ok(planner)
+    }
+
+    /// What ended a former process as a contradiction is asked anew, so that stored pages never stop a run for ever.
+    async fn ask_contradictions_anew(&self, planner: &mut Planner) -> Result<(), ExportError> {
+        let plan = &self.order.plan;
+        let context = PlanContext {
+            now: self.order.now,
+            idle_workers: 1,
+            window_pages: plan.window_pages,
+            anchor_pages: plan.anchor_pages,
+            stretch_age: i64::try_from(plan.stretch_age.as_secs()).unwrap_or(i64::MAX),
+            consistency: plan.consistency,
+            backlog: Backlog::Small,
+        };
+        for _ in 0..MOST_CONTRADICTED {
+            let Some(event) = planner.contradicted(&context) else { return Ok(()) };
+            self.journal.commit_events(vec![super::event_json(&event)?], Vec::new()).await?;
+            planner.apply_event(&event);
+        }
+        Ok(())
     }
 
     fn tell_start(&self, planner: &Planner, attempts: u64) -> Result<(), ExportError> {

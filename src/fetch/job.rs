@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::contract::PageQuery;
+use crate::plan::answer::ANSWERS_ASKED;
 use crate::plan::planner::Task;
 use crate::units::Credits;
 
@@ -56,7 +57,10 @@ pub enum Asks {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
     /// A page.
-    Page,
+    Page {
+        /// Why it seems to answer another question, for a person; none where it does not.
+        doubt: Option<String>,
+    },
     /// Requests come too fast.
     Throttled {
         /// What came, for a person.
@@ -105,6 +109,11 @@ pub enum Heard {
 }
 
 impl Heard {
+    /// Why a page seems to answer another question.
+    pub fn doubt(&self) -> Option<&str> {
+        if let Self::Page { doubt } = self { doubt.as_deref() } else { None }
+    }
+
     /// What stood in the way of a page that may come all the same, for a person.
     pub fn why(&self) -> Option<&str> {
         match self {
@@ -112,7 +121,7 @@ impl Heard {
             | Self::Failed { why, .. }
             | Self::Unanswered { why }
             | Self::Unreached { why } => Some(why),
-            Self::Page | Self::Quota { .. } | Self::Refused { .. } | Self::OutOfCredits { .. } => None,
+            Self::Page { .. } | Self::Quota { .. } | Self::Refused { .. } | Self::OutOfCredits { .. } => None,
         }
     }
 }
@@ -205,6 +214,8 @@ pub(super) struct FetchJob {
     pub(super) asks: Asks,
     pub(super) stands: Stands,
     retry: Retry,
+    /// Answers that seemed to belong to another question.
+    astray: u32,
 }
 
 impl FetchJob {
@@ -215,15 +226,18 @@ impl FetchJob {
             Asks::Again => Stands::WantsLeave { since: now },
             Asks::Confirming(_) => Stands::Rests(Leave::Wanted),
         };
-        Self { work, began: now, asks, stands, retry: Retry::new(patience) }
+        Self { work, began: now, asks, stands, retry: Retry::new(patience), astray: 0 }
     }
 
     /// What follows for the job from an attempt. A health probe is asked once, whatever comes.
     pub(super) fn after(&mut self, heard: Heard, jitter: f64) -> Then {
         let is_probe = self.work.is_probe();
         let (trouble, why) = match heard {
-            Heard::Page if is_probe => return Then::End(Fetched::Well),
-            Heard::Page => return Then::Keep,
+            Heard::Page { .. } if is_probe => return Then::End(Fetched::Well),
+            Heard::Page { doubt } => match self.astray_because(doubt) {
+                Some(why) => (Trouble::Failed, why),
+                None => return Then::Keep,
+            },
             Heard::Quota { message } => return Then::End(Fetched::Quota { message }),
             Heard::Refused { code, message, .. } => return Then::End(Fetched::Refused { code, message }),
             Heard::OutOfCredits { spent, max } => return Then::End(Fetched::OutOfCredits { spent, max }),
@@ -238,6 +252,12 @@ impl FetchJob {
             Next::Rest(rest, leave) => Then::Rest(rest, leave),
             Next::Never => Then::End(Fetched::Failed { why }),
         }
+    }
+
+    /// Why a page is not kept: it seems to answer another question, and may be asked again. What stays so is this service's answer.
+    fn astray_because(&mut self, doubt: Option<String>) -> Option<String> {
+        self.astray += u32::from(doubt.is_some());
+        doubt.filter(|_| self.astray < ANSWERS_ASKED && self.retry.is_left())
     }
 
     /// A health probe that begins after a rest.

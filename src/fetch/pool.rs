@@ -50,6 +50,8 @@ pub struct Over {
 pub struct Heeded {
     /// For how long everybody is held, and why, where this answer began the hold.
     pub hold: Option<(Duration, String)>,
+    /// Why the page that came is not kept: it seems to answer another question.
+    pub astray: Option<String>,
     /// What follows for the job.
     pub then: Outcome,
 }
@@ -199,10 +201,12 @@ impl Pool {
         let Stands::OnItsWay(permit) = self.jobs.get(&id)?.stands else { return None };
         let work = self.jobs.get(&id)?.work.clone();
         let hold = self.heed(&heard, permit, dice.spread, now);
-        self.count(&work, &heard, now);
         let is_lost = matches!(heard, Heard::Unreached { .. }) && self.reach.lasting(now);
-        let why = heard.why().map(str::to_owned);
-        let then = match self.jobs.get_mut(&id)?.after(heard, dice.jitter) {
+        let then = self.jobs.get_mut(&id)?.after(heard.clone(), dice.jitter);
+        let astray = heard.doubt().filter(|_| !work.is_probe() && !matches!(then, Then::Keep)).map(str::to_owned);
+        let why = heard.why().or(astray.as_deref()).map(str::to_owned);
+        self.count(&work, &heard, why.as_deref(), now);
+        let then = match then {
             _ if is_lost => Then::End(Fetched::Unreachable { why: why.clone().unwrap_or_default() }),
             Then::AskAgain | Then::Rest(..) if self.is_stopped(&work) => Then::End(Fetched::Stopped),
             then => then,
@@ -223,24 +227,27 @@ impl Pool {
             }
             Then::End(how) => Outcome::Over(self.end(id, how)?),
         };
-        Some(Heeded { hold: hold.zip(why), then })
+        Some(Heeded { hold: hold.zip(why), astray, then })
     }
 
     /// What an attempt says of its region, and whether it may be the key that was refused.
-    fn count(&mut self, work: &Work, heard: &Heard, now: Duration) {
+    fn count(&mut self, work: &Work, heard: &Heard, why: Option<&str>, now: Duration) {
+        if let Some(why) = why {
+            self.last_failure = Some(why.to_owned());
+        }
         let region = &work.query().region;
-        match heard {
-            Heard::Page => {
+        match (heard, why) {
+            (Heard::Throttled { .. } | Heard::Quota { .. } | Heard::OutOfCredits { .. }, _) => {}
+            (Heard::Refused { .. }, _) => self.is_held |= !work.is_probe(),
+            (_, None) => {
                 self.failures.remove(region);
             }
-            Heard::Failed { why, .. } | Heard::Unanswered { why } | Heard::Unreached { why } => {
+            (_, Some(why)) => {
                 let new = || Failures { attempts: 0, since: now, why: String::new() };
                 let failing = self.failures.entry(region.clone()).or_insert_with(new);
                 failing.attempts += 1;
-                failing.why.clone_from(why);
+                why.clone_into(&mut failing.why);
             }
-            Heard::Refused { .. } => self.is_held |= !work.is_probe(),
-            Heard::Throttled { .. } | Heard::Quota { .. } | Heard::OutOfCredits { .. } => {}
         }
     }
 
@@ -251,11 +258,8 @@ impl Pool {
             Heard::Unanswered { .. } => self.reach.passing(),
             _ => self.reach.heard(),
         }
-        if let Some(why) = heard.why() {
-            self.last_failure = Some(why.to_owned());
-        }
         match heard {
-            Heard::Page => {
+            Heard::Page { .. } => {
                 self.gate.answered(now, permit);
                 self.budget.answered(now);
                 None

@@ -30,6 +30,7 @@ const MOST_SAVED: f64 = 50.0;
 #[derive(Debug)]
 pub struct Retry {
     waits: ExponentialBackoff,
+    left: usize,
     leave: Leave,
 }
 
@@ -82,7 +83,12 @@ impl Retry {
             .with_min_delay(FIRST_WAIT)
             .with_max_delay(LONGEST_WAIT)
             .with_max_times(attempts - 1);
-        Self { waits: builder.build(), leave }
+        Self { waits: builder.build(), left: attempts - 1, leave }
+    }
+
+    /// Whether the page may be asked again after it has failed once more.
+    pub fn is_left(&self) -> bool {
+        self.left > 0
     }
 
     /// What follows from an attempt that brought no page. `dice` in `0..1` is the jitter: the rest is anywhere between nothing
@@ -91,6 +97,7 @@ impl Retry {
         if trouble == Trouble::Throttled {
             return Next::Permit;
         }
+        self.left = self.left.saturating_sub(1);
         let longest = self.waits.next();
         longest.map_or(Next::Never, |longest| Next::Rest(longest.mul_f64(dice.clamp(0.0, 1.0)), self.leave))
     }

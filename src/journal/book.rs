@@ -19,6 +19,8 @@ pub enum Ended {
     Throttled,
     /// Transport trouble, a broken answer, or trouble on the service's side.
     Failed,
+    /// An answer that belongs to another question.
+    Astray,
     /// The service refused the request.
     Refused,
     /// The service says that the quota is used up.
@@ -47,6 +49,8 @@ pub(super) struct Tally {
     pub(super) retries: u64,
     /// Those that the service throttled.
     pub(super) throttled: u64,
+    /// Those whose answer belonged to another question, and that were asked again.
+    pub(super) astray: u64,
 }
 
 /// What of the book is durable: one row of the journal.
@@ -80,6 +84,8 @@ pub struct Counts {
     pub retries: u64,
     /// Attempts that the service throttled.
     pub throttled: u64,
+    /// Attempts whose answer belonged to another question, so that the page was asked again.
+    pub astray: u64,
     /// Reserved attempts that nobody saw the end of; they count against `max_credits`.
     pub possibly_charged: u64,
 }
@@ -173,6 +179,7 @@ impl Book {
         self.tally.pages_with_rows += u64::from(how == Ended::PageWithRows);
         self.tally.retries += u64::from(asking == Asking::Again);
         self.tally.throttled += u64::from(how == Ended::Throttled);
+        self.tally.astray += u64::from(how == Ended::Astray);
     }
 
     /// Records a taken attempt that nobody saw the end of.
@@ -211,6 +218,7 @@ fn counts(tally: &Tally, possibly_charged: u64) -> Counts {
         pages_with_rows: tally.pages_with_rows,
         retries: tally.retries,
         throttled: tally.throttled,
+        astray: tally.astray,
         possibly_charged,
     }
 }
@@ -421,6 +429,7 @@ mod tests {
             pages_with_rows: 1,
             retries: 2,
             throttled: 1,
+            astray: 0,
             possibly_charged: 0,
         };
         assert_eq!(book.counts(), expected);

@@ -4,7 +4,7 @@ use super::job::purpose_columns;
 use super::record::StoredPage;
 use super::schema::checksum;
 use crate::api::contract::Region;
-use crate::plan::fact::{PageFact, RowKey, VideoKey};
+use crate::plan::fact::{Check, PageFact, RowKey, Standing, VideoKey};
 use crate::units::EpochSeconds;
 
 /// Bytes of one row key: a second and a video key, both little-endian.
@@ -30,26 +30,57 @@ fn decode_key(bytes: &[u8]) -> Option<RowKey> {
     Some(RowKey { second, video })
 }
 
+/// The places of rows.
+pub(super) fn encode_places(places: &[u32]) -> Vec<u8> {
+    places.iter().flat_map(|place| place.to_le_bytes()).collect()
+}
+
+/// Reads places back; none when the bytes are not whole places.
+pub(super) fn decode_places(bytes: &[u8]) -> Option<Vec<u32>> {
+    let places = bytes.chunks_exact(size_of::<u32>());
+    if !places.remainder().is_empty() {
+        return None;
+    }
+    places.map(|place| Some(u32::from_le_bytes(*place.first_chunk()?))).collect()
+}
+
+/// A standing's name in its table.
+pub(super) const fn standing_name(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Answers => "answers",
+        Standing::Outside => "outside",
+        Standing::OtherRegion => "other_region",
+    }
+}
+
+/// The standing of that name.
+pub(super) fn standing_from(name: &str) -> Option<Standing> {
+    let all = [Standing::Answers, Standing::Outside, Standing::OtherRegion];
+    all.into_iter().find(|standing| standing_name(*standing) == name)
+}
+
 /// The checksum of a page's fact.
 pub(super) fn keys_checksum(sequence: i64, fact: &PageFact, position: EpochSeconds) -> [u8; 8] {
     let (purpose, window, stretch) = purpose_columns(fact.address.purpose);
+    let Check { standing, outside, own_region, other_region, print } = fact.check;
     let text = format!(
-        "{sequence} {} {purpose} {window} {stretch} {} {} {} {}",
+        "{sequence} {} {purpose} {window} {stretch} {} {} {} {} {} {outside} {own_region} {other_region} {print}",
         fact.address.region,
         fact.address.page.get(),
         fact.fetched_at.get(),
         fact.slots,
-        position.get()
+        position.get(),
+        standing_name(standing)
     );
     checksum(&[text.as_bytes(), &encode_keys(&fact.rows)])
 }
 
 /// The checksum of a page's answer; `body` is passed apart from `page`, whose own is not read.
 pub(super) fn body_checksum(region: &Region, page: &StoredPage, body: &[u8]) -> [u8; 8] {
-    let StoredPage { sequence, fetched_at_ms, request_id, span, .. } = page;
+    let StoredPage { sequence, fetched_at_ms, request_id, span, delivered, .. } = page;
     let text = format!("{sequence} {region} {} {} {fetched_at_ms}", span.start.get(), span.end.get());
     let request_id = request_id.as_ref().map_or_else(|| "none".to_owned(), |id| format!("some {id}"));
-    checksum(&[text.as_bytes(), request_id.as_bytes(), body])
+    checksum(&[text.as_bytes(), request_id.as_bytes(), &encode_places(delivered), body])
 }
 
 /// The checksum of a planner's decision.

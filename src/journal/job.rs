@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use super::book::Ended;
 use super::error::JournalError;
 use super::ledger::{Attempt, SharedBook};
-use super::record::{Change, NewPage, NewRun, PartRecord, RunOutcome, StoredQuestion};
+use super::record::{Change, NewPage, NewRun, PartRecord, RejectedRow, RunOutcome, StoredQuestion};
 use crate::api::contract::Region;
 use crate::failpoint::Step;
 use crate::plan::fact::{PageAddress, Purpose, WindowId};
@@ -31,6 +31,11 @@ pub(super) enum Job {
     Page {
         page: Box<NewPage>,
         attempt: Option<Attempt>,
+    },
+    /// Keep what a stored page turned out to hold and cannot be delivered, each with its page's sequence.
+    SetAside {
+        region: Region,
+        rows: Vec<(i64, RejectedRow)>,
     },
     /// Keep decisions, and close windows.
     Events {

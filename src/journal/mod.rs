@@ -43,7 +43,9 @@ use crate::plan::fact::WindowId;
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 use job::{Forerunner, Job, PartStep, Request};
 use reader::Reader;
-use record::{Change, NewPage, NewRun, PartRecord, PartState, Replayed, RunOutcome, RunRecord, StoredQuestion};
+use record::{
+    Change, NewPage, NewRun, PartRecord, PartState, RejectedRow, Replayed, RunOutcome, RunRecord, StoredQuestion,
+};
 use writer::{Shared, Writer};
 
 /// A handle to the open journal of one state folder. Cheap to clone; all clones share one writer.
@@ -140,6 +142,15 @@ impl Journal {
     /// [`JournalError::BoughtTwice`] when the run holds a page of that address; [`JournalError::NoRun`].
     pub async fn commit_page(&self, page: NewPage, attempt: Attempt) -> Result<i64, JournalError> {
         self.ask(Job::Page { page: Box::new(page), attempt: Some(attempt) }).await
+    }
+
+    /// Keeps apart what stored pages of a region turned out to hold and cannot be delivered, each row with its page's sequence. The
+    /// same row is kept once a run and region.
+    ///
+    /// # Errors
+    /// [`JournalError::NoRun`].
+    pub async fn set_aside(&self, region: &Region, rows: Vec<(i64, RejectedRow)>) -> Result<(), JournalError> {
+        self.ask(Job::SetAside { region: region.clone(), rows }).await.map(|_| ())
     }
 
     /// Keeps decisions in their order, and closes windows, whose pages are replayed no more; all in one transaction. Returns
@@ -270,6 +281,14 @@ impl Journal {
     /// A failed read, or damage.
     pub fn parts(&self) -> Result<Vec<(PartRecord, PartState)>, JournalError> {
         self.reader().parts()
+    }
+
+    /// Rows of the current run's pages that lie outside what was asked, and those that name another region as their own. Blocking.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn rows_astray(&self) -> Result<(u64, u64), JournalError> {
+        self.reader().rows_astray()
     }
 
     /// Reads the rejected rows of a run, which must be the current one to have any.

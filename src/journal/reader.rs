@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::book::{Account, Tally};
-use super::codec::{decode_keys, event_checksum, keys_checksum};
+use super::codec::{decode_keys, event_checksum, keys_checksum, standing_from};
 use super::error::JournalError;
 use super::record::{NewRun, PartRecord, PartState, Replayed, RunOutcome, RunRecord, StoredQuestion};
 use super::schema::{self, Found};
 use super::tables::Cursor;
 use crate::api::contract::Region;
-use crate::plan::fact::{PageAddress, PageFact, Purpose, WindowId};
+use crate::plan::fact::{Check, PageAddress, PageFact, Purpose, WindowId};
 use crate::units::{EpochSeconds, PageNumber, RowCount, TimeRange};
 
 const LATEST_RUN: &str = "(SELECT max(number) FROM runs)";
@@ -55,7 +55,7 @@ impl Reader {
     /// The latest run's number and ledger.
     pub(super) fn account(&self) -> Result<Option<(i64, Account)>, JournalError> {
         let sql = format!(
-            "SELECT number, reserved, attempts, pages, pages_with_rows, retries, throttled FROM runs WHERE number = {LATEST_RUN}"
+            "SELECT number, reserved, attempts, pages, pages_with_rows, retries, throttled, astray FROM runs WHERE number = {LATEST_RUN}"
         );
         let read = |row: &Row<'_>| {
             let tally = Tally {
@@ -64,6 +64,7 @@ impl Reader {
                 pages_with_rows: count(row, 4)?,
                 retries: count(row, 5)?,
                 throttled: count(row, 6)?,
+                astray: count(row, 7)?,
             };
             Ok((row.get(0)?, Account { reserved: count(row, 1)?, tally }))
         };
@@ -89,6 +90,12 @@ impl Reader {
         let mut statement = self.connection.prepare_cached(sql).map_err(&failed)?;
         let found = params![region.as_str(), range.start.get(), range.end.get()];
         statement.query_row(found, |row| Ok(RowCount::new(count(row, 0)?))).map_err(failed)
+    }
+
+    pub(super) fn rows_astray(&self) -> Result<(u64, u64), JournalError> {
+        let sql = "SELECT coalesce(sum(outside), 0), coalesce(sum(other_region), 0) FROM pages";
+        let read = |row: &Row<'_>| Ok((count(row, 0)?, count(row, 1)?));
+        self.connection.query_row(sql, [], read).map_err(self.failed("counting rows"))
     }
 
     pub(super) fn first_held(&self, region: &Region, range: TimeRange) -> Result<Option<EpochSeconds>, JournalError> {
@@ -163,7 +170,7 @@ impl Reader {
     fn open_pages(&self) -> Result<Vec<Replayed>, JournalError> {
         let failed = self.failed("reading the page facts");
         let sql = "SELECT k.sequence, p.region, p.purpose, p.window, p.stretch, p.page, p.fetched_at, p.slots, p.position, \
-                   k.keys, k.checksum FROM row_keys k LEFT JOIN pages p ON p.sequence = k.sequence ORDER BY k.sequence";
+                   k.keys, k.checksum, p.standing, p.outside, p.own_region, p.other_region, p.print FROM row_keys k LEFT JOIN pages p ON p.sequence = k.sequence ORDER BY k.sequence";
         let mut statement = self.connection.prepare_cached(sql).map_err(&failed)?;
         let mut rows = statement.query([]).map_err(&failed)?;
         let mut pages = Vec::new();
@@ -210,6 +217,8 @@ struct StoredFact {
     position: EpochSeconds,
     keys: Vec<u8>,
     checksum: [u8; 8],
+    standing: String,
+    check: Check,
 }
 
 impl StoredFact {
@@ -226,6 +235,14 @@ impl StoredFact {
             position: EpochSeconds::new(row.get(8)?),
             keys: row.get(9)?,
             checksum: row.get(10)?,
+            standing: row.get(11)?,
+            check: Check {
+                outside: row.get(12)?,
+                own_region: row.get(13)?,
+                other_region: row.get(14)?,
+                print: row.get::<_, i64>(15)?.cast_unsigned(),
+                ..Check::default()
+            },
         })
     }
 
@@ -233,7 +250,9 @@ impl StoredFact {
         let region = Region::try_from(self.region.clone()).ok()?;
         let page = PageNumber::new(self.page).ok()?;
         let address = PageAddress { region, purpose: self.purpose()?, page };
-        Some(PageFact { address, fetched_at: self.fetched_at, slots: self.slots, rows: decode_keys(&self.keys)? })
+        let check = Check { standing: standing_from(&self.standing)?, ..self.check };
+        let (fetched_at, slots, rows) = (self.fetched_at, self.slots, decode_keys(&self.keys)?);
+        Some(PageFact { address, fetched_at, slots, rows, check })
     }
 
     fn purpose(&self) -> Option<Purpose> {

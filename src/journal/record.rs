@@ -29,7 +29,9 @@ pub struct NewPage {
     pub request_id: Option<String>,
     /// The answer's body, decompressed, byte for byte.
     pub body: Vec<u8>,
-    /// Rows that no column can take.
+    /// The places, on the page and from 0, of the rows that are delivered.
+    pub delivered: Vec<u32>,
+    /// Rows that are kept apart.
     pub rejected: Vec<RejectedRow>,
     /// Where the walk stood: the second that stands for the page where it has no usable row.
     pub position: EpochSeconds,
@@ -44,8 +46,10 @@ pub struct StoredPage {
     pub fetched_at_ms: i64,
     /// The envelope's `requestId`, where there was one.
     pub request_id: Option<String>,
-    /// The seconds that its usable rows span.
+    /// The seconds that its delivered rows span.
     pub span: TimeRange,
+    /// The places, on the page and from 0, of the rows that are delivered; the others are not the sink's concern.
+    pub delivered: Vec<u32>,
     /// The answer's body, decompressed, byte for byte.
     pub body: Vec<u8>,
 }

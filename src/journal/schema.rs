@@ -17,7 +17,7 @@
 //! | | `output`, `partition` | text | where and how it delivers |
 //! | | `outcome` | text or null | `complete`, `incomplete`; null while unfinished |
 //! | | `reserved` | integer | attempts that may have been sent; never above `max_credits` |
-//! | | `attempts`, `pages`, `pages_with_rows`, `retries`, `throttled` | integer | attempts that ended, and of which kind |
+//! | | `attempts`, `pages`, `pages_with_rows`, `retries`, `throttled`, `astray` | integer | attempts that ended, and of which kind |
 //! | `pages` | `sequence` | integer, key | one order for pages and events |
 //! | | `run` | integer | `runs.number` |
 //! | | `region` | text | the queried region |
@@ -26,15 +26,19 @@
 //! | | `page` | integer | `page_num`; run, purpose, window, stretch, region and page together are unique |
 //! | | `fetched_at`, `slots`, `position` | integer | arrival; rows on the page; where the walk stood |
 //! | | `first`, `last` | integer or null | first and last second of the usable rows, both inclusive |
+//! | | `standing` | text | `answers`, `outside`, `other_region`: whether the page answers its question |
+//! | | `outside`, `own_region`, `other_region` | integer | usable rows outside the asked time; rows that name the asked region, and another |
+//! | | `print` | integer | tells its usable rows from those of another answer; the bits of a u64 |
 //! | `row_keys` | `sequence` | integer, key | `pages.sequence`; gone once the window is closed |
-//! | | `keys` | blob | 16 bytes a usable row, in the page's order: second (i64), video key (u64) |
+//! | | `keys` | blob | 16 bytes a row that the plan learns from, in the page's order: second (i64), video key (u64) |
 //! | | `checksum` | blob | of the page's row in `pages` as text, and of `keys` |
 //! | `bodies` | `sequence` | integer, key | `pages.sequence`; gone once released |
-//! | | `region`, `first`, `end` | text, integer | the seconds that the page stands for; its position where it has no usable row |
+//! | | `region`, `first`, `end` | text, integer | the seconds of the delivered rows; the page's position where it has none |
+//! | | `delivered` | blob | 4 bytes a delivered row: its place on the page, from 0 (u32) |
 //! | | `slots` | integer | rows on the page |
 //! | | `fetched_at_ms`, `request_id` | integer, text or null | for the columns of the same names in the output |
 //! | | `length`, `body` | integer, blob | bytes before compression; zstd frame |
-//! | | `checksum` | blob | of sequence, region, first, end, fetched_at_ms, request_id and the body before compression |
+//! | | `checksum` | blob | of sequence, region, first, end, fetched_at_ms, request_id, `delivered` and the body before compression |
 //! | `events` | `sequence` | integer, key | in the same order as `pages` |
 //! | | `json`, `checksum` | text, blob | the planner's decision; of sequence and text |
 //! | `closed_windows` | `run`, `window` | integer, key | windows whose pages the planner needs no more |
@@ -71,18 +75,22 @@ CREATE TABLE runs (
     outcome TEXT CHECK (outcome IN ('complete', 'incomplete')),
     reserved INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0, pages INTEGER NOT NULL DEFAULT 0,
     pages_with_rows INTEGER NOT NULL DEFAULT 0, retries INTEGER NOT NULL DEFAULT 0, throttled INTEGER NOT NULL DEFAULT 0,
+    astray INTEGER NOT NULL DEFAULT 0,
     CHECK (attempts <= reserved)
 ) STRICT;
 CREATE TABLE pages (
     sequence INTEGER PRIMARY KEY, run INTEGER NOT NULL, region TEXT NOT NULL, purpose TEXT NOT NULL,
     window INTEGER NOT NULL, stretch INTEGER NOT NULL, page INTEGER NOT NULL, fetched_at INTEGER NOT NULL,
     slots INTEGER NOT NULL, position INTEGER NOT NULL, first INTEGER, last INTEGER,
+    standing TEXT NOT NULL CHECK (standing IN ('answers', 'outside', 'other_region')),
+    outside INTEGER NOT NULL, own_region INTEGER NOT NULL, other_region INTEGER NOT NULL, print INTEGER NOT NULL,
     UNIQUE (run, purpose, window, stretch, region, page)
 ) STRICT;
 CREATE TABLE row_keys (sequence INTEGER PRIMARY KEY, keys BLOB NOT NULL, checksum BLOB NOT NULL) STRICT;
 CREATE TABLE bodies (
     sequence INTEGER PRIMARY KEY, region TEXT NOT NULL, first INTEGER NOT NULL, end INTEGER NOT NULL,
-    slots INTEGER NOT NULL, fetched_at_ms INTEGER NOT NULL, request_id TEXT, length INTEGER NOT NULL,
+    slots INTEGER NOT NULL, delivered BLOB NOT NULL, fetched_at_ms INTEGER NOT NULL, request_id TEXT,
+    length INTEGER NOT NULL,
     checksum BLOB NOT NULL, body BLOB NOT NULL
 ) STRICT;
 CREATE INDEX bodies_by_time ON bodies (region, first, sequence, end, slots);

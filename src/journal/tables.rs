@@ -11,13 +11,13 @@ use sha2::{Digest, Sha256};
 use zstd::bulk::Compressor;
 
 use super::book::Account;
-use super::codec::{body_checksum, encode_keys, event_checksum, keys_checksum};
+use super::codec::{body_checksum, encode_keys, encode_places, event_checksum, keys_checksum, standing_name};
 use super::error::JournalError;
 use super::job::{Forerunner, Halt, Job, PartStep, address_text, purpose_columns};
 use super::record::{Change, NewPage, NewRun, PartRecord, RejectedRow, RunOutcome, StoredPage, StoredQuestion};
 use super::schema::OF_ONE_RUN;
 use crate::api::contract::Region;
-use crate::plan::fact::{PageAddress, Purpose, WindowId};
+use crate::plan::fact::{Purpose, WindowId};
 use crate::units::{EpochSeconds, TimeRange};
 
 /// Characters of a value from which on it is likely to be a row's own.
@@ -59,7 +59,7 @@ impl Batch<'_> {
     /// Writes the current run's ledger.
     pub(super) fn account(&self, account: Account) -> rusqlite::Result<()> {
         let sql = "UPDATE runs SET reserved = ?2, attempts = ?3, pages = ?4, pages_with_rows = ?5, retries = ?6, \
-                   throttled = ?7 WHERE number = ?1";
+                   throttled = ?7, astray = ?8 WHERE number = ?1";
         let Account { reserved, tally } = account;
         self.connection.prepare_cached(sql)?.execute(params![
             self.run,
@@ -68,7 +68,8 @@ impl Batch<'_> {
             integer(tally.pages),
             integer(tally.pages_with_rows),
             integer(tally.retries),
-            integer(tally.throttled)
+            integer(tally.throttled),
+            integer(tally.astray)
         ])?;
         Ok(())
     }
@@ -79,6 +80,7 @@ impl Batch<'_> {
             Job::BeginRun { run, forerunner } => self.begin_run(run, *forerunner),
             Job::FinishRun { run, outcome } => self.set_outcome(run, Some(*outcome)),
             Job::Page { page, .. } => self.page(page),
+            Job::SetAside { region, rows } => self.set_aside(region, rows),
             Job::Events { events, closed } => self.events(events, closed),
             Job::Release { region, below } => self.release(region, *below),
             Job::Part(step) => self.part(step),
@@ -150,8 +152,9 @@ impl Batch<'_> {
         if keeps_body(page) {
             self.page_body(sequence, page)?;
         }
+        let place = address_text(&page.fact.address);
         for (row, name) in page.rejected.iter().zip(told_apart(page)) {
-            self.rejected(run, &page.fact.address, (row, &name))?;
+            self.rejected(run, (&page.fact.address.region, &place), (row, &name))?;
         }
         self.cursor.next_sequence += 1;
         Ok(sequence)
@@ -162,7 +165,8 @@ impl Batch<'_> {
         let (purpose, window, stretch) = purpose_columns(fact.address.purpose);
         let span = fact.span();
         let sql = "INSERT INTO pages (sequence, run, region, purpose, window, stretch, page, fetched_at, slots, position, \
-                   first, last) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+                   first, last, standing, outside, own_region, other_region, print) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
         self.connection
             .prepare_cached(sql)?
             .execute(params![
@@ -178,6 +182,11 @@ impl Batch<'_> {
                 page.position.get(),
                 span.map(|span| span.start.get()),
                 span.map(|span| span.end.shifted(-1).get()),
+                standing_name(fact.check.standing),
+                fact.check.outside,
+                fact.check.own_region,
+                fact.check.other_region,
+                fact.check.print.cast_signed(),
             ])
             .map_err(Halt::on_conflict(JournalError::BoughtTwice { page: address_text(&fact.address) }))?;
         Ok(())
@@ -195,12 +204,14 @@ impl Batch<'_> {
     }
 
     fn page_body(&mut self, sequence: i64, page: &NewPage) -> rusqlite::Result<()> {
-        let span = page.fact.span().unwrap_or(TimeRange::new(page.position, page.position.shifted(1)));
+        let span = page.fact.span().filter(|_| !page.delivered.is_empty());
+        let span = span.unwrap_or(TimeRange::new(page.position, page.position.shifted(1)));
         let stored = StoredPage {
             sequence,
             fetched_at_ms: page.fetched_at_ms,
             request_id: page.request_id.clone(),
             span,
+            delivered: page.delivered.clone(),
             body: Vec::new(),
         };
         let region = &page.fact.address.region;
@@ -209,14 +220,15 @@ impl Batch<'_> {
             .compressor
             .compress(&page.body)
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-        let sql = "INSERT INTO bodies (sequence, region, first, end, slots, fetched_at_ms, request_id, length, checksum, body) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+        let sql = "INSERT INTO bodies (sequence, region, first, end, slots, delivered, fetched_at_ms, request_id, length, \
+                   checksum, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
         self.connection.prepare_cached(sql)?.execute(params![
             sequence,
             region.as_str(),
             span.start.get(),
             span.end.get(),
             page.fact.slots,
+            encode_places(&page.delivered),
             page.fetched_at_ms,
             page.request_id,
             integer(page.body.len() as u64),
@@ -228,20 +240,35 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn rejected(&self, run: i64, address: &PageAddress, (row, name): (&RejectedRow, &str)) -> rusqlite::Result<()> {
+    fn rejected(
+        &self,
+        run: i64,
+        (region, page): (&Region, &str),
+        (row, name): (&RejectedRow, &str),
+    ) -> rusqlite::Result<()> {
         let sql = "INSERT INTO rejected (run, region, hash, page, place, why, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
                    ON CONFLICT (run, region, hash) DO NOTHING";
         let hash = Sha256::digest(name.as_bytes());
         self.connection.prepare_cached(sql)?.execute(params![
             run,
-            address.region.as_str(),
+            region.as_str(),
             hash.as_slice(),
-            address_text(address),
+            page,
             row.index,
             row.why,
             row.text
         ])?;
         Ok(())
+    }
+
+    fn set_aside(&self, region: &Region, rows: &[(i64, RejectedRow)]) -> Result<i64, Halt> {
+        let run = self.run.ok_or(Halt::Refused(JournalError::NoRun))?;
+        for (sequence, row) in rows {
+            let (place, name) =
+                (format!("{region} stored page {sequence}"), format!("{sequence} {} {}", row.index, row.text));
+            self.rejected(run, (region, &place), (row, &name))?;
+        }
+        Ok(0)
     }
 
     fn events(&mut self, events: &[String], closed: &[WindowId]) -> Result<i64, Halt> {

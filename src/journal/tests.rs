@@ -40,12 +40,19 @@ fn page(address: PageAddress, at: &[i64]) -> NewPage {
     let key = |second: &i64| RowKey { second: EpochSeconds::new(*second), video: VideoKey(*second as u64 + 7) };
     let rows: Vec<RowKey> = at.iter().map(key).collect();
     let body = format!("{{\"data\":{at:?},\"of\":{:?}}}", address.page).into_bytes();
-    let fact = PageFact { address, fetched_at: EpochSeconds::new(3_000), slots: at.len() as u32, rows };
+    let fact = PageFact {
+        address,
+        fetched_at: EpochSeconds::new(3_000),
+        slots: at.len() as u32,
+        rows,
+        check: Default::default(),
+    };
     NewPage {
         fact,
         fetched_at_ms: 3_000_123,
         request_id: Some("request".to_owned()),
         body,
+        delivered: (0..at.len() as u32).collect(),
         rejected: Vec::new(),
         position: EpochSeconds::new(at.first().copied().unwrap_or(500)),
     }
@@ -605,8 +612,15 @@ async fn a_clean_close_gives_back_what_was_not_sent() {
     scene.ledger.admit().await.unwrap().ended(Ended::Throttled);
     scene.ledger.admit_again().await.unwrap().ended(Ended::Failed);
     drop(scene.ledger.admit().await.unwrap());
-    let expected =
-        Counts { attempts: 4, answered_pages: 2, pages_with_rows: 1, retries: 1, throttled: 1, possibly_charged: 1 };
+    let expected = Counts {
+        attempts: 4,
+        answered_pages: 2,
+        pages_with_rows: 1,
+        retries: 1,
+        throttled: 1,
+        astray: 0,
+        possibly_charged: 1,
+    };
     assert_eq!(scene.ledger.counts(), expected);
     let Scene { folder, journal, .. } = scene;
     journal.close().await.unwrap();

@@ -190,7 +190,7 @@ mod tests {
             rows = (ROWS - 10..ROWS).rev().map(row).collect();
         }
         let (address, slots) = (task.address.clone(), rows.len() as u32);
-        PageFact { address, fetched_at: EpochSeconds::new(1_000), slots, rows }
+        PageFact { address, fetched_at: EpochSeconds::new(1_000), slots, rows, check: Default::default() }
     }
 
     fn new_planner() -> Planner {

@@ -15,6 +15,8 @@ const MOST_READINGS: u32 = 6;
 /// A window of more pages whose readings disagree is halved first, so that little is read again.
 const REREAD_PAGES: u32 = 20;
 
+/// Readings that may meet an answer to another question before the window is listed.
+const ASTRAY_READINGS: u32 = 3;
 /// Rows beyond twice the known ids after which a reading is taken for one without end.
 const ENDLESS_ROWS: usize = 100;
 /// Pages in a row without a usable row after which they are taken for endless.
@@ -134,6 +136,11 @@ impl Bounded {
     /// Decides the next move.
     pub fn step(&self, range: TimeRange, finding: Finding, context: &WalkContext) -> WalkStep {
         match finding {
+            finding if finding.is_astray() && self.readings + 1 < ASTRAY_READINGS => WalkStep::ReadAgain,
+            finding if finding.is_astray() => {
+                let why = "what was asked of it is answered with rows of another time or region, also when asked again";
+                WalkStep::Finish { ending: Ending::Listed, unproven: vec![(range, why.to_owned())] }
+            }
             _ if self.last_was_probe && self.probe.is_some_and(|(_, held_rows)| held_rows) => self.halve(range),
             Finding::Empty if self.end_is_unsure(context) => {
                 PageNumber::new(self.pages + AFTER_THE_END).map_or_else(|_| self.halve(range), WalkStep::Ask)

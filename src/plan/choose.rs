@@ -8,7 +8,7 @@ use super::step::Unproven;
 use super::walk::{Walk, WalkContext, WalkStep};
 use super::window::{State, Window};
 use crate::api::contract::{PAGE_SIZE, Region};
-use crate::units::{PageNumber, TimeRange};
+use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 /// The least estimated pages that a running window must have left to be shared.
 const SHARED_PAGES: f64 = 24.0;
@@ -19,7 +19,12 @@ const MOST_PARKED: usize = 16;
 impl Planner {
     /// The next move of a worker: of the window that it reads, or of any if it has none or its window is over.
     pub fn next(&self, reads: Option<WindowId>, context: &PlanContext) -> Decision {
-        if let Some(late) = self.list_late().or_else(|| self.list_believed()).or_else(|| self.tell_false_end()) {
+        if let Some(late) = self
+            .list_late()
+            .or_else(|| self.list_mixed_regions())
+            .or_else(|| self.list_believed())
+            .or_else(|| self.tell_false_end())
+        {
             return late;
         }
         let window = reads.and_then(|id| Some((id, self.windows.get(&id).filter(|window| !window.is_over())?)));
@@ -53,6 +58,14 @@ impl Planner {
         Some(Decision::Record(vec![PlanEvent::UnprovenListed { region: region.clone(), range, why }]))
     }
 
+    /// Pages of another region were taken, and later ones are of the asked one.
+    fn list_mixed_regions(&self) -> Option<Decision> {
+        let plan = self.regions.iter().find(|plan| plan.has_mixed_regions())?;
+        let why = "it was answered with rows of another region, as later answers show";
+        let listed = plan.of_another_region.iter();
+        Some(Decision::Record(listed.map(|range| unproven(&plan.region, *range, why)).collect()))
+    }
+
     /// Short pages that were believed may have hidden rows, now that one has.
     fn list_believed(&self) -> Option<Decision> {
         if self.learned.short_pages_hide || !self.learned.short_pages_hide() {
@@ -84,6 +97,9 @@ impl Planner {
         let Some(walk) = window.walk() else { return self.begin(id, window, context) };
         let Some(plan) = self.region(&window.region) else { return Decision::Idle };
         let is_leftmost = plan.windows.values().next() == Some(&id);
+        if let Some(contradiction) = self.contradiction(plan) {
+            return Decision::Stop(contradiction);
+        }
         if plan.looks_empty() {
             // One window asks the region's questions; the others wait for the answers.
             return if is_leftmost { self.next_of_empty((id, window), plan, walk, context) } else { Decision::Idle };
@@ -94,7 +110,9 @@ impl Planner {
         if window.bounded != walk.is_bounded() {
             return self.start_again(id, window, context);
         }
-        let step = self.at_seams(window, walk, walk.step(&self.walk_context(plan, context)));
+        let mut walk_context = self.walk_context(plan, context);
+        walk_context.proves_anchor &= self.in_order().next().is_some_and(|(first, _)| first == id);
+        let step = self.at_seams(window, walk, walk.step(&walk_context));
         self.act((id, window), walk, step, context)
     }
 
@@ -143,10 +161,50 @@ impl Planner {
             WalkStep::ReadBounded => Decision::Record(self.bound_near((id, window), walk)),
             WalkStep::SortIgnored => Decision::Record(self.ignore_sort()),
             WalkStep::PageNumberCountsRows => Decision::Stop(Contradiction::PageNumberCountsRows { region: region() }),
+            WalkStep::MinIsLoose => Decision::Record(self.stop_cutting()),
             WalkStep::RangeNotHonoured(seen) => {
                 Decision::Stop(Contradiction::RangeNotHonoured { region: region(), range: self.range, seen })
             }
         }
+    }
+
+    /// What all answers together say against the contract.
+    fn contradiction(&self, plan: &RegionPlan) -> Option<Contradiction> {
+        let region = plan.region.clone();
+        if self.learned.answers_are_the_same() {
+            return Some(Contradiction::SameAnswer { region });
+        }
+        let newest = plan.newest.filter(|_| plan.newest_is_second());
+        let is_missing = plan.opens_after_the_newest() || self.learned.first_pages_are_missing(newest);
+        is_missing.then_some(Contradiction::PagesCountedFromZero { region })
+    }
+
+    /// The window to begin anew where a former process ended at a contradiction: what its pages show may be mended by now.
+    pub fn contradicted(&self, context: &PlanContext) -> Option<PlanEvent> {
+        let mut windows = self.in_order();
+        let (window, _) =
+            windows.find(|(id, window)| matches!(self.next_of(*id, window, context), Decision::Stop(_)))?;
+        Some(PlanEvent::AskedAnew { window })
+    }
+
+    /// Where the lower bound is not kept to, each window would read what lies before it: those that have brought nothing are joined
+    /// to the one before them.
+    fn stop_cutting(&self) -> Vec<PlanEvent> {
+        let mut events = vec![PlanEvent::MinIsLoose];
+        for plan in &self.regions {
+            let mut reader: Option<(WindowId, Option<EpochSeconds>)> = None;
+            for id in plan.windows.values() {
+                let Some(window) = self.windows.get(id) else { continue };
+                if let (Some((_, until)), true) = (&mut reader, window.brought_nothing()) {
+                    *until = Some(window.range.end);
+                    continue;
+                }
+                events.extend(joined(reader.take()));
+                reader = (!window.bounded && !window.is_over()).then_some((*id, None));
+            }
+            events.extend(joined(reader));
+        }
+        events
     }
 
     /// A walk asks to the end of the run, so its end is that of every window after its own that nobody has begun.
@@ -254,7 +312,8 @@ impl Planner {
 
     /// Once it is known where rows are, the window that held the whole range gives up all but its first part.
     fn first_cut(&self, context: &PlanContext) -> Option<Decision> {
-        let may_cut = |plan: &&RegionPlan| !plan.is_cut && plan.newest_read && !plan.is_done();
+        let may_cut =
+            |plan: &&RegionPlan| !plan.is_cut && plan.newest_read && !plan.is_done() && !self.learned.min_is_loose;
         let plan = self.asked_regions().find(may_cut)?;
         let (id, window) = plan.windows.values().find_map(|id| Some((*id, self.windows.get(id)?)))?;
         let from = window.walk()?.reached().max(plan.oldest?);
@@ -277,7 +336,7 @@ impl Planner {
         // nothing tells then whether the density is far too high.
         let parked = self.in_order().filter(|(_, other)| other.parked > 0 && other.region == window.region).count();
         let is_calm = !window.bounded && window.parked == 0 && parked < MOST_PARKED;
-        let may_cut = |plan: &&RegionPlan| plan.newest_read && is_calm;
+        let may_cut = |plan: &&RegionPlan| plan.newest_read && is_calm && !self.learned.min_is_loose;
         let Some(plan) = self.region(&window.region).filter(may_cut) else {
             return Decision::Record(vec![first]);
         };
@@ -304,6 +363,9 @@ impl Planner {
 
     /// Takes the later half of the unread time of the running window with the most work left.
     fn share(&self, context: &PlanContext) -> Option<Decision> {
+        if self.learned.min_is_loose {
+            return None;
+        }
         let candidates = self.in_order().filter_map(|(id, window)| {
             let (pages, unread) = self.work_left(window)?;
             (pages >= SHARED_PAGES && unread.seconds() >= 2).then_some((id, window, pages, unread))
@@ -364,6 +426,10 @@ impl Planner {
             service_hides: learned.service_hides(),
             order_is_proven: learned.order_is_proven(),
             sort_ignored: learned.sort_ignored,
+            min_is_loose: learned.min_is_loose,
+            min_seems_loose: learned.min_seems_loose(),
+            may_read_early: learned.may_read_early(),
+            proves_anchor: !learned.anchor_came,
             min_is_inclusive: learned.min_inclusive,
             max_is_inclusive: learned.max_inclusive,
             run_end: self.range.end,
@@ -390,6 +456,11 @@ fn unproven(region: &Region, range: TimeRange, why: &str) -> PlanEvent {
 
 fn unproven_short(region: &Region, range: TimeRange) -> PlanEvent {
     unproven(region, range, "pages were short here, and short pages of this service leave rows out")
+}
+
+fn joined(reader: Option<(WindowId, Option<EpochSeconds>)>) -> Option<PlanEvent> {
+    let (window, until) = reader?;
+    Some(PlanEvent::WindowsJoined { window, until: until? })
 }
 
 fn ask_first(planner: &Planner, id: WindowId, window: &Window, walk: &Walk) -> Decision {

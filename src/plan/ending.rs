@@ -39,11 +39,11 @@ impl Walk {
             return self.doubt_step(context);
         }
         match self.unseen_at_the_end(context) {
-            Some(second) if second < self.settled() && !self.is_listed_whole(one_second(second)) => {
+            Some(second) if second < self.read_until() && !self.is_listed_whole(one_second(second)) => {
                 let why = "the newest page shows a row of it that did not come when it was asked";
                 WalkStep::List(vec![(one_second(second), why.to_owned())])
             }
-            Some(second) if !self.end_was_checked => anchor(second.max(self.settled()), StretchReason::Scheduled),
+            Some(second) if !self.end_was_checked => anchor(second.max(self.read_until()), StretchReason::Scheduled),
             Some(second) if self.pages > 2 && self.frontier == Some(second) => {
                 self.past_second(second, "the newest page shows rows of it that did not come when it was asked")
             }
@@ -148,7 +148,7 @@ impl Walk {
         // Where no row of the range is known at all, there is the least to doubt.
         let needed = if context.known_newest.is_none() { LONG_DOUBTS } else { doubts_needed(self.pages) };
         let is_fruitless = self.stretch.why == StretchReason::Doubt && !self.brought_new;
-        let least = self.settled().max(self.stretch.anchor);
+        let least = self.read_until().max(self.stretch.anchor);
         let at = if self.position() < self.range.end { self.position().max(least) } else { least };
         if !self.has_doubted_enough(at) && (!is_fruitless || self.fruitless + 1 < needed) {
             // Where the same question would be asked again, rows that are new come from the second's other end.
@@ -165,7 +165,7 @@ impl Walk {
         }
         if is_open && self.frontier.is_none() && (self.pages > 1 || self.has_unplaced) {
             let why = "no row with a usable time came, and what follows them does not come";
-            return end_of_rows(vec![(TimeRange::new(self.settled(), self.range.end), why.to_owned())]);
+            return end_of_rows(vec![(TimeRange::new(self.read_until(), self.range.end), why.to_owned())]);
         }
         match context.known_newest.filter(|newest| self.frontier.is_none_or(|frontier| *newest > frontier)) {
             // A row that was seen later: is it still there?
@@ -179,7 +179,7 @@ impl Walk {
         if !self.brought_new {
             return end_of_rows(Vec::new());
         }
-        let at = self.frontier.unwrap_or(self.range.start.max(self.settled()));
+        let at = self.frontier.unwrap_or(self.range.start.max(self.read_until()));
         if !self.has_jumped {
             return self.past_second(at, "rows follow it, but they did not come when it was asked");
         }

@@ -2,12 +2,11 @@
 //!
 //! Recovery replays these and never derives them anew, so a field's meaning never changes: a new meaning is a new variant.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::fact::{RowKey, WindowId};
 use crate::api::contract::Region;
+pub use crate::api::fault::RegionFault;
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 /// One decision.
@@ -156,6 +155,20 @@ pub enum PlanEvent {
         /// Whether others that were asked before their turn wait or are on their way.
         has_more: bool,
     },
+    /// The service does not keep to the lower bound: windows are cut no more, since each would read what lies before it.
+    MinIsLoose,
+    /// A window takes over the time of those after it, up to `until`: they have brought nothing.
+    WindowsJoined {
+        /// The window.
+        window: WindowId,
+        /// Its new end.
+        until: EpochSeconds,
+    },
+    /// What contradicted the service's contract in a former process is asked anew: the window begins again.
+    AskedAnew {
+        /// The window.
+        window: WindowId,
+    },
     /// A worker could not read a window; it is tried again after the others.
     WindowParked {
         /// The window.
@@ -163,37 +176,6 @@ pub enum PlanEvent {
         /// How often it has been parked since its last page.
         times: u32,
     },
-}
-
-/// Why a whole region cannot be had while others can.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
-pub enum RegionFault {
-    /// The service refuses it.
-    Refused {
-        /// The status, or the `code` inside a 200.
-        code: u16,
-        /// The service's words.
-        message: String,
-    },
-    /// The service fails on everything that is asked of it.
-    Unwell {
-        /// The last failure, for a person.
-        why: String,
-    },
-}
-
-impl fmt::Display for RegionFault {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused { code, message } => {
-                write!(formatter, "the service refuses this region with {code}, and answers others: {message}")
-            }
-            Self::Unwell { why } => {
-                write!(formatter, "the service failed on every request for this region, and answers others: {why}")
-            }
-        }
-    }
 }
 
 fn is_none(excess: &u64) -> bool {
@@ -246,6 +228,8 @@ pub enum Ending {
     EmptyPage,
     /// The region's range is empty, and other answers show that the question was understood.
     NothingThere,
+    /// Nothing: what was left of it is listed.
+    Listed,
 }
 
 /// What cannot be mended by asking again: the service does not mean what its contract says.
@@ -257,6 +241,21 @@ pub enum Contradiction {
          would cost ten times the credits"
     )]
     PageNumberCountsRows {
+        /// Where it was seen.
+        region: Region,
+    },
+    /// `page_num` counts from 0, so page 1 is the second.
+    #[error(
+        "region {region}: page 1 of a question never shows the rows that are known to be its first, so `page_num` seems to count \
+         from 0 here; ten rows would be missing of every question"
+    )]
+    PagesCountedFromZero {
+        /// Where it was seen.
+        region: Region,
+    },
+    /// Every question has the same answer.
+    #[error("region {region}: different questions are all answered with the same rows, so none of them is answered")]
+    SameAnswer {
         /// Where it was seen.
         region: Region,
     },

@@ -61,6 +61,55 @@ pub struct PageAddress {
     pub page: PageNumber,
 }
 
+impl VideoKey {
+    /// The key of a video's id: a hash (FNV-1a) where the id is no plain number.
+    pub fn of(id: &str) -> Self {
+        let plain = id.parse::<u64>().ok().filter(|number| number.leading_zeros() > 0 && number.to_string() == id);
+        let hash = || {
+            let mixed = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+            });
+            mixed | (1 << 63)
+        };
+        Self(plain.unwrap_or_else(hash))
+    }
+}
+
+/// Whether a page's rows are those that were asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// They are, but for single ones.
+    #[default]
+    Answers,
+    /// All of them lie outside the asked time, also when asked again.
+    Outside,
+    /// All of them are of another region, also when asked again, though the region's earlier pages were of its own.
+    OtherRegion,
+}
+
+/// How a page stands to its question: decided once, by `answer`, and stored with the page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// Whether its rows are those that were asked for.
+    pub standing: Standing,
+    /// Usable rows outside the asked time.
+    pub outside: u32,
+    /// Rows that name the asked region as their own.
+    pub own_region: u32,
+    /// Rows that name another region as their own.
+    pub other_region: u32,
+    /// Tells the page's usable rows from those of another answer, whatever their order; 0 where it has none.
+    pub print: u64,
+}
+
+impl Check {
+    /// Whether the page says nothing of what was asked.
+    pub fn is_astray(self) -> bool {
+        self.standing != Standing::Answers
+    }
+}
+
 /// What one durable page proves: its rows in the order that they came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageFact {
@@ -70,8 +119,10 @@ pub struct PageFact {
     pub fetched_at: EpochSeconds,
     /// How many rows the answer held, usable or not; 0 is the empty page.
     pub slots: u32,
-    /// The rows with a usable `video_id` and `create_time`.
+    /// The rows with a usable `video_id` and `create_time` that were asked for; where all lie outside the asked time, those.
     pub rows: Vec<RowKey>,
+    /// How it stands to its question.
+    pub check: Check,
 }
 
 impl PageFact {
@@ -80,5 +131,19 @@ impl PageFact {
         let first = self.rows.iter().map(|row| row.second).min()?;
         let last = self.rows.iter().map(|row| row.second).max()?;
         Some(TimeRange::new(first, last.shifted(1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_video_key_is_its_number_or_a_hash_apart_from_all_numbers() {
+        assert_eq!(VideoKey::of("7590123280372190477"), VideoKey(7_590_123_280_372_190_477));
+        for odd in ["007", "abc", "18446744073709551615", "-1"] {
+            assert!(VideoKey::of(odd).0 >> 63 == 1, "{odd}");
+        }
+        assert_ne!(VideoKey::of("abc"), VideoKey::of("abd"));
     }
 }

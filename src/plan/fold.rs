@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::event::StretchReason;
-use super::fact::{PageFact, RowKey, VideoKey};
+use super::fact::{PageFact, RowKey, Standing, VideoKey};
 use super::heal::{Heal, HealPage, changes_places};
 use super::page::{Finding, Reading, View, ascents};
 use super::short::{Follows, Place, ShortDoubt, Verdict};
@@ -22,7 +22,10 @@ impl Walk {
         self.pages += 1;
         self.total_pages += 1;
         self.total_slots += u64::from(page.slots);
-        if page.slots > 0 {
+        if self.takes_no_part(page) {
+            return Shown::default();
+        }
+        if page.slots > 0 && !self.is_after_the_end(page) {
             self.goes_on_after_short |= self.pages > 1 && (1..PAGE_SIZE).contains(&self.previous_slots);
             self.previous_slots = page.slots;
         }
@@ -39,11 +42,12 @@ impl Walk {
             asked_max: self.stretch.asked_max,
             previous: &self.previous,
             held: &self.held,
+            early: self.early.as_deref(),
             frontier: if self.pages == 1 { None } else { self.frontier },
             at_frontier: &self.stretch_at_frontier,
             order_is_proven: self.has_ascended(),
             misdated: &self.misdated,
-            settled: self.settled(),
+            settled: self.read_until(),
             listed: self.listed,
             healing: self.heals.iter().map(Heal::second).collect(),
         };
@@ -61,11 +65,18 @@ impl Walk {
         }
         let view = reading.view();
         self.finding = view.finding;
-        let is_unusable = matches!(self.finding, Finding::Unusable | Finding::OutsideAsked(_));
+        let is_early = matches!(self.finding, Finding::Early(_));
+        lessons.extend(is_early.then_some(Lesson::Early { opens: self.pages == 1 }));
+        self.early = is_early.then(|| page.rows.clone());
+        lessons.extend(self.anchor_lesson(&asked, page.slots >= PAGE_SIZE));
+        let is_unusable = self.finding == Finding::Unusable || self.finding.is_astray();
         self.unusable = if is_unusable { self.unusable + 1 } else { 0 };
         self.has_unplaced |= self.unusable > 0;
         if self.stretch.why == StretchReason::KnownRow {
             self.brought_new = asked.iter().any(|row| self.frontier.is_none_or(|frontier| row.second > frontier));
+            return Shown::lessons(lessons);
+        }
+        if self.finding.is_astray() {
             return Shown::lessons(lessons);
         }
         if self.loses_anchor(&asked, page.slots >= PAGE_SIZE) {
@@ -79,6 +90,36 @@ impl Walk {
         self.count_dense();
         self.watch_torn();
         Shown { lessons, strays }
+    }
+
+    /// Whether the page answers another question and the walk is reading something apart, of which it then says nothing.
+    fn takes_no_part(&mut self, page: &PageFact) -> bool {
+        let is_apart = self.from_end.is_some() || self.seam.is_some();
+        if is_apart && page.check.is_astray() {
+            self.finding = Finding::OtherRegion;
+        }
+        is_apart && page.check.is_astray()
+    }
+
+    /// Whether every row lies beyond what was asked, after rows that did not.
+    fn is_after_the_end(&self, page: &PageFact) -> bool {
+        let is_late = page.rows.iter().all(|row| row.second > self.stretch.asked_max);
+        page.check.standing == Standing::Outside && is_late && !self.previous.is_empty()
+    }
+
+    /// Whether a stretch that goes on from known rows begins with one of them; none where its first page does not tell.
+    fn anchor_lesson(&self, rows: &[RowKey], is_full: bool) -> Option<Lesson> {
+        let anchor = self.stretch.anchor;
+        let is_at_known = self.frontier == Some(anchor) && self.goes_on && !self.at_frontier.is_empty();
+        if self.pages != 1 || !is_at_known || self.stretch.why == StretchReason::KnownRow {
+            return None;
+        }
+        if rows.iter().any(|row| self.at_frontier.contains(&row.video)) {
+            return Some(Lesson::AnchorCame);
+        }
+        let may_come = is_full && rows.last().is_none_or(|last| last.second <= anchor);
+        let tells = matches!(self.finding, Finding::Rows | Finding::Empty) && !may_come;
+        tells.then_some(Lesson::AnchorLost(anchor))
     }
 
     /// Where a walk goes on from the last second seen, its rows are known and must come again. If none does, their date was
@@ -142,7 +183,7 @@ impl Walk {
 
     fn take_rows(&mut self, page: &PageFact, (rows, strays): (&[RowKey], &[RowKey]), lessons: &mut Vec<Lesson>) {
         let had_new = self.brought_new;
-        let before = Before { frontier: self.frontier, second: self.before_frontier, settled: self.settled() };
+        let before = Before { frontier: self.frontier, second: self.before_frontier, settled: self.read_until() };
         let known_before = (self.frontier, self.at_frontier.len());
         for row in rows {
             self.take_row(*row);
@@ -159,7 +200,10 @@ impl Walk {
             self.has_jumped = false;
         }
         let first = rows.first().map(|row| row.second);
-        self.junction = before.frontier.filter(|_| self.pages > 1).zip(first);
+        // Where all rows leap ahead, the page before is still the last that counts.
+        if first.is_some() || self.pages == 1 {
+            self.junction = before.frontier.filter(|_| self.pages > 1).zip(first);
+        }
         // A page that lies beyond the end whole may have skipped rows before it: its neighbour's page tells.
         if let Some(first) = first.filter(|first| self.has_ascended() && *first < self.range.end) {
             self.settled = self.settled.max(first);

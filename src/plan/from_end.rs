@@ -164,7 +164,7 @@ mod tests {
             .collect();
         let purpose = Purpose::Walk { window: WindowId(0), stretch: 1 };
         let address = PageAddress { region: "US".parse().unwrap(), purpose, page: PageNumber::FIRST };
-        PageFact { address, fetched_at: EpochSeconds::new(0), slots: PAGE_SIZE, rows }
+        PageFact { address, fetched_at: EpochSeconds::new(0), slots: PAGE_SIZE, rows, check: Default::default() }
     }
 
     /// A second of which rows 1 to 20 were read, of those 11 to 20 on the last page.

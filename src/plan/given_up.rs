@@ -119,7 +119,13 @@ mod tests {
             Purpose::Newest => (0..10).rev().map(|place| row(990 + place)).collect(),
             _ => (0..10).map(|place| row(first + place)).collect(),
         };
-        PageFact { address: task.address.clone(), fetched_at: EpochSeconds::new(1), slots: 10, rows }
+        PageFact {
+            address: task.address.clone(),
+            fetched_at: EpochSeconds::new(1),
+            slots: 10,
+            rows,
+            check: Default::default(),
+        }
     }
 
     #[test]

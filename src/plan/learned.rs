@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::event::Ending;
 use super::fact::{PageFact, RowKey, VideoKey};
 use super::walk::Lesson;
+use crate::api::contract::Region;
 use crate::units::{EpochSeconds, LAST_PAGE};
 
 /// Rows that must have stood at exactly the asked lower bound before it counts as inclusive: one may be a wrong date.
@@ -67,7 +68,40 @@ pub struct Learned {
     unshifted_pages: u32,
     bound_questions: u32,
     cap_suspects: BTreeMap<u32, u32>,
+    /// The service does not keep to the lower bound: a stretch's first pages may lie before it. Journalled.
+    pub min_is_loose: bool,
+    /// Stretches whose first page lay before what was asked, and pages that did.
+    pub early_openings: u32,
+    early_pages: u32,
+    /// Pages of walks that brought rows.
+    fitting_pages: u32,
+    /// Whether a stretch that went on from known rows began with one of them, ...
+    pub anchor_came: bool,
+    /// ... and the anchors of those that did not, though a page came.
+    anchors_lost: BTreeSet<EpochSeconds>,
+    answers: SameAnswer,
 }
+
+/// Whether every answer so far held the same rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct SameAnswer {
+    print: u64,
+    region: Option<Region>,
+    pages: u32,
+    /// Whether one of them was no first page, and whether the rows were not what another asked for.
+    is_later: bool,
+    is_astray: bool,
+    is_over: bool,
+}
+
+/// Stretches whose first page lay before what was asked, after which the lower bound is known not to be kept to.
+const LOOSE_AFTER: u32 = 3;
+/// Pages before what was asked that are read for the sake of what follows them, beside twice those that fitted.
+const MOST_EARLY_PAGES: u32 = 300;
+/// Anchors whose rows did not come at first, while none came, which show that a question's page 1 is not its first.
+const LOST_ANCHORS: usize = 3;
+/// Pages of the same rows to different questions after which the service answers everything alike.
+const SAME_ANSWERS: u32 = 4;
 
 /// Which of a known row's neighbourhood is asked to learn the bounds; in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +161,53 @@ impl Learned {
     /// Whether pages have shown that rows come in ascending order.
     pub fn order_is_proven(&self) -> bool {
         self.ascents >= PROVEN_AFTER
+    }
+
+    /// Whether enough stretches began before what was asked to say that the lower bound is not kept to.
+    pub fn min_seems_loose(&self) -> bool {
+        self.early_openings >= LOOSE_AFTER
+    }
+
+    /// Whether yet another page that lies before what was asked is worth its price.
+    pub fn may_read_early(&self) -> bool {
+        self.early_pages <= MOST_EARLY_PAGES + 2 * self.fitting_pages
+    }
+
+    /// Whether page 1 of a question is not its first: known rows never come where their second is asked. `newest` is the newest second
+    /// known, where the newest page looks like the second one.
+    pub fn first_pages_are_missing(&self, newest: Option<EpochSeconds>) -> bool {
+        let is_lost_at_the_end = newest.is_some_and(|newest| self.anchors_lost.contains(&newest));
+        let are_lost = self.order_is_proven() && self.anchors_lost.len() >= LOST_ANCHORS;
+        !self.anchor_came && (are_lost || is_lost_at_the_end)
+    }
+
+    /// Whether different questions are all answered with the same rows.
+    pub fn answers_are_the_same(&self) -> bool {
+        let same = &self.answers;
+        !same.is_over && same.pages >= SAME_ANSWERS && same.is_later && same.is_astray
+    }
+
+    /// Compares an answer with those before it.
+    pub fn take_answer(&mut self, page: &PageFact) {
+        let same = &mut self.answers;
+        if same.pages == 0 {
+            (same.print, same.region) = (page.check.print, Some(page.address.region.clone()));
+        }
+        same.is_over |= page.check.print != same.print || same.print == 0;
+        same.pages = same.pages.saturating_add(1);
+        same.is_later |= page.address.page.get() > 1;
+        // Where all rows lie outside, they are the page's rows.
+        let inside = page.rows.len() as u32;
+        let is_elsewhere = same.region.as_ref().is_some_and(|region| *region != page.address.region);
+        same.is_astray |=
+            page.check.is_astray() || (page.check.outside > 0 && page.check.outside >= inside) || is_elsewhere;
+    }
+
+    /// What contradicted the contract is asked anew.
+    pub fn ask_anew(&mut self) {
+        self.shifted_pages = 0;
+        self.anchors_lost.clear();
+        self.answers = SameAnswer::default();
     }
 
     /// The next question about the bounds, with the page number that stands for it; none once they are known.
@@ -195,9 +276,19 @@ impl Learned {
             Lesson::Disorder => {}
             Lesson::Served(page) => {
                 self.deepest_page = self.deepest_page.max(page);
+                self.fitting_pages = self.fitting_pages.saturating_add(1);
                 self.cap = self.cap.filter(|cap| *cap >= self.deepest_page);
             }
             Lesson::MoreAfter { pages } => self.suspect_cap(pages),
+            Lesson::Early { opens } => {
+                self.early_openings += u32::from(opens);
+                self.early_pages += 1;
+            }
+            Lesson::AnchorCame => self.anchor_came = true,
+            Lesson::AnchorLost(second) if self.anchors_lost.len() < LOST_ANCHORS => {
+                self.anchors_lost.insert(second);
+            }
+            Lesson::AnchorLost(_) => {}
         }
     }
 

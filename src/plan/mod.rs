@@ -1,10 +1,12 @@
 //! Deciding what to ask next, and what is proven by what came back. Pure: no I/O, clock, randomness or logging.
 
 pub mod ahead;
+pub mod answer;
 pub mod bounded;
 pub mod choose;
 pub mod ending;
 pub mod event;
+pub mod evidence;
 pub mod fact;
 pub mod fold;
 pub mod from_end;

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use super::fact::{PageFact, RowKey, VideoKey};
+use super::answer::OUTSIDE_ROWS;
+use super::fact::{PageFact, RowKey, Standing, VideoKey};
 use super::learned::PROVEN_AFTER;
 use crate::api::contract::PAGE_SIZE;
 use crate::units::{EpochSeconds, TimeRange};
@@ -23,6 +24,11 @@ pub enum Finding {
     Rows,
     /// Every row lies outside what was asked; the first of this second.
     OutsideAsked(EpochSeconds),
+    /// Every row lies before what was asked, and no page of this stretch before it showed another: the first of this second. Where
+    /// the service does not keep to the lower bound, the wanted rows follow.
+    Early(EpochSeconds),
+    /// Every row is of another region.
+    OtherRegion,
     /// The same rows as its predecessor's.
     SamePage,
     /// Its predecessor's rows without the first, and one more.
@@ -32,6 +38,13 @@ pub enum Finding {
     /// A row that came before, from this second on; another may have been skipped. An insertion before the page looks the
     /// same as ties in another order, even for a row that stands alone in its second: its twin may be the skipped one.
     Repeated(EpochSeconds),
+}
+
+impl Finding {
+    /// Whether the page answers another question than was asked, as far as its rows tell.
+    pub fn is_astray(self) -> bool {
+        matches!(self, Self::OutsideAsked(_) | Self::Early(_) | Self::OtherRegion)
+    }
 }
 
 /// A page as it is understood.
@@ -60,6 +73,8 @@ pub struct Reading<'a> {
     pub previous: &'a [RowKey],
     /// The rows that the page before held back.
     pub held: &'a [RowKey],
+    /// The rows of the page before it, where that page and all before it in the stretch lay before what was asked.
+    pub early: Option<&'a [RowKey]>,
     /// The last second before it in the same stretch.
     pub frontier: Option<EpochSeconds>,
     /// The ids that this stretch showed in that second.
@@ -76,8 +91,6 @@ pub struct Reading<'a> {
     pub healing: Vec<EpochSeconds>,
 }
 
-/// Rows outside what was asked that are needed to say that the service does not honour the range; fewer are wrong dates.
-const OUTSIDE_ROWS: usize = 5;
 /// The most rows at a page's end that are held back.
 const MOST_HELD: usize = 2;
 /// A leap is longer than this part of what the rows before it on the page span, ...
@@ -120,11 +133,29 @@ impl Reading<'_> {
     fn plain(&self, rows: &[RowKey]) -> Option<Finding> {
         match (self.page.slots, self.page.rows.first(), rows.is_empty()) {
             (0, _, _) => Some(Finding::Empty),
+            _ if self.page.check.standing == Standing::OtherRegion => Some(Finding::OtherRegion),
             (_, None, _) => Some(Finding::Unusable),
-            (_, Some(first), true) if self.is_outside() => Some(Finding::OutsideAsked(first.second)),
+            (_, Some(first), true) if self.is_outside() => Some(self.outside(first.second)),
             (_, Some(_), true) => Some(Finding::Unusable),
             _ if rows == self.previous => Some(Finding::SamePage),
             _ => None,
+        }
+    }
+
+    /// What a page is of which every row lies outside what was asked.
+    fn outside(&self, first: EpochSeconds) -> Finding {
+        let rows = &self.page.rows;
+        let is_ordered = rows.is_sorted_by_key(|row| row.second);
+        let goes_on = |early: &[RowKey]| {
+            early.last().is_none_or(|last| last.second <= first) && !rows.iter().any(|row| early.contains(row))
+        };
+        let is_early = rows.iter().all(|row| row.second < self.asked_min);
+        let is_late = rows.iter().all(|row| row.second > self.asked_max);
+        match self.early {
+            Some(early) if is_ordered && is_early && goes_on(early) => Finding::Early(first),
+            // Where the service does not keep to the upper bound, this is the end.
+            _ if is_ordered && is_late && !self.previous.is_empty() => Finding::Empty,
+            _ => Finding::OutsideAsked(first),
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::answer::RegionHabit;
 use super::event::{Contradiction, Ending, PlanEvent, RegionFault};
 use super::fact::{PageAddress, PageFact, Purpose, WindowId};
 use super::region::RegionPlan;
@@ -66,6 +67,8 @@ pub struct Task {
     pub address: PageAddress,
     /// What to ask.
     pub query: PageQuery,
+    /// What the region's earlier pages have shown of its rows' own region.
+    pub habit: RegionHabit,
     /// Where its walk stands.
     pub position: EpochSeconds,
     /// The window on whose behalf it is asked: its worker is busy with it until the answer is there.
@@ -232,6 +235,11 @@ impl Planner {
         });
     }
 
+    /// What the region's earlier pages have shown of its rows' own region.
+    pub(super) fn habit(&self, region: &Region) -> RegionHabit {
+        self.region(region).map_or(RegionHabit::Unknown, RegionPlan::habit)
+    }
+
     pub(super) fn region(&self, region: &Region) -> Option<&RegionPlan> {
         self.regions.iter().find(|plan| plan.region == *region)
     }
@@ -248,8 +256,15 @@ impl Planner {
         let region = page.address.region.clone();
         let is_first = self.is_first_page(&page.address);
         let settled = self.settled(&region);
+        if page.slots > 0 || page.address.page.get() > 1 {
+            self.learned.take_answer(page);
+        }
+        let opens = is_first && self.asks_from_the_start(&page.address);
         if let Some(plan) = self.region_mut(&region) {
             plan.apply(page, is_first);
+            if opens {
+                plan.learn_opening(page);
+            }
         }
         match page.address.purpose {
             Purpose::Walk { window, stretch } => self.apply_walked(page, window, stretch, settled),
@@ -269,6 +284,13 @@ impl Planner {
             window.range.start == self.range.start && (!window.bounded || window.range.end == self.range.end)
         };
         address.page.get() == 1 && self.windows.get(&window).is_some_and(asks_all)
+    }
+
+    /// Whether it is of a stretch that begins with the run's range.
+    fn asks_from_the_start(&self, address: &PageAddress) -> bool {
+        let Purpose::Walk { window, .. } = address.purpose else { return false };
+        let walk = self.windows.get(&window).and_then(Window::walk);
+        walk.is_some_and(|walk| walk.stretch().anchor == self.range.start)
     }
 
     fn apply_walked(&mut self, page: &PageFact, id: WindowId, stretch: u32, settled: EpochSeconds) {
@@ -347,6 +369,9 @@ impl Planner {
             PlanEvent::RangeFilled { region, range } => {
                 self.reopened.retain(|open| open.region != *region || !range.covers(open.range));
             }
+            PlanEvent::MinIsLoose => self.learned.min_is_loose = true,
+            PlanEvent::WindowsJoined { window, until } => self.join(*window, *until),
+            PlanEvent::AskedAnew { window } => self.ask_anew(*window),
             PlanEvent::FalseEndSeen { last_page } => self.learned.take_end(*last_page),
             PlanEvent::WindowParked { window, times } => self.park_window(*window, *times),
             PlanEvent::PageTaken { window, stretch, page, has_more } => {
@@ -386,6 +411,28 @@ impl Planner {
         }
     }
 
+    fn join(&mut self, id: WindowId, until: EpochSeconds) {
+        let Some(window) = self.windows.get_mut(&id) else { return };
+        let (region, end) = (window.region.clone(), window.range.end);
+        window.extend(until);
+        let Some(plan) = self.regions.iter_mut().find(|plan| plan.region == region) else { return };
+        let joined: Vec<EpochSeconds> = plan.windows.range(end..until).map(|(start, _)| *start).collect();
+        for start in joined {
+            let joined = plan.windows.remove(&start);
+            joined.and_then(|id| self.windows.remove(&id));
+        }
+    }
+
+    fn ask_anew(&mut self, id: WindowId) {
+        self.learned.ask_anew();
+        let Some(window) = self.windows.get_mut(&id) else { return };
+        window.ask_anew();
+        let region = window.region.clone();
+        if let Some(plan) = self.region_mut(&region) {
+            plan.ask_anew();
+        }
+    }
+
     /// A walk that ends at a row far beyond its window has shown that nothing lies between.
     fn remember_empty(&mut self, id: WindowId, ending: Ending) {
         let Some(window) = self.windows.get(&id).filter(|_| ending == Ending::RowBeyond) else { return };
@@ -416,6 +463,9 @@ impl Planner {
     fn list_unproven(&mut self, region: &Region, range: TimeRange, why: &str) {
         self.unproven.push(Listed { region: region.clone(), range, why: why.to_owned(), fault: None });
         self.late.retain(|(of, second)| of != region || !range.contains(*second));
+        if let Some(plan) = self.region_mut(region) {
+            plan.of_another_region.retain(|page| !range.covers(*page));
+        }
         for window in self.windows.values_mut().filter(|window| window.region == *region) {
             if let State::Walking(walk) = &mut window.state {
                 walk.is_listed(range);

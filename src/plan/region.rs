@@ -1,10 +1,11 @@
 //! One region of the run: where its rows are, how densely, how far it is done, and whether an empty answer can be believed.
 //! Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::answer::RegionHabit;
 use super::event::Contradiction;
-use super::fact::{PageFact, Purpose, RowKey, WindowId};
+use super::fact::{PageFact, Purpose, RowKey, Standing, VideoKey, WindowId};
 use super::page::longest_run;
 use crate::api::contract::{PAGE_SIZE, Region};
 use crate::units::{EpochSeconds, TimeRange};
@@ -26,6 +27,10 @@ pub enum Emptiness {
 
 /// How often a question is asked before an empty answer to it is held against the service.
 const MOST_QUESTIONS: u32 = 3;
+/// First pages that lie after the newest one, in a row, which no deletion explains.
+const LATE_OPENINGS: u32 = 2;
+/// Pages of another region that are remembered, should later ones contradict them; they come at a region's beginning.
+const MOST_DOUBTED: usize = 200;
 
 /// A region's facts.
 #[derive(Clone, Debug)]
@@ -74,6 +79,19 @@ pub struct RegionPlan {
     is_in_company: bool,
     /// What would confirm an empty answer could not be had.
     pub evidence_failed: bool,
+    /// Questions of each kind that were asked before all was asked anew.
+    asked_before: (u32, u32, u32),
+    /// Pages of which every row names the region as its own, and those of which every row names another.
+    own_pages: u32,
+    other_pages: u32,
+    /// What pages cover that were taken although every row of them names another region.
+    pub of_another_region: Vec<TimeRange>,
+    /// Rows that walks showed after the last of the newest page, up to one more than a page of them.
+    past_newest: BTreeSet<VideoKey>,
+    /// How often in a row the range, asked from its start, began after the newest row of the newest page.
+    opened_late: u32,
+    /// The first second of page 1 of the range, asked from its start, where it held rows.
+    opening: Option<EpochSeconds>,
     /// Whether the output has held rows of it, so that its code is known to mean something.
     pub is_known: bool,
 }
@@ -109,6 +127,13 @@ impl RegionPlan {
             known_inside: None,
             is_in_company: false,
             evidence_failed: false,
+            asked_before: (0, 0, 0),
+            own_pages: 0,
+            other_pages: 0,
+            of_another_region: Vec::new(),
+            past_newest: BTreeSet::new(),
+            opened_late: 0,
+            opening: None,
             is_known: false,
         }
     }
@@ -143,8 +168,72 @@ impl RegionPlan {
         if self.newest_is_unknown { Some(self.range.end.shifted(-1)) } else { self.newest }
     }
 
+    /// What earlier pages have shown of the rows' own region.
+    pub fn habit(&self) -> RegionHabit {
+        match (self.own_pages, self.other_pages) {
+            (0, 0) => RegionHabit::Unknown,
+            (_, 0) => RegionHabit::Own,
+            _ => RegionHabit::Another,
+        }
+    }
+
+    /// Whether pages of another region were taken that later ones contradict.
+    pub fn has_mixed_regions(&self) -> bool {
+        self.own_pages > 0 && !self.of_another_region.is_empty()
+    }
+
+    /// Whether the newest page lacks exactly a page of the newest rows, or shows none but rows before the first page of all: what
+    /// counting from 0 gives.
+    pub fn newest_is_second(&self) -> bool {
+        let lies_before = self.probed_newest.is_some() && self.probed_newest < self.opening;
+        lies_before || self.past_newest.len() == PAGE_SIZE as usize
+    }
+
+    /// Whether the first page lies after the newest one, also when it is asked again: what counting from 0 gives of less than two pages.
+    pub fn opens_after_the_newest(&self) -> bool {
+        self.opened_late >= LATE_OPENINGS
+    }
+
+    /// Learns from page 1 of the range, asked from its start.
+    pub fn learn_opening(&mut self, page: &PageFact) {
+        let first = page.rows.iter().map(|row| row.second).min();
+        self.opening = first.or(self.opening);
+        if let (Some(first), Some(newest)) = (first, self.probed_newest) {
+            self.opened_late = if first > newest { self.opened_late + 1 } else { 0 };
+        }
+    }
+
+    /// What contradicted the contract is asked anew.
+    pub fn ask_anew(&mut self) {
+        self.asked_before = (self.times_without_filters, self.times_without_range, self.times_known_second);
+        (self.without_filters, self.without_range, self.known_second) = (None, None, None);
+        (self.known_inside, self.is_in_company, self.evidence_failed) = (None, false, false);
+        (self.first_pages_empty, self.opened_late, self.opening) = (0, 0, None);
+        self.past_newest.clear();
+    }
+
+    fn learn_region(&mut self, page: &PageFact) {
+        let check = page.check;
+        let answers = check.standing == Standing::Answers;
+        self.own_pages += u32::from(answers && check.own_region > 0 && check.other_region == 0);
+        if answers && check.own_region == 0 && check.other_region > 0 {
+            self.other_pages += 1;
+            let span = page.span().map(|span| span.intersection(self.range)).filter(|span| !span.is_empty());
+            self.of_another_region.extend(span.filter(|_| self.of_another_region.len() < MOST_DOUBTED));
+        }
+    }
+
+    fn learn_ends(&mut self, page: &PageFact) {
+        let room = PAGE_SIZE as usize + 1;
+        let passed = |row: &&RowKey| self.range.contains(row.second) && Some(row.second) > self.probed_newest;
+        if self.probed_newest.is_some() && self.past_newest.len() < room {
+            self.past_newest.extend(page.rows.iter().filter(passed).map(|row| row.video));
+        }
+    }
+
     /// Learns from any page of the region where rows are. `is_first` says that it is page 1 of the region's first seconds.
     pub fn apply(&mut self, page: &PageFact, is_first: bool) {
+        self.learn_region(page);
         let inside = page.rows.iter().map(|row| row.second).filter(|second| self.range.contains(*second));
         let (first, last) = (inside.clone().min(), inside.max());
         match page.address.purpose {
@@ -153,11 +242,12 @@ impl RegionPlan {
                 self.first_pages_empty += u32::from(is_first && page.slots == 0);
                 self.oldest = self.oldest.or(first);
                 self.newest = self.newest.max(last);
+                self.learn_ends(page);
             }
             Purpose::Newest => self.apply_newest(page, last),
             Purpose::WithoutFilters => {
                 self.times_without_filters += 1;
-                self.without_filters = Some(page.slots > 0);
+                self.without_filters = Some(page.slots > 0 && !page.check.is_astray());
             }
             Purpose::WithoutRange => {
                 self.times_without_range += 1;
@@ -167,7 +257,7 @@ impl RegionPlan {
             }
             Purpose::KnownSecond => {
                 self.times_known_second += 1;
-                self.known_second = Some(page.slots > 0);
+                self.known_second = Some(page.slots > 0 && !page.check.is_astray());
                 // What lies in the range comes first; a row of it further down has a wrong date.
                 let first = page.rows.first().map(|row| row.second);
                 self.known_inside = first.filter(|second| self.range.contains(*second));
@@ -188,7 +278,8 @@ impl RegionPlan {
         self.newest = self.newest.max(last);
         self.newest_rows = page.rows.iter().copied().filter(|row| self.range.contains(row.second)).collect();
         let (first, last) = (page.rows.first().map(|row| row.second), page.rows.last().map(|row| row.second));
-        self.newest_is_unknown = first < last && page.rows.is_sorted_by_key(|row| row.second);
+        self.newest_is_unknown =
+            page.check.is_astray() || (first < last && page.rows.is_sorted_by_key(|row| row.second));
     }
 
     /// Counts a finished window into the density.
@@ -227,20 +318,21 @@ impl RegionPlan {
             }
         }
         let (region, range) = (self.region.clone(), self.range);
+        let asked_known = self.times_known_second - self.asked_before.2;
         match (self.without_range, self.known_second) {
             (None, _) => Ok(Emptiness::Ask(Purpose::WithoutRange)),
             // No row anywhere confirms the time bounds then, but there is none that they could hide either.
             (Some(None), _) if self.is_known => Ok(Emptiness::Believed),
             (Some(None), _) => Ok(Emptiness::Unproven),
             (Some(Some(_)), None) => Ok(Emptiness::Ask(Purpose::KnownSecond)),
-            (Some(Some(_)), Some(false)) if self.times_known_second < MOST_QUESTIONS - 1 => {
+            (Some(Some(_)), Some(false)) if asked_known < MOST_QUESTIONS - 1 => {
                 Ok(Emptiness::Ask(Purpose::KnownSecond))
             }
             // The row may be gone: is there another?
-            (Some(Some(_)), Some(false)) if self.times_without_range < 2 => Ok(Emptiness::Ask(Purpose::WithoutRange)),
-            (Some(Some(_)), Some(false)) if self.times_known_second < MOST_QUESTIONS => {
-                Ok(Emptiness::Ask(Purpose::KnownSecond))
+            (Some(Some(_)), Some(false)) if self.times_without_range - self.asked_before.1 < 2 => {
+                Ok(Emptiness::Ask(Purpose::WithoutRange))
             }
+            (Some(Some(_)), Some(false)) if asked_known < MOST_QUESTIONS => Ok(Emptiness::Ask(Purpose::KnownSecond)),
             (Some(Some(seen)), Some(false)) => Err(Contradiction::SecondsNotUnderstood { region, seen }),
             (Some(Some(_)), Some(true)) => {
                 match self.known_inside {
@@ -259,7 +351,8 @@ impl RegionPlan {
 
     /// Whether the question that the known row contradicts has come empty again after the row was seen.
     fn was_asked_again(&self, has_filters: bool) -> bool {
-        let times = if has_filters { self.times_without_filters } else { self.first_pages_empty };
+        let without_filters = self.times_without_filters - self.asked_before.0;
+        let times = if has_filters { without_filters } else { self.first_pages_empty };
         times >= MOST_QUESTIONS
     }
 
@@ -298,7 +391,13 @@ mod tests {
         while let Ok(Emptiness::Ask(purpose)) = plan.emptiness(has_filters) {
             asked.push(purpose);
             let address = PageAddress { region: region.clone(), purpose, page: PageNumber::FIRST };
-            let page = PageFact { address, fetched_at: EpochSeconds::new(1), slots: 0, rows: vec![] };
+            let page = PageFact {
+                address,
+                fetched_at: EpochSeconds::new(1),
+                slots: 0,
+                rows: vec![],
+                check: Default::default(),
+            };
             plan.apply(&page, false);
         }
         assert_eq!(asked.len(), if has_filters { 2 } else { 1 }, "{asked:?}");

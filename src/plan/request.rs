@@ -48,6 +48,7 @@ impl Planner {
                 order: stretch.order(),
                 page,
             },
+            habit: self.habit(&window.region),
             position: walk.position().max(window.range.start),
             window: id,
         }
@@ -94,6 +95,7 @@ impl Planner {
                 order: self.probe_order(plan, purpose),
                 page: PageNumber::FIRST,
             },
+            habit: self.habit(&plan.region),
             position: self.range.start,
             window,
         })

@@ -42,6 +42,7 @@ impl Walk {
         self.anchor_order = self.previous.iter().filter(at_anchor).map(|row| row.video).collect();
         self.previous.clear();
         self.previous_slots = 0;
+        self.early = Some(Vec::new());
         self.held.clear();
         self.stretch_at_frontier.clear();
         self.brought_new = false;
@@ -61,7 +62,7 @@ impl Walk {
         if self.awaited.is_empty() {
             return second.max(self.stretch.anchor);
         }
-        self.before_frontier.unwrap_or(self.range.start).max(self.settled())
+        self.before_frontier.unwrap_or(self.range.start).max(self.read_until())
     }
 
     /// A stretch that goes on from a row that leapt ahead takes it for the last second seen.

@@ -230,7 +230,7 @@ impl Planner {
         let missed = TimeRange::new(window.range.end, first);
         let owner = self.right_of(window).filter(|owner| !owner.bounded)?;
         let is_missed = owner.opening.iter().any(|row| owner.range.intersection(missed).contains(row.second));
-        let seconds = TimeRange::new(before.max(walk.settled()), window.range.end);
+        let seconds = TimeRange::new(before.max(walk.read_until()), window.range.end);
         (is_missed && !seconds.is_empty()).then_some(seconds)
     }
 

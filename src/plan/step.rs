@@ -55,6 +55,14 @@ pub struct WalkContext<'a> {
     pub order_is_proven: bool,
     /// The run has given the sort up.
     pub sort_ignored: bool,
+    /// The service does not keep to the lower bound, as is journalled, or as it seems.
+    pub min_is_loose: bool,
+    /// As it seems.
+    pub min_seems_loose: bool,
+    /// Another page that lies before what was asked is worth its price.
+    pub may_read_early: bool,
+    /// Nothing has shown that a stretch begins with its anchor's rows, and this walk is to.
+    pub proves_anchor: bool,
     /// The lower bound is known to be inclusive.
     pub min_is_inclusive: bool,
     /// The upper bound is known to be inclusive.
@@ -115,6 +123,8 @@ pub enum WalkStep {
     PageNumberCountsRows,
     /// Rows outside what was asked, and no others, the first of this second.
     RangeNotHonoured(EpochSeconds),
+    /// The service does not keep to the lower bound.
+    MinIsLoose,
 }
 
 /// The largest share of a stretch's pages that a scheduled anchor may cost.
@@ -125,13 +135,19 @@ const OLD_ANCHOR_PRICE: f64 = 0.001;
 const MOST_SHIFTED: u32 = 5;
 /// At this many times the age a stretch is left at any price.
 const VERY_OLD: i64 = 6;
+/// Doubts in a row, after pages that answer another question, that must bring nothing before what is left is listed.
+const ASTRAY_DOUBTS: u32 = 3;
+/// After so many pages the first walk of a run goes on from its last second once, ...
+const PROVING_PAGES: u32 = 2;
+/// ... where that holds at most so many rows: whether they come again shows whether page 1 is the first.
+const PROVING_ROWS: usize = 3;
 /// Pages in a row without a usable row after which a window is given up: nothing tells any more where the walk stands.
 const MOST_UNUSABLE: u32 = 100;
 
 impl Walk {
     /// Decides the next move after the last page, or at the start of a stretch.
     pub fn step(&self, context: &WalkContext<'_>) -> WalkStep {
-        if let Some(step) = self.seam_step() {
+        if let Some(step) = self.leave_seam().filter(|_| self.finding.is_astray()).or_else(|| self.seam_step()) {
             return step;
         }
         let step = match (self.plain_step(context), self.stuck_at()) {
@@ -147,33 +163,41 @@ impl Walk {
 
     fn plain_step(&self, context: &WalkContext<'_>) -> WalkStep {
         if let Some(reading) = &self.from_end {
-            return self.step_from_end(reading, context);
+            return match self.finding.is_astray() {
+                true => self.leave_from_end(self.stretch.anchor, context),
+                false => self.step_from_end(reading, context),
+            };
         }
         match self.finding {
             Finding::Nothing if !self.is_bounded() => self.ask_next(context),
-            Finding::OutsideAsked(seen) if context.known_newest.is_none() => WalkStep::RangeNotHonoured(seen),
+            Finding::OutsideAsked(seen) | Finding::Early(seen) if context.known_newest.is_none() => {
+                WalkStep::RangeNotHonoured(seen)
+            }
             finding if let Some(reading) = &self.bounded => reading.step(self.range, finding, context),
-            _ if let Some(before) = self.lost_anchor => anchor(before.max(self.settled()), StretchReason::Doubt),
+            _ if let Some(before) = self.lost_anchor => anchor(before.max(self.read_until()), StretchReason::Doubt),
             Finding::ShiftedByOne
                 if !context.pages_are_counted && (self.overlaps >= 2 || context.shifted_pages >= MOST_SHIFTED) =>
             {
                 WalkStep::PageNumberCountsRows
             }
             Finding::ShiftedByOne => self.ask_next(context),
+            Finding::Early(_) if context.min_is_loose && context.may_read_early => self.ask_next(context),
+            Finding::Early(_) if context.min_seems_loose && !context.min_is_loose => WalkStep::MinIsLoose,
+            finding if finding.is_astray() => self.astray_step(),
             _ if self.stretch.why == StretchReason::KnownRow => self.known_row_step(context),
             Finding::Disordered => self.disordered_step(context),
             Finding::Repeated(second) => {
                 let open = self.open_heals().map(Heal::second).min().unwrap_or(second);
                 anchor(self.again_from(second.min(open).min(self.position())), StretchReason::Repeat)
             }
-            Finding::SamePage => self.doubt_step(context),
+            Finding::SamePage => self.same_page_step(context),
             Finding::Empty => self.empty_step(context),
-            Finding::Unusable | Finding::OutsideAsked(_) if self.unusable >= MOST_UNUSABLE => {
+            Finding::Unusable if self.unusable >= MOST_UNUSABLE => {
                 let why = "page after page holds no row with a usable time and id";
-                end_of_rows(vec![(TimeRange::new(self.settled(), self.range.end), why.to_owned())])
+                end_of_rows(vec![(TimeRange::new(self.read_until(), self.range.end), why.to_owned())])
             }
-            Finding::Nothing | Finding::Unusable | Finding::OutsideAsked(_) => self.go_on(context),
             Finding::Rows => self.rows_step(context),
+            _ => self.go_on(context),
         }
     }
 
@@ -229,11 +253,39 @@ impl Walk {
                 at,
                 why: why @ (StretchReason::Doubt | StretchReason::Repeat | StretchReason::ShortPage),
                 unproven,
-            } => WalkStep::Anchor { at: at.min(self.settled().max(self.stretch.anchor)), why, unproven },
+            } => WalkStep::Anchor { at: at.min(self.read_until().max(self.stretch.anchor)), why, unproven },
             WalkStep::Anchor { why: StretchReason::Cap | StretchReason::PastFullSecond, .. }
             | WalkStep::Finish { ending: Ending::RowBeyond, .. } => WalkStep::SortIgnored,
             step => step,
         }
+    }
+
+    /// The same page twice: the end of what the service serves, or one of the two came in place of another, so that rows before it may
+    /// have been skipped.
+    fn same_page_step(&self, context: &WalkContext<'_>) -> WalkStep {
+        let is_first_look = self.stretch.why != StretchReason::Doubt || self.brought_new;
+        let opens = (self.pages == 2 && self.stretch.why == StretchReason::First).then_some(self.stretch.anchor);
+        match (self.doubt_step(context), self.before_last_page().or(opens).filter(|_| is_first_look)) {
+            (WalkStep::Anchor { at, why: StretchReason::Doubt | StretchReason::FromEnd, unproven }, Some(before)) => {
+                WalkStep::Anchor { at: at.min(before.max(self.stretch.anchor)), why: StretchReason::Doubt, unproven }
+            }
+            (step, _) => step,
+        }
+    }
+
+    /// A page that answers another question, also when it is asked again: what was asked is asked from the last second seen, which is
+    /// another question; where that does not help, the rest of the window is listed.
+    fn astray_step(&self) -> WalkStep {
+        let least = self.read_until().max(self.stretch.anchor);
+        let at = if self.position() < self.range.end { self.position().max(least) } else { least };
+        let is_fruitless = self.stretch.why == StretchReason::Doubt && !self.brought_new;
+        let may_help = !is_fruitless || self.fruitless + 1 < ASTRAY_DOUBTS;
+        if may_help && !self.has_doubted_enough(at) && self.stretch.why != StretchReason::KnownRow {
+            return anchor(at, StretchReason::Doubt);
+        }
+        let why = "what was asked of it is answered with rows of another time or region, also when asked again";
+        let unproven = vec![(TimeRange::new(self.settled(), self.range.end), why.to_owned())];
+        WalkStep::Finish { ending: Ending::Listed, unproven }
     }
 
     /// The number of the next page; none beyond the last that may be asked.
@@ -261,7 +313,7 @@ impl Walk {
         }
         if is_past && context.max_is_inclusive && self.stretch.asked_max >= context.run_end {
             // Rows that are not wanted stand among the others in no proven order: asked exactly, they do not come.
-            return anchor(self.settled().max(self.stretch.anchor), StretchReason::Restart);
+            return anchor(self.read_until().max(self.stretch.anchor), StretchReason::Restart);
         }
         self.go_on(context)
     }
@@ -280,7 +332,7 @@ impl Walk {
             Some(frontier)
                 if self.heals.iter().all(|heal| !heal.is_reading())
                     && frontier > self.stretch.anchor
-                    && frontier >= self.settled()
+                    && frontier >= self.read_until()
                     && (self.short.is_none() || context.short_is_habit)
                     && self.anchor_is_due(context) =>
             {
@@ -291,6 +343,13 @@ impl Walk {
     }
 
     fn anchor_is_due(&self, context: &WalkContext<'_>) -> bool {
+        if context.min_is_loose {
+            // A stretch would begin with all that lies before its anchor.
+            return false;
+        }
+        if context.proves_anchor && self.pages >= PROVING_PAGES && self.at_frontier.len() <= PROVING_ROWS {
+            return true;
+        }
         let age = age(self.stretch.started_at, context.now);
         let pages = f64::from(self.pages);
         let price = self.at_frontier.len() as f64 / f64::from(PAGE_SIZE);
@@ -354,7 +413,7 @@ impl Walk {
     fn past_stuck(&self, second: EpochSeconds) -> WalkStep {
         let why = "the walk began anew many times and did not get past it".to_owned();
         let at = second.shifted(1);
-        let unproven = vec![(TimeRange::new(self.settled().min(second), at), why)];
+        let unproven = vec![(TimeRange::new(self.read_until().min(second), at), why)];
         if at >= self.range.end {
             return WalkStep::Finish { ending: Ending::RowBeyond, unproven };
         }
@@ -373,7 +432,7 @@ impl Walk {
     }
 
     fn disordered_step(&self, context: &WalkContext<'_>) -> WalkStep {
-        let at = self.settled().max(self.stretch.anchor);
+        let at = self.read_until().max(self.stretch.anchor);
         let is_stuck = self.stretch.why == StretchReason::Disorder && at == self.stretch.anchor;
         match (is_stuck, context.order_is_proven || self.has_ascended()) {
             (false, _) => anchor(at, StretchReason::Disorder),

@@ -69,7 +69,7 @@ impl Walk {
         let is_apart = self.is_bounded() || self.from_end.is_some() || self.stretch.why == StretchReason::KnownRow;
         let may_skip = context.consistency == Consistency::Atomic && self.opens_torn && has_left && !is_apart;
         let after = self.stretch.anchor.shifted(1);
-        if may_skip && self.settled() > after {
+        if may_skip && self.read_until() > after {
             return self.list_after_torn(step, after);
         }
         match step {

@@ -57,6 +57,15 @@ pub enum Lesson {
     TiesMove,
     /// A page of this number held rows.
     Served(u32),
+    /// A page lay before what was asked; whether it is its stretch's first.
+    Early {
+        /// Whether it is.
+        opens: bool,
+    },
+    /// A stretch that goes on from known rows began with one of them.
+    AnchorCame,
+    /// A stretch that goes on from known rows of this second began without them.
+    AnchorLost(EpochSeconds),
 }
 
 /// What pages have shown beside their rows.
@@ -180,6 +189,8 @@ pub struct Walk {
     pub(super) junction: Option<(EpochSeconds, EpochSeconds)>,
     /// How often it went back since its last page seems to have skipped rows.
     pub(super) went_back: u32,
+    /// The rows of the last page, where all pages of the stretch lay before what was asked; none where one did not.
+    pub(super) early: Option<Vec<RowKey>>,
     /// Pages in a row of which no row can be placed.
     pub(super) unusable: u32,
     /// Whether any page held rows of which none can be placed.
@@ -245,6 +256,7 @@ impl Walk {
             seam: None,
             junction: None,
             went_back: 0,
+            early: Some(Vec::new()),
             unusable: 0,
             has_unplaced: false,
             opens_torn: false,
@@ -288,8 +300,21 @@ impl Walk {
         if self.is_bounded() { None } else { self.frontier }
     }
 
-    /// Up to where (exclusive) the walk has every row, as far as is known: nothing below it is read again.
+    /// Up to where (exclusive) the walk has every row, as far as is known: nothing below it is read again. The last page counts only
+    /// once another has followed it: should that be the same, one of the two came in place of another.
     pub fn settled(&self) -> EpochSeconds {
+        self.read_until().min(self.before_last_page().unwrap_or(EpochSeconds::MAX)).max(self.range.start)
+    }
+
+    /// Where the last page would have to be looked for again, had another come in its place; none where a stretch's first page began
+    /// with rows that were known.
+    pub(super) fn before_last_page(&self) -> Option<EpochSeconds> {
+        let first = (self.pages == 1 && self.stretch.why == StretchReason::First).then_some(self.stretch.anchor);
+        self.junction.map(|(before, _)| before).or(first)
+    }
+
+    /// Up to where (exclusive) its pages have shown every row, the last page among them.
+    pub(super) fn read_until(&self) -> EpochSeconds {
         if self.is_bounded() {
             return self.range.start;
         }
@@ -361,8 +386,8 @@ impl Walk {
         self.previous.iter().filter(|row| row.second >= self.range.end).count() as u64
     }
 
-    /// Moves the window's end: a split gave the later part away.
-    pub fn shorten(&mut self, end: EpochSeconds) {
+    /// Moves the window's end: a split gave the later part away, or the time of later windows was taken over.
+    pub fn end_at(&mut self, end: EpochSeconds) {
         self.range.end = end;
     }
 

@@ -107,6 +107,25 @@ impl Window {
         self.state = State::Waiting;
     }
 
+    /// Takes the time of later windows over.
+    pub fn extend(&mut self, end: EpochSeconds) {
+        self.range.end = end;
+        if let State::Walking(walk) = &mut self.state {
+            walk.end_at(end);
+        }
+    }
+
+    /// What it has brought is not believed: it is begun anew.
+    pub fn ask_anew(&mut self) {
+        self.state = State::Waiting;
+        self.parked = 0;
+    }
+
+    /// Whether it may give its time to its left neighbour: it has brought nothing of it.
+    pub fn brought_nothing(&self) -> bool {
+        !self.bounded && !self.is_over() && self.walk().is_none_or(|walk| walk.frontier().is_none())
+    }
+
     /// Keeps `[start, at)` and gives the rest as a window of its own.
     pub fn split_off(&mut self, at: EpochSeconds) -> Self {
         let mut part = Self::new(self.region.clone(), TimeRange::new(at, self.range.end));
@@ -117,7 +136,7 @@ impl Window {
         // Which of the two the rows were seen in, nobody remembers.
         self.holds_rows = false;
         if let State::Walking(walk) = &mut self.state {
-            walk.shorten(at);
+            walk.end_at(at);
         }
         part
     }

@@ -7,15 +7,15 @@ use std::time::Duration;
 use axum::http::StatusCode;
 
 use super::chance::{Dice, Purpose, hash_text};
-use super::faults::{Attempt, Fault, fault, latency};
+use super::faults::{Attempt, Fault, Other, fault, latency};
 use super::limits::{Arrival, Limiter};
 use super::query::{Asked, Parameters};
 use super::settings::{
-    Access, DeadForm, EmptyPage, ErrorCharge, FaultSettings, Framing, KeyEcho, PageNum, PastLastPage, QuotaForm,
-    ShortPages, SimulatorSettings, ThrottleForm, TieOrder,
+    Access, Answering, DeadForm, EmptyPage, ErrorCharge, FaultSettings, Framing, KeyEcho, PageNum, PastLastPage,
+    QuotaForm, ShortPages, SimulatorSettings, ThrottleForm, TieOrder,
 };
 use super::stats::{Ledger, Outcome};
-use super::world::{Row, Ties, World};
+use super::world::{Direction, Row, Selection, Ties, World};
 
 /// The service without its sockets.
 pub(super) struct Service {
@@ -23,6 +23,8 @@ pub(super) struct Service {
     pub(super) world: World,
     limiter: Mutex<Limiter>,
     ledger: Mutex<Ledger>,
+    /// The last page that was made, where answers may come late.
+    last: Mutex<Option<(String, u64)>>,
 }
 
 /// One request.
@@ -70,7 +72,7 @@ impl Service {
     pub(super) fn new(settings: SimulatorSettings) -> Self {
         let world = World::new(&settings);
         let settings = RwLock::new(Arc::new(settings));
-        Self { settings, world, limiter: Mutex::default(), ledger: Mutex::default() }
+        Self { settings, world, limiter: Mutex::default(), ledger: Mutex::default(), last: Mutex::default() }
     }
 
     pub(super) fn settings(&self) -> Arc<SimulatorSettings> {
@@ -158,8 +160,9 @@ impl Service {
             Some(refusal) => Err(refusal),
             None => asked
                 .map_err(|message| Refusal(StatusCode::BAD_REQUEST, 400, message))
-                .and_then(|asked| self.page(settings, &asked, attempt)),
+                .and_then(|asked| self.page(settings, &self.taken(settings, asked, fault), attempt)),
         };
+        let result = if result.is_ok() { self.or_stale(settings, fault, result) } else { result };
         let mut answer = match result {
             Ok((_, 0)) if settings.contract.empty_page == EmptyPage::NoContent => {
                 json(StatusCode::NO_CONTENT, String::new(), Outcome::Page(0))
@@ -174,6 +177,45 @@ impl Service {
         };
         disturb(&mut answer, fault, settings.faults.stall_s);
         (answer, page)
+    }
+
+    /// The question as it is taken: another one, where the settings or a fault say so.
+    fn taken(&self, settings: &SimulatorSettings, asked: Asked, fault: Option<Fault>) -> Asked {
+        let everything = self.world.offsets(self.world.range());
+        let at_any_time = |asked: &Asked| Selection { offsets: everything.clone(), ..asked.selection.clone() };
+        match fault {
+            _ if settings.contract.answering == Answering::AlwaysTheSame => {
+                let selection = Selection { direction: Direction::Ascending, ..at_any_time(&asked) };
+                let page = u64::from(settings.contract.page_num == PageNum::Pages);
+                Asked { selection, page, ..asked }
+            }
+            Some(Fault::Another(Other::Region)) => {
+                let regions = &settings.world.regions;
+                let here = regions.iter().position(|region| region.as_str() == asked.region);
+                let next = here.and_then(|here| regions.get((here + 1) % regions.len()));
+                Asked { region: next.map_or(asked.region.clone(), ToString::to_string), ..asked }
+            }
+            Some(Fault::Another(Other::Time)) => Asked { selection: at_any_time(&asked), ..asked },
+            Some(Fault::Another(Other::NextPage)) => Asked { page: asked.page + 1, ..asked },
+            _ => asked,
+        }
+    }
+
+    /// The answer before this one, where the fault says so; this one is then the next to come late.
+    fn or_stale(
+        &self,
+        settings: &SimulatorSettings,
+        fault: Option<Fault>,
+        result: Result<(String, u64), Refusal>,
+    ) -> Result<(String, u64), Refusal> {
+        if settings.faults.stale == 0.0 {
+            return result;
+        }
+        result.map(|page| {
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = last.replace(page.clone());
+            before.filter(|_| fault == Some(Fault::Another(Other::Stale))).unwrap_or(page)
+        })
     }
 
     /// The body of a page, and its rows.
@@ -192,6 +234,7 @@ impl Service {
         let start = match contract.page_num {
             PageNum::Pages => (page - 1) * asked.page_size,
             PageNum::RowOffset => page,
+            PageNum::PagesFromZero => page * asked.page_size,
         };
         let order = contract.tie_order;
         let ties = Ties { order, request: if order == TieOrder::Fresh { attempt.key() } else { 0 } };
@@ -300,7 +343,7 @@ fn early(fault: Option<Fault>) -> Option<Refusal> {
         Fault::ErrorInside(code) => Some(Refusal(StatusCode::OK, code, "system busy".to_owned())),
         Fault::BadGateway => Some(Refusal(StatusCode::BAD_GATEWAY, 502, String::new())),
         Fault::Refused(code) => Some(refusal(code, "refused for this once")),
-        Fault::NotJson(_) | Fault::Reset | Fault::CutBody | Fault::Stall => None,
+        Fault::NotJson(_) | Fault::Reset | Fault::CutBody | Fault::Stall | Fault::Another(_) => None,
     }
 }
 
@@ -323,7 +366,7 @@ fn disturb(answer: &mut Answer, fault: Option<Fault>, stall_s: f64) {
             answer.delay += Duration::from_secs_f64(stall_s);
             answer.stalls = true;
         }
-        Some(Fault::ServerError | Fault::ErrorInside(_) | Fault::Refused(_)) | None => {}
+        Some(Fault::ServerError | Fault::ErrorInside(_) | Fault::Refused(_) | Fault::Another(_)) | None => {}
     }
 }
 

@@ -25,8 +25,23 @@ pub(super) enum Fault {
     CutBody,
     /// The answer hangs.
     Stall,
+    /// The answer to another question comes.
+    Another(Other),
     /// A refusal with this status and code.
     Refused(u16),
+}
+
+/// Whose answer comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Other {
+    /// That of the world's next region.
+    Region,
+    /// That without a time.
+    Time,
+    /// That of the next page.
+    NextPage,
+    /// That of the question before.
+    Stale,
 }
 
 /// One request among all: the question, and how often it was asked before.
@@ -66,6 +81,10 @@ pub(super) fn fault(faults: &FaultSettings, attempt: Attempt) -> Option<Fault> {
         (faults.reset, Fault::Reset),
         (faults.cut_body, Fault::CutBody),
         (faults.stall, Fault::Stall),
+        (faults.other_region, Fault::Another(Other::Region)),
+        (faults.other_time, Fault::Another(Other::Time)),
+        (faults.next_page, Fault::Another(Other::NextPage)),
+        (faults.stale, Fault::Another(Other::Stale)),
         (faults.refusal, Fault::Refused(faults.refusal_code)),
     ];
     choices.into_iter().find_map(|(fraction, fault)| {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::str::FromStr;
 
-use super::settings::{Bound, ContractSettings, OversizedPage, PageNum, Sort, TimeUnit};
+use super::settings::{Bound, Bounds, ContractSettings, OversizedPage, PageNum, Sort, TimeUnit};
 use super::world::{Direction, Selection, SortKey, World};
 use crate::api::contract::{Filters, PAGE_SIZE};
 use crate::units::{EpochSeconds, TimeRange};
@@ -111,7 +111,12 @@ impl Parameters {
         };
         let up = |bound: i64| bound.div_euclid(unit) + i64::from(bound.rem_euclid(unit) > 0);
         let down = |bound: i64| bound.div_euclid(unit);
-        let start = self.number::<i64>("min_create_time")?.map(|bound| match contract.min_bound {
+        if contract.bounds == Bounds::Ignored {
+            return Ok(world.offsets(world.range()));
+        }
+        let rounded = i64::from(contract.min_rounded_to_s.max(1));
+        let min = self.number::<i64>("min_create_time")?.map(|bound| bound - bound.rem_euclid(rounded));
+        let start = min.map(|bound| match contract.min_bound {
             Bound::Inclusive => up(bound),
             Bound::Exclusive => down(bound).saturating_add(1),
         });

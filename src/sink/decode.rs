@@ -25,10 +25,10 @@ use arrow::error::ArrowError;
 use serde_json::value::RawValue;
 
 use crate::api::contract::{FIELDS, Region};
-use crate::api::envelope::{BodyError, short_request_id};
-use crate::api::reply::{self, Identity};
+use crate::api::envelope::short_request_id;
+use crate::api::reply::{self, Envelope, Identity};
 use crate::journal::kept::KeptFields;
-use crate::journal::record::StoredPage;
+use crate::journal::record::{RejectedRow, StoredPage};
 use crate::sink::columns::{self, COLUMNS, Kind, VIDEO_ID};
 use crate::sink::value::{self, Category, Entries, Fit};
 
@@ -48,19 +48,41 @@ pub struct Fetch {
 pub struct RawRow {
     /// Who and when.
     pub identity: Identity,
+    /// Its place on the page, from 0.
+    pub index: u32,
     /// The row's JSON text.
     pub text: Box<str>,
     /// The page that it came with.
     pub fetch: Arc<Fetch>,
 }
 
-/// The usable rows of a page, in its order. Rows without identity are left out: the journal keeps those as rejected.
-///
-/// # Errors
-/// Where the body is no envelope, which a page that was judged as one cannot be.
-pub fn rows(page: &StoredPage) -> Result<Vec<RawRow>, BodyError> {
+/// What of a stored page cannot be delivered, and why: its place on the page, from 0, and its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aside {
+    /// The page's place in the journal's order.
+    pub sequence: i64,
+    /// What is kept apart.
+    pub row: RejectedRow,
+}
+
+/// The rows of a page that were to be delivered when it was stored, in its order; and what of it turned out to be something else,
+/// which a page that was judged by this same version never does.
+pub fn rows(page: &StoredPage) -> (Vec<RawRow>, Vec<Aside>) {
+    if page.delivered.is_empty() {
+        return (Vec::new(), Vec::new());
+    }
     let text = reply::readable(&page.body);
-    let envelope = reply::envelope(&text)?;
+    match reply::envelope(&text) {
+        Ok(envelope) => delivered_rows(page, envelope),
+        Err(error) => {
+            let why = format!("the stored answer cannot be read: {error}");
+            let row = RejectedRow { index: 0, why, text: text.into_owned() };
+            (Vec::new(), vec![Aside { sequence: page.sequence, row }])
+        }
+    }
+}
+
+fn delivered_rows(page: &StoredPage, envelope: Envelope<'_>) -> (Vec<RawRow>, Vec<Aside>) {
     let fetch = Arc::new(Fetch {
         sequence: page.sequence,
         fetched_at_ms: page.fetched_at_ms,
@@ -70,11 +92,34 @@ pub fn rows(page: &StoredPage) -> Result<Vec<RawRow>, BodyError> {
             .or(envelope.request_id.as_deref())
             .map(|id| short_request_id(id).to_owned()),
     });
-    let usable = envelope.data.iter().filter_map(|raw| {
-        let identity = reply::identity(raw.get()).ok()?;
-        Some(RawRow { identity, text: raw.get().into(), fetch: Arc::clone(&fetch) })
-    });
-    Ok(usable.collect())
+    let (mut rows, mut aside) = (Vec::with_capacity(page.delivered.len()), Vec::new());
+    for index in page.delivered.iter().copied() {
+        let raw = usize::try_from(index).ok().and_then(|place| envelope.data.get(place));
+        let text = raw.map_or("", |raw| raw.get());
+        match reply::identity(text) {
+            Ok(identity) if page.span.contains(identity.second) => {
+                rows.push(RawRow { identity, index, text: text.into(), fetch: Arc::clone(&fetch) });
+            }
+            Ok(identity) => aside.push(page.aside(index, text, &format!("its second is {} now", identity.second))),
+            Err(why) => aside.push(page.aside(index, text, &why)),
+        }
+    }
+    (rows, aside)
+}
+
+impl StoredPage {
+    fn aside(&self, index: u32, text: &str, why: &str) -> Aside {
+        let why = format!("the stored row is not what it was judged to be: {why}");
+        Aside { sequence: self.sequence, row: RejectedRow { index, why, text: text.to_owned() } }
+    }
+}
+
+impl RawRow {
+    /// The row as what cannot be delivered.
+    pub fn aside(&self, why: &str) -> Aside {
+        let row = RejectedRow { index: self.index, why: why.to_owned(), text: self.text.to_string() };
+        Aside { sequence: self.fetch.sequence, row }
+    }
 }
 
 /// Rows on their way into columns.

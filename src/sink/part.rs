@@ -19,10 +19,9 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::errors::ParquetError;
 
-use crate::api::envelope::BodyError;
 use crate::journal::record::{PartRecord, StoredPage};
 use crate::sink::columns::{self, Packaging};
-use crate::sink::decode::{self, RawRow, RowBatch};
+use crate::sink::decode::{self, Aside, RawRow, RowBatch};
 use crate::sink::layout::{Layout, LayoutError, Slice};
 use crate::sink::staging::{Sealed, StagedFile, Staging, StagingError};
 use crate::sink::videos::Videos;
@@ -46,22 +45,6 @@ pub enum PartError {
         range: TimeRange,
         /// Why.
         source: Box<dyn Error + Send + Sync>,
-    },
-    /// A stored page is not what it was judged to be.
-    #[error("stored page {sequence} cannot be read: {source}")]
-    Body {
-        /// The page's place in the journal.
-        sequence: i64,
-        /// Why.
-        source: BodyError,
-    },
-    /// A stored row is not what it was judged to be.
-    #[error("a row of stored page {sequence} cannot be read: {source}")]
-    Row {
-        /// The page's place in the journal.
-        sequence: i64,
-        /// Why.
-        source: serde_json::Error,
     },
     /// A page came after rows that belong behind its own were written.
     #[error(
@@ -110,6 +93,15 @@ pub enum PartError {
     Staging(#[from] StagingError),
 }
 
+/// What came of a slice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Staged {
+    /// Its part; none where it holds no row.
+    pub part: Option<PartRecord>,
+    /// What of its pages turned out not to be what it was judged to be, and is to be kept apart.
+    pub aside: Vec<Aside>,
+}
+
 /// Writes parts into one staging folder.
 #[derive(Clone, Debug)]
 pub struct Parts {
@@ -130,12 +122,12 @@ impl Parts {
     /// `pages` come ordered by the start of their span, then by sequence, and hold every page whose span meets the slice.
     ///
     /// # Errors
-    /// Where a page cannot be read or comes out of order, or the disk fails.
+    /// Where the journal cannot give a page back or gives it out of order, or the disk fails. What a page holds is no error.
     pub fn stage<E: Into<Box<dyn Error + Send + Sync>>>(
         &self,
         slice: &Slice,
         pages: impl Iterator<Item = Result<StoredPage, E>>,
-    ) -> Result<Option<PartRecord>, PartError> {
+    ) -> Result<Staged, PartError> {
         let mut merge = Merge::new(self, slice)?;
         for page in pages {
             let page = page.map_err(|source| PartError::Pages { range: slice.range, source: source.into() })?;
@@ -154,6 +146,7 @@ struct Merge<'a> {
     written: EpochSeconds,
     videos: Videos,
     duplicates: u64,
+    aside: Vec<Aside>,
 }
 
 impl<'a> Merge<'a> {
@@ -165,12 +158,14 @@ impl<'a> Merge<'a> {
             written: slice.range.start,
             videos: Videos::default(),
             duplicates: 0,
+            aside: Vec::new(),
         })
     }
 
     fn add(&mut self, page: &StoredPage) -> Result<(), PartError> {
         self.write_before(page.span.start.min(self.range.end))?;
-        let rows = decode::rows(page).map_err(|source| PartError::Body { sequence: page.sequence, source })?;
+        let (rows, aside) = decode::rows(page);
+        self.aside.extend(aside);
         let range = self.range;
         rows.into_iter().filter(|row| range.contains(row.identity.second)).try_for_each(|row| self.hold(row))
     }
@@ -201,20 +196,29 @@ impl<'a> Merge<'a> {
                 break;
             }
             let row = first.remove();
-            if self.videos.insert(&row.identity.video_id) {
-                self.part.append(&row)?;
-            } else {
+            if !self.videos.insert(&row.identity.video_id) {
                 self.duplicates += 1;
+            } else if let Appended::Refused(why) = self.part.append(&row)? {
+                self.aside.push(row.aside(&why));
             }
         }
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Option<PartRecord>, PartError> {
+    fn finish(mut self) -> Result<Staged, PartError> {
         self.write_before(self.range.end)?;
         let record = self.part.finish()?;
-        Ok(record.map(|record| PartRecord { duplicates: self.duplicates, ..record }))
+        let part = record.map(|record| PartRecord { duplicates: self.duplicates, ..record });
+        Ok(Staged { part, aside: self.aside })
     }
+}
+
+/// What became of a row.
+enum Appended {
+    /// It is part of the file.
+    Taken,
+    /// It is no row, for this reason.
+    Refused(String),
 }
 
 /// One part being written; no file exists before its first row.
@@ -242,10 +246,15 @@ impl<'a> PartFile<'a> {
         })
     }
 
-    fn append(&mut self, row: &RawRow) -> Result<(), PartError> {
-        self.batch.append(row).map_err(|source| PartError::Row { sequence: row.fetch.sequence, source })?;
+    fn append(&mut self, row: &RawRow) -> Result<Appended, PartError> {
+        if let Err(error) = self.batch.append(row) {
+            return Ok(Appended::Refused(format!("the stored row is not what it was judged to be: {error}")));
+        }
         self.batch_bytes += row.text.len();
-        if self.batch.rows() >= BATCH_ROWS || self.batch_bytes >= BATCH_BYTES { self.write_batch() } else { Ok(()) }
+        if self.batch.rows() >= BATCH_ROWS || self.batch_bytes >= BATCH_BYTES {
+            self.write_batch()?;
+        }
+        Ok(Appended::Taken)
     }
 
     fn write_batch(&mut self) -> Result<(), PartError> {
@@ -330,7 +339,7 @@ mod tests {
     fn staged(pages: Vec<StoredPage>, wanted: TimeRange) -> (Option<PartRecord>, Vec<(i64, String, i64)>) {
         let folder = tempfile::tempdir().unwrap();
         let parts = parts(folder.path());
-        let record = parts.stage(&slice(wanted), given(pages)).unwrap();
+        let record = parts.stage(&slice(wanted), given(pages)).unwrap().part;
         let rows = record.as_ref().map(|record| triples(&parts.staging.file(&record.path))).unwrap_or_default();
         (record, rows)
     }
@@ -357,7 +366,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let parts = parts(folder.path());
         let pages = given(vec![page(1, &[row(100, "1", 0)]), page(2, &[])]);
-        assert_eq!(parts.stage(&slice(range(0, 60)), pages).unwrap(), None);
+        assert_eq!(parts.stage(&slice(range(0, 60)), pages).unwrap(), Staged::default());
         assert_eq!(std::fs::read_dir(folder.path().join(".staging")).unwrap().count(), 0);
     }
 
@@ -382,11 +391,11 @@ mod tests {
     fn the_record_has_the_files_size_and_checksum() {
         let folder = tempfile::tempdir().unwrap();
         let parts = parts(folder.path());
-        let record = parts.stage(&slice(range(0, 60)), given(vec![page(1, &[row(5, "7", 1)])])).unwrap().unwrap();
+        let record = parts.stage(&slice(range(0, 60)), given(vec![page(1, &[row(5, "7", 1)])])).unwrap().part.unwrap();
         let file = parts.staging.file(&record.path);
         assert_eq!(record.bytes.get(), std::fs::metadata(&file).unwrap().len());
         assert_eq!(record.sha256, sha256_of(File::open(&file).unwrap()).unwrap());
-        let again = parts.stage(&slice(range(0, 60)), given(vec![page(1, &[row(5, "7", 1)])])).unwrap().unwrap();
+        let again = parts.stage(&slice(range(0, 60)), given(vec![page(1, &[row(5, "7", 1)])])).unwrap().part.unwrap();
         assert_eq!(again, record);
     }
 
@@ -414,7 +423,7 @@ mod tests {
             let parts = Parts { packaging, ..parts(folder.path()) };
             let many = |from: i64| (from..from + 10).map(|n| row(n / 100, &format!("{n:06}"), n)).collect::<Vec<_>>();
             let pages = (0..900).map(|number| page(number, &many(number * 10))).collect();
-            let record = parts.stage(&slice(range(0, 3600)), given(pages)).unwrap().unwrap();
+            let record = parts.stage(&slice(range(0, 3600)), given(pages)).unwrap().part.unwrap();
             assert_eq!(record.rows.get(), 9000);
             let reader = SerializedFileReader::new(File::open(parts.staging.file(&record.path)).unwrap()).unwrap();
             reader.metadata().num_row_groups()
@@ -436,7 +445,7 @@ mod tests {
             row.to_string()
         };
         let pages = (0..100).map(|at| page(at, &(at * 10..at * 10 + 10).map(row).collect::<Vec<_>>())).collect();
-        let record = parts.stage(&slice(range(0, 3600)), given(pages)).unwrap().unwrap();
+        let record = parts.stage(&slice(range(0, 3600)), given(pages)).unwrap().part.unwrap();
         assert_eq!(record.rows.get(), 1000);
         SerializedFileReader::new(File::open(parts.staging.file(&record.path)).unwrap()).unwrap()
     }

@@ -38,7 +38,8 @@ pub(super) fn row(second: i64, id: &str, likes: i64) -> String {
 
 /// A stored page of these rows; its span is that of its usable ones.
 pub(super) fn page(sequence: i64, rows: &[String]) -> StoredPage {
-    let seconds: Vec<EpochSeconds> = rows.iter().filter_map(|row| Some(reply::identity(row).ok()?.second)).collect();
+    let usable = || rows.iter().zip(0..).filter_map(|(row, place)| Some((place, reply::identity(row).ok()?.second)));
+    let seconds: Vec<EpochSeconds> = usable().map(|(_, second)| second).collect();
     let first = seconds.iter().min().copied().unwrap_or_default();
     let last = seconds.iter().max().copied().unwrap_or_default();
     StoredPage {
@@ -46,6 +47,7 @@ pub(super) fn page(sequence: i64, rows: &[String]) -> StoredPage {
         fetched_at_ms: 1_767_300_000_000 + sequence,
         request_id: Some(format!("request-{sequence}")),
         span: TimeRange::new(first, last.shifted(1)),
+        delivered: usable().map(|(place, _)| place).collect(),
         body: format!(r#"{{"code":0,"message":"success","data":[{}]}}"#, rows.join(",")).into_bytes(),
     }
 }

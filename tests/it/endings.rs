@@ -182,7 +182,8 @@ fn a_key_that_is_revoked_in_mid_run_ends_with_6_and_keeps_what_was_bought() {
     simulator.change(|service| service.contract.token = "sk_live_a_new_key".to_owned()).unwrap();
     tells(&running.wait(), 6, &["refuses the request with 401"]);
     let refused = simulator.stats().statuses.get(&401).copied().unwrap_or_default();
-    assert!(refused <= 16, "a revoked key was hammered: {refused} of {before:?}");
+    // Those on their way, and the three that ask again before a refusal is believed.
+    assert!(refused <= 16 + 3, "a revoked key was hammered: {refused} of {before:?}");
     is_an_honest_beginning(&simulator, &job);
     tells(&job.run(), 6, &["refuses the request with 401"]);
     let job = job.with_variable("KEYAPI_TOKEN", "sk_live_a_new_key");

@@ -11,6 +11,7 @@
 
 mod bounds;
 mod clocks;
+mod answers;
 mod command_line;
 mod completions;
 mod config_files;

@@ -179,7 +179,11 @@ fn the_words_of_rows_never_matter() {
 fn the_vendors_example_is_a_page_of_one_row() {
     let Verdict::Page(page) = verdict(200, EXAMPLE) else { panic!("no page") };
     assert_eq!(page.request_id.as_deref(), Some("f9edb062-585d-4cbd-a7f5-851067490ef1"));
-    let identity = Identity { second: EpochSeconds::new(1_767_213_318), video_id: "7590123280372190477".to_owned() };
+    let identity = Identity {
+        second: EpochSeconds::new(1_767_213_318),
+        video_id: "7590123280372190477".to_owned(),
+        region: Some("US".to_owned()),
+    };
     assert_eq!(page.rows, vec![Row::Usable(identity)]);
 }
 
@@ -261,7 +265,7 @@ fn a_page_that_strict_readers_refuse_is_a_page() {
         "{\n\"code\":0,\t\"data\":[{\"video_id\":\"7\",\"create_time\":\"5\",\"video_desc\":\"a\u{1}\n\\\"b\"}]}",
     ] {
         let Verdict::Page(page) = verdict(200, body) else { panic!("no page: {body}") };
-        let seven = Identity { second: EpochSeconds::new(5), video_id: "7".to_owned() };
+        let seven = Identity { second: EpochSeconds::new(5), video_id: "7".to_owned(), region: None };
         assert_eq!(page.rows, [Row::Usable(seven)], "{body}");
     }
     let Verdict::Page(page) = verdict(200, r#"{"code":0,"data":[null,{"video_id":"7","create_time":5}]}"#) else {

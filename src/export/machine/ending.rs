@@ -63,8 +63,10 @@ impl Machine {
             self.end(Ending::TimeSpent);
         }
         if self.is_dry(moment) && !self.silence_is_explained() {
-            let why = self.pool.last_failure().unwrap_or("no answer came").to_owned();
-            self.end(Ending::Unwell { why });
+            let why = || self.pool.last_failure().unwrap_or("no answer came").to_owned();
+            // A service that refuses is not unwell, also where there was no time to ask as often as one likes to be sure.
+            let refused = self.regions.refusal().map(|(code, message)| Ending::Refused { code, message });
+            self.end(refused.unwrap_or_else(|| Ending::Unwell { why: why() }));
         }
     }
 

@@ -23,13 +23,14 @@ impl Machine {
     /// An attempt came back: what it means for everybody at once, and for its job.
     pub(super) fn hear(&mut self, id: JobId, heard: Heard, dice: Dice, moment: &Moment) {
         let outcome = match &heard {
-            Heard::Page => Some(AttemptOutcome::Answered),
+            Heard::Page { .. } => Some(AttemptOutcome::Answered),
             Heard::Throttled { .. } => Some(AttemptOutcome::Throttled),
             Heard::Failed { .. } | Heard::Unanswered { .. } | Heard::Unreached { .. } => Some(AttemptOutcome::Failed),
             Heard::Quota { .. } | Heard::Refused { .. } | Heard::OutOfCredits { .. } => None,
         };
         let is_probe = self.pool.work(id).is_some_and(Work::is_probe);
-        let Some(Heeded { hold, then }) = self.pool.heard(id, heard, dice, moment.now) else { return };
+        let Some(Heeded { hold, astray, then }) = self.pool.heard(id, heard, dice, moment.now) else { return };
+        let outcome = if astray.is_some() { Some(AttemptOutcome::Failed) } else { outcome };
         if let Some((wait, why)) = hold {
             let per_second = self.pool.rate();
             self.tell(Told::Held { wait, why });
@@ -38,6 +39,7 @@ impl Machine {
         if let Some(outcome) = outcome.filter(|_| !is_probe) {
             self.tell(Told::Attempt(outcome));
         }
+        self.effects.extend(astray.map(|why| Effect::Discard(id, why)));
         match then {
             Outcome::Keep => self.effects.push_back(Effect::Keep(id)),
             Outcome::GoesOn => {}
@@ -112,11 +114,14 @@ impl Machine {
         };
         self.planner.came_back(&task);
         match how {
-            Fetched::Refused { .. } | Fetched::Failed { .. } if self.planner.give_up_ahead(&task) => {}
+            Fetched::Refused { .. } | Fetched::Failed { .. } if self.planner.give_up_ahead(&task) => {
+                self.regions.failed(&task.address.region, task.window);
+            }
             Fetched::Refused { code, message } => self.take_refusal(&task, (code, message), moment),
             Fetched::Failed { why } => self.take_failure(&task, (began, moment.now), why),
             Fetched::Quota { .. } | Fetched::OutOfCredits { .. } | Fetched::Unreachable { .. } => {}
-            Fetched::Well | Fetched::TooEarly | Fetched::Stopped => {}
+            Fetched::Stopped => self.regions.failed(&task.address.region, task.window),
+            Fetched::Well | Fetched::TooEarly => {}
         }
     }
 

@@ -71,7 +71,7 @@ impl Machine {
     /// Makes the plan and the jobs follow what is thought of the regions.
     pub(super) fn sync_regions(&mut self) {
         let all: Vec<Region> = self.planner.regions().iter().map(|plan| plan.region.clone()).collect();
-        let aside = all.iter().filter(|region| self.regions.is_aside(region)).cloned().collect();
+        let called_back = all.iter().filter(|region| self.regions.is_called_back(region)).cloned().collect();
         for region in &all {
             if self.regions.is_aside(region) {
                 self.planner.set_aside(region);
@@ -79,7 +79,7 @@ impl Machine {
                 self.planner.take_up(region);
             }
         }
-        let stopped = self.pool.stop_regions(aside);
+        let stopped = self.pool.stop_regions(called_back);
         self.landed.extend(stopped.into_iter().map(Landed::Job));
         self.pool.hold(self.regions.holds());
     }

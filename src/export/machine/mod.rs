@@ -143,6 +143,8 @@ pub(super) enum Effect {
     Send(Sending),
     /// Make the page of a job durable; answered with [`Event::Kept`].
     Keep(JobId),
+    /// Keep nothing of the page of a job: it seems to answer another question, and is asked again. Why, for a person.
+    Discard(JobId, String),
     /// Make decisions durable, in one transaction; answered with [`Event::Recorded`]. Windows that they close come with them.
     Record(Vec<PlanEvent>, Vec<WindowId>),
     /// Publish the first of these that is worth it; answered with [`Event::Published`] or [`Event::NothingDue`].

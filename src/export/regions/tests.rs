@@ -36,7 +36,7 @@ impl Run {
         self.regions.refused(&region(code), (window, false), refusal(status), at(now))
     }
 
-    /// Refused as often as it is asked again, as its errand would be; when that was over.
+    /// Refused as often as it is asked again, as its fetch job would be; when that was over.
     fn refused_for_good(&mut self, code: &str, status: u16, from: f64) -> f64 {
         let mut now = from;
         for _ in 0..CONFIRMATIONS.len() {
@@ -216,6 +216,34 @@ fn a_page_that_is_refused_while_its_region_answers_is_the_pages_matter() {
     assert_eq!(run.next(5.0), Next::Nothing);
 }
 
+/// The one who asked again was once called back with the others, and nobody was left to find out.
+#[test]
+fn a_region_with_two_refused_pages_is_set_aside_and_the_one_who_asks_again_is_not_called_back() {
+    let mut run = Run::of(&["US", "GB"]);
+    let ask = |run: &mut Run, window: u32, now: f64| {
+        run.regions.refused(&region("US"), (WindowId(window), false), refusal(403), at(now))
+    };
+    assert!(matches!(ask(&mut run, 0, 1.0), OnRefusal::AskAgain(_)));
+    assert_eq!(ask(&mut run, 7, 1.1), OnRefusal::Leave);
+    assert!(run.regions.is_aside(&region("US")) && !run.regions.is_called_back(&region("US")));
+    for now in [2.0, 3.0] {
+        assert!(matches!(ask(&mut run, 0, now), OnRefusal::AskAgain(_)));
+    }
+    assert_eq!(ask(&mut run, 0, 5.0), OnRefusal::Leave);
+    assert!(run.regions.is_called_back(&region("US")));
+}
+
+#[test]
+fn a_refused_page_that_comes_back_without_an_answer_is_forgotten() {
+    let mut run = Run::of(&["US"]);
+    run.refused("US", 403, 1.0);
+    run.regions.failed(&region("US"), WindowId(7));
+    assert!(run.regions.holds(), "that was another page");
+    run.regions.failed(&region("US"), WindowId(0));
+    assert!(!run.regions.holds());
+    assert_eq!(run.refused("US", 403, 9.0), OnRefusal::AskAgain(CONFIRMATIONS[0]));
+}
+
 #[test]
 fn a_page_that_only_helps_is_done_without_unless_the_key_is_refused() {
     for (status, last) in [(422, OnRefusal::Page), (400, OnRefusal::Page), (401, OnRefusal::Leave)] {
@@ -317,9 +345,10 @@ fn a_lone_region_that_fails_is_the_services_matter() {
 fn a_refused_region_beside_a_dead_one_is_given_up_when_a_third_answers() {
     let mut run = Run::of(&["US", "GB", "FR"]);
     run.came("US", 0.0, 0.5);
-    run.fails("FR", MOST_FAILURES, 0.1, 0.9);
     run.is_done("US");
     let now = run.refused_for_good("GB", 403, 1.0);
+    assert_eq!(run.next(now), Next::Nothing, "FR may still come");
+    run.fails("FR", MOST_FAILURES, 0.1, now);
     assert_eq!(run.next(now), Next::Prove(region("US"), Duration::ZERO));
     run.regions.came(&region("US"), None, (at(now + 0.1), at(now + 0.2)));
     run.regions.proved(None);

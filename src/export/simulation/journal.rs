@@ -57,12 +57,20 @@ impl Journal {
         self.closed.extend(closed);
     }
 
-    /// Keeps a page with the rows that it showed. A row is delivered if no slice that should hold it has been cut yet; a row
-    /// without a time of its own always is.
+    /// Keeps a page with the rows that it showed. A row is delivered if it was asked for and no slice that should hold it has been
+    /// cut yet; a row without a time of its own always is. Nothing is of a page that answers another question.
     pub(super) fn keep(&mut self, fact: PageFact, (rows, ids): (&[RowKey], &[u64])) {
         assert!(self.bought.insert(fact.address.clone()), "{:?} was bought twice", fact.address);
+        if !fact.check.is_astray() {
+            self.deliver(&fact, rows, ids);
+        }
+        self.entries.push(Entry::Page(fact));
+    }
+
+    fn deliver(&mut self, fact: &PageFact, rows: &[RowKey], ids: &[u64]) {
         let cut = self.cut[&fact.address.region];
-        let late: BTreeSet<u64> = rows.iter().filter(|row| row.second < cut).map(|row| row.video.0).collect();
+        let is_left_out = |row: &&RowKey| row.second < cut || !fact.rows.contains(row);
+        let late: BTreeSet<u64> = rows.iter().filter(is_left_out).map(|row| row.video.0).collect();
         for id in ids.iter().filter(|id| !late.contains(id)) {
             let index = *id as usize;
             if self.delivered.len() <= index {
@@ -70,7 +78,6 @@ impl Journal {
             }
             self.delivered[index] = true;
         }
-        self.entries.push(Entry::Page(fact));
     }
 
     /// Whether the stretch that a page belongs to is one that was decided on.

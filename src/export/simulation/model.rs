@@ -7,8 +7,10 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::api::contract::{PAGE_SIZE, PageQuery, Region, TimeOrder};
+use crate::plan::answer::{Candidate, Tied, tie_rows};
 use crate::plan::fact::{RowKey, VideoKey};
-use crate::units::{EpochSeconds, TimeRange};
+use crate::plan::planner::Task;
+use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 /// Rows that come while a run reads: a second that grows as fast as it is read would never end.
 const MOST_INSERTED: u64 = 3_000;
@@ -97,6 +99,19 @@ pub(super) struct Limit {
     pub(super) retry_after: Option<Duration>,
 }
 
+/// Whose answer comes in place of the asked one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Other {
+    /// The next region's.
+    Region,
+    /// That without a time.
+    Time,
+    /// The next page's.
+    NextPage,
+    /// That to the question before.
+    Stale,
+}
+
 /// How the service behaves.
 #[derive(Clone, Debug)]
 pub(super) struct Behaviour {
@@ -118,6 +133,14 @@ pub(super) struct Behaviour {
     pub(super) outage: std::ops::Range<u64>,
     /// `page_num` counts rows.
     pub(super) counts_rows: bool,
+    /// `page_num` counts pages from 0.
+    pub(super) counts_from_zero: bool,
+    /// Every question is answered with the first page of all.
+    pub(super) answers_the_same: bool,
+    /// What `min_create_time` is rounded down to, seconds; 1 rounds nothing.
+    pub(super) min_rounded_to: i64,
+    /// The share of answers that are those to another question, and to which.
+    pub(super) another: Option<(f64, Other)>,
     /// None where it takes as much as comes.
     pub(super) limit: Option<Limit>,
     /// Requests, counted from the start, 429s among them, between which everything is refused with 429.
@@ -140,6 +163,10 @@ impl Default for Behaviour {
             poison: BTreeSet::new(),
             outage: 0..0,
             counts_rows: false,
+            counts_from_zero: false,
+            answers_the_same: false,
+            min_rounded_to: 1,
+            another: None,
             limit: None,
             closed: 0..0,
         }
@@ -150,7 +177,7 @@ impl Default for Behaviour {
 #[derive(Clone, Debug)]
 pub(super) enum Answer {
     /// The rows of a page: those that are usable and all ids, in order.
-    Page { rows: Vec<RowKey>, ids: Vec<u64> },
+    Page { rows: Vec<RowKey>, ids: Vec<u64>, region: Region },
     /// 400 or 404.
     Refused,
     /// A 5xx, a timeout, a cut body.
@@ -193,6 +220,9 @@ pub(super) struct Service {
     /// Rows that any answer has shown that arrived.
     shown: BTreeSet<u64>,
     random: StdRng,
+    /// Which answers are those to another question: a sequence of its own.
+    others: StdRng,
+    asked_before: Option<PageQuery>,
     next_id: u64,
 }
 
@@ -211,9 +241,23 @@ impl Service {
         };
         let regions = regions.into_iter().map(|(region, seconds)| (region, table(seconds))).collect();
         let random = StdRng::seed_from_u64(seed);
+        let (others, asked_before) = (StdRng::seed_from_u64(seed ^ 0x07_4e5), None);
         let bucket = Bucket { tokens: behaviour.limit.map_or(0.0, |limit| limit.burst), filled_at: Duration::ZERO };
         let (deleted, shown) = (BTreeSet::new(), BTreeSet::new());
-        Self { behaviour, regions, requests: 0, throttled: 0, bucket, deleted, inserted: 0, shown, random, next_id }
+        Self {
+            behaviour,
+            regions,
+            requests: 0,
+            throttled: 0,
+            bucket,
+            deleted,
+            inserted: 0,
+            shown,
+            random,
+            others,
+            asked_before,
+            next_id,
+        }
     }
 
     /// From the start on it takes no more than this.
@@ -272,6 +316,7 @@ impl Service {
     pub(super) fn answer(&mut self, query: &PageQuery) -> Answer {
         self.requests += 1;
         self.drift(query);
+        let query = &self.taken(query);
         let behaviour = &self.behaviour;
         if self.random.random::<f64>() < behaviour.flaky || behaviour.outage.contains(&self.requests) {
             return Answer::Broken;
@@ -279,7 +324,7 @@ impl Service {
         let clamped = behaviour.past_cap == PastCap::LastPageAgain;
         let page = if clamped { query.page.get().min(behaviour.cap) } else { query.page.get() };
         if page > behaviour.cap {
-            return if behaviour.past_cap == PastCap::Refused { Answer::Refused } else { nothing() };
+            return if behaviour.past_cap == PastCap::Refused { Answer::Refused } else { nothing(query) };
         }
         let falsely_empty = self.random.random::<f64>() < behaviour.falsely_empty;
         let rows = self.page(query, page);
@@ -287,10 +332,37 @@ impl Service {
             return Answer::Broken;
         }
         if falsely_empty {
-            return nothing();
+            return nothing(query);
         }
         let rows = self.shortened(query, rows);
-        Answer::Page { ids: rows.iter().map(|row| row.id).collect(), rows: rows.iter().filter_map(Row::key).collect() }
+        let ids = rows.iter().map(|row| row.id).collect();
+        Answer::Page { ids, rows: rows.iter().filter_map(Row::key).collect(), region: query.region.clone() }
+    }
+
+    /// The question as it is taken: another one, where the behaviour says so.
+    fn taken(&mut self, asked: &PageQuery) -> PageQuery {
+        let mut taken = asked.clone();
+        if self.behaviour.answers_the_same {
+            taken.page = PageNumber::FIRST;
+            (taken.min_create_time, taken.max_create_time, taken.order) = (None, None, TimeOrder::OldestFirst);
+        }
+        let rounded = self.behaviour.min_rounded_to;
+        taken.min_create_time = taken.min_create_time.map(|min| min.shifted(-min.get().rem_euclid(rounded)));
+        let Some((share, other)) = self.behaviour.another else { return taken };
+        let before = self.asked_before.replace(asked.clone());
+        if self.others.random::<f64>() >= share {
+            return taken;
+        }
+        match other {
+            Other::Region => {
+                let here = self.regions.iter().position(|(region, _)| *region == taken.region).unwrap_or(0);
+                taken.region = self.regions[(here + 1) % self.regions.len()].0.clone();
+            }
+            Other::Time => (taken.min_create_time, taken.max_create_time) = (None, None),
+            Other::NextPage => taken.page = taken.page.next().unwrap_or(taken.page),
+            Other::Stale => taken = before.unwrap_or(taken),
+        }
+        taken
     }
 
     fn page(&mut self, query: &PageQuery, page: u32) -> Vec<Row> {
@@ -309,7 +381,11 @@ impl Service {
         let high = rows.partition_point(ends).max(low);
         let all = &rows[low..high];
         let size = PAGE_SIZE as usize;
-        let skip = if behaviour.counts_rows { page as usize } else { (page as usize - 1) * size };
+        let skip = match (behaviour.counts_rows, behaviour.counts_from_zero) {
+            (true, _) => page as usize,
+            (_, true) => page as usize * size,
+            _ => (page as usize - 1) * size,
+        };
         let descends = match behaviour.sort {
             Sort::Honoured => query.order == TimeOrder::NewestFirst,
             Sort::AlwaysAscending => false,
@@ -405,8 +481,8 @@ impl Row {
     }
 }
 
-fn nothing() -> Answer {
-    Answer::Page { rows: vec![], ids: vec![] }
+fn nothing(query: &PageQuery) -> Answer {
+    Answer::Page { rows: vec![], ids: vec![], region: query.region.clone() }
 }
 
 /// The row at `index` if the rows of its second stood in the order of `key`.
@@ -429,12 +505,14 @@ pub(super) fn mix(number: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// The asked rows of a page as the program hands them on: those outside what was asked only where there are no others.
-pub(super) fn asked_rows(query: &PageQuery, rows: Vec<RowKey>) -> Vec<RowKey> {
-    let min = query.min_create_time.unwrap_or(EpochSeconds::new(0));
-    let max = query.max_create_time.unwrap_or(EpochSeconds::MAX);
-    let inside: Vec<RowKey> = rows.iter().copied().filter(|row| min <= row.second && row.second <= max).collect();
-    if inside.is_empty() { rows } else { inside }
+/// The rows of an answer, tied to their question as the program ties them.
+pub(super) fn tied_to(task: &Task, rows: &[RowKey], region: &Region) -> Tied {
+    let rows: Vec<Candidate<'_>> = rows
+        .iter()
+        .zip(0..)
+        .map(|(key, index)| Candidate { index, key: *key, region: Some(region.as_str()) })
+        .collect();
+    tie_rows(&task.query, task.habit, &rows)
 }
 
 /// The range that the rows of all scenarios are laid into.

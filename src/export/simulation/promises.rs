@@ -1,6 +1,6 @@
 //! Single promises of the plan, each against a service that would break it.
 
-use super::model::{Behaviour, Drift, PastCap, Short, Sort, Ties, range_of};
+use super::model::{Behaviour, Drift, Other, PastCap, Short, Sort, Ties, range_of};
 use super::outcome::Outcome;
 use super::scenario::{START, Scenario, bursty, daily, uniform};
 use crate::plan::walk::Consistency;
@@ -261,4 +261,84 @@ fn rows_that_come_where_two_windows_meet_are_read_again_for_little() {
     assert_eq!(price(0.0), (0, 0));
     let (seams, readings) = price(0.2);
     assert!(seams > 0 && readings <= seams + seams / 10, "{seams} {readings}");
+}
+
+/// One in a hundred answers is that to another question; and of those of another region also one in twenty.
+#[test]
+fn answers_to_another_question_lose_no_row_without_a_word() {
+    // Of several workers the answer to another's question may lie beyond a window's end, and looks like proof that it is over.
+    let kinds = [
+        (Other::Region, 0.01, 16),
+        (Other::Region, 0.05, 16),
+        (Other::Time, 0.01, 16),
+        (Other::Region, 0.05, 1),
+        (Other::Time, 0.01, 1),
+        (Other::Stale, 0.01, 1),
+    ];
+    for (other, share, workers) in kinds {
+        for seed in 0..10 {
+            let behaviour = Behaviour { another: Some((share, other)), ..Behaviour::default() };
+            let regions = vec![("US", uniform(3_000, MONTH, seed)), ("GB", uniform(3_000, MONTH, seed + 100))];
+            let mut scenario = Scenario::with(behaviour, regions, MONTH, seed);
+            scenario.drive.workers = workers;
+            let range = scenario.drive.range;
+            let outcome = scenario.run();
+            let told = format!("{other:?} {share} seed {seed}, {workers} workers");
+            assert_eq!((&outcome.stopped, outcome.missing(range).len()), (&None, 0), "{told}");
+            assert!(outcome.requests < 800, "{told}: {}", outcome.requests);
+        }
+    }
+}
+
+/// Where a window needs more pages, what came in place of another page shows itself on the next one.
+#[test]
+fn a_next_page_in_place_of_this_one_is_found_by_the_page_after_it() {
+    for seed in 0..20 {
+        let behaviour = Behaviour { another: Some((0.003, Other::NextPage)), ..Behaviour::default() };
+        let mut scenario = Scenario::with(behaviour, vec![("US", uniform(3_000, MONTH, seed))], MONTH, seed);
+        (scenario.drive.workers, scenario.drive.anchor_pages) = (1, 100_000);
+        let range = scenario.drive.range;
+        let outcome = scenario.run();
+        assert_eq!((&outcome.stopped, outcome.missing(range).len()), (&None, 0), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_page_number_that_counts_from_zero_is_refused_within_the_first_pages() {
+    // Between eleven and some dozens of rows several workers may not find it out: the README says so.
+    for (rows, workers) in [(11, 1), (1_000, 1), (20_000, 4)] {
+        let behaviour = Behaviour { counts_from_zero: true, ..Behaviour::default() };
+        let mut scenario = Scenario::with(behaviour, vec![("US", uniform(rows, MONTH, 13))], MONTH, 1);
+        scenario.drive.workers = workers;
+        let outcome = scenario.run();
+        let told = format!("{rows} rows, {workers} workers: {} requests, {:?}", outcome.requests, outcome.stopped);
+        assert!(outcome.stopped.as_ref().is_some_and(|why| why.contains("count from 0")), "{told}");
+        assert!(outcome.requests <= 30 + 10 * workers as u64, "{told}");
+    }
+}
+
+#[test]
+fn the_same_rows_to_every_question_end_the_run_within_a_few_requests_a_worker() {
+    for workers in [1, 4, 16] {
+        let behaviour = Behaviour { answers_the_same: true, ..Behaviour::default() };
+        let mut scenario = Scenario::with(behaviour, vec![("US", uniform(1_000, MONTH, 13))], MONTH, 1);
+        scenario.drive.workers = workers;
+        let outcome = scenario.run();
+        let told = format!("{workers} workers: {} requests, {:?}", outcome.requests, outcome.stopped);
+        assert!(outcome.stopped.as_ref().is_some_and(|why| why.contains("the same rows")), "{told}");
+        assert!(outcome.requests <= 20 + 5 * workers as u64, "{told}");
+    }
+}
+
+/// Each stretch then begins with what lies before its anchor, so that one walk reads on to the end.
+#[test]
+fn a_minimum_that_is_rounded_costs_little_and_loses_nothing() {
+    for (rounded, most) in [(60, 700), (3_600, 700), (86_400, 800)] {
+        let behaviour = Behaviour { min_rounded_to: rounded, ..Behaviour::default() };
+        let scenario = Scenario::with(behaviour, vec![("US", uniform(6_000, 10 * 86_400, 15))], 10 * 86_400, 1);
+        let range = scenario.drive.range;
+        let outcome = scenario.run();
+        assert_eq!((&outcome.stopped, outcome.missing(range).len()), (&None, 0), "{rounded}");
+        assert!(outcome.requests <= most, "{rounded}: {}", outcome.requests);
+    }
 }

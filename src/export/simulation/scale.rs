@@ -185,7 +185,13 @@ impl Scale {
         let fetched_at = EpochSeconds::new(1_790_000_000 + (self.now_us / 1_000_000) as i64);
         let window = task.window;
         self.planner.came_back(&task);
-        self.planner.apply_page(&PageFact { address: task.address, fetched_at, slots: rows.len() as u32, rows });
+        self.planner.apply_page(&PageFact {
+            address: task.address,
+            fetched_at,
+            slots: rows.len() as u32,
+            rows,
+            check: Default::default(),
+        });
         if self.sums.requests.is_multiple_of(SLICE_EVERY) {
             self.release();
         }

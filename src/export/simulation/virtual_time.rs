@@ -21,6 +21,7 @@ use crate::export::{Ending, Interrupt, PlanOrder};
 use crate::fetch::job::{JobId, Work};
 use crate::fetch::retry::Patience;
 use crate::fetch::throttle::{LearnedRate, Rate};
+use crate::plan::answer::Tied;
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::{PageFact, RowKey, WindowId};
 use crate::plan::planner::Planner;
@@ -128,6 +129,16 @@ enum Commit {
     Slice(PlanEvent),
 }
 
+/// A page that came.
+#[derive(Debug)]
+struct Came {
+    /// Its usable rows.
+    rows: Vec<RowKey>,
+    /// All its ids.
+    ids: Vec<u64>,
+    tied: Tied,
+}
+
 /// A job, as the service and the watch see it.
 #[derive(Debug)]
 struct Flight {
@@ -138,8 +149,8 @@ struct Flight {
     sent_at: Duration,
     /// None where the service makes up its mind when the answer arrives.
     comes: Option<Comes>,
-    /// The page that came: rows that are usable, and all ids.
-    page: Option<(Vec<RowKey>, Vec<u64>)>,
+    /// The page that came and is not kept yet.
+    page: Option<Came>,
     failures: u32,
     throttled: u32,
     was_throttled: bool,

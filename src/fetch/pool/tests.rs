@@ -27,7 +27,7 @@ fn task(number: u32) -> Task {
     let page = PageNumber::new(number).unwrap();
     let purpose = Purpose::Walk { window: WindowId(0), stretch: 0 };
     let address = PageAddress { region: "US".parse().unwrap(), purpose, page };
-    Task { address, query: query(), window: WindowId(0), position: EpochSeconds::new(0) }
+    Task { address, query: query(), habit: Default::default(), window: WindowId(0), position: EpochSeconds::new(0) }
 }
 
 fn failed() -> Heard {
@@ -126,7 +126,7 @@ fn carried_out(mut timed: Timed, steps: &[Step]) -> Vec<(Duration, Duration, Dur
                 continue;
             }
             Step::Refuse(seconds) => throttled(seconds.map(Duration::from_secs)),
-            Step::Answer => Heard::Page,
+            Step::Answer => Heard::Page { doubt: None },
             Step::Fail => failed(),
         };
         if let Some(job) = under_way.pop() {
@@ -250,7 +250,7 @@ fn workers_follow_rate_times_latency() {
     for _ in 0..50 {
         let job = timed.admit();
         timed.wait(0.2);
-        timed.hear(job, Heard::Page);
+        timed.hear(job, Heard::Page { doubt: None });
     }
     let workers = timed.pool.useful_workers();
     assert!((30..=34).contains(&workers), "{workers}");
@@ -264,7 +264,7 @@ fn no_more_are_under_way_than_may_be_until_pages_are_durable() {
     timed.next();
     timed.wait(1.0);
     timed.next();
-    assert!(matches!(timed.hear(jobs[0], Heard::Page).unwrap().then, Outcome::Keep));
+    assert!(matches!(timed.hear(jobs[0], Heard::Page { doubt: None }).unwrap().then, Outcome::Keep));
     timed.wait(1.0);
     assert!(timed.pool.go_on(timed.now).is_empty(), "its page is not durable yet");
     assert_eq!(timed.pool.kept(jobs[0], Duration::ZERO).unwrap().0.address.page.get(), 1);
@@ -323,7 +323,7 @@ fn until_the_service_has_answered_one_request_is_on_its_way() {
     assert_eq!(timed.next().len(), 1);
     timed.wait(1.0);
     assert!(timed.pool.go_on(timed.now).is_empty());
-    timed.hear(jobs[0], Heard::Page);
+    timed.hear(jobs[0], Heard::Page { doubt: None });
     assert_eq!(timed.next()[0].job, jobs[1]);
 }
 

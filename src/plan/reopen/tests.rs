@@ -32,6 +32,7 @@ fn page(purpose: Purpose, seconds: &[i64]) -> PageFact {
         fetched_at: EpochSeconds::new(1_000),
         slots: seconds.len() as u32,
         rows: rows.collect(),
+        check: Default::default(),
     }
 }
 
@@ -228,7 +229,12 @@ fn what_a_running_walk_has_settled_can_be_reopened_and_the_rest_goes_on() {
         why: StretchReason::First,
     }]);
     let purpose = Purpose::Walk { window: WindowId(0), stretch: 0 };
-    told.planner.apply_page(&page(purpose, &[40, 41, 42, 43, 44, 45, 46, 47, 48, 49]));
+    told.planner.apply_page(&page(purpose, &[31, 32, 33, 34, 35, 36, 37, 38, 39, 40]));
+    // The last page settles nothing before another has followed it, so one more comes than is settled.
+    assert_eq!(told.planner.settled(&us()), EpochSeconds::new(0));
+    let mut second = page(purpose, &[41, 42, 43, 44, 45, 46, 47, 48, 49, 50]);
+    second.address.page = PageNumber::new(2).unwrap();
+    told.planner.apply_page(&second);
     let settled = told.planner.settled(&us());
     assert_eq!(settled, EpochSeconds::new(40));
     assert!(told.planner.reopening(&us(), range(10, 41), &Reopening::Gap).is_err());

@@ -3,9 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::{
-    Access, Bound, Compression, ContractSettings, DeadForm, Density, DriftSettings, EmptyPage, ErrorCharge,
-    FaultSettings, Framing, KeyEcho, LimitKind, LimitSettings, Moment, OddSettings, OversizedPage, PageNum,
-    PastLastPage, QuotaForm, ShortPages, SimulatorSettings, Sort, ThrottleForm, TieOrder, TimeUnit, WorldSettings,
+    Access, Answering, Bound, Bounds, Compression, ContractSettings, DeadForm, Density, DriftSettings, EmptyPage,
+    ErrorCharge, FaultSettings, Framing, KeyEcho, LimitKind, LimitSettings, Moment, OddSettings, OversizedPage,
+    PageNum, PastLastPage, QuotaForm, ShortPages, SimulatorSettings, Sort, ThrottleForm, TieOrder, TimeUnit,
+    WorldSettings,
 };
 use crate::units::{EpochSeconds, LAST_PAGE};
 
@@ -52,6 +53,9 @@ impl Default for ContractSettings {
             tie_order: TieOrder::default(),
             sort: Sort::default(),
             page_num: PageNum::default(),
+            answering: Answering::default(),
+            bounds: Bounds::default(),
+            min_rounded_to_s: 1,
             oversized_page: OversizedPage::default(),
             short_pages: ShortPages::default(),
             short_fraction: 1.0,
@@ -92,6 +96,10 @@ impl Default for FaultSettings {
             reset: 0.0,
             cut_body: 0.0,
             stall: 0.0,
+            other_region: 0.0,
+            other_time: 0.0,
+            next_page: 0.0,
+            stale: 0.0,
             stall_s: 60.0,
             poison: Vec::new(),
             refusal: 0.0,

@@ -112,6 +112,15 @@ pub struct ContractSettings {
     /// What `page_num` counts.
     #[arg(long)]
     pub page_num: PageNum,
+    /// Whether each question has an answer of its own.
+    #[arg(long)]
+    pub answering: Answering,
+    /// Whether the asked time is kept to.
+    #[arg(long)]
+    pub bounds: Bounds,
+    /// What `min_create_time` is rounded down to, seconds, 1 to 1,000,000; 1 rounds nothing.
+    #[arg(long)]
+    pub min_rounded_to_s: u32,
     /// What a `page_size` above 10 does.
     #[arg(long)]
     pub oversized_page: OversizedPage,
@@ -202,6 +211,18 @@ pub struct FaultSettings {
     /// The answer hangs before its first byte.
     #[arg(long)]
     pub stall: f64,
+    /// The page of the world's next region comes, as from a cache that does not know the parameter.
+    #[arg(long)]
+    pub other_region: f64,
+    /// The page comes as if no time were asked.
+    #[arg(long)]
+    pub other_time: f64,
+    /// The page after the asked one comes.
+    #[arg(long)]
+    pub next_page: f64,
+    /// The answer to the question before comes, whoever asked it.
+    #[arg(long)]
+    pub stale: f64,
     /// How long a hanging answer hangs, seconds; 0 to 3,600.
     #[arg(long)]
     pub stall_s: f64,
@@ -351,6 +372,7 @@ impl SimulatorSettings {
         let (limits, faults, odd, drift) = (&self.limits, &self.faults, &self.odd, &self.drift);
         let mut bounded = vec![
             ("contract.last_page", f64::from(self.contract.last_page), 1.0, f64::from(LAST_PAGE)),
+            ("contract.min_rounded_to_s", f64::from(self.contract.min_rounded_to_s), 1.0, 1_000_000.0),
             ("contract.short_fraction", self.contract.short_fraction, 0.0, 1.0),
             ("limits.latency_ms", limits.latency_ms, 0.0, 60_000.0),
             ("limits.latency_p99_factor", limits.latency_p99_factor, 1.0, 1_000.0),
@@ -392,10 +414,21 @@ impl WorldSettings {
 }
 
 impl FaultSettings {
-    fn fractions(&self) -> [f64; 8] {
-        let faults = [self.server_error, self.bad_gateway, self.error_inside, self.not_json];
-        let [one, two, three, four] = faults;
-        [one, two, three, four, self.reset, self.cut_body, self.stall, self.refusal]
+    fn fractions(&self) -> [f64; 12] {
+        [
+            self.server_error,
+            self.bad_gateway,
+            self.error_inside,
+            self.not_json,
+            self.reset,
+            self.cut_body,
+            self.stall,
+            self.other_region,
+            self.other_time,
+            self.next_page,
+            self.stale,
+            self.refusal,
+        ]
     }
 }
 

@@ -241,6 +241,28 @@ choice!(
         Pages,
         /// Rows from 0, as one vendor page says.
         RowOffset,
+        /// Pages from 0, so that page 1 is the second.
+        PagesFromZero,
+    }
+);
+choice!(
+    /// What becomes of the question.
+    Answering {
+        /// Each is answered.
+        #[default]
+        Each,
+        /// Whatever is asked, the first page of the region is answered.
+        AlwaysTheSame,
+    }
+);
+choice!(
+    /// What becomes of the asked time.
+    Bounds {
+        /// It is kept to.
+        #[default]
+        Kept,
+        /// It is ignored.
+        Ignored,
     }
 );
 choice!(

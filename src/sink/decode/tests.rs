@@ -7,10 +7,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::sink::columns::{CREATE_TIME, EXTRA, FETCHED_AT, QUERY_REGION, REQUEST_ID};
 use crate::sink::testing::{EXAMPLE, NEW_YEAR, page};
+use crate::units::{EpochSeconds, TimeRange};
 
 fn raw(text: &str) -> RawRow {
     let fetch = Fetch { sequence: 1, fetched_at_ms: 5, request_id: None };
-    RawRow { identity: reply::identity(text).unwrap(), text: text.into(), fetch: Arc::new(fetch) }
+    RawRow { identity: reply::identity(text).unwrap(), index: 0, text: text.into(), fetch: Arc::new(fetch) }
 }
 
 /// One row with these members beside its identity.
@@ -32,8 +33,10 @@ fn extra(batch: &RecordBatch) -> serde_json::Value {
 fn the_vendors_example_fits_its_columns_and_leaves_nothing_over() {
     let mut stored = page(3, &[]);
     stored.body = EXAMPLE.as_bytes().to_vec();
+    let at = EpochSeconds::new(1_767_213_318);
+    (stored.delivered, stored.span) = (vec![0], TimeRange::new(at, at.shifted(1)));
     let mut batch = RowBatch::new("US".parse().unwrap());
-    rows(&stored).unwrap().iter().for_each(|row| batch.append(row).unwrap());
+    rows(&stored).0.iter().for_each(|row| batch.append(row).unwrap());
     let batch = batch.take().unwrap();
     assert_eq!(batch.num_rows(), 1);
     let column = |name: &str| batch.column_by_name(name).unwrap();
@@ -132,7 +135,8 @@ fn numbers_that_json_does_not_know_cost_neither_the_row_nor_themselves() {
     let row = r#"{"create_time":5,"video_id":"7","total_video_sale_gmv_amt":NaN,"duration":-Infinity,"width":0720}"#;
     stored.body = format!("\u{feff}{{\"code\":0,\"data\":[{row},null]}}\0").into_bytes();
     let mut batch = RowBatch::new("US".parse().unwrap());
-    rows(&stored).unwrap().iter().for_each(|row| batch.append(row).unwrap());
+    (stored.delivered, stored.span) = (vec![0], TimeRange::new(EpochSeconds::new(5), EpochSeconds::new(6)));
+    rows(&stored).0.iter().for_each(|row| batch.append(row).unwrap());
     assert_eq!(batch.kept().total(), 2);
     let batch = batch.take().unwrap();
     assert_eq!(extra(&batch), serde_json::json!({"total_video_sale_gmv_amt": "NaN", "duration": "-Infinity"}));
@@ -170,8 +174,10 @@ fn a_raw_control_character_does_not_cost_the_row() {
     let mut stored = page(1, &[]);
     let body = format!(r#"{{"code":0,"data":[{{"create_time":{NEW_YEAR},"video_id":"7","video_desc":"a@b"}}]}}"#);
     stored.body = body.replace('@', "\n").into_bytes();
+    let at = EpochSeconds::new(NEW_YEAR);
+    (stored.delivered, stored.span) = (vec![0], TimeRange::new(at, at.shifted(1)));
     let mut batch = RowBatch::new("US".parse().unwrap());
-    batch.append(&rows(&stored).unwrap()[0]).unwrap();
+    batch.append(&rows(&stored).0[0]).unwrap();
     assert_eq!(text(&batch.take().unwrap(), "video_desc"), Some("a\nb"));
 }
 

@@ -122,10 +122,11 @@ fn a_page(number: u32) -> NewPage {
         page: PageNumber::new(number).expect("a page number"),
     };
     NewPage {
-        fact: PageFact { address, fetched_at: EpochSeconds::new(3_000), slots: 11, rows },
+        fact: PageFact { address, fetched_at: EpochSeconds::new(3_000), slots: 11, rows, check: Default::default() },
         fetched_at_ms: 3_000_123,
         request_id: Some(format!("request-{number}")),
         body: include_bytes!("../../fixtures/vendor_page.json").to_vec(),
+        delivered: (0..10).collect(),
         rejected: vec![RejectedRow { index: 10, why: "it is no row".to_owned(), text: number.to_string() }],
         position: second,
     }

@@ -44,11 +44,14 @@ fn keeps_every_slot(answer: &PageAnswer, body: &[u8]) {
         return;
     }
     let slots = envelope(&text).expect("a page is an envelope").data.len();
-    let mut usable = Vec::new();
+    let (mut usable, mut delivered) = (Vec::new(), Vec::new());
     let mut rejected = 0;
-    for row in &answer.rows {
+    for (row, place) in answer.rows.iter().zip(0..) {
         match row {
-            Row::Usable(identity) => usable.push(identity),
+            Row::Usable(identity) => {
+                usable.push(identity);
+                delivered.push(place);
+            }
             Row::Unusable { why, text } => {
                 assert!(!why.is_empty() && !text.is_empty());
                 rejected += 1;
@@ -60,10 +63,12 @@ fn keeps_every_slot(answer: &PageAnswer, body: &[u8]) {
         sequence: 1,
         fetched_at_ms: 5,
         request_id: answer.request_id.clone(),
-        span: TimeRange::new(EpochSeconds::new(0), EpochSeconds::new(1)),
+        span: TimeRange::new(EpochSeconds::new(0), EpochSeconds::MAX.shifted(1)),
+        delivered,
         body: body.to_vec(),
     };
-    let decoded = rows(&stored).expect("what was judged a page is decoded as one");
+    let (decoded, aside) = rows(&stored);
+    assert!(aside.is_empty(), "what was judged a page is decoded as one: {aside:?}");
     assert!(decoded.iter().map(|row| &row.identity).eq(usable), "judged and decoded rows differ");
     let mut batch = RowBatch::new("US".parse().expect("a region"));
     for row in &decoded {

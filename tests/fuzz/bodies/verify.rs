@@ -92,10 +92,11 @@ fn staged() -> (PartRecord, Vec<u8>) {
         fetched_at_ms: 1_767_300_000_000,
         request_id: Some("request-1".to_owned()),
         span: HOUR,
+        delivered: (0..20).collect(),
         body: body().into_bytes(),
     };
     let pages = std::iter::once(Ok::<_, std::io::Error>(page));
-    let record = parts.stage(&slice, pages).expect("a part").expect("rows");
+    let record = parts.stage(&slice, pages).expect("a part").part.expect("rows");
     assert_eq!(record.path, PART);
     let bytes = std::fs::read(staging.file(&record.path)).expect("the staged part");
     (record, bytes)

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::super::model::{Answer, asked_rows};
-use super::{BEGAN, Comes, Commit, Deal, Flight, Stops, VirtualTime};
+use super::super::model::{Answer, tied_to};
+use super::{BEGAN, Came, Comes, Commit, Deal, Flight, Stops, VirtualTime};
 use crate::export::machine::{Due, Effect, Event};
 use crate::fetch::job::{Dice, Heard, JobId, Work};
 use crate::fetch::pool::Sending;
@@ -22,6 +22,7 @@ impl VirtualTime {
             match effect {
                 Effect::Send(sending) => self.send(sending),
                 Effect::Keep(job) => self.keep(job),
+                Effect::Discard(job, _) => self.discard(job),
                 Effect::Record(events, closed) => self.record(events, closed),
                 Effect::Publish(due) => self.publish(due),
                 Effect::Abandon(_) => panic!("an answer took longer than a drain"),
@@ -33,6 +34,11 @@ impl VirtualTime {
     /// Jobs that began: each is dealt how its first attempt is answered.
     pub(super) fn note_jobs(&mut self) {
         let begun = self.machine.pool().begun();
+        if self.flights.len() as u64 + (begun - self.jobs_seen) != self.machine.pool().len() as u64 {
+            let gone = |job: &&JobId| self.machine.pool().work(**job).is_none();
+            let gone: Vec<JobId> = self.flights.keys().filter(gone).copied().collect();
+            gone.into_iter().for_each(|job| self.note_end(job));
+        }
         for number in self.jobs_seen..begun {
             let Some(work) = self.machine.pool().work(JobId(number)).cloned() else { continue };
             let (deal, patience) = match &work {
@@ -106,11 +112,18 @@ impl VirtualTime {
         let heard = match comes {
             Comes::OutOfCredits => Heard::OutOfCredits { spent: Credits::new(1), max: Credits::new(1) },
             Comes::Quota => Heard::Quota { message: "the quota is used up".to_owned() },
-            Comes::Answer(Answer::Page { rows, ids }) => {
-                self.watch.answered();
-                flight.page = Some((rows, ids));
-                Heard::Page
-            }
+            Comes::Answer(Answer::Page { rows, ids, region }) => match &flight.work {
+                Work::Page(task) => {
+                    let tied = tied_to(task, &rows, &region);
+                    let doubt = tied.doubt.clone();
+                    flight.page = Some(Came { rows, ids, tied });
+                    Heard::Page { doubt }
+                }
+                Work::HealthProbe(_) => {
+                    self.watch.answered();
+                    Heard::Page { doubt: None }
+                }
+            },
             Comes::Answer(Answer::Refused) => Heard::Refused { code: 400, message: "refused".to_owned(), wait: None },
             Comes::Answer(Answer::Throttled(retry_after)) => {
                 flight.throttled += 1;
@@ -125,7 +138,7 @@ impl VirtualTime {
                 Heard::Failed { why: "broken".to_owned(), wait: None }
             }
         };
-        let is_trouble = matches!(heard, Heard::Throttled { .. } | Heard::Failed { .. });
+        let is_trouble = heard.why().or(heard.doubt()).is_some();
         let is_probe = flight.work.is_probe();
         let jitter = if is_trouble && !is_probe { self.dice.random() } else { 0.0 };
         let moment = self.moment();
@@ -149,14 +162,26 @@ impl VirtualTime {
 
     fn keep(&mut self, job: JobId) {
         let Some(flight) = self.flights.get_mut(&job) else { panic!("{job:?} never began") };
-        let (Some((rows, ids)), Work::Page(task)) = (flight.page.take(), &flight.work) else { panic!("nothing came") };
+        let (Some(came), Work::Page(task)) = (flight.page.take(), &flight.work) else { panic!("nothing came") };
+        let Came { rows, ids, tied } = came;
+        self.watch.answered();
         let fact = PageFact {
             fetched_at: EpochSeconds::new(BEGAN + self.now.as_secs() as i64),
             slots: ids.len() as u32,
-            rows: asked_rows(&task.query, rows.clone()),
+            rows: tied.rows,
+            check: tied.check,
             address: task.address.clone(),
         };
         self.commit(Commit::Page { job, fact, rows, ids });
+    }
+
+    /// The answer seems to be that to another question, so nothing of it is kept.
+    fn discard(&mut self, job: JobId) {
+        let Some(flight) = self.flights.get_mut(&job) else { return };
+        assert!(flight.page.take().is_some(), "nothing came");
+        flight.failures += 1;
+        flight.was_throttled = false;
+        self.watch.failed(flight.failures, flight.patience, &flight.work);
     }
 
     fn record(&mut self, events: Vec<PlanEvent>, closed: Vec<WindowId>) {

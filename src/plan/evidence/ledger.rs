@@ -1,0 +1,153 @@
+//! Which seconds of a region are covered, and what each rests on. Pure.
+//!
+//! Observations may be folded in any order and more than once. What is covered is kept as intervals; only observations that
+//! touch an open second stay in memory, with the page after them. A refutation takes back exactly what rests on it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::certificate::Kernel;
+use super::disagreement;
+use super::observation::{Observation, ObservationId, Rules};
+use super::premise::{Certificate, Missing, Premise, Refutation};
+use crate::units::{EpochSeconds, TimeRange};
+
+/// The evidence about one region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    rules: Rules,
+    range: TimeRange,
+    /// Observations that touch an open second.
+    open: BTreeMap<ObservationId, Observation>,
+    /// Certificates of disjoint seconds, by their first one.
+    covered: BTreeMap<EpochSeconds, Certificate>,
+    refuted: BTreeSet<Refutation>,
+}
+
+/// Seconds that no certificate covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uncovered {
+    /// Which.
+    pub seconds: TimeRange,
+    /// What they lack.
+    pub missing: Missing,
+}
+
+impl Ledger {
+    /// Nothing is known of the region's range.
+    pub fn new(rules: Rules, range: TimeRange) -> Self {
+        Self { rules, range, open: BTreeMap::new(), covered: BTreeMap::new(), refuted: BTreeSet::new() }
+    }
+
+    /// Takes a page in. The same page again changes nothing.
+    pub fn fold(&mut self, observation: Observation) {
+        self.open.entry(observation.id()).or_insert(observation);
+    }
+
+    /// Something does not hold: what rests on it is open again, and nothing is certified by it from now on.
+    pub fn refute(&mut self, refutation: Refutation) {
+        self.refuted.insert(refutation);
+        self.covered.retain(|_, certificate| certificate.stands(&self.refuted));
+    }
+
+    /// Derives what follows from the open observations: what their disagreements refute, then which seconds they cover. Returns what
+    /// stays open, in order.
+    pub fn settle(&mut self) -> Vec<Uncovered> {
+        let found = disagreement::refutations(&self.kernel());
+        found.into_iter().for_each(|refutation| self.refute(refutation));
+        let kernel = self.kernel();
+        let (mut certificates, mut uncovered) = (Vec::new(), Vec::new());
+        for gap in self.range.without(&self.covered()) {
+            for seconds in self.alike(gap) {
+                match kernel.certify(seconds.start) {
+                    Ok(certificate) => certificates.push(Certificate { seconds, ..certificate }),
+                    Err(missing) => uncovered.push(Uncovered { seconds, missing }),
+                }
+            }
+        }
+        self.covered.extend(certificates.into_iter().map(|certificate| (certificate.seconds.start, certificate)));
+        joined(uncovered)
+    }
+
+    /// Forgets the observations that touch no open second. What is covered stays so until it is refuted; then it has to be read again.
+    pub fn forget(&mut self) {
+        let uncovered = self.range.without(&self.covered());
+        let is_open = |range: TimeRange| uncovered.iter().any(|open| open.overlaps(range));
+        let touched: BTreeSet<ObservationId> =
+            self.open.values().filter(|page| is_open(touches(page))).map(Observation::id).collect();
+        // The page before one that stays brackets the rows at its beginning; the page after a forgotten one may still come.
+        let stays = |id: &ObservationId| {
+            let next = id.page.next().map(|page| ObservationId { page, ..*id });
+            next.is_none_or(|next| touched.contains(&next) || !self.open.contains_key(&next))
+        };
+        let kept: BTreeSet<ObservationId> =
+            self.open.keys().filter(|id| touched.contains(id) || stays(id)).copied().collect();
+        self.open.retain(|id, _| kept.contains(id));
+    }
+
+    /// The seconds that are covered; neighbours may touch.
+    pub fn covered(&self) -> Vec<TimeRange> {
+        self.covered.values().map(|certificate| certificate.seconds).collect()
+    }
+
+    /// The certificates, in the order of their seconds.
+    pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
+        self.covered.values()
+    }
+
+    /// Everything that what is covered takes for granted.
+    pub fn premises(&self) -> BTreeSet<Premise> {
+        self.covered.values().flat_map(|certificate| &certificate.premises).copied().collect()
+    }
+
+    /// Observations in memory.
+    pub fn open_observations(&self) -> usize {
+        self.open.len()
+    }
+
+    fn kernel(&self) -> Kernel<'_> {
+        Kernel::new(self.open.values(), self.rules, &self.refuted)
+    }
+
+    /// Cuts seconds into stretches within which every second has the same rows and bounds around it.
+    fn alike(&self, seconds: TimeRange) -> Vec<TimeRange> {
+        let mut cuts = BTreeSet::from([seconds.start, seconds.end]);
+        for page in self.open.values() {
+            cuts.extend([page.scan.sure.start, page.scan.sure.end]);
+            cuts.extend(page.rows.iter().flat_map(|row| [row.second, row.second.shifted(1)]));
+        }
+        let cuts: Vec<EpochSeconds> =
+            cuts.into_iter().filter(|cut| seconds.start <= *cut && *cut <= seconds.end).collect();
+        cuts.iter().zip(cuts.iter().skip(1)).map(|(start, end)| TimeRange::new(*start, *end)).collect()
+    }
+}
+
+/// The seconds that a page may help to cover: with no row in place, all that was asked.
+fn touches(page: &Observation) -> TimeRange {
+    let seconds = || page.rows.iter().map(|row| row.second);
+    let (Some(first), Some(last)) = (seconds().min(), seconds().max()) else {
+        return page.scan.sure;
+    };
+    let (first, last) = match page.page.get() == 1 {
+        true if page.scan.is_newest_first => (first, page.scan.sure.end),
+        true => (page.scan.sure.start.min(first), last),
+        false => (first, last),
+    };
+    TimeRange::new(first, last.shifted(1))
+}
+
+/// Neighbours that lack the same, as one.
+fn joined(all: Vec<Uncovered>) -> Vec<Uncovered> {
+    let mut joined: Vec<Uncovered> = Vec::new();
+    for next in all {
+        match joined.last_mut() {
+            Some(last) if last.seconds.end == next.seconds.start && last.missing == next.missing => {
+                last.seconds.end = next.seconds.end;
+            }
+            _ => joined.push(next),
+        }
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,61 @@
+//! A recorded run under examination: which seconds of a region its pages prove, and what the others lack. Pure.
+//!
+//! This is where a checker comes in: it gives everything that was asked and answered, in the order in which it became durable, and
+//! compares what the plan believes with what follows.
+
+use super::ledger::{Ledger, Uncovered};
+use super::observation::{Observation, Rules, Scan, Turn};
+use super::premise::Certificate;
+use crate::plan::fact::{PageFact, Purpose};
+use crate::plan::walk::Stretch;
+use crate::units::{EpochSeconds, TimeRange};
+
+/// One durable page, and how it was asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Recorded<'a> {
+    /// The page.
+    pub fact: &'a PageFact,
+    /// The stretch that it belongs to and the first second that this was not meant to reach; none for a probe.
+    pub stretch: Option<(&'a Stretch, EpochSeconds)>,
+    /// Whether the page before it had come when it was asked.
+    pub turn: Turn,
+}
+
+/// What a recording comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Examined {
+    /// Why seconds are whole, in their order.
+    pub certified: Vec<Certificate>,
+    /// The other seconds of the range, in their order, with what they lack.
+    pub uncovered: Vec<Uncovered>,
+}
+
+impl Examined {
+    /// Whether every one of these seconds is certified or lies within what is listed.
+    pub fn holds(&self, seconds: TimeRange, listed: &[TimeRange]) -> bool {
+        let open = self.uncovered.iter().map(|open| open.seconds.intersection(seconds));
+        open.filter(|open| !open.is_empty()).all(|open| open.without(listed).is_empty())
+    }
+}
+
+/// Examines the pages of one region. Probes without the user's filters or without the range say nothing about its rows.
+pub fn examine<'a>(recording: impl IntoIterator<Item = Recorded<'a>>, range: TimeRange, rules: Rules) -> Examined {
+    let mut ledger = Ledger::new(rules, range);
+    recording.into_iter().filter_map(|recorded| observed(&recorded, range)).for_each(|page| ledger.fold(page));
+    let uncovered = ledger.settle();
+    Examined { certified: ledger.certificates().cloned().collect(), uncovered }
+}
+
+/// A recorded page as an observation, where it is one of the region's rows within the range.
+pub fn observed(recorded: &Recorded<'_>, range: TimeRange) -> Option<Observation> {
+    let fact = recorded.fact;
+    let scan = match (fact.address.purpose, recorded.stretch) {
+        (Purpose::Walk { .. }, Some((stretch, end))) => Scan::of_stretch(fact, stretch, end),
+        (Purpose::Newest, _) => Scan::of_newest(fact, range),
+        _ => return None,
+    };
+    Some(Observation::of(fact, scan, recorded.turn))
+}
+
+#[cfg(test)]
+mod tests;

@@ -181,6 +181,8 @@ pub(super) struct VirtualTime {
     restarts: u32,
     /// Starts in a row that brought nothing.
     barren: u32,
+    /// Requests of the run when the start that stops for good began to stop: what is on its way then is waited for.
+    asked_until_stop: Option<u64>,
     watch: Watch,
     out: Outcome,
 }
@@ -214,6 +216,7 @@ impl VirtualTime {
             last_durable: Duration::ZERO,
             restarts: 0,
             barren: 0,
+            asked_until_stop: None,
             watch: Watch::default(),
             out: Outcome::new(planner, service),
             drive,
@@ -240,7 +243,7 @@ impl VirtualTime {
                 Conclusion::Broken => panic!("nothing of this breaks"),
             }
         }
-        self.out.requests = self.out.service.requests;
+        self.out.requests = self.asked_until_stop.unwrap_or(self.out.service.requests);
         self.out.seconds = self.now.as_secs_f64();
         self.out.planner = self.machine.into_planner();
         self.out.watch = self.watch;
@@ -277,6 +280,9 @@ impl VirtualTime {
             self.tell(Event::Look);
         }
         self.set_going();
+        if self.machine.is_ending() {
+            self.asked_until_stop.get_or_insert(self.out.service.requests);
+        }
         // Rows that come while they are being read have to be read as well.
         let most = self.drive.most_requests + 2 * self.out.service.inserted;
         assert!(self.out.service.requests <= most, "more than {most} requests: {:?}", self.out.stretches);
@@ -389,6 +395,7 @@ impl VirtualTime {
         self.flights.clear();
         self.arrivals.clear();
         self.jobs_seen = 0;
+        self.asked_until_stop = None;
         self.watch.restart(self.now);
         let planner = self.journal.replay();
         if self.drive.commit == (0, 0) {

@@ -6,34 +6,33 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
-use crate::api::client::Client;
 use crate::api::contract::Region;
 use crate::failpoint::{self, Step};
-use crate::fetch::attempt::{Came, attempt};
-use crate::fetch::job::{Asks, Dice, Heard, JobId, Work};
+use crate::fetch::job::{Dice, JobId};
 use crate::fetch::pool::Sending;
 use crate::fetch::throttle::LearnedRate;
 use crate::journal::record::NewPage;
-use crate::journal::{Attempt, Ended, Journal, JournalError, Ledger, LedgerError};
-use crate::plan::answer::tie;
+use crate::journal::{Attempt, Ended, Journal, JournalError, Ledger};
 use crate::plan::event::PlanEvent;
-use crate::plan::fact::{PageAddress, PageFact, WindowId};
+use crate::plan::fact::WindowId;
 use crate::plan::planner::Planner;
 
 use super::clock::{ClockCheck, RunClock, Skew};
 use super::cutting::{Cutting, Ready};
 use super::machine::{Abandoned, Broken, Conclusion, Due, Effect, Event, Machine, Moment, Note, Settings};
-use super::page::new_page;
 use super::publisher::{Published, Publisher};
 use super::regions::Regions;
 use super::session::{LEARNED_RATE, UNWELL_REGIONS};
 use super::{Ending, ExportError, Order, Tools};
+
+mod tasks;
+
+use tasks::{Returned, kept, log_failure, sent};
 
 /// How often the machine looks up when nothing happens.
 const TICK: Duration = Duration::from_millis(250);
@@ -51,23 +50,6 @@ pub(super) struct Parts<'a> {
     pub(super) regions: Regions,
     /// What a wrong clock could have spoilt.
     pub(super) clocks: ClockCheck,
-}
-
-/// A task that came back.
-enum Returned {
-    /// An attempt; with its page, if it brought one that is to be kept.
-    Heard {
-        job: JobId,
-        heard: Heard,
-        page: Option<Box<(NewPage, Attempt)>>,
-    },
-    Kept {
-        job: JobId,
-        fact: Arc<PageFact>,
-        took: Duration,
-    },
-    Learned,
-    Broke(Broken, JournalError),
 }
 
 type Recording = Pin<Box<dyn Future<Output = Result<Vec<PlanEvent>, ExportError>> + Send>>;
@@ -330,74 +312,6 @@ impl Driver<'_> {
         self.error.get_or_insert(error);
         Event::Broke(what)
     }
-}
-
-/// Reserves a credit, sends the request, and makes of its answer what it is. Once it is on its way it is waited for, also
-/// while the run stops.
-async fn sent(client: Client, ledger: Ledger, sending: Sending) -> Returned {
-    let Sending { job, work, asks } = sending;
-    let admitted = match asks {
-        Asks::First => ledger.admit().await,
-        Asks::Again | Asks::Confirming(_) => ledger.admit_again().await,
-    };
-    let paid = match admitted {
-        Ok(paid) => paid,
-        Err(LedgerError::Exhausted { spent, max }) => {
-            return Returned::Heard { job, heard: Heard::OutOfCredits { spent, max }, page: None };
-        }
-        Err(LedgerError::Journal(error)) => return Returned::Broke(Broken::Job(job), error),
-    };
-    match (attempt(&client, work.query()).await, &work) {
-        (Ok(Came { answer, reply }), Work::Page(task)) => {
-            let tied = tie(&task.query, task.habit, &answer);
-            let heard = Heard::Page { doubt: tied.doubt.clone() };
-            let page = new_page(task, answer, tied, reply);
-            Returned::Heard { job, heard, page: Some(Box::new((page, paid))) }
-        }
-        (Ok(Came { answer, .. }), Work::HealthProbe(_)) => {
-            paid.ended(if answer.rows.is_empty() { Ended::EmptyPage } else { Ended::PageWithRows });
-            Returned::Heard { job, heard: Heard::Page { doubt: None }, page: None }
-        }
-        (Err(heard), _) => {
-            if let (Work::Page(task), Some(why)) = (&work, heard.why()) {
-                log_failure(&task.address, why);
-            }
-            paid.ended(how(&heard));
-            Returned::Heard { job, heard, page: None }
-        }
-    }
-}
-
-fn how(heard: &Heard) -> Ended {
-    match heard {
-        Heard::Throttled { .. } => Ended::Throttled,
-        Heard::Quota { .. } => Ended::Quota,
-        Heard::Refused { .. } => Ended::Refused,
-        Heard::Page { .. } | Heard::OutOfCredits { .. } => Ended::Failed,
-        Heard::Failed { .. } | Heard::Unanswered { .. } | Heard::Unreached { .. } => Ended::Failed,
-    }
-}
-
-fn log_failure(page: &PageAddress, why: &str) {
-    tracing::debug!(page.region = %page.region, page.number = page.page.get(), why, "attempt failed");
-}
-
-/// From the end of this on the page's credit is safe.
-async fn kept(journal: &Journal, job: JobId, (page, paid): (NewPage, Attempt)) -> Returned {
-    let began = Instant::now();
-    let fact = Arc::new(page.fact.clone());
-    if let Err(error) = journal.commit_page(page, paid).await {
-        return Returned::Broke(Broken::Job(job), error);
-    }
-    let took = began.elapsed();
-    tracing::debug!(
-        page.region = %fact.address.region,
-        page.number = fact.address.page.get(),
-        page.rows = fact.rows.len(),
-        commit.duration_ms = took.as_millis(),
-        "page is durable"
-    );
-    Returned::Kept { job, fact, took }
 }
 
 async fn learn(journal: &Journal, learned: LearnedRate) -> Result<(), JournalError> {

@@ -6,7 +6,7 @@ use crate::plan::event::PlanEvent;
 use crate::plan::fact::WindowId;
 use crate::plan::planner::{Backlog, Decision, PlanContext, Task};
 
-use super::{Effect, Machine, Moment};
+use super::{Effect, Landed, Machine, Moment};
 use crate::export::Ending;
 
 /// Decisions in a row without a request, beside one for each open window, beyond which the planner is broken.
@@ -44,7 +44,7 @@ impl Machine {
 
     fn hire_on(&mut self, decisions: u32, moment: &Moment) {
         let mut decisions = decisions;
-        while !self.is_ending() && !self.regions.holds() && self.pool.busy() < self.pool.useful_workers() {
+        while !self.is_ending() && !self.regions.holds() && self.busy() < self.pool.useful_workers() {
             match self.employ(None, decisions, moment) {
                 Found::Work => decisions = 0,
                 Found::Decision => return,
@@ -58,7 +58,7 @@ impl Machine {
 
     /// A worker that brought a page of a window goes on with it, unless there are more workers than the rate can use.
     pub(super) fn go_on_with(&mut self, window: WindowId, moment: &Moment) {
-        let is_over_staffed = self.pool.busy() >= self.pool.useful_workers();
+        let is_over_staffed = self.busy() >= self.pool.useful_workers();
         if !self.is_ending() && !is_over_staffed {
             self.employ(Some(window), 0, moment);
         }
@@ -76,14 +76,21 @@ impl Machine {
             Some(Then::GoOn(window, decisions)) => {
                 self.employ(Some(window), decisions, moment);
             }
-            Some(Then::Hire(decisions)) => self.hire_on(decisions, moment),
-            Some(Then::Nothing) | None => {}
+            // What came back meanwhile is taken in first: it may change what the next decision is made of.
+            Some(Then::Hire(decisions)) if self.landed.is_empty() => self.hire_on(decisions, moment),
+            Some(Then::Hire(_) | Then::Nothing) | None => {}
         }
     }
 
     /// What decides how many more jobs may begin.
     fn staff(&self) -> (usize, usize) {
-        (self.pool.busy(), self.pool.useful_workers())
+        (self.busy(), self.pool.useful_workers())
+    }
+
+    /// Workers that have something to do: whoever came back goes on once what he brought is taken in.
+    fn busy(&self) -> usize {
+        let back = self.landed.iter().filter(|landed| !matches!(landed, Landed::Published { .. })).count();
+        self.pool.busy() + back
     }
 
     /// Finds the next job of a worker, and begins it.
@@ -143,7 +150,7 @@ impl Machine {
         let room = u64::from(plan.window_pages) * self.settings.max_in_flight as u64;
         PlanContext {
             now: moment.wall,
-            idle_workers: self.pool.useful_workers().saturating_sub(self.pool.busy()).max(1),
+            idle_workers: self.pool.useful_workers().saturating_sub(self.busy()).max(1),
             window_pages: plan.window_pages,
             anchor_pages: plan.anchor_pages,
             stretch_age: i64::try_from(plan.stretch_age.as_secs()).unwrap_or(i64::MAX),

@@ -255,9 +255,7 @@ fn disturb(random: &mut StdRng, drive: &mut Drive) {
         3 => Stops::Time(Duration::from_secs(*pick(random, &[1, 5, 60]))),
         _ => Stops::Never,
     };
-    // Each decision waits for the one before. Where many workers wait for that, the plan opens windows for those that are idle by what
-    // little it has seen, and far too many.
-    if random.random_range(0..4) == 0 && drive.workers <= 16 {
+    if random.random_range(0..4) == 0 {
         drive.commit = *pick(random, &[(1, 5), (1, 50), (20, 400)]);
     }
 }

@@ -427,7 +427,10 @@ impl VirtualTime {
         let settled =
             |planner: &Planner| planner.regions().iter().map(|plan| planner.settled(&plan.region)).collect::<Vec<_>>();
         assert_eq!(settled(lived), settled(replayed), "a replay settles otherwise");
-        assert_eq!(walks(lived), walks(replayed), "a replay reads otherwise");
+        // A page may be durable before a decision that it was folded in after. How far a walk is then may wait for its next page.
+        if self.drive.commit == (0, 0) {
+            assert_eq!(walks(lived), walks(replayed), "a replay reads otherwise");
+        }
     }
 }
 

@@ -76,9 +76,10 @@ impl Machine {
             Some(Then::GoOn(window, decisions)) => {
                 self.employ(Some(window), decisions, moment);
             }
-            // What came back meanwhile is taken in first: it may change what the next decision is made of.
-            Some(Then::Hire(decisions)) if self.landed.is_empty() => self.hire_on(decisions, moment),
-            Some(Then::Hire(_) | Then::Nothing) | None => {}
+            // All who are idle are hired before anything else is taken in: what is left is shared evenly among them, and where each
+            // came in turn, the one before would be idle again, and the shares get ever smaller.
+            Some(Then::Hire(decisions)) => self.hire_on(decisions, moment),
+            Some(Then::Nothing) | None => {}
         }
     }
 

@@ -341,3 +341,37 @@ fn an_address_at_which_nothing_was_ever_heard_ends_the_job() {
         assert_eq!(is_over, attempt == 5, "attempt {attempt} at {:?}", timed.now);
     }
 }
+
+#[test]
+fn an_answer_to_another_question_is_asked_again_and_kept_the_fourth_time() {
+    let mut timed = Timed::new(1_000.0, 4);
+    let job = timed.pool.begin(task(1), (Asks::First, Patience::Full), Duration::ZERO);
+    for time in 1..=4 {
+        timed.next();
+        let doubt = Some("another region's".to_owned());
+        let heeded = timed.hear(job, Heard::Page { doubt: doubt.clone() }).unwrap();
+        let failed = timed.pool.failures(&query().region).map(|failures| failures.attempts);
+        if time < 4 {
+            assert_eq!((heeded.astray, failed), (doubt, Some(time)), "{time}");
+            assert!(matches!(heeded.then, Outcome::GoesOn));
+        } else {
+            assert_eq!((heeded.astray, failed), (None, None));
+            assert!(matches!(heeded.then, Outcome::Keep));
+        }
+    }
+}
+
+/// Nothing of a stopped region is sent, not even what waited for its turn; what is on its way is heard, and not asked again.
+#[test]
+fn a_region_that_is_stopped_gives_its_jobs_back() {
+    let mut timed = Timed::new(1_000.0, 1);
+    let asked = timed.pool.begin(task(1), (Asks::First, Patience::Full), Duration::ZERO);
+    let waits = timed.pool.begin(task(2), (Asks::First, Patience::Full), Duration::ZERO);
+    let probe = timed.pool.probe(query(), Duration::ZERO, Duration::ZERO);
+    timed.next();
+    let stopped = timed.pool.stop_regions([query().region].into());
+    assert_eq!(stopped.iter().map(|over| over.job).collect::<Vec<_>>(), [waits]);
+    let heeded = timed.hear(asked, failed()).unwrap();
+    assert!(matches!(heeded.then, Outcome::Over(Over { how: Fetched::Stopped, .. })));
+    assert_eq!(timed.next()[0].job, probe, "whether it is well is still asked");
+}

@@ -385,6 +385,11 @@ impl Machine {
         &self.planner
     }
 
+    /// What is thought of the regions.
+    pub(super) fn regions(&self) -> &Regions {
+        &self.regions
+    }
+
     /// The jobs.
     pub(super) fn pool(&self) -> &Pool {
         &self.pool

@@ -156,6 +156,15 @@ struct Flight {
     was_throttled: bool,
 }
 
+/// A start that begins to stop.
+#[derive(Clone, Copy, Debug)]
+struct Stop {
+    /// Requests of the run until then.
+    requests: u64,
+    /// How long no page had become durable.
+    quiet: Duration,
+}
+
 /// A run in virtual time.
 pub(super) struct VirtualTime {
     drive: Drive,
@@ -181,8 +190,8 @@ pub(super) struct VirtualTime {
     restarts: u32,
     /// Starts in a row that brought nothing.
     barren: u32,
-    /// Requests of the run when the start that stops for good began to stop: what is on its way then is waited for.
-    asked_until_stop: Option<u64>,
+    /// How it stood when this start began to stop: what is on its way then is waited for.
+    stop: Option<Stop>,
     watch: Watch,
     out: Outcome,
 }
@@ -216,7 +225,7 @@ impl VirtualTime {
             last_durable: Duration::ZERO,
             restarts: 0,
             barren: 0,
-            asked_until_stop: None,
+            stop: None,
             watch: Watch::default(),
             out: Outcome::new(planner, service),
             drive,
@@ -231,7 +240,7 @@ impl VirtualTime {
                 self.step();
                 continue;
             };
-            self.check_end();
+            self.check_end(&conclusion);
             match conclusion {
                 Conclusion::Ended(Ending::Complete) => break,
                 Conclusion::Ended(ending @ (Ending::Contradicted(_) | Ending::Refused { .. })) => {
@@ -243,7 +252,7 @@ impl VirtualTime {
                 Conclusion::Broken => panic!("nothing of this breaks"),
             }
         }
-        self.out.requests = self.asked_until_stop.unwrap_or(self.out.service.requests);
+        self.out.requests = self.stop.map_or(self.out.service.requests, |stop| stop.requests);
         self.out.seconds = self.now.as_secs_f64();
         self.out.planner = self.machine.into_planner();
         self.out.watch = self.watch;
@@ -252,7 +261,11 @@ impl VirtualTime {
     }
 
     /// A start is over: what was paid for is durable, and the plan is what the journal says.
-    fn check_end(&self) {
+    fn check_end(&self, conclusion: &Conclusion) {
+        // Where there are others, a region's silence is weighed against their answers.
+        let is_unwell = matches!(conclusion, Conclusion::Ended(Ending::Unwell { .. }));
+        let is_quiet = self.stop.is_some_and(|stop| stop.quiet >= self.drive.give_up_after);
+        assert!(!is_unwell || is_quiet || self.out.service.regions.len() > 1, "it stops for silence, and pages came");
         assert!(self.arrivals.is_empty() && self.commits.is_empty(), "something is on its way at the end of a start");
         assert!(self.flights.values().all(|flight| flight.page.is_none()), "a page that came is lost");
         self.compare(&self.journal.replay());
@@ -281,7 +294,8 @@ impl VirtualTime {
         }
         self.set_going();
         if self.machine.is_ending() {
-            self.asked_until_stop.get_or_insert(self.out.service.requests);
+            let quiet = self.now.saturating_sub(self.last_durable);
+            self.stop.get_or_insert(Stop { requests: self.out.service.requests, quiet });
         }
         // Rows that come while they are being read have to be read as well.
         let most = self.drive.most_requests + 2 * self.out.service.inserted;
@@ -395,7 +409,7 @@ impl VirtualTime {
         self.flights.clear();
         self.arrivals.clear();
         self.jobs_seen = 0;
-        self.asked_until_stop = None;
+        self.stop = None;
         self.watch.restart(self.now);
         let planner = self.journal.replay();
         if self.drive.commit == (0, 0) {

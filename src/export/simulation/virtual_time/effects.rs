@@ -81,6 +81,8 @@ impl VirtualTime {
         };
         let is_decided = address.is_none_or(|address| self.journal.holds_what_leads_to(address));
         assert!(is_decided, "{address:?} is asked for, and no decision that is durable leads to it");
+        let is_called_back = address.is_some_and(|page| self.machine.regions().is_called_back(&page.region));
+        assert!(!is_called_back, "{address:?} is asked for, and its region is left alone");
         if comes.is_none() {
             self.watch.sends(self.now, address, flight.needs_leave());
         }

@@ -6,9 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::fetch::job::Asks;
 use crate::plan::fact::{PageAddress, WindowId};
-
-use super::buyer::Asks;
 
 /// What the answers of one process say of the service, and of the pages that failed.
 #[derive(Debug, Default)]
@@ -17,11 +16,11 @@ pub(super) struct Blame {
     last_well: Duration,
     /// Whether a harmless page is being asked.
     visiting: bool,
-    /// Of each window, the page whose last errand failed, and when.
+    /// Of each window, the page whose last job failed, and when.
     failed: BTreeMap<WindowId, (PageAddress, Duration)>,
 }
 
-/// What follows from a failed errand.
+/// What follows from a failed job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// The page is at fault: its window is tried again after the others.
@@ -33,7 +32,7 @@ pub(super) enum Verdict {
 }
 
 impl Blame {
-    /// Whether the page was asked for before, by an errand that failed.
+    /// Whether the page was asked for before, by a job that failed.
     pub(super) fn asks(&self, window: WindowId, address: &PageAddress) -> Asks {
         let failed_before = self.failed.get(&window).is_some_and(|(page, _)| page == address);
         if failed_before { Asks::Again } else { Asks::First }
@@ -51,7 +50,7 @@ impl Blame {
         self.last_well = came.unwrap_or(self.last_well);
     }
 
-    /// Every attempt of an errand failed that began at `began`. A [`Verdict::Visit`] is to be carried out.
+    /// Every attempt of a job failed that began at `began`. A [`Verdict::Visit`] is to be carried out.
     pub(super) fn failed(
         &mut self,
         window: WindowId,

@@ -76,22 +76,38 @@ fn apart(seconds: u64) -> String {
     }
 }
 
-/// The wall clock, except that it is never behind what has passed since the process began.
+/// The clocks of a run. The wall clock is never behind what has passed since the process began.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RunClock {
     began: Instant,
     began_wall: EpochSeconds,
+    awake: Duration,
+    looked: Instant,
 }
 
 impl RunClock {
-    /// A clock that begins with the wall clock of this moment.
-    pub(super) fn start() -> Self {
-        Self { began: Instant::now(), began_wall: wall() }
+    /// Clocks of a process that began then, with the wall clock of this moment.
+    pub(super) fn start(began: Instant) -> Self {
+        Self { began, began_wall: wall(), awake: Duration::ZERO, looked: began }
     }
 
     /// The moment, whole seconds.
     pub(super) fn now(&self) -> EpochSeconds {
         self.given(wall())
+    }
+
+    /// Looks at the clock, which is to be done far more often than every [`LONGEST_LOOK`]: what has passed since the process
+    /// began, and how much of it the process was awake: an hour of suspension is not the service's fault.
+    pub(super) fn look(&mut self) -> (Duration, Duration) {
+        let now = Instant::now();
+        self.awake += now.saturating_duration_since(self.looked).min(LONGEST_LOOK);
+        self.looked = now;
+        (now.saturating_duration_since(self.began), self.awake)
+    }
+
+    /// The moment that lies so long after the process began.
+    pub(super) fn at(&self, since: Duration) -> Instant {
+        self.began + since
     }
 
     fn given(&self, wall: EpochSeconds) -> EpochSeconds {
@@ -104,28 +120,6 @@ impl RunClock {
 pub(super) fn wall() -> EpochSeconds {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     EpochSeconds::new(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
-}
-
-/// How long nothing has come while the process could have taken it: an hour of suspension is not the service's fault.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Drought {
-    dry: Duration,
-    looked: Instant,
-}
-
-impl Drought {
-    /// None yet.
-    pub(super) fn none() -> Self {
-        Self { dry: Duration::ZERO, looked: Instant::now() }
-    }
-
-    /// Looks at the clock, which is to be done far more often than every [`LONGEST_LOOK`]; answers how long it has lasted.
-    pub(super) fn look(&mut self) -> Duration {
-        let now = Instant::now();
-        self.dry += now.saturating_duration_since(self.looked).min(LONGEST_LOOK);
-        self.looked = now;
-        self.dry
-    }
 }
 
 #[cfg(test)]
@@ -176,7 +170,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_wall_clock_that_is_set_back_does_not_stop_the_run_from_ageing() {
-        let clock = RunClock { began: Instant::now(), began_wall: second(1_000) };
+        let clock = RunClock { began_wall: second(1_000), ..RunClock::start(Instant::now()) };
         tokio::time::advance(Duration::from_secs(60)).await;
         assert_eq!(clock.given(second(1_060)), second(1_060));
         assert_eq!(clock.given(second(-5)), second(1_060), "set back");
@@ -187,19 +181,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_machine_that_slept_has_aged() {
         // The monotonic clock stands still meanwhile.
-        let clock = RunClock { began: Instant::now(), began_wall: second(1_000) };
+        let clock = RunClock { began_wall: second(1_000), ..RunClock::start(Instant::now()) };
         assert_eq!(clock.given(second(4_600)), second(4_600));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_drought_lasts_as_long_as_nothing_comes_and_no_longer_for_a_suspension() {
-        let mut drought = Drought::none();
+    async fn a_suspension_counts_neither_as_the_service_s_silence_nor_as_nothing() {
+        let mut clock = RunClock::start(Instant::now());
         for _ in 0..40 {
             tokio::time::advance(Duration::from_millis(250)).await;
-            drought.look();
+            clock.look();
         }
-        assert_eq!(drought.look(), Duration::from_secs(10));
+        assert_eq!(clock.look().1, Duration::from_secs(10));
         tokio::time::advance(Duration::from_secs(3_600)).await;
-        assert_eq!(drought.look(), Duration::from_secs(11));
+        assert_eq!(clock.look(), (Duration::from_secs(3_610), Duration::from_secs(11)));
     }
 }

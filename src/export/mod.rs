@@ -1,15 +1,17 @@
 //! The whole way: recover, plan, fetch, journal, part, publish. The only place that knows all stages.
 //!
-//! `session` opens the state and the output and finds the run; `coordinator` is the one loop that asks the planner and
-//! starts errands; `buyer` runs an errand; `blame` tells a page that cannot be had from a service that is unwell; `publisher`
-//! turns settled time into parts; `delivery` says what the output holds. Resume is the ordinary start: a first run is an empty journal.
+//! `session` opens the state and the output and finds the run; `machine` is the run's one loop, pure, and `driver` carries out
+//! what it wants; `blame` tells a page that cannot be had from a service that is unwell; `cutting` and `publisher` turn settled
+//! time into parts; `delivery` says what the output holds. Resume is the ordinary start: a first run is an empty journal.
 
 mod blame;
-mod buyer;
 pub mod clock;
-mod coordinator;
+mod cutting;
 mod delivery;
+mod driver;
 mod fill;
+mod machine;
+mod page;
 mod publisher;
 mod regions;
 mod repair;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::api::contract::{PAGE_SIZE, Region};
+use crate::api::contract::Region;
 use crate::failpoint::{self, Step};
 use crate::journal::record::{PartRecord, PartState};
 use crate::journal::{Journal, JournalError};
@@ -13,7 +13,7 @@ use crate::plan::event::PlanEvent;
 use crate::sink::layout::{Layout, Slice};
 use crate::sink::part::{PartError, Parts, Staged};
 use crate::sink::publish::{Output, OutputError};
-use crate::units::{EpochSeconds, RowCount, TimeRange};
+use crate::units::{EpochSeconds, TimeRange};
 
 use super::ExportError;
 use super::stager::Stager;
@@ -174,70 +174,6 @@ fn kept_ranges(former: TimeRange, run: TimeRange, gone: &[TimeRange]) -> Vec<Tim
     kept.filter(|range| !range.is_empty()).collect()
 }
 
-/// How slices are cut.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Cutting {
-    pub(super) layout: Layout,
-    /// Rows at which a part is full.
-    pub(super) part_rows: RowCount,
-    /// Pages in the journal above which what is settled is published although its partition is not.
-    pub(super) pressing_pages: u64,
-}
-
-/// Why a slice is cut now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Urgency {
-    /// Only whole partitions, or full parts.
-    Calm,
-    /// Everything that is settled.
-    Flush,
-}
-
-impl Cutting {
-    /// The next slice's seconds in `[from, settled)`, or none yet. `rows_in` tells how many row slots a range holds.
-    pub(super) fn next(
-        &self,
-        (from, settled): (EpochSeconds, EpochSeconds),
-        held_pages: u64,
-        urgency: Urgency,
-        rows_in: impl Fn(TimeRange) -> Result<RowCount, JournalError>,
-    ) -> Result<Option<TimeRange>, JournalError> {
-        let partition_end = self.layout.partition.partition_end(from);
-        let whole = TimeRange::new(from, settled.min(partition_end));
-        if whole.is_empty() {
-            return Ok(None);
-        }
-        let rows = rows_in(whole)?;
-        let is_full = rows.get() >= self.part_rows.get();
-        // Under pressure a slice is worth its file only where it frees a good share of what presses.
-        let relieves = rows.get() >= self.pressing_pages.saturating_mul(u64::from(PAGE_SIZE)) / 4;
-        let is_pressed = held_pages >= self.pressing_pages && relieves;
-        let is_due = settled >= partition_end || urgency == Urgency::Flush || is_pressed || is_full;
-        if !is_due {
-            return Ok(None);
-        }
-        // A part may be a quarter over its target rather than leave a crumb behind.
-        if rows.get() <= self.part_rows.get().saturating_mul(5) / 4 {
-            return Ok(Some(whole));
-        }
-        self.longest_fitting(whole, rows_in).map(Some)
-    }
-
-    fn longest_fitting(
-        &self,
-        whole: TimeRange,
-        rows_in: impl Fn(TimeRange) -> Result<RowCount, JournalError>,
-    ) -> Result<TimeRange, JournalError> {
-        let (mut fits, mut exceeds) = (1, whole.seconds());
-        while exceeds - fits > 1 {
-            let middle = fits + (exceeds - fits) / 2;
-            let rows = rows_in(TimeRange::new(whole.start, whole.start.shifted(middle)))?;
-            if rows.get() <= self.part_rows.get() { fits = middle } else { exceeds = middle }
-        }
-        Ok(TimeRange::new(whole.start, whole.start.shifted(fits)))
-    }
-}
-
 impl From<PartError> for ExportError {
     fn from(error: PartError) -> Self {
         Self::Part(error)
@@ -253,35 +189,9 @@ impl From<OutputError> for ExportError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::layout::Partition;
-    use crate::units::DAY_SECONDS;
 
     fn range(start: i64, end: i64) -> TimeRange {
         TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
-    }
-
-    fn next(settled: i64, held: u64, urgency: Urgency, rows_a_second: u64) -> Option<TimeRange> {
-        let layout = Layout { partition: Partition::Day, snapshot: None };
-        let cutting = Cutting { layout, part_rows: RowCount::new(1_000), pressing_pages: 300 };
-        let rows = |range: TimeRange| Ok(RowCount::new(u64::try_from(range.seconds()).unwrap() * rows_a_second));
-        cutting.next((EpochSeconds::new(0), EpochSeconds::new(settled)), held, urgency, rows).unwrap()
-    }
-
-    #[test]
-    fn a_slice_waits_for_its_partition_a_full_part_pressure_or_the_end() {
-        assert_eq!(next(500, 10, Urgency::Calm, 1), None);
-        assert_eq!(next(500, 500, Urgency::Calm, 1), None);
-        assert_eq!(next(500, 500, Urgency::Calm, 2), Some(range(0, 500)));
-        assert_eq!(next(500, 10, Urgency::Flush, 1), Some(range(0, 500)));
-        assert_eq!(next(1_100, 10, Urgency::Calm, 1), Some(range(0, 1_100)));
-        assert_eq!(next(DAY_SECONDS + 9, 10, Urgency::Calm, 0), Some(range(0, DAY_SECONDS)));
-        assert_eq!(next(0, 500, Urgency::Flush, 1), None);
-    }
-
-    #[test]
-    fn a_slice_with_too_many_rows_is_cut_at_the_target() {
-        assert_eq!(next(5_000, 10, Urgency::Calm, 1), Some(range(0, 1_000)));
-        assert_eq!(next(5_000, 10, Urgency::Calm, 5_000), Some(range(0, 1)));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::sink::publish::{Output, Standing};
 use crate::units::{Credits, RowCount, TimeRange};
 
 use super::ExportError;
-use super::coordinator::closes;
+use super::machine::closes;
 
 /// Rows that a credit buys at most.
 const PAGE_ROWS: u64 = crate::api::contract::PAGE_SIZE as u64;

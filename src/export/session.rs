@@ -5,12 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::api::contract::Region;
 use crate::failpoint::{self, Step};
-use crate::fetch::pace::Pacer;
 use crate::journal::record::{Change, NewRun, PartRecord, PartState, Replayed, RunOutcome, RunRecord, StoredQuestion};
 use crate::journal::{Journal, JournalError, Limits};
 use crate::plan::event::PlanEvent;
@@ -21,11 +19,11 @@ use crate::sink::part::Parts;
 use crate::sink::publish::{Output, OutputError};
 use crate::units::{Credits, EpochSeconds, RowCount, TimeRange};
 
-use super::buyer::{Buyer, Floor};
 use super::clock::{ClockCheck, Skew};
-use super::coordinator::Coordinator;
+use super::cutting::Cutting;
 use super::delivery::Delivery;
-use super::publisher::{Cutting, Publisher, Replaces};
+use super::driver::Parts as Loop;
+use super::publisher::{Publisher, Replaces};
 use super::regions::Regions;
 use super::repair::{Ended, Repair, refuse_an_output_that_lost_everything};
 use super::stager::Stager;
@@ -266,28 +264,25 @@ impl<'a> Session<'a> {
         })?;
         let attempts_before = ledger.counts().attempts;
         self.tell_start(&planner, attempts_before)?;
-        let (stop, stopped) = watch::channel(false);
         // What another version wrote is no reason to stop: the rate is learned anew.
         let learned = self.journal.learned(LEARNED_RATE)?.and_then(|text| serde_json::from_str(&text).ok());
-        let pacer = Pacer::new(self.order.rate, learned.unwrap_or_default(), self.order.max_in_flight);
-        let buyer = Buyer {
-            client: self.tools.client.clone(),
-            pacer,
-            ledger: ledger.clone(),
-            journal: self.journal.clone(),
-            progress: self.tools.progress.clone(),
-            stop: stopped,
-            floor: Arc::new(Floor::new(self.order.max_in_flight, ClockCheck { range: self.run.begun.range, ends })),
-        };
         let publisher = self.publisher()?;
         let mut delivery = Delivery::new(self.order, publisher.clone(), fingerprint(&self.order.question.to_string()));
         delivery.look_around().await?;
         self.output.clear_success().await?;
         delivery.write_running(&planner).await?;
         let regions = Regions::new(self.order.give_up_after, self.listed(UNWELL_REGIONS)?);
-        let (order, tools, cutting) = (self.order, self.tools, self.cutting());
-        let coordinator = Coordinator { order, tools, buyer, publisher, cutting, stop, regions };
-        let (planner, ending) = coordinator.run(planner, began).await?;
+        let run = Loop {
+            order: self.order,
+            tools: self.tools,
+            ledger: ledger.clone(),
+            publisher,
+            cutting: self.cutting(),
+            learned: learned.unwrap_or_default(),
+            regions,
+            clocks: ClockCheck { range: self.run.begun.range, ends },
+        };
+        let (planner, ending) = run.run(planner, began).await?;
         let delivered = delivery.finish(&planner, &ending, &ledger).await?;
         let ending = if ending == Ending::Complete && (delivered.rejected > 0 || !is_whole(&planner)) {
             Ending::Incomplete

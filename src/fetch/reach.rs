@@ -24,6 +24,11 @@ impl Reach {
         self.is_heard = true;
     }
 
+    /// Whether any answer came.
+    pub fn is_heard(&self) -> bool {
+        self.is_heard
+    }
+
     /// An attempt ended in trouble that may pass.
     pub fn passing(&mut self) {
         (self.in_vain, self.began) = (0, None);

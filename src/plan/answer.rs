@@ -12,7 +12,7 @@ use crate::api::contract::PageQuery;
 use crate::api::reply::{Identity, PageAnswer, Row};
 use crate::units::EpochSeconds;
 
-/// How often a page is asked, in one errand, whose answers belong to another question. Each is counted and paid for.
+/// How often a page is asked, by one fetch job, whose answers belong to another question. Each is counted and paid for.
 pub const ANSWERS_ASKED: u32 = 4;
 /// Rows of another region, and none of its own, from which on a page is another region's; fewer are single rows.
 const OTHER_REGION_ROWS: u32 = 3;

@@ -41,6 +41,8 @@ pub struct Bounded {
     pages: u32,
     rows: u32,
     unusable: u32,
+    /// Places of the running reading whose rows say nothing of themselves.
+    unknown: u32,
     seen: BTreeSet<VideoKey>,
     short_pages: u32,
     /// Whether a reading before this one had short pages before its last.
@@ -78,7 +80,7 @@ impl Bounded {
         self.was_short |= self.short_pages > 0;
         self.own_rows_before = Some(self.own_rows);
         (self.pages, self.rows, self.own_rows, self.short_pages, self.last_was_full) = (0, 0, 0, 0, false);
-        (self.end_is_sure, self.unusable, self.probe) = (false, 0, None);
+        (self.end_is_sure, self.unusable, self.unknown, self.probe) = (false, 0, 0, None);
         self.seen.clear();
     }
 
@@ -119,7 +121,9 @@ impl Bounded {
                 self.unusable = if rows.is_empty() { self.unusable + 1 } else { 0 };
                 self.short_pages += u32::from(!self.last_was_full && self.pages > 1);
                 self.last_was_full = page.slots >= PAGE_SIZE;
-                self.rows += u32::try_from(rows.len()).unwrap_or(u32::MAX);
+                let usable = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+                self.rows += usable;
+                self.unknown += page.slots.saturating_sub(usable);
                 self.seen.extend(rows.iter().map(|row| row.video));
                 // While a bound is not known, rows beside the window come, too: readings need not agree on those.
                 let own = rows.iter().filter(|row| own.contains(row.second)).map(|row| row.video);
@@ -201,8 +205,9 @@ impl Bounded {
         let ids = u32::try_from(self.seen.len()).unwrap_or(u32::MAX);
         let is_short = self.short_pages > 0 && !context.short_is_habit;
         let is_clean = ids == self.rows && !is_short && !context.service_hides && !self.misses_newest(range, context);
-        let agrees =
-            self.own_rows_before == Some(self.own_rows) && self.known.len() == self.own_rows as usize && !is_short;
+        // A place that says nothing may hold one row twice, and another not at all.
+        let is_filled = self.known.len() == self.own_rows as usize && self.unknown == 0;
+        let agrees = self.own_rows_before == Some(self.own_rows) && is_filled && !is_short;
         let may_end_early = self.pages > 0 && !self.last_was_full && context.short_pages > 0 && !context.short_is_habit;
         if may_end_early {
             let why = "its last page is short, and other short pages of this service may have left rows out";

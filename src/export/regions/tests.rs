@@ -36,7 +36,7 @@ impl Run {
         self.regions.refused(&region(code), (window, false), refusal(status), at(now))
     }
 
-    /// Refused as often as it is asked again, as its errand would be; when that was over.
+    /// Refused as often as it is asked again, as its fetch job would be; when that was over.
     fn refused_for_good(&mut self, code: &str, status: u16, from: f64) -> f64 {
         let mut now = from;
         for _ in 0..CONFIRMATIONS.len() {

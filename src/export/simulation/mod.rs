@@ -1,14 +1,13 @@
-//! The proof of what is decided: the real planner, walks, retries and rate against a model of the service, in virtual time,
-//! from one seed.
+//! The proof of what is decided: the program's own loop, plan, walks, retries and rate against a model of the service, in
+//! virtual time, from one seed.
 //!
-//! `model` is the service and its truth, `driver` the coordinator with a journal and slices, `errands` the buyers and their
-//! waiting, `scenario` what a seed means. `watch` holds at every request what retries and rate promise, `outcome` compares with
-//! the truth, and `tests`, `promises`, `limits`, `levels` and `scale` are the tests. Nothing here reads a clock or the network, and what decides is
-//! the program's own code. `PLAN_SEEDS=1000000 cargo test --lib whatever_the_service` runs more seeds than the usual ones,
+//! `virtual_time` drives the machine as `driver` does in the program, `model` is the service and its truth, `journal` what is
+//! durable, `scenario` what a seed means. `watch` holds at every request what retries and rate promise, `outcome` compares with
+//! the truth, and `tests`, `promises`, `limits`, `levels` and `scale` are the tests. Nothing here reads a clock or the network,
+//! and what decides is the program's own code. `PLAN_SEEDS=1000000 cargo test --lib whatever_the_service` runs more seeds than the usual ones,
 //! `PLAN_FIRST_SEED` says from where on, `PLAN_SEED=123` replays one, and `PLAN_TRACE=1` prints what it decides and reads.
 
-mod driver;
-mod errands;
+mod journal;
 mod levels;
 mod limits;
 mod model;
@@ -17,4 +16,5 @@ mod promises;
 mod scale;
 mod scenario;
 mod tests;
+mod virtual_time;
 mod watch;

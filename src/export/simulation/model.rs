@@ -505,7 +505,7 @@ pub(super) fn mix(number: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// The rows of an answer, tied to their question as the buyer ties them.
+/// The rows of an answer, tied to their question as the program ties them.
 pub(super) fn tied_to(task: &Task, rows: &[RowKey], region: &Region) -> Tied {
     let rows: Vec<Candidate<'_>> = rows
         .iter()

@@ -24,6 +24,8 @@ pub(super) struct Outcome {
     /// How often a window was parked because its page could not be had.
     pub(super) parked: u64,
     pub(super) stretches: BTreeMap<String, u64>,
+    /// Starts that ended before the run was done.
+    pub(super) stops: u32,
     /// Starts that ended because the service gave nothing, and whether the last one did.
     pub(super) unwell: u32,
     pub(super) is_unwell: bool,
@@ -34,6 +36,27 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
+    /// Before anything happened.
+    pub(super) fn new(planner: Planner, service: Service) -> Self {
+        Self {
+            planner,
+            service,
+            stopped: None,
+            requests: 0,
+            pages: 0,
+            alone: 0,
+            splits: 0,
+            parked: 0,
+            stretches: BTreeMap::new(),
+            stops: 0,
+            unwell: 0,
+            is_unwell: false,
+            seconds: 0.0,
+            watch: Watch::default(),
+            delivered: vec![],
+        }
+    }
+
     /// What could not be read or proven.
     pub(super) fn listed(&self) -> impl Iterator<Item = &Listed> {
         self.planner.gaps().iter().chain(self.planner.unproven())

@@ -5,9 +5,9 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::driver::{Drive, Driver};
 use super::model::{Behaviour, Drift, Limit, PastCap, Service, Short, Shown, Sort, Ties, range_of};
 use super::outcome::Outcome;
+use super::virtual_time::{Drive, Stops, VirtualTime};
 use crate::api::contract::Region;
 use crate::fetch::throttle::Rate;
 use crate::plan::walk::Consistency;
@@ -89,17 +89,26 @@ impl Scenario {
             restarts: 0.0,
             slices: 0.05,
             backlog: 0.0,
+            stops: Stops::Never,
+            commit: (0, 0),
             most_requests: 6_000 + rows as u64 * 8,
         };
         Self { service: Service::new(behaviour, regions, seed), drive, seed }
     }
 
     pub(super) fn run(self) -> Outcome {
-        Driver::new(self.drive, self.service, self.seed).run()
+        VirtualTime::new(self.drive, self.service, self.seed).run()
     }
 
     /// Whatever the seed says.
     pub(super) fn from_seed(seed: u64) -> Self {
+        let mut scenario = Self::undisturbed(seed);
+        disturb(&mut StdRng::seed_from_u64(seed ^ 0x0d15_7035), &mut scenario.drive);
+        scenario
+    }
+
+    /// Whatever the seed says of the service and of deaths; the journal takes no time, and nothing else ends a start.
+    pub(super) fn undisturbed(seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let random = &mut random;
         let range_seconds = *pick(random, &[1, 10, 3_000, 100_000, 2_000_000]);
@@ -233,6 +242,21 @@ fn limit_rate(random: &mut StdRng, scenario: &mut Scenario) {
             service.behaviour.closed = from..from + random.random_range(1..40);
         }
         _ => {}
+    }
+}
+
+/// Starts that end early, and a journal that takes its time.
+fn disturb(random: &mut StdRng, drive: &mut Drive) {
+    let share = *pick(random, &[0.005, 0.02, 0.1]);
+    drive.stops = match random.random_range(0..16) {
+        0 => Stops::Signals(share),
+        1 => Stops::Credits(share),
+        2 => Stops::Quota(share),
+        3 => Stops::Time(Duration::from_secs(*pick(random, &[1, 5, 60]))),
+        _ => Stops::Never,
+    };
+    if random.random_range(0..4) == 0 {
+        drive.commit = *pick(random, &[(1, 5), (1, 50), (20, 400)]);
     }
 }
 

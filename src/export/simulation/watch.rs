@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::errands::Work;
-use crate::fetch::retry::{Leave, Patience};
+use crate::fetch::job::Work;
+use crate::fetch::retry::Patience;
 use crate::plan::fact::PageAddress;
 
-/// Failures of one page after which an errand gives it up, and of a page of a parked window.
+/// Failures of one page after which a job gives it up, and of a page of a parked window.
 const MOST_FAILURES: u32 = 8;
 const FEW_FAILURES: u32 = 2;
 /// Retries are at most half of the answers, one a second, and so many.
@@ -28,9 +28,9 @@ pub(super) struct Watch {
     quiet_until: Option<Duration>,
     /// Retries of all processes, for which leave was needed.
     pub(super) all_retries: u64,
-    /// The most 429s of one errand.
+    /// The most 429s of one job.
     pub(super) most_throttled: u32,
-    /// The most failures of one errand.
+    /// The most failures of one job.
     pub(super) most_failures: u32,
 }
 
@@ -41,20 +41,20 @@ impl Watch {
         *self = Self { began: now, all_retries, most_throttled, most_failures, ..Self::default() };
     }
 
-    /// An errand begins: no two are sent for the same page.
+    /// A job begins: no two are sent for the same page.
     pub(super) fn begins(&mut self, address: &PageAddress) {
         assert!(self.under_way.insert(address.clone()), "{address:?} is asked for twice at once");
     }
 
-    /// An errand is over.
+    /// A job is over.
     pub(super) fn ends(&mut self, address: &PageAddress) {
         self.under_way.remove(address);
     }
 
     /// A request goes out, for a page or to look whether the service is well.
-    pub(super) fn sends(&mut self, now: Duration, address: Option<&PageAddress>, leave: Leave) {
+    pub(super) fn sends(&mut self, now: Duration, address: Option<&PageAddress>, needs_leave: bool) {
         assert!(self.quiet_until.is_none_or(|until| now >= until), "a request went out while everybody is held");
-        if leave == Leave::Free || !address.is_some_and(|address| self.failed.contains(address)) {
+        if !needs_leave || !address.is_some_and(|address| self.failed.contains(address)) {
             return;
         }
         self.retries += 1;
@@ -75,15 +75,15 @@ impl Watch {
         now: Duration,
         sent_at: Duration,
         retry_after: Option<Duration>,
-        of_this_errand: u32,
+        of_this_job: u32,
     ) {
-        self.most_throttled = self.most_throttled.max(of_this_errand);
+        self.most_throttled = self.most_throttled.max(of_this_job);
         if self.quiet_until.is_none_or(|until| sent_at >= until) {
             self.quiet_until = Some(now + retry_after.unwrap_or(SHORTEST_HOLD).min(LONGEST_HOLD));
         }
     }
 
-    /// An errand's attempt failed, for the so-manieth time.
+    /// A job's attempt failed, for the so-manieth time.
     pub(super) fn failed(&mut self, failures: u32, patience: Patience, work: &Work) {
         let Work::Page(task) = work else { return };
         let most = if patience == Patience::Full { MOST_FAILURES } else { FEW_FAILURES };

@@ -1,0 +1,90 @@
+//! What may be published next: slices from the left of each region, or a range that was read again.
+
+use super::ending::DRAIN;
+use super::{Due, Effect, Machine, Moment, Publishing};
+use crate::export::Ending;
+use crate::export::cutting::Urgency;
+use crate::plan::region::RegionPlan;
+use crate::units::{EpochSeconds, TimeRange};
+
+/// How often a full part is looked for while pages come, in pages.
+const LOOK_EVERY_PAGES: u64 = 512;
+
+impl Machine {
+    /// Offers what may be published, where nothing is being published.
+    pub(in crate::export) fn offer(&mut self, moment: &Moment) {
+        if self.publishing != Publishing::Idle || self.is_broken {
+            return;
+        }
+        let due = self.due(moment);
+        if due.is_empty() {
+            self.publishing = Publishing::NothingDue;
+            return;
+        }
+        self.publishing = Publishing::Busy;
+        self.effects.push_back(Effect::Publish(due));
+    }
+
+    fn due(&self, moment: &Moment) -> Vec<Due> {
+        let Some(urgency) = self.urgency(moment) else { return Vec::new() };
+        let regions = self.planner.regions().iter();
+        regions
+            .filter_map(|plan| if self.is_reopened(plan) { self.due_fill(plan) } else { self.due_slice(plan, urgency) })
+            .collect()
+    }
+
+    /// Where something is read again slices wait: they would release pages that a reopened range still needs.
+    fn is_reopened(&self, plan: &RegionPlan) -> bool {
+        self.planner.reopened().iter().any(|open| open.region == plan.region)
+    }
+
+    fn due_slice(&self, plan: &RegionPlan, urgency: Urgency) -> Option<Due> {
+        let from = plan.published_until;
+        let settled = if plan.is_done() { plan.range.end } else { self.planner.settled(&plan.region) };
+        if settled <= from {
+            return None;
+        }
+        // A part holds a gap whole or not at all, so that its range says nothing that is not so.
+        let gaps = self.planner.gaps_of(&plan.region);
+        let edge = next_edge(&gaps, from, settled);
+        let is_flushed = plan.is_done() || edge.is_some();
+        let urgency = if is_flushed { Urgency::Flush } else { urgency };
+        let range = TimeRange::new(from, edge.unwrap_or(settled));
+        Some(Due::Slice { region: plan.region.clone(), range, gaps, urgency })
+    }
+
+    /// The first reopened range of a region, once it is read.
+    fn due_fill(&self, plan: &RegionPlan) -> Option<Due> {
+        let range = self.planner.next_fill(&plan.region)?;
+        let mut gaps = self.planner.gaps_of(&plan.region);
+        gaps.retain(|gap| gap.overlaps(range));
+        Some(Due::Fill { region: plan.region.clone(), range, gaps })
+    }
+
+    /// Whether the time budget is over by more than what a stop may take: what is settled then waits for the next start.
+    fn is_overdue(&self, moment: &Moment) -> bool {
+        self.settings.time.is_some_and(|time| moment.now > time.saturating_add(DRAIN))
+    }
+
+    /// How urgent publishing is; none where the run must end soon and everything is safe in the journal.
+    fn urgency(&self, moment: &Moment) -> Option<Urgency> {
+        match &self.ending {
+            _ if self.hurried => None,
+            None if self.pages.is_multiple_of(LOOK_EVERY_PAGES) => Some(Urgency::Look),
+            None => Some(Urgency::Calm),
+            Some(Ending::Contradicted(_)) => None,
+            Some(Ending::TimeSpent) if self.is_overdue(moment) => None,
+            Some(_) => Some(Urgency::Flush),
+        }
+    }
+}
+
+/// The first beginning or end of a gap after `from`, up to and with `until`.
+pub(in crate::export) fn next_edge(
+    gaps: &[TimeRange],
+    from: EpochSeconds,
+    until: EpochSeconds,
+) -> Option<EpochSeconds> {
+    let edges = gaps.iter().flat_map(|gap| [gap.start, gap.end]);
+    edges.filter(|edge| *edge > from && *edge <= until).min()
+}

@@ -1,0 +1,198 @@
+//! What follows from what came back: answers, durable pages, failures, refusals, and what was published.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::fetch::job::{Dice, Fetched, Heard, JobId, Work};
+use crate::fetch::pool::{Heeded, Outcome, Over};
+use crate::journal::record::PartRecord;
+use crate::plan::event::PlanEvent;
+use crate::plan::fact::{PageFact, Purpose, WindowId};
+use crate::plan::planner::{Decision, Task};
+use crate::progress::{AttemptOutcome, Event as Told};
+use crate::units::{PageNumber, RowCount};
+
+use super::minding::Reason;
+use super::staff::Then;
+use super::{Effect, Landed, Machine, Moment, Note, Publishing};
+use crate::export::Ending;
+use crate::export::blame::Verdict;
+use crate::export::regions::may_lie_beyond_the_end;
+
+impl Machine {
+    /// An attempt came back: what it means for everybody at once, and for its job.
+    pub(super) fn hear(&mut self, id: JobId, heard: Heard, dice: Dice, moment: &Moment) {
+        let outcome = match &heard {
+            Heard::Page { .. } => Some(AttemptOutcome::Answered),
+            Heard::Throttled { .. } => Some(AttemptOutcome::Throttled),
+            Heard::Failed { .. } | Heard::Unanswered { .. } | Heard::Unreached { .. } => Some(AttemptOutcome::Failed),
+            Heard::Quota { .. } | Heard::Refused { .. } | Heard::OutOfCredits { .. } => None,
+        };
+        let is_probe = self.pool.work(id).is_some_and(Work::is_probe);
+        let Some(Heeded { hold, astray, then }) = self.pool.heard(id, heard, dice, moment.now) else { return };
+        let outcome = if astray.is_some() { Some(AttemptOutcome::Failed) } else { outcome };
+        if let Some((wait, why)) = hold {
+            let per_second = self.pool.rate();
+            self.tell(Told::Held { wait, why });
+            self.tell(Told::RateChanged { per_second });
+        }
+        if let Some(outcome) = outcome.filter(|_| !is_probe) {
+            self.tell(Told::Attempt(outcome));
+        }
+        self.effects.extend(astray.map(|why| Effect::Discard(id, why)));
+        match then {
+            Outcome::Keep => self.effects.push_back(Effect::Keep(id)),
+            Outcome::GoesOn => {}
+            Outcome::Over(over) => {
+                self.end_at_once(&over);
+                self.landed.push_back(Landed::Job(over));
+            }
+        }
+    }
+
+    /// A key that is spent is so for everybody, now: nobody sends another request to learn the same.
+    fn end_at_once(&mut self, over: &Over) {
+        if over.work.is_probe() {
+            return;
+        }
+        match &over.how {
+            Fetched::Quota { message } => self.end(Ending::QuotaSpent { message: message.clone() }),
+            Fetched::OutOfCredits { spent, max } => self.end(Ending::CreditsSpent { spent: *spent, max: *max }),
+            Fetched::Unreachable { why } => self.end(Ending::Unreachable { why: why.clone() }),
+            // A refusal may be the region's alone, or this page's.
+            Fetched::Refused { .. } | Fetched::Failed { .. } => {}
+            Fetched::Well | Fetched::TooEarly | Fetched::Stopped => {}
+        }
+    }
+
+    /// A page is durable: from here on its credit is safe.
+    pub(super) fn take_kept(&mut self, id: JobId, fact: Arc<PageFact>, took: Duration) {
+        self.landed.extend(self.pool.kept(id, took).map(|(task, began)| Landed::Page { task, began, fact }));
+    }
+
+    pub(super) fn take_published(&mut self, event: PlanEvent, parts: Vec<PartRecord>) {
+        self.landed.push_back(Landed::Published { event, parts });
+    }
+
+    /// Takes in what came back, one by one, until a decision has to become durable first.
+    pub(super) fn land_all(&mut self, moment: &Moment) {
+        while self.recording.is_none() {
+            if std::mem::take(&mut self.minds) {
+                self.mind_regions(moment);
+                continue;
+            }
+            let Some(landed) = self.landed.pop_front() else { return };
+            self.changed();
+            self.minds = true;
+            match landed {
+                Landed::Page { task, began, fact } => self.take_page((&task, began), &fact, moment),
+                Landed::Job(over) => self.take_over(over, moment),
+                Landed::Published { event, parts } => self.apply_published(&event, parts),
+            }
+        }
+    }
+
+    fn take_page(&mut self, (task, began): (&Task, Duration), fact: &PageFact, moment: &Moment) {
+        let window = task.window;
+        self.planner.came_back(task);
+        self.planner.apply_page(fact);
+        self.blame.came(window, moment.now);
+        self.regions.came(&fact.address.region, Some(window), (began, moment.now));
+        self.sync_regions();
+        self.last_page = moment.awake;
+        self.pages += 1;
+        self.tell_page(window, fact);
+        self.go_on_with(window, moment);
+    }
+
+    /// A job is over without a page.
+    fn take_over(&mut self, over: Over, moment: &Moment) {
+        let Over { job, work, began, how } = over;
+        let task = match work {
+            Work::Page(task) => task,
+            Work::HealthProbe(query) => return self.take_probe((job, &query.region), how, moment),
+        };
+        self.planner.came_back(&task);
+        match how {
+            Fetched::Refused { .. } | Fetched::Failed { .. } if self.planner.give_up_ahead(&task) => {
+                self.regions.failed(&task.address.region, task.window);
+            }
+            Fetched::Refused { code, message } => self.take_refusal(&task, (code, message), moment),
+            Fetched::Failed { why } => self.take_failure(&task, (began, moment.now), why),
+            Fetched::Quota { .. } | Fetched::OutOfCredits { .. } | Fetched::Unreachable { .. } => {}
+            Fetched::Stopped => self.regions.failed(&task.address.region, task.window),
+            Fetched::Well | Fetched::TooEarly => {}
+        }
+    }
+
+    /// A refused page beyond the first may lie beyond the end: the walk settles the doubt by reading from its last second again.
+    /// What is refused otherwise is asked again before it is believed.
+    fn take_refusal(&mut self, task: &Task, (code, message): (u16, String), moment: &Moment) {
+        self.last_page = moment.awake;
+        let is_walk = matches!(task.address.purpose, Purpose::Walk { .. });
+        if is_walk
+            && task.address.page > PageNumber::FIRST
+            && may_lie_beyond_the_end(code)
+            && let Some(Decision::Record(events)) = self.planner.after_refusal(task.window, &self.context(moment))
+        {
+            return self.record(events, Then::Nothing);
+        }
+        self.weigh_refusal(task, !is_walk, (code, message), moment);
+    }
+
+    /// A window whose page cannot be had is parked, unless it is the service that is unwell and not the page.
+    fn take_failure(&mut self, task: &Task, (began, now): (Duration, Duration), why: String) {
+        self.regions.failed(&task.address.region, task.window);
+        match self.blame.failed(task.window, task.address.clone(), (began, now)) {
+            Verdict::Wait => {}
+            Verdict::Visit => self.probe(task.query.region.clone(), (Reason::Blame, Duration::ZERO), now),
+            Verdict::Page => {
+                self.effects.push_back(Effect::Note(Note::Parked { why }));
+                let events = self.planner.park(task.window);
+                self.record(events, Then::Nothing);
+            }
+        }
+    }
+
+    fn apply_published(&mut self, event: &PlanEvent, parts: Vec<PartRecord>) {
+        self.publishing = Publishing::Idle;
+        self.planner.apply_event(event);
+        for part in parts {
+            self.tell(Told::PartPublished { path: part.path, rows: part.rows, bytes: part.bytes });
+        }
+    }
+
+    pub(super) fn tell_decision(&mut self, event: &PlanEvent) {
+        let of_window = |id: &WindowId| {
+            let range = self.planner.window_range(*id)?;
+            Some((self.planner.window_region(*id)?.clone(), range))
+        };
+        let told = match event {
+            PlanEvent::WindowFinished { window, .. } => {
+                of_window(window).map(|(region, window)| Told::WindowFinished { region, window })
+            }
+            PlanEvent::GapListed { window, why } => {
+                of_window(window).map(|(region, range)| Told::GapListed { region, range, why: why.clone() })
+            }
+            PlanEvent::WindowGivenUp { window, fault } => {
+                of_window(window).map(|(region, range)| Told::GapListed { region, range, why: fault.to_string() })
+            }
+            PlanEvent::UnprovenListed { region, range, why } => {
+                Some(Told::UnprovenListed { region: region.clone(), range: *range, why: why.clone() })
+            }
+            _ => None,
+        };
+        self.effects.extend(told.map(Effect::Tell));
+    }
+
+    fn tell_page(&mut self, window: WindowId, fact: &PageFact) {
+        let position = self.planner.walk_settled(window);
+        let Some(window) = self.planner.window_range(window) else { return };
+        self.tell(Told::PageDurable {
+            region: fact.address.region.clone(),
+            rows: RowCount::new(u64::from(fact.slots)),
+            window,
+            position,
+        });
+    }
+}

@@ -1,0 +1,397 @@
+//! The one loop of a run, as a pure machine: events in, effects out. Program and simulation drive this same code.
+//!
+//! `staff` gives workers something to do, `landing` says what follows from what came back, `minding` from what is
+//! thought of the regions, `due` what is to be published, and
+//! `ending` when and how it stops. Nothing here waits, sends, writes or reads a clock: a [`Moment`] comes with every event, and
+//! what is to be done goes out as an [`Effect`].
+//!
+//! The invariants: the planner lives here alone and sees only what is durable, since a page and a decision are handed in only
+//! once they are; while a decision is becoming durable nothing is folded in, so that it is applied to what it was made of; and
+//! no request goes out that follows from a decision before it is durable. When the machine is over, nothing is on its way.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::api::contract::{Filters, Region};
+use crate::fetch::job::{Dice, Heard, JobId};
+use crate::fetch::pool::{Over, Pool, Sending};
+use crate::fetch::throttle::{LearnedRate, Rate};
+use crate::journal::record::PartRecord;
+use crate::plan::event::{PlanEvent, RegionFault};
+use crate::plan::fact::{PageFact, WindowId};
+use crate::plan::planner::{Planner, Task};
+use crate::progress;
+use crate::units::{EpochSeconds, TimeRange};
+
+use super::blame::Blame;
+use super::cutting::Urgency;
+use super::regions::Regions;
+use super::{Ending, Interrupt, Order, PlanOrder};
+
+mod due;
+mod ending;
+mod landing;
+mod minding;
+mod staff;
+
+pub(super) use due::next_edge;
+pub(super) use staff::closes;
+
+/// What a person may set of the loop.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    /// The user's filters.
+    pub(super) filters: Filters,
+    /// How time is cut and walked.
+    pub(super) plan: PlanOrder,
+    /// How fast.
+    pub(super) rate: Rate,
+    /// Requests on their way at once, at least 1.
+    pub(super) max_in_flight: usize,
+    /// How long to go on without a durable page.
+    pub(super) give_up_after: Duration,
+    /// Time of this start.
+    pub(super) time: Option<Duration>,
+}
+
+impl From<&Order> for Settings {
+    fn from(order: &Order) -> Self {
+        Self {
+            filters: order.filters.clone(),
+            plan: order.plan,
+            rate: order.rate,
+            max_in_flight: order.max_in_flight,
+            give_up_after: order.give_up_after,
+            time: order.budget.time,
+        }
+    }
+}
+
+/// The moment of an event, and what stands at it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    /// Since the process began, by the monotonic clock.
+    pub(super) now: Duration,
+    /// The same without the time for which the process was suspended.
+    pub(super) awake: Duration,
+    /// By the wall clock, for people and for what ages over restarts.
+    pub(super) wall: EpochSeconds,
+    /// Pages in the journal that are not published.
+    pub(super) held_pages: u64,
+}
+
+/// What happens to a run.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// An attempt came back; where it brought a page, nothing of it is kept yet.
+    Heard {
+        /// Whose.
+        job: JobId,
+        /// What it brought.
+        heard: Heard,
+        /// For what follows.
+        dice: Dice,
+    },
+    /// The page of a job is durable.
+    Kept {
+        /// Whose.
+        job: JobId,
+        /// What it proves.
+        fact: Arc<PageFact>,
+        /// How long that took.
+        took: Duration,
+    },
+    /// Decisions are durable.
+    Recorded(Vec<PlanEvent>),
+    /// Of what might be published nothing is worth it yet.
+    NothingDue,
+    /// A slice or a reopened range is published and recorded.
+    Published {
+        /// What was recorded.
+        event: PlanEvent,
+        /// Its parts.
+        parts: Vec<PartRecord>,
+    },
+    /// Time has passed.
+    Woke,
+    /// What is looked at now and then is to be looked at: the rate, for people and for the next run.
+    Look,
+    /// A signal came.
+    Interrupted(Interrupt),
+    /// Something of our own broke: nothing more is begun.
+    Broke(Broken),
+}
+
+/// What broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Broken {
+    /// A job's page could not be kept, or its request not be reserved.
+    Job(JobId),
+    /// A decision could not be recorded.
+    Recording,
+    /// Publishing.
+    Publishing,
+    /// Something else.
+    Other,
+}
+
+/// What is to be done, in this order.
+#[derive(Debug)]
+pub(super) enum Effect {
+    /// Reserve a credit and send a request; answered with [`Event::Heard`].
+    Send(Sending),
+    /// Make the page of a job durable; answered with [`Event::Kept`].
+    Keep(JobId),
+    /// Keep nothing of the page of a job: it seems to answer another question, and is asked again. Why, for a person.
+    Discard(JobId, String),
+    /// Make decisions durable, in one transaction; answered with [`Event::Recorded`]. Windows that they close come with them.
+    Record(Vec<PlanEvent>, Vec<WindowId>),
+    /// Publish the first of these that is worth it; answered with [`Event::Published`] or [`Event::NothingDue`].
+    Publish(Vec<Due>),
+    /// Keep the rate for the next run.
+    Learn(LearnedRate),
+    /// Tell whoever watches.
+    Tell(progress::Event),
+    /// Tell the log.
+    Note(Note),
+    /// Wait no longer for answers: their credits stay reserved.
+    Abandon(Abandoned),
+}
+
+/// What is waited for no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Abandoned {
+    /// Answers.
+    Answers,
+    /// Answers, and what is being published: its rows are safe in the journal.
+    Everything,
+}
+
+/// What a log should say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Note {
+    /// A page could not be had; its window is tried again after the others.
+    Parked {
+        /// Its last failure.
+        why: String,
+    },
+    /// A page is refused, and it is this page alone; its window is tried again after the others.
+    Refused {
+        /// The status or code.
+        code: u16,
+    },
+    /// A region is given up; what is left of it is listed as a gap.
+    GivenUp {
+        /// The region.
+        region: Region,
+        /// What it is at fault for.
+        fault: RegionFault,
+    },
+    /// Failed pages wait for the budget of all retries. Once a start.
+    WaitsForLeave {
+        /// How long one of them waited.
+        waited: Duration,
+    },
+}
+
+/// What may be published.
+#[derive(Clone, Debug)]
+pub(super) enum Due {
+    /// A slice of what is settled, from the left.
+    Slice {
+        /// The region.
+        region: Region,
+        /// From what is published on to where the next slice must end.
+        range: TimeRange,
+        /// The region's gaps.
+        gaps: Vec<TimeRange>,
+        /// Why it would be cut.
+        urgency: Urgency,
+    },
+    /// A reopened range that is read again, whole.
+    Fill {
+        /// The region.
+        region: Region,
+        /// The range.
+        range: TimeRange,
+        /// What of it could not be read.
+        gaps: Vec<TimeRange>,
+    },
+}
+
+/// What came back and waits until the planner may see it.
+#[derive(Debug)]
+enum Landed {
+    Page { task: Arc<Task>, began: Duration, fact: Arc<PageFact> },
+    Job(Over),
+    Published { event: PlanEvent, parts: Vec<PartRecord> },
+}
+
+/// Whether something is being published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Publishing {
+    /// Nothing is, and something may be due.
+    Idle,
+    /// Nothing is, and nothing was due when it was last asked.
+    NothingDue,
+    /// It was asked for.
+    Busy,
+}
+
+/// How a machine is over.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Conclusion {
+    /// It ended by itself, or was ended.
+    Ended(Ending),
+    /// The planner has nothing to do and is not done: what is open.
+    Stuck(String),
+    /// Something of our own broke.
+    Broken,
+}
+
+/// One start of a run, while it asks.
+#[derive(Debug)]
+pub(super) struct Machine {
+    settings: Settings,
+    planner: Planner,
+    pool: Pool,
+    blame: Blame,
+    regions: Regions,
+    /// Why each health probe on its way is asked, and from when on it says something.
+    probes: BTreeMap<JobId, (minding::Reason, Duration)>,
+    /// Whether something may be due about the regions.
+    minds: bool,
+    /// What follows once the decision on its way to the journal is durable.
+    recording: Option<staff::Then>,
+    landed: VecDeque<Landed>,
+    publishing: Publishing,
+    ending: Option<Ending>,
+    is_broken: bool,
+    stuck: Option<String>,
+    /// Whether a signal came: what is on its way is waited for no longer than a grace.
+    hurried: bool,
+    /// Until when answers are waited for, once it stops.
+    drained_by: Option<Duration>,
+    /// When a page was last folded in, without suspensions.
+    last_page: Duration,
+    pages: u64,
+    /// Busy and useful workers when nobody could be given anything to do; until something comes, nobody can.
+    idle_at: Option<(usize, usize)>,
+    rate_told: f64,
+    rate_learned: LearnedRate,
+    told_of_leave: bool,
+    effects: VecDeque<Effect>,
+}
+
+impl Machine {
+    /// A machine that goes on with a plan of which everything is durable.
+    pub(super) fn new(settings: Settings, regions: Regions, planner: Planner, learned: LearnedRate) -> Self {
+        Self {
+            pool: Pool::new(settings.rate, learned, settings.max_in_flight),
+            settings,
+            planner,
+            blame: Blame::default(),
+            regions,
+            probes: BTreeMap::new(),
+            minds: true,
+            recording: None,
+            landed: VecDeque::new(),
+            publishing: Publishing::Idle,
+            ending: None,
+            is_broken: false,
+            stuck: None,
+            hurried: false,
+            drained_by: None,
+            last_page: Duration::ZERO,
+            pages: 0,
+            idle_at: None,
+            rate_told: 0.0,
+            rate_learned: LearnedRate::default(),
+            told_of_leave: false,
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// Takes an event in, and whatever follows from it alone.
+    pub(super) fn handle(&mut self, event: Event, moment: &Moment) {
+        match event {
+            Event::Heard { job, heard, dice } => self.hear(job, heard, dice, moment),
+            Event::Kept { job, fact, took } => self.take_kept(job, fact, took),
+            Event::Recorded(events) => self.take_recorded(&events, moment),
+            Event::NothingDue => self.publishing = Publishing::NothingDue,
+            Event::Published { event, parts } => self.take_published(event, parts),
+            Event::Woke => {}
+            Event::Look => self.look(moment),
+            Event::Interrupted(signal) => self.interrupt(signal, moment),
+            Event::Broke(what) => self.take_broken(what),
+        }
+        self.land_all(moment);
+        self.look_at_time(moment);
+        self.stop_if_it_ends(moment);
+        self.send(moment);
+    }
+
+    /// What is to be done next.
+    pub(super) fn next_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When it has to be [woken](Event::Woke) at the latest.
+    pub(super) fn wake_at(&self, moment: &Moment) -> Option<Duration> {
+        [self.pool.wake_at(), self.drain_ends(), self.time_is_over(), self.dry_at(moment)].into_iter().flatten().min()
+    }
+
+    /// Regions that failed to the end of this run, or of the one before and have not answered since.
+    pub(super) fn unwell_regions(&self) -> &BTreeSet<Region> {
+        self.regions.unwell()
+    }
+
+    /// The plan as it stands.
+    pub(super) fn into_planner(self) -> Planner {
+        self.planner
+    }
+
+    /// Something happened by which another worker may find something to do, and something more may be due.
+    fn changed(&mut self) {
+        self.idle_at = None;
+        if self.publishing == Publishing::NothingDue {
+            self.publishing = Publishing::Idle;
+        }
+    }
+
+    fn tell(&mut self, event: progress::Event) {
+        self.effects.push_back(Effect::Tell(event));
+    }
+
+    /// Gives rests their end, leave and permits.
+    fn send(&mut self, moment: &Moment) {
+        let sending = self.pool.go_on(moment.now);
+        self.effects.extend(sending.into_iter().map(Effect::Send));
+        if !self.told_of_leave
+            && let Some(waited) = self.pool.notable_wait()
+        {
+            self.told_of_leave = true;
+            self.effects.push_back(Effect::Note(Note::WaitsForLeave { waited }));
+        }
+    }
+}
+
+/// What the simulation looks at.
+#[cfg(test)]
+impl Machine {
+    /// The plan as it stands.
+    pub(super) fn planner(&self) -> &Planner {
+        &self.planner
+    }
+
+    /// What is thought of the regions.
+    pub(super) fn regions(&self) -> &Regions {
+        &self.regions
+    }
+
+    /// The jobs.
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+}

@@ -1,0 +1,278 @@
+//! A fetch job: one page, asked until it comes, cannot be had, or the run ends. Pure; time is a duration since the process
+//! began, and dice are handed in.
+//!
+//! It knows its own attempts alone. Whose turn it is among all jobs is for [`super::pool`] to say.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::api::contract::PageQuery;
+use crate::plan::answer::ANSWERS_ASKED;
+use crate::plan::planner::Task;
+use crate::units::Credits;
+
+use super::gate::Permit;
+use super::retry::{Leave, Next, Patience, Retry, Trouble};
+
+/// A fetch job's number, unique within a process; a later job has a larger one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub u64);
+
+/// What is fetched. Cheap to clone.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// A page of the plan, which becomes durable.
+    Page(Arc<Task>),
+    /// A harmless page, asked once to learn whether the service is well; its rows are not kept.
+    HealthProbe(Arc<PageQuery>),
+}
+
+impl Work {
+    /// What is asked.
+    pub fn query(&self) -> &PageQuery {
+        match self {
+            Self::Page(task) => &task.query,
+            Self::HealthProbe(query) => query,
+        }
+    }
+
+    /// Whether nothing of it is kept.
+    pub fn is_probe(&self) -> bool {
+        matches!(self, Self::HealthProbe(_))
+    }
+}
+
+/// Whether a page was asked for before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// It was not.
+    First,
+    /// It was, by this job or by one that failed.
+    Again,
+    /// It was refused, and is asked again after this rest; nobody else may send anything meanwhile.
+    Confirming(Duration),
+}
+
+/// What came of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// A page.
+    Page {
+        /// Why it seems to answer another question, for a person; none where it does not.
+        doubt: Option<String>,
+    },
+    /// Requests come too fast.
+    Throttled {
+        /// What came, for a person.
+        why: String,
+        /// How long the service asks to wait.
+        wait: Option<Duration>,
+    },
+    /// The key has nothing left to spend.
+    Quota {
+        /// The service's words.
+        message: String,
+    },
+    /// Asking again changes nothing.
+    Refused {
+        /// The status or code.
+        code: u16,
+        /// The service's words.
+        message: String,
+        /// How long the service asks to wait.
+        wait: Option<Duration>,
+    },
+    /// The service answered, and asking again may help.
+    Failed {
+        /// What came, for a person.
+        why: String,
+        /// How long the service asks to wait.
+        wait: Option<Duration>,
+    },
+    /// No answer came, and asking again may help.
+    Unanswered {
+        /// What is wrong, for a person.
+        why: String,
+    },
+    /// No answer came, and the trouble lies in the address or the certificate.
+    Unreached {
+        /// What is wrong, for a person.
+        why: String,
+    },
+    /// Nothing was sent: the run may spend no more.
+    OutOfCredits {
+        /// What was spent.
+        spent: Credits,
+        /// What may be spent.
+        max: Credits,
+    },
+}
+
+impl Heard {
+    /// Why a page seems to answer another question.
+    pub fn doubt(&self) -> Option<&str> {
+        if let Self::Page { doubt } = self { doubt.as_deref() } else { None }
+    }
+
+    /// What stood in the way of a page that may come all the same, for a person.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Throttled { why, .. }
+            | Self::Failed { why, .. }
+            | Self::Unanswered { why }
+            | Self::Unreached { why } => Some(why),
+            Self::Page { .. } | Self::Quota { .. } | Self::Refused { .. } | Self::OutOfCredits { .. } => None,
+        }
+    }
+}
+
+/// Random numbers in `0..1` for what follows from one attempt.
+#[derive(Clone, Copy, Debug)]
+pub struct Dice {
+    /// Keeps the holds of many processes apart.
+    pub spread: f64,
+    /// Where in its range a page's backoff lies.
+    pub jitter: f64,
+}
+
+/// How a fetch job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// A health probe was answered with a page.
+    Well,
+    /// A health probe came too early.
+    TooEarly,
+    /// The service will not answer this question.
+    Refused {
+        /// The status or code.
+        code: u16,
+        /// The service's words.
+        message: String,
+    },
+    /// The key has nothing left to spend.
+    Quota {
+        /// The service's words.
+        message: String,
+    },
+    /// Every attempt failed; the last one like this.
+    Failed {
+        /// What came, for a person.
+        why: String,
+    },
+    /// Nothing was ever heard from the service, and as it is addressed nothing will be.
+    Unreachable {
+        /// What is wrong with the way to it, for a person.
+        why: String,
+    },
+    /// The run may spend no more.
+    OutOfCredits {
+        /// What was spent.
+        spent: Credits,
+        /// What may be spent.
+        max: Credits,
+    },
+    /// The run ends; nothing is on its way.
+    Stopped,
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stands {
+    /// Its page failed; it waits until the budget of all retries lets it be asked again.
+    WantsLeave {
+        /// From when on.
+        since: Duration,
+    },
+    /// It waits for a permit.
+    WantsPermit,
+    /// A request is on its way.
+    OnItsWay(Permit),
+    /// It waits between two attempts.
+    Rests(Leave),
+    /// Its page came and is becoming durable.
+    Keeps,
+}
+
+/// What a job does after an attempt.
+#[derive(Debug)]
+pub(super) enum Then {
+    /// Its page is kept.
+    Keep,
+    /// It asks again as soon as there is a permit.
+    AskAgain,
+    /// It rests so long.
+    Rest(Duration, Leave),
+    /// It is over.
+    End(Fetched),
+}
+
+/// One page's attempts.
+#[derive(Debug)]
+pub(super) struct FetchJob {
+    pub(super) work: Work,
+    pub(super) began: Duration,
+    pub(super) asks: Asks,
+    pub(super) stands: Stands,
+    retry: Retry,
+    /// Answers that seemed to belong to another question.
+    astray: u32,
+}
+
+impl FetchJob {
+    /// A job that begins at `now`. One whose page failed before needs leave first.
+    pub(super) fn new(work: Work, (asks, patience): (Asks, Patience), now: Duration) -> Self {
+        let stands = match asks {
+            Asks::First => Stands::WantsPermit,
+            Asks::Again => Stands::WantsLeave { since: now },
+            Asks::Confirming(_) => Stands::Rests(Leave::Wanted),
+        };
+        Self { work, began: now, asks, stands, retry: Retry::new(patience), astray: 0 }
+    }
+
+    /// What follows for the job from an attempt. A health probe is asked once, whatever comes.
+    pub(super) fn after(&mut self, heard: Heard, jitter: f64) -> Then {
+        let is_probe = self.work.is_probe();
+        let (trouble, why) = match heard {
+            Heard::Page { .. } if is_probe => return Then::End(Fetched::Well),
+            Heard::Page { doubt } => match self.astray_because(doubt) {
+                Some(why) => (Trouble::Failed, why),
+                None => return Then::Keep,
+            },
+            Heard::Quota { message } => return Then::End(Fetched::Quota { message }),
+            Heard::Refused { code, message, .. } => return Then::End(Fetched::Refused { code, message }),
+            Heard::OutOfCredits { spent, max } => return Then::End(Fetched::OutOfCredits { spent, max }),
+            Heard::Throttled { why, .. } => (Trouble::Throttled, why),
+            Heard::Failed { why, .. } | Heard::Unanswered { why } | Heard::Unreached { why } => (Trouble::Failed, why),
+        };
+        if is_probe {
+            return Then::End(if trouble == Trouble::Throttled { Fetched::TooEarly } else { Fetched::Failed { why } });
+        }
+        match self.retry.after(trouble, jitter) {
+            Next::Permit => Then::AskAgain,
+            Next::Rest(rest, leave) => Then::Rest(rest, leave),
+            Next::Never => Then::End(Fetched::Failed { why }),
+        }
+    }
+
+    /// Why a page is not kept: it seems to answer another question, and may be asked again. What stays so is this service's answer.
+    fn astray_because(&mut self, doubt: Option<String>) -> Option<String> {
+        self.astray += u32::from(doubt.is_some());
+        doubt.filter(|_| self.astray < ANSWERS_ASKED && self.retry.is_left())
+    }
+
+    /// A health probe that begins after a rest.
+    pub(super) fn probe(query: Arc<PageQuery>, now: Duration) -> Self {
+        let job = Self::new(Work::HealthProbe(query), (Asks::First, Patience::Short), now);
+        Self { stands: Stands::Rests(Leave::Free), ..job }
+    }
+
+    /// Whether a request of it is on its way, or its page is becoming durable: it has a place among those in flight.
+    pub(super) fn is_under_way(&self) -> bool {
+        matches!(self.stands, Stands::OnItsWay(_) | Stands::Keeps)
+    }
+
+    /// Whether it leaves its worker's place to another.
+    pub(super) fn is_resting(&self) -> bool {
+        matches!(self.stands, Stands::Rests(_) | Stands::WantsLeave { .. })
+    }
+}

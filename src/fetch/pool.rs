@@ -1,0 +1,470 @@
+//! All fetch jobs of a process: whose turn it is, how many may be on their way, and what one answer means for everybody.
+//! Pure; time is a duration since the process began, and dice are handed in.
+//!
+//! The invariants: permits and leave are given in the order of asking; a permit never before [`super::gate`] gives it, leave
+//! never beyond [`super::retry`]'s budget; no more jobs are under way than may be.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::api::contract::{PageQuery, Region};
+use crate::plan::planner::Task;
+
+use super::gate::{Gate, Permit};
+use super::job::{Asks, Dice, FetchJob, Fetched, Heard, JobId, Stands, Then, Work};
+use super::reach::Reach;
+use super::retry::{Leave, Patience, RetryBudget};
+use super::throttle::{LearnedRate, Rate};
+
+/// A wait for leave to ask again that is worth a person's attention.
+const NOTABLE_WAIT: Duration = Duration::from_secs(1);
+
+/// A request that is to be sent now. Whoever sends it reports what it [heard](Pool::heard).
+#[derive(Clone, Debug)]
+pub struct Sending {
+    /// The job.
+    pub job: JobId,
+    /// What to ask.
+    pub work: Work,
+    /// Whether the page was asked for before.
+    pub asks: Asks,
+}
+
+/// A job that is over.
+#[derive(Debug)]
+pub struct Over {
+    /// Its number.
+    pub job: JobId,
+    /// What it was for.
+    pub work: Work,
+    /// When it began.
+    pub began: Duration,
+    /// How it ended.
+    pub how: Fetched,
+}
+
+/// What follows from one attempt.
+#[derive(Debug)]
+pub struct Heeded {
+    /// For how long everybody is held, and why, where this answer began the hold.
+    pub hold: Option<(Duration, String)>,
+    /// Why the page that came is not kept: it seems to answer another question.
+    pub astray: Option<String>,
+    /// What follows for the job.
+    pub then: Outcome,
+}
+
+/// What follows for a job from one attempt.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Its page is to be made durable, and then [kept](Pool::kept).
+    Keep,
+    /// It goes on by itself.
+    GoesOn,
+    /// It is over.
+    Over(Over),
+}
+
+/// A region's failed attempts in a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failures {
+    /// How many.
+    pub attempts: u32,
+    /// When the first of them failed.
+    pub since: Duration,
+    /// The last one, for a person.
+    pub why: String,
+}
+
+/// The jobs of a process.
+#[derive(Debug)]
+pub struct Pool {
+    most_in_flight: usize,
+    gate: Gate,
+    budget: RetryBudget,
+    reach: Reach,
+    jobs: BTreeMap<JobId, FetchJob>,
+    begun: u64,
+    wants_permit: VecDeque<JobId>,
+    wants_leave: VecDeque<JobId>,
+    rests: BinaryHeap<Reverse<(Duration, JobId)>>,
+    permit_due: Option<Duration>,
+    leave_due: Option<Duration>,
+    under_way: usize,
+    resting: usize,
+    last_failure: Option<String>,
+    longest_wait: Duration,
+    /// Of each region, the failed attempts since its last page.
+    failures: BTreeMap<Region, Failures>,
+    /// Whether nothing but what was refused is asked, as long as it may be the key that is refused.
+    is_held: bool,
+    /// Regions of which nothing is asked.
+    stopped_regions: BTreeSet<Region>,
+    is_stopped: bool,
+}
+
+impl Pool {
+    /// A pool in which `most_in_flight` requests may be on their way, at the asked rate or at what was learned.
+    pub fn new(rate: Rate, learned: LearnedRate, most_in_flight: usize) -> Self {
+        Self {
+            most_in_flight: most_in_flight.max(1),
+            gate: Gate::new(rate, learned, most_in_flight),
+            budget: RetryBudget::default(),
+            reach: Reach::default(),
+            jobs: BTreeMap::new(),
+            begun: 0,
+            wants_permit: VecDeque::new(),
+            wants_leave: VecDeque::new(),
+            rests: BinaryHeap::new(),
+            permit_due: None,
+            leave_due: None,
+            under_way: 0,
+            resting: 0,
+            last_failure: None,
+            longest_wait: Duration::ZERO,
+            failures: BTreeMap::new(),
+            is_held: false,
+            stopped_regions: BTreeSet::new(),
+            is_stopped: false,
+        }
+    }
+
+    /// Begins to fetch a page.
+    pub fn begin(&mut self, task: Task, how: (Asks, Patience), now: Duration) -> JobId {
+        let rest = if let Asks::Confirming(rest) = how.0 { rest } else { Duration::ZERO };
+        self.add(FetchJob::new(Work::Page(Arc::new(task)), how, now), now + rest)
+    }
+
+    /// Begins to look, after a rest, whether a region or the service is well.
+    pub fn probe(&mut self, query: PageQuery, rest: Duration, now: Duration) -> JobId {
+        let query = Arc::new(query);
+        if rest.is_zero() {
+            return self.add(FetchJob::new(Work::HealthProbe(query), (Asks::First, Patience::Short), now), now);
+        }
+        self.add(FetchJob::probe(query, now), now + rest)
+    }
+
+    /// Lets nobody send anything, but for what is asked again because it was refused; or lets everybody go on.
+    pub fn hold(&mut self, is_held: bool) {
+        self.is_held = is_held;
+    }
+
+    /// Asks nothing of these regions: their jobs of which nothing is under way are over. Health probes go on.
+    pub fn stop_regions(&mut self, regions: BTreeSet<Region>) -> Vec<Over> {
+        self.stopped_regions = regions;
+        if self.stopped_regions.is_empty() {
+            return Vec::new();
+        }
+        let is_over = |job: &FetchJob| !job.is_under_way() && self.is_stopped(&job.work);
+        let idle: Vec<JobId> = self.jobs.iter().filter(|(_, job)| is_over(job)).map(|(id, _)| *id).collect();
+        self.wants_permit.retain(|id| !idle.contains(id));
+        self.wants_leave.retain(|id| !idle.contains(id));
+        idle.into_iter().filter_map(|id| self.end(id, Fetched::Stopped)).collect()
+    }
+
+    /// The failed attempts of a region since its last page; none where the last one came.
+    pub fn failures(&self, region: &Region) -> Option<&Failures> {
+        self.failures.get(region)
+    }
+
+    fn is_stopped(&self, work: &Work) -> bool {
+        self.is_stopped || (!work.is_probe() && self.stopped_regions.contains(&work.query().region))
+    }
+
+    fn add(&mut self, job: FetchJob, rests_until: Duration) -> JobId {
+        let id = JobId(self.begun);
+        self.begun += 1;
+        self.resting += usize::from(job.is_resting());
+        match job.stands {
+            Stands::WantsLeave { .. } => self.wants_leave.push_back(id),
+            Stands::Rests(_) => self.rests.push(Reverse((rests_until, id))),
+            _ => self.wants_permit.push_back(id),
+        }
+        self.jobs.insert(id, job);
+        id
+    }
+
+    /// Gives rests their end, leave and permits at `now`: the requests that go out, in this order.
+    pub fn go_on(&mut self, now: Duration) -> Vec<Sending> {
+        if self.is_stopped {
+            return Vec::new();
+        }
+        self.end_rests(now);
+        self.give_leave(now);
+        self.give_permits(now)
+    }
+
+    /// What came of an attempt. `None` where the job is not there any more.
+    pub fn heard(&mut self, id: JobId, heard: Heard, dice: Dice, now: Duration) -> Option<Heeded> {
+        let Stands::OnItsWay(permit) = self.jobs.get(&id)?.stands else { return None };
+        let work = self.jobs.get(&id)?.work.clone();
+        let hold = self.heed(&heard, permit, dice.spread, now);
+        let is_lost = matches!(heard, Heard::Unreached { .. }) && self.reach.lasting(now);
+        let then = self.jobs.get_mut(&id)?.after(heard.clone(), dice.jitter);
+        let astray = heard.doubt().filter(|_| !work.is_probe() && !matches!(then, Then::Keep)).map(str::to_owned);
+        let why = heard.why().or(astray.as_deref()).map(str::to_owned);
+        self.count(&work, &heard, why.as_deref(), now);
+        let then = match then {
+            _ if is_lost => Then::End(Fetched::Unreachable { why: why.clone().unwrap_or_default() }),
+            Then::AskAgain | Then::Rest(..) if self.is_stopped(&work) => Then::End(Fetched::Stopped),
+            then => then,
+        };
+        let then = match then {
+            Then::Keep => {
+                self.stand(id, Stands::Keeps);
+                Outcome::Keep
+            }
+            Then::AskAgain => {
+                self.want_permit(id);
+                Outcome::GoesOn
+            }
+            Then::Rest(rest, leave) => {
+                self.stand(id, Stands::Rests(leave));
+                self.rests.push(Reverse((now + rest, id)));
+                Outcome::GoesOn
+            }
+            Then::End(how) => Outcome::Over(self.end(id, how)?),
+        };
+        Some(Heeded { hold: hold.zip(why), astray, then })
+    }
+
+    /// What an attempt says of its region, and whether it may be the key that was refused.
+    fn count(&mut self, work: &Work, heard: &Heard, why: Option<&str>, now: Duration) {
+        if let Some(why) = why {
+            self.last_failure = Some(why.to_owned());
+        }
+        let region = &work.query().region;
+        match (heard, why) {
+            (Heard::Throttled { .. } | Heard::Quota { .. } | Heard::OutOfCredits { .. }, _) => {}
+            (Heard::Refused { .. }, _) => self.is_held |= !work.is_probe(),
+            (_, None) => {
+                self.failures.remove(region);
+            }
+            (_, Some(why)) => {
+                let new = || Failures { attempts: 0, since: now, why: String::new() };
+                let failing = self.failures.entry(region.clone()).or_insert_with(new);
+                failing.attempts += 1;
+                why.clone_into(&mut failing.why);
+            }
+        }
+    }
+
+    /// What an answer means for everybody; for how long everybody is held, where it began a hold.
+    fn heed(&mut self, heard: &Heard, permit: Permit, spread: f64, now: Duration) -> Option<Duration> {
+        match heard {
+            Heard::OutOfCredits { .. } | Heard::Unreached { .. } => {}
+            Heard::Unanswered { .. } => self.reach.passing(),
+            _ => self.reach.heard(),
+        }
+        match heard {
+            Heard::Page { .. } => {
+                self.gate.answered(now, permit);
+                self.budget.answered(now);
+                None
+            }
+            Heard::Throttled { wait, .. } => self.gate.throttled(now, permit, *wait, spread),
+            Heard::Refused { wait, .. } => {
+                wait.and_then(|wait| self.gate.asked_to_wait(now, wait));
+                None
+            }
+            Heard::Failed { wait, .. } => {
+                let asked = wait.and_then(|wait| self.gate.asked_to_wait(now, wait));
+                self.gate.failed(now, spread).max(asked)
+            }
+            Heard::Unanswered { .. } | Heard::Unreached { .. } => self.gate.failed(now, spread),
+            Heard::Quota { .. } | Heard::OutOfCredits { .. } => None,
+        }
+    }
+
+    /// The page of a job is durable, which took so long after it came: the job is over. Gives its task back, and when it began.
+    pub fn kept(&mut self, id: JobId, took: Duration) -> Option<(Arc<Task>, Duration)> {
+        self.gate.kept(took);
+        match self.give_up(id)? {
+            Over { work: Work::Page(task), began, .. } => Some((task, began)),
+            Over { .. } => None,
+        }
+    }
+
+    /// Gives up a job that is under way.
+    pub fn give_up(&mut self, id: JobId) -> Option<Over> {
+        self.end(id, Fetched::Stopped)
+    }
+
+    /// Nothing more is sent: jobs of which nothing is under way are over.
+    pub fn stop(&mut self) -> Vec<Over> {
+        self.is_stopped = true;
+        (self.permit_due, self.leave_due) = (None, None);
+        self.wants_permit.clear();
+        self.wants_leave.clear();
+        self.rests.clear();
+        let idle: Vec<JobId> = self.jobs.iter().filter(|(_, job)| !job.is_under_way()).map(|(id, _)| *id).collect();
+        idle.into_iter().filter_map(|id| self.end(id, Fetched::Stopped)).collect()
+    }
+
+    /// Gives up what is under way and does not come.
+    pub fn abandon(&mut self) -> Vec<Over> {
+        let all: Vec<JobId> = self.jobs.keys().copied().collect();
+        all.into_iter().filter_map(|id| self.end(id, Fetched::Stopped)).collect()
+    }
+
+    /// When something may go on that no answer brings about.
+    pub fn wake_at(&self) -> Option<Duration> {
+        let rest = self.rests.peek().map(|Reverse((at, _))| *at);
+        [rest, self.permit_due, self.leave_due].into_iter().flatten().min()
+    }
+
+    /// Jobs that are not over.
+    pub fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Whether there is no job.
+    pub fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    /// Jobs that were begun by this process.
+    pub fn begun(&self) -> u64 {
+        self.begun
+    }
+
+    /// Jobs that keep a worker busy: one that rests between attempts leaves its place to another, within bounds.
+    pub fn busy(&self) -> usize {
+        self.jobs.len().saturating_sub(self.resting.min(self.most_in_flight))
+    }
+
+    /// How many workers the rate can use.
+    pub fn useful_workers(&self) -> usize {
+        self.gate.useful_workers()
+    }
+
+    /// Requests a second, now.
+    pub fn rate(&self) -> f64 {
+        self.gate.rate()
+    }
+
+    /// What the next run should know of the rate.
+    pub fn learned(&self) -> LearnedRate {
+        self.gate.learned()
+    }
+
+    /// The last failure, for a person.
+    pub fn last_failure(&self) -> Option<&str> {
+        self.last_failure.as_deref()
+    }
+
+    /// The longest that a failed page has waited for leave to be asked again, where that is worth a person's attention.
+    pub fn notable_wait(&self) -> Option<Duration> {
+        (self.longest_wait >= NOTABLE_WAIT).then_some(self.longest_wait)
+    }
+
+    /// What a job is for.
+    pub fn work(&self, id: JobId) -> Option<&Work> {
+        self.jobs.get(&id).map(|job| &job.work)
+    }
+
+    fn end_rests(&mut self, now: Duration) {
+        while let Some(Reverse((at, id))) = self.rests.peek().copied()
+            && at <= now
+        {
+            self.rests.pop();
+            match self.jobs.get(&id).map(|job| job.stands) {
+                Some(Stands::Rests(Leave::Wanted)) => {
+                    self.stand(id, Stands::WantsLeave { since: now });
+                    self.wants_leave.push_back(id);
+                }
+                Some(Stands::Rests(Leave::Free)) => self.want_permit(id),
+                _ => {}
+            }
+        }
+    }
+
+    /// Leave is given in the order of asking, as far as the budget goes.
+    fn give_leave(&mut self, now: Duration) {
+        self.leave_due = self.leave_due.filter(|due| *due > now);
+        while let Some(id) = self.wants_leave.front().copied() {
+            match self.budget.take(now) {
+                Ok(()) => {
+                    self.wants_leave.pop_front();
+                    if let Some(FetchJob { stands: Stands::WantsLeave { since }, .. }) = self.jobs.get(&id) {
+                        self.longest_wait = self.longest_wait.max(now.saturating_sub(*since));
+                    }
+                    self.want_permit(id);
+                }
+                Err(wait) => {
+                    let at = now + wait;
+                    self.leave_due = Some(self.leave_due.map_or(at, |due| due.min(at)));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Permits are given in the order of asking, as far as there are places and as fast as the gate lets them through.
+    fn give_permits(&mut self, now: Duration) -> Vec<Sending> {
+        self.permit_due = self.permit_due.filter(|due| *due > now);
+        let mut sent = Vec::new();
+        while self.under_way < self.places()
+            && let Some((place, id)) = self.next_of_permit()
+        {
+            match self.gate.admit(now) {
+                Ok(permit) => {
+                    self.wants_permit.remove(place);
+                    self.stand(id, Stands::OnItsWay(permit));
+                    sent.extend(self.jobs.get_mut(&id).map(|job| {
+                        let asks = job.asks;
+                        job.asks = if asks == Asks::First { Asks::Again } else { asks };
+                        Sending { job: id, work: job.work.clone(), asks }
+                    }));
+                }
+                Err(until) => {
+                    self.permit_due = Some(self.permit_due.map_or(until, |due| due.min(until)));
+                    break;
+                }
+            }
+        }
+        sent
+    }
+
+    /// Who gets the next permit: the first in the queue, or, while everybody is held, the first whose refusal is being confirmed.
+    fn next_of_permit(&self) -> Option<(usize, JobId)> {
+        let mut queue = self.wants_permit.iter().copied().enumerate();
+        if !self.is_held {
+            return queue.next();
+        }
+        let confirms = |id: &JobId| self.jobs.get(id).is_some_and(|job| matches!(job.asks, Asks::Confirming(_)));
+        queue.find(|(_, id)| confirms(id))
+    }
+
+    /// Until the service has answered once, one request is on its way: what is wrong from the start is learned for one.
+    fn places(&self) -> usize {
+        if self.reach.is_heard() { self.most_in_flight } else { 1 }
+    }
+
+    fn want_permit(&mut self, id: JobId) {
+        self.stand(id, Stands::WantsPermit);
+        self.wants_permit.push_back(id);
+    }
+
+    /// A job goes from one place to another; those who rest and those who are under way are counted.
+    fn stand(&mut self, id: JobId, stands: Stands) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        self.resting -= usize::from(job.is_resting());
+        self.under_way -= usize::from(job.is_under_way());
+        job.stands = stands;
+        self.resting += usize::from(job.is_resting());
+        self.under_way += usize::from(job.is_under_way());
+    }
+
+    fn end(&mut self, id: JobId, how: Fetched) -> Option<Over> {
+        let job = self.jobs.remove(&id)?;
+        self.resting -= usize::from(job.is_resting());
+        self.under_way -= usize::from(job.is_under_way());
+        Some(Over { job: id, work: job.work, began: job.began, how })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,377 @@
+use proptest::prelude::*;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::super::gate::SLACK;
+use super::*;
+use crate::api::contract::{Filters, TimeOrder};
+use crate::plan::fact::{PageAddress, Purpose, WindowId};
+use crate::units::{EpochSeconds, PageNumber};
+
+/// So many that nobody waits for a place.
+const MANY: usize = 10_000;
+const CALM: Dice = Dice { spread: 0.0, jitter: 0.0 };
+
+fn query() -> PageQuery {
+    PageQuery {
+        region: "US".parse().unwrap(),
+        filters: Filters::default(),
+        min_create_time: None,
+        max_create_time: None,
+        order: TimeOrder::OldestFirst,
+        page: PageNumber::FIRST,
+    }
+}
+
+fn task(number: u32) -> Task {
+    let page = PageNumber::new(number).unwrap();
+    let purpose = Purpose::Walk { window: WindowId(0), stretch: 0 };
+    let address = PageAddress { region: "US".parse().unwrap(), purpose, page };
+    Task { address, query: query(), habit: Default::default(), window: WindowId(0), position: EpochSeconds::new(0) }
+}
+
+fn failed() -> Heard {
+    Heard::Failed { why: "broken".to_owned(), wait: None }
+}
+
+fn throttled(wait: Option<Duration>) -> Heard {
+    Heard::Throttled { why: "too fast".to_owned(), wait }
+}
+
+fn at(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+/// A pool and its time, in which timers end at whole milliseconds, as tokio's do.
+struct Timed {
+    pool: Pool,
+    now: Duration,
+}
+
+impl Timed {
+    /// The service has answered before.
+    fn new(per_second: f64, most_in_flight: usize) -> Self {
+        let mut timed = Self::unheard(per_second, most_in_flight);
+        timed.pool.reach.heard();
+        timed
+    }
+
+    fn unheard(per_second: f64, most_in_flight: usize) -> Self {
+        Self { pool: Pool::new(Rate::Fixed(per_second), LearnedRate::default(), most_in_flight), now: Duration::ZERO }
+    }
+
+    fn wait(&mut self, seconds: f64) {
+        self.now += at(seconds);
+    }
+
+    /// Waits until something may go out.
+    fn next(&mut self) -> Vec<Sending> {
+        loop {
+            let sent = self.pool.go_on(self.now);
+            if !sent.is_empty() {
+                return sent;
+            }
+            let Some(wake) = self.pool.wake_at() else { return sent };
+            let millis = wake.as_nanos().div_ceil(1_000_000);
+            self.now = self.now.max(Duration::from_millis(u64::try_from(millis).unwrap()));
+        }
+    }
+
+    /// Asks for a permit, and waits for it.
+    fn admit(&mut self) -> JobId {
+        let job = self.pool.probe(query(), Duration::ZERO, self.now);
+        let sent = self.next();
+        assert_eq!(sent.iter().map(|sending| sending.job).collect::<Vec<_>>(), [job]);
+        job
+    }
+
+    fn hear(&mut self, job: JobId, heard: Heard) -> Option<Heeded> {
+        self.pool.heard(job, heard, CALM, self.now)
+    }
+}
+
+/// One thing that may happen to a pool.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Admit,
+    Sleep(u64),
+    Refuse(Option<u64>),
+    Answer,
+    Fail,
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => Just(Step::Admit),
+        3 => prop_oneof![0_u64..40, 0_u64..3_000_000].prop_map(Step::Sleep),
+        1 => prop::option::of(0_u64..5).prop_map(Step::Refuse),
+        4 => Just(Step::Answer),
+        2 => Just(Step::Fail),
+    ]
+}
+
+/// Carries steps out. Gives back when each permit was asked for, when it came, and until when everybody was held then.
+fn carried_out(mut timed: Timed, steps: &[Step]) -> Vec<(Duration, Duration, Duration)> {
+    let (mut admitted, mut under_way) = (Vec::new(), Vec::new());
+    for step in steps {
+        let heard = match step {
+            Step::Admit => {
+                let asked = timed.now;
+                under_way.push(timed.admit());
+                admitted.push((asked, timed.now, timed.pool.gate.held_until()));
+                continue;
+            }
+            Step::Sleep(milliseconds) => {
+                timed.now += Duration::from_millis(*milliseconds);
+                continue;
+            }
+            Step::Refuse(seconds) => throttled(seconds.map(Duration::from_secs)),
+            Step::Answer => Heard::Page { doubt: None },
+            Step::Fail => failed(),
+        };
+        if let Some(job) = under_way.pop() {
+            timed.hear(job, heard);
+        }
+    }
+    admitted
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn no_window_of_any_schedule_holds_more_than_its_permits(
+        rate in 1_u32..2_000, steps in prop::collection::vec(any_step(), 0..250),
+    ) {
+        let rate = f64::from(rate);
+        let admitted = carried_out(Timed::new(rate, MANY), &steps);
+        for (first, (_, began, _)) in admitted.iter().enumerate() {
+            for (last, (_, ended, _)) in admitted.iter().enumerate().skip(first) {
+                let permits = (last - first + 1) as f64;
+                // The slack is what a timer may be late by without losing its slot; it is no burst, since it is spent once.
+                let most = rate * (*ended - *began + SLACK).as_secs_f64() + 1.0;
+                prop_assert!(permits <= most + 1e-6, "{permits} permits from {began:?} to {ended:?}, not {most}");
+            }
+        }
+        prop_assert!(admitted.iter().all(|(_, at, held_until)| at >= held_until), "a permit while everybody is held");
+    }
+
+    #[test]
+    fn a_permit_comes_exactly_when_it_is_due(
+        rate in 1_u32..1_000, pauses in prop::collection::vec(0_u64..30, 1..200),
+    ) {
+        let period = Duration::from_secs_f64(1.0 / f64::from(rate));
+        let steps: Vec<Step> = pauses.iter().flat_map(|pause| [Step::Sleep(*pause), Step::Admit]).collect();
+        let admitted = carried_out(Timed::new(f64::from(rate), MANY), &steps);
+        for (number, (asked, came, _)) in admitted.iter().enumerate() {
+            // Of slots that were not used in time, none is owed; those that were are a period apart.
+            let before = number.checked_sub(1).and_then(|before| admitted.get(before)).map_or(Duration::ZERO, |one| one.1 + period);
+            let due = before.max(*asked);
+            // Timers are as coarse as a millisecond.
+            prop_assert!(*came <= due + Duration::from_millis(3), "asked {asked:?}, due {due:?}, came {came:?}");
+        }
+    }
+}
+
+/// A storm of an hour, seen from all workers: each asks its page up to eight times, and then begins anew.
+#[test]
+fn an_hour_of_failures_costs_few_attempts() {
+    const WORKERS: usize = 16;
+    let mut timed = Timed::new(100.0, WORKERS);
+    let mut random = StdRng::seed_from_u64(1);
+    for page in 1..=16 {
+        timed.pool.begin(task(page), (Asks::First, Patience::Full), Duration::ZERO);
+    }
+    let mut attempts = 0;
+    while timed.now < Duration::from_secs(3_600) {
+        for sending in timed.next() {
+            attempts += 1;
+            let dice = Dice { spread: random.random(), jitter: random.random() };
+            let heeded = timed.pool.heard(sending.job, failed(), dice, timed.now).unwrap();
+            if let Outcome::Over(Over { work: Work::Page(task), .. }) = heeded.then {
+                timed.pool.begin((*task).clone(), (Asks::Again, Patience::Full), timed.now);
+            }
+        }
+    }
+    // Sixteen failures, and a pause that grows to a minute: about 60 pauses, and the climb to them.
+    assert!((200..=1_500).contains(&attempts), "{attempts} attempts");
+}
+
+#[test]
+fn permits_are_evenly_spaced_and_never_early() {
+    let mut timed = Timed::new(100.0, MANY);
+    for number in 0..500_u32 {
+        timed.admit();
+        assert!(timed.now + SLACK >= Duration::from_millis(10) * number, "permit {number} after {:?}", timed.now);
+    }
+    let took = timed.now.as_secs_f64();
+    assert!((4.95..5.1).contains(&took), "{took}");
+}
+
+#[test]
+fn late_wakers_lose_no_slot() {
+    let mut timed = Timed::new(1_000.0, MANY);
+    for number in 0..5_000 {
+        timed.wait(f64::from(number % 3) * 0.000_4);
+        timed.admit();
+    }
+    let rate = 5_000.0 / timed.now.as_secs_f64();
+    assert!(rate > 980.0 && rate < 1_030.0, "{rate}");
+}
+
+#[test]
+fn a_pause_of_an_hour_is_followed_by_no_burst() {
+    let mut timed = Timed::new(10.0, MANY);
+    timed.admit();
+    timed.wait(3_600.0);
+    let start = timed.now;
+    for _ in 0..11 {
+        timed.admit();
+    }
+    assert!(timed.now - start >= Duration::from_millis(970), "{:?}", timed.now - start);
+}
+
+#[test]
+fn a_refusal_holds_everybody_and_not_longer() {
+    let mut timed = Timed::new(100.0, MANY);
+    let job = timed.admit();
+    let heeded = timed.hear(job, throttled(Some(Duration::from_secs(5)))).unwrap();
+    assert!(heeded.hold.is_some_and(|(hold, _)| hold >= Duration::from_secs(4)));
+    let start = timed.now;
+    timed.admit();
+    let waited = (timed.now - start).as_secs_f64();
+    assert!((4.9..6.1).contains(&waited), "{waited}");
+}
+
+#[test]
+fn workers_follow_rate_times_latency() {
+    let mut timed = Timed::new(100.0, 64);
+    assert_eq!(timed.pool.useful_workers(), 2);
+    for _ in 0..50 {
+        let job = timed.admit();
+        timed.wait(0.2);
+        timed.hear(job, Heard::Page { doubt: None });
+    }
+    let workers = timed.pool.useful_workers();
+    assert!((30..=34).contains(&workers), "{workers}");
+}
+
+#[test]
+fn no_more_are_under_way_than_may_be_until_pages_are_durable() {
+    let mut timed = Timed::new(1_000.0, 2);
+    let jobs: Vec<JobId> =
+        (1..=3).map(|page| timed.pool.begin(task(page), (Asks::First, Patience::Full), Duration::ZERO)).collect();
+    timed.next();
+    timed.wait(1.0);
+    timed.next();
+    assert!(matches!(timed.hear(jobs[0], Heard::Page { doubt: None }).unwrap().then, Outcome::Keep));
+    timed.wait(1.0);
+    assert!(timed.pool.go_on(timed.now).is_empty(), "its page is not durable yet");
+    assert_eq!(timed.pool.kept(jobs[0], Duration::ZERO).unwrap().0.address.page.get(), 1);
+    assert_eq!(timed.pool.go_on(timed.now)[0].job, jobs[2]);
+}
+
+#[test]
+fn a_page_that_failed_asks_again_and_leaves_its_worker_meanwhile() {
+    let mut timed = Timed::new(1_000.0, 4);
+    let job = timed.pool.begin(task(1), (Asks::First, Patience::Full), Duration::ZERO);
+    let first = timed.next();
+    assert_eq!((first[0].asks, timed.pool.busy()), (Asks::First, 1));
+    let dice = Dice { spread: 0.0, jitter: 1.0 };
+    assert!(matches!(timed.pool.heard(job, failed(), dice, timed.now).unwrap().then, Outcome::GoesOn));
+    assert_eq!((timed.pool.busy(), timed.pool.len(), timed.pool.last_failure()), (0, 1, Some("broken")));
+    assert_eq!(timed.next()[0].asks, Asks::Again);
+    assert_eq!((timed.pool.busy(), timed.now >= Duration::from_millis(500)), (1, true));
+}
+
+/// Whoever fails beyond the budget waits in the order of asking.
+#[test]
+fn leave_is_given_in_the_order_of_asking_and_a_long_wait_is_worth_a_word() {
+    let mut timed = Timed::new(1_000.0, MANY);
+    let jobs: Vec<JobId> =
+        (1..=15).map(|page| timed.pool.begin(task(page), (Asks::Again, Patience::Full), Duration::ZERO)).collect();
+    let mut order = Vec::new();
+    while order.len() < 15 {
+        order.extend(timed.next().into_iter().map(|sending| sending.job));
+    }
+    assert_eq!(order, jobs);
+    // Ten are saved; the seconds earn the other five.
+    assert!(timed.now >= at(4.9) && timed.now < at(5.2), "{:?}", timed.now);
+    assert!(timed.pool.notable_wait().is_some_and(|wait| wait >= at(4.9)));
+}
+
+#[test]
+fn after_a_stop_nothing_is_sent_and_what_is_under_way_is_heard() {
+    let mut timed = Timed::new(1_000.0, 1);
+    let (asked, waits) = (task(1), task(2));
+    let asked = timed.pool.begin(asked, (Asks::First, Patience::Full), Duration::ZERO);
+    timed.pool.begin(waits, (Asks::First, Patience::Full), Duration::ZERO);
+    timed.next();
+    let stopped = timed.pool.stop();
+    assert_eq!((stopped.len(), timed.pool.len()), (1, 1));
+    timed.wait(10.0);
+    let heeded = timed.hear(asked, failed()).unwrap();
+    assert!(matches!(heeded.then, Outcome::Over(Over { how: Fetched::Stopped, .. })), "it is not asked again");
+    assert!(timed.pool.go_on(timed.now).is_empty() && timed.pool.is_empty() && timed.pool.wake_at().is_none());
+}
+
+#[test]
+fn until_the_service_has_answered_one_request_is_on_its_way() {
+    let mut timed = Timed::unheard(1_000.0, 8);
+    let jobs: Vec<JobId> =
+        (1..=3).map(|page| timed.pool.begin(task(page), (Asks::First, Patience::Full), Duration::ZERO)).collect();
+    assert_eq!(timed.next().len(), 1);
+    timed.wait(1.0);
+    assert!(timed.pool.go_on(timed.now).is_empty());
+    timed.hear(jobs[0], Heard::Page { doubt: None });
+    assert_eq!(timed.next()[0].job, jobs[1]);
+}
+
+/// A wrong name in the address was asked for until nothing had come for too long.
+#[test]
+fn an_address_at_which_nothing_was_ever_heard_ends_the_job() {
+    let mut timed = Timed::unheard(1_000.0, 8);
+    let dice = Dice { spread: 0.0, jitter: 1.0 };
+    let job = timed.pool.begin(task(1), (Asks::First, Patience::Full), Duration::ZERO);
+    for attempt in 1..=5 {
+        timed.next();
+        let heard = Heard::Unreached { why: "no such name".to_owned() };
+        let heeded = timed.pool.heard(job, heard, dice, timed.now).unwrap();
+        let is_over = matches!(heeded.then, Outcome::Over(Over { how: Fetched::Unreachable { .. }, .. }));
+        assert_eq!(is_over, attempt == 5, "attempt {attempt} at {:?}", timed.now);
+    }
+}
+
+#[test]
+fn an_answer_to_another_question_is_asked_again_and_kept_the_fourth_time() {
+    let mut timed = Timed::new(1_000.0, 4);
+    let job = timed.pool.begin(task(1), (Asks::First, Patience::Full), Duration::ZERO);
+    for time in 1..=4 {
+        timed.next();
+        let doubt = Some("another region's".to_owned());
+        let heeded = timed.hear(job, Heard::Page { doubt: doubt.clone() }).unwrap();
+        let failed = timed.pool.failures(&query().region).map(|failures| failures.attempts);
+        if time < 4 {
+            assert_eq!((heeded.astray, failed), (doubt, Some(time)), "{time}");
+            assert!(matches!(heeded.then, Outcome::GoesOn));
+        } else {
+            assert_eq!((heeded.astray, failed), (None, None));
+            assert!(matches!(heeded.then, Outcome::Keep));
+        }
+    }
+}
+
+/// Nothing of a stopped region is sent, not even what waited for its turn; what is on its way is heard, and not asked again.
+#[test]
+fn a_region_that_is_stopped_gives_its_jobs_back() {
+    let mut timed = Timed::new(1_000.0, 1);
+    let asked = timed.pool.begin(task(1), (Asks::First, Patience::Full), Duration::ZERO);
+    let waits = timed.pool.begin(task(2), (Asks::First, Patience::Full), Duration::ZERO);
+    let probe = timed.pool.probe(query(), Duration::ZERO, Duration::ZERO);
+    timed.next();
+    let stopped = timed.pool.stop_regions([query().region].into());
+    assert_eq!(stopped.iter().map(|over| over.job).collect::<Vec<_>>(), [waits]);
+    let heeded = timed.hear(asked, failed()).unwrap();
+    assert!(matches!(heeded.then, Outcome::Over(Over { how: Fetched::Stopped, .. })));
+    assert_eq!(timed.next()[0].job, probe, "whether it is well is still asked");
+}

@@ -13,6 +13,8 @@ use super::members::each_member;
 use super::row::repair_surrogates;
 use super::words::quoted;
 
+use super::lenient::{decoded, mended};
+
 pub use super::lenient::readable;
 
 /// Rows of one answer, at most. A page has ten (documented), and the bound leaves room for a service that serves longer ones;
@@ -103,6 +105,19 @@ pub fn envelope(text: &str) -> Result<Envelope<'_>, BodyError> {
             Some(_) => return Err(BodyError::DataIsNoList),
         },
     })
+}
+
+/// Reads the envelope of a body that may be only nearly JSON, and calls with its text and what was read: as [`readable`] and
+/// [`envelope`] one after the other. What can be read as it came is JSON, so it is not looked through for what to mend.
+pub fn with_envelope<T>(body: &[u8], call: impl FnOnce(&str, &Result<Envelope<'_>, BodyError>) -> T) -> T {
+    let text = decoded(body);
+    match envelope(&text) {
+        Err(BodyError::NotAnEnvelope(why)) => match mended(&text) {
+            Some(text) => call(&text, &envelope(&text)),
+            None => call(&text, &Err(BodyError::NotAnEnvelope(why))),
+        },
+        read => call(&text, &read),
+    }
 }
 
 fn holds_rows(data: Option<&RawValue>) -> bool {
@@ -206,6 +221,22 @@ mod tests {
         assert_eq!(words(r#"{"detail":[{"loc":["query"]}]}"#).as_deref(), Some(r#"[{"loc":["query"]}]"#));
         assert_eq!(words(r#"{"message":null,"error":"a"}"#).as_deref(), Some("a"));
         assert_eq!(words(r#"{"credit":"none left"}"#), None);
+    }
+
+    #[test]
+    fn what_is_nearly_json_is_mended_before_it_is_read() {
+        for body in [
+            &b"{\"code\":0,\"data\":[1,2]}"[..],
+            b" {\"code\":0,\"data\":[NaN]}\0",
+            b"[1]",
+            b"<p>",
+            b"{\"data\":7}",
+            b"\xff{",
+        ] {
+            let text = readable(body);
+            let apart = format!("{text} {:?}", envelope(&text));
+            assert_eq!(with_envelope(body, |text, read| format!("{text} {read:?}")), apart);
+        }
     }
 
     #[test]

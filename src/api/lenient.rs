@@ -13,12 +13,15 @@ use serde::de::IgnoredAny;
 
 /// The body as JSON text, as far as it can be mended. Borrowed where nothing had to change.
 pub fn readable(body: &[u8]) -> Cow<'_, str> {
+    let text = decoded(body);
+    mended(&text).map_or(text, Cow::Owned)
+}
+
+/// The body as text, without what stands around it; not mended.
+pub(super) fn decoded(body: &[u8]) -> Cow<'_, str> {
     match simdutf8::basic::from_utf8(body) {
-        Ok(text) => mended(bare(text)).map_or_else(|| Cow::Borrowed(bare(text)), Cow::Owned),
-        Err(_) => {
-            let text = String::from_utf8_lossy(body);
-            Cow::Owned(mended(bare(&text)).unwrap_or_else(|| bare(&text).to_owned()))
-        }
+        Ok(text) => Cow::Borrowed(bare(text)),
+        Err(_) => Cow::Owned(bare(&String::from_utf8_lossy(body)).to_owned()),
     }
 }
 
@@ -30,7 +33,7 @@ fn bare(text: &str) -> &str {
 }
 
 /// The text mended; none where it is JSON already.
-fn mended(text: &str) -> Option<String> {
+pub(super) fn mended(text: &str) -> Option<String> {
     if serde_json::from_str::<IgnoredAny>(text).is_ok() {
         return None;
     }

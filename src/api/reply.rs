@@ -19,7 +19,7 @@ use super::envelope::BodyError;
 use super::signals::Signals;
 use super::words::{Subject, quoted, subject};
 
-pub use super::envelope::{Envelope, envelope, readable};
+pub use super::envelope::{Envelope, envelope, readable, with_envelope};
 pub use super::row::{Identity, Row, identity, repair_surrogates};
 
 /// A successful answer.
@@ -76,13 +76,16 @@ pub struct Heard<'a> {
 
 /// Sorts an answer into its class.
 pub fn judge(heard: Heard<'_>) -> Verdict {
-    let text = if heard.broken.is_some() { "".into() } else { readable(heard.body) };
+    let body = if heard.broken.is_some() { &[] } else { heard.body };
+    with_envelope(body, |text, read| judge_read(heard, text, read))
+}
+
+fn judge_read(heard: Heard<'_>, text: &str, read: &Result<Envelope<'_>, BodyError>) -> Verdict {
     if matches!(heard.status, 204 | 205) && text.is_empty() && heard.broken.is_none() {
         return Verdict::Page(PageAnswer { request_id: None, rows: Vec::new() });
     }
-    let read = envelope(&text);
-    let found = Found::new(heard, &text, &read);
-    match &read {
+    let found = Found::new(heard, text, read);
+    match read {
         Ok(read) if is_success(heard.status) && read.code == Some(0) => match subject(&found.words) {
             // An empty page ends a walk, so one that says why it is empty is not believed to be one.
             Subject::Account if read.data.is_empty() => Verdict::Quota { message: found.message },

@@ -30,8 +30,8 @@ const LARGEST_BATCH: usize = 256;
 const LOG_BYTES: u64 = 8 * 1024 * 1024;
 /// What a transaction adds to the log beside the bodies: the pages of tables and indexes that it touches.
 const TRANSACTION_BYTES: u64 = 32 * 1024;
-/// The level of body compression: 2.5 us and 3.6 times smaller a row, as measured for the design.
-const ZSTD_LEVEL: i32 = 1;
+/// The level of body compression. As measured, 3.4 times smaller; level 1 makes it 4.0 times and takes half as much time again.
+const ZSTD_LEVEL: i32 = -1;
 
 type Answer = Result<i64, JournalError>;
 

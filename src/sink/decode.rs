@@ -71,18 +71,17 @@ pub fn rows(page: &StoredPage) -> (Vec<RawRow>, Vec<Aside>) {
     if page.delivered.is_empty() {
         return (Vec::new(), Vec::new());
     }
-    let text = reply::readable(&page.body);
-    match reply::envelope(&text) {
+    reply::with_envelope(&page.body, |text, read| match read {
         Ok(envelope) => delivered_rows(page, envelope),
         Err(error) => {
             let why = format!("the stored answer cannot be read: {error}");
-            let row = RejectedRow { index: 0, why, text: text.into_owned() };
+            let row = RejectedRow { index: 0, why, text: text.to_owned() };
             (Vec::new(), vec![Aside { sequence: page.sequence, row }])
         }
-    }
+    })
 }
 
-fn delivered_rows(page: &StoredPage, envelope: Envelope<'_>) -> (Vec<RawRow>, Vec<Aside>) {
+fn delivered_rows(page: &StoredPage, envelope: &Envelope<'_>) -> (Vec<RawRow>, Vec<Aside>) {
     let fetch = Arc::new(Fetch {
         sequence: page.sequence,
         fetched_at_ms: page.fetched_at_ms,

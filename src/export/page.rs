@@ -1,7 +1,7 @@
 //! What the journal keeps of an answer: its fact, its body, and the rows that are kept apart.
 
 use crate::api::client::Reply;
-use crate::api::reply::{PageAnswer, Row, envelope, readable};
+use crate::api::reply::{PageAnswer, Row, with_envelope};
 use crate::journal::record::{NewPage, RejectedRow};
 use crate::plan::answer::Tied;
 use crate::plan::fact::PageFact;
@@ -44,13 +44,14 @@ fn set_aside(body: &[u8], rows: Vec<(u32, String)>) -> Vec<RejectedRow> {
     if rows.is_empty() {
         return Vec::new();
     }
-    let text = readable(body);
-    let Ok(read) = envelope(&text) else { return Vec::new() };
-    let kept = rows.into_iter().filter_map(|(index, why)| {
-        let text = read.data.get(usize::try_from(index).ok()?)?.get().to_owned();
-        Some(RejectedRow { index, why, text })
-    });
-    kept.collect()
+    with_envelope(body, |_, read| {
+        let Ok(read) = read else { return Vec::new() };
+        let kept = rows.into_iter().filter_map(|(index, why)| {
+            let text = read.data.get(usize::try_from(index).ok()?)?.get().to_owned();
+            Some(RejectedRow { index, why, text })
+        });
+        kept.collect()
+    })
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::api::contract::Region;
-use crate::config::{Consistency, HumanDuration, LogFormat, Partition, Qps, Settings, Sources, TimeSpec, keys};
+use crate::config::{Consistency, HumanDuration, LogFormat, Partition, Qps, Reread, Settings, Sources, TimeSpec, keys};
 use crate::failure::ExitCode;
 use crate::simulator::SimulatorFlags;
 
@@ -55,6 +55,9 @@ pub struct RunArguments {
     /// Begin a new run although the last one of this question is unfinished or covers the range; pays for every page again
     #[arg(long)]
     pub fresh: bool,
+    /// Where the state is damaged or of another version, move it aside and go on from the output's manifest
+    #[arg(long)]
+    pub adopt: bool,
     #[command(flatten)]
     place: PlaceArguments,
     #[command(flatten)]
@@ -142,6 +145,9 @@ struct EffortArguments {
     /// How well the walk resists rows that come and go meanwhile: atomic costs about twice the credits
     #[arg(long, value_name = "LEVEL")]
     consistency: Option<Consistency>,
+    /// What becomes of time that the output holds already: missing keeps it, all reads it again; by default, all for a relative range
+    #[arg(long, value_name = "WHAT")]
+    reread: Option<Reread>,
     /// How long this start may take, such as 2h; exit 4 when it is over
     #[arg(long, value_name = "LENGTH")]
     time_budget: Option<HumanDuration>,
@@ -174,7 +180,7 @@ pub struct SimulateArguments {
 const SIMULATE: &str = "simulate";
 
 /// Which setting each flag stands for, by the flag's identity in clap.
-const FLAGS: [(&str, &str); 25] = [
+const FLAGS: [(&str, &str); 26] = [
     ("out", "output.folder"),
     ("state", "state.folder"),
     ("log_format", "report.log_format"),
@@ -196,6 +202,7 @@ const FLAGS: [(&str, &str); 25] = [
     ("partition", "output.partition"),
     ("anchor_pages", "plan.anchor_pages"),
     ("consistency", "plan.consistency"),
+    ("reread", "plan.reread"),
     ("time_budget", "budget.time_budget"),
     ("give_up_after", "pace.give_up_after"),
     ("summary", "report.summary"),
@@ -353,7 +360,7 @@ mod tests {
             assert!(keys::all().iter().any(|known| known == key), "{key}");
             assert!(run.get_arguments().any(|arg| arg.get_id() == flag), "{flag}");
         }
-        let not_settings = ["config", "fresh", "help"];
+        let not_settings = ["config", "fresh", "adopt", "help"];
         let mapped = |arg: &&Arg| FLAGS.iter().any(|(flag, _)| arg.get_id() == flag);
         let left: Vec<_> = run.get_arguments().filter(|arg| !mapped(arg)).map(|arg| arg.get_id().as_str()).collect();
         assert_eq!(left.iter().filter(|flag| !not_settings.contains(flag)).count(), 0, "{left:?}");
@@ -379,7 +386,7 @@ mod tests {
              --min-duration 5 --max-duration 60 --product-category-id 601450 --is-ad 1 --product-id 0017 --out o --state s \
              --base-url http://127.0.0.1:1 --token-file t --qps 12.5 --max-in-flight 3 --max-credits 9 --partition month \
              --anchor-pages 7 --consistency deep --time-budget 2h --give-up-after 1m --summary j --log-format json \
-             --no-progress --fresh";
+             --no-progress --fresh --adopt --reread missing";
         let invocation = Invocation::read(arguments.split_whitespace()).unwrap();
         let sources = Sources { environment: std::collections::BTreeMap::new(), ..invocation.sources };
         assert_eq!(sources.flags.len(), FLAGS.len());

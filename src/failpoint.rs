@@ -44,15 +44,13 @@ steps! {
     OutputOpened = "output.opened",
     /// A part that the last process had prepared is visible.
     RecoveryRevealed = "recovery.revealed",
-    /// The journal says so too.
+    /// The manifest lists it, and the journal says so too.
     RecoveryPublished = "recovery.published",
     /// A part that the last process had prepared and that is not there was forgotten.
     RecoveryForgotten = "recovery.forgotten",
     /// The staging folder was emptied.
     RecoveryDiscarded = "recovery.discarded",
-    /// A part that only the manifest knew is in the journal, as prepared.
-    TakeoverPrepared = "takeover.prepared",
-    /// It is published there.
+    /// Parts that only the manifest knew are published in the journal.
     TakeoverPublished = "takeover.published",
     /// A run has begun, and its forerunner's pages are gone.
     RunBegun = "run.begun",
@@ -78,17 +76,21 @@ steps! {
     PartStaged = "part.staged",
     /// The journal knows it.
     PartPrepared = "part.prepared",
+    /// The journal knows a part that waits for the end of its run.
+    PartHeld = "part.held",
     /// It has its final name; the folders are not synced.
     PartRenamed = "part.renamed",
     /// It has it for good.
     PartRevealed = "part.revealed",
-    /// The journal says so too.
+    /// The manifest lists it, and the journal says so too.
     PartPublished = "part.published",
     /// The slice that it holds is settled.
     SliceRecorded = "slice.recorded",
-    /// Rows of a former part that its successor does not cover are in parts of their own.
-    CarriedPublished = "carried.published",
-    /// The journal calls a former part superseded; it is still there.
+    /// Rows of a former part that its successor does not cover are in parts of their own, which wait for the end of the run.
+    CarriedHeld = "carried.held",
+    /// All parts that waited for the end of their run lie under their final names; the manifest does not list them.
+    HeldRevealed = "held.revealed",
+    /// The manifest lists what replaces former parts, and the journal calls those superseded; they are still there.
     FormerSuperseded = "former.superseded",
     /// It is gone from its folder; the folder is not synced.
     FormerUnlinked = "former.unlinked",

@@ -85,6 +85,15 @@ pub fn refuse_link(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Gives a folder another name beside it, durably.
+///
+/// # Errors
+/// Where the system does not allow it.
+pub fn move_to(folder: &Path, target: &Path) -> io::Result<()> {
+    std::fs::rename(folder, target)?;
+    target.parent().map_or(Ok(()), sync)
+}
+
 /// Makes a folder and those above it that are missing, and makes all their names durable.
 ///
 /// # Errors

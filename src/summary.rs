@@ -44,6 +44,8 @@ pub struct Summary {
     pub parts: u64,
     /// Their size.
     pub bytes: ByteCount,
+    /// What former runs have left in the asked range, and this one has kept.
+    pub former: Former,
     /// What the run asked over all its starts.
     pub requests: Requests,
     /// What was bought and is not published yet.
@@ -60,6 +62,8 @@ pub struct Summary {
     pub gaps: Vec<Shortfall>,
     /// Ranges that were read, but whose completeness cannot be proven.
     pub unproven: Vec<Shortfall>,
+    /// Holes and gaps of the output outside what was asked, between the first second and the last of each of its regions.
+    pub elsewhere: Vec<Shortfall>,
     /// Rows without a usable id or time, kept in `_rejected`.
     pub rejected: u64,
     /// Values kept in `_extra`: of unknown fields, and those that their column could not hold.
@@ -86,6 +90,15 @@ pub struct Requests {
     pub throttled: u64,
     /// Requests that were on their way when a process died; whether they were charged is unknown.
     pub possibly_charged: Credits,
+}
+
+/// Parts of former runs that hold something of the asked range.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Former {
+    /// Files.
+    pub parts: u64,
+    /// Their rows, also those outside the range.
+    pub rows: RowCount,
 }
 
 /// What the journal keeps until it is published.
@@ -322,7 +335,20 @@ impl Summary {
         )?;
         let none = if self.outcome.is_unfinished() { "none so far" } else { "none" };
         write_shortfalls(formatter, "gaps", &self.gaps, none)?;
-        write_shortfalls(formatter, "unproven", &self.unproven, none)
+        write_shortfalls(formatter, "unproven", &self.unproven, none)?;
+        if self.elsewhere.is_empty() {
+            return Ok(());
+        }
+        write_shortfalls(formatter, "elsewhere", &self.elsewhere, "none")
+    }
+
+    fn write_former(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Former { parts, rows } = self.former;
+        if parts == 0 {
+            return Ok(());
+        }
+        let (rows, parts) = (HumanCount(rows.get()), HumanCount(parts));
+        line(formatter, "kept", &[format!("{rows} rows in {parts} parts of former runs stay as they are")])
     }
 }
 
@@ -335,6 +361,7 @@ impl fmt::Display for Summary {
         if let Some(share) = self.settled_share {
             line(formatter, "read", &[format!("{:.1} % of the range", (share * 1_000.0).floor() / 10.0)])?;
         }
+        self.write_former(formatter)?;
         self.write_price(formatter)?;
         self.write_time(formatter)?;
         self.write_quality(formatter)?;
@@ -441,6 +468,8 @@ mod tests {
                 throttled: 12,
                 possibly_charged: Credits::ZERO,
             },
+            former: Former::default(),
+            elsewhere: vec![],
             journal: Kept::default(),
             settled_share: None,
             requests_of_this_start: 21_310,

@@ -156,6 +156,19 @@ impl TimeRange {
         Self::new(self.start.max(other.start), self.end.min(other.end))
     }
 
+    /// The seconds of all ranges, in order; those that touch or overlap are one.
+    pub fn merged(ranges: &[Self]) -> Vec<Self> {
+        let mut sorted: Vec<Self> = ranges.iter().copied().filter(|range| !range.is_empty()).collect();
+        sorted.sort_unstable();
+        sorted.into_iter().fold(Vec::new(), |mut merged: Vec<Self>, range| {
+            match merged.last_mut() {
+                Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+                _ => merged.push(range),
+            }
+            merged
+        })
+    }
+
     /// The seconds that none of `others` holds, in order. They may come in any order and overlap.
     pub fn without(self, others: &[Self]) -> Vec<Self> {
         let mut sorted: Vec<Self> = others.iter().copied().filter(|range| !range.is_empty()).collect();
@@ -270,6 +283,14 @@ mod tests {
         assert_eq!(range(4, 1).seconds(), 0);
         assert!(range(1, 3).intersection(range(5, 6)).is_empty());
     }
+
+    #[test]
+    fn ranges_that_touch_or_overlap_are_one() {
+        let merged = TimeRange::merged(&[range(5, 7), range(0, 2), range(2, 3), range(6, 9), range(4, 4), range(5, 6)]);
+        assert_eq!(merged, [range(0, 3), range(5, 9)]);
+        assert_eq!(TimeRange::merged(&[]), []);
+    }
+
     #[test]
     fn what_is_left_of_a_range_is_named() {
         assert_eq!(range(0, 10).without(&[]), [range(0, 10)]);

@@ -12,7 +12,7 @@ use crate::cli::RunArguments;
 use crate::config::token::{read_token, token_variable};
 use crate::config::{self, Qps, Settings};
 use crate::export::{
-    Budget, Ending, Ends, ExportError, History, Order, Outcome, PlanOrder, Start, Tools, Work, export,
+    Budget, Ending, Ends, ExportError, History, Order, Outcome, PlanOrder, Reread, Start, State, Tools, Work, export,
 };
 use crate::failure::{ExitCode, Failure};
 use crate::fetch::throttle::Rate;
@@ -24,10 +24,11 @@ use crate::plan::walk::Consistency;
 use crate::progress::{Progress, Reader, Screen};
 use crate::simulator::{RunningSimulator, Simulator};
 use crate::sink::columns::{Encodings, Packaging};
+use crate::sink::identity::Identity;
 use crate::sink::layout::Partition;
 use crate::sink::manifest::ManifestError;
 use crate::sink::publish::OutputError;
-use crate::summary::{self, Kept, Requests, Shortfall, Summary};
+use crate::summary::{self, Former, Kept, Requests, Shortfall, Summary};
 use crate::telemetry::Log;
 use crate::units::{ByteCount, Credits, EpochSeconds, RowCount};
 
@@ -101,21 +102,26 @@ fn order(settings: &Settings, places: Places, arguments: &RunArguments) -> Resul
     let now = now();
     let output = &settings.output;
     let row_group_rows = usize::try_from(output.row_group_rows).unwrap_or(usize::MAX);
+    let ends = if settings.question.depends_on(now) { Ends::ByClock } else { Ends::Absolute };
+    let identity = identity(settings)?;
     Ok(Order {
-        question: question(settings),
+        partition: identity.partition,
+        identity,
         regions: settings.question.regions.clone(),
         filters: settings.question.filters.clone(),
         range: settings.question.range(now)?,
-        ends: if settings.question.depends_on(now) { Ends::ByClock } else { Ends::Absolute },
+        ends,
         now,
         start: if arguments.fresh { Start::Fresh } else { Start::GoOn },
+        damaged: if arguments.adopt { State::MovedAside } else { State::Refused },
+        reread: settings.plan.reread.map(|reread| match reread {
+            config::Reread::Missing => Reread::Missing,
+            config::Reread::All => Reread::All,
+        }),
+        retain_seconds: output.retain.map(|length| i64::try_from(length.get().as_secs()).unwrap_or(i64::MAX)),
+        max_rejected: output.max_rejected,
         state: places.state,
         output: places.output,
-        partition: match output.partition {
-            config::Partition::Day => Partition::Day,
-            config::Partition::Month => Partition::Month,
-            config::Partition::None => Partition::None,
-        },
         history: if output.snapshot { History::Kept } else { History::Replaced },
         packaging: Packaging {
             row_group_rows,
@@ -157,19 +163,20 @@ fn part_rows(output: &config::OutputSettings) -> RowCount {
     RowCount::new(output.part_rows.min(output.part_bytes.get().get() / PART_BYTES_A_ROW).max(1))
 }
 
-/// What the state and the output belong to: source, regions, filters, and the range as it was written.
-fn question(settings: &Settings) -> serde_json::Value {
-    let source = match &settings.simulator {
-        Some(simulator) => serde_json::json!({ "simulator": simulator }),
-        None => serde_json::json!({ "base_url": settings.service.base_url, "path": settings.service.path }),
-    };
-    let question = &settings.question;
-    serde_json::json!({
-        "source": source,
-        "regions": question.regions,
-        "filters": question.filters,
-        "from": question.from,
-        "to": question.to,
+/// What the state and the output belong to: regions and ranges are a run's, and where the service is asked is no matter.
+fn identity(settings: &Settings) -> Result<Identity, Failure> {
+    let filters = serde_json::to_value(&settings.question.filters);
+    let filters = filters.map_err(|error| Failure::from_error(ExitCode::Bug, &error))?;
+    Ok(Identity {
+        path: settings.service.path.clone(),
+        filters,
+        partition: match settings.output.partition {
+            config::Partition::Day => Partition::Day,
+            config::Partition::Month => Partition::Month,
+            config::Partition::None => Partition::None,
+        },
+        snapshot: settings.output.snapshot,
+        simulator: settings.simulator.clone(),
     })
 }
 
@@ -210,6 +217,7 @@ fn summary(order: &Order, outcome: &Outcome, began: Instant, settled: f64) -> Su
         rows: RowCount::new(outcome.delivered.rows),
         parts: outcome.delivered.parts,
         bytes: ByteCount::new(outcome.delivered.bytes),
+        former: Former { parts: outcome.former.0, rows: RowCount::new(outcome.former.1) },
         requests: Requests {
             attempts: Credits::new(counts.attempts),
             answered: Credits::new(counts.answered_pages),
@@ -223,6 +231,7 @@ fn summary(order: &Order, outcome: &Outcome, began: Instant, settled: f64) -> Su
         duration: began.elapsed(),
         gaps: outcome.gaps.iter().map(shortfall).collect(),
         unproven: outcome.unproven.iter().map(shortfall).collect(),
+        elsewhere: outcome.elsewhere.iter().map(shortfall).collect(),
         rejected: outcome.delivered.rejected,
         kept_in_extra: outcome.delivered.extra_fields.total(),
         extra_fields: outcome.delivered.extra_fields.by_name().clone(),
@@ -255,14 +264,12 @@ const GOES_ON: &str = "the same command goes on where this ended, and pays for n
 fn next(outcome: &Outcome) -> Option<String> {
     Some(match &outcome.ending {
         Ending::Complete if outcome.work == Work::NothingLeft => {
-            "nothing: the run of this range was finished before, and all its parts are there, so no request was sent; \
-             --fresh would pay for all of it again"
+            "nothing: the run of this range was finished before, and all its parts are there, so no request was sent; --fresh would pay for all of it \
+             again"
                 .to_owned()
         }
         Ending::Complete => return None,
-        Ending::Incomplete
-            if outcome.delivered.rejected > 0 && outcome.gaps.is_empty() && outcome.unproven.is_empty() =>
-        {
+        Ending::Incomplete if outcome.gaps.is_empty() && outcome.unproven.is_empty() => {
             "read the rejected rows in _rejected: each line says what is wrong with its row".to_owned()
         }
         Ending::Incomplete if let Some((region, fault)) = faulty_region(outcome) => match fault {
@@ -273,7 +280,7 @@ fn next(outcome: &Outcome) -> Option<String> {
                 format!("the same command asks for region {region} again, and reads the gaps and nothing else")
             }
         },
-        Ending::Incomplete if outcome.delivered.rows == 0 => {
+        Ending::Incomplete if outcome.delivered.rows == 0 && outcome.former.1 == 0 => {
             "check the region codes: nothing shows that the service knows them".to_owned()
         }
         Ending::Incomplete if !outcome.gaps.is_empty() => {
@@ -346,19 +353,31 @@ fn failure(error: &ExportError, state: &Path) -> Failure {
             (ExitCode::Locked, "wait for the other run, or choose another --out".to_owned())
         }
         ExportError::Output(OutputError::AnotherQuestion { .. }) => {
-            (ExitCode::Usage, "choose another --out, or ask the same question as before".to_owned())
+            (ExitCode::Usage, "use another --out, with a state of its own, or ask as before".to_owned())
         }
-        ExportError::Output(OutputError::Manifest {
-            source: ManifestError::BesideTheManifest | ManifestError::Version(_),
-            ..
-        }) => (ExitCode::Usage, OF_ANOTHER_VERSION.to_owned()),
-        ExportError::Journal(JournalError::Version { .. }) => (ExitCode::LocalDamage, OF_ANOTHER_VERSION.to_owned()),
+        ExportError::Output(OutputError::Replaced { .. }) => (
+            ExitCode::Locked,
+            "let only one process write into an output at a time; the same command looks at what is there now".to_owned(),
+        ),
+        ExportError::Output(OutputError::Manifest { source: ManifestError::Version(_), .. }) => {
+            (ExitCode::Usage, OF_ANOTHER_VERSION.to_owned())
+        }
+        ExportError::Journal(JournalError::Version { .. }) => (
+            ExitCode::LocalDamage,
+            "finish the run with the version of this program that wrote it; or add --adopt, which moves the state aside and goes on from \
+             the output's manifest, so that only pages which were not published yet are paid for again"
+                .to_owned(),
+        ),
+        ExportError::NothingToGoOnFrom { .. } => (
+            ExitCode::LocalDamage,
+            "restore the state or the output from a copy; a run in a new --out and --state pays for everything".to_owned(),
+        ),
         ExportError::Output(OutputError::Foreign { .. }) => {
             (ExitCode::Usage, "move them away, or choose another --out".to_owned())
         }
         ExportError::Journal(JournalError::OtherQuestion { .. }) => (
             ExitCode::Usage,
-            "ask the same question as before, or give this one a --state and an --out of its own".to_owned(),
+            "use another --out and --state for this question, or ask the same one as before".to_owned(),
         ),
         ExportError::Clock(_) => (
             ExitCode::LocalDamage,
@@ -370,7 +389,8 @@ fn failure(error: &ExportError, state: &Path) -> Failure {
         ExportError::EmptyRange(_) => (ExitCode::Usage, "--to must be after --from, and --from before now".to_owned()),
         ExportError::OtherOutput { .. } => (
             ExitCode::Usage,
-            "say its own --out and --partition, or give this one a --state of its own, which pays for every page again"
+            "name the state of this output with --state; where it has none any more, name a new one: what the output's manifest says is \
+             not paid for again"
                 .to_owned(),
         ),
         ExportError::PartsVanished { .. } => (
@@ -382,7 +402,8 @@ fn failure(error: &ExportError, state: &Path) -> Failure {
         }
         ExportError::NothingThere { .. } => (
             ExitCode::LocalDamage,
-            "mount or restore the folder, then run the same command; where it is lost, --fresh pays for the whole range again"
+            "mount or restore the folder, or name it with --out where it was moved, then run the same command; where it is lost, --fresh \
+             pays for the whole range again"
                 .to_owned(),
         ),
         ExportError::Journal(JournalError::Vanished { .. }) => (
@@ -395,15 +416,15 @@ fn failure(error: &ExportError, state: &Path) -> Failure {
         ),
         ExportError::Journal(JournalError::Damaged { .. }) => (
             ExitCode::LocalDamage,
-            "it is left as it is, and nothing is guessed; restore the state from a copy, or name another --state, which pays \
-             for every page again"
+            "it is left as it is, and nothing is guessed; restore the state from a copy, or add --adopt, which moves it aside and goes on \
+             from the output's manifest, so that only pages which were not published yet are paid for again"
                 .to_owned(),
         ),
         ExportError::Journal(JournalError::Emptied { .. }) => (
             ExitCode::LocalDamage,
             format!(
-                "restore the database from a copy; where there is none, mv {0} {0}.lost, and the same command begins anew and \
-                 pays for every page again",
+                "restore the database of {} from a copy; where there is none, add --adopt, which moves the state aside and goes on from \
+                 the output's manifest, so that only pages which were not published yet are paid for again",
                 state.display()
             ),
         ),

@@ -4,20 +4,21 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 
-use crate::api::contract::{Filters, Region};
+use crate::api::contract::Filters;
 use crate::config::Settings;
+use crate::export::KEPT_ACCOUNT;
 use crate::failure::{ExitCode, Failure};
 use crate::journal::record::{PartState, Replayed, RunRecord};
 use crate::journal::{JournalError, JournalView};
 use crate::plan::planner::Planner;
-use crate::units::TimeRange;
+use crate::sink::account::Account;
+use crate::units::{EpochSeconds, TimeRange};
 
 use super::places::Places;
 
-/// The part of a stored question that a plan needs.
+/// The part of a stored identity that a plan needs.
 #[derive(Deserialize)]
 struct Asked {
-    regions: Vec<Region>,
     filters: Filters,
 }
 
@@ -35,7 +36,10 @@ pub async fn status(settings: Settings) -> Result<ExitCode, Failure> {
     let Some(run) = view.latest_run().map_err(unreadable)? else {
         return super::print(b"no run has begun\n");
     };
-    let text = describe(&view, &run).map_err(unreadable)?;
+    let mut text = describe(&view, &run).map_err(unreadable)?;
+    if let Some(account) = account(&view).map_err(unreadable)? {
+        describe_account(&mut text, &account, &run);
+    }
     super::print(text.as_bytes())
 }
 
@@ -44,7 +48,7 @@ fn describe(view: &JournalView, run: &RunRecord) -> Result<String, JournalError>
     let outcome = run.outcome.map_or("unfinished: it runs, or the same command goes on", |outcome| outcome.name());
     let mut text = format!("run {}: {outcome}\n", begun.id);
     let _ = writeln!(text, "range     {}", begun.range);
-    let _ = writeln!(text, "output    {} by {}", begun.output, begun.partition);
+    let _ = writeln!(text, "output    {} {}", begun.output, begun.partition);
     if let Some(planner) = planner(view, run)? {
         describe_plan(&mut text, &planner);
     }
@@ -61,11 +65,33 @@ fn describe(view: &JournalView, run: &RunRecord) -> Result<String, JournalError>
     Ok(text)
 }
 
+/// What the output held when its manifest was last written at a start's beginning or end; none where another version kept it.
+fn account(view: &JournalView) -> Result<Option<Account>, JournalError> {
+    Ok(view.learned(KEPT_ACCOUNT)?.and_then(|text| serde_json::from_str(&text).ok()))
+}
+
+/// For each region of the output, from when to when it was read and how long ago, and what lies between that nobody has read.
+fn describe_account(text: &mut String, account: &Account, run: &RunRecord) {
+    for region in account.coverage.regions() {
+        let stretches = account.coverage.stretches(region);
+        let (Some(first), Some(last)) = (stretches.first(), stretches.last()) else { continue };
+        let read_at = |pick: fn(EpochSeconds, EpochSeconds) -> EpochSeconds| {
+            stretches.iter().map(|stretch| stretch.read_at).reduce(pick).unwrap_or(first.read_at)
+        };
+        let (oldest, newest) = (read_at(Ord::min), read_at(Ord::max));
+        let range = TimeRange::new(first.start, last.end);
+        let _ = writeln!(text, "held      {region} {range}, read from {oldest} on, last at {newest}");
+    }
+    for lack in account.elsewhere(&run.begun.regions(), run.begun.range) {
+        let _ = writeln!(text, "hole      {} {}: {}", lack.region, lack.range, lack.why);
+    }
+}
+
 /// The plan as the journal makes it; none where its entries are of another version.
 fn planner(view: &JournalView, run: &RunRecord) -> Result<Option<Planner>, JournalError> {
     let asked = view.question()?.and_then(|question| serde_json::from_str::<Asked>(&question.json).ok());
     let Some(asked) = asked else { return Ok(None) };
-    let mut planner = Planner::new(&asked.regions, asked.filters, run.begun.range);
+    let mut planner = Planner::reading(&run.begun.reads, asked.filters, run.begun.range);
     for entry in view.replay()? {
         match entry {
             Replayed::Page { fact, .. } => planner.apply_page(&fact),

@@ -16,7 +16,7 @@ pub async fn verify(settings: Settings) -> Result<ExitCode, Failure> {
     let report = crate::sink::verify::verify(folder).await.map_err(|error| {
         let (code, hint) = match error {
             VerifyError::NoManifest { .. } => (ExitCode::Usage, Some("name the folder that --out named for `run`")),
-            VerifyError::Manifest(ManifestError::BesideTheManifest | ManifestError::Version(_)) => {
+            VerifyError::Manifest(ManifestError::Version(_)) => {
                 (ExitCode::Usage, Some("use the version of this program that wrote it"))
             }
             _ => (ExitCode::LocalDamage, None),
@@ -46,6 +46,9 @@ fn text(report: &Report, folder: &str) -> String {
     }
     for shortfall in &report.shortfalls {
         let _ = writeln!(text, "missing: {shortfall}");
+    }
+    for elsewhere in &report.elsewhere {
+        let _ = writeln!(text, "elsewhere: {elsewhere}");
     }
     for advice in &report.advice {
         let _ = writeln!(text, "hint: {advice}");

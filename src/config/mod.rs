@@ -55,7 +55,8 @@ pub struct Settings {
     pub simulator: Option<serde_json::Value>,
 }
 
-/// What is asked: regions, a half-open range of create-time, filters. Its text as written is the question's identity.
+/// What is asked: regions, a half-open range of create-time, filters. The filters belong to the output's identity; regions and range
+/// may change from run to run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QuestionSettings {
@@ -146,6 +147,10 @@ pub struct PlanSettings {
     pub stretch_age: HumanDuration,
     /// How well the walk resists rows that come and go meanwhile, and at what price. Default `anchored`.
     pub consistency: Consistency,
+    /// What becomes of time that the output holds already. Default: `missing` where both ends of the range are absolute, `all` where one
+    /// is relative, and with snapshots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reread: Option<Reread>,
 }
 
 impl Default for PlanSettings {
@@ -155,9 +160,21 @@ impl Default for PlanSettings {
             anchor_pages: 300,
             stretch_age: HumanDuration::from_secs(10 * 60),
             consistency: Consistency::Anchored,
+            reread: None,
         }
     }
 }
+
+/// What becomes of time that the output holds already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Reread {
+    /// It is kept, and only what is missing is read.
+    Missing,
+    /// It is read again, and replaced.
+    All,
+}
+
+through_choices!(Reread);
 
 /// How well a walk resists rows that are inserted or deleted while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -202,6 +219,11 @@ pub struct OutputSettings {
     pub part_bytes: HumanBytes,
     /// zstd's level, 1 (fast) to 22 (small), for the columns that it makes smaller. Default 3.
     pub zstd_level: u8,
+    /// How long parts are kept: older ones may be missing, and are never read again. No bound by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retain: Option<HumanDuration>,
+    /// Rejected rows up to which a run counts as complete. Default 0.
+    pub max_rejected: u64,
     /// Which readers the files are for. Default `compatible`.
     pub encoding: Encoding,
 }
@@ -216,6 +238,8 @@ impl Default for OutputSettings {
             part_rows: 1_000_000,
             part_bytes: HumanBytes::from_mebibytes(256),
             zstd_level: 3,
+            retain: None,
+            max_rejected: 0,
             encoding: Encoding::Compatible,
         }
     }

@@ -80,6 +80,7 @@ impl Settings {
         bound("output.row_group_rows", output.row_group_rows, output.row_group_rows > 0, "it is at least 1")?;
         bound("output.part_rows", output.part_rows, output.part_rows > 0, "it is at least 1")?;
         bound("output.part_bytes", output.part_bytes, output.part_bytes.get().get() > 0, "it is at least 1B")?;
+        output.retain.map_or(Ok(()), |length| some_time("output.retain", length))?;
         bound("output.zstd_level", output.zstd_level, (1..=22).contains(&output.zstd_level), "it is 1 to 22")
     }
 }

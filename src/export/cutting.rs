@@ -2,6 +2,7 @@
 
 use crate::api::contract::{PAGE_SIZE, Region};
 use crate::journal::{Journal, JournalError};
+use crate::plan::reads::NotRead;
 use crate::sink::layout::{Layout, Slice};
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 
@@ -11,10 +12,10 @@ use super::machine::{Due, next_edge};
 /// What is published next.
 #[derive(Debug)]
 pub(super) enum Ready {
-    /// A slice, and the region's gaps.
-    Slice(Slice, Vec<TimeRange>),
-    /// Time in which nothing was found, and the region's gaps.
-    Nothing(Slice, Vec<TimeRange>),
+    /// A slice, and what of its region is not read.
+    Slice(Slice, NotRead),
+    /// Time in which nothing was found, and what of its region is not read.
+    Nothing(Slice, NotRead),
     /// A range that was read again.
     Fill(Fill),
 }
@@ -26,10 +27,10 @@ enum Cut {
 }
 
 impl Cut {
-    fn ready(self, gaps: Vec<TimeRange>) -> Ready {
+    fn ready(self, not_read: NotRead) -> Ready {
         match self {
-            Self::Rows(slice) => Ready::Slice(slice, gaps),
-            Self::Nothing(slice) => Ready::Nothing(slice, gaps),
+            Self::Rows(slice) => Ready::Slice(slice, not_read),
+            Self::Nothing(slice) => Ready::Nothing(slice, not_read),
         }
     }
 }
@@ -64,12 +65,12 @@ impl Cutting {
         for due in due {
             let ready = match due {
                 Due::Slice { range, urgency, .. } if !self.looks(range, journal.held_pages(), urgency) => None,
-                Due::Slice { region, range, gaps, urgency } => {
-                    self.slice((region, run), range, urgency, journal)?.map(|cut| cut.ready(gaps))
+                Due::Slice { region, range, not_read, urgency } => {
+                    self.slice((region, run), range, urgency, journal)?.map(|cut| cut.ready(not_read))
                 }
-                Due::Fill { region, range, gaps } => {
-                    let slices = self.slices(&region, range, &gaps, journal)?;
-                    Some(Ready::Fill(Fill { region, range, slices, gaps }))
+                Due::Fill { region, range, not_read } => {
+                    let slices = self.slices(&region, range, &not_read.all, journal)?;
+                    Some(Ready::Fill(Fill { region, range, slices, not_read }))
                 }
             };
             if ready.is_some() {

@@ -1,31 +1,72 @@
 //! What the output says of itself: the manifest while a run goes on and at its end, the rejected rows, `_SUCCESS`.
+//!
+//! The end of a run is one commit: what it replaces is revealed beside what it takes the place of, then the manifest is replaced, then the
+//! former files go. A reader who goes by the manifest sees before, or after.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::journal::record::{PartRecord, PartState, RunOutcome};
+use crate::api::contract::Region;
+use crate::failpoint::{self, Step};
+use crate::journal::record::{Change, PartRecord, PartState, RunOutcome};
 use crate::journal::{JournalError, Ledger};
 use crate::plan::planner::{Listed, Planner};
+use crate::sink::account::{Account, Lack, Share};
 use crate::sink::columns::SCHEMA_VERSION;
-use crate::sink::manifest::{Lack, MANIFEST_VERSION, Manifest, Status};
+use crate::sink::manifest::{MANIFEST_VERSION, Manifest, Status};
 use crate::sink::rejected::RejectedLine;
-use crate::units::{EpochSeconds, RowCount};
+use crate::units::{EpochSeconds, RowCount, TimeRange};
 
-use super::publisher::Publisher;
-use super::session::is_whole;
-use super::{Delivered, Ending, ExportError, Order};
+use super::counters::counters;
+use super::publisher::{Publisher, Replaced};
+use super::{Delivered, Ending, ExportError, KEPT_ACCOUNT, Order};
 
 /// The last steps of a start, and the first.
 pub(super) struct Delivery<'a> {
     order: &'a Order,
     publisher: Publisher,
-    fingerprint: String,
+    range: TimeRange,
     /// Parts that were not there when this start began.
     missing_before: BTreeSet<String>,
 }
 
+/// What a start left.
+#[derive(Debug)]
+pub(super) struct Left {
+    /// What lies in the output by the run.
+    pub(super) delivered: Delivered,
+    /// Whether all that the run was asked for is there.
+    pub(super) is_whole: bool,
+    /// Parts of former runs that hold something of it, and their rows.
+    pub(super) former: (u64, u64),
+    /// Gaps in it.
+    pub(super) gaps: Vec<Listed>,
+    /// What of it is not proven.
+    pub(super) unproven: Vec<Listed>,
+    /// Holes and gaps outside it.
+    pub(super) elsewhere: Vec<Listed>,
+}
+
+/// What the journal keeps of the account, should the manifest be lost.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(super) struct KeptAccount {
+    pub(super) generation: u64,
+    #[serde(flatten)]
+    pub(super) account: Account,
+}
+
+/// What a manifest is to say.
+struct Telling<'a> {
+    status: Status,
+    shares: Vec<Share>,
+    parts: Vec<PartRecord>,
+    replaced: &'a Replaced,
+    counters: BTreeMap<String, u64>,
+    rejected: u64,
+}
+
 impl<'a> Delivery<'a> {
-    pub(super) fn new(order: &'a Order, publisher: Publisher, fingerprint: String) -> Self {
-        Self { order, publisher, fingerprint, missing_before: BTreeSet::new() }
+    pub(super) fn new(order: &'a Order, publisher: Publisher, range: TimeRange) -> Self {
+        Self { order, publisher, range, missing_before: BTreeSet::new() }
     }
 
     /// Looks at every part, so that the end can tell what has vanished since.
@@ -36,7 +77,7 @@ impl<'a> Delivery<'a> {
 
     async fn not_whole(&self) -> Result<Vec<PartRecord>, ExportError> {
         let mut missing = Vec::new();
-        for part in self.live_parts()? {
+        for part in self.published_parts()? {
             if !self.publisher.output.holds(&part).await? {
                 missing.push(part);
             }
@@ -46,12 +87,11 @@ impl<'a> Delivery<'a> {
 
     /// Nothing may say that the output is whole while a part of it has vanished or changed since this start began. Parts of
     /// earlier runs that were gone before are not this run's to judge.
-    async fn refuse_what_vanished(&self) -> Result<(), ExportError> {
-        let (run, range) = (&self.publisher.run, self.publisher.run_range);
+    async fn refuse_what_vanished(&self, replaced: &Replaced) -> Result<(), ExportError> {
         let mut lost = self.not_whole().await?;
         lost.retain(|part| {
-            let is_own = part.run == *run && range.covers(part.range);
-            is_own || !self.missing_before.contains(&part.path)
+            let is_own = part.run == self.publisher.run && !part.carried;
+            (is_own || !self.missing_before.contains(&part.path)) && !replaced.former.contains(&part.path)
         });
         match lost.first() {
             None => Ok(()),
@@ -61,7 +101,12 @@ impl<'a> Delivery<'a> {
 
     /// Says that a run is at work, before it changes anything.
     pub(super) async fn write_running(&self, planner: &Planner) -> Result<(), ExportError> {
-        self.write(planner, Status::Running, BTreeMap::new()).await
+        let (replaced, parts) = (Replaced::default(), self.published_parts()?);
+        let shares = self.shares_so_far(planner).await?;
+        let (counters, rejected) = (BTreeMap::new(), 0);
+        let telling = Telling { status: Status::Running, shares, parts, replaced: &replaced, counters, rejected };
+        self.write(telling).await?;
+        self.keep_account().await
     }
 
     /// Ends a start: what was replaced goes, the manifest tells the state, and `_SUCCESS` comes last, if it is earned.
@@ -70,48 +115,150 @@ impl<'a> Delivery<'a> {
         planner: &Planner,
         ending: &Ending,
         ledger: &Ledger,
-    ) -> Result<Delivered, ExportError> {
+    ) -> Result<Left, ExportError> {
         let is_done = *ending == Ending::Complete;
+        let replaced = if is_done { self.replaced(planner).await? } else { Replaced::default() };
+        let held = if is_done { self.publisher.reveal_held().await? } else { Vec::new() };
         if is_done {
-            self.replace_the_rest(planner).await?;
-            self.refuse_what_vanished().await?;
+            self.refuse_what_vanished(&replaced).await?;
         }
         self.write_rejected().await?;
+        let mut parts = self.published_parts()?;
+        parts.retain(|part| !replaced.former.contains(&part.path));
+        parts.extend(held.iter().cloned());
+        let mut shares = if is_done { self.shares(planner)? } else { self.shares_so_far(planner).await? };
+        self.tell_left(planner, &mut shares).await;
         let delivered = self.delivered()?;
-        let is_whole = is_done && is_whole(planner);
-        let status = if is_whole { Status::Complete } else { Status::Incomplete };
-        self.write(planner, status, counters(planner, ledger, &delivered)).await?;
-        if is_whole {
+        let is_read = is_done && !planner.has_left();
+        let status = if is_read { Status::Complete } else { Status::Incomplete };
+        let (counters, rejected) = (counters(planner, ledger, &delivered), delivered.rejected);
+        self.write(Telling { status, shares, parts, replaced: &replaced, counters, rejected }).await?;
+        self.take_away(&held, &replaced).await?;
+        let left = self.left(delivered).await;
+        if left.is_whole {
             self.publisher.output.write_success().await?;
         }
+        self.keep_account().await?;
         if is_done {
-            let outcome =
-                if is_whole && delivered.rejected == 0 { RunOutcome::Complete } else { RunOutcome::Incomplete };
+            for plan in planner.regions() {
+                self.publisher.journal.release_bodies(&plan.region, EpochSeconds::MAX).await?;
+            }
+            let outcome = match (left.is_whole, is_read) {
+                (true, _) => RunOutcome::Complete,
+                (false, true) => RunOutcome::Incomplete,
+                (false, false) => RunOutcome::Closed,
+            };
             self.publisher.journal.finish_run(&self.publisher.run, outcome).await?;
         }
-        Ok(delivered)
+        Ok(left)
     }
 
     /// Says again what a run that has ended said of its output, where it is not said there any more.
-    pub(super) async fn confirm(&self, planner: &Planner, ledger: &Ledger) -> Result<Delivered, ExportError> {
+    pub(super) async fn confirm(&self, planner: &Planner, ledger: &Ledger) -> Result<Left, ExportError> {
         let delivered = self.delivered()?;
-        let is_whole = is_whole(planner);
-        if !self.publisher.output.is_described(is_whole).await? {
-            let status = if is_whole { Status::Complete } else { Status::Incomplete };
-            self.write(planner, status, counters(planner, ledger, &delivered)).await?;
-            if is_whole {
+        let mut left = self.left(delivered.clone()).await;
+        let is_told = |manifest: &Manifest| {
+            left.is_whole == self.is_enough(manifest) && manifest.retain_seconds == self.order.retain_seconds
+        };
+        let is_told = self.publisher.commits.read(is_told).await;
+        if !is_told || !self.publisher.output.is_described(left.is_whole).await? {
+            let (counters, rejected) = (counters(planner, ledger, &delivered), delivered.rejected);
+            let (shares, parts, replaced) = (self.shares(planner)?, self.published_parts()?, Replaced::default());
+            let telling = Telling { status: Status::Complete, shares, parts, replaced: &replaced, counters, rejected };
+            self.publisher.output.clear_success().await?;
+            self.write(telling).await?;
+            left = self.left(delivered).await;
+            if left.is_whole {
                 self.publisher.output.write_success().await?;
             }
+            self.keep_account().await?;
         }
-        Ok(delivered)
+        Ok(left)
     }
 
-    async fn replace_the_rest(&self, planner: &Planner) -> Result<(), ExportError> {
+    /// What of former runs this one takes the place of: all seconds that it has read, and gaps in which it delivers rows.
+    async fn replaced(&self, planner: &Planner) -> Result<Replaced, ExportError> {
+        let mut replaced = Replaced::default();
+        let own = self.publisher.own_parts()?;
         for plan in planner.regions() {
-            self.publisher.replace(&plan.region, plan.range.end, &planner.gaps_of(&plan.region)).await?;
-            self.publisher.journal.release_bodies(&plan.region, EpochSeconds::MAX).await?;
+            let mut read = planner.covered(plan);
+            let gaps = planner.gaps_of(&plan.region).into_iter();
+            let is_delivered = |gap: &TimeRange| {
+                own.iter().any(|part| part.region == plan.region && !part.carried && part.range.overlaps(*gap))
+            };
+            read.extend(gaps.filter(is_delivered));
+            let Replaced { former, lost } = self.publisher.replace(&plan.region, &read).await?;
+            replaced.former.extend(former);
+            replaced.lost.extend(lost);
+        }
+        Ok(replaced)
+    }
+
+    /// After the commit: the journal learns of it, and what nobody is shown any more goes.
+    async fn take_away(&self, held: &[PartRecord], replaced: &Replaced) -> Result<(), ExportError> {
+        if held.is_empty() && replaced.former.is_empty() {
+            return Ok(());
+        }
+        let (journal, output) = (&self.publisher.journal, &self.publisher.output);
+        let published = held.iter().map(|part| part.path.clone()).collect();
+        let change = Change { superseded: replaced.former.clone(), published, ..Change::default() };
+        journal.commit_change(change).await?;
+        failpoint::pass(Step::FormerSuperseded);
+        output.remove(&replaced.former).await?;
+        for path in &replaced.former {
+            journal.forget_part(path).await?;
         }
         Ok(())
+    }
+
+    /// What the run says of each region once all of it is shown.
+    fn shares(&self, planner: &Planner) -> Result<Vec<Share>, ExportError> {
+        let rejected = self.rejected()?;
+        let lacking = planner.lacking();
+        let share = |plan: &crate::plan::region::RegionPlan| Share {
+            region: plan.region.clone(),
+            range: plan.range,
+            read: planner.covered(plan),
+            gaps: lacks_of(&lacking, &plan.region),
+            unproven: lacks_of(planner.unproven(), &plan.region),
+            rejected: RowCount::new(rejected.get(&plan.region).copied().unwrap_or(0)),
+        };
+        Ok(planner.regions().iter().map(share).collect())
+    }
+
+    /// The same while what takes the place of something is not shown yet.
+    async fn shares_so_far(&self, planner: &Planner) -> Result<Vec<Share>, ExportError> {
+        let held = self.publisher.own_parts_that(|state| state == PartState::Held)?;
+        let mut shares = self.shares(planner)?;
+        for share in &mut shares {
+            let mut hidden = self.publisher.occupied(&share.region).await?;
+            hidden.extend(held.iter().filter(|part| part.region == share.region).map(|part| part.range));
+            share.read = share.read.iter().flat_map(|range| range.without(&hidden)).collect();
+            let is_shown = |lack: &Lack| share.read.iter().any(|range| range.overlaps(lack.range));
+            share.unproven.retain(is_shown);
+        }
+        Ok(shares)
+    }
+
+    /// What a closed run has left is a gap, unless a former run had read it.
+    async fn tell_left(&self, planner: &Planner, shares: &mut [Share]) {
+        for share in shares {
+            let of_others =
+                |manifest: &Manifest| manifest.account.coverage.of_others(&share.region, &self.publisher.run);
+            let known = self.publisher.commits.read(of_others).await;
+            let left = planner.left_of_region(&share.region);
+            let why = format!("run {} was closed before it had read this", self.publisher.run);
+            let lack = |range| Lack { region: share.region.clone(), range, why: why.clone(), fault: None };
+            share.gaps.extend(left.iter().flat_map(|range| range.without(&known)).map(lack));
+        }
+    }
+
+    fn rejected(&self) -> Result<BTreeMap<Region, u64>, JournalError> {
+        let mut rejected = BTreeMap::new();
+        for row in self.publisher.journal.rejected(&self.publisher.run)? {
+            *rejected.entry(row?.region).or_default() += 1;
+        }
+        Ok(rejected)
     }
 
     async fn write_rejected(&self) -> Result<(), ExportError> {
@@ -140,16 +287,10 @@ impl<'a> Delivery<'a> {
 
     /// What lies in the output by this run.
     pub(super) fn delivered(&self) -> Result<Delivered, ExportError> {
-        let rejected = self.publisher.journal.rejected(&self.publisher.run)?;
-        let mut sum = Delivered::default();
-        for row in rejected {
-            row?;
-            sum.rejected += 1;
-        }
+        let mut sum = Delivered { rejected: self.rejected()?.values().sum(), ..Delivered::default() };
         (sum.outside, sum.other_region) = self.publisher.journal.rows_astray()?;
-        // Parts outside the range hold rows that were carried over: this run did not read them.
-        let (run, range) = (&self.publisher.run, self.publisher.run_range);
-        for part in self.live_parts()?.iter().filter(|part| part.run == *run && range.covers(part.range)) {
+        // What was carried over this run did not read.
+        for part in self.publisher.own_parts()?.iter().filter(|part| !part.carried) {
             sum.parts += 1;
             sum.rows += part.rows.get();
             sum.bytes += part.bytes.get();
@@ -159,63 +300,85 @@ impl<'a> Delivery<'a> {
         Ok(sum)
     }
 
-    fn live_parts(&self) -> Result<Vec<PartRecord>, JournalError> {
+    fn published_parts(&self) -> Result<Vec<PartRecord>, JournalError> {
         let parts = self.publisher.journal.parts()?.into_iter();
         Ok(parts.filter(|(_, state)| *state == PartState::Published).map(|(part, _)| part).collect())
     }
 
-    async fn write(
-        &self,
-        planner: &Planner,
-        status: Status,
-        counters: BTreeMap<String, u64>,
-    ) -> Result<(), ExportError> {
-        let manifest = Manifest {
-            manifest_version: MANIFEST_VERSION,
-            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-            schema_version: SCHEMA_VERSION,
-            question: self.order.question.clone(),
-            fingerprint: self.fingerprint.clone(),
-            run: self.publisher.run.clone(),
-            range: self.publisher.run_range,
-            status,
-            parts: self.live_parts()?,
-            covered: planner.regions().iter().map(|plan| (plan.region.clone(), planner.covered(plan))).collect(),
-            gaps: lacks(&planner.lacking()),
-            unproven: lacks(planner.unproven()),
-            rejected_rows: RowCount::new(counters.get("rejected_rows").copied().unwrap_or(0)),
-            counters,
-            written_at: super::clock::wall(),
+    /// Whether what the output holds is all that was asked for, by what is asked for now.
+    fn is_enough(&self, manifest: &Manifest) -> bool {
+        let lacking = manifest.account.lacking(&self.order.regions, self.range);
+        lacking.is_nothing() && lacking.rejected.get() <= self.order.max_rejected
+    }
+
+    async fn left(&self, delivered: Delivered) -> Left {
+        self.publisher
+            .commits
+            .read(|manifest| {
+                let lacking = manifest.account.lacking(&self.order.regions, self.range);
+                let elsewhere = manifest.account.elsewhere(&self.order.regions, self.range);
+                let is_former = |part: &&PartRecord| {
+                    let is_own = part.run == self.publisher.run && !part.carried;
+                    !is_own && self.order.regions.contains(&part.region) && part.range.overlaps(self.range)
+                };
+                let former = manifest.parts.iter().filter(is_former);
+                Left {
+                    former: former.fold((0, 0), |sum, part| (sum.0 + 1, sum.1 + part.rows.get())),
+                    is_whole: manifest.status == Status::Complete,
+                    gaps: listed(lacking.gaps),
+                    unproven: listed(lacking.unproven),
+                    elsewhere: listed(elsewhere),
+                    delivered,
+                }
+            })
+            .await
+    }
+
+    /// Replaces the manifest. One that would say complete says so only if the account does.
+    async fn write(&self, telling: Telling<'_>) -> Result<(), ExportError> {
+        let Telling { status, shares, parts, replaced, counters, rejected } = telling;
+        let order = self.order;
+        let change = |manifest: &mut Manifest| {
+            manifest.manifest_version = MANIFEST_VERSION;
+            env!("CARGO_PKG_VERSION").clone_into(&mut manifest.tool_version);
+            manifest.schema_version = SCHEMA_VERSION;
+            manifest.identity = order.identity.clone();
+            manifest.run.clone_from(&self.publisher.run);
+            manifest.began_at = self.publisher.began_at;
+            manifest.regions.clone_from(&order.regions);
+            manifest.range = self.range;
+            manifest.max_rejected = order.max_rejected;
+            manifest.retain_seconds = order.retain_seconds;
+            manifest.parts = parts;
+            manifest.superseded.clone_from(&replaced.former);
+            manifest.account = manifest.account.after(self.publisher.reader(), &shares);
+            for (region, range) in &replaced.lost {
+                manifest.account.coverage.lose(region, &[*range]);
+            }
+            manifest.rejected_rows = RowCount::new(rejected);
+            manifest.counters = counters;
+            manifest.status = match status {
+                Status::Complete if !manifest.is_whole() => Status::Incomplete,
+                told => told,
+            };
         };
-        Ok(self.publisher.output.write_manifest(&manifest).await?)
+        Ok(self.publisher.commits.commit(change).await?)
+    }
+
+    /// Keeps the account beside the state too, so that a lost manifest can be written again.
+    async fn keep_account(&self) -> Result<(), ExportError> {
+        let kept =
+            |manifest: &Manifest| KeptAccount { generation: manifest.generation, account: manifest.account.clone() };
+        let kept = serde_json::to_string(&self.publisher.commits.read(kept).await)?;
+        Ok(self.publisher.journal.learn(KEPT_ACCOUNT, &kept).await?)
     }
 }
 
-fn lacks(listed: &[Listed]) -> Vec<Lack> {
-    let lack = |Listed { region, range, why, fault }| Lack { region, range, why, fault };
-    listed.iter().cloned().map(lack).collect()
+fn lacks_of(listed: &[Listed], region: &Region) -> Vec<Lack> {
+    let of_region = listed.iter().filter(|one| one.region == *region).cloned();
+    of_region.map(|Listed { region, range, why, fault }| Lack { region, range, why, fault }).collect()
 }
 
-fn counters(planner: &Planner, ledger: &Ledger, delivered: &Delivered) -> BTreeMap<String, u64> {
-    let (counts, learned) = (ledger.counts(), planner.learned());
-    let named = [
-        ("attempts", counts.attempts),
-        ("answered_pages", counts.answered_pages),
-        ("pages_with_rows", counts.pages_with_rows),
-        ("retries", counts.retries),
-        ("throttled", counts.throttled),
-        ("answers_of_another_question", counts.astray),
-        ("possibly_charged", counts.possibly_charged),
-        ("rows_read_more_than_once", delivered.duplicates),
-        ("values_kept_in_extra", delivered.extra_fields.total()),
-        ("rejected_rows", delivered.rejected),
-        ("pages_that_repeated_rows", learned.repeats),
-        ("short_pages_that_hid_rows", learned.hiding_short_pages),
-        ("window_seams_that_differed", learned.seams),
-        ("rows_outside_the_question", delivered.outside),
-        ("rows_of_another_region", delivered.other_region),
-    ];
-    let by_field = delivered.extra_fields.by_name().iter();
-    let by_field = by_field.map(|(field, count)| (format!("values_kept_in_extra.{field}"), *count));
-    named.into_iter().map(|(name, count)| (name.to_owned(), count)).chain(by_field).collect()
+fn listed(lacks: Vec<Lack>) -> Vec<Listed> {
+    lacks.into_iter().map(|Lack { region, range, why, fault }| Listed { region, range, why, fault }).collect()
 }

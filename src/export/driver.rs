@@ -218,11 +218,11 @@ impl Driver<'_> {
     fn publish(&mut self, due: Vec<Due>) {
         let publisher = self.parts.publisher.clone();
         match self.parts.cutting.first(due, &publisher.run, &publisher.journal) {
-            Ok(Some(Ready::Slice(slice, gone))) => {
-                self.publishing = Some(Box::pin(async move { publisher.publish(slice, gone).await }));
+            Ok(Some(Ready::Slice(slice, not_read))) => {
+                self.publishing = Some(Box::pin(async move { publisher.publish(slice, not_read).await }));
             }
-            Ok(Some(Ready::Nothing(empty, gone))) => {
-                self.publishing = Some(Box::pin(async move { publisher.pass_over(empty, gone).await }));
+            Ok(Some(Ready::Nothing(empty, not_read))) => {
+                self.publishing = Some(Box::pin(async move { publisher.pass_over(empty, not_read).await }));
             }
             Ok(Some(Ready::Fill(fill))) => {
                 self.publishing = Some(Box::pin(async move { publisher.fill(fill).await }));

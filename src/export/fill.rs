@@ -1,14 +1,15 @@
 //! A reopened range, once it is read again: published whole, in place of whatever the run had published of it.
 //!
-//! The order is the promise: everything staged and synced, prepared in the journal, revealed; then one transaction publishes the
-//! new parts, gives the former ones up and says that the range is filled; then former files are removed and pages released.
-//! Before that transaction the next start does all of it again, since the pages are there; after it nothing is left to do but
-//! to remove.
+//! The order is the promise: everything staged and synced, prepared in the journal, revealed, listed in the manifest; then one
+//! transaction publishes the new parts, gives the former ones up and says that the range is filled; then former files are removed and
+//! pages released. Before that transaction the next start does all of it again, since the pages are there; after it nothing is
+//! left to do but to remove. Where former runs' parts are to be replaced, the parts wait for the run's end, as all such do.
 
 use crate::api::contract::Region;
 use crate::journal::JournalError;
-use crate::journal::record::{Change, PartRecord, PartState};
+use crate::journal::record::{Change, PartRecord};
 use crate::plan::event::PlanEvent;
+use crate::plan::reads::NotRead;
 use crate::sink::layout::Slice;
 use crate::units::TimeRange;
 
@@ -22,40 +23,52 @@ pub(super) struct Fill {
     pub(super) range: TimeRange,
     /// The range, cut into parts; none of them holds a gap and something else.
     pub(super) slices: Vec<TimeRange>,
-    /// What of the range could not be read this time either.
-    pub(super) gaps: Vec<TimeRange>,
+    /// What of the range could not be read this time either, or was left.
+    pub(super) not_read: NotRead,
 }
 
 impl Publisher {
     /// Publishes a reopened range whole, in place of whatever this run had published of it. Cancelling it is like a crash.
     pub(super) async fn fill(&self, fill: Fill) -> Result<Published, ExportError> {
-        let before = self.own_parts(&fill.region, fill.range)?;
+        let before = self.own_parts_in(&fill.region, fill.range)?;
+        let is_new = self.is_new(&fill.region, fill.range).await?;
+        let is_whole = |range: &&TimeRange| is_new || !fill.not_read.is_left(**range);
         let mut parts = Vec::new();
-        for range in &fill.slices {
+        for range in fill.slices.iter().filter(is_whole) {
             let slice = Slice { region: fill.region.clone(), range: *range, run: self.run.clone() };
             parts.extend(self.stage(&slice).await?);
         }
         let mut kept = Vec::new();
-        for gap in &fill.gaps {
+        for gap in &fill.not_read.all {
             self.keep_in_gap(*gap, &before, &mut parts, &mut kept).await?;
-        }
-        for part in &parts {
-            self.journal.replace_part(part.clone()).await?;
-            self.output.reveal(part).await?;
         }
         let event = PlanEvent::RangeFilled { region: fill.region.clone(), range: fill.range };
         let stays = |path: &String| kept.contains(path) || parts.iter().any(|part| part.path == *path);
         let superseded: Vec<String> = before.into_iter().map(|part| part.path).filter(|path| !stays(path)).collect();
-        let change = Change {
-            superseded: superseded.clone(),
-            published: parts.iter().map(|part| part.path.clone()).collect(),
-            events: vec![super::event_json(&event)?],
-            ..Change::default()
-        };
+        let published = self.show(&fill, &parts, &superseded).await?;
+        let events = vec![super::event_json(&event)?];
+        let change = Change { superseded: superseded.clone(), published, events, ..Change::default() };
         self.journal.commit_change(change).await?;
         self.output.remove(&superseded).await?;
         self.journal.release_bodies(&fill.region, fill.range.end).await?;
         Ok(Published { event, parts })
+    }
+
+    /// Shows readers the filled range, where nothing of former runs stands there, and gives the paths of what it has shown; else the
+    /// parts wait for the run's end.
+    async fn show(&self, fill: &Fill, parts: &[PartRecord], superseded: &[String]) -> Result<Vec<String>, ExportError> {
+        if !self.is_new(&fill.region, fill.range).await? {
+            for part in parts {
+                self.journal.hold_part_again(part.clone()).await?;
+            }
+            return Ok(Vec::new());
+        }
+        for part in parts {
+            self.journal.replace_part(part.clone()).await?;
+            self.output.reveal(part).await?;
+        }
+        self.commit_new(parts, (&fill.region, &fill.range.without(&fill.not_read.all)), superseded).await?;
+        Ok(parts.iter().map(|part| part.path.clone()).collect())
     }
 
     /// Rows that were delivered of a gap are not given up for fewer: where the gap failed again, what stood there stays.
@@ -81,10 +94,9 @@ impl Publisher {
         Ok(())
     }
 
-    /// Live parts of this run that hold some of a range.
-    fn own_parts(&self, region: &Region, range: TimeRange) -> Result<Vec<PartRecord>, JournalError> {
-        let live = self.journal.parts()?.into_iter().filter(|(_, state)| *state == PartState::Published);
-        let own = live.map(|(part, _)| part).filter(|part| part.run == self.run && part.region == *region);
+    /// Parts of this run that hold some of a range.
+    fn own_parts_in(&self, region: &Region, range: TimeRange) -> Result<Vec<PartRecord>, JournalError> {
+        let own = self.own_parts()?.into_iter().filter(|part| part.region == *region && !part.carried);
         Ok(own.filter(|part| part.range.overlaps(range)).collect())
     }
 }
@@ -95,16 +107,20 @@ mod tests {
 
     use tempfile::TempDir;
 
+    use super::super::commits::Commits;
     use super::super::publisher::Replaces;
     use super::super::stager::Stager;
     use super::*;
-    use crate::journal::record::{NewPage, NewRun, Replayed};
+    use crate::journal::record::{NewPage, NewRun, PartState, RangeEnds, Replayed};
     use crate::journal::{Journal, Limits};
     use crate::plan::fact::{PageAddress, PageFact, Purpose, RowKey, VideoKey, WindowId};
+    use crate::plan::reads::Reads;
+    use crate::sink::account::Account;
     use crate::sink::columns::Packaging;
     use crate::sink::layout::Layout;
     use crate::sink::part::Parts;
     use crate::sink::publish::Output;
+    use crate::sink::testing::{identity, manifest};
     use crate::units::{EpochSeconds, PageNumber};
 
     /// 2026-01-01T00:00:00Z.
@@ -132,21 +148,27 @@ mod tests {
             let run = NewRun {
                 id: "r1".to_owned(),
                 range: range(0, 600),
+                reads: vec![Reads::whole(us(), range(0, 600))],
+                ends: RangeEnds::Absolute,
                 began_at: EpochSeconds::new(NEW_YEAR + 900),
                 output: "out".to_owned(),
                 partition: "day".to_owned(),
             };
             journal.begin_run(run).await.unwrap();
-            let (output, _) = Output::open(&folder.path().join("out"), "f1", &[]).await.unwrap();
+            let (output, _) = Output::open(&folder.path().join("out"), &identity(), &[]).await.unwrap();
             let layout = Layout::default();
+            let output = Arc::new(output);
+            let mut running = manifest(range(0, 0), vec![]);
+            running.account = Account::default();
             let publisher = Publisher {
                 parts: Parts::new(output.staging(), layout, Packaging::default()),
                 journal,
-                output: Arc::new(output),
+                commits: Arc::new(Commits::new(Arc::clone(&output), running)),
+                output,
                 stager: Stager::start().unwrap(),
                 layout,
                 run: "r1".to_owned(),
-                run_range: range(0, 600),
+                began_at: EpochSeconds::new(NEW_YEAR + 900),
                 replaces: Replaces::WhatItCovers,
             };
             Self { folder, publisher, pages: 0 }
@@ -180,7 +202,8 @@ mod tests {
         }
 
         async fn fill(&self, within: TimeRange, slices: &[TimeRange], gaps: &[TimeRange]) -> Published {
-            let fill = Fill { region: us(), range: within, slices: slices.to_vec(), gaps: gaps.to_vec() };
+            let not_read = NotRead { all: gaps.to_vec(), left: vec![] };
+            let fill = Fill { region: us(), range: within, slices: slices.to_vec(), not_read };
             self.publisher.fill(fill).await.unwrap()
         }
 

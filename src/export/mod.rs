@@ -1,16 +1,23 @@
 //! The whole way: recover, plan, fetch, journal, part, publish. The only place that knows all stages.
 //!
-//! `session` opens the state and the output and finds the run; `machine` is the run's one loop, pure, and `driver` carries out
-//! what it wants; `blame` tells a page that cannot be had from a service that is unwell; `cutting` and `publisher` turn settled
-//! time into parts; `delivery` says what the output holds. Resume is the ordinary start: a first run is an empty journal.
+//! `opening` opens the state and the output, and brings both to the same; `next` says which run is worked on, `keeps` what one that begins need not read, `order` sees to that, and
+//! `session` is one start of it; `machine` is the run's one loop, pure, and `driver` carries out what it wants; `blame` tells a page that
+//! cannot be had from a service that is unwell; `cutting` and `publisher` turn settled time into parts; `commits` holds the manifest; `delivery` says what the output
+//! holds. Resume is the ordinary start: a first run is an empty journal.
 
 mod blame;
 pub mod clock;
+mod commits;
+mod counters;
 mod cutting;
 mod delivery;
 mod driver;
 mod fill;
+mod keeps;
 mod machine;
+mod next;
+mod opening;
+mod order;
 mod page;
 mod publisher;
 mod regions;
@@ -19,6 +26,7 @@ mod session;
 #[cfg(test)]
 mod simulation;
 mod stager;
+mod state_aside;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,6 +43,7 @@ use crate::plan::planner::Listed;
 use crate::plan::reopen::NotDone;
 use crate::plan::walk::Consistency;
 use crate::progress::Progress;
+use crate::sink::identity::Identity;
 use crate::sink::layout::Partition;
 use crate::sink::part::PartError;
 use crate::sink::publish::OutputError;
@@ -42,13 +51,15 @@ use crate::sink::rejected::RejectedError;
 use crate::units::{Credits, EpochSeconds, RowCount, TimeRange};
 
 pub use crate::journal::Counts;
-pub use session::export;
+pub use crate::journal::record::RangeEnds as Ends;
+pub use keeps::Reread;
+pub use order::export;
 
 /// What a person asked for, resolved as far as it can be without the state.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// The question in full, as it was written: what the state and the output belong to.
-    pub question: serde_json::Value,
+    /// What the state and the output belong to.
+    pub identity: Identity,
     /// The queried regions, at least one.
     pub regions: Vec<Region>,
     /// The user's filters.
@@ -61,6 +72,14 @@ pub struct Order {
     pub now: EpochSeconds,
     /// Whether to begin a new run whatever the state says.
     pub start: Start,
+    /// What becomes of a state that cannot be gone on from.
+    pub damaged: State,
+    /// What is done about seconds that the output holds already; where nobody says so, it depends on the range.
+    pub reread: Option<Reread>,
+    /// How long parts are kept, in seconds; older ones may be missing.
+    pub retain_seconds: Option<i64>,
+    /// Rows that no column can take, up to which a run counts as complete.
+    pub max_rejected: u64,
     /// The state folder.
     pub state: PathBuf,
     /// The output folder.
@@ -85,15 +104,6 @@ pub struct Order {
     pub give_up_after: Duration,
 }
 
-/// What the ends of a range were taken from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ends {
-    /// Both were written as they are.
-    Absolute,
-    /// At least one counts from now, or was moved back to it.
-    ByClock,
-}
-
 /// Whether the latest run is gone on with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
@@ -101,6 +111,15 @@ pub enum Start {
     GoOn,
     /// A new run begins and pays for everything again.
     Fresh,
+}
+
+/// What becomes of a state that is damaged, or of another version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is refused, and left as it is.
+    Refused,
+    /// It is moved aside, and what the manifest says is gone on from.
+    MovedAside,
 }
 
 /// Whether a run replaces what it covers.
@@ -217,12 +236,16 @@ pub struct Outcome {
     pub attempts_before: u64,
     /// Live parts of the run: count, rows and bytes, and what was dropped or kept apart.
     pub delivered: Delivered,
+    /// What former runs left in the asked range: parts, and their rows.
+    pub former: (u64, u64),
     /// What was bought and is not published yet.
     pub kept: Kept,
     /// What could not be read.
     pub gaps: Vec<Listed>,
     /// What could not be proven.
     pub unproven: Vec<Listed>,
+    /// Holes and gaps of the output outside what was asked.
+    pub elsewhere: Vec<Listed>,
 }
 
 /// Whether a start had anything to do.
@@ -282,15 +305,33 @@ pub enum ExportError {
     /// The HTTP client.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// Another output or partition than the state's run.
-    #[error("the state belongs to run {run}, which writes to {was}; this command says {now}")]
+    /// State and output do not belong together.
+    #[error("the state {state} belongs to another output ({was}) than the one in {output} ({now})")]
     OtherOutput {
-        /// The unfinished run.
-        run: String,
-        /// Where it writes, and how it is cut.
+        /// The state folder.
+        state: String,
+        /// The name of the output that it belongs to.
         was: String,
-        /// What was said now.
+        /// The output folder.
+        output: String,
+        /// The name of the output that lies there.
         now: String,
+    },
+    /// There is no manifest to go on from in place of a state.
+    #[error("{why}; and {output} holds no manifest from which to go on without it")]
+    NothingToGoOnFrom {
+        /// What is the matter with the state.
+        why: String,
+        /// The output folder.
+        output: String,
+    },
+    /// A state could not be moved aside.
+    #[error("moving the state {state} aside failed: {source}")]
+    Aside {
+        /// The state folder.
+        state: String,
+        /// Why.
+        source: std::io::Error,
     },
     /// An end of the range was taken from a clock that is not to be believed.
     #[error(transparent)]
@@ -323,10 +364,8 @@ pub enum ExportError {
         example: String,
     },
     /// The output folder is another one, or has lost everything.
-    #[error("the output {output} has no manifest and none of the {parts} parts that run {run} published there")]
+    #[error("the output {output} has no manifest and none of the {parts} parts that this state's runs published there")]
     NothingThere {
-        /// The run.
-        run: String,
         /// How many parts.
         parts: usize,
         /// The output folder.
@@ -351,6 +390,10 @@ pub enum ExportError {
     #[error("the plan has nothing left to ask, yet {0} is not covered")]
     Stuck(String),
 }
+
+/// Under which name the journal keeps the account of the output, should its manifest be lost: the account as JSON, with the
+/// generation of its manifest.
+pub const KEPT_ACCOUNT: &str = "account";
 
 /// A decision as the journal keeps it.
 fn event_json(event: &PlanEvent) -> Result<String, ExportError> {

@@ -1,7 +1,9 @@
-//! From durable pages to published parts, one slice at a time; and what a slice replaces of former runs.
+//! From durable pages to published parts, one slice at a time; and what a run replaces of former runs.
 //!
-//! The order is the promise: staged and synced, prepared in the journal, revealed, published in the journal, the slice
-//! recorded, superseded parts removed, bodies released. Each step may be the last before a crash; the next start goes on.
+//! The order is the promise. New time: staged and synced, prepared in the journal, revealed, listed in the manifest, published in the
+//! journal, the slice recorded, bodies released. Time of which readers see something already: staged and synced, held in the
+//! journal, the slice recorded, bodies released; `delivery` shows all of it at once when the run ends. Each step may be the last before a
+//! crash; the next start goes on.
 
 use std::sync::Arc;
 
@@ -10,12 +12,16 @@ use crate::failpoint::{self, Step};
 use crate::journal::record::{PartRecord, PartState};
 use crate::journal::{Journal, JournalError};
 use crate::plan::event::PlanEvent;
+use crate::plan::reads::NotRead;
+use crate::sink::coverage::Reader;
 use crate::sink::layout::{Layout, Slice};
+use crate::sink::manifest::Manifest;
 use crate::sink::part::{PartError, Parts, Staged};
 use crate::sink::publish::{Output, OutputError};
 use crate::units::{EpochSeconds, TimeRange};
 
 use super::ExportError;
+use super::commits::Commits;
 use super::stager::Stager;
 
 /// Everything that publishing needs; cheap to clone.
@@ -23,11 +29,12 @@ use super::stager::Stager;
 pub(super) struct Publisher {
     pub(super) journal: Journal,
     pub(super) output: Arc<Output>,
+    pub(super) commits: Arc<Commits>,
     pub(super) parts: Parts,
     pub(super) stager: Stager,
     pub(super) layout: Layout,
     pub(super) run: String,
-    pub(super) run_range: TimeRange,
+    pub(super) began_at: EpochSeconds,
     /// Whether former parts in the range are replaced; not where history is kept.
     pub(super) replaces: Replaces,
 }
@@ -48,32 +55,101 @@ pub(super) struct Published {
     pub(super) parts: Vec<PartRecord>,
 }
 
+/// What the end of a run replaces.
+#[derive(Debug, Default)]
+pub(super) struct Replaced {
+    /// Parts of former runs that go, by path.
+    pub(super) former: Vec<String>,
+    /// Seconds of theirs that were not read again, and whose rows are lost with them.
+    pub(super) lost: Vec<(Region, TimeRange)>,
+}
+
 impl Publisher {
-    /// Publishes one slice and releases its pages. Cancelling it is like a crash: the next start goes on.
-    pub(super) async fn publish(&self, slice: Slice, gone: Vec<TimeRange>) -> Result<Published, ExportError> {
+    /// Publishes one slice and releases its pages. Of seconds that no reader sees anything of yet, it commits the slice at once; what
+    /// would take the place of something waits for the run's end. Of seconds that were left, a few rows take no whole answer's place.
+    /// Cancelling it is like a crash: the next start goes on.
+    pub(super) async fn publish(&self, slice: Slice, not_read: NotRead) -> Result<Published, ExportError> {
+        let is_new = self.is_new(&slice.region, slice.range).await?;
+        if !is_new && not_read.is_left(slice.range) {
+            return self.pass_over(slice, not_read).await;
+        }
+        let is_read = not_read.all.iter().all(|not_read| !not_read.overlaps(slice.range));
         let part = self.stage(&slice).await?;
         if let Some(part) = &part {
             failpoint::pass(Step::PartStaged);
-            self.journal.prepare_part(part.clone()).await?;
-            self.output.reveal(part).await?;
-            self.journal.publish_part(&part.path).await?;
+            if is_new && is_read {
+                self.journal.prepare_part(part.clone()).await?;
+                self.output.reveal(part).await?;
+                self.commit_new(std::slice::from_ref(part), (&slice.region, &[slice.range]), &[]).await?;
+                self.journal.publish_part(&part.path).await?;
+            } else {
+                self.journal.hold_part(part.clone()).await?;
+            }
+        } else if is_new {
+            self.note_empty(&slice, &not_read).await;
         }
-        let event = self.record(&slice.region, slice.range.end, &gone).await?;
+        let event = self.record(&slice.region, slice.range.end).await?;
         Ok(Published { event, parts: part.into_iter().collect() })
     }
 
     /// The same of time in which nothing was found, however long it is: one record, and no part.
-    pub(super) async fn pass_over(&self, empty: Slice, gone: Vec<TimeRange>) -> Result<Published, ExportError> {
-        let event = self.record(&empty.region, empty.range.end, &gone).await?;
+    pub(super) async fn pass_over(&self, empty: Slice, not_read: NotRead) -> Result<Published, ExportError> {
+        if self.is_new(&empty.region, empty.range).await? {
+            self.note_empty(&empty, &not_read).await;
+        }
+        let event = self.record(&empty.region, empty.range.end).await?;
         Ok(Published { event, parts: Vec::new() })
     }
 
-    /// Records that everything below `until` is published; then what it replaces goes, and its pages are released.
-    async fn record(&self, region: &Region, until: EpochSeconds, gone: &[TimeRange]) -> Result<PlanEvent, ExportError> {
+    pub(super) fn reader(&self) -> Reader<'_> {
+        Reader { run: &self.run, at: self.began_at }
+    }
+
+    /// Shows readers parts of seconds that they saw nothing of.
+    pub(super) async fn commit_new(
+        &self,
+        parts: &[PartRecord],
+        (region, read): (&Region, &[TimeRange]),
+        superseded: &[String],
+    ) -> Result<(), OutputError> {
+        let change = |manifest: &mut Manifest| {
+            let is_replaced = |path: &String| superseded.contains(path) || parts.iter().any(|part| part.path == *path);
+            manifest.parts.retain(|part| !is_replaced(&part.path));
+            manifest.parts.extend(parts.iter().cloned());
+            manifest.parts.sort_by(|one, other| one.path.cmp(&other.path));
+            manifest.superseded = superseded.to_vec();
+            manifest.account.coverage.read(region, read, self.reader());
+        };
+        self.commits.commit(change).await
+    }
+
+    async fn note_empty(&self, empty: &Slice, not_read: &NotRead) {
+        let read = empty.range.without(&not_read.all);
+        let note = |manifest: &mut Manifest| manifest.account.coverage.read(&empty.region, &read, self.reader());
+        self.commits.note(note).await;
+    }
+
+    /// Whether readers see nothing of these seconds that this run did not put there.
+    pub(super) async fn is_new(&self, region: &Region, range: TimeRange) -> Result<bool, JournalError> {
+        let occupied = self.occupied(region).await?;
+        Ok(occupied.iter().all(|other| !other.overlaps(range)))
+    }
+
+    /// The seconds of a region that former runs have read, or of which their parts hold rows, where this run takes their place.
+    pub(super) async fn occupied(&self, region: &Region) -> Result<Vec<TimeRange>, JournalError> {
+        let mut occupied: Vec<TimeRange> = self.former_parts(region)?.iter().map(|part| part.range).collect();
+        if self.replaces == Replaces::WhatItCovers {
+            let of_others = |manifest: &Manifest| manifest.account.coverage.of_others(region, &self.run);
+            occupied.extend(self.commits.read(of_others).await);
+        }
+        Ok(occupied)
+    }
+
+    /// Records that everything below `until` is in a durable part; then its pages are released.
+    async fn record(&self, region: &Region, until: EpochSeconds) -> Result<PlanEvent, ExportError> {
         let event = PlanEvent::SlicePublished { region: region.clone(), until };
         self.journal.commit_events(vec![super::event_json(&event)?], Vec::new()).await?;
         failpoint::pass(Step::SliceRecorded);
-        self.replace(region, until, gone).await?;
         self.journal.release_bodies(region, until).await?;
         Ok(event)
     }
@@ -93,49 +169,47 @@ impl Publisher {
         Ok(part)
     }
 
-    /// Removes former parts of the region whose share of this run's range lies below `until`; first their rows outside the
-    /// range, or in what this run could not read (`gone`), are carried over.
-    pub(super) async fn replace(
-        &self,
-        region: &Region,
-        until: EpochSeconds,
-        gone: &[TimeRange],
-    ) -> Result<(), ExportError> {
-        let gone = self.without_rows(region, gone)?;
-        let carried_before = self.own_ranges(region)?;
+    /// Finds the parts of former runs of which this run has read something (`read`), and keeps what it has not read of them in
+    /// parts of its own, which wait like those of replaced time.
+    pub(super) async fn replace(&self, region: &Region, read: &[TimeRange]) -> Result<Replaced, ExportError> {
+        let mut replaced = Replaced::default();
         for former in self.former_parts(region)? {
-            let share = former.range.intersection(self.run_range);
-            if share.is_empty() || share.end > until {
+            let kept = former.range.without(read);
+            if kept == [former.range] {
                 continue;
             }
-            let kept = kept_ranges(former.range, self.run_range, &gone).into_iter();
-            let pieces = kept.flat_map(|range| self.layout.partition.cut(range));
-            // A process that died before it could supersede the former part may have carried some of it over.
-            let keep = pieces.filter(|piece| !carried_before.contains(piece)).collect();
-            for carried in self.carry(&former, keep).await? {
-                self.journal.prepare_part(carried.clone()).await?;
-                self.output.reveal(&carried).await?;
-                self.journal.publish_part(&carried.path).await?;
-                failpoint::pass(Step::CarriedPublished);
+            if self.output.holds(&former).await? {
+                let pieces = kept.into_iter().flat_map(|range| self.layout.partition.cut(range)).collect();
+                for carried in self.carry(&former, pieces).await? {
+                    self.journal.hold_part(carried).await?;
+                    failpoint::pass(Step::CarriedHeld);
+                }
+            } else {
+                replaced.lost.extend(kept.into_iter().map(|range| (region.clone(), range)));
             }
-            self.journal.supersede_part(&former.path).await?;
-            self.output.remove(std::slice::from_ref(&former.path)).await?;
+            replaced.former.push(former.path);
         }
-        Ok(())
+        Ok(replaced)
     }
 
-    /// What each part covers that this run has published in the region.
-    fn own_ranges(&self, region: &Region) -> Result<Vec<TimeRange>, JournalError> {
-        let live = self.journal.parts()?.into_iter().filter(|(_, state)| *state == PartState::Published);
-        let own = live.filter(|(part, _)| part.run == self.run && part.region == *region);
-        Ok(own.map(|(part, _)| part.range).collect())
+    /// Gives every part that waited for the run's end its final name.
+    pub(super) async fn reveal_held(&self) -> Result<Vec<PartRecord>, ExportError> {
+        let held = self.own_parts_that(|state| state == PartState::Held)?;
+        for part in &held {
+            self.output.reveal(part).await?;
+        }
+        failpoint::pass(Step::HeldRevealed);
+        Ok(held)
     }
 
-    /// Those of the gaps in which this run delivered nothing: what it has of a gap's rows is newer than what was there.
-    fn without_rows(&self, region: &Region, gaps: &[TimeRange]) -> Result<Vec<TimeRange>, JournalError> {
-        let own = self.own_ranges(region)?;
-        let delivered = |gap: &&TimeRange| own.iter().any(|range| range.overlaps(**gap));
-        Ok(gaps.iter().filter(|gap| !delivered(gap)).copied().collect())
+    /// Parts of this run that are published, or wait for its end.
+    pub(super) fn own_parts(&self) -> Result<Vec<PartRecord>, JournalError> {
+        self.own_parts_that(|state| matches!(state, PartState::Published | PartState::Held))
+    }
+
+    pub(super) fn own_parts_that(&self, is: impl Fn(PartState) -> bool) -> Result<Vec<PartRecord>, JournalError> {
+        let parts = self.journal.parts()?.into_iter().filter(|(_, state)| is(*state));
+        Ok(parts.map(|(part, _)| part).filter(|part| part.run == self.run).collect())
     }
 
     fn former_parts(&self, region: &Region) -> Result<Vec<PartRecord>, JournalError> {
@@ -167,13 +241,6 @@ impl Publisher {
     }
 }
 
-/// The seconds of a former part that this run does not replace: those outside its range, and those that it could not read.
-fn kept_ranges(former: TimeRange, run: TimeRange, gone: &[TimeRange]) -> Vec<TimeRange> {
-    let outside = [TimeRange::new(former.start, run.start), TimeRange::new(run.end, former.end)];
-    let kept = outside.into_iter().chain(gone.iter().copied()).map(|range| range.intersection(former));
-    kept.filter(|range| !range.is_empty()).collect()
-}
-
 impl From<PartError> for ExportError {
     fn from(error: PartError) -> Self {
         Self::Part(error)
@@ -183,21 +250,5 @@ impl From<PartError> for ExportError {
 impl From<OutputError> for ExportError {
     fn from(error: OutputError) -> Self {
         Self::Output(error)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn range(start: i64, end: i64) -> TimeRange {
-        TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
-    }
-
-    #[test]
-    fn a_former_part_keeps_what_lies_outside_the_range_and_in_gaps() {
-        assert_eq!(kept_ranges(range(0, 100), range(0, 100), &[]), vec![]);
-        assert_eq!(kept_ranges(range(0, 100), range(50, 200), &[range(60, 61)]), vec![range(0, 50), range(60, 61)]);
-        assert_eq!(kept_ranges(range(150, 300), range(50, 200), &[range(60, 61)]), vec![range(200, 300)]);
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::api::contract::Region;
 use crate::journal::Journal;
-use crate::journal::record::{Change, PartRecord, PartState, RunRecord};
+use crate::journal::record::{Change, PartRecord, PartState};
 use crate::plan::planner::Planner;
 use crate::plan::reopen::Reopening;
 use crate::sink::publish::{Output, Standing};
@@ -37,9 +37,9 @@ pub(super) struct LostPart {
 /// What is found missing.
 #[derive(Debug, Default)]
 pub(super) struct Repair {
-    /// Parts of the run, within its range.
+    /// Parts that the run has read.
     pub(super) lost: Vec<LostPart>,
-    /// Parts that hold rows of earlier runs, taken over: no walk of this run can read them again.
+    /// Parts that hold rows of earlier runs, carried over: no walk of this run can read them again.
     pub(super) beyond: Vec<PartRecord>,
     /// What is read again.
     pub(super) ranges: Vec<(Region, TimeRange, Reopening)>,
@@ -63,24 +63,24 @@ impl Repair {
     /// Looks at every part that a run has published, and at its gaps if it has ended.
     ///
     /// # Errors
-    /// Where the disk fails, or where the output is not the run's: none of its parts is there, nor a manifest.
+    /// Where the disk fails.
     pub(super) async fn find(
         output: &Output,
         planner: &Planner,
-        (published, range): (&[PartRecord], TimeRange),
+        own: &[PartRecord],
         ended: Ended,
     ) -> Result<Self, ExportError> {
         let mut repair = Self::default();
-        for part in published {
-            match output.standing(part).await? {
+        for part in own {
+            match output.standing_of_held(part).await? {
                 Standing::Whole => {}
-                _ if !range.covers(part.range) => repair.beyond.push(part.clone()),
+                _ if part.carried => repair.beyond.push(part.clone()),
                 standing => repair.lost.push(LostPart { part: part.clone(), standing }),
             }
         }
         for plan in planner.regions() {
-            let of_region = |part: &&PartRecord| part.region == plan.region && range.covers(part.range);
-            let live: Vec<TimeRange> = published.iter().filter(of_region).map(|part| part.range).collect();
+            let of_region = |part: &&PartRecord| part.region == plan.region && !part.carried;
+            let live: Vec<TimeRange> = own.iter().filter(of_region).map(|part| part.range).collect();
             let lost = repair.lost.iter().filter(|lost| of_region(&&lost.part));
             let open = planner.reopened().iter().filter(|open| open.region == plan.region);
             let open: Vec<TimeRange> = open.map(|open| open.range).collect();
@@ -133,27 +133,22 @@ impl Repair {
     }
 }
 
-/// A folder without a manifest, in which not one of the run's parts is, is more likely another folder than a lost one: a disk
-/// that is not mounted, or an output that was moved. Buying everything again is for a person to decide. The manifest is
-/// written before the first part, so the run's own folder has one.
-pub(super) async fn refuse_an_output_that_lost_everything(
-    journal: &Journal,
-    output: &Output,
-    run: &RunRecord,
-) -> Result<(), ExportError> {
-    let parts = journal.parts()?.into_iter().filter(|(_, state)| *state != PartState::Superseded);
-    let mut parts = parts.map(|(part, _)| part).filter(|part| part.run == run.begun.id).peekable();
-    if parts.peek().is_none() {
-        return Ok(());
-    }
+/// How many parts the state knows, where not one of them is in the output; none where one is, or there are none to look for.
+///
+/// # Errors
+/// Where the disk fails.
+pub(super) async fn lost_altogether(journal: &Journal, output: &Output) -> Result<Option<usize>, ExportError> {
     let mut missing = 0;
-    for part in parts {
-        if output.standing(&part).await? != Standing::Missing || output.has_staged(&part).await? {
-            return Ok(());
+    for (part, state) in journal.parts()? {
+        if state == PartState::Superseded {
+            continue;
+        }
+        if output.standing_of_held(&part).await? != Standing::Missing {
+            return Ok(None);
         }
         missing += 1;
     }
-    Err(ExportError::NothingThere { run: run.begun.id.clone(), parts: missing, output: run.begun.output.clone() })
+    Ok(Some(missing).filter(|missing| *missing > 0))
 }
 
 /// What is opened of one region: the lost ranges, and the gaps of a run that has ended, each grown until it holds every gap and

@@ -161,6 +161,11 @@ pub enum LedgerError {
 }
 
 impl JournalError {
+    /// Whether nothing can be gone on from in the state folder: it is damaged, emptied, foreign, or of another version.
+    pub const fn is_about_a_bad_state(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Emptied { .. } | Self::Foreign { .. } | Self::Version { .. })
+    }
+
     /// Wraps a failure of the operating system.
     pub(super) fn file(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

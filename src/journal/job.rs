@@ -27,6 +27,11 @@ pub(super) enum Job {
         run: String,
         outcome: RunOutcome,
     },
+    /// Tell when the start began that used the latest run's credits up, if one did.
+    Spent {
+        run: String,
+        at: Option<EpochSeconds>,
+    },
     /// Keep a page, and the end of the attempt that brought it.
     Page {
         page: Box<NewPage>,
@@ -82,8 +87,14 @@ pub(super) enum PartStep {
     Prepare(Box<PartRecord>),
     /// The same, to take the place of a published part of the same path.
     Replace(Box<PartRecord>),
-    /// A prepared part that never came to be.
+    /// Written under its staging name, where it stays until its run ends.
+    Hold(Box<PartRecord>),
+    /// The same, to take the place of a published part of the same path.
+    HoldAgain(Box<PartRecord>),
+    /// A part that never came to be, or one that was replaced and is gone.
     Forget(String),
+    /// Whatever it was, it is gone.
+    GiveUp(String),
     /// Under its final name.
     Publish(String),
     /// Replaced.
@@ -117,8 +128,8 @@ impl Job {
             Self::Events { .. } => Some(Step::DecisionCommitted),
             Self::Release { .. } => Some(Step::BodiesReleased),
             Self::Part(PartStep::Prepare(_)) => Some(Step::PartPrepared),
+            Self::Part(PartStep::Hold(_) | PartStep::HoldAgain(_)) => Some(Step::PartHeld),
             Self::Part(PartStep::Publish(_)) => Some(Step::PartPublished),
-            Self::Part(PartStep::Supersede(_)) => Some(Step::FormerSuperseded),
             _ => None,
         }
     }

@@ -123,7 +123,7 @@ impl Journal {
 
     async fn begin(&self, run: NewRun, forerunner: Forerunner) -> Result<RunRecord, JournalError> {
         self.ask(Job::BeginRun { run: run.clone(), forerunner }).await?;
-        Ok(RunRecord { begun: run, outcome: None })
+        Ok(RunRecord { begun: run, outcome: None, spent_at: None })
     }
 
     /// Records how the latest run ended, and gives back what its ledger reserved and did not send. May be called again, with
@@ -251,12 +251,44 @@ impl Journal {
         self.ask(Job::Change(change)).await.map(drop)
     }
 
-    /// Forgets a prepared part that never came to be; one that is unknown is forgotten already.
+    /// Records a part that lies, written and synced, under its staging name, and stays there until its run ends.
     ///
     /// # Errors
-    /// [`JournalError::PartState`] when it is published or superseded.
+    /// [`JournalError::PartState`] when a part of that path is published.
+    pub async fn hold_part(&self, part: PartRecord) -> Result<(), JournalError> {
+        self.part(PartStep::Hold(Box::new(part))).await
+    }
+
+    /// The same, where a part of the same path may be published already: this one takes its place when the run ends.
+    ///
+    /// # Errors
+    /// Only those that every call may have.
+    pub async fn hold_part_again(&self, part: PartRecord) -> Result<(), JournalError> {
+        self.part(PartStep::HoldAgain(Box::new(part))).await
+    }
+
+    /// Tells when the start began that used the latest run's credits up, or that none did.
+    ///
+    /// # Errors
+    /// Only those that every call may have.
+    pub async fn tell_spent(&self, run: &str, at: Option<EpochSeconds>) -> Result<(), JournalError> {
+        self.ask(Job::Spent { run: run.to_owned(), at }).await.map(drop)
+    }
+
+    /// Forgets a part that never came to be, or one that was superseded and is gone; one that is unknown is forgotten already.
+    ///
+    /// # Errors
+    /// [`JournalError::PartState`] when it is published.
     pub async fn forget_part(&self, path: &str) -> Result<(), JournalError> {
         self.part(PartStep::Forget(path.to_owned())).await
+    }
+
+    /// Forgets a part, whatever it was: its output is gone.
+    ///
+    /// # Errors
+    /// Only those that every call may have.
+    pub async fn give_part_up(&self, path: &str) -> Result<(), JournalError> {
+        self.part(PartStep::GiveUp(path.to_owned())).await
     }
 
     /// Records that a prepared part lies under its final name; again changes nothing.
@@ -271,6 +303,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError::PartState`] when it is unknown or only prepared.
+    #[cfg(test)]
     pub async fn supersede_part(&self, path: &str) -> Result<(), JournalError> {
         self.part(PartStep::Supersede(path.to_owned())).await
     }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::book::{Account, Tally};
 use super::codec::{decode_keys, event_checksum, keys_checksum, standing_from};
 use super::error::JournalError;
-use super::record::{NewRun, PartRecord, PartState, Replayed, RunOutcome, RunRecord, StoredQuestion};
+use super::record::{NewRun, PartRecord, PartState, RangeEnds, Replayed, RunOutcome, RunRecord, StoredQuestion};
 use super::schema::{self, Found};
 use super::tables::Cursor;
 use crate::api::contract::Region;
@@ -40,16 +40,26 @@ impl Reader {
 
     pub(super) fn latest_run(&self) -> Result<Option<RunRecord>, JournalError> {
         let sql = format!(
-            "SELECT id, range_start, range_end, began_at, output, partition, outcome FROM runs WHERE number = {LATEST_RUN}"
+            "SELECT id, range_start, range_end, began_at, output, partition, outcome, reads, ends, spent_at FROM runs \
+             WHERE number = {LATEST_RUN}"
         );
         let read = |row: &Row<'_>| {
             let range = TimeRange::new(EpochSeconds::new(row.get(1)?), EpochSeconds::new(row.get(2)?));
             let (id, began_at) = (row.get(0)?, EpochSeconds::new(row.get(3)?));
-            let begun = NewRun { id, range, began_at, output: row.get(4)?, partition: row.get(5)? };
+            let (reads, ends): (String, String) = (row.get(7)?, row.get(8)?);
+            let (output, partition, none) = (row.get(4)?, row.get(5)?, Vec::new());
+            let ends = RangeEnds::from_name(&ends).unwrap_or(RangeEnds::Absolute);
+            let begun = NewRun { id, range, reads: none, ends, began_at, output, partition };
             let outcome: Option<String> = row.get(6)?;
-            Ok(RunRecord { begun, outcome: outcome.as_deref().and_then(RunOutcome::from_name) })
+            let outcome = outcome.as_deref().and_then(RunOutcome::from_name);
+            Ok((RunRecord { begun, outcome, spent_at: row.get::<_, Option<i64>>(9)?.map(EpochSeconds::new) }, reads))
         };
-        self.connection.query_row(&sql, [], read).optional().map_err(self.failed("reading the latest run"))
+        let found =
+            self.connection.query_row(&sql, [], read).optional().map_err(self.failed("reading the latest run"))?;
+        let Some((mut run, reads)) = found else { return Ok(None) };
+        let place = || format!("what run {} reads", run.begun.id);
+        run.begun.reads = serde_json::from_str(&reads).map_err(|error| self.damaged(place(), error))?;
+        Ok(Some(run))
     }
 
     /// The latest run's number and ledger.
@@ -135,6 +145,7 @@ impl Reader {
         let record: PartRecord = serde_json::from_str(&record).map_err(|error| damaged(&error))?;
         let state = match state.as_str() {
             "prepared" => PartState::Prepared,
+            "held" => PartState::Held,
             "published" => PartState::Published,
             "superseded" => PartState::Superseded,
             other => return Err(damaged(&format!("no such state: {other}"))),

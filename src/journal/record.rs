@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::kept::KeptFields;
 use crate::api::contract::Region;
 use crate::plan::fact::{PageFact, WindowId};
+use crate::plan::reads::Reads;
 use crate::units::{ByteCount, EpochSeconds, RowCount, TimeRange};
 
 /// A row that has no usable `video_id` or `create_time`, kept whole.
@@ -78,6 +79,22 @@ pub struct PartRecord {
     /// The same by field; empty in records that were written before there was such a count.
     #[serde(default)]
     pub extra_fields: KeptFields,
+    /// The version of its columns; left out where it is the latest that had none.
+    #[serde(default = "first_told_schema", skip_serializing_if = "is_first_told_schema")]
+    pub schema: u32,
+    /// Whether its rows were carried over from a part that its run replaced, and were not read by it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub carried: bool,
+}
+
+/// The version of the columns of parts whose records do not tell it.
+const fn first_told_schema() -> u32 {
+    2
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+const fn is_first_told_schema(schema: &u32) -> bool {
+    *schema == first_told_schema()
 }
 
 /// How far a part has come.
@@ -86,13 +103,15 @@ pub struct PartRecord {
 pub enum PartState {
     /// Written and synced under its staging name; the journal knows its checksum.
     Prepared,
+    /// The same, and it stays there until its run ends, since it takes the place of parts that readers see.
+    Held,
     /// Under its final name.
     Published,
     /// Replaced by a later part, and removed.
     Superseded,
 }
 
-/// What the state was made for: source, regions, filters and the range as written. One state folder has one question.
+/// What the state was made for: the identity of the output that it belongs to. Regions and ranges are a run's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredQuestion {
     /// Decides whether two questions are the same.
@@ -106,14 +125,50 @@ pub struct StoredQuestion {
 pub struct NewRun {
     /// Its name, unique in the state folder.
     pub id: String,
-    /// The question's range, resolved to absolute seconds.
+    /// The asked range, resolved to absolute seconds.
     pub range: TimeRange,
+    /// What of it is read, for each asked region; as it was when the run began.
+    pub reads: Vec<Reads>,
+    /// Whether an end of the range was taken from the clock.
+    pub ends: RangeEnds,
     /// When it began.
     pub began_at: EpochSeconds,
-    /// Where its output goes.
+    /// Where its output lay then, for a person.
     pub output: String,
-    /// How its output is partitioned.
+    /// How its output is laid out, for a person.
     pub partition: String,
+}
+
+/// What the ends of a run's range were taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RangeEnds {
+    /// Both were written as they are.
+    Absolute,
+    /// At least one counts from the moment at which the run began.
+    ByClock,
+}
+
+impl RangeEnds {
+    /// Its name in the journal.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Absolute => "absolute",
+            Self::ByClock => "by_clock",
+        }
+    }
+
+    /// The one of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Absolute, Self::ByClock].into_iter().find(|ends| ends.name() == name)
+    }
+}
+
+impl NewRun {
+    /// The regions that it was asked for.
+    pub fn regions(&self) -> Vec<Region> {
+        self.reads.iter().map(|reads| reads.region.clone()).collect()
+    }
 }
 
 /// How a run ended.
@@ -124,6 +179,8 @@ pub enum RunOutcome {
     Complete,
     /// Delivered, with gaps or unproven ranges that are listed.
     Incomplete,
+    /// Given up for another run: what was paid for is delivered, and the rest was never asked for.
+    Closed,
 }
 
 impl RunOutcome {
@@ -132,23 +189,26 @@ impl RunOutcome {
         match self {
             Self::Complete => "complete",
             Self::Incomplete => "incomplete",
+            Self::Closed => "closed",
         }
     }
 
     /// The outcome of that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Complete, Self::Incomplete].into_iter().find(|outcome| outcome.name() == name)
+        [Self::Complete, Self::Incomplete, Self::Closed].into_iter().find(|outcome| outcome.name() == name)
     }
 }
 
 /// A run as the journal knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunRecord {
-    /// What it began with.
+    /// What it began with; its range as it was last extended.
     #[serde(flatten)]
     pub begun: NewRun,
     /// How it ended; none while it is unfinished.
     pub outcome: Option<RunOutcome>,
+    /// When the start began that used its credits up; none where something else ended its last start.
+    pub spent_at: Option<EpochSeconds>,
 }
 
 /// Several things that become durable together or not at all.
@@ -156,7 +216,9 @@ pub struct RunRecord {
 pub struct Change {
     /// Parts that were published and are not live any more, by path.
     pub superseded: Vec<String>,
-    /// Prepared parts that lie under their final names, by path.
+    /// Parts that this journal has not known, and that are published.
+    pub taken_over: Vec<PartRecord>,
+    /// Prepared or held parts that lie under their final names, by path.
     pub published: Vec<String>,
     /// Decisions, in their order.
     pub events: Vec<String>,
@@ -164,6 +226,8 @@ pub struct Change {
     pub closed: Vec<WindowId>,
     /// A run that had ended, and must be the latest: it goes on.
     pub goes_on: Option<String>,
+    /// The new range of the latest run.
+    pub extends: Option<(String, TimeRange)>,
 }
 
 /// One entry of the run's history, as the planner reads it back after a start.

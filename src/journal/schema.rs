@@ -9,14 +9,17 @@
 //!
 //! | table | column | type | meaning |
 //! | --- | --- | --- | --- |
-//! | `question` | `one` | integer, key | always 1: a state has one question |
-//! | | `fingerprint`, `json` | text | what tells questions apart; the question for people |
+//! | `question` | `one` | integer, key | always 1: a state belongs to one output |
+//! | | `fingerprint`, `json` | text | what tells identities apart; the identity, for people |
 //! | `runs` | `number` | integer, key | counts up; the largest is the current run |
 //! | | `id` | text, unique | the run's name |
-//! | | `range_start`, `range_end` | integer | the resolved range |
+//! | | `range_start`, `range_end` | integer | the asked range, resolved; as it was last extended |
+//! | | `reads` | text | what is read of it, as JSON: a list of `Reads`, as it was when the run began |
+//! | | `ends` | text | `absolute` or `by_clock`: whether an end of the range was taken from the clock |
+//! | | `spent_at` | integer or null | when the start began that used the run's credits up; null where something else ended the last one |
 //! | | `began_at` | integer | when it began |
-//! | | `output`, `partition` | text | where and how it delivers |
-//! | | `outcome` | text or null | `complete`, `incomplete`; null while unfinished |
+//! | | `output`, `partition` | text | where its output lay and how it is laid out, for a person |
+//! | | `outcome` | text or null | `complete`, `incomplete`, `closed`; null while unfinished |
 //! | | `reserved` | integer | attempts that may have been sent; never above `max_credits` |
 //! | | `attempts`, `pages`, `pages_with_rows`, `retries`, `throttled`, `astray` | integer | attempts that ended, and of which kind |
 //! | `pages` | `sequence` | integer, key | one order for pages and events |
@@ -47,7 +50,7 @@
 //! | | `run`, `region`, `hash` | integer, text, blob | unique together; SHA-256 of `text`, and of its place where it says nothing |
 //! | | `page`, `place`, `why`, `text` | text, integer, text, text | the page's address; place on it; what is wrong; the row |
 //! | `parts` | `path` | text, key | below the output folder |
-//! | | `state` | text | `prepared`, `published`, `superseded` |
+//! | | `state` | text | `prepared`, `held`, `published`, `superseded` |
 //! | | `record` | text | a `PartRecord` as JSON |
 //! | `learned` | `name`, `json` | text, key; text | what was learned of the service, across runs |
 //!
@@ -64,7 +67,7 @@ use twox_hash::XxHash3_64;
 use super::error::JournalError;
 
 /// The version of the tables that this program reads and writes.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 
 /// The database's name in the state folder.
 pub(super) const FILE: &str = "journal.sqlite";
@@ -73,8 +76,9 @@ const TABLES: &str = "
 CREATE TABLE question (one INTEGER PRIMARY KEY CHECK (one = 1), fingerprint TEXT NOT NULL, json TEXT NOT NULL) STRICT;
 CREATE TABLE runs (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, range_start INTEGER NOT NULL, range_end INTEGER NOT NULL,
+    reads TEXT NOT NULL, ends TEXT NOT NULL, spent_at INTEGER,
     began_at INTEGER NOT NULL, output TEXT NOT NULL, partition TEXT NOT NULL,
-    outcome TEXT CHECK (outcome IN ('complete', 'incomplete')),
+    outcome TEXT CHECK (outcome IN ('complete', 'incomplete', 'closed')),
     reserved INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0, pages INTEGER NOT NULL DEFAULT 0,
     pages_with_rows INTEGER NOT NULL DEFAULT 0, retries INTEGER NOT NULL DEFAULT 0, throttled INTEGER NOT NULL DEFAULT 0,
     astray INTEGER NOT NULL DEFAULT 0,
@@ -103,7 +107,7 @@ CREATE TABLE rejected (
     place INTEGER NOT NULL, why TEXT NOT NULL, text TEXT NOT NULL, UNIQUE (run, region, hash)
 ) STRICT;
 CREATE TABLE parts (
-    path TEXT PRIMARY KEY, state TEXT NOT NULL CHECK (state IN ('prepared', 'published', 'superseded')), record TEXT NOT NULL
+    path TEXT PRIMARY KEY, state TEXT NOT NULL CHECK (state IN ('prepared', 'held', 'published', 'superseded')), record TEXT NOT NULL
 ) STRICT;
 CREATE TABLE learned (name TEXT PRIMARY KEY, json TEXT NOT NULL) STRICT;
 ";
@@ -175,7 +179,7 @@ mod tests {
         assert_eq!(inspect(&connection, file).unwrap(), Found::Journal);
         connection.pragma_update(None, "user_version", 7).unwrap();
         let text = inspect(&connection, file).unwrap_err().to_string();
-        assert_eq!(text, "opening journal.sqlite: its format is version 7, this program knows version 3");
+        assert_eq!(text, "opening journal.sqlite: its format is version 7, this program knows version 4");
     }
 
     #[test]

@@ -20,6 +20,10 @@ use crate::api::contract::Region;
 use crate::plan::fact::{Purpose, WindowId};
 use crate::units::{EpochSeconds, TimeRange};
 
+/// What a part may be that is not, or not any more, where readers look.
+const UNPUBLISHED: [Option<&str>; 4] = [None, Some("prepared"), Some("held"), Some("superseded")];
+/// Whatever a part may be.
+const ANY: [Option<&str>; 5] = [None, Some("prepared"), Some("held"), Some("superseded"), Some("published")];
 /// Characters of a value from which on it is likely to be a row's own.
 const LEAST_OWN: usize = 8;
 
@@ -79,6 +83,7 @@ impl Batch<'_> {
             Job::Question(question) => self.question(question),
             Job::BeginRun { run, forerunner } => self.begin_run(run, *forerunner),
             Job::FinishRun { run, outcome } => self.set_outcome(run, Some(*outcome)),
+            Job::Spent { run, at } => self.set_spent(run, *at),
             Job::Page { page, .. } => self.page(page),
             Job::SetAside { region, rows } => self.set_aside(region, rows),
             Job::Events { events, closed } => self.events(events, closed),
@@ -120,10 +125,15 @@ impl Batch<'_> {
         if let Some(run) = unfinished.clone().filter(|_| forerunner == Forerunner::HasEnded) {
             return Err(Halt::Refused(JournalError::RunUnfinished { run }));
         }
-        let sql = "INSERT INTO runs (id, range_start, range_end, began_at, output, partition) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let sql = "INSERT INTO runs (id, range_start, range_end, began_at, output, partition, reads, ends) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         let TimeRange { start, end } = run.range;
+        let (began_at, reads) = (run.began_at.get(), json_of(&run.reads)?);
         self.connection
-            .execute(sql, params![run.id, start.get(), end.get(), run.began_at.get(), run.output, run.partition])
+            .execute(
+                sql,
+                params![run.id, start.get(), end.get(), began_at, run.output, run.partition, reads, run.ends.name()],
+            )
             .map_err(Halt::on_conflict(JournalError::RunExists { run: run.id.clone() }))?;
         let number = self.connection.last_insert_rowid();
         if let Some(run) = unfinished {
@@ -139,6 +149,20 @@ impl Batch<'_> {
     fn set_outcome(&self, run: &str, outcome: Option<RunOutcome>) -> Result<i64, Halt> {
         let sql = "UPDATE runs SET outcome = ?3 WHERE number = ?1 AND id = ?2";
         match self.connection.execute(sql, params![self.run, run, outcome.map(RunOutcome::name)])? {
+            0 => Err(Halt::Refused(JournalError::UnknownRun { run: run.to_owned() })),
+            _ => Ok(0),
+        }
+    }
+
+    fn set_spent(&self, run: &str, at: Option<EpochSeconds>) -> Result<i64, Halt> {
+        let sql = "UPDATE runs SET spent_at = ?3 WHERE number = ?1 AND id = ?2";
+        self.connection.execute(sql, params![self.run, run, at.map(EpochSeconds::get)])?;
+        Ok(0)
+    }
+
+    fn extend(&self, run: &str, range: TimeRange) -> Result<i64, Halt> {
+        let sql = "UPDATE runs SET range_start = ?3, range_end = ?4 WHERE number = ?1 AND id = ?2";
+        match self.connection.execute(sql, params![self.run, run, range.start.get(), range.end.get()])? {
             0 => Err(Halt::Refused(JournalError::UnknownRun { run: run.to_owned() })),
             _ => Ok(0),
         }
@@ -307,26 +331,32 @@ impl Batch<'_> {
 
     fn part(&self, step: &PartStep) -> Result<i64, Halt> {
         match step {
-            PartStep::Prepare(record) => self.prepare_part(record, &[None, Some("prepared"), Some("superseded")]),
-            PartStep::Replace(record) => {
-                self.prepare_part(record, &[None, Some("prepared"), Some("superseded"), Some("published")])
-            }
+            PartStep::Prepare(record) => self.add_part(record, "prepared", &UNPUBLISHED),
+            PartStep::Hold(record) => self.add_part(record, "held", &UNPUBLISHED),
+            PartStep::Replace(record) => self.add_part(record, "prepared", &ANY),
+            PartStep::HoldAgain(record) => self.add_part(record, "held", &ANY),
             PartStep::Forget(path) => {
-                self.check_part(path, "forgotten", &[None, Some("prepared")])?;
+                self.check_part(path, "forgotten", &UNPUBLISHED)?;
                 Ok(self.connection.execute("DELETE FROM parts WHERE path = ?1", [path]).map(|_| 0)?)
             }
-            PartStep::Publish(path) => self.move_part(path, "published", &[Some("prepared"), Some("published")]),
-            PartStep::Supersede(path) => self.move_part(path, "superseded", &[Some("published"), Some("superseded")]),
+            PartStep::GiveUp(path) => {
+                Ok(self.connection.execute("DELETE FROM parts WHERE path = ?1", [path]).map(|_| 0)?)
+            }
+            PartStep::Publish(path) => {
+                self.move_part(path, "published", &[Some("prepared"), Some("held"), Some("published")])
+            }
+            PartStep::Supersede(path) => {
+                self.move_part(path, "superseded", &[Some("held"), Some("published"), Some("superseded")])
+            }
         }
     }
 
-    fn prepare_part(&self, record: &PartRecord, from: &[Option<&str>]) -> Result<i64, Halt> {
-        self.check_part(&record.path, "prepared", from)?;
-        let json = serde_json::to_string(record)
-            .map_err(|error| Halt::Failed(rusqlite::Error::ToSqlConversionFailure(error.into())))?;
-        let sql = "INSERT INTO parts (path, state, record) VALUES (?1, 'prepared', ?2) \
+    fn add_part(&self, record: &PartRecord, state: &'static str, from: &[Option<&str>]) -> Result<i64, Halt> {
+        self.check_part(&record.path, state, from)?;
+        let json = json_of(record)?;
+        let sql = "INSERT INTO parts (path, state, record) VALUES (?1, ?2, ?3) \
                    ON CONFLICT (path) DO UPDATE SET state = excluded.state, record = excluded.record";
-        self.connection.execute(sql, params![record.path, json])?;
+        self.connection.execute(sql, params![record.path, state, json])?;
         Ok(0)
     }
 
@@ -367,11 +397,21 @@ impl Batch<'_> {
         for path in &change.superseded {
             self.part(&PartStep::Supersede(path.clone()))?;
         }
+        for record in &change.taken_over {
+            self.add_part(record, "published", &UNPUBLISHED)?;
+        }
         for path in &change.published {
             self.part(&PartStep::Publish(path.clone()))?;
         }
         if let Some(run) = &change.goes_on {
             self.set_outcome(run, None)?;
+        }
+        if let Some((run, range)) = &change.extends {
+            self.extend(run, *range)?;
+        }
+        // Parts may change before any run begins.
+        if change.events.is_empty() && change.closed.is_empty() {
+            return Ok(0);
         }
         self.events(&change.events, &change.closed)
     }
@@ -431,6 +471,10 @@ fn says_something(text: &str) -> bool {
 fn keeps_body(page: &NewPage) -> bool {
     let asked = matches!(page.fact.address.purpose, Purpose::Walk { .. } | Purpose::Newest);
     asked && page.fact.slots > 0
+}
+
+fn json_of(value: &impl serde::Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 
 /// A count as the database stores it, held at its largest number, which no count reaches.

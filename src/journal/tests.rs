@@ -7,9 +7,10 @@ use std::path::Path;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::record::RejectedRow;
+use super::record::{RangeEnds, RejectedRow};
 use super::*;
 use crate::plan::fact::{PageAddress, PageFact, Purpose, RowKey, VideoKey};
+use crate::plan::reads::Reads;
 use crate::units::{ByteCount, Credits, PageNumber};
 
 /// Lets a connection that a test had limited grow again: the room that giving up the ballast makes on a real disk.
@@ -27,7 +28,9 @@ fn seconds(start: i64, end: i64) -> TimeRange {
 
 fn new_run(id: &str) -> NewRun {
     let (output, partition) = ("out".to_owned(), "day".to_owned());
-    NewRun { id: id.to_owned(), range: seconds(0, 1_000), began_at: EpochSeconds::new(2_000), output, partition }
+    let (range, began_at) = (seconds(0, 1_000), EpochSeconds::new(2_000));
+    let reads = vec![Reads { region: "US".parse().unwrap(), ranges: vec![seconds(0, 10), seconds(20, 1_000)] }];
+    NewRun { id: id.to_owned(), range, reads, ends: RangeEnds::ByClock, began_at, output, partition }
 }
 
 fn walk(window: u32, page: u32) -> PageAddress {
@@ -477,6 +480,8 @@ fn part(path: &str) -> PartRecord {
         duplicates: 0,
         kept_in_extra: 0,
         extra_fields: Default::default(),
+        schema: 2,
+        carried: false,
     }
 }
 
@@ -501,6 +506,47 @@ async fn a_part_goes_from_prepared_to_published_to_superseded() {
     journal.supersede_part("a").await.unwrap();
     journal.supersede_part("a").await.unwrap();
     assert_eq!(journal.parts().unwrap(), [(part("a"), PartState::Superseded)]);
+    journal.forget_part("a").await.unwrap();
+    assert_eq!(journal.parts().unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_part_that_waits_for_the_end_of_its_run_is_published_with_the_others() {
+    let scene = Scene::begin().await;
+    let journal = &scene.journal;
+    for path in ["a", "b"] {
+        journal.hold_part(part(path)).await.unwrap();
+    }
+    let states = || journal.parts().unwrap().into_iter().map(|(part, state)| (part.path, state)).collect::<Vec<_>>();
+    assert_eq!(states(), [("a".to_owned(), PartState::Held), ("b".to_owned(), PartState::Held)]);
+    let known = Change { taken_over: vec![part("c")], published: vec!["a".to_owned()], ..Change::default() };
+    journal.commit_change(Change { superseded: vec!["b".to_owned()], ..known }).await.unwrap();
+    let named = |path: &str, state| (path.to_owned(), state);
+    let expected =
+        [named("a", PartState::Published), named("b", PartState::Superseded), named("c", PartState::Published)];
+    assert_eq!(states(), expected);
+    assert!(matches!(journal.hold_part(part("a")).await, Err(JournalError::PartState { .. })));
+    journal.hold_part_again(part("a")).await.unwrap();
+    assert_eq!(states()[0], named("a", PartState::Held));
+}
+
+#[tokio::test]
+async fn a_run_knows_what_it_reads_how_far_it_was_extended_and_what_ended_its_last_start() {
+    let scene = Scene::begin().await;
+    let journal = &scene.journal;
+    let latest = || journal.latest_run().unwrap().unwrap();
+    assert_eq!((latest().begun, latest().spent_at), (new_run("run-1"), None));
+    journal.tell_spent("run-1", Some(EpochSeconds::new(7))).await.unwrap();
+    assert_eq!(latest().spent_at, Some(EpochSeconds::new(7)));
+    journal.tell_spent("run-1", None).await.unwrap();
+    assert_eq!(latest().spent_at, None);
+    let extended = |run: &str| Change { extends: Some((run.to_owned(), seconds(0, 2_000))), ..Change::default() };
+    journal.commit_change(extended("run-1")).await.unwrap();
+    assert_eq!(latest().begun, NewRun { range: seconds(0, 2_000), ..new_run("run-1") });
+    let refused = journal.commit_change(extended("another")).await;
+    assert!(matches!(refused, Err(JournalError::UnknownRun { .. })));
+    journal.finish_run("run-1", RunOutcome::Closed).await.unwrap();
+    assert_eq!(latest().outcome, Some(RunOutcome::Closed));
 }
 
 #[tokio::test]
@@ -518,6 +564,7 @@ async fn a_change_is_made_whole_or_not_at_all() {
         events: vec!["1".to_owned(), "2".to_owned()],
         closed: vec![WindowId(7)],
         goes_on: Some("run-1".to_owned()),
+        ..Change::default()
     };
     let states = || journal.parts().unwrap().into_iter().map(|(part, state)| (part.path, state)).collect::<Vec<_>>();
     let outcome = || journal.latest_run().unwrap().unwrap().outcome;

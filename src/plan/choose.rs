@@ -82,7 +82,7 @@ impl Planner {
 
     /// What a finishing walk believed of its short pages.
     pub(super) fn settle_believed(&self, window: &Window, walk: &Walk) -> Option<PlanEvent> {
-        let range = walk.believed()?.intersection(self.range);
+        let range = walk.believed()?.intersection(self.range_of(&window.region));
         let region = window.region.clone();
         Some(match self.learned.short_pages_hide() {
             true => unproven_short(&region, range),
@@ -149,7 +149,7 @@ impl Planner {
                 events.extend(self.settle_believed(window, walk));
                 events.push(self.finished_at_seams(id, window, walk, ending));
                 if ending == Ending::EmptyPage && !walk.is_bounded() {
-                    events.extend(self.nothing_beyond(window));
+                    events.extend(self.nothing_beyond(window, walk));
                 }
                 Decision::Record(events)
             }
@@ -162,9 +162,11 @@ impl Planner {
             WalkStep::SortIgnored => Decision::Record(self.ignore_sort()),
             WalkStep::PageNumberCountsRows => Decision::Stop(Contradiction::PageNumberCountsRows { region: region() }),
             WalkStep::MinIsLoose => Decision::Record(self.stop_cutting()),
-            WalkStep::RangeNotHonoured(seen) => {
-                Decision::Stop(Contradiction::RangeNotHonoured { region: region(), range: self.range, seen })
-            }
+            WalkStep::RangeNotHonoured(seen) => Decision::Stop(Contradiction::RangeNotHonoured {
+                region: region(),
+                range: self.range_of(&window.region),
+                seen,
+            }),
         }
     }
 
@@ -207,11 +209,13 @@ impl Planner {
         events
     }
 
-    /// A walk asks to the end of the run, so its end is that of every window after its own that nobody has begun.
-    fn nothing_beyond(&self, window: &Window) -> Vec<PlanEvent> {
+    /// A walk asks to the end of the run as it was then, so its end is that of every window up to there that nobody has begun.
+    fn nothing_beyond(&self, window: &Window, walk: &Walk) -> Vec<PlanEvent> {
         let Some(plan) = self.region(&window.region) else { return Vec::new() };
         let later = plan.windows.range(window.range.end..).map(|(_, id)| *id);
-        let waiting = later.filter(|id| self.windows.get(id).is_some_and(|later| later.is_waiting() && !later.bounded));
+        let asked_end = walk.stretch().asked_max.shifted(1);
+        let is_asked = |later: &Window| later.is_waiting() && !later.bounded && later.range.end <= asked_end;
+        let waiting = later.filter(|id| self.windows.get(id).is_some_and(is_asked));
         waiting.map(finished_unread).collect()
     }
 
@@ -257,7 +261,7 @@ impl Planner {
             Err(Contradiction::SecondsNotUnderstood { .. }) if self.regions.iter().any(RegionPlan::has_rows) => {
                 let why = "it answers no row, and the row that it shows without a range is not found by its second";
                 Decision::Record(vec![
-                    unproven(&plan.region, self.range, why),
+                    unproven(&plan.region, plan.range, why),
                     finished(id, Ending::NothingThere, walk),
                 ])
             }
@@ -272,7 +276,7 @@ impl Planner {
                     _ => "the region answers no row at all, not even without a range, so its code may be wrong",
                 };
                 Decision::Record(vec![
-                    unproven(&plan.region, self.range, why),
+                    unproven(&plan.region, plan.range, why),
                     finished(id, Ending::NothingThere, walk),
                 ])
             }
@@ -317,7 +321,7 @@ impl Planner {
         let plan = self.asked_regions().find(may_cut)?;
         let (id, window) = plan.windows.values().find_map(|id| Some((*id, self.windows.get(id)?)))?;
         let from = window.walk()?.reached().max(plan.oldest?);
-        let rest = TimeRange::new(from, plan.last_second()?.shifted(1));
+        let rest = TimeRange::new(from, plan.last_second()?.shifted(1).min(window.range.end));
         let pages = self.density(plan) * rest.seconds() as f64 / f64::from(PAGE_SIZE);
         if pages < SHARED_PAGES || window.bounded {
             return None;
@@ -432,7 +436,7 @@ impl Planner {
             proves_anchor: !learned.anchor_came,
             min_is_inclusive: learned.min_inclusive,
             max_is_inclusive: learned.max_inclusive,
-            run_end: self.range.end,
+            run_end: plan.range.end,
             known_newest: plan.newest,
             probed_newest: plan.probed_newest.filter(|_| !plan.newest_is_unknown),
             newest_rows: if plan.newest_is_unknown { &[] } else { &plan.newest_rows },

@@ -137,6 +137,20 @@ pub enum PlanEvent {
         /// Why, for a person.
         why: String,
     },
+    /// The run's range goes on to a later end: a region's new seconds have a window of their own.
+    RangeExtended {
+        /// The new window.
+        window: WindowId,
+        /// Its region.
+        region: Region,
+        /// The new seconds.
+        range: TimeRange,
+    },
+    /// The run is closed, and nothing of the window is read.
+    WindowLeft {
+        /// The window.
+        window: WindowId,
+    },
     /// Every row of a reopened range is in a published part.
     RangeFilled {
         /// The region.

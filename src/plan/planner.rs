@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::answer::RegionHabit;
 use super::event::{Contradiction, Ending, PlanEvent, RegionFault};
 use super::fact::{PageAddress, PageFact, Purpose, WindowId};
+use super::reads::Reads;
 use super::region::RegionPlan;
 use super::walk::{Consistency, Shown, Stretch, Walk};
 use super::window::{State, Window};
@@ -116,6 +117,8 @@ pub struct Planner {
     pub(super) believed: Vec<(Region, TimeRange)>,
     pub(super) gaps: Vec<Listed>,
     pub(super) unproven: Vec<Listed>,
+    /// What was left unread when the run was closed.
+    pub(super) left: Vec<(Region, TimeRange)>,
     /// What is read again and is in no published part yet.
     pub(super) reopened: Vec<Listed>,
     /// Regions of which nothing is asked for now; not journalled, since it is a process that holds them back.
@@ -126,12 +129,18 @@ pub struct Planner {
 const NEWEST_FAILURES: u32 = 2;
 
 impl Planner {
-    /// A plan of which nothing is decided.
+    /// A plan of which nothing is decided, that reads the range whole of each region.
     pub fn new(regions: &[Region], filters: Filters, range: TimeRange) -> Self {
+        let whole: Vec<Reads> = regions.iter().map(|region| Reads::whole(region.clone(), range)).collect();
+        Self::reading(&whole, filters, range)
+    }
+
+    /// A plan of which nothing is decided, that reads these seconds of the range.
+    pub fn reading(reads: &[Reads], filters: Filters, range: TimeRange) -> Self {
         Self {
             range,
             filters,
-            regions: regions.iter().map(|region| RegionPlan::new(region.clone(), range)).collect(),
+            regions: reads.iter().map(|reads| RegionPlan::reading(reads, range)).collect(),
             windows: BTreeMap::new(),
             next_window: 0,
             learned: Learned::default(),
@@ -139,6 +148,7 @@ impl Planner {
             believed: Vec::new(),
             gaps: Vec::new(),
             unproven: Vec::new(),
+            left: Vec::new(),
             reopened: Vec::new(),
             set_aside: BTreeSet::new(),
         }
@@ -146,17 +156,13 @@ impl Planner {
 
     /// The decisions that open a run; none where it is open already.
     pub fn opening(&self) -> Vec<PlanEvent> {
-        if self.next_window > 0 || self.range.is_empty() {
+        if self.next_window > 0 {
             return Vec::new();
         }
-        let numbered = self.regions.iter().zip(0..);
-        numbered
-            .map(|(plan, number)| PlanEvent::WindowOpened {
-                window: WindowId(number),
-                region: plan.region.clone(),
-                range: self.range,
-            })
-            .collect()
+        let read =
+            self.regions.iter().flat_map(|plan| plan.read().into_iter().map(|range| (plan.region.clone(), range)));
+        let opened = |((region, range), number)| PlanEvent::WindowOpened { window: WindowId(number), region, range };
+        read.zip(0..).map(opened).collect()
     }
 
     /// The regions and how far each is.
@@ -181,7 +187,7 @@ impl Planner {
 
     /// Whether every second of every region is covered or listed.
     pub fn is_done(&self) -> bool {
-        self.range.is_empty() || (!self.has_late_doubts() && self.regions.iter().all(RegionPlan::is_done))
+        !self.has_late_doubts() && self.regions.iter().all(RegionPlan::is_done)
     }
 
     /// Whether something is to be listed that seemed to be settled.
@@ -240,6 +246,11 @@ impl Planner {
         self.region(region).map_or(RegionHabit::Unknown, RegionPlan::habit)
     }
 
+    /// From the first second that is read of a region to the last.
+    pub(super) fn range_of(&self, region: &Region) -> TimeRange {
+        self.region(region).map_or(self.range, |plan| plan.range)
+    }
+
     pub(super) fn region(&self, region: &Region) -> Option<&RegionPlan> {
         self.regions.iter().find(|plan| plan.region == *region)
     }
@@ -280,17 +291,17 @@ impl Planner {
     /// Whether it is page 1 of the region's first seconds, before anything else is done.
     fn is_first_page(&self, address: &PageAddress) -> bool {
         let Purpose::Walk { window, .. } = address.purpose else { return false };
-        let asks_all = |window: &Window| {
-            window.range.start == self.range.start && (!window.bounded || window.range.end == self.range.end)
-        };
+        let range = self.range_of(&address.region);
+        let asks_all =
+            |window: &Window| window.range.start == range.start && (!window.bounded || window.range.end == range.end);
         address.page.get() == 1 && self.windows.get(&window).is_some_and(asks_all)
     }
 
-    /// Whether it is of a stretch that begins with the run's range.
+    /// Whether it is of a stretch that begins with its region's first second.
     fn asks_from_the_start(&self, address: &PageAddress) -> bool {
         let Purpose::Walk { window, .. } = address.purpose else { return false };
         let walk = self.windows.get(&window).and_then(Window::walk);
-        walk.is_some_and(|walk| walk.stretch().anchor == self.range.start)
+        walk.is_some_and(|walk| walk.stretch().anchor == self.range_of(&address.region).start)
     }
 
     fn apply_walked(&mut self, page: &PageFact, id: WindowId, stretch: u32, settled: EpochSeconds) {
@@ -320,7 +331,8 @@ impl Planner {
     fn take_shown(&mut self, region: &Region, shown: Shown, settled: EpochSeconds) {
         shown.lessons.into_iter().for_each(|lesson| self.learned.take(lesson));
         let late = shown.strays.into_iter().map(|row| row.second).filter(|second| *second < settled);
-        let late = late.filter(|second| self.range.contains(*second));
+        let range = self.range_of(region);
+        let late = late.filter(|second| range.contains(*second));
         self.late.extend(late.map(|second| (region.clone(), second)));
     }
 }
@@ -366,6 +378,8 @@ impl Planner {
             PlanEvent::RangeReopened { window, rest, region, range, why } => {
                 self.reopen((*window, *rest), region, *range, why);
             }
+            PlanEvent::RangeExtended { window, region, range } => self.extend(*window, region, *range),
+            PlanEvent::WindowLeft { window } => self.leave(*window),
             PlanEvent::RangeFilled { region, range } => {
                 self.reopened.retain(|open| open.region != *region || !range.covers(open.range));
             }
@@ -492,7 +506,9 @@ impl Planner {
     /// Windows that are over and touch what is done become part of it and are forgotten.
     pub(super) fn merge_done(&mut self, region: &Region) {
         let Some(plan) = self.regions.iter_mut().find(|plan| plan.region == *region) else { return };
-        while let Some(id) = plan.windows.get(&plan.done_until).copied() {
+        loop {
+            plan.done_until = plan.past_kept(plan.done_until);
+            let Some(id) = plan.windows.get(&plan.done_until).copied() else { return };
             let Some(window) = self.windows.get(&id).filter(|window| window.is_over()) else { return };
             plan.windows.remove(&window.range.start);
             plan.done_until = window.range.end;

@@ -7,6 +7,7 @@ use super::answer::RegionHabit;
 use super::event::Contradiction;
 use super::fact::{PageFact, Purpose, RowKey, Standing, VideoKey, WindowId};
 use super::page::longest_run;
+use super::reads::Reads;
 use crate::api::contract::{PAGE_SIZE, Region};
 use crate::units::{EpochSeconds, TimeRange};
 
@@ -37,8 +38,10 @@ const MOST_DOUBTED: usize = 200;
 pub struct RegionPlan {
     /// Its code.
     pub region: Region,
-    /// The run's range.
+    /// From the first second that is read to the last; empty where nothing is.
     pub range: TimeRange,
+    /// The seconds within it that are not read, in order: what the output holds of them is kept.
+    pub kept: Vec<TimeRange>,
     /// Every second below is covered, or is listed as a gap.
     pub done_until: EpochSeconds,
     /// Every row below is in a published part.
@@ -92,16 +95,20 @@ pub struct RegionPlan {
     opened_late: u32,
     /// The first second of page 1 of the range, asked from its start, where it held rows.
     opening: Option<EpochSeconds>,
+    /// How often its range was extended.
+    extensions: u32,
     /// Whether the output has held rows of it, so that its code is known to mean something.
     pub is_known: bool,
 }
 
 impl RegionPlan {
-    /// A region of which nothing is known.
-    pub fn new(region: Region, range: TimeRange) -> Self {
+    /// A region of which nothing is known, in a run over `asked`.
+    pub fn reading(reads: &Reads, asked: TimeRange) -> Self {
+        let range = reads.hull(asked.start);
         Self {
-            region,
+            region: reads.region.clone(),
             range,
+            kept: reads.kept(),
             done_until: range.start,
             published_until: range.start,
             windows: BTreeMap::new(),
@@ -134,8 +141,47 @@ impl RegionPlan {
             past_newest: BTreeSet::new(),
             opened_late: 0,
             opening: None,
+            extensions: 0,
             is_known: false,
         }
+    }
+
+    /// The seconds that are read, in order.
+    pub fn read(&self) -> Vec<TimeRange> {
+        self.range.without(&self.kept)
+    }
+
+    /// The first second at or after `second` that is not kept.
+    pub fn past_kept(&self, second: EpochSeconds) -> EpochSeconds {
+        self.kept.iter().find(|kept| kept.contains(second)).map_or(second, |kept| kept.end)
+    }
+
+    /// The range goes on to a later end.
+    pub fn extend(&mut self, new: TimeRange) {
+        if self.range.is_empty() {
+            self.range = TimeRange::new(new.start, new.start);
+            (self.done_until, self.published_until) = (new.start, new.start);
+            self.empty = self.range;
+        }
+        if self.range.end < new.start {
+            self.kept.push(TimeRange::new(self.range.end, new.start));
+            if self.done_until == self.range.end {
+                self.done_until = new.start;
+            }
+        }
+        self.range.end = new.end;
+        self.extensions += 1;
+        (self.newest_read, self.newest_is_unknown, self.probed_newest) = (false, false, None);
+        self.newest_rows.clear();
+        self.past_newest.clear();
+        if !self.has_answered {
+            self.ask_anew();
+        }
+    }
+
+    /// The number of the next question for the newest page.
+    pub fn next_newest(&self) -> u32 {
+        1 + self.extensions
     }
 
     /// Whether every second is covered or listed.
@@ -386,7 +432,7 @@ mod tests {
     fn answered(is_known: bool, has_filters: bool) -> Result<Emptiness, Contradiction> {
         let region: Region = "US".parse().unwrap();
         let range = TimeRange::new(EpochSeconds::new(0), EpochSeconds::new(100));
-        let mut plan = RegionPlan { is_known, ..RegionPlan::new(region.clone(), range) };
+        let mut plan = RegionPlan { is_known, ..RegionPlan::reading(&Reads::whole(region.clone(), range), range) };
         let mut asked = vec![];
         while let Ok(Emptiness::Ask(purpose)) = plan.emptiness(has_filters) {
             asked.push(purpose);

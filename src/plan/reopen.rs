@@ -7,6 +7,7 @@ use super::choose::finished;
 use super::event::{Ending, PlanEvent};
 use super::fact::WindowId;
 use super::planner::{Listed, Planner};
+use super::reads::NotRead;
 use super::region::RegionPlan;
 use super::window::{State, Window};
 use crate::api::contract::Region;
@@ -100,7 +101,16 @@ impl Planner {
     pub fn covered(&self, plan: &RegionPlan) -> Vec<TimeRange> {
         let mut missing = self.gaps_of(&plan.region);
         missing.extend(self.reopened.iter().filter(|open| open.region == plan.region).map(|open| open.range));
+        missing.extend(&plan.kept);
+        missing.extend(self.left_of_region(&plan.region));
         TimeRange::new(plan.range.start, plan.published_until).without(&missing)
+    }
+
+    /// The seconds between a region's first and last that this run has not read.
+    pub fn not_read(&self, region: &Region) -> NotRead {
+        let left = self.left_of_region(region);
+        let kept = self.region(region).map_or(&[][..], |plan| &plan.kept);
+        NotRead { all: [self.gaps_of(region).as_slice(), &left, kept].concat(), left }
     }
 
     /// A region's gaps.

@@ -8,7 +8,7 @@ use super::region::RegionPlan;
 use super::walk::Walk;
 use super::window::Window;
 use crate::api::contract::{Filters, PageQuery, TimeOrder};
-use crate::units::{EpochSeconds, PageNumber};
+use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 impl Planner {
     /// A stretch as it will be asked. Bounds of unknown inclusivity are asked a second wider; so does an exclusive one need it.
@@ -22,7 +22,7 @@ impl Planner {
         let end = match why {
             StretchReason::FromEnd => anchor.shifted(1),
             _ if window.bounded => window.range.end,
-            _ => self.range.end,
+            _ => self.range_of(&window.region).end,
         };
         PlanEvent::StretchStarted {
             window: id,
@@ -54,27 +54,27 @@ impl Planner {
         }
     }
 
-    /// The run's range as it is asked: a second wider at a bound that is not known to be inclusive.
-    fn exact_range(&self) -> (EpochSeconds, EpochSeconds) {
-        let (start, end) = (self.range.start, self.range.end);
+    /// A region's range as it is asked: a second wider at a bound that is not known to be inclusive.
+    fn exact_range(&self, TimeRange { start, end }: TimeRange) -> (EpochSeconds, EpochSeconds) {
         let min = if self.learned.min_inclusive { start } else { start.shifted(-1) };
         (min, if self.learned.max_inclusive { end.shifted(-1) } else { end })
     }
 
     /// Newest first, but that what lies between the range and a known row comes after the range.
-    fn probe_order(&self, plan: &RegionPlan, purpose: Purpose) -> TimeOrder {
-        let lies_after = plan.known_row().is_some_and(|known| known >= self.range.end);
+    fn probe_order(plan: &RegionPlan, purpose: Purpose) -> TimeOrder {
+        let lies_after = plan.known_row().is_some_and(|known| known >= plan.range.end);
         if purpose == Purpose::KnownSecond && lies_after { TimeOrder::OldestFirst } else { TimeOrder::NewestFirst }
     }
 
     /// A question about the region as a whole, asked for one of its windows; none where there is nothing to ask by.
     pub(super) fn probe(&self, (window, plan): (WindowId, &RegionPlan), purpose: Purpose) -> Option<Task> {
-        let whole = Some((self.range.start.shifted(-1), self.range.end));
+        let TimeRange { start, end } = plan.range;
+        let whole = Some((start.shifted(-1), end));
         let (range, number) = match purpose {
             Purpose::WithoutRange => (None, PageNumber::new(plan.next_without_range()).ok()?),
             Purpose::KnownSecond => {
-                let known = plan.known_row().unwrap_or(self.range.start);
-                let (first, last) = (known.min(self.range.start), known.max(self.range.end));
+                let known = plan.known_row().unwrap_or(start);
+                let (first, last) = (known.min(start), known.max(end));
                 (Some((first.shifted(-1), last.shifted(1))), PageNumber::new(plan.next_known_second()).ok()?)
             }
             Purpose::Bounds => {
@@ -82,7 +82,9 @@ impl Planner {
                 (Some(question.range(plan.probed_newest?)), PageNumber::new(number).ok()?)
             }
             Purpose::WithoutFilters => (whole, PageNumber::new(plan.next_without_filters()).ok()?),
-            Purpose::Newest | Purpose::Walk { .. } => (Some(self.exact_range()), PageNumber::FIRST),
+            Purpose::Newest | Purpose::Walk { .. } => {
+                (Some(self.exact_range(plan.range)), PageNumber::new(plan.next_newest()).ok()?)
+            }
         };
         let keeps_filters = matches!(purpose, Purpose::Newest | Purpose::Bounds | Purpose::Walk { .. });
         Some(Task {
@@ -92,11 +94,11 @@ impl Planner {
                 filters: if keeps_filters { self.filters.clone() } else { Filters::default() },
                 min_create_time: range.map(|(min, _)| min),
                 max_create_time: range.map(|(_, max)| max),
-                order: self.probe_order(plan, purpose),
+                order: Self::probe_order(plan, purpose),
                 page: PageNumber::FIRST,
             },
             habit: self.habit(&plan.region),
-            position: self.range.start,
+            position: start,
             window,
         })
     }

@@ -12,7 +12,8 @@ use parquet::errors::ParquetError;
 use crate::api::members::each_member;
 use crate::journal::kept::KeptFields;
 use crate::journal::record::PartRecord;
-use crate::sink::columns::{self, CREATE_TIME, EXTRA};
+use crate::sink::columns::{CREATE_TIME, EXTRA};
+use crate::sink::former;
 use crate::sink::layout::Slice;
 use crate::sink::part::{BATCH_ROWS, PartError, PartFile, Parts};
 use crate::sink::staging::StagingError;
@@ -21,10 +22,11 @@ use crate::units::TimeRange;
 impl Parts {
     /// Writes the rows of `former`, a published part that lies at `file`, that are inside `keep` into new staged parts of `run`:
     /// one for each range of `keep` and folder of the layout that holds rows. The former part is left as it is. Blocks; memory is
-    /// that of one row group. The rows are the same and in the same order, so nothing is decoded again.
+    /// that of one row group. The rows are the same and in the same order, so nothing is decoded again; those
+    /// of a former schema get this one's columns.
     ///
     /// # Errors
-    /// Where the former part cannot be read, has other columns than this version writes, or the disk fails.
+    /// Where the former part cannot be read, has other columns than its record says, or the disk fails.
     pub fn carry_over(
         &self,
         (former, file): (&PartRecord, &Path),
@@ -47,18 +49,20 @@ impl Parts {
         let mut extra_fields = KeptFields::default();
         for batch in reader(opened, former)? {
             let rows = inside(&batch.map_err(|source| unreadable(source.into()))?, slice.range).map_err(unreadable)?;
+            let rows = former::to_current(&rows, &slice.region).map_err(|source| unreadable(source.into()))?;
             count_kept(&rows, &mut extra_fields);
             part.write(&rows)?;
         }
         let kept_in_extra = extra_fields.total();
-        Ok(part.finish()?.map(|record| PartRecord { kept_in_extra, extra_fields, ..record }))
+        Ok(part.finish()?.map(|record| PartRecord { kept_in_extra, extra_fields, carried: true, ..record }))
     }
 }
 
 fn reader(file: File, former: &PartRecord) -> Result<ParquetRecordBatchReader, PartError> {
     let unreadable = |source| PartError::Former { path: former.path.clone(), source };
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(unreadable)?;
-    if builder.schema().fields() != columns::schema().fields() {
+    let expected = super::former::schema_of(former.schema);
+    if expected.is_none_or(|expected| builder.schema().fields() != expected.fields()) {
         return Err(PartError::FormerSchema { path: former.path.clone() });
     }
     builder.with_batch_size(BATCH_ROWS).build().map_err(unreadable)

@@ -1,176 +1,233 @@
-//! Whether a manifest accounts for every second of its range once: covered, or a gap, or not there yet. Pure.
+//! Which seconds an output holds, and when each of them was read: the union of all runs. Pure.
+//!
+//! A second is read by one run, the last that read it; what lies between is a hole. Nothing is ever forgotten because a later run does
+//! not ask for it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use crate::api::contract::Region;
-use crate::journal::record::PartRecord;
-use crate::sink::manifest::{Lack, MANIFEST, Manifest};
-use crate::units::TimeRange;
+use crate::units::{EpochSeconds, TimeRange};
 
-/// Where a manifest contradicts itself about time, a sentence each.
-pub(super) fn contradictions(manifest: &Manifest) -> Vec<String> {
-    let mut problems = unknown_regions(manifest);
-    for (region, covered) in &manifest.covered {
-        let gaps: Vec<TimeRange> = of_region(&manifest.gaps, region);
-        let unproven: Vec<TimeRange> = of_region(&manifest.unproven, region);
-        for (name, ranges) in [("covered time", covered), ("a gap", &gaps), ("an unproven range", &unproven)] {
-            let outside = ranges.iter().filter(|range| !manifest.range.covers(**range));
-            problems.extend(outside.map(|range| format!("region {region}: {name}, {range}, lies outside the range")));
-        }
-        for (name, ranges) in [("covered", covered), ("listed as gaps", &gaps)] {
-            let twice = overlaps(ranges);
-            problems.extend(twice.iter().map(|range| format!("region {region}: {range} is {name} twice")));
-        }
-        for gap in &gaps {
-            let both = covered.iter().map(|range| range.intersection(*gap)).filter(|range| !range.is_empty());
-            problems.extend(both.map(|range| format!("region {region}: {range} is both covered and a gap")));
+/// Seconds that one run has read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stretch {
+    /// The first second.
+    pub start: EpochSeconds,
+    /// The first second after.
+    pub end: EpochSeconds,
+    /// When the run began: nothing of it was read before that.
+    pub read_at: EpochSeconds,
+    /// The run.
+    pub run: String,
+}
+
+/// A run, as far as it matters to what it has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reader<'a> {
+    /// Its name.
+    pub run: &'a str,
+    /// When it began.
+    pub at: EpochSeconds,
+}
+
+/// For each region, its stretches in order, apart from each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Coverage(BTreeMap<Region, Vec<Stretch>>);
+
+impl Stretch {
+    /// Its seconds.
+    pub fn range(&self) -> TimeRange {
+        TimeRange::new(self.start, self.end)
+    }
+
+    fn within(&self, range: TimeRange) -> Self {
+        Self { start: range.start, end: range.end, ..self.clone() }
+    }
+}
+
+impl Coverage {
+    /// The regions of which anything was ever asked.
+    pub fn regions(&self) -> impl Iterator<Item = &Region> {
+        self.0.keys()
+    }
+
+    /// A region's stretches, in order.
+    pub fn stretches(&self, region: &Region) -> &[Stretch] {
+        self.0.get(region).map_or(&[], Vec::as_slice)
+    }
+
+    /// The seconds of a region that were read, in order; stretches that touch are one.
+    pub fn of(&self, region: &Region) -> Vec<TimeRange> {
+        TimeRange::merged(&self.stretches(region).iter().map(Stretch::range).collect::<Vec<_>>())
+    }
+
+    /// The seconds of a region that a run has read, in order.
+    pub fn of_run(&self, region: &Region, run: &str) -> Vec<TimeRange> {
+        self.of_those(region, |reader| reader == run)
+    }
+
+    /// The seconds of a region that other runs have read, in order.
+    pub fn of_others(&self, region: &Region, run: &str) -> Vec<TimeRange> {
+        self.of_those(region, |reader| reader != run)
+    }
+
+    fn of_those(&self, region: &Region, is_wanted: impl Fn(&str) -> bool) -> Vec<TimeRange> {
+        let wanted = self.stretches(region).iter().filter(|stretch| is_wanted(&stretch.run));
+        TimeRange::merged(&wanted.map(Stretch::range).collect::<Vec<_>>())
+    }
+
+    /// The seconds between the first and the last of a region that nobody has read.
+    pub fn holes(&self, region: &Region) -> Vec<TimeRange> {
+        let read = self.of(region);
+        match (read.first(), read.last()) {
+            (Some(first), Some(last)) => TimeRange::new(first.start, last.end).without(&read),
+            _ => Vec::new(),
         }
     }
-    let torn = own_parts(manifest).filter_map(|part| {
-        let unknown = unaccounted(manifest, part);
-        let is_whole = unknown == [part.range.intersection(manifest.range)];
-        unknown
-            .first()
-            .filter(|_| !is_whole)
-            .map(|range| format!("{} holds {range}, which is neither covered nor a gap", part.path))
-    });
-    problems.extend(torn);
-    problems
+
+    /// A region is asked for, whether or not anything of it is read yet.
+    pub fn ask(&mut self, region: &Region) {
+        self.0.entry(region.clone()).or_default();
+    }
+
+    /// A run has read these seconds; whoever had read them before has not any more.
+    pub fn read(&mut self, region: &Region, ranges: &[TimeRange], by: Reader<'_>) {
+        self.lose(region, ranges);
+        let stretches = self.0.entry(region.clone()).or_default();
+        let added = ranges.iter().filter(|range| !range.is_empty());
+        stretches.extend(added.map(|range| Stretch {
+            start: range.start,
+            end: range.end,
+            read_at: by.at,
+            run: by.run.to_owned(),
+        }));
+        join(stretches);
+    }
+
+    /// These seconds are not there any more.
+    pub fn lose(&mut self, region: &Region, ranges: &[TimeRange]) {
+        if let Some(stretches) = self.0.get_mut(region) {
+            let left = |stretch: &Stretch| {
+                stretch.range().without(ranges).into_iter().map(|range| stretch.within(range)).collect::<Vec<_>>()
+            };
+            *stretches = stretches.iter().flat_map(left).collect();
+        }
+    }
+
+    /// What a run had read of these seconds is not there any more; what others had, is.
+    pub fn lose_of(&mut self, region: &Region, ranges: &[TimeRange], run: &str) {
+        let own = self.of_run(region, run);
+        let lost = own.iter().flat_map(|own| ranges.iter().map(|range| range.intersection(*own))).collect::<Vec<_>>();
+        self.lose(region, &lost);
+    }
 }
 
-/// Parts of the manifest's run that it does not count as covered yet, a sentence each: it was stopped just after they were published.
-pub(super) fn uncounted(manifest: &Manifest) -> Vec<String> {
-    let whole =
-        own_parts(manifest).filter(|part| unaccounted(manifest, part) == [part.range.intersection(manifest.range)]);
-    whole.map(|part| format!("{} is not counted as covered yet", part.path)).collect()
-}
-
-/// Whether every second that a part of the manifest's run holds is covered.
-pub(super) fn is_covered(manifest: &Manifest, part: &PartRecord) -> bool {
-    let covered = manifest.covered.get(&part.region).map_or(&[][..], Vec::as_slice);
-    part.range.intersection(manifest.range).without(covered).is_empty()
-}
-
-fn own_parts(manifest: &Manifest) -> impl Iterator<Item = &PartRecord> {
-    manifest.parts.iter().filter(|part| part.run == manifest.run && part.range.overlaps(manifest.range))
-}
-
-fn unaccounted(manifest: &Manifest, part: &PartRecord) -> Vec<TimeRange> {
-    let mut known = of_region(&manifest.gaps, &part.region);
-    known.extend(manifest.covered.get(&part.region).into_iter().flatten());
-    part.range.intersection(manifest.range).without(&known)
-}
-
-fn of_region(lacks: &[Lack], region: &Region) -> Vec<TimeRange> {
-    lacks.iter().filter(|lack| lack.region == *region).map(|lack| lack.range).collect()
-}
-
-/// Seconds that two of the ranges hold.
-fn overlaps(ranges: &[TimeRange]) -> Vec<TimeRange> {
-    let mut sorted = ranges.to_vec();
-    sorted.sort_unstable();
-    let pairs = sorted.iter().zip(sorted.iter().skip(1));
-    pairs.map(|(one, other)| one.intersection(*other)).filter(|range| !range.is_empty()).collect()
-}
-
-/// Regions that were asked and of which the manifest does not speak, or the other way round.
-fn unknown_regions(manifest: &Manifest) -> Vec<String> {
-    let asked = manifest.question.get("regions").and_then(|regions| regions.as_array());
-    let Some(asked) = asked else { return vec![format!("{MANIFEST} does not say which regions were asked")] };
-    let asked: BTreeSet<&str> = asked.iter().filter_map(|region| region.as_str()).collect();
-    let told: BTreeSet<&str> = manifest.covered.keys().map(Region::as_str).collect();
-    let mut listed: BTreeSet<&str> =
-        manifest.gaps.iter().chain(&manifest.unproven).map(|lack| lack.region.as_str()).collect();
-    listed.extend(own_parts(manifest).map(|part| part.region.as_str()));
-    let silent =
-        asked.difference(&told).map(|region| format!("{MANIFEST} does not say what is covered of region {region}"));
-    let strange = told.union(&listed).filter(|region| !asked.contains(**region));
-    silent.chain(strange.map(|region| format!("region {region} was not asked, but {MANIFEST} speaks of it"))).collect()
+/// Puts stretches in order, and makes one of neighbours that one run has read.
+fn join(stretches: &mut Vec<Stretch>) {
+    stretches.sort_by_key(|stretch| (stretch.start, stretch.end));
+    let sorted = std::mem::take(stretches);
+    for stretch in sorted {
+        match stretches.last_mut() {
+            Some(last) if last.run == stretch.run && last.read_at == stretch.read_at && stretch.start <= last.end => {
+                last.end = last.end.max(stretch.end);
+            }
+            _ => stretches.push(stretch),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::sink::testing::{manifest, range};
-    use crate::units::{ByteCount, RowCount};
 
     fn us() -> Region {
         "US".parse().unwrap()
     }
 
-    fn lack(range: TimeRange) -> Lack {
-        Lack { region: us(), range, why: "HTTP 500".to_owned(), fault: None }
+    fn range(start: i64, end: i64) -> TimeRange {
+        TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
     }
 
-    fn part(range: TimeRange) -> PartRecord {
-        PartRecord {
-            path: "p".to_owned(),
-            region: us(),
-            range,
-            run: "r1".to_owned(),
-            rows: RowCount::ZERO,
-            bytes: ByteCount::ZERO,
-            sha256: String::new(),
-            duplicates: 0,
-            kept_in_extra: 0,
-            extra_fields: Default::default(),
+    fn night(number: i64) -> (String, EpochSeconds) {
+        (format!("r{number}"), EpochSeconds::new(number * 100))
+    }
+
+    fn reads(coverage: &mut Coverage, number: i64, ranges: &[TimeRange]) {
+        let (run, at) = night(number);
+        coverage.read(&us(), ranges, Reader { run: &run, at });
+    }
+
+    fn told(coverage: &Coverage) -> Vec<(i64, i64, i64)> {
+        let stretches = coverage.stretches(&us()).iter();
+        stretches.map(|one| (one.start.get(), one.end.get(), one.read_at.get() / 100)).collect()
+    }
+
+    #[test]
+    fn nights_leave_the_time_at_which_each_second_was_last_read() {
+        let mut coverage = Coverage::default();
+        for number in [7, 8, 9, 20] {
+            reads(&mut coverage, number, &[range((number - 7) * 10, number * 10)]);
         }
-    }
-
-    /// A manifest over two minutes with a gap in the middle, and its parts.
-    fn sound() -> Manifest {
-        let mut manifest = manifest(range(0, 120), vec![part(range(0, 60)), part(range(70, 120))]);
-        manifest.covered.insert(us(), vec![range(0, 60), range(70, 120)]);
-        manifest.gaps = vec![lack(range(60, 70))];
-        manifest.unproven = vec![lack(range(80, 81))];
-        manifest
-    }
-
-    fn problem(change: impl FnOnce(&mut Manifest)) -> String {
-        let mut manifest = sound();
-        change(&mut manifest);
-        let problems = contradictions(&manifest);
-        let [problem] = problems.as_slice() else { panic!("{problems:?}") };
-        problem.clone()
+        assert_eq!(told(&coverage), [(0, 10, 7), (10, 20, 8), (20, 90, 9), (130, 200, 20)]);
+        assert_eq!(coverage.holes(&us()), [range(90, 130)], "ten nights were missed");
+        reads(&mut coverage, 21, &[range(85, 140)]);
+        assert_eq!(coverage.holes(&us()), []);
+        assert_eq!(told(&coverage)[3..], [(85, 140, 21), (140, 200, 20)]);
     }
 
     #[test]
-    fn a_manifest_that_accounts_for_every_second_is_sound() {
-        assert_eq!(contradictions(&sound()), Vec::<String>::new());
-        assert_eq!(uncounted(&sound()), Vec::<String>::new());
+    fn slices_of_one_run_are_one_stretch() {
+        let mut coverage = Coverage::default();
+        for start in [0, 20, 10] {
+            reads(&mut coverage, 1, &[range(start, start + 10)]);
+        }
+        assert_eq!(told(&coverage), [(0, 30, 1)]);
+        assert_eq!(coverage.of_others(&us(), "r1"), []);
+        assert_eq!(coverage.of_others(&us(), "r2"), [range(0, 30)]);
     }
 
     #[test]
-    fn time_that_is_counted_twice_or_outside_is_found() {
-        assert!(problem(|it| it.covered.get_mut(&us()).unwrap().push(range(50, 55))).ends_with("is covered twice"));
-        assert!(problem(|it| it.gaps.push(lack(range(65, 66)))).ends_with("is listed as gaps twice"));
-        assert!(problem(|it| it.gaps.push(lack(range(30, 31)))).ends_with("is both covered and a gap"));
-        let text = problem(|it| it.unproven.push(lack(range(500, 501))));
-        assert!(
-            text.starts_with("region US: an unproven range, [") && text.ends_with("lies outside the range"),
-            "{text}"
-        );
+    fn what_is_lost_of_a_run_leaves_what_others_have_read() {
+        let mut coverage = Coverage::default();
+        reads(&mut coverage, 1, &[range(0, 30)]);
+        reads(&mut coverage, 2, &[range(10, 20)]);
+        coverage.lose_of(&us(), &[range(5, 15)], "r2");
+        assert_eq!(told(&coverage), [(0, 10, 1), (15, 20, 2), (20, 30, 1)]);
+        coverage.lose(&us(), &[range(0, 100)]);
+        assert_eq!(told(&coverage), []);
+        assert_eq!(coverage.regions().collect::<Vec<_>>(), [&us()], "that it was asked is known all the same");
     }
 
-    #[test]
-    fn a_part_that_reaches_into_time_that_is_not_accounted_for_is_found() {
-        let text = problem(|it| {
-            it.covered.insert(us(), vec![range(0, 60), range(70, 100)]);
-        });
-        assert!(text.starts_with("p holds [") && text.ends_with("which is neither covered nor a gap"), "{text}");
-        let mut stopped = sound();
-        stopped.covered.insert(us(), vec![range(0, 60)]);
-        assert_eq!(contradictions(&stopped), Vec::<String>::new());
-        assert_eq!(uncounted(&stopped), ["p is not counted as covered yet"]);
-    }
-
-    #[test]
-    fn regions_that_are_forgotten_or_strange_are_found() {
-        let asked = serde_json::json!({"regions": ["US", "GB"]});
-        assert_eq!(problem(|it| it.question = asked), "_manifest.json does not say what is covered of region GB");
-        let gb: Region = "GB".parse().unwrap();
-        let text = problem(|it| it.gaps.push(Lack { region: gb, ..lack(range(0, 1)) }));
-        assert_eq!(text, "region GB was not asked, but _manifest.json speaks of it");
-        assert_eq!(problem(|it| it.question = 1.into()), "_manifest.json does not say which regions were asked");
+    proptest! {
+        /// Against a table of seconds.
+        #[test]
+        fn each_second_is_of_the_run_that_read_it_last(steps in prop::collection::vec((0..60_i64, 0..30_i64, prop::bool::ANY), 0..12)) {
+            let mut coverage = Coverage::default();
+            let mut table: BTreeMap<i64, i64> = BTreeMap::new();
+            for (number, (start, length, loses)) in steps.into_iter().enumerate() {
+                let number = i64::try_from(number).unwrap();
+                if loses {
+                    coverage.lose(&us(), &[range(start, start + length)]);
+                    table.retain(|second, _| *second < start || *second >= start + length);
+                } else {
+                    reads(&mut coverage, number, &[range(start, start + length)]);
+                    table.extend((start..start + length).map(|second| (second, number)));
+                }
+            }
+            let told = told(&coverage);
+            for second in 0..100 {
+                let of: Vec<i64> = told.iter().filter(|(start, end, _)| (*start..*end).contains(&second)).map(|one| one.2).collect();
+                prop_assert_eq!(of, table.get(&second).copied().into_iter().collect::<Vec<_>>());
+            }
+            prop_assert!(told.iter().zip(told.iter().skip(1)).all(|(one, next)| one.1 <= next.0));
+            let read = coverage.of(&us());
+            let seconds: i64 = read.iter().copied().map(TimeRange::seconds).sum();
+            prop_assert_eq!(seconds, i64::try_from(table.len()).unwrap());
+        }
     }
 }

@@ -195,7 +195,8 @@ impl Layout {
     }
 }
 
-const SNAPSHOT: &str = "snapshot=";
+/// How a folder's name begins that holds a snapshot.
+pub(super) const SNAPSHOT: &str = "snapshot=";
 
 /// The day of the snapshot that a part's path names.
 pub fn snapshot_of(path: &str) -> Option<&str> {

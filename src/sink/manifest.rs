@@ -1,10 +1,11 @@
 //! What the output folder says of itself: `_manifest.json`.
 //!
-//! It is the folder's owner (the question's fingerprint) and its list of contents. Times are epoch seconds, ranges half-open. A change of
-//! a name or a meaning is a new [`MANIFEST_VERSION`], and a version that is not known is refused, never guessed. Pure.
+//! It is the folder's owner (its identity), its list of contents, and the account of what was read and when, over all runs. Times are
+//! epoch seconds, ranges half-open. A change of a name or a meaning is a new [`MANIFEST_VERSION`]; `former` reads the versions
+//! before it, and a version that is not known is refused, never guessed. Pure.
 //!
-//! Version 1 had the same fields. Its parts lay in the output folder itself and their paths said so (`query_region=…`, where
-//! they say `data/query_region=…` here), and had the columns of schema version 1.
+//! Replacing the manifest is the one moment at which anything changes for a reader who goes by it. Each one has a generation, and is
+//! put in the place of the one before it and of no other.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +13,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::contract::Region;
 use crate::journal::record::PartRecord;
-use crate::plan::event::RegionFault;
-use crate::sink::layout::DATA;
+use crate::sink::account::{Account, Lacking};
+use crate::sink::identity::Identity;
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 
+pub(super) mod former;
+
 /// The version of the manifest's format.
-pub const MANIFEST_VERSION: u32 = 2;
-/// The version of outputs whose parts lie beside the manifest.
-const BESIDE_THE_MANIFEST: u64 = 1;
+pub const MANIFEST_VERSION: u32 = 3;
 /// The manifest's name in the output folder.
 pub const MANIFEST: &str = "_manifest.json";
 /// The name of the file that says: complete.
@@ -31,56 +32,52 @@ pub const SUCCESS: &str = "_SUCCESS";
 pub enum Status {
     /// It is running, or was when it ended without a word.
     Running,
-    /// Every second of its range is covered.
+    /// Every second of its range is covered, for each of its regions.
     Complete,
-    /// It has ended, and something of its range is not covered.
+    /// It has ended, and something of its range is not there.
     Incomplete,
-}
-
-/// A stretch of time that lacks something, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lack {
-    /// The queried region.
-    pub region: Region,
-    /// The seconds.
-    pub range: TimeRange,
-    /// What is the matter, for a person.
-    pub why: String,
-    /// Where it is the whole region that could not be had: why not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fault: Option<RegionFault>,
 }
 
 /// The contents of `_manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// [`MANIFEST_VERSION`] when it was written.
+    /// The version of the format that it was read from; [`MANIFEST_VERSION`] when it was written.
     pub manifest_version: u32,
+    /// Counts the manifests of this output; this one took the place of the one before it.
+    pub generation: u64,
     /// The program's version.
     pub tool_version: String,
-    /// The version of the parts' columns.
+    /// The version of the columns of the parts that this version writes.
     pub schema_version: u32,
-    /// The question that owns the folder, as it was asked.
-    pub question: serde_json::Value,
-    /// The question's fingerprint.
-    pub fingerprint: String,
+    /// What the folder holds the answer to.
+    pub identity: Identity,
     /// The run that wrote this.
     pub run: String,
-    /// The run's range.
+    /// When that run began.
+    pub began_at: EpochSeconds,
+    /// The regions that it was asked for.
+    pub regions: Vec<Region>,
+    /// The range that it was asked for.
     pub range: TimeRange,
     /// How far it had come.
     pub status: Status,
-    /// Every live part, of this run and of former ones; their paths are below the output folder, so they begin with [`DATA`].
+    /// Rejected rows that do not keep its range from being complete.
+    #[serde(default)]
+    pub max_rejected: u64,
+    /// How long parts are kept, in seconds: older ones may be missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retain_seconds: Option<i64>,
+    /// Every live part, of this run and of former ones; their paths are below the output folder, so they begin with `data/`.
     pub parts: Vec<PartRecord>,
-    /// For each queried region, also those with nothing yet: the seconds that finished windows of this run cover.
-    pub covered: BTreeMap<Region, Vec<TimeRange>>,
-    /// What could not be read.
-    pub gaps: Vec<Lack>,
-    /// What was read and is not proven to be all.
-    pub unproven: Vec<Lack>,
-    /// Rows that no column can take, kept under `_rejected`.
+    /// Paths of parts that this manifest replaced: they are gone, or about to go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub superseded: Vec<String>,
+    /// What the output holds and lacks, over all runs.
+    #[serde(flatten)]
+    pub account: Account,
+    /// Rows of this run that no column can take, kept under `_rejected`.
     pub rejected_rows: RowCount,
-    /// What else was counted.
+    /// What else was counted of this run.
     pub counters: BTreeMap<String, u64>,
     /// When this was written.
     pub written_at: EpochSeconds,
@@ -92,15 +89,9 @@ pub enum ManifestError {
     /// Not a manifest, or damaged.
     #[error("{MANIFEST} cannot be read: {0}")]
     Unreadable(#[from] serde_json::Error),
-    /// From a former version of the program, which kept parts elsewhere and with other columns.
-    #[error(
-        "{MANIFEST} has format version {BESIDE_THE_MANIFEST}, of a former version of this program, whose parts lie beside it \
-         and not in {DATA}/; this version writes {MANIFEST_VERSION}"
-    )]
-    BesideTheManifest,
     /// From another version of the program.
     #[error(
-        "{MANIFEST} has format version {0}, and this program knows {MANIFEST_VERSION}: use the version that wrote it"
+        "{MANIFEST} has format version {0}, and this program knows 1 to {MANIFEST_VERSION}: use the version that wrote it"
     )]
     Version(u64),
 }
@@ -111,17 +102,30 @@ struct Versioned {
 }
 
 impl Manifest {
-    /// Reads a manifest's JSON text.
+    /// Reads a manifest's JSON text. One of a former version is told in the terms of this one.
     ///
     /// # Errors
     /// Where it is no manifest, or of a version that is not known.
     pub fn parse(json: &[u8]) -> Result<Self, ManifestError> {
         let Versioned { manifest_version } = serde_json::from_slice(json)?;
         match manifest_version {
-            BESIDE_THE_MANIFEST => Err(ManifestError::BesideTheManifest),
+            1 | 2 => former::parse(json),
             known if known == u64::from(MANIFEST_VERSION) => Ok(serde_json::from_slice(json)?),
             other => Err(ManifestError::Version(other)),
         }
+    }
+
+    /// The generation of a manifest's JSON text; 0 of a former version, which had none.
+    ///
+    /// # Errors
+    /// Where it is no manifest.
+    pub fn generation_of(json: &[u8]) -> Result<u64, ManifestError> {
+        #[derive(Deserialize)]
+        struct Counted {
+            #[serde(default)]
+            generation: u64,
+        }
+        Ok(serde_json::from_slice::<Counted>(json)?.generation)
     }
 
     /// The manifest as JSON text, for people too.
@@ -134,16 +138,20 @@ impl Manifest {
         Ok(json)
     }
 
-    /// For each region, the seconds of the run's range that no finished window covers.
-    pub fn uncovered(&self) -> Vec<(Region, TimeRange)> {
-        let missing = |ranges: &Vec<TimeRange>| self.range.without(ranges);
-        let each = self.covered.iter().map(|(region, ranges)| (region, missing(ranges)));
-        each.flat_map(|(region, missing)| missing.into_iter().map(|range| (region.clone(), range))).collect()
+    /// What of the run's regions and range is not there.
+    pub fn lacking(&self) -> Lacking {
+        self.account.lacking(&self.regions, self.range)
     }
 
-    /// Whether every second of the range is covered, and nothing is a gap or unproven: what [`SUCCESS`] stands for.
+    /// Whether all of the run's regions and range is there: what [`SUCCESS`] stands for.
     pub fn is_whole(&self) -> bool {
-        self.gaps.is_empty() && self.unproven.is_empty() && self.uncovered().is_empty()
+        let lacking = self.lacking();
+        lacking.is_nothing() && lacking.rejected.get() <= self.max_rejected
+    }
+
+    /// The seconds before which parts may be missing, as of `now`.
+    pub fn retained_from(&self, now: EpochSeconds) -> Option<EpochSeconds> {
+        self.retain_seconds.map(|seconds| now.shifted(-seconds))
     }
 }
 
@@ -153,8 +161,8 @@ mod tests {
 
     #[test]
     fn a_manifest_of_another_version_is_refused_before_it_is_read() {
-        let text = Manifest::parse(br#"{"manifest_version":3,"who":"knows"}"#).unwrap_err().to_string();
-        assert!(text.contains("format version 3"), "{text}");
+        let text = Manifest::parse(br#"{"manifest_version":4,"who":"knows"}"#).unwrap_err().to_string();
+        assert!(text.contains("format version 4"), "{text}");
         assert!(matches!(Manifest::parse(b"{"), Err(ManifestError::Unreadable(_))));
     }
 }

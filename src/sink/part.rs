@@ -320,6 +320,8 @@ impl<'a> PartFile<'a> {
             duplicates: 0,
             kept_in_extra: self.batch.kept().total(),
             extra_fields: self.batch.kept().clone(),
+            schema: columns::SCHEMA_VERSION,
+            carried: false,
             path: self.path,
         }))
     }

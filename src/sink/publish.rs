@@ -14,18 +14,24 @@
 //! OUT/_SUCCESS           empty; there only while the manifest's range is covered whole
 //! ```
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::failpoint::{self, Step};
 use crate::folder;
 use crate::journal::record::PartRecord;
+use crate::sink::identity::Identity;
 use crate::sink::layout::DATA;
 use crate::sink::manifest::{MANIFEST, Manifest, ManifestError, SUCCESS};
 use crate::sink::rejected::StagedRejected;
 use crate::sink::staging::{Staging, StagingError};
 use crate::sink::store::{Store, StoreError};
 use crate::units::ByteCount;
+
+mod owner;
+
+use owner::{foreign_files, lock, move_into_the_table, refuse_another_owner, refuse_foreign_files, refuse_links};
 
 /// The lock's name in the output folder.
 const LOCK: &str = ".lock";
@@ -48,15 +54,26 @@ pub enum OutputError {
         folder: PathBuf,
     },
     /// It holds the answer to another question.
-    #[error(
-        "the output folder {} belongs to another question ({owner})",
-        folder.display()
-    )]
+    #[error("the output folder {} belongs to another question: {differences}", folder.display())]
     AnotherQuestion {
         /// The output folder.
         folder: PathBuf,
-        /// The owner's question, as JSON.
-        owner: String,
+        /// In what this one differs, for a person.
+        differences: String,
+    },
+    /// Its manifest is not the one that was last written or read here.
+    #[error(
+        "the manifest of the output folder {} was replaced meanwhile by something else: generation {expected} was expected, and \
+         {found} is there",
+        folder.display()
+    )]
+    Replaced {
+        /// The output folder.
+        folder: PathBuf,
+        /// The generation that should be there.
+        expected: u64,
+        /// What is there: a generation, or no manifest.
+        found: String,
     },
     /// It holds Parquet that no manifest lists.
     #[error(
@@ -131,6 +148,8 @@ pub enum Standing {
 pub struct Output {
     store: Store,
     staging: Staging,
+    /// The generation of the manifest that is there; none where there is none.
+    generation: Mutex<Option<u64>>,
     /// Held, never read: the kernel lets go of the lock when the process ends.
     _lock: File,
 }
@@ -138,15 +157,17 @@ pub struct Output {
 impl Output {
     /// Makes the folder where it is missing, locks it, and checks whose it is. Gives also its manifest, where it has one.
     ///
-    /// `fingerprint` is the question's. `known` are paths of parts that the journal has prepared or published, which a manifest may
-    /// not list yet. Staged files are left alone: reveal what was prepared, then call [`Output::discard_staging`].
+    /// `known` are paths of parts that the journal has prepared or published, which a manifest may not list yet. Staged files are
+    /// left alone: reveal what was prepared, then call [`Output::discard_staging_but`]. Parts of an output of format 1 are moved into the
+    /// table's folder, where its manifest, as it is given here, says that they are. A part that the manifest's run has
+    /// revealed and that nobody knows, because the state was lost, is moved aside.
     ///
     /// # Errors
     /// Where another process holds the folder, another question owns it, it holds Parquet that is neither in its manifest nor
     /// `known`, its manifest cannot be read, or the disk fails.
     pub async fn open(
         output: &Path,
-        fingerprint: &str,
+        identity: &Identity,
         known: &[String],
     ) -> Result<(Self, Option<Manifest>), OutputError> {
         folder::make(output).map_err(StagingError::of("making the output folder", output))?;
@@ -155,16 +176,24 @@ impl Output {
         let store = Store::open(output)?;
         let manifest = store.read(MANIFEST).await?.map(|json| Manifest::parse(&json)).transpose();
         let manifest = manifest.map_err(of_the_manifest(output))?;
-        refuse_another_owner(output, fingerprint, manifest.as_ref())?;
-        refuse_foreign_files(output, &store, |path| {
-            let listed = manifest.iter().flat_map(|manifest| &manifest.parts).any(|part| part.path == path);
-            listed || known.iter().any(|known| known == path)
-        })
-        .await?;
+        refuse_another_owner(output, identity, manifest.as_ref())?;
         let data = output.join(DATA);
-        folder::make(&data).map_err(StagingError::of("making the folder of the parts", &data))?;
+        let make_data = || folder::make(&data).map_err(StagingError::of("making the folder of the parts", &data));
+        if let Some(manifest) = manifest.as_ref().filter(|manifest| manifest.manifest_version == 1) {
+            make_data()?;
+            move_into_the_table(&store, manifest).await?;
+        }
+        let foreign = foreign_files(&store, manifest.as_ref(), known).await?;
+        refuse_foreign_files(output, &foreign, manifest.as_ref())?;
+        make_data()?;
         let staging = Staging::open(output)?;
-        Ok((Self { store, staging, _lock: lock }, manifest))
+        let generation = Mutex::new(manifest.as_ref().map(|manifest| manifest.generation));
+        let opened = Self { store, staging, generation, _lock: lock };
+        for path in foreign {
+            let aside = opened.set_aside(&path).await?;
+            tracing::warn!(part.path = path, ?aside, "a part that neither manifest nor state knows was moved aside");
+        }
+        Ok((opened, manifest))
     }
 
     /// Where files are written before they are revealed.
@@ -172,9 +201,10 @@ impl Output {
         self.staging.clone()
     }
 
-    /// Where a published part lies on the disk.
+    /// Where a published part lies on the disk, or one that waits.
     pub fn part_file(&self, part: &PartRecord) -> PathBuf {
-        self.store.file(&part.path)
+        let (published, staged) = (self.store.file(&part.path), self.staging.file(&part.path));
+        if !published.exists() && staged.exists() { staged } else { published }
     }
 
     /// Whether a published part is there with its recorded size.
@@ -185,12 +215,9 @@ impl Output {
         Ok(self.standing(part).await? == Standing::Whole)
     }
 
-    /// Whether a part is staged, whole or not.
-    ///
-    /// # Errors
-    /// Where the disk fails.
-    pub async fn has_staged(&self, part: &PartRecord) -> Result<bool, OutputError> {
-        Ok(self.store.size(&Staging::location(&part.path)).await?.is_some())
+    /// The folder, for a person.
+    pub fn folder(&self) -> String {
+        self.store.root().display().to_string()
     }
 
     /// What stands where a published part should. Only its size is looked at: reading every byte at every start would take
@@ -204,6 +231,17 @@ impl Output {
             Some(found) => Standing::Damaged { found },
             None => Standing::Missing,
         })
+    }
+
+    /// The same of a part that waits under its staging name, or has its own name already.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub async fn standing_of_held(&self, part: &PartRecord) -> Result<Standing, OutputError> {
+        match self.store.size(&Staging::location(&part.path)).await? {
+            Some(found) if found == part.bytes => Ok(Standing::Whole),
+            _ => self.standing(part).await,
+        }
     }
 
     /// Moves what stands at a part's path to a place that no reader of Parquet looks at, durably, and says where. Where
@@ -253,12 +291,12 @@ impl Output {
         self.take_away(paths, [Step::FormerUnlinked, Step::FormerRemoved]).await
     }
 
-    /// Empties the staging folder. Reveal first what was prepared: it is staged too.
+    /// Empties the staging folder, but for what is staged for these paths. Reveal first what was prepared: it is staged too.
     ///
     /// # Errors
     /// Where the disk fails.
-    pub fn discard_staging(&self) -> Result<(), OutputError> {
-        Ok(self.staging.discard()?)
+    pub fn discard_staging_but(&self, paths: &[String]) -> Result<(), OutputError> {
+        Ok(self.staging.discard_but(paths)?)
     }
 
     /// Makes a staged file of rejected rows visible, over a former one.
@@ -269,13 +307,31 @@ impl Output {
         self.move_to(&rejected.path, [Step::RejectedRenamed, Step::RejectedRevealed]).await
     }
 
-    /// Replaces the manifest: a reader sees the former one or this one, whole.
+    /// Replaces the manifest by this one, which gets the next generation: a reader sees the former one or this one, whole. This is the
+    /// one moment at which anything changes for who goes by the manifest.
     ///
     /// # Errors
-    /// Where the disk fails.
-    pub async fn write_manifest(&self, manifest: &Manifest) -> Result<(), OutputError> {
-        let json = manifest.to_json().map_err(of_the_manifest(&self.store.file("")))?;
-        self.put(MANIFEST, &json, [Step::ManifestRenamed, Step::ManifestRevealed]).await
+    /// [`OutputError::Replaced`] where another manifest is there than the last one that was read or written here; or the disk fails.
+    pub async fn commit(&self, manifest: &mut Manifest) -> Result<(), OutputError> {
+        let expected = *self.generation();
+        let found = self.store.read(MANIFEST).await?.map(|json| Manifest::generation_of(&json)).transpose();
+        let found = found.map_err(of_the_manifest(self.store.root()))?;
+        // A manifest that went is written again; one that came is somebody else's.
+        if found.is_some() && found != expected {
+            let told =
+                |generation: Option<u64>| generation.map_or("no manifest".to_owned(), |number| number.to_string());
+            let (folder, expected) = (self.store.root().to_owned(), expected.unwrap_or(0));
+            return Err(OutputError::Replaced { folder, expected, found: told(found) });
+        }
+        manifest.generation = expected.unwrap_or(0).max(manifest.generation) + 1;
+        let json = manifest.to_json().map_err(of_the_manifest(self.store.root()))?;
+        self.put(MANIFEST, &json, [Step::ManifestRenamed, Step::ManifestRevealed]).await?;
+        *self.generation() = Some(manifest.generation);
+        Ok(())
+    }
+
+    fn generation(&self) -> MutexGuard<'_, Option<u64>> {
+        self.generation.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says that the manifest's range is covered whole: the last step of a run that is.
@@ -332,49 +388,9 @@ impl Output {
     }
 }
 
-/// What lies in the output under a name of ours lies in the output itself: a link there would have it written elsewhere.
-fn refuse_links(output: &Path) -> Result<(), OutputError> {
-    let names = [LOCK, MANIFEST, SUCCESS, DATA, REJECTED, DAMAGED];
-    names.into_iter().map(|name| output.join(name)).try_for_each(|place| {
-        folder::refuse_link(&place).map_err(|error| StagingError::of("opening", &place)(error).into())
-    })
-}
-
 fn of_the_manifest(folder: &Path) -> impl FnOnce(ManifestError) -> OutputError {
     let folder = folder.to_owned();
     move |source| OutputError::Manifest { folder, source }
-}
-
-fn lock(folder: &Path) -> Result<File, OutputError> {
-    let path = folder.join(LOCK);
-    let mut options = File::options();
-    let file =
-        options.create(true).truncate(false).write(true).open(&path).map_err(StagingError::of("creating", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OutputError::Locked { folder: folder.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(StagingError::of("locking", &path)(source).into()),
-    }
-}
-
-fn refuse_another_owner(folder: &Path, fingerprint: &str, manifest: Option<&Manifest>) -> Result<(), OutputError> {
-    match manifest.filter(|manifest| manifest.fingerprint != fingerprint) {
-        None => Ok(()),
-        Some(other) => {
-            Err(OutputError::AnotherQuestion { folder: folder.to_owned(), owner: other.question.to_string() })
-        }
-    }
-}
-
-async fn refuse_foreign_files(folder: &Path, store: &Store, is_ours: impl Fn(&str) -> bool) -> Result<(), OutputError> {
-    let mut foreign = store.parquet_files().await?;
-    foreign.retain(|path| !is_ours(path));
-    if foreign.is_empty() {
-        return Ok(());
-    }
-    let count = foreign.len();
-    foreign.truncate(NAMED);
-    Err(OutputError::Foreign { folder: folder.to_owned(), count, examples: foreign.join(", ") })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! staged file is found again by its final path alone, so recovery needs no list. Nothing here outlives a crash that the
 //! exporter does not ask for: what was not prepared is discarded at the next start.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -90,14 +91,18 @@ impl Staging {
         format!("{FOLDER}/{}", staged_name(path))
     }
 
-    /// Removes every staged file. Reveal what the journal calls prepared first.
+    /// Removes every staged file but those of these paths. Reveal what the journal calls prepared first.
     ///
     /// # Errors
     /// Where the disk does not allow it.
-    pub fn discard(&self) -> Result<(), StagingError> {
+    pub fn discard_but(&self, paths: &[String]) -> Result<(), StagingError> {
+        let kept: BTreeSet<PathBuf> = paths.iter().map(|path| self.file(path)).collect();
         let failed = || StagingError::of("emptying", &self.folder);
         for entry in std::fs::read_dir(&self.folder).map_err(failed())? {
             let file = entry.map_err(failed())?.path();
+            if kept.contains(&file) {
+                continue;
+            }
             std::fs::remove_file(&file).map_err(StagingError::of("removing", &file))?;
         }
         Ok(())
@@ -200,12 +205,15 @@ mod tests {
     }
 
     #[test]
-    fn discarding_leaves_an_empty_folder() {
+    fn discarding_leaves_what_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let staging = Staging::open(folder.path()).unwrap();
         staging.write("a", b"1").unwrap();
-        staging.discard().unwrap();
+        staging.write("b", b"2").unwrap();
+        staging.discard_but(&["b".to_owned()]).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path().join(FOLDER)).unwrap().count(), 1);
+        assert!(staging.file("b").exists());
+        staging.discard_but(&[]).unwrap();
         assert_eq!(std::fs::read_dir(folder.path().join(FOLDER)).unwrap().count(), 0);
-        staging.discard().unwrap();
     }
 }

@@ -52,6 +52,11 @@ impl Store {
         Ok(Self { objects: objects.with_fsync(true), root: root.to_owned() })
     }
 
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Where a file of the folder lies on the disk.
     pub fn file(&self, path: &str) -> PathBuf {
         self.root.join(path)
@@ -130,6 +135,21 @@ impl Store {
             paths.iter().map(|path| self.root.join(Path::new(path).parent().unwrap_or(Path::new("")))).collect();
         let there = folders.iter().filter(|folder| folder.is_dir());
         there.into_iter().try_for_each(|folder| Ok(sync_folder(folder)?))
+    }
+
+    /// Removes the folders in which these files were, where nothing is left in them, up to the output folder.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub fn remove_empty_folders_of(&self, paths: &[String]) -> Result<(), StoreError> {
+        let below = |path: &String| Path::new(path).ancestors().skip(1).map(Path::to_owned).collect::<Vec<_>>();
+        let mut folders: Vec<PathBuf> = paths.iter().flat_map(below).filter(|path| path.parent().is_some()).collect();
+        folders.sort_by_key(|folder| std::cmp::Reverse(folder.components().count()));
+        folders.dedup();
+        for folder in folders {
+            let _what_is_not_empty_stays = std::fs::remove_dir(self.root.join(folder));
+        }
+        Ok(sync_folder(&self.root)?)
     }
 
     /// Every file whose name ends in `.parquet`, below any folder, in order.

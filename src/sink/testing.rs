@@ -10,8 +10,11 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::api::reply;
 use crate::journal::record::{PartRecord, StoredPage};
+use crate::sink::account::Account;
 use crate::sink::columns::{self, CREATE_TIME, Packaging, VIDEO_ID};
-use crate::sink::layout::{Layout, Slice};
+use crate::sink::coverage::{Coverage, Reader};
+use crate::sink::identity::Identity;
+use crate::sink::layout::{Layout, Partition, Slice};
 use crate::sink::manifest::{MANIFEST_VERSION, Manifest, Status};
 use crate::sink::part::Parts;
 use crate::sink::staging::Staging;
@@ -23,7 +26,7 @@ pub(super) const NEW_YEAR: i64 = 1_767_225_600;
 pub(super) const EXAMPLE: &str = include_str!("../../tests/fixtures/vendor_page.json");
 
 /// Seconds after [`NEW_YEAR`], half-open.
-pub(super) fn range(start: i64, end: i64) -> TimeRange {
+pub(crate) fn range(start: i64, end: i64) -> TimeRange {
     TimeRange::new(EpochSeconds::new(NEW_YEAR + start), EpochSeconds::new(NEW_YEAR + end))
 }
 
@@ -79,21 +82,32 @@ pub(super) fn triples(file: &Path) -> Vec<(i64, String, i64)> {
     rows.map(|row| (moments.value(row) / 1000 - NEW_YEAR, ids.value(row).to_owned(), likes.value(row))).collect()
 }
 
+/// Whose the tests' outputs are.
+pub(crate) fn identity() -> Identity {
+    let (path, filters) = ("/v1/videos".to_owned(), serde_json::json!({}));
+    Identity { path, filters, partition: Partition::Day, snapshot: false, simulator: None }
+}
+
 /// A manifest of a run over `range` that has covered all of it and wrote these parts.
-pub(super) fn manifest(range: TimeRange, parts: Vec<PartRecord>) -> Manifest {
+pub(crate) fn manifest(range: TimeRange, parts: Vec<PartRecord>) -> Manifest {
+    let mut coverage = Coverage::default();
+    coverage.read(&"US".parse().unwrap(), &[range], Reader { run: "r1", at: range.end });
     Manifest {
         manifest_version: MANIFEST_VERSION,
+        generation: 1,
         tool_version: "0.1.0".to_owned(),
         schema_version: columns::SCHEMA_VERSION,
-        question: serde_json::json!({"regions": ["US"]}),
-        fingerprint: "f1".to_owned(),
+        identity: identity(),
         run: "r1".to_owned(),
+        began_at: range.end,
+        regions: vec!["US".parse().unwrap()],
         range,
         status: Status::Complete,
+        max_rejected: 0,
+        retain_seconds: None,
         parts,
-        covered: [("US".parse().unwrap(), vec![range])].into(),
-        gaps: vec![],
-        unproven: vec![],
+        superseded: vec![],
+        account: Account { id: "o1".to_owned(), coverage, ..Account::default() },
         rejected_rows: RowCount::ZERO,
         counters: [("pages".to_owned(), 3)].into(),
         written_at: range.end,

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::array::{AsArray as _, RecordBatch, StringArray};
 use arrow::datatypes::TimestampMillisecondType;
@@ -16,14 +17,17 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 use parquet::errors::ParquetError;
 
 use crate::journal::record::PartRecord;
-use crate::sink::columns::{self, CREATE_TIME, QUERY_REGION, VIDEO_ID};
-use crate::sink::coverage;
+use crate::sink::account::Lack;
+use crate::sink::columns::{CREATE_TIME, QUERY_REGION, VIDEO_ID};
+use crate::sink::former;
 use crate::sink::layout::{Layout, Slice, snapshot_of};
 use crate::sink::manifest::{MANIFEST, Manifest, ManifestError, SUCCESS, Status};
 use crate::sink::staging::sha256_of;
 use crate::sink::store::{Store, StoreError};
 use crate::sink::videos;
-use crate::units::{ByteCount, RowCount};
+use crate::units::{ByteCount, EpochSeconds, RowCount};
+
+mod seconds;
 
 /// Keys of videos in memory at once: 32 MiB.
 const KEYS_AT_ONCE: u64 = 4 << 20;
@@ -37,6 +41,8 @@ pub struct Report {
     pub problems: Vec<String>,
     /// What the manifest itself says is missing, a sentence each.
     pub shortfalls: Vec<String>,
+    /// What is not there outside the last run's regions and range, a sentence each; not what the last run was asked for.
+    pub elsewhere: Vec<String>,
     /// What a person can do about parts that are not what they should be, a sentence each.
     pub advice: Vec<String>,
     /// Live parts of the manifest.
@@ -92,6 +98,7 @@ pub async fn verify(folder: &Path) -> Result<Report, VerifyError> {
     let manifest = Manifest::parse(&json.ok_or_else(|| VerifyError::NoManifest { folder: folder.to_owned() })?)?;
     let says_success = store.size(SUCCESS).await?.is_some();
     let found = store.parquet_files().await?;
+    let now = now();
     let report = tokio::task::spawn_blocking(move || {
         let mut report = promised(&manifest, says_success);
         let (foreign, newer) = unlisted(&manifest, &found);
@@ -99,10 +106,15 @@ pub async fn verify(folder: &Path) -> Result<Report, VerifyError> {
         if !newer.is_empty() {
             report.shortfalls.push(format!("{} parts of run {} are newer than {MANIFEST}", newer.len(), manifest.run));
         }
-        check_parts(&store, &manifest, &mut report);
+        check_parts(&store, &manifest, now, &mut report);
         report
     });
     Ok(report.await?)
+}
+
+fn now() -> EpochSeconds {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    EpochSeconds::new(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// What the manifest says of itself.
@@ -111,6 +123,7 @@ fn promised(manifest: &Manifest, says_success: bool) -> Report {
     Report {
         problems: contradictions(manifest, says_success),
         shortfalls: shortfalls(manifest),
+        elsewhere: elsewhere(manifest),
         advice: Vec::new(),
         parts: manifest.parts.len() as u64,
         rows: RowCount::new(sum(|part| part.rows.get())),
@@ -120,22 +133,15 @@ fn promised(manifest: &Manifest, says_success: bool) -> Report {
 
 fn contradictions(manifest: &Manifest, says_success: bool) -> Vec<String> {
     let complete = manifest.status == Status::Complete;
-    let mut problems = coverage::contradictions(manifest);
+    let mut problems = seconds::contradictions(manifest);
     if complete && !manifest.is_whole() {
-        problems.push(format!("{MANIFEST} says complete, but does not prove every second of its range"));
+        problems.push(format!("{MANIFEST} says complete, but does not account for every second of its range"));
     }
     if says_success && !(complete && manifest.is_whole()) {
         problems.push(format!("{SUCCESS} is there, but {MANIFEST} does not say that the range is complete"));
     }
     if complete && !says_success {
         problems.push(format!("{MANIFEST} says complete, but {SUCCESS} is missing; the same run command writes it"));
-    }
-    if manifest.schema_version != columns::SCHEMA_VERSION {
-        problems.push(format!(
-            "the parts have schema version {}, and this program knows {}",
-            manifest.schema_version,
-            columns::SCHEMA_VERSION
-        ));
     }
     problems
 }
@@ -146,15 +152,23 @@ fn shortfalls(manifest: &Manifest) -> Vec<String> {
         Status::Running => vec![format!("run {} has not ended", manifest.run)],
         Status::Incomplete => vec![format!("run {} ended incomplete", manifest.run)],
     };
-    lacks.extend(manifest.uncovered().iter().map(|(region, range)| format!("region {region} lacks {range}")));
-    lacks.extend(manifest.gaps.iter().map(|gap| format!("region {} has a gap {}: {}", gap.region, gap.range, gap.why)));
-    let unproven = manifest.unproven.iter();
+    let lacking = manifest.lacking();
+    lacks.extend(lacking.unread.iter().map(|(region, range)| format!("region {region} lacks {range}")));
+    lacks.extend(lacking.gaps.iter().map(gap_text));
+    let unproven = lacking.unproven.iter();
     lacks.extend(unproven.map(|lack| format!("region {} is unproven in {}: {}", lack.region, lack.range, lack.why)));
-    lacks.extend(coverage::uncounted(manifest));
-    if manifest.rejected_rows > RowCount::ZERO {
-        lacks.push(format!("{} could not be placed and are kept under _rejected", manifest.rejected_rows));
+    if lacking.rejected.get() > manifest.max_rejected {
+        lacks.push(format!("{} could not be placed and are kept under _rejected", lacking.rejected));
     }
     lacks
+}
+
+fn gap_text(gap: &Lack) -> String {
+    format!("region {} has a gap {}: {}", gap.region, gap.range, gap.why)
+}
+
+fn elsewhere(manifest: &Manifest) -> Vec<String> {
+    manifest.account.elsewhere(&manifest.regions, manifest.range).iter().map(gap_text).collect()
 }
 
 /// Parts that the manifest does not list: strangers, and those that its own run has published since it was written. A run
@@ -163,32 +177,26 @@ fn unlisted<'a>(manifest: &Manifest, found: &'a [String]) -> (Vec<&'a String>, V
     let listed: BTreeSet<&str> = manifest.parts.iter().map(|part| part.path.as_str()).collect();
     let of_run = format!("-{}.parquet", manifest.run);
     let is_newer = |path: &&String| manifest.status == Status::Running && path.ends_with(&of_run);
-    found.iter().filter(|path| !listed.contains(path.as_str())).partition(|path| !is_newer(path))
+    let is_going = |path: &&String| manifest.superseded.contains(path);
+    let unlisted = found.iter().filter(|path| !listed.contains(path.as_str()) && !is_going(path));
+    unlisted.partition(|path| !is_newer(path))
 }
 
-/// Parts that must not share a video: those of a region and a snapshot; while a run is not complete, what it wrote and what
-/// it has not replaced yet are compared apart.
-type Groups<'a> = BTreeMap<(&'a str, Option<&'a str>, bool), Vec<&'a PartRecord>>;
+/// Parts that must not share a video: those of a region and a snapshot.
+type Groups<'a> = BTreeMap<(&'a str, Option<&'a str>), Vec<&'a PartRecord>>;
 
-fn check_parts(store: &Store, manifest: &Manifest, report: &mut Report) {
+fn check_parts(store: &Store, manifest: &Manifest, now: EpochSeconds, report: &mut Report) {
     let mut sound: Groups<'_> = BTreeMap::new();
-    let is_complete = manifest.status == Status::Complete;
-    let is_former = |part: &PartRecord| !is_complete && part.run != manifest.run;
-    // A run replaces former parts as it goes on, and lists that only at its end.
-    let may_be_replaced = |part: &PartRecord| {
-        manifest.status == Status::Running && is_former(part) && part.range.overlaps(manifest.range)
-    };
     // What the run reads again is replaced under the same name.
     let is_read_again = |part: &PartRecord| {
-        manifest.status == Status::Running && !is_former(part) && !coverage::is_covered(manifest, part)
+        manifest.status == Status::Running && part.run == manifest.run && !seconds::is_covered(manifest, part)
     };
+    let retained_from = manifest.retained_from(now);
+    let may_be_gone = |part: &PartRecord| retained_from.is_some_and(|from| part.range.end <= from);
     for part in &manifest.parts {
         match unless_it_panics(|| check_part(&store.file(&part.path), part)) {
-            Ok(()) => {
-                let group = (part.region.as_str(), snapshot_of(&part.path), is_former(part));
-                sound.entry(group).or_default().push(part);
-            }
-            Err(_) if may_be_replaced(part) && !store.file(&part.path).exists() => {}
+            Ok(()) => sound.entry((part.region.as_str(), snapshot_of(&part.path))).or_default().push(part),
+            Err(_) if may_be_gone(part) && !store.file(&part.path).exists() => {}
             Err(_) if is_read_again(part) => report.shortfalls.push(format!("{} is being read again", part.path)),
             Err(problem) => {
                 report.problems.push(format!("{} {problem}", part.path));
@@ -197,7 +205,7 @@ fn check_parts(store: &Store, manifest: &Manifest, report: &mut Report) {
         }
     }
     let problems = &mut report.problems;
-    for ((region, ..), mut parts) in sound {
+    for ((region, _), mut parts) in sound {
         parts.sort_by_key(|part| part.range);
         problems.extend(overlaps(&parts));
         match repeated_videos(store, &parts) {
@@ -211,8 +219,8 @@ fn check_parts(store: &Store, manifest: &Manifest, report: &mut Report) {
 /// How a part that is not what it should be comes back.
 fn advice(store: &Store, manifest: &Manifest, part: &PartRecord) -> String {
     let PartRecord { path, .. } = part;
-    if part.run != manifest.run || !manifest.range.covers(part.range) {
-        return format!("restore {path} from a copy: it lies outside what the latest run has read");
+    if !manifest.regions.contains(&part.region) || !manifest.range.covers(part.range) {
+        return format!("restore {path} from a copy: it lies outside what the latest run was asked for");
     }
     // `run` looks at names and sizes only.
     let has_its_size = std::fs::metadata(store.file(path)).is_ok_and(|found| found.len() == part.bytes.get());
@@ -266,7 +274,9 @@ fn check_rows(file: &Path, part: &PartRecord) -> Result<RowCount, String> {
     let unreadable = |source: ParquetError| format!("is no readable Parquet: {source}");
     let mut order = Order { part, last: None };
     let mut rows = 0;
-    for batch in open(file, &[CREATE_TIME, QUERY_REGION, VIDEO_ID]).map_err(unreadable)? {
+    let names: &[&str] =
+        if part.schema == 1 { &[CREATE_TIME, VIDEO_ID] } else { &[CREATE_TIME, QUERY_REGION, VIDEO_ID] };
+    for batch in open((file, part.schema), names).map_err(unreadable)? {
         let batch = batch.map_err(|source| unreadable(source.into()))?;
         order.follow(&batch)?;
         rows += batch.num_rows() as u64;
@@ -284,12 +294,13 @@ impl Order<'_> {
     fn follow(&mut self, batch: &RecordBatch) -> Result<(), String> {
         let moments =
             batch.column_by_name(CREATE_TIME).and_then(|column| column.as_primitive_opt::<TimestampMillisecondType>());
-        let (Some(moments), Some(ids), Some(regions)) = (moments, texts(batch, VIDEO_ID), texts(batch, QUERY_REGION))
-        else {
+        let (Some(moments), Some(ids)) = (moments, texts(batch, VIDEO_ID)) else {
             return Err("has other columns than this program writes".to_owned());
         };
         let asked = self.part.region.as_str();
-        if let Some(other) = regions.iter().find(|region| *region != Some(asked)) {
+        // Parts of schema version 1 do not say which region was asked.
+        let regions = texts(batch, QUERY_REGION);
+        if let Some(other) = regions.into_iter().flat_map(StringArray::iter).find(|region| *region != Some(asked)) {
             return Err(format!("holds a row of region {}, not {asked}", other.unwrap_or("null")));
         }
         for (moment, id) in moments.iter().zip(ids.iter()) {
@@ -330,7 +341,7 @@ fn repeated_videos(store: &Store, parts: &[&PartRecord]) -> Result<u64, ParquetE
     for pass in 0..passes {
         let mut keys = Vec::new();
         for part in parts {
-            collect_keys(&store.file(&part.path), |key| spread(key) % passes == pass, &mut keys)?;
+            collect_keys((&store.file(&part.path), part.schema), |key| spread(key) % passes == pass, &mut keys)?;
         }
         keys.sort_unstable();
         repeated += keys.chunk_by(|one, other| one == other).filter(|same| same.len() > 1).count() as u64;
@@ -343,7 +354,7 @@ const fn spread(key: u64) -> u64 {
     key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32
 }
 
-fn collect_keys(file: &Path, wanted: impl Fn(u64) -> bool, keys: &mut Vec<u64>) -> Result<(), ParquetError> {
+fn collect_keys(file: (&Path, u32), wanted: impl Fn(u64) -> bool, keys: &mut Vec<u64>) -> Result<(), ParquetError> {
     for batch in open(file, &[VIDEO_ID])? {
         let batch = batch?;
         let ids = texts(&batch, VIDEO_ID).into_iter().flat_map(StringArray::iter).flatten();
@@ -356,10 +367,11 @@ fn texts<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a StringArray> {
     batch.column_by_name(name)?.as_string_opt::<i32>()
 }
 
-/// Reads the named columns of a part that has exactly this program's columns.
-fn open(file: &Path, names: &[&str]) -> Result<ParquetRecordBatchReader, ParquetError> {
+/// Reads the named columns of a part that has exactly the columns of its schema version.
+fn open((file, schema): (&Path, u32), names: &[&str]) -> Result<ParquetRecordBatchReader, ParquetError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(file)?)?;
-    if builder.schema().fields() != columns::schema().fields() {
+    let expected = former::schema_of(schema);
+    if expected.is_none_or(|expected| builder.schema().fields() != expected.fields()) {
         return Err(ParquetError::General("it has other columns than this program writes".to_owned()));
     }
     let wanted = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());

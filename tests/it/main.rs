@@ -37,3 +37,4 @@ mod storms;
 mod streams;
 mod support;
 mod texts;
+mod years;

@@ -18,7 +18,7 @@ fn another_question_in_the_same_state_is_refused() {
     exports_exactly(&simulator, &job);
     let requests = simulator.stats().requests;
     let files = files_below(&job.out());
-    for other in ["--sales-flag 1", "--is-ad true", "--from 2025-12-02", "--to 2025-12-30", "--region GB"] {
+    for other in ["--sales-flag 1", "--is-ad true", "--max-duration 60", "--partition none"] {
         refused(&job.run_with(other), &["the state belongs to another question", "--state"]);
     }
     assert_eq!(simulator.stats().requests, requests, "a refused question was asked");
@@ -37,16 +37,14 @@ fn the_same_question_in_other_words_of_pace_is_the_same_question() {
 }
 
 #[test]
-fn another_output_or_partition_is_refused_while_a_run_is_unfinished() {
+fn another_partition_is_refused_while_a_run_is_unfinished() {
     let simulator = serve(|service| service.limits.latency_ms = 10.0);
     let job = Job::of(&simulator);
     let mut running = job.start();
     until("some pages", || simulator.stats().pages > 60);
     assert!(running.is_alive() && running.kill());
     let requests = simulator.stats().requests;
-    let elsewhere = job.folder().join("elsewhere");
-    refused(&job.run_with(&format!("--out {}", elsewhere.display())), &["which writes to", "--state"]);
-    refused(&job.run_with("--partition month"), &["which writes to", "month", "--partition"]);
+    refused(&job.run_with("--partition month"), &["belongs to another question", "month", "use another --out"]);
     assert_eq!(simulator.stats().requests, requests, "a refused command asked the service");
     simulator.change(|service| service.limits.latency_ms = 0.0).unwrap();
     let ended = job.run();
@@ -62,8 +60,10 @@ fn another_output_or_partition_is_refused_after_a_run_is_finished() {
     exports_exactly(&simulator, &job);
     let requests = simulator.stats().requests;
     let elsewhere = job.folder().join("elsewhere");
-    refused(&job.run_with(&format!("--out {}", elsewhere.display())), &["writes to"]);
-    refused(&job.run_with("--partition month"), &["writes to", "month"]);
+    let ended = job.run_with(&format!("--out {}", elsewhere.display()));
+    assert_eq!(ended.code, 7, "{ended}");
+    assert!(ended.error().contains("none of the") && ended.error().contains("--out"), "{ended}");
+    refused(&job.run_with("--partition month"), &["belongs to another question", "month", "use another --out"]);
     assert_eq!(simulator.stats().requests, requests, "a refused command asked the service");
 }
 
@@ -79,22 +79,17 @@ fn parquet_of_somebody_else_in_the_output_is_refused_and_left_alone() {
     assert_eq!(std::fs::read(&stranger).unwrap(), b"PAR1 of somebody else");
 }
 
-/// Version 1 kept parts beside the manifest, with other columns; its manifest here is one that it wrote.
 #[test]
-fn an_output_of_the_former_layout_is_refused_and_left_alone() {
+fn an_output_of_a_format_that_is_not_known_is_refused_and_left_alone() {
     let simulator = serve(|_| {});
     let job = Job::of(&simulator);
-    let manifest = include_bytes!("../fixtures/manifest_1.json");
-    let name = "query_region=US/date=2025-12-01/part-20251201T000000Z-20251202T000000Z-6b077688155e.parquet";
-    let part = job.out().join(name);
-    std::fs::create_dir_all(part.parent().unwrap()).unwrap();
-    std::fs::write(&part, b"PAR1 of version 1").unwrap();
+    std::fs::create_dir_all(job.out()).unwrap();
+    let manifest = r#"{"manifest_version": 4}"#;
     std::fs::write(job.out().join("_manifest.json"), manifest).unwrap();
-    refused(&job.run(), &["format version 1", "former version of this program", "another --out"]);
-    refused(&job.verify(), &["format version 1", "use the version of this program that wrote it"]);
+    refused(&job.run(), &["format version 4", "use the version that wrote it"]);
+    refused(&job.verify(), &["format version 4", "use the version of this program that wrote it"]);
     assert_eq!(simulator.stats().requests, 0);
-    assert_eq!(std::fs::read(&part).unwrap(), b"PAR1 of version 1");
-    assert_eq!(std::fs::read(job.out().join("_manifest.json")).unwrap(), manifest);
+    assert_eq!(std::fs::read_to_string(job.out().join("_manifest.json")).unwrap(), manifest);
     assert!(!job.out().join("data").exists(), "something was begun in it");
 }
 
@@ -106,7 +101,7 @@ fn the_output_of_another_question_is_refused() {
     let requests = simulator.stats().requests;
     let state = job.folder().join("another_state").display().to_string();
     let ended = job.run_with(&format!("--sales-flag 1 --state {state}"));
-    refused(&ended, &["belongs to another question", "choose another --out, or ask the same question"]);
+    refused(&ended, &["belongs to another question", "its filters are", "use another --out"]);
     assert_eq!(simulator.stats().requests, requests);
 }
 

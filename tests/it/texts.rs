@@ -26,6 +26,9 @@ fn redacted_line(line: &str) -> String {
     if line.starts_with("  time  ") {
         return "  time      TIME, RATE".to_owned();
     }
+    if let Some((held, _)) = line.split_once(", read from ") {
+        return format!("{held}, read from MOMENT on, last at MOMENT");
+    }
     let line = between(line, " parts (", ")", "SIZE");
     without_runs(&between(&line, " rows, ", " B", "SIZE"))
 }

@@ -39,26 +39,26 @@ impl Machine {
     }
 
     fn due_slice(&self, plan: &RegionPlan, urgency: Urgency) -> Option<Due> {
-        let from = plan.published_until;
+        let from = plan.past_kept(plan.published_until);
         let settled = if plan.is_done() { plan.range.end } else { self.planner.settled(&plan.region) };
         if settled <= from {
             return None;
         }
-        // A part holds a gap whole or not at all, so that its range says nothing that is not so.
-        let gaps = self.planner.gaps_of(&plan.region);
-        let edge = next_edge(&gaps, from, settled);
+        // A part holds a gap whole or not at all, so that its range says nothing that is not so; what is kept it does not hold.
+        let not_read = self.planner.not_read(&plan.region);
+        let edge = next_edge(&not_read.all, from, settled);
         let is_flushed = plan.is_done() || edge.is_some();
         let urgency = if is_flushed { Urgency::Flush } else { urgency };
         let range = TimeRange::new(from, edge.unwrap_or(settled));
-        Some(Due::Slice { region: plan.region.clone(), range, gaps, urgency })
+        Some(Due::Slice { region: plan.region.clone(), range, not_read, urgency })
     }
 
     /// The first reopened range of a region, once it is read.
     fn due_fill(&self, plan: &RegionPlan) -> Option<Due> {
         let range = self.planner.next_fill(&plan.region)?;
-        let mut gaps = self.planner.gaps_of(&plan.region);
-        gaps.retain(|gap| gap.overlaps(range));
-        Some(Due::Fill { region: plan.region.clone(), range, gaps })
+        let mut not_read = self.planner.not_read(&plan.region);
+        not_read.all.retain(|gap| gap.overlaps(range));
+        Some(Due::Fill { region: plan.region.clone(), range, not_read })
     }
 
     /// Whether the time budget is over by more than what a stop may take: what is settled then waits for the next start.

@@ -21,6 +21,7 @@ use crate::journal::record::PartRecord;
 use crate::plan::event::{PlanEvent, RegionFault};
 use crate::plan::fact::{PageFact, WindowId};
 use crate::plan::planner::{Planner, Task};
+use crate::plan::reads::NotRead;
 use crate::progress;
 use crate::units::{EpochSeconds, TimeRange};
 
@@ -204,8 +205,8 @@ pub(super) enum Due {
         region: Region,
         /// From what is published on to where the next slice must end.
         range: TimeRange,
-        /// The region's gaps.
-        gaps: Vec<TimeRange>,
+        /// What of the region is not read.
+        not_read: NotRead,
         /// Why it would be cut.
         urgency: Urgency,
     },
@@ -215,8 +216,8 @@ pub(super) enum Due {
         region: Region,
         /// The range.
         range: TimeRange,
-        /// What of it could not be read.
-        gaps: Vec<TimeRange>,
+        /// What of it could not be read, or was left.
+        not_read: NotRead,
     },
 }
 

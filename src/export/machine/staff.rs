@@ -166,7 +166,8 @@ pub(in crate::export) fn closes(event: &PlanEvent) -> Option<WindowId> {
     match event {
         PlanEvent::WindowFinished { window, .. }
         | PlanEvent::GapListed { window, .. }
-        | PlanEvent::WindowGivenUp { window, .. } => Some(*window),
+        | PlanEvent::WindowGivenUp { window, .. }
+        | PlanEvent::WindowLeft { window } => Some(*window),
         _ => None,
     }
 }

@@ -2,13 +2,13 @@
 
 use super::*;
 use crate::sink::columns::Packaging;
-use crate::sink::layout::Layout;
+use crate::sink::layout::{Layout, Partition};
 use crate::sink::part::Parts;
 use crate::sink::rejected::RejectedLine;
-use crate::sink::testing::{given, manifest, page, range, row, slice};
+use crate::sink::testing::{given, identity, manifest, page, range, row, slice};
 
 async fn open(folder: &Path) -> Result<(Output, Option<Manifest>), OutputError> {
-    Output::open(folder, "f1", &[]).await
+    Output::open(folder, &identity(), &[]).await
 }
 
 fn stage(output: &Output) -> PartRecord {
@@ -36,7 +36,7 @@ async fn a_crash_between_prepare_and_reveal_is_made_good_by_revealing() {
     let part = stage(&open(folder.path()).await.unwrap().0);
     let (output, _) = open(folder.path()).await.unwrap();
     assert_eq!(output.reveal(&part).await.unwrap(), Revealed::Moved);
-    output.discard_staging().unwrap();
+    output.discard_staging_but(&[]).unwrap();
     assert!(output.holds(&part).await.unwrap());
 }
 
@@ -48,7 +48,7 @@ async fn a_crash_after_reveal_leaves_a_part_that_the_journal_knows() {
     output.reveal(&part).await.unwrap();
     drop(output);
     assert!(matches!(open(folder.path()).await.unwrap_err(), OutputError::Foreign { count: 1, .. }));
-    let (output, _) = Output::open(folder.path(), "f1", std::slice::from_ref(&part.path)).await.unwrap();
+    let (output, _) = Output::open(folder.path(), &identity(), std::slice::from_ref(&part.path)).await.unwrap();
     assert_eq!(output.reveal(&part).await.unwrap(), Revealed::Already);
 }
 
@@ -60,7 +60,7 @@ async fn a_part_that_is_neither_staged_nor_there_is_lost_and_named() {
     std::fs::write(output.staging.file(&part.path), b"cut").unwrap();
     let text = output.reveal(&part).await.unwrap_err().to_string();
     assert!(text.contains(&part.path) && text.contains("3 B are staged"), "{text}");
-    output.discard_staging().unwrap();
+    output.discard_staging_but(&[]).unwrap();
     assert!(matches!(output.reveal(&part).await.unwrap_err(), OutputError::Lost { .. }));
 }
 
@@ -79,11 +79,12 @@ async fn another_questions_folder_and_foreign_parquet_are_refused() {
     let (output, _) = open(folder.path()).await.unwrap();
     let part = stage(&output);
     output.reveal(&part).await.unwrap();
-    let written = manifest(range(0, 60), vec![part]);
-    output.write_manifest(&written).await.unwrap();
+    let mut written = manifest(range(0, 60), vec![part]);
+    output.commit(&mut written).await.unwrap();
     drop(output);
-    let text = Output::open(folder.path(), "f2", &[]).await.unwrap_err().to_string();
-    assert!(text.contains(r#"another question ({"regions":["US"]})"#), "{text}");
+    let month = Identity { partition: Partition::Month, ..identity() };
+    let text = Output::open(folder.path(), &month, &[]).await.unwrap_err().to_string();
+    assert!(text.ends_with("another question: it is laid out by day, and not by month"), "{text}");
     assert_eq!(open(folder.path()).await.unwrap().1, Some(written));
     std::fs::write(folder.path().join("data/query_region=US/mine.parquet"), b"").unwrap();
     let text = open(folder.path()).await.unwrap_err().to_string();
@@ -93,7 +94,7 @@ async fn another_questions_folder_and_foreign_parquet_are_refused() {
 #[test]
 fn opening_may_run_on_any_worker_thread() {
     fn on_any_thread<F: Send>(_: F) {}
-    on_any_thread(Output::open(Path::new("out"), "f1", &[]));
+    on_any_thread(Output::open(Path::new("out"), &identity(), &[]));
 }
 
 #[tokio::test]
@@ -151,4 +152,59 @@ async fn rejected_rows_are_replaced_whole() {
     }
     let text = std::fs::read_to_string(folder.path().join("_rejected/US-r1.jsonl")).unwrap();
     assert_eq!(text, "{\"page\":\"p\",\"index\":0,\"why\":\"w\",\"text\":\"2\"}\n");
+}
+
+#[tokio::test]
+async fn a_manifest_takes_the_place_of_the_one_before_it_and_of_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, _) = open(folder.path()).await.unwrap();
+    let mut mine = manifest(range(0, 60), vec![]);
+    for generation in [2, 3] {
+        output.commit(&mut mine).await.unwrap();
+        assert_eq!(mine.generation, generation);
+    }
+    std::fs::remove_file(folder.path().join(MANIFEST)).unwrap();
+    output.commit(&mut mine).await.unwrap();
+    let theirs = Manifest { generation: 9, ..mine.clone() };
+    std::fs::write(folder.path().join(MANIFEST), theirs.to_json().unwrap()).unwrap();
+    let text = output.commit(&mut mine).await.unwrap_err().to_string();
+    assert!(text.ends_with("generation 4 was expected, and 9 is there"), "{text}");
+    let found = std::fs::read(folder.path().join(MANIFEST)).unwrap();
+    assert_eq!(Manifest::parse(&found).unwrap(), theirs, "what is there stays");
+}
+
+/// Parts of an output of format 1 lie beside its manifest. A process may die between any two of them.
+#[tokio::test]
+async fn the_parts_of_an_output_of_format_1_are_moved_into_the_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = include_bytes!("../../../tests/fixtures/manifest_1.json");
+    let one: serde_json::Value = serde_json::from_slice(text).unwrap();
+    let path = one["parts"][0]["path"].as_str().unwrap();
+    let file = folder.path().join(path);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "rows").unwrap();
+    std::fs::write(folder.path().join(MANIFEST), text).unwrap();
+    let asked = Identity { path: crate::api::contract::PATH.to_owned(), ..identity() };
+    for _ in ["moves it", "finds it moved"] {
+        let (output, found) = Output::open(folder.path(), &asked, &[]).await.unwrap();
+        let found = found.unwrap();
+        assert_eq!(std::fs::read_to_string(output.part_file(&found.parts[0])).unwrap(), "rows");
+        assert!(!folder.path().join("query_region=US").exists(), "no empty folder is left");
+    }
+    let month = Identity { partition: Partition::Month, ..asked };
+    assert!(matches!(Output::open(folder.path(), &month, &[]).await, Err(OutputError::AnotherQuestion { .. })));
+}
+
+/// The state was lost after a part got its name, and before the manifest listed it.
+#[tokio::test]
+async fn a_part_of_the_manifests_run_that_nobody_knows_is_moved_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, _) = open(folder.path()).await.unwrap();
+    output.commit(&mut manifest(range(0, 60), vec![])).await.unwrap();
+    let part = stage(&output);
+    output.reveal(&part).await.unwrap();
+    drop(output);
+    let (output, _) = open(folder.path()).await.unwrap();
+    assert_eq!(output.standing(&part).await.unwrap(), Standing::Missing);
+    assert_eq!(std::fs::read_dir(folder.path().join("_damaged")).unwrap().count(), 1);
 }

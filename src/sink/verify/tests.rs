@@ -2,11 +2,12 @@
 
 use super::*;
 use crate::api::contract::Region;
+use crate::sink::account::Rejected;
 use crate::sink::columns::Packaging;
-use crate::sink::manifest::Lack;
+use crate::sink::coverage::Reader;
 use crate::sink::part::Parts;
 use crate::sink::publish::Output;
-use crate::sink::testing::{given, manifest, page, range, row, slice};
+use crate::sink::testing::{given, identity, manifest, page, range, row, slice};
 use crate::units::TimeRange;
 
 /// A folder of two parts, one minute each, and the manifest and mark of a complete run.
@@ -19,7 +20,7 @@ struct Folder {
 impl Folder {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (output, _) = Output::open(folder.path(), "f1", &[]).await.unwrap();
+        let (output, _) = Output::open(folder.path(), &identity(), &[]).await.unwrap();
         let mut whole = Self { folder, output, manifest: manifest(range(0, 120), vec![]) };
         whole.publish(range(0, 60), &[row(5, "7", 1), row(6, "8", 1)]).await;
         whole.publish(range(60, 120), &[row(65, "9", 1)]).await;
@@ -34,8 +35,15 @@ impl Folder {
         self.manifest.parts.push(part);
     }
 
-    async fn finish(&self) {
-        self.output.write_manifest(&self.manifest).await.unwrap();
+    fn covers(&mut self, region: &str, ranges: &[TimeRange]) {
+        let region = region.parse().unwrap();
+        let ever = TimeRange::new(EpochSeconds::new(0), EpochSeconds::MAX);
+        self.manifest.account.coverage.lose(&region, &[ever]);
+        self.manifest.account.coverage.read(&region, ranges, Reader { run: "r1", at: EpochSeconds::new(0) });
+    }
+
+    async fn finish(&mut self) {
+        self.output.commit(&mut self.manifest).await.unwrap();
         self.output.write_success().await.unwrap();
     }
 
@@ -84,7 +92,7 @@ async fn a_part_that_breaks_its_reader_is_one_problem() {
     let rows: Vec<String> = (0..20).map(|number| row(120 + number, &format!("{}", 100 + number), 1)).collect();
     folder.publish(range(120, 180), &rows).await;
     folder.manifest.range = range(0, 180);
-    folder.manifest.covered = [("US".parse().unwrap(), vec![range(0, 180)])].into();
+    folder.covers("US", &[range(0, 180)]);
     let mut content = std::fs::read(folder.file(2)).unwrap();
     // The first page of `create_time`: the length of its levels, then one run of 20.
     let levels = [2, 0, 0, 0, 20 << 1, 1];
@@ -108,7 +116,6 @@ async fn a_part_that_is_not_what_it_should_be_comes_with_what_helps() {
     assert!(advice().await.starts_with("move data/query_region=US/date=2026-01-01/part-"));
     let mut folder = Folder::new().await;
     folder.manifest.range = range(60, 120);
-    folder.manifest.covered.insert("US".parse().unwrap(), vec![range(60, 120)]);
     folder.finish().await;
     std::fs::remove_file(folder.file(0)).unwrap();
     assert!(folder.report().await.advice[0].starts_with("restore data/query_region=US/"));
@@ -125,8 +132,8 @@ async fn a_part_that_a_killed_run_was_reading_again_is_no_damage() {
         why: "it is being read again".to_owned(),
         fault: None,
     };
-    killed.manifest.covered.insert(gap.region.clone(), vec![range(60, 120)]);
-    killed.manifest.gaps.push(gap);
+    killed.covers("US", &[range(60, 120)]);
+    killed.manifest.account.gaps.push(gap);
     killed.finish().await;
     killed.output.clear_success().await.unwrap();
     std::fs::write(killed.file(0), "another").unwrap();
@@ -155,6 +162,7 @@ async fn rows_outside_the_recorded_range_or_count_are_found() {
     std::fs::rename(folder.file(1), folder.folder.path().join(&path)).unwrap();
     let part = &mut folder.manifest.parts[1];
     (part.path, part.range) = (path, claimed.range);
+    folder.covers("US", &[range(0, 240)]);
     folder.finish().await;
     assert!(folder.problem().await.starts_with("holds video 9 of 1767225665000 ms, outside its range"));
 }
@@ -170,8 +178,8 @@ async fn a_part_whose_rows_were_asked_of_another_region_is_found() {
     std::fs::create_dir_all(target.parent().unwrap()).unwrap();
     std::fs::rename(folder.file(1), target).unwrap();
     (folder.manifest.parts[1].path, folder.manifest.parts[1].region) = (path, gb.clone());
-    folder.manifest.question = serde_json::json!({"regions": ["US", "GB"]});
-    folder.manifest.covered.insert(gb, vec![range(0, 120)]);
+    folder.manifest.regions.push(gb);
+    folder.covers("GB", &[range(0, 120)]);
     folder.finish().await;
     assert_eq!(folder.problem().await, "holds a row of region US, not GB");
 }
@@ -192,6 +200,7 @@ async fn a_part_in_the_wrong_folder_is_found() {
 async fn a_video_that_stands_twice_in_a_region_is_found_across_parts() {
     let mut folder = Folder::new().await;
     folder.publish(range(120, 180), &[row(130, "7", 1), row(131, "11", 1)]).await;
+    folder.covers("US", &[range(0, 180)]);
     folder.finish().await;
     assert_eq!(folder.problem().await, "region US holds 1 videos more than once");
 }
@@ -220,6 +229,8 @@ fn rows_out_of_order_are_found() {
         duplicates: 0,
         kept_in_extra: 0,
         extra_fields: Default::default(),
+        schema: 2,
+        carried: false,
     };
     let second = |seconds: i64| range(seconds, seconds).start.get() * 1000;
     let follow = |rows: [(i64, &str); 2]| {
@@ -242,8 +253,8 @@ async fn success_and_manifest_must_say_the_same() {
     folder.finish().await;
     assert!(folder.problem().await.starts_with("_SUCCESS is there, but"));
     folder.manifest.status = Status::Complete;
-    folder.manifest.question = serde_json::json!({"regions": ["US", "GB"]});
-    folder.manifest.covered.insert("GB".parse().unwrap(), vec![range(0, 100)]);
+    folder.manifest.regions.push("GB".parse().unwrap());
+    folder.covers("GB", &[range(0, 100)]);
     folder.finish().await;
     assert_eq!(folder.report().await.problems.len(), 2);
 }
@@ -253,16 +264,19 @@ async fn what_the_manifest_itself_lacks_is_no_damage() {
     let mut folder = Folder::new().await;
     let lack = Lack { region: "US".parse().unwrap(), range: range(60, 120), why: "HTTP 500".to_owned(), fault: None };
     folder.manifest.status = Status::Incomplete;
-    folder.manifest.covered.insert(lack.region.clone(), vec![range(0, 60)]);
-    folder.manifest.gaps.push(lack);
-    folder.manifest.rejected_rows = RowCount::new(2);
+    folder.covers("US", &[range(0, 60)]);
+    folder.manifest.range = range(-60, 120);
+    let rejected =
+        Rejected { region: lack.region.clone(), range: range(0, 120), run: "r1".to_owned(), rows: RowCount::new(2) };
+    folder.manifest.account.gaps.push(lack);
+    folder.manifest.account.rejected.push(rejected);
     folder.finish().await;
     folder.output.clear_success().await.unwrap();
     let report = folder.report().await;
     assert!(report.agrees() && !report.is_complete());
     insta::assert_snapshot!(report.shortfalls.join("\n"), @r"
     run r1 ended incomplete
-    region US lacks [2026-01-01T00:01:00Z, 2026-01-01T00:02:00Z)
+    region US lacks [2025-12-31T23:59:00Z, 2026-01-01T00:00:00Z)
     region US has a gap [2026-01-01T00:01:00Z, 2026-01-01T00:02:00Z): HTTP 500
     2 rows could not be placed and are kept under _rejected
     ");
@@ -272,16 +286,16 @@ async fn what_the_manifest_itself_lacks_is_no_damage() {
 async fn parts_that_a_killed_run_had_just_published_are_no_damage() {
     let mut killed = Folder::new().await;
     killed.manifest.status = Status::Running;
-    killed.manifest.covered.values_mut().for_each(Vec::clear);
+    killed.covers("US", &[range(0, 60)]);
     let newer = killed.manifest.parts.pop().unwrap();
     killed.output.clear_success().await.unwrap();
-    killed.output.write_manifest(&killed.manifest).await.unwrap();
+    killed.output.commit(&mut killed.manifest).await.unwrap();
     let report = verify(killed.folder.path()).await.unwrap();
     assert_eq!(report.problems, Vec::<String>::new());
     let said = format!("1 parts of run {} are newer than {MANIFEST}", newer.run);
     assert!(report.shortfalls.contains(&said), "{:?}", report.shortfalls);
     killed.manifest.run = "another".to_owned();
-    killed.output.write_manifest(&killed.manifest).await.unwrap();
+    killed.output.commit(&mut killed.manifest).await.unwrap();
     assert_eq!(verify(killed.folder.path()).await.unwrap().problems.len(), 1);
 }
 
@@ -293,4 +307,58 @@ async fn a_folder_without_a_manifest_is_not_guessed_at() {
     assert!(matches!(verify(&nowhere).await, Err(VerifyError::NoManifest { .. })));
     std::fs::write(folder.path().join(MANIFEST), b"{}").unwrap();
     assert!(matches!(verify(folder.path()).await, Err(VerifyError::Manifest(_))));
+}
+
+#[tokio::test]
+async fn what_lies_outside_the_last_run_is_told_and_lacks_nothing() {
+    let mut folder = Folder::new().await;
+    folder.covers("US", &[range(-900, -600), range(0, 120)]);
+    folder.covers("GB", &[range(0, 10), range(20, 30)]);
+    folder.finish().await;
+    let report = folder.report().await;
+    assert!(report.is_complete(), "{report:?}");
+    insta::assert_snapshot!(report.elsewhere.join("\n"), @r"
+    region GB has a gap [2026-01-01T00:00:10Z, 2026-01-01T00:00:20Z): no run has read it
+    region US has a gap [2025-12-31T23:50:00Z, 2026-01-01T00:00:00Z): no run has read it
+    ");
+}
+
+#[tokio::test]
+async fn parts_that_are_older_than_they_are_kept_may_be_gone_and_no_others() {
+    let mut folder = Folder::new().await;
+    folder.manifest.retain_seconds = Some(now().since(range(60, 60).start));
+    folder.finish().await;
+    std::fs::remove_file(folder.file(0)).unwrap();
+    assert!(folder.report().await.is_complete());
+    std::fs::remove_file(folder.file(1)).unwrap();
+    assert_eq!(folder.problem().await, "is missing");
+}
+
+/// What a commit has replaced may still be there when the process dies.
+#[tokio::test]
+async fn files_that_a_commit_has_replaced_are_no_strangers() {
+    let mut folder = Folder::new().await;
+    let gone = folder.manifest.parts.pop().unwrap();
+    folder.manifest.superseded.push(gone.path);
+    folder.finish().await;
+    assert!(folder.report().await.agrees());
+}
+
+#[tokio::test]
+async fn a_part_of_schema_version_1_is_read_by_its_own_columns() {
+    let mut folder = Folder::new().await;
+    let batch = crate::sink::testing::read(&folder.file(0));
+    let former = former::as_version_1(&batch);
+    let mut content = Vec::new();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(&mut content, former.schema(), None).unwrap();
+    writer.write(&former).unwrap();
+    writer.close().unwrap();
+    std::fs::write(folder.file(0), &content).unwrap();
+    let part = &mut folder.manifest.parts[0];
+    (part.bytes, part.sha256) = (ByteCount::new(content.len() as u64), sha256_of(content.as_slice()).unwrap());
+    folder.finish().await;
+    assert!(folder.problem().await.contains("other columns"));
+    folder.manifest.parts[0].schema = 1;
+    folder.finish().await;
+    assert!(folder.report().await.is_complete());
 }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::path::Path;
 
-use keyapi_export::journal::record::{NewPage, NewRun, PartRecord, RejectedRow, StoredQuestion};
+use keyapi_export::journal::record::{NewPage, NewRun, PartRecord, RangeEnds, RejectedRow, StoredQuestion};
 use keyapi_export::journal::{Ended, Journal, JournalError, JournalView, Limits};
 use keyapi_export::plan::fact::{PageAddress, PageFact, Purpose, RowKey, VideoKey, WindowId};
 use keyapi_export::units::{ByteCount, EpochSeconds, PageNumber, RowCount, TimeRange};
@@ -98,9 +98,8 @@ async fn written(pages: u32) -> Result<Vec<u8>, JournalError> {
 async fn begin(journal: &Journal, pages: u32) -> Result<(), JournalError> {
     let range = TimeRange::new(EpochSeconds::new(0), EpochSeconds::new(1_000));
     let (output, partition) = ("out".to_owned(), "day".to_owned());
-    journal
-        .begin_run(NewRun { id: "r1".to_owned(), range, began_at: EpochSeconds::new(2_000), output, partition })
-        .await?;
+    let (reads, ends, began_at) = (Vec::new(), RangeEnds::Absolute, EpochSeconds::new(2_000));
+    journal.begin_run(NewRun { id: "r1".to_owned(), range, reads, ends, began_at, output, partition }).await?;
     let ledger = journal.ledger(LIMITS)?;
     journal.commit_events(vec![r#"{"event":"window_opened"}"#.to_owned()], Vec::new()).await?;
     for number in 1..=pages {
@@ -144,5 +143,7 @@ fn a_part(range: TimeRange) -> PartRecord {
         duplicates: 1,
         kept_in_extra: 2,
         extra_fields: Default::default(),
+        schema: 2,
+        carried: false,
     }
 }

@@ -2,9 +2,13 @@
 
 use std::path::Path;
 
+use keyapi_export::api::contract::Region;
 use keyapi_export::journal::record::{PartRecord, StoredPage};
+use keyapi_export::sink::account::Account;
 use keyapi_export::sink::columns::{Packaging, SCHEMA_VERSION, VIDEO_ID};
-use keyapi_export::sink::layout::{Layout, Slice};
+use keyapi_export::sink::coverage::{Coverage, Reader};
+use keyapi_export::sink::identity::Identity;
+use keyapi_export::sink::layout::{Layout, Partition, Slice};
 use keyapi_export::sink::manifest::{MANIFEST, MANIFEST_VERSION, Manifest, SUCCESS, Status};
 use keyapi_export::sink::part::Parts;
 use keyapi_export::sink::staging::{Staging, sha256_of};
@@ -112,19 +116,31 @@ fn body() -> String {
 }
 
 fn manifest(record: PartRecord) -> Manifest {
+    let us: Region = "US".parse().expect("a region");
+    let mut coverage = Coverage::default();
+    coverage.read(&us, &[HOUR], Reader { run: "r1", at: HOUR.end });
     Manifest {
         manifest_version: MANIFEST_VERSION,
+        generation: 1,
         tool_version: "0.1.0".to_owned(),
         schema_version: SCHEMA_VERSION,
-        question: serde_json::json!({"regions": ["US"]}),
-        fingerprint: "f1".to_owned(),
+        identity: Identity {
+            path: "/v1/videos".to_owned(),
+            filters: serde_json::json!({}),
+            partition: Partition::Day,
+            snapshot: false,
+            simulator: None,
+        },
         run: "r1".to_owned(),
+        began_at: HOUR.end,
+        regions: vec![us],
         range: HOUR,
         status: Status::Complete,
+        max_rejected: 0,
+        retain_seconds: None,
         parts: vec![record],
-        covered: [("US".parse().expect("a region"), vec![HOUR])].into(),
-        gaps: vec![],
-        unproven: vec![],
+        superseded: vec![],
+        account: Account { id: "o1".to_owned(), coverage, ..Account::default() },
         rejected_rows: RowCount::ZERO,
         counters: [("pages".to_owned(), 1)].into(),
         written_at: HOUR.end,

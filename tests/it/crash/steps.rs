@@ -15,9 +15,9 @@ enum Way {
     SecondDay,
     /// A run in folders that are not there yet.
     FirstDay,
-    /// A start after one that died at this step.
+    /// A start after one that died at this step in folders that were not there.
     AfterDeathAt(Step),
-    /// A start after one that died with a part prepared, whose staged file is lost.
+    /// The same of one that died with a part prepared, whose staged file is lost.
     AfterLossOfStaged,
     /// A run whose state is lost while its output is there.
     StateLost,
@@ -27,10 +27,11 @@ enum Way {
 
 fn way_to(step: Step) -> Way {
     match step {
-        Step::DatabaseConfigured => Way::FirstDay,
+        // Only time of which nobody has seen anything is published before the run ends.
+        Step::DatabaseConfigured | Step::PartPrepared | Step::PartPublished => Way::FirstDay,
         Step::RecoveryRevealed | Step::RecoveryPublished => Way::AfterDeathAt(Step::PartPrepared),
         Step::RecoveryForgotten => Way::AfterLossOfStaged,
-        Step::TakeoverPrepared | Step::TakeoverPublished => Way::StateLost,
+        Step::TakeoverPublished => Way::StateLost,
         Step::LogMoved => Way::ManyPages,
         _ => Way::SecondDay,
     }
@@ -58,10 +59,12 @@ fn on_the_way_to(step: Step, scene: Scene) -> Scene {
         Way::FirstDay => scene.without_a_first_day(),
         Way::StateLost => scene.without_state(),
         Way::AfterDeathAt(before) => {
+            let scene = scene.without_a_first_day();
             assert!(scene.dies_at(before), "{} is not on the way to {}", before.name(), step.name());
             scene
         }
         Way::AfterLossOfStaged => {
+            let scene = scene.without_a_first_day();
             assert!(scene.dies_at(Step::PartPrepared));
             let staged = files_below(&scene.job.out().join(".staging"));
             assert_eq!(staged.len(), 1, "{staged:?}");

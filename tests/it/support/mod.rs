@@ -17,7 +17,7 @@ use keyapi_export::units::{EpochSeconds, TimeRange};
 pub(crate) use fields::{as_served, documented};
 pub(crate) use job::{Ended, Job, TOKEN};
 pub(crate) use parrot::{Asked, Parrot, Pieces};
-pub(crate) use rows::{Found, batches, files_below, identities, parquet_files, truth_of};
+pub(crate) use rows::{Found, batches, files_below, identities, identities_of_manifest, parquet_files, truth_of};
 
 /// How long anything may take before a test calls it stuck. Generous, because no test is about time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);

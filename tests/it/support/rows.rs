@@ -54,6 +54,18 @@ pub(crate) fn identities(out: &Path) -> Vec<Found> {
     all
 }
 
+/// The same of the files that the manifest lists, and of no others.
+pub(crate) fn identities_of_manifest(out: &Path) -> Vec<Found> {
+    let text = std::fs::read(out.join("_manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let listed = manifest["parts"].as_array().unwrap().iter().map(|part| out.join(part["path"].as_str().unwrap()));
+    let rows_of = |file: PathBuf| {
+        let region = queried_region(&file);
+        batches(&file).iter().flat_map(|batch| identities_of(batch, &region)).collect::<Vec<_>>()
+    };
+    listed.flat_map(rows_of).collect()
+}
+
 fn identities_of(batch: &RecordBatch, region: &str) -> Vec<Found> {
     let times = batch.column_by_name("create_time").unwrap().as_primitive::<TimestampMillisecondType>();
     let videos = batch.column_by_name("video_id").unwrap().as_string::<i32>();

@@ -1,0 +1,44 @@
+//! The manifest of the output as it stands, and the one way to change it.
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use crate::sink::manifest::Manifest;
+use crate::sink::publish::{Output, OutputError};
+
+use super::clock;
+
+/// The output's manifest: what a reader sees, and what the next one will say besides.
+#[derive(Debug)]
+pub(super) struct Commits {
+    output: Arc<Output>,
+    manifest: Mutex<Manifest>,
+}
+
+impl Commits {
+    pub(super) fn new(output: Arc<Output>, manifest: Manifest) -> Self {
+        Self { output, manifest: Mutex::new(manifest) }
+    }
+
+    /// Changes the manifest, for readers too. Where it fails, nothing is changed.
+    pub(super) async fn commit(&self, change: impl FnOnce(&mut Manifest)) -> Result<(), OutputError> {
+        let mut manifest = self.manifest.lock().await;
+        let mut next = manifest.clone();
+        change(&mut next);
+        next.written_at = clock::wall();
+        self.output.commit(&mut next).await?;
+        *manifest = next;
+        Ok(())
+    }
+
+    /// Changes what the next commit will say.
+    pub(super) async fn note(&self, change: impl FnOnce(&mut Manifest)) {
+        change(&mut *self.manifest.lock().await);
+    }
+
+    /// Looks at it.
+    pub(super) async fn read<T>(&self, look: impl FnOnce(&Manifest) -> T) -> T {
+        look(&*self.manifest.lock().await)
+    }
+}

@@ -1,0 +1,286 @@
+//! Opening a state and its output: whether they belong together, what the last process left half-done, and what of the output is
+//! really there.
+//!
+//! The manifest is what counts: what it lists is published, whatever the journal had got to, and what it does not list any more is
+//! superseded. Where it is gone, or older than the state, the journal's own record of it is taken.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::failpoint::{self, Step};
+use crate::journal::record::{Change, PartRecord, PartState, StoredQuestion};
+use crate::journal::{Journal, JournalError};
+use crate::sink::account::Account;
+use crate::sink::columns::SCHEMA_VERSION;
+use crate::sink::coverage::Reader;
+use crate::sink::manifest::{MANIFEST_VERSION, Manifest, Status};
+use crate::sink::publish::{Output, OutputError, Standing};
+use crate::units::{RowCount, TimeRange};
+
+use super::delivery::KeptAccount;
+use super::repair::lost_altogether;
+use super::{ExportError, KEPT_ACCOUNT, Order, Start, clock};
+
+/// A state and its output, opened.
+pub(super) struct Opened {
+    pub(super) output: Arc<Output>,
+    /// The manifest that is there, or the one that should be.
+    pub(super) manifest: Manifest,
+    /// Live parts that are not what they should be, and that must be there.
+    pub(super) lost: Vec<PartRecord>,
+    /// Whether the output is further than the state: other runs were made with another one.
+    pub(super) is_ahead_of_state: bool,
+}
+
+/// How far the manifest that is there is to be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Age {
+    /// It is the last one, or later than the last that the state has heard of.
+    Current,
+    /// It is older than the state, or not there.
+    Former,
+}
+
+/// Opens the output for a state, and brings both to the same.
+pub(super) async fn open(order: &Order, journal: &Journal) -> Result<Opened, ExportError> {
+    let identity = &order.identity;
+    let question = StoredQuestion { fingerprint: identity.fingerprint(), json: identity.to_string() };
+    refuse_another_question(journal, &question)?;
+    let known: Vec<String> = journal.parts()?.into_iter().map(|(part, _)| part.path).collect();
+    let (output, found) = Output::open(&order.output, identity, &known).await?;
+    failpoint::pass(Step::OutputOpened);
+    let kept = journal.learned(KEPT_ACCOUNT)?.map(|text| serde_json::from_str::<KeptAccount>(&text)).transpose()?;
+    let latest = journal.latest_run()?;
+    let kept = match found {
+        None => unless_all_is_lost(order, journal, &output, kept).await?,
+        Some(_) => kept,
+    };
+    refuse_another_output(order, kept.as_ref(), found.as_ref())?;
+    // What the output refuses, a new state must not remember.
+    journal.remember_question(question).await?;
+    let (mut manifest, age) = believed(order, kept.as_ref(), found);
+    let is_later = kept.as_ref().is_some_and(|kept| manifest.generation > kept.generation);
+    let is_ahead_of_state = is_later && latest.as_ref().is_some_and(|run| run.begun.id != manifest.run);
+    let latest_id = latest.as_ref().map(|run| run.begun.id.as_str());
+    recover((journal, &output), &mut manifest, age, latest_id).await?;
+    take_over(journal, &manifest).await?;
+    manifest.parts = published(journal)?;
+    let mut opened = Opened { output: Arc::new(output), manifest, lost: Vec::new(), is_ahead_of_state };
+    look_for_parts(order, journal, &mut opened).await?;
+    Ok(opened)
+}
+
+fn refuse_another_question(journal: &Journal, asked: &StoredQuestion) -> Result<(), JournalError> {
+    match journal.question()? {
+        Some(stored) if stored.fingerprint != asked.fingerprint => {
+            Err(JournalError::OtherQuestion { stored: stored.json, asked: asked.json.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A folder without a manifest, in which not one of the state's parts is, is more likely another folder than a lost one: a disk
+/// that is not mounted, or an output that was moved. Buying everything again is for a person to decide; then nothing is kept of it.
+async fn unless_all_is_lost(
+    order: &Order,
+    journal: &Journal,
+    output: &Output,
+    kept: Option<KeptAccount>,
+) -> Result<Option<KeptAccount>, ExportError> {
+    let Some(parts) = lost_altogether(journal, output).await? else { return Ok(kept) };
+    if order.start == Start::GoOn {
+        return Err(ExportError::NothingThere { parts, output: output.folder() });
+    }
+    let all: Vec<String> = journal.parts()?.into_iter().map(|(part, _)| part.path).collect();
+    for path in &all {
+        journal.give_part_up(path).await?;
+    }
+    Ok(None)
+}
+
+/// A state belongs to one output, wherever both lie.
+fn refuse_another_output(
+    order: &Order,
+    kept: Option<&KeptAccount>,
+    found: Option<&Manifest>,
+) -> Result<(), ExportError> {
+    match (kept, found) {
+        (Some(kept), Some(found)) if kept.account.id != found.account.id => Err(ExportError::OtherOutput {
+            state: order.state.display().to_string(),
+            was: kept.account.id.clone(),
+            output: order.output.display().to_string(),
+            now: found.account.id.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The manifest to go on from.
+fn believed(order: &Order, kept: Option<&KeptAccount>, found: Option<Manifest>) -> (Manifest, Age) {
+    match (found, kept) {
+        (Some(found), Some(kept)) if found.generation < kept.generation => {
+            tracing::warn!(
+                "the output's manifest is older than the state, which is gone by: was it restored from a copy?"
+            );
+            let account = kept.account.clone();
+            (Manifest { generation: kept.generation, account, ..found }, Age::Former)
+        }
+        (Some(found), _) => (found, Age::Current),
+        (None, Some(kept)) => {
+            let account = kept.account.clone();
+            (Manifest { generation: kept.generation, account, ..blank(order) }, Age::Former)
+        }
+        (None, None) => (blank(order), Age::Former),
+    }
+}
+
+/// The manifest of an output that holds nothing yet.
+fn blank(order: &Order) -> Manifest {
+    let id = format!("{:x}-{:016x}", order.now.get(), rand::random::<u64>());
+    Manifest {
+        manifest_version: MANIFEST_VERSION,
+        generation: 0,
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        schema_version: SCHEMA_VERSION,
+        identity: order.identity.clone(),
+        run: String::new(),
+        began_at: order.now,
+        regions: Vec::new(),
+        range: order.range,
+        status: Status::Incomplete,
+        max_rejected: order.max_rejected,
+        retain_seconds: order.retain_seconds,
+        parts: Vec::new(),
+        superseded: Vec::new(),
+        account: Account { id, ..Account::default() },
+        rejected_rows: RowCount::ZERO,
+        counters: BTreeMap::new(),
+        written_at: clock::wall(),
+    }
+}
+
+/// Brings every part of the journal to where the manifest has it, or forgets it: its pages are still there, so it is written anew.
+async fn recover(
+    (journal, output): (&Journal, &Output),
+    manifest: &mut Manifest,
+    age: Age,
+    latest: Option<&str>,
+) -> Result<(), ExportError> {
+    let listed: BTreeSet<String> = manifest.parts.iter().map(|part| part.path.clone()).collect();
+    let is_listed = |part: &PartRecord| age == Age::Current && listed.contains(&part.path);
+    let (mut change, mut waiting, mut revealed) = (Change::default(), Vec::new(), Vec::new());
+    let mut gone = if age == Age::Current { std::mem::take(&mut manifest.superseded) } else { Vec::new() };
+    for (part, state) in journal.parts()? {
+        match state {
+            PartState::Prepared | PartState::Held if is_listed(&part) => {
+                // What is not there any more is found so like any other part.
+                reveal(output, &part).await?;
+                change.published.push(part.path);
+            }
+            PartState::Prepared => match reveal(output, &part).await? {
+                true => {
+                    failpoint::pass(Step::RecoveryRevealed);
+                    revealed.push(part);
+                }
+                false => {
+                    output.set_aside(&part.path).await?;
+                    journal.forget_part(&part.path).await?;
+                    failpoint::pass(Step::RecoveryForgotten);
+                }
+            },
+            // Rows that are carried over are carried over anew; and a run that was given up has no end to wait for.
+            PartState::Held if part.carried || Some(part.run.as_str()) != latest => {
+                journal.forget_part(&part.path).await?;
+            }
+            PartState::Held => waiting.push(part.path),
+            PartState::Published if age == Age::Current && !is_listed(&part) => {
+                change.superseded.push(part.path.clone());
+                gone.push(part.path);
+            }
+            PartState::Published => {}
+            PartState::Superseded => gone.push(part.path),
+        }
+    }
+    show(output, manifest, &revealed, age).await?;
+    change.published.extend(revealed.into_iter().map(|part| part.path));
+    if change != Change::default() {
+        journal.commit_change(change).await?;
+        failpoint::pass(Step::RecoveryPublished);
+    }
+    output.remove(&gone).await?;
+    for path in &gone {
+        journal.forget_part(path).await?;
+    }
+    output.discard_staging_but(&waiting)?;
+    failpoint::pass(Step::RecoveryDiscarded);
+    Ok(())
+}
+
+/// Whether a part that was written could be given its name.
+async fn reveal(output: &Output, part: &PartRecord) -> Result<bool, ExportError> {
+    match output.reveal(part).await {
+        Ok(_) => Ok(true),
+        Err(OutputError::Lost { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Lists parts that the last process had given their names before it could list them.
+async fn show(output: &Output, manifest: &mut Manifest, revealed: &[PartRecord], age: Age) -> Result<(), ExportError> {
+    if revealed.is_empty() || age == Age::Former {
+        return Ok(());
+    }
+    for part in revealed {
+        let by = Reader { run: &part.run, at: manifest.began_at };
+        let gaps: Vec<TimeRange> = manifest.account.gaps.iter().map(|gap| gap.range).collect();
+        manifest.account.coverage.read(&part.region, &part.range.without(&gaps), by);
+        manifest.parts.retain(|listed| listed.path != part.path);
+        manifest.parts.push(part.clone());
+    }
+    Ok(output.commit(manifest).await?)
+}
+
+/// Parts that the output's own manifest lists and this state does not know: the state was lost, or is a new one.
+async fn take_over(journal: &Journal, manifest: &Manifest) -> Result<(), ExportError> {
+    let known: BTreeSet<String> = journal.parts()?.into_iter().map(|(part, _)| part.path).collect();
+    let unknown: Vec<PartRecord> = manifest.parts.iter().filter(|part| !known.contains(&part.path)).cloned().collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let change = Change { taken_over: unknown, ..Change::default() };
+    journal.commit_change(change).await?;
+    failpoint::pass(Step::TakeoverPublished);
+    Ok(())
+}
+
+fn published(journal: &Journal) -> Result<Vec<PartRecord>, JournalError> {
+    let live = journal.parts()?.into_iter().filter(|(_, state)| *state == PartState::Published);
+    Ok(live.map(|(part, _)| part).collect())
+}
+
+/// Looks where every part should be. One that may be gone because of its age is given up; any other is lost.
+async fn look_for_parts(order: &Order, journal: &Journal, opened: &mut Opened) -> Result<(), ExportError> {
+    let retained_from = order.retain_seconds.map(|seconds| order.now.shifted(-seconds));
+    let mut expired = Vec::new();
+    for part in &opened.manifest.parts {
+        match opened.output.standing(part).await? {
+            Standing::Whole => {}
+            Standing::Missing if retained_from.is_some_and(|from| part.range.end <= from) => {
+                expired.push(part.path.clone());
+            }
+            Standing::Missing | Standing::Damaged { .. } => opened.lost.push(part.clone()),
+        }
+    }
+    if !expired.is_empty() {
+        tracing::info!(
+            parts = expired.len(),
+            "parts that are older than output.retain are gone; they are not read again"
+        );
+        journal.commit_change(Change { superseded: expired.clone(), ..Change::default() }).await?;
+        for path in &expired {
+            journal.forget_part(path).await?;
+        }
+        opened.manifest.parts.retain(|part| !expired.contains(&part.path));
+    }
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! Carrying an order out: which run a start works on, and what is read by one that begins.
+
+use std::sync::Arc;
+
+use crate::api::contract::Region;
+use crate::journal::Journal;
+use crate::journal::record::{NewRun, PartRecord, RangeEnds, RunRecord};
+use crate::plan::reads::Reads;
+use crate::sink::manifest::{Manifest, Status};
+
+use super::clock::{ClockCheck, Skew};
+use super::commits::Commits;
+use super::keeps::Keeps;
+use super::next::{Ask, Holds, Next, goes_on_forward, next};
+use super::opening::{self, Opened};
+use super::session::Session;
+use super::{Ending, ExportError, History, Order, Outcome, Start, State, Tools, Work, state_aside};
+
+/// Where the name of a run is kept whose range was taken from a wrong clock: nothing of it is gone on with.
+const VOID_RUN: &str = "run_by_a_wrong_clock";
+
+/// Carries an order out: goes on with the run that the state holds, or closes it, or begins one.
+///
+/// # Errors
+/// Where it cannot go on at all; how it ended by itself is in the outcome. Whatever happens, what was paid for is kept.
+pub async fn export(order: &Order, tools: &Tools) -> Result<Outcome, ExportError> {
+    if order.range.is_empty() {
+        return Err(ExportError::EmptyRange(order.range));
+    }
+    match attempt(order, tools).await {
+        Err(ExportError::Journal(error)) if order.damaged == State::MovedAside && error.is_about_a_bad_state() => {
+            state_aside::move_aside(order, &error)?;
+            attempt(order, tools).await
+        }
+        result => result,
+    }
+}
+
+async fn attempt(order: &Order, tools: &Tools) -> Result<Outcome, ExportError> {
+    let journal = Journal::open(&order.state)?;
+    let result = runs(order, tools, &journal).await;
+    // What the run has to say matters more than a journal that could not be put away, unless there is nothing else to say.
+    let closed = journal.close().await;
+    let outcome = result?;
+    closed?;
+    Ok(outcome)
+}
+
+async fn runs(order: &Order, tools: &Tools, journal: &Journal) -> Result<Outcome, ExportError> {
+    let opened = opening::open(order, journal).await?;
+    let latest = journal.latest_run()?;
+    let void_run = journal.learned(VOID_RUN)?;
+    let is_void = |run: &RunRecord| opened.is_ahead_of_state || void_run.as_ref() == Some(&run.begun.id);
+    let latest = latest.filter(|run| !is_void(run));
+    let holds = order.holds(&opened, latest.as_ref());
+    order.tell_of_a_lost_state(&opened, latest.as_ref());
+    let commits = Arc::new(Commits::new(Arc::clone(&opened.output), opened.manifest.clone()));
+    let session = |run: RunRecord| Session::new(order, tools, journal, (&opened.output, &commits), run);
+    match (next(&order.ask(), latest.as_ref(), holds), latest) {
+        (Next::GoOn | Next::LookAgain, Some(run)) => session(run).run(RangeEnds::Absolute).await,
+        (Next::Extend, Some(run)) => session(run).extend(order.range, order.ends).await,
+        (Next::CloseAndBegin(keeps), Some(run)) => {
+            let closed = session(run).close().await?;
+            if !matches!(closed.ending, Ending::Complete | Ending::Incomplete) {
+                return Ok(closed);
+            }
+            begin(order, tools, journal, &opened, (&commits, keeps)).await
+        }
+        (Next::Begin(keeps), _) => begin(order, tools, journal, &opened, (&commits, keeps)).await,
+        // Without a run there is none to go on with.
+        (Next::GoOn | Next::LookAgain | Next::Extend | Next::CloseAndBegin(_), None) => {
+            begin(order, tools, journal, &opened, (&commits, Keeps::All)).await
+        }
+    }
+}
+
+/// Begins a run. Whatever is still unfinished was not to be gone on with.
+async fn begin(
+    order: &Order,
+    tools: &Tools,
+    journal: &Journal,
+    opened: &Opened,
+    (commits, keeps): (&Arc<Commits>, Keeps),
+) -> Result<Outcome, ExportError> {
+    if let Some(Skew::Harmful(wrong)) = tools.client.clocks().map(|clocks| order.clock_check().compare(clocks)) {
+        return Err(wrong.into());
+    }
+    let reads = order.reads(opened, commits, keeps).await;
+    let reads_nothing = reads.iter().all(|reads| reads.ranges.is_empty());
+    let run = journal.begin_run_anew(order.new_run(reads)).await?;
+    let id = run.begun.id.clone();
+    let session = Session::new(order, tools, journal, (&opened.output, commits), run);
+    let result = session.run(order.ends).await;
+    if let Err(ExportError::Clock(_)) = result {
+        journal.learn(VOID_RUN, &id).await?;
+    }
+    let work = if reads_nothing { Work::NothingLeft } else { Work::Done };
+    result.map(|outcome| Outcome { work, ..outcome })
+}
+
+impl Order {
+    fn clock_check(&self) -> ClockCheck {
+        ClockCheck { range: self.range, ends: self.ends }
+    }
+
+    fn ask(&self) -> Ask<'_> {
+        let Self { regions, range, ends, start, reread, history, now, .. } = self;
+        Ask { regions, range: *range, ends: *ends, start: *start, reread: *reread, history: *history, now: *now }
+    }
+
+    fn holds(&self, opened: &Opened, latest: Option<&RunRecord>) -> Holds {
+        let is_asked = |part: &&PartRecord| self.regions.contains(&part.region) && part.range.overlaps(self.range);
+        let mut lost = opened.lost.iter().filter(is_asked);
+        match latest {
+            None => self.holds_by_its_manifest(&opened.manifest),
+            Some(run) if lost.any(|part| part.run != run.begun.id || part.carried) => Holds::LessThanItSays,
+            Some(_) => Holds::WhatWasLeft,
+        }
+    }
+
+    /// What of the order is there, where the state knows of no run and the output's manifest alone tells of its last one.
+    fn holds_by_its_manifest(&self, manifest: &Manifest) -> Holds {
+        let (mut told, mut asked) = (manifest.regions.clone(), self.regions.clone());
+        told.sort();
+        asked.sort();
+        let is_its_day = manifest.began_at.day_start() == self.now.day_start();
+        let goes_on = goes_on_forward(manifest.range, self.range) && (self.history == History::Replaced || is_its_day);
+        match manifest.status {
+            _ if told != asked => Holds::WhatWasLeft,
+            Status::Complete if manifest.range == self.range && manifest.is_whole() => Holds::AllByItsManifest,
+            Status::Running if goes_on => Holds::SomeByItsManifest,
+            Status::Incomplete if goes_on && !manifest.lacking().unread.is_empty() => Holds::SomeByItsManifest,
+            _ => Holds::WhatWasLeft,
+        }
+    }
+
+    /// What a run reads, once the output stands as it does.
+    async fn reads(&self, opened: &Opened, commits: &Commits, keeps: Keeps) -> Vec<Reads> {
+        let settled =
+            self.retain_seconds.filter(|_| self.start == Start::GoOn).map(|seconds| self.now.shifted(-seconds));
+        let reads = |manifest: &Manifest, region: &Region| {
+            let lost = opened.lost.iter().filter(|part| part.region == *region).map(|part| part.range);
+            let kept = keeps.of(region, (manifest, &lost.collect::<Vec<_>>()), settled);
+            Reads::of(region.clone(), self.range, &kept)
+        };
+        commits.read(|manifest| self.regions.iter().map(|region| reads(manifest, region)).collect()).await
+    }
+
+    fn tell_of_a_lost_state(&self, opened: &Opened, latest: Option<&RunRecord>) {
+        let is_used = opened.manifest.account.coverage.regions().next().is_some();
+        if is_used && latest.is_none() && self.start == Start::GoOn {
+            let state = self.state.display();
+            tracing::warn!(
+                "the state {state} knows of no run of this output, so it was lost or is a new one; what the output's manifest says was \
+                 read is gone on from, and is bought again only where a run reads everything again anyway"
+            );
+        }
+    }
+
+    fn new_run(&self, reads: Vec<Reads>) -> NewRun {
+        NewRun {
+            id: format!("{:x}{:04x}", self.now.get(), rand::random::<u16>()),
+            range: self.range,
+            reads,
+            ends: self.ends,
+            began_at: self.now,
+            output: self.output.display().to_string(),
+            partition: self.identity.layout_text(),
+        }
+    }
+}

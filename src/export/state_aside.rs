@@ -1,0 +1,40 @@
+//! A state from which nothing can be gone on, moved aside: it is kept, for whoever can read it.
+
+use std::path::PathBuf;
+
+use crate::folder;
+use crate::journal::JournalError;
+use crate::sink::manifest::MANIFEST;
+
+use super::{ExportError, Order};
+
+/// States that are kept beside each other before a person must look at them.
+const MOST_ASIDE: u32 = 100;
+
+/// Moves the state's folder to a name of its own beside it, where the output has a manifest from which to go on.
+///
+/// # Errors
+/// Where it has none, or the disk fails.
+pub(super) fn move_aside(order: &Order, error: &JournalError) -> Result<(), ExportError> {
+    let state = order.state.display().to_string();
+    if !order.output.join(MANIFEST).is_file() {
+        return Err(ExportError::NothingToGoOnFrom {
+            why: error.to_string(),
+            output: order.output.display().to_string(),
+        });
+    }
+    let failed = |source| ExportError::Aside { state: state.clone(), source };
+    let aside = free_name(order).ok_or_else(|| failed(std::io::Error::other("too many states lie aside already")))?;
+    folder::move_to(&order.state, &aside).map_err(failed)?;
+    tracing::warn!(aside = %aside.display(), "{error}; the state was moved aside, and the output's manifest is gone on from");
+    Ok(())
+}
+
+fn free_name(order: &Order) -> Option<PathBuf> {
+    let named = |number: u32| {
+        let mut name = order.state.clone().into_os_string();
+        name.push(format!(".aside-{number}"));
+        PathBuf::from(name)
+    };
+    (1..=MOST_ASIDE).map(named).find(|path| path.symlink_metadata().is_err())
+}

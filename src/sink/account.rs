@@ -1,0 +1,282 @@
+//! What an output holds and lacks, over all runs; and what a run adds to that. Pure.
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::contract::Region;
+use crate::plan::event::RegionFault;
+use crate::sink::coverage::{Coverage, Reader};
+use crate::units::{RowCount, TimeRange};
+
+/// A stretch of time that lacks something, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lack {
+    /// The queried region.
+    pub region: Region,
+    /// The seconds.
+    pub range: TimeRange,
+    /// What is the matter, for a person.
+    pub why: String,
+    /// Where it is the whole region that could not be had: why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<RegionFault>,
+}
+
+/// Rows that a run could not place in any part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// The queried region.
+    pub region: Region,
+    /// From the first second that the run read of it to the last.
+    pub range: TimeRange,
+    /// The run, as the file under `_rejected` is named.
+    pub run: String,
+    /// How many.
+    pub rows: RowCount,
+}
+
+/// What an output holds and lacks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// The output's own name, given when it was begun, whatever folder it lies in.
+    pub id: String,
+    /// The seconds that were read, and when.
+    pub coverage: Coverage,
+    /// What could not be read. Where it is covered all the same, an earlier run had read it, and its rows stand.
+    pub gaps: Vec<Lack>,
+    /// What was read and is not proven to be all.
+    pub unproven: Vec<Lack>,
+    /// Rows that no column can take.
+    pub rejected: Vec<Rejected>,
+}
+
+/// What one run says of one region, as far as readers may see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// The region.
+    pub region: Region,
+    /// From the first second that the run reads of it to the last.
+    pub range: TimeRange,
+    /// The seconds whose rows by this run are in parts that readers may see.
+    pub read: Vec<TimeRange>,
+    /// What it could not read, or is reading again.
+    pub gaps: Vec<Lack>,
+    /// What it could not prove.
+    pub unproven: Vec<Lack>,
+    /// Rows that no column can take.
+    pub rejected: RowCount,
+}
+
+/// What of a question's seconds is not there as it should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lacking {
+    /// Seconds that nobody has read, and that are no gap.
+    pub unread: Vec<(Region, TimeRange)>,
+    /// Gaps.
+    pub gaps: Vec<Lack>,
+    /// What is not proven.
+    pub unproven: Vec<Lack>,
+    /// Rows that no column can take.
+    pub rejected: RowCount,
+}
+
+impl Lacking {
+    /// Whether every second is covered and proven; rows that were rejected apart.
+    pub fn is_nothing(&self) -> bool {
+        self.unread.is_empty() && self.gaps.is_empty() && self.unproven.is_empty()
+    }
+}
+
+impl Account {
+    /// The account with what a run has done; saying the same again changes nothing.
+    pub fn after(&self, reader: Reader<'_>, shares: &[Share]) -> Self {
+        let mut account = self.clone();
+        shares.iter().for_each(|share| account.take(reader, share));
+        account
+    }
+
+    fn take(&mut self, reader: Reader<'_>, share: &Share) {
+        let Share { region, range, read, gaps, unproven, rejected } = share;
+        self.coverage.ask(region);
+        let lost: Vec<TimeRange> = gaps.iter().map(|gap| gap.range).collect();
+        self.coverage.lose_of(region, &lost, reader.run);
+        self.coverage.read(region, read, reader);
+        let told = [read.as_slice(), &lost].concat();
+        self.gaps = sorted(without(&self.gaps, region, &told), gaps);
+        self.unproven = sorted(without(&self.unproven, region, read), unproven);
+        // A second look at what is unproven does not list it twice.
+        self.unproven.dedup();
+        self.rejected.retain(|one| one.region != *region || (one.run != reader.run && !one.is_read_again(read)));
+        if *rejected > RowCount::ZERO {
+            let run = reader.run.to_owned();
+            self.rejected.push(Rejected { region: region.clone(), range: *range, run, rows: *rejected });
+        }
+    }
+
+    /// The seconds of a region that need not be read: those that are covered, without gaps and what `lost` parts held.
+    pub fn sound(&self, region: &Region, lost: &[TimeRange]) -> Vec<TimeRange> {
+        let gaps = self.gaps.iter().filter(|gap| gap.region == *region).map(|gap| gap.range);
+        let missing: Vec<TimeRange> = lost.iter().copied().chain(gaps).collect();
+        self.coverage.of(region).into_iter().flat_map(|range| range.without(&missing)).collect()
+    }
+
+    /// What of a question's seconds is not there.
+    pub fn lacking(&self, regions: &[Region], range: TimeRange) -> Lacking {
+        let within =
+            |lacks: &[Lack]| clipped(lacks, |region| if regions.contains(region) { vec![range] } else { vec![] });
+        let gaps = within(&self.gaps);
+        let unread = regions.iter().flat_map(|region| {
+            let mut known = self.coverage.of(region);
+            known.extend(gaps.iter().filter(|gap| gap.region == *region).map(|gap| gap.range));
+            range.without(&known).into_iter().map(|range| (region.clone(), range))
+        });
+        let rejected = self.rejected.iter().filter(|one| regions.contains(&one.region) && one.range.overlaps(range));
+        let rejected = rejected.fold(RowCount::ZERO, |sum, one| sum.plus(one.rows));
+        Lacking { unread: unread.collect(), unproven: within(&self.unproven), gaps, rejected }
+    }
+
+    /// Holes and gaps of all regions outside a question's seconds, between the first second of each region and its last.
+    pub fn elsewhere(&self, regions: &[Region], range: TimeRange) -> Vec<Lack> {
+        let outside = |region: &Region| {
+            let ever = TimeRange::new(crate::units::EpochSeconds::new(i64::MIN), crate::units::EpochSeconds::MAX);
+            if regions.contains(region) { ever.without(&[range]) } else { vec![ever] }
+        };
+        let gaps = clipped(&self.gaps, outside);
+        let holes = self.coverage.regions().flat_map(|region| {
+            let listed: Vec<TimeRange> = gaps.iter().filter(|gap| gap.region == *region).map(|gap| gap.range).collect();
+            let holes = self.coverage.holes(region).into_iter().flat_map(move |hole| hole.without(&listed));
+            holes.map(|range| Lack { region: region.clone(), range, why: "no run has read it".to_owned(), fault: None })
+        });
+        let holes: Vec<Lack> = holes.collect();
+        sorted(clipped(&holes, outside), &gaps)
+    }
+}
+
+impl Rejected {
+    fn is_read_again(&self, read: &[TimeRange]) -> bool {
+        self.range.without(read).is_empty()
+    }
+}
+
+/// What is listed within the seconds that are given for each region.
+fn clipped(lacks: &[Lack], within: impl Fn(&Region) -> Vec<TimeRange>) -> Vec<Lack> {
+    let pieces = lacks.iter().flat_map(|lack| {
+        let pieces = within(&lack.region).into_iter().map(|range| lack.range.intersection(range));
+        pieces.filter(|piece| !piece.is_empty()).map(|range| Lack { range, ..lack.clone() }).collect::<Vec<_>>()
+    });
+    pieces.collect()
+}
+
+/// What is listed of a region outside these ranges, and of all others.
+fn without(lacks: &[Lack], region: &Region, ranges: &[TimeRange]) -> Vec<Lack> {
+    let left = |lack: &Lack| match lack.region == *region {
+        true => lack.range.without(ranges),
+        false => vec![lack.range],
+    };
+    lacks.iter().flat_map(|lack| left(lack).into_iter().map(|range| Lack { range, ..lack.clone() })).collect()
+}
+
+fn sorted(mut lacks: Vec<Lack>, more: &[Lack]) -> Vec<Lack> {
+    lacks.extend(more.iter().cloned());
+    lacks.sort_by(|one, other| (&one.region, one.range).cmp(&(&other.region, other.range)));
+    lacks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::EpochSeconds;
+
+    fn us() -> Region {
+        "US".parse().unwrap()
+    }
+
+    fn range(start: i64, end: i64) -> TimeRange {
+        TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
+    }
+
+    fn lack(start: i64, end: i64, why: &str) -> Lack {
+        Lack { region: us(), range: range(start, end), why: why.to_owned(), fault: None }
+    }
+
+    fn share(within: TimeRange, read: &[TimeRange]) -> Share {
+        let (read, rejected) = (read.to_vec(), RowCount::ZERO);
+        Share { region: us(), range: within, read, gaps: vec![], unproven: vec![], rejected }
+    }
+
+    fn after(account: &Account, number: i64, share: &Share) -> Account {
+        let run = format!("r{number}");
+        account.after(Reader { run: &run, at: EpochSeconds::new(number) }, std::slice::from_ref(share))
+    }
+
+    fn ranges(lacks: &[Lack]) -> Vec<TimeRange> {
+        lacks.iter().map(|lack| lack.range).collect()
+    }
+
+    #[test]
+    fn a_gap_stands_until_somebody_has_read_it() {
+        let gap = Share { gaps: vec![lack(10, 20, "HTTP 500")], ..share(range(0, 50), &[range(0, 10), range(20, 50)]) };
+        let first = after(&Account::default(), 1, &gap);
+        let lacking = first.lacking(&[us()], range(0, 50));
+        assert_eq!((ranges(&lacking.gaps), lacking.unread), (vec![range(10, 20)], vec![]));
+        assert_eq!(first.sound(&us(), &[]), [range(0, 10), range(20, 50)]);
+        let other = after(&first, 2, &share(range(60, 70), &[range(60, 70)]));
+        assert_eq!(ranges(&other.gaps), [range(10, 20)]);
+        assert_eq!(ranges(&other.elsewhere(&[us()], range(60, 70))), [range(10, 20), range(50, 60)]);
+        let half = after(&other, 3, &share(range(0, 15), &[range(0, 15)]));
+        assert_eq!(ranges(&half.gaps), [range(15, 20)]);
+        let whole = after(&half, 4, &share(range(15, 20), &[range(15, 20)]));
+        assert_eq!(whole.gaps, []);
+        assert!(whole.lacking(&[us()], range(0, 50)).is_nothing());
+    }
+
+    #[test]
+    fn what_could_not_be_read_again_is_a_gap_though_an_earlier_run_had_it() {
+        let first = after(&Account::default(), 1, &share(range(0, 50), &[range(0, 50)]));
+        let gap = Share { gaps: vec![lack(10, 20, "HTTP 500")], ..share(range(0, 50), &[range(0, 10), range(20, 50)]) };
+        let second = after(&first, 2, &gap);
+        assert_eq!(second.coverage.of(&us()), [range(0, 50)]);
+        assert_eq!(second.sound(&us(), &[range(30, 35)]), [range(0, 10), range(20, 30), range(35, 50)]);
+        assert_eq!(ranges(&second.lacking(&[us()], range(0, 50)).gaps), [range(10, 20)]);
+    }
+
+    #[test]
+    fn saying_the_same_again_changes_nothing_and_what_is_reopened_is_covered_no_more() {
+        let told = Share {
+            unproven: vec![lack(5, 6, "it fills pages")],
+            rejected: RowCount::new(2),
+            ..share(range(0, 50), &[range(0, 50)])
+        };
+        let once = after(&Account::default(), 1, &told);
+        assert_eq!(after(&once, 1, &told), once);
+        let reopened =
+            Share { gaps: vec![lack(20, 30, "a part is lost")], ..share(range(0, 50), &[range(0, 20), range(30, 50)]) };
+        let reopened = after(&once, 1, &reopened);
+        assert_eq!(reopened.coverage.of(&us()), [range(0, 20), range(30, 50)]);
+        assert_eq!((reopened.unproven, reopened.rejected), (vec![], vec![]), "a run speaks for itself");
+    }
+
+    #[test]
+    fn what_is_unproven_or_rejected_counts_until_it_is_read_again() {
+        let told = Share {
+            unproven: vec![lack(5, 6, "it fills pages")],
+            rejected: RowCount::new(2),
+            ..share(range(0, 50), &[range(0, 50)])
+        };
+        let first = after(&Account::default(), 1, &told);
+        let elsewhere = after(&first, 2, &share(range(50, 60), &[range(50, 60)]));
+        let lacking = elsewhere.lacking(&[us()], range(0, 60));
+        assert_eq!((ranges(&lacking.unproven), lacking.rejected), (vec![range(5, 6)], RowCount::new(2)));
+        assert!(elsewhere.lacking(&[us()], range(50, 60)).is_nothing());
+        let again = after(&elsewhere, 3, &share(range(0, 60), &[range(0, 60)]));
+        let lacking = again.lacking(&[us()], range(0, 60));
+        assert_eq!((lacking.is_nothing(), lacking.rejected), (true, RowCount::ZERO));
+    }
+
+    #[test]
+    fn a_region_that_nobody_has_asked_for_is_unread() {
+        let gb: Region = "GB".parse().unwrap();
+        let first = after(&Account::default(), 1, &share(range(0, 50), &[range(0, 50)]));
+        assert_eq!(first.lacking(&[us(), gb.clone()], range(0, 50)).unread, [(gb, range(0, 50))]);
+        assert_eq!(first.elsewhere(&[], range(0, 0)), []);
+    }
+}

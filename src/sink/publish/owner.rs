@@ -1,0 +1,94 @@
+//! Whose an output folder is, looked at before anything is written into it.
+
+use std::collections::BTreeSet;
+use std::fs::{File, TryLockError};
+use std::path::Path;
+
+use super::{DAMAGED, LOCK, NAMED, OutputError, REJECTED};
+use crate::folder;
+use crate::sink::identity::Identity;
+use crate::sink::layout::DATA;
+use crate::sink::manifest::{MANIFEST, Manifest, SUCCESS, former};
+use crate::sink::staging::StagingError;
+use crate::sink::store::Store;
+
+/// What lies in the output under a name of ours lies in the output itself: a link there would have it written elsewhere.
+pub(super) fn refuse_links(output: &Path) -> Result<(), OutputError> {
+    let names = [LOCK, MANIFEST, SUCCESS, DATA, REJECTED, DAMAGED];
+    names.into_iter().map(|name| output.join(name)).try_for_each(|place| {
+        folder::refuse_link(&place).map_err(|error| StagingError::of("opening", &place)(error).into())
+    })
+}
+
+pub(super) fn lock(folder: &Path) -> Result<File, OutputError> {
+    let path = folder.join(LOCK);
+    let mut options = File::options();
+    let file =
+        options.create(true).truncate(false).write(true).open(&path).map_err(StagingError::of("creating", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OutputError::Locked { folder: folder.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(StagingError::of("locking", &path)(source).into()),
+    }
+}
+
+pub(super) fn refuse_another_owner(
+    folder: &Path,
+    asked: &Identity,
+    manifest: Option<&Manifest>,
+) -> Result<(), OutputError> {
+    let Some(manifest) = manifest else { return Ok(()) };
+    let differences = manifest.identity.differences(asked, !manifest.parts.is_empty());
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(OutputError::AnotherQuestion { folder: folder.to_owned(), differences: differences.join("; ") })
+}
+
+/// Moves the parts of an output of format 1, which lie beside the manifest, to where this one keeps them. What is done is not done
+/// again, so that a process which dies here is gone on for by the next; the manifest is replaced only afterwards.
+pub(super) async fn move_into_the_table(store: &Store, manifest: &Manifest) -> Result<(), OutputError> {
+    let mut moved = Vec::new();
+    for part in &manifest.parts {
+        let Some(former) = former::path_of_version_1(&part.path) else { continue };
+        if store.size(&part.path).await?.is_none() && store.size(former).await?.is_some() {
+            store.move_to(former, &part.path).await?;
+            moved.push(former.to_owned());
+        }
+    }
+    if !moved.is_empty() {
+        tracing::info!(parts = moved.len(), "the parts of an output of format 1 were moved into {DATA}/");
+        store.remove_empty_folders_of(&moved)?;
+    }
+    Ok(())
+}
+
+/// Every file that a reader of Parquet would find and that is neither listed nor known.
+pub(super) async fn foreign_files(
+    store: &Store,
+    manifest: Option<&Manifest>,
+    known: &[String],
+) -> Result<Vec<String>, OutputError> {
+    let listed = manifest.iter().flat_map(|manifest| manifest.parts.iter().map(|part| &part.path));
+    let replaced = manifest.iter().flat_map(|manifest| &manifest.superseded);
+    let ours: BTreeSet<&String> = listed.chain(replaced).chain(known).collect();
+    let mut found = store.parquet_files().await?;
+    found.retain(|path| !ours.contains(path));
+    Ok(found)
+}
+
+/// What the manifest's own run has revealed is ours; anything else is somebody else's.
+pub(super) fn refuse_foreign_files(
+    folder: &Path,
+    found: &[String],
+    manifest: Option<&Manifest>,
+) -> Result<(), OutputError> {
+    let of_run = manifest.map(|manifest| format!("-{}.parquet", manifest.run));
+    let is_of_run = |path: &&String| of_run.as_ref().is_some_and(|ending| path.ends_with(ending));
+    let foreign: Vec<&str> = found.iter().filter(|path| !is_of_run(path)).map(String::as_str).collect();
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    let examples = foreign.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    Err(OutputError::Foreign { folder: folder.to_owned(), count: foreign.len(), examples })
+}

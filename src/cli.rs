@@ -145,6 +145,9 @@ struct EffortArguments {
     /// How well the walk resists rows that come and go meanwhile: atomic costs about twice the credits
     #[arg(long, value_name = "LEVEL")]
     consistency: Option<Consistency>,
+    /// How long after the first answer a region's ends are asked again before they are believed, such as 20s; 0s never
+    #[arg(long, value_name = "LENGTH")]
+    confirm_after: Option<HumanDuration>,
     /// What becomes of time that the output holds already: missing keeps it, all reads it again; by default, all for a relative range
     #[arg(long, value_name = "WHAT")]
     reread: Option<Reread>,
@@ -180,7 +183,7 @@ pub struct SimulateArguments {
 const SIMULATE: &str = "simulate";
 
 /// Which setting each flag stands for, by the flag's identity in clap.
-const FLAGS: [(&str, &str); 26] = [
+const FLAGS: [(&str, &str); 27] = [
     ("out", "output.folder"),
     ("state", "state.folder"),
     ("log_format", "report.log_format"),
@@ -202,6 +205,7 @@ const FLAGS: [(&str, &str); 26] = [
     ("partition", "output.partition"),
     ("anchor_pages", "plan.anchor_pages"),
     ("consistency", "plan.consistency"),
+    ("confirm_after", "plan.confirm_after"),
     ("reread", "plan.reread"),
     ("time_budget", "budget.time_budget"),
     ("give_up_after", "pace.give_up_after"),
@@ -385,7 +389,7 @@ mod tests {
         let arguments = "keyapi-export run --region US --from 2026-01-01 --to now-1d --sales-flag 1 --created-by-ai false \
              --min-duration 5 --max-duration 60 --product-category-id 601450 --is-ad 1 --product-id 0017 --out o --state s \
              --base-url http://127.0.0.1:1 --token-file t --qps 12.5 --max-in-flight 3 --max-credits 9 --partition month \
-             --anchor-pages 7 --consistency deep --time-budget 2h --give-up-after 1m --summary j --log-format json \
+             --anchor-pages 7 --consistency deep --confirm-after 5s --time-budget 2h --give-up-after 1m --summary j --log-format json \
              --no-progress --fresh --adopt --reread missing";
         let invocation = Invocation::read(arguments.split_whitespace()).unwrap();
         let sources = Sources { environment: std::collections::BTreeMap::new(), ..invocation.sources };

@@ -58,6 +58,8 @@ pub struct Summary {
     /// How long this start took, whole milliseconds in JSON.
     #[serde(rename = "duration_ms", serialize_with = "as_milliseconds")]
     pub duration: Duration,
+    /// How long after a region's first answer its ends were asked again, seconds; with 0 they are believed at once.
+    pub confirm_after_s: u64,
     /// Ranges that could not be read.
     pub gaps: Vec<Shortfall>,
     /// Ranges that were read, but whose completeness cannot be proven.
@@ -336,6 +338,10 @@ impl Summary {
         let none = if self.outcome.is_unfinished() { "none so far" } else { "none" };
         write_shortfalls(formatter, "gaps", &self.gaps, none)?;
         write_shortfalls(formatter, "unproven", &self.unproven, none)?;
+        if self.confirm_after_s == 0 {
+            let told = "believed at once (confirm_after is 0s), so pages that came empty for a while are not found out";
+            line(formatter, "ends", &[told.to_owned()])?;
+        }
         if self.elsewhere.is_empty() {
             return Ok(());
         }
@@ -474,6 +480,7 @@ mod tests {
             settled_share: None,
             requests_of_this_start: 21_310,
             duration: Duration::from_millis(62_345),
+            confirm_after_s: 20,
             gaps: Vec::new(),
             unproven: Vec::new(),
             rejected: 0,

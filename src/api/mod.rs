@@ -11,7 +11,7 @@ pub mod fault;
 mod lenient;
 pub mod members;
 pub mod reply;
-mod row;
+pub mod row;
 pub mod signals;
 mod transport;
 mod unpack;

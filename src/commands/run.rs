@@ -146,6 +146,7 @@ fn order(settings: &Settings, places: Places, arguments: &RunArguments) -> Resul
                 config::Consistency::Atomic => Consistency::Atomic,
                 config::Consistency::Deep => Consistency::Deep,
             },
+            confirm_after: settings.plan.confirm_after.get(),
         },
         rate: match settings.pace.qps {
             Qps::Auto => Rate::Auto,
@@ -229,6 +230,7 @@ fn summary(order: &Order, outcome: &Outcome, began: Instant, settled: f64) -> Su
         settled_share: code_of(&outcome.ending).is_unfinished().then_some(settled),
         requests_of_this_start: counts.attempts.saturating_sub(outcome.attempts_before),
         duration: began.elapsed(),
+        confirm_after_s: order.plan.confirm_after.as_secs(),
         gaps: outcome.gaps.iter().map(shortfall).collect(),
         unproven: outcome.unproven.iter().map(shortfall).collect(),
         elsewhere: outcome.elsewhere.iter().map(shortfall).collect(),
@@ -241,7 +243,7 @@ fn summary(order: &Order, outcome: &Outcome, began: Instant, settled: f64) -> Su
 }
 
 fn shortfall(listed: &Listed) -> Shortfall {
-    let Listed { region, range, why, fault } = listed.clone();
+    let Listed { region, range, why, fault, .. } = listed.clone();
     Shortfall { region, range, why, fault }
 }
 

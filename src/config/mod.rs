@@ -147,6 +147,8 @@ pub struct PlanSettings {
     pub stretch_age: HumanDuration,
     /// How well the walk resists rows that come and go meanwhile, and at what price. Default `anchored`.
     pub consistency: Consistency,
+    /// How long after a region's first answer its oldest and newest page are asked again, 0s to 1h; 0s asks neither. Default 20s.
+    pub confirm_after: HumanDuration,
     /// What becomes of time that the output holds already. Default: `missing` where both ends of the range are absolute, `all` where one
     /// is relative, and with snapshots.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -160,6 +162,7 @@ impl Default for PlanSettings {
             anchor_pages: 300,
             stretch_age: HumanDuration::from_secs(10 * 60),
             consistency: Consistency::Anchored,
+            confirm_after: HumanDuration::from_secs(20),
             reread: None,
         }
     }

@@ -1,6 +1,7 @@
 //! The bounds of the settings, and what a run needs beyond them. Pure: the moment of the run comes in as an argument.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use crate::config::error::ConfigError;
 use crate::config::redact::quoted;
@@ -16,6 +17,8 @@ const LEAST_BODY_LIMIT: u64 = 64 << 10;
 const FIRST_NAMED_SECOND: i64 = -62_167_219_200;
 /// Each request on its way may hold an answer of this size, and a column of one answer must fit what Parquet's writer takes.
 const MOST_BODY_LIMIT: u64 = 256 << 20;
+/// The longest wait before an end is confirmed.
+const MOST_CONFIRM_AFTER: Duration = Duration::from_secs(3_600);
 
 impl Settings {
     /// Checks every value against its bounds. What only `run` needs is checked by [`QuestionSettings::range`] and
@@ -67,6 +70,8 @@ impl Settings {
         bound("plan.window_pages", plan.window_pages, pages.contains(&plan.window_pages), "it is 1 to 100000")?;
         bound("plan.anchor_pages", plan.anchor_pages, pages.contains(&plan.anchor_pages), "it is 1 to 100000")?;
         some_time("plan.stretch_age", plan.stretch_age)?;
+        let may_wait = plan.confirm_after.get() <= MOST_CONFIRM_AFTER;
+        bound("plan.confirm_after", plan.confirm_after, may_wait, "it is 0s to 1h")?;
         if let Some(credits) = self.budget.max_credits {
             bound("budget.max_credits", credits.get(), credits.get() > 0, "a run needs at least 1 credit")?;
         }

@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::fetch::job::Asks;
-use crate::plan::fact::{PageAddress, WindowId};
+use crate::plan::fact::PageAddress;
+
+/// Pages that are remembered as failed: more than workers can be at at once.
+const MOST_REMEMBERED: usize = 10_000;
 
 /// What the answers of one process say of the service, and of the pages that failed.
 #[derive(Debug, Default)]
@@ -16,8 +19,8 @@ pub(super) struct Blame {
     last_well: Duration,
     /// Whether a harmless page is being asked.
     visiting: bool,
-    /// Of each window, the page whose last job failed, and when.
-    failed: BTreeMap<WindowId, (PageAddress, Duration)>,
+    /// The pages whose last job failed, and when.
+    failed: BTreeMap<PageAddress, Duration>,
 }
 
 /// What follows from a failed job.
@@ -33,14 +36,13 @@ pub(super) enum Verdict {
 
 impl Blame {
     /// Whether the page was asked for before, by a job that failed.
-    pub(super) fn asks(&self, window: WindowId, address: &PageAddress) -> Asks {
-        let failed_before = self.failed.get(&window).is_some_and(|(page, _)| page == address);
-        if failed_before { Asks::Again } else { Asks::First }
+    pub(super) fn asks(&self, address: &PageAddress) -> Asks {
+        if self.failed.contains_key(address) { Asks::Again } else { Asks::First }
     }
 
-    /// A page of the window is durable.
-    pub(super) fn came(&mut self, window: WindowId, now: Duration) {
-        self.failed.remove(&window);
+    /// A page is durable.
+    pub(super) fn came(&mut self, address: &PageAddress, now: Duration) {
+        self.failed.remove(address);
         self.last_well = now;
     }
 
@@ -50,19 +52,27 @@ impl Blame {
         self.last_well = came.unwrap_or(self.last_well);
     }
 
+    /// A job was stopped after some of its attempts had failed.
+    pub(super) fn stopped(&mut self, address: PageAddress, now: Duration) {
+        self.remember(address, now);
+    }
+
     /// Every attempt of a job failed that began at `began`. A [`Verdict::Visit`] is to be carried out.
-    pub(super) fn failed(
-        &mut self,
-        window: WindowId,
-        address: PageAddress,
-        (began, now): (Duration, Duration),
-    ) -> Verdict {
-        let before = self.failed.get(&window).filter(|(page, _)| *page == address).map(|(_, at)| *at);
-        self.failed.insert(window, (address, now));
+    pub(super) fn failed(&mut self, address: PageAddress, (began, now): (Duration, Duration)) -> Verdict {
+        let before = self.remember(address, now);
         if self.last_well > before.unwrap_or(began) {
             return Verdict::Page;
         }
         if std::mem::replace(&mut self.visiting, true) { Verdict::Wait } else { Verdict::Visit }
+    }
+
+    /// Gives when the page failed before.
+    fn remember(&mut self, address: PageAddress, now: Duration) -> Option<Duration> {
+        let before = self.failed.insert(address, now);
+        if self.failed.len() > MOST_REMEMBERED {
+            self.failed.pop_first();
+        }
+        before
     }
 }
 
@@ -72,10 +82,12 @@ mod tests {
     use crate::plan::fact::Purpose;
     use crate::units::PageNumber;
 
-    const WINDOW: WindowId = WindowId(1);
+    fn page_of(region: &str) -> PageAddress {
+        PageAddress { region: region.parse().unwrap(), purpose: Purpose::Newest, page: PageNumber::FIRST }
+    }
 
     fn page() -> PageAddress {
-        PageAddress { region: "US".parse().unwrap(), purpose: Purpose::Newest, page: PageNumber::FIRST }
+        page_of("US")
     }
 
     fn at(seconds: u64) -> Duration {
@@ -83,20 +95,20 @@ mod tests {
     }
 
     fn fails(blame: &mut Blame, began: u64, now: u64) -> Verdict {
-        blame.failed(WINDOW, page(), (at(began), at(now)))
+        blame.failed(page(), (at(began), at(now)))
     }
 
     #[test]
     fn a_page_that_fails_while_others_come_is_at_fault() {
         let mut blame = Blame::default();
-        blame.came(WindowId(2), at(5));
+        blame.came(&page_of("GB"), at(5));
         assert_eq!(fails(&mut blame, 4, 9), Verdict::Page);
     }
 
     #[test]
     fn a_page_that_fails_while_nothing_comes_is_not_at_fault_however_often() {
         let mut blame = Blame::default();
-        blame.came(WindowId(2), at(3));
+        blame.came(&page_of("GB"), at(3));
         assert_eq!(fails(&mut blame, 4, 9), Verdict::Visit);
         assert_eq!(fails(&mut blame, 9, 20), Verdict::Wait);
         blame.visited(None);
@@ -110,16 +122,25 @@ mod tests {
         let mut blame = Blame::default();
         assert_eq!(fails(&mut blame, 0, 9), Verdict::Visit);
         blame.visited(Some(at(10)));
-        assert_eq!(blame.asks(WINDOW, &page()), Asks::Again);
+        assert_eq!(blame.asks(&page()), Asks::Again);
         assert_eq!(fails(&mut blame, 10, 20), Verdict::Page);
         assert_eq!(fails(&mut blame, 20, 30), Verdict::Visit, "what was seen before the last failure is used up");
+    }
+
+    /// Only the last failed page of each window was remembered, so that two were asked again and again without leave.
+    #[test]
+    fn each_of_two_pages_that_failed_is_asked_again() {
+        let mut blame = Blame::default();
+        fails(&mut blame, 0, 9);
+        blame.failed(page_of("GB"), (at(0), at(9)));
+        assert_eq!((blame.asks(&page()), blame.asks(&page_of("GB"))), (Asks::Again, Asks::Again));
     }
 
     #[test]
     fn a_page_that_came_is_asked_for_the_first_time_when_it_is_wanted_again() {
         let mut blame = Blame::default();
         fails(&mut blame, 0, 9);
-        blame.came(WINDOW, at(10));
-        assert_eq!(blame.asks(WINDOW, &page()), Asks::First);
+        blame.came(&page(), at(10));
+        assert_eq!(blame.asks(&page()), Asks::First);
     }
 }

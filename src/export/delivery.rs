@@ -6,19 +6,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::contract::Region;
+use crate::api::row::identity;
 use crate::failpoint::{self, Step};
 use crate::journal::record::{Change, PartRecord, PartState, RunOutcome};
 use crate::journal::{JournalError, Ledger};
 use crate::plan::planner::{Listed, Planner};
 use crate::sink::account::{Account, Lack, Share};
 use crate::sink::columns::SCHEMA_VERSION;
+use crate::sink::find::{RowId, rows_held};
 use crate::sink::manifest::{MANIFEST_VERSION, Manifest, Status};
-use crate::sink::rejected::RejectedLine;
+use crate::sink::rejected::{RejectedLine, rejected_path};
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 
 use super::counters::counters;
 use super::publisher::{Publisher, Replaced};
 use super::{Delivered, Ending, ExportError, KEPT_ACCOUNT, Order};
+
+/// Rejected rows that are looked for among the delivered ones: a service that rejects more has other troubles.
+const MOST_COMPARED: usize = 10_000;
 
 /// The last steps of a start, and the first.
 pub(super) struct Delivery<'a> {
@@ -122,6 +127,7 @@ impl<'a> Delivery<'a> {
         if is_done {
             self.refuse_what_vanished(&replaced).await?;
         }
+        self.forget_what_is_delivered().await?;
         self.write_rejected().await?;
         let mut parts = self.published_parts()?;
         parts.retain(|part| !replaced.former.contains(&part.path));
@@ -261,8 +267,37 @@ impl<'a> Delivery<'a> {
         Ok(rejected)
     }
 
+    /// Rows that came where they do not belong, as with the answer to another question, are rejected no more once they came in their
+    /// own place and are delivered.
+    async fn forget_what_is_delivered(&self) -> Result<(), ExportError> {
+        let mut rejected: BTreeMap<(Region, RowId), Vec<i64>> = BTreeMap::new();
+        for row in self.publisher.journal.rejected(&self.publisher.run)?.take(MOST_COMPARED) {
+            let row = row?;
+            if let Ok(found) = identity(&row.row.text) {
+                rejected.entry((row.region, (found.second, found.video_id))).or_default().push(row.number);
+            }
+        }
+        let mut delivered = Vec::new();
+        for part in self.publisher.own_parts()? {
+            let here = rejected.keys().filter(|(region, id)| *region == part.region && part.range.contains(id.0));
+            let wanted: BTreeSet<RowId> = here.map(|(_, id)| id.clone()).collect();
+            if wanted.is_empty() {
+                continue;
+            }
+            let (file, region) = (self.publisher.output.part_file(&part), part.region.clone());
+            let found = tokio::task::spawn_blocking(move || rows_held((&part, &file), &wanted));
+            let found = found.await.map_err(ExportError::from)??.into_iter();
+            delivered.extend(found.filter_map(|id| rejected.get(&(region.clone(), id))).flatten().copied());
+        }
+        if delivered.is_empty() {
+            return Ok(());
+        }
+        Ok(self.publisher.journal.forget_rejected(delivered).await?)
+    }
+
     async fn write_rejected(&self) -> Result<(), ExportError> {
         for region in &self.order.regions {
+            let of = region.clone();
             let (journal, run, region) = (self.publisher.journal.clone(), self.publisher.run.clone(), region.clone());
             let staging = self.publisher.output.staging();
             let staged = tokio::task::spawn_blocking(move || {
@@ -278,8 +313,9 @@ impl<'a> Delivery<'a> {
                 });
                 staging.stage_rejected((&region, &run), lines).map_err(ExportError::from)
             });
-            if let Some(staged) = staged.await.map_err(ExportError::from)?? {
-                self.publisher.output.reveal_rejected(&staged).await?;
+            match staged.await.map_err(ExportError::from)?? {
+                Some(staged) => self.publisher.output.reveal_rejected(&staged).await?,
+                None => self.publisher.output.remove_rejected(&rejected_path(&of, &self.publisher.run)).await?,
             }
         }
         Ok(())
@@ -348,6 +384,7 @@ impl<'a> Delivery<'a> {
             manifest.regions.clone_from(&order.regions);
             manifest.range = self.range;
             manifest.max_rejected = order.max_rejected;
+            manifest.confirm_after_seconds = order.plan.confirm_after.as_secs();
             manifest.retain_seconds = order.retain_seconds;
             manifest.parts = parts;
             manifest.superseded.clone_from(&replaced.former);
@@ -376,9 +413,10 @@ impl<'a> Delivery<'a> {
 
 fn lacks_of(listed: &[Listed], region: &Region) -> Vec<Lack> {
     let of_region = listed.iter().filter(|one| one.region == *region).cloned();
-    of_region.map(|Listed { region, range, why, fault }| Lack { region, range, why, fault }).collect()
+    of_region.map(|Listed { region, range, why, fault, .. }| Lack { region, range, why, fault }).collect()
 }
 
 fn listed(lacks: Vec<Lack>) -> Vec<Listed> {
-    lacks.into_iter().map(|Lack { region, range, why, fault }| Listed { region, range, why, fault }).collect()
+    let listed = |Lack { region, range, why, fault }| Listed { region, range, why, fault, may_pass: false };
+    lacks.into_iter().map(listed).collect()
 }

@@ -331,6 +331,10 @@ fn log(note: &Note) {
         Note::GivenUp { region, fault } => {
             tracing::warn!(%region, "{fault}; what is left of it is listed as a gap");
         }
+        Note::WaitsToConfirm { wait } => tracing::info!(
+            duration_ms = wait.as_millis(),
+            "all is read; the oldest and the newest page are asked again after this, so that what came empty for a while is found out"
+        ),
         Note::WaitsForLeave { waited } => tracing::warn!(
             duration_ms = waited.as_millis(),
             "more than a third of all requests fail: failed pages wait until answers have earned another attempt"

@@ -42,6 +42,9 @@ impl Publisher {
         for gap in &fill.not_read.all {
             self.keep_in_gap(*gap, &before, &mut parts, &mut kept).await?;
         }
+        for wider in before.iter().filter(|part| !fill.range.covers(part.range)) {
+            parts.extend(self.carry(wider, wider.range.without(&[fill.range])).await?);
+        }
         let event = PlanEvent::RangeFilled { region: fill.region.clone(), range: fill.range };
         let stays = |path: &String| kept.contains(path) || parts.iter().any(|part| part.path == *path);
         let superseded: Vec<String> = before.into_iter().map(|part| part.path).filter(|path| !stays(path)).collect();
@@ -273,6 +276,19 @@ mod tests {
             scene.buy(pages).await;
             scene.fill(range(30, 40), &slices, &[range(34, 35)]).await;
             assert_eq!(scene.live(), [(range(30, 34), 2), (range(34, 35), 1), (range(35, 40), 3)]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_part_that_reaches_beyond_the_range_keeps_what_lies_there() {
+        let mut scene = Scene::begin().await;
+        scene.buy(&[10, 12, 14, 19, 20]).await;
+        scene.fill(range(10, 30), &[range(10, 30)], &[]).await;
+        // Done twice, as after a crash before its transaction.
+        for pages in [&[13, 14, 15][..], &[13, 14, 15]] {
+            scene.buy(pages).await;
+            scene.fill(range(13, 18), &[range(13, 18)], &[]).await;
+            assert_eq!(scene.live(), [(range(10, 13), 2), (range(13, 18), 3), (range(18, 30), 2)]);
         }
     }
 

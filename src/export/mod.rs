@@ -151,6 +151,8 @@ pub struct PlanOrder {
     pub stretch_age: Duration,
     /// How credits are traded for immunity to drift.
     pub consistency: Consistency,
+    /// How far apart two answers must be to be two witnesses of an end; with zero none is confirmed.
+    pub confirm_after: Duration,
 }
 
 /// What the export works with.

@@ -149,6 +149,7 @@ fn blank(order: &Order) -> Manifest {
         range: order.range,
         status: Status::Incomplete,
         max_rejected: order.max_rejected,
+        confirm_after_seconds: order.plan.confirm_after.as_secs(),
         retain_seconds: order.retain_seconds,
         parts: Vec::new(),
         superseded: Vec::new(),

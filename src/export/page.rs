@@ -60,7 +60,7 @@ mod tests {
     use crate::api::contract::{Filters, PageQuery, TimeOrder};
     use crate::api::reply::{Verdict, judge};
     use crate::api::signals::Signals;
-    use crate::plan::answer::{RegionHabit, tie};
+    use crate::plan::answer::{Expected, RegionHabit, tie};
     use crate::plan::fact::{PageAddress, Purpose, WindowId};
     use crate::units::PageNumber;
 
@@ -75,7 +75,8 @@ mod tests {
         };
         let address = PageAddress { region: query.region.clone(), purpose: Purpose::Newest, page: query.page };
         let habit = RegionHabit::Unknown;
-        let task = Task { address, query, habit, window: WindowId(0), position: EpochSeconds::new(100) };
+        let expected = Expected { habit, row: None };
+        let task = Task { address, query, expected, window: WindowId(0), position: EpochSeconds::new(100) };
         let rows: Vec<String> = create_times
             .iter()
             .zip(1..)
@@ -84,7 +85,7 @@ mod tests {
         let body = format!(r#"{{"code":0,"data":[{}]}}"#, rows.join(",")).into_bytes();
         let reply = Reply { status: 200, signals: Signals::default(), body, broken: None, received_at_ms: 5_000 };
         let Verdict::Page(answer) = judge(reply.heard()) else { panic!("no page") };
-        let tied = tie(&task.query, habit, &answer);
+        let tied = tie(&task.query, expected, &answer);
         new_page(&task, answer, tied, reply)
     }
 

@@ -87,7 +87,9 @@ impl Repair {
             // What is being read again already needs no second opening.
             let lost = lost.filter(|lost| !open.iter().any(|open| open.covers(lost.part.range)));
             let lost: Vec<(TimeRange, String)> = lost.map(|lost| (lost.part.range, lost.text())).collect();
-            let ranges = ranges_to_open(&planner.gaps_of(&plan.region), &lost, &live, ended);
+            let doubts = planner.unproven().iter().filter(|doubt| doubt.may_pass && doubt.region == plan.region);
+            let doubts: Vec<TimeRange> = doubts.map(|doubt| doubt.range).collect();
+            let ranges = ranges_to_open((&planner.gaps_of(&plan.region), &doubts), &lost, &live, ended);
             repair.ranges.extend(ranges.into_iter().map(|(range, why)| (plan.region.clone(), range, why)));
         }
         Ok(repair)
@@ -112,6 +114,10 @@ impl Repair {
         let gaps = self.ranges.iter().filter(|(_, _, why)| *why == Reopening::Gap).count();
         if gaps > 0 {
             tracing::info!(run, gaps, "the gaps of the run are read again, and nothing else of it");
+        }
+        let doubts = self.ranges.iter().filter(|(_, _, why)| *why == Reopening::Doubt).count();
+        if doubts > 0 {
+            tracing::info!(run, doubts, "what was in doubt when the run ended is read again");
         }
     }
 
@@ -151,18 +157,19 @@ pub(super) async fn lost_altogether(journal: &Journal, output: &Output) -> Resul
     Ok(Some(missing).filter(|missing| *missing > 0))
 }
 
-/// What is opened of one region: the lost ranges, and the gaps of a run that has ended, each grown until it holds every gap and
-/// every live part that it touches whole, so that a part is replaced whole or not at all.
+/// What is opened of one region: the lost ranges, and of a run that has ended the gaps and what is in doubt for a while, each grown
+/// until it holds every gap and every live part that it touches whole, so that a part is replaced whole or not at all.
 fn ranges_to_open(
-    gaps: &[TimeRange],
+    (gaps, doubts): (&[TimeRange], &[TimeRange]),
     lost: &[(TimeRange, String)],
     live: &[TimeRange],
     ended: Ended,
 ) -> Vec<(TimeRange, Reopening)> {
     let of_gaps = gaps.iter().filter(|_| ended == Ended::Yes).map(|gap| (*gap, Reopening::Gap));
+    let of_doubts = doubts.iter().filter(|_| ended == Ended::Yes).map(|doubt| (*doubt, Reopening::Doubt));
     let of_lost = lost.iter().map(|(range, text)| (*range, Reopening::Lost(text.clone())));
     let mut open: Vec<(TimeRange, Reopening)> =
-        of_lost.chain(of_gaps).map(|(range, why)| (grown(range, gaps, live), why)).collect();
+        of_lost.chain(of_doubts).chain(of_gaps).map(|(range, why)| (grown(range, gaps, live), why)).collect();
     open.sort_by_key(|(range, _)| *range);
     open.into_iter().fold(Vec::new(), |mut merged, (range, why)| {
         match merged.last_mut() {
@@ -202,7 +209,7 @@ mod tests {
     }
 
     fn opened(gaps: &[TimeRange], lost: &[(TimeRange, String)], live: &[TimeRange], ended: Ended) -> Vec<TimeRange> {
-        ranges_to_open(gaps, lost, live, ended).into_iter().map(|(range, _)| range).collect()
+        ranges_to_open((gaps, &[]), lost, live, ended).into_iter().map(|(range, _)| range).collect()
     }
 
     #[test]
@@ -215,9 +222,17 @@ mod tests {
     }
 
     #[test]
+    fn what_was_in_doubt_is_opened_once_a_run_has_ended_with_the_parts_that_it_touches() {
+        let live = [range(0, 30), range(30, 50)];
+        let open = |ended| ranges_to_open((&[range(60, 61)], &[range(40, 60)]), &[], &live, ended);
+        assert_eq!(open(Ended::Yes), [(range(30, 60), Reopening::Doubt), (range(60, 61), Reopening::Gap)]);
+        assert_eq!(open(Ended::No), []);
+    }
+
+    #[test]
     fn a_lost_part_within_a_gap_opens_the_gap_whole_and_once() {
         let gaps = [range(30, 40)];
-        let open = ranges_to_open(&gaps, &[lost(33, 36)], &[range(33, 36)], Ended::Yes);
+        let open = ranges_to_open((&gaps, &[]), &[lost(33, 36)], &[range(33, 36)], Ended::Yes);
         assert_eq!(open, [(range(30, 40), Reopening::Lost("part 33".to_owned()))]);
         assert_eq!(opened(&gaps, &[lost(33, 36)], &[range(33, 36)], Ended::No), [range(30, 40)]);
     }

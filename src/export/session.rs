@@ -308,7 +308,9 @@ impl<'a> Session<'a> {
             anchor_pages: plan.anchor_pages,
             stretch_age: i64::try_from(plan.stretch_age.as_secs()).unwrap_or(i64::MAX),
             consistency: plan.consistency,
+            confirm_after: i64::try_from(plan.confirm_after.as_secs()).unwrap_or(i64::MAX),
             backlog: Backlog::Small,
+            is_publishing: false,
         };
         for _ in 0..MOST_CONTRADICTED {
             let Some(event) = planner.contradicted(&context) else { return Ok(()) };

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::contract::PageQuery;
-use crate::plan::answer::ANSWERS_ASKED;
+use crate::plan::answer::{ANSWERS_ASKED, Doubt};
 use crate::plan::planner::Task;
-use crate::units::Credits;
+use crate::units::{Credits, PageNumber};
 
 use super::gate::Permit;
 use super::retry::{Leave, Next, Patience, Retry, Trouble};
@@ -59,7 +59,7 @@ pub enum Heard {
     /// A page.
     Page {
         /// Why it seems to answer another question, for a person; none where it does not.
-        doubt: Option<String>,
+        doubt: Option<Doubt>,
     },
     /// Requests come too fast.
     Throttled {
@@ -110,8 +110,8 @@ pub enum Heard {
 
 impl Heard {
     /// Why a page seems to answer another question.
-    pub fn doubt(&self) -> Option<&str> {
-        if let Self::Page { doubt } = self { doubt.as_deref() } else { None }
+    pub fn doubt(&self) -> Option<&Doubt> {
+        if let Self::Page { doubt } = self { doubt.as_ref() } else { None }
     }
 
     /// What stood in the way of a page that may come all the same, for a person.
@@ -216,6 +216,8 @@ pub(super) struct FetchJob {
     retry: Retry,
     /// Answers that seemed to belong to another question.
     astray: u32,
+    /// Whether an attempt failed.
+    pub(super) has_failed: bool,
 }
 
 impl FetchJob {
@@ -226,7 +228,7 @@ impl FetchJob {
             Asks::Again => Stands::WantsLeave { since: now },
             Asks::Confirming(_) => Stands::Rests(Leave::Wanted),
         };
-        Self { work, began: now, asks, stands, retry: Retry::new(patience), astray: 0 }
+        Self { work, began: now, asks, stands, retry: Retry::new(patience), astray: 0, has_failed: false }
     }
 
     /// What follows for the job from an attempt. A health probe is asked once, whatever comes.
@@ -235,7 +237,7 @@ impl FetchJob {
         let (trouble, why) = match heard {
             Heard::Page { .. } if is_probe => return Then::End(Fetched::Well),
             Heard::Page { doubt } => match self.astray_because(doubt) {
-                Some(why) => (Trouble::Failed, why),
+                Some(doubt) => (Trouble::Failed, doubt.to_string()),
                 None => return Then::Keep,
             },
             Heard::Quota { message } => return Then::End(Fetched::Quota { message }),
@@ -244,6 +246,7 @@ impl FetchJob {
             Heard::Throttled { why, .. } => (Trouble::Throttled, why),
             Heard::Failed { why, .. } | Heard::Unanswered { why } | Heard::Unreached { why } => (Trouble::Failed, why),
         };
+        self.has_failed |= trouble == Trouble::Failed;
         if is_probe {
             return Then::End(if trouble == Trouble::Throttled { Fetched::TooEarly } else { Fetched::Failed { why } });
         }
@@ -255,9 +258,12 @@ impl FetchJob {
     }
 
     /// Why a page is not kept: it seems to answer another question, and may be asked again. What stays so is this service's answer.
-    fn astray_because(&mut self, doubt: Option<String>) -> Option<String> {
+    fn astray_because(&mut self, doubt: Option<Doubt>) -> Option<Doubt> {
         self.astray += u32::from(doubt.is_some());
-        doubt.filter(|_| self.astray < ANSWERS_ASKED && self.retry.is_left())
+        // An empty page beyond the first may be the service's cap as well: the walk asks what follows, which is another question.
+        let may_be_a_cap =
+            matches!(doubt, Some(Doubt::KnownRowMissing(_))) && self.work.query().page > PageNumber::FIRST;
+        doubt.filter(|_| !may_be_a_cap && self.astray < ANSWERS_ASKED && self.retry.is_left())
     }
 
     /// A health probe that begins after a rest.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::contract::{PageQuery, Region};
+use crate::plan::answer::Doubt;
 use crate::plan::planner::Task;
 
 use super::gate::{Gate, Permit};
@@ -41,6 +42,8 @@ pub struct Over {
     pub work: Work,
     /// When it began.
     pub began: Duration,
+    /// Whether an attempt of it failed.
+    pub has_failed: bool,
     /// How it ended.
     pub how: Fetched,
 }
@@ -203,7 +206,7 @@ impl Pool {
         let hold = self.heed(&heard, permit, dice.spread, now);
         let is_lost = matches!(heard, Heard::Unreached { .. }) && self.reach.lasting(now);
         let then = self.jobs.get_mut(&id)?.after(heard.clone(), dice.jitter);
-        let astray = heard.doubt().filter(|_| !work.is_probe() && !matches!(then, Then::Keep)).map(str::to_owned);
+        let astray = heard.doubt().filter(|_| !work.is_probe() && !matches!(then, Then::Keep)).map(ToString::to_string);
         let why = heard.why().or(astray.as_deref()).map(str::to_owned);
         self.count(&work, &heard, why.as_deref(), now);
         let then = match then {
@@ -259,6 +262,11 @@ impl Pool {
             _ => self.reach.heard(),
         }
         match heard {
+            // It may be what comes of asking too fast.
+            Heard::Page { doubt: Some(Doubt::KnownRowMissing(_)) } => {
+                self.budget.answered(now);
+                self.gate.throttled(now, permit, None, spread)
+            }
             Heard::Page { .. } => {
                 self.gate.answered(now, permit);
                 self.budget.answered(now);
@@ -462,7 +470,7 @@ impl Pool {
         let job = self.jobs.remove(&id)?;
         self.resting -= usize::from(job.is_resting());
         self.under_way -= usize::from(job.is_under_way());
-        Some(Over { job: id, work: job.work, began: job.began, how })
+        Some(Over { job: id, work: job.work, began: job.began, has_failed: job.has_failed, how })
     }
 }
 

@@ -42,6 +42,8 @@ pub(super) enum Job {
         region: Region,
         rows: Vec<(i64, RejectedRow)>,
     },
+    /// Forget rejected rows: they came in their own place too.
+    ForgetRejected(Vec<i64>),
     /// Keep decisions, and close windows.
     Events {
         events: Vec<String>,
@@ -178,6 +180,8 @@ pub(super) fn purpose_columns(purpose: Purpose) -> (&'static str, i64, i64) {
         Purpose::WithoutFilters => ("without_filters", -1, -1),
         Purpose::WithoutRange => ("without_range", -1, -1),
         Purpose::KnownSecond => ("known_second", -1, -1),
+        Purpose::ConfirmOldest => ("confirm_oldest", -1, -1),
+        Purpose::ConfirmNewest => ("confirm_newest", -1, -1),
         Purpose::Bounds => ("bounds", -1, -1),
     }
 }
@@ -191,6 +195,8 @@ pub(super) fn address_text(address: &PageAddress) -> String {
         Purpose::WithoutFilters => format!("{region} without filters {page}"),
         Purpose::WithoutRange => format!("{region} without range {page}"),
         Purpose::KnownSecond => format!("{region} known second {page}"),
+        Purpose::ConfirmOldest => format!("{region} confirm oldest {page}"),
+        Purpose::ConfirmNewest => format!("{region} confirm newest {page}"),
         Purpose::Bounds => format!("{region} bounds {page}"),
     }
 }

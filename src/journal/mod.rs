@@ -153,6 +153,14 @@ impl Journal {
         self.ask(Job::SetAside { region: region.clone(), rows }).await.map(|_| ())
     }
 
+    /// Forgets rejected rows, by their numbers: they came in their own place too, and are delivered.
+    ///
+    /// # Errors
+    /// Only those that every call may have.
+    pub async fn forget_rejected(&self, numbers: Vec<i64>) -> Result<(), JournalError> {
+        self.ask(Job::ForgetRejected(numbers)).await.map(|_| ())
+    }
+
     /// Keeps decisions in their order, and closes windows, whose pages are replayed no more; all in one transaction. Returns
     /// the sequence of the last entry of the journal.
     ///

@@ -143,15 +143,15 @@ impl RejectedReader {
             let region: String = row.get(1).map_err(&failed)?;
             let region = Region::try_from(region);
             let region = region.map_err(|error| self.reader.damaged(format!("rejected row {number}"), error))?;
-            piece.push_back((number, rejected_record(region, row).map_err(&failed)?));
+            piece.push_back((number, rejected_record((number, region), row).map_err(&failed)?));
         }
         Ok(piece)
     }
 }
 
-fn rejected_record(region: Region, row: &Row<'_>) -> rusqlite::Result<RejectedRecord> {
+fn rejected_record((number, region): (i64, Region), row: &Row<'_>) -> rusqlite::Result<RejectedRecord> {
     let rejected = RejectedRow { index: row.get(3)?, why: row.get(4)?, text: row.get(5)? };
-    Ok(RejectedRecord { region, page: row.get(2)?, row: rejected })
+    Ok(RejectedRecord { number, region, page: row.get(2)?, row: rejected })
 }
 
 impl Iterator for RejectedReader {

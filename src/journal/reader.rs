@@ -276,6 +276,8 @@ impl StoredFact {
             "without_filters" => Some(Purpose::WithoutFilters),
             "without_range" => Some(Purpose::WithoutRange),
             "known_second" => Some(Purpose::KnownSecond),
+            "confirm_oldest" => Some(Purpose::ConfirmOldest),
+            "confirm_newest" => Some(Purpose::ConfirmNewest),
             "bounds" => Some(Purpose::Bounds),
             _ => None,
         }

@@ -263,6 +263,9 @@ impl Replayed {
 /// A rejected row with the page that it came on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RejectedRecord {
+    /// Its number in the journal.
+    #[serde(skip)]
+    pub number: i64,
     /// The queried region.
     pub region: Region,
     /// The page's address, for a person.

@@ -86,6 +86,7 @@ impl Batch<'_> {
             Job::Spent { run, at } => self.set_spent(run, *at),
             Job::Page { page, .. } => self.page(page),
             Job::SetAside { region, rows } => self.set_aside(region, rows),
+            Job::ForgetRejected(numbers) => self.forget_rejected(numbers),
             Job::Events { events, closed } => self.events(events, closed),
             Job::Release { region, below } => self.release(region, *below),
             Job::Part(step) => self.part(step),
@@ -295,6 +296,13 @@ impl Batch<'_> {
         Ok(0)
     }
 
+    fn forget_rejected(&self, numbers: &[i64]) -> Result<i64, Halt> {
+        for number in numbers {
+            self.connection.prepare_cached("DELETE FROM rejected WHERE number = ?1")?.execute([number])?;
+        }
+        Ok(0)
+    }
+
     fn events(&mut self, events: &[String], closed: &[WindowId]) -> Result<i64, Halt> {
         let run = self.run.ok_or(Halt::Refused(JournalError::NoRun))?;
         let mut insert =
@@ -469,7 +477,10 @@ fn says_something(text: &str) -> bool {
 /// Whether a page's answer may reach the output: evidence pages hold rows that the user's question does not ask for, and an
 /// empty page holds none.
 fn keeps_body(page: &NewPage) -> bool {
-    let asked = matches!(page.fact.address.purpose, Purpose::Walk { .. } | Purpose::Newest);
+    let asked = matches!(
+        page.fact.address.purpose,
+        Purpose::Walk { .. } | Purpose::Newest | Purpose::ConfirmOldest | Purpose::ConfirmNewest
+    );
     asked && page.fact.slots > 0
 }
 

@@ -170,13 +170,20 @@ async fn a_page_is_not_bought_twice_and_its_neighbours_in_the_transaction_stand(
     assert_eq!(again.unwrap_err().to_string(), "US window 1 stretch 0 page 1 was bought twice");
     next.unwrap();
     assert_eq!(scene.read("US", seconds(0, 100)).len(), 2);
-    for purpose in [Purpose::Newest, Purpose::WithoutFilters, Purpose::WithoutRange, Purpose::KnownSecond] {
+    for purpose in [
+        Purpose::Newest,
+        Purpose::WithoutFilters,
+        Purpose::WithoutRange,
+        Purpose::KnownSecond,
+        Purpose::ConfirmOldest,
+        Purpose::ConfirmNewest,
+    ] {
         let address = PageAddress { purpose, ..walk(1, 1) };
         scene.buy(page(address.clone(), &[10])).await.unwrap();
         assert!(matches!(scene.buy(page(address, &[10])).await, Err(JournalError::BoughtTwice { .. })));
     }
     // What the table of purposes writes, it must read back: a purpose that it did not know once damaged every later start.
-    assert_eq!(scene.journal.replay().unwrap().len(), 6);
+    assert_eq!(scene.journal.replay().unwrap().len(), 8);
 }
 
 #[tokio::test]

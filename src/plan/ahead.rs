@@ -239,7 +239,7 @@ mod tests {
                         self.asked += 1;
                         self.on_way.push(*task);
                     }
-                    Decision::Idle => break,
+                    Decision::Idle | Decision::Wait(_) => break,
                     Decision::Stop(why) => panic!("{why}"),
                 }
             }

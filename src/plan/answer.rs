@@ -31,6 +31,26 @@ pub enum RegionHabit {
     Another,
 }
 
+/// What the plan knows that an answer is measured by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// What the region's earlier pages have shown of its rows' own region.
+    pub habit: RegionHabit,
+    /// A known row of this second stands on the asked page or after it, so that an empty page contradicts what is known.
+    pub row: Option<EpochSeconds>,
+}
+
+/// Why an answer is not believed before it has come several times.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Doubt {
+    /// It is that to another question.
+    #[error("the answer is that to another question: {0}")]
+    AnotherQuestion(String),
+    /// It is empty, though a row that it should not lie behind is known: the row is gone, or the service is in trouble, or asked too fast.
+    #[error("the page is empty, though a row of {0} is known that should stand on it or follow it")]
+    KnownRowMissing(EpochSeconds),
+}
+
 /// A usable row of an answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
@@ -53,12 +73,12 @@ pub struct Tied {
     pub set_aside: Vec<(u32, String)>,
     /// How the page stands to its question.
     pub check: Check,
-    /// Why the page is to be asked again, for a person; none where there is no doubt.
-    pub doubt: Option<String>,
+    /// Why the page is to be asked again; none where there is no doubt.
+    pub doubt: Option<Doubt>,
 }
 
 /// Ties an answer to its question.
-pub fn tie(question: &PageQuery, habit: RegionHabit, answer: &PageAnswer) -> Tied {
+pub fn tie(question: &PageQuery, expected: Expected, answer: &PageAnswer) -> Tied {
     let candidate = |(row, index)| match row {
         &Row::Usable(Identity { second, ref video_id, ref region }) => {
             let key = RowKey { second, video: VideoKey::of(video_id) };
@@ -67,7 +87,15 @@ pub fn tie(question: &PageQuery, habit: RegionHabit, answer: &PageAnswer) -> Tie
         Row::Unusable { .. } => None,
     };
     let rows: Vec<Candidate<'_>> = answer.rows.iter().zip(0..).filter_map(candidate).collect();
-    tie_rows(question, habit, &rows)
+    let tied = tie_rows(question, expected.habit, &rows);
+    if answer.rows.is_empty() { tied.empty(expected) } else { tied }
+}
+
+impl Tied {
+    /// The same of an answer that holds no row slot at all.
+    pub fn empty(self, expected: Expected) -> Self {
+        Self { doubt: self.doubt.or(expected.row.map(Doubt::KnownRowMissing)), ..self }
+    }
 }
 
 /// Ties the usable rows of an answer to its question.
@@ -99,7 +127,7 @@ pub fn tie_rows(question: &PageQuery, habit: RegionHabit, rows: &[Candidate<'_>]
     // A whole page outside is other time, which other questions ask for; a few such rows are wrong dates.
     let apart = if check.is_astray() { &[][..] } else { &outside };
     let set_aside = apart.iter().map(|row| (row.index, astray(row.key.second))).collect();
-    Tied { rows: believed, delivered, set_aside, check, doubt: doubt.map(another_question) }
+    Tied { rows: believed, delivered, set_aside, check, doubt: doubt.map(Doubt::AnotherQuestion) }
 }
 
 /// Whether a second lies within the asked bounds, in their widest meaning.
@@ -130,10 +158,6 @@ fn mixed(number: u64) -> u64 {
     let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     number ^ (number >> 31)
-}
-
-fn another_question(why: String) -> String {
-    format!("the answer is that to another question: {why}")
 }
 
 fn outside_doubt(question: &PageQuery, rows: usize, outside: &[&Candidate<'_>]) -> String {
@@ -208,7 +232,7 @@ mod tests {
         assert_eq!((tied.rows.len(), tied.delivered, tied.set_aside.len()), (1, vec![2], 2));
         let why = "the answer is that to another question: 2 of its 3 rows lie outside the asked time, from \
                    1970-01-01T00:01:40Z to 1970-01-01T00:03:20Z; the first of them is of 1970-01-01T00:01:37Z";
-        assert_eq!(tied.doubt.as_deref(), Some(why));
+        assert_eq!(tied.doubt.map(|doubt| doubt.to_string()).as_deref(), Some(why));
     }
 
     #[test]
@@ -229,7 +253,7 @@ mod tests {
         assert_eq!(standing(RegionHabit::Unknown), Standing::Answers);
         assert!(of_regions(RegionHabit::Own, &foreign).rows.is_empty());
         assert_eq!(
-            of_regions(RegionHabit::Unknown, &foreign).doubt.as_deref(),
+            of_regions(RegionHabit::Unknown, &foreign).doubt.map(|doubt| doubt.to_string()).as_deref(),
             Some("the answer is that to another question: its rows are of region GB, and US was asked")
         );
         let other = of_regions(RegionHabit::Another, &foreign);
@@ -250,6 +274,13 @@ mod tests {
     fn rows_that_name_no_region_say_nothing() {
         let tied = tied(RegionHabit::Own, &[(100, None), (101, None), (102, None)]);
         assert_eq!((tied.doubt, tied.delivered.len()), (None, 3));
+    }
+
+    #[test]
+    fn an_empty_answer_is_doubted_where_a_row_is_known_that_it_should_show() {
+        let due = Some(EpochSeconds::new(150));
+        let empty = |row| tied(RegionHabit::Own, &[]).empty(Expected { habit: RegionHabit::Own, row }).doubt;
+        assert_eq!((empty(None), empty(due)), (None, Some(Doubt::KnownRowMissing(EpochSeconds::new(150)))));
     }
 
     #[test]

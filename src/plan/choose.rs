@@ -1,7 +1,8 @@
 //! Deciding what a worker does next. Pure: reads the plan, changes nothing.
 
+use super::ends::End;
 use super::event::{Contradiction, Ending, PlanEvent, StretchReason};
-use super::fact::{Purpose, WindowId};
+use super::fact::{PageAddress, Purpose, WindowId};
 use super::planner::{Backlog, Decision, PlanContext, Planner, Task};
 use super::region::{Emptiness, RegionPlan};
 use super::step::Unproven;
@@ -24,6 +25,7 @@ impl Planner {
             .or_else(|| self.list_mixed_regions())
             .or_else(|| self.list_believed())
             .or_else(|| self.tell_false_end())
+            .or_else(|| self.reopen_unseen().filter(|_| !context.is_publishing))
         {
             return late;
         }
@@ -41,11 +43,24 @@ impl Planner {
         let walk = window.walk()?;
         let plan = self.region(&window.region)?;
         let step = walk.refused_step(&self.walk_context(plan, context))?;
-        Some(self.act((id, window), walk, step, context))
+        Some(match self.act((id, window), walk, step, context) {
+            recorded @ Decision::Record(_) => recorded,
+            // Nothing is to be decided yet, so what was refused is kept.
+            _ => Decision::Record(vec![PlanEvent::PageRefused { window: id }]),
+        })
     }
 
-    /// The decision to try a window again later, after its page could not be had.
-    pub fn park(&self, id: WindowId) -> Vec<PlanEvent> {
+    /// What follows where a page could not be had: its window is tried again later; an end's page is not, since nothing hangs on it
+    /// but whether the end is believed.
+    pub fn park(&self, address: &PageAddress, id: WindowId) -> Vec<PlanEvent> {
+        let end = match address.purpose {
+            Purpose::ConfirmOldest => Some(End::Oldest),
+            Purpose::ConfirmNewest => Some(End::Newest),
+            _ => None,
+        };
+        if let Some((end, plan)) = end.zip(self.region(&address.region)) {
+            return self.leave_in_doubt(plan, end);
+        }
         let times = self.windows.get(&id).map(|window| window.parked + 1);
         times.map(|times| PlanEvent::WindowParked { window: id, times }).into_iter().collect()
     }
@@ -55,15 +70,18 @@ impl Planner {
         let (region, second) = self.late.first()?;
         let why = "a row of this second came far out of order, after the second had been settled".to_owned();
         let range = TimeRange::new(*second, second.shifted(1));
-        Some(Decision::Record(vec![PlanEvent::UnprovenListed { region: region.clone(), range, why }]))
+        Some(Decision::Record(vec![unproven(region, range, &why)]))
     }
 
     /// Pages of another region were taken, and later ones are of the asked one.
     fn list_mixed_regions(&self) -> Option<Decision> {
         let plan = self.regions.iter().find(|plan| plan.has_mixed_regions())?;
         let why = "it was answered with rows of another region, as later answers show";
-        let listed = plan.of_another_region.iter();
-        Some(Decision::Record(listed.map(|range| unproven(&plan.region, *range, why)).collect()))
+        // They came one after the other from the region's beginning on, and what lies between and before them was asked with them.
+        let last = plan.of_another_region.iter().map(|page| page.end).max();
+        let walked = last.map(|last| TimeRange::new(plan.range.start, last));
+        let ranges = walked.into_iter().chain(plan.probes_of_another_region.iter().copied());
+        Some(Decision::Record(ranges.map(|range| doubted(&plan.region, range, why)).collect()))
     }
 
     /// Short pages that were believed may have hidden rows, now that one has.
@@ -78,6 +96,21 @@ impl Planner {
     fn tell_false_end(&self) -> Option<Decision> {
         let last_page = self.learned.untold_end()?;
         Some(Decision::Record(vec![PlanEvent::FalseEndSeen { last_page }]))
+    }
+
+    /// The end of a window that leaves nothing to its neighbours.
+    pub(super) fn finished(&self, id: WindowId, ending: Ending, walk: &Walk) -> PlanEvent {
+        let (rows, pages, excess) = (walk.total_slots(), walk.total_pages(), walk.rows_beyond());
+        let (beyond, opening, edges) = (Vec::new(), Vec::new(), self.edges(id));
+        PlanEvent::WindowFinished { window: id, ending, rows, pages, excess, beyond, opening, edges }
+    }
+
+    /// What a finishing walk believes to be gone.
+    fn gone(&self, window: &Window, walk: &Walk, ending: Ending) -> Option<PlanEvent> {
+        let newest = self.region(&window.region)?.newest?;
+        let range = TimeRange::new(walk.position().min(newest), newest.shifted(1));
+        let believes = ending == Ending::EmptyPage && walk.believes_a_row_gone();
+        believes.then(|| PlanEvent::RowGone { region: window.region.clone(), range })
     }
 
     /// What a finishing walk believed of its short pages.
@@ -104,6 +137,9 @@ impl Planner {
             // One window asks the region's questions; the others wait for the answers.
             return if is_leftmost { self.next_of_empty((id, window), plan, walk, context) } else { Decision::Idle };
         }
+        if walk.misses_a_known_row(plan.newest) && self.is_another_at_it(id, plan) {
+            return Decision::Idle;
+        }
         if self.wants_newest(plan) && is_leftmost {
             return self.probe((id, plan), Purpose::Newest).map_or(Decision::Idle, ask);
         }
@@ -114,6 +150,14 @@ impl Planner {
         walk_context.proves_anchor &= self.in_order().next().is_some_and(|(first, _)| first == id);
         let step = self.at_seams(window, walk, walk.step(&walk_context));
         self.act((id, window), walk, step, context)
+    }
+
+    /// Whether an earlier window of the region finds out whether a known row is gone: what it finds is so for the others too.
+    fn is_another_at_it(&self, id: WindowId, plan: &RegionPlan) -> bool {
+        let windows =
+            plan.windows.values().take_while(|other| **other != id).filter_map(|other| self.windows.get(other));
+        let mut walking = windows.filter(|window| window.parked == 0 && !window.is_over());
+        walking.any(|window| window.walk().is_some_and(|walk| walk.misses_a_known_row(plan.newest)))
     }
 
     fn start_again(&self, id: WindowId, window: &Window, context: &PlanContext) -> Decision {
@@ -128,9 +172,10 @@ impl Planner {
         context: &PlanContext,
     ) -> Decision {
         let region = || window.region.clone();
+        let is_astray = matches!(step, WalkStep::Finish { ending: Ending::Listed, .. });
+        let lists = if is_astray || walk.stretch().why == StretchReason::KnownRow { doubted } else { unproven };
         let listed = |unproven: Unproven| {
-            let events = unproven.into_iter();
-            events.map(|(range, why)| PlanEvent::UnprovenListed { region: region(), range, why }).collect::<Vec<_>>()
+            unproven.iter().map(|(range, why)| lists(&window.region, *range, why)).collect::<Vec<_>>()
         };
         match step {
             WalkStep::Ask(page) => self.in_turn(id, window, walk, page),
@@ -146,12 +191,13 @@ impl Planner {
             }
             WalkStep::Finish { ending, unproven } => {
                 let mut events = listed(unproven);
+                events.extend(self.gone(window, walk, ending));
                 events.extend(self.settle_believed(window, walk));
                 events.push(self.finished_at_seams(id, window, walk, ending));
                 if ending == Ending::EmptyPage && !walk.is_bounded() {
                     events.extend(self.nothing_beyond(window, walk));
                 }
-                Decision::Record(events)
+                self.confirm((id, window), walk, events, context)
             }
             WalkStep::Bisect(at) => Decision::Record(vec![
                 PlanEvent::WindowSplit { window: id, at, new: WindowId(self.next_window) },
@@ -162,6 +208,7 @@ impl Planner {
             WalkStep::SortIgnored => Decision::Record(self.ignore_sort()),
             WalkStep::PageNumberCountsRows => Decision::Stop(Contradiction::PageNumberCountsRows { region: region() }),
             WalkStep::MinIsLoose => Decision::Record(self.stop_cutting()),
+            WalkStep::Wait(until) => Decision::Wait(until),
             WalkStep::RangeNotHonoured(seen) => Decision::Stop(Contradiction::RangeNotHonoured {
                 region: region(),
                 range: self.range_of(&window.region),
@@ -229,7 +276,7 @@ impl Planner {
             if settled > window.range.start && settled < window.range.end {
                 events.push(PlanEvent::WindowSplit { window: *id, at: settled, new: WindowId(new) });
                 events.extend(self.settle_believed(window, walk));
-                events.push(finished(*id, Ending::RowBeyond, walk));
+                events.push(self.finished(*id, Ending::RowBeyond, walk));
                 new += 1;
             }
         }
@@ -252,6 +299,7 @@ impl Planner {
         let is_sure = plan.times_empty() > needed || plan.is_empty_without_filters() || was_read_again;
         let is_asked_again = emptiness == Ok(Emptiness::AskAgain);
         let asks_again = is_asked_again || (emptiness == Ok(Emptiness::Believed) && !is_sure);
+        let finish = |events| self.confirm((id, window), walk, events, context);
         match emptiness {
             _ if asks_again && walk.stretch_pages() == 0 => ask_first(self, id, window, walk),
             _ if asks_again => {
@@ -260,14 +308,11 @@ impl Planner {
             // Where another region has shown rows of the asked time, seconds are understood, and one row here shows a wrong one.
             Err(Contradiction::SecondsNotUnderstood { .. }) if self.regions.iter().any(RegionPlan::has_rows) => {
                 let why = "it answers no row, and the row that it shows without a range is not found by its second";
-                Decision::Record(vec![
-                    unproven(&plan.region, plan.range, why),
-                    finished(id, Ending::NothingThere, walk),
-                ])
+                finish(vec![unproven(&plan.region, plan.range, why), self.finished(id, Ending::NothingThere, walk)])
             }
             Err(contradiction) => Decision::Stop(contradiction),
             Ok(Emptiness::Believed | Emptiness::AskAgain) => {
-                Decision::Record(vec![finished(id, Ending::NothingThere, walk)])
+                finish(vec![self.finished(id, Ending::NothingThere, walk)])
             }
             Ok(emptiness @ (Emptiness::Unproven | Emptiness::OneRow)) => {
                 let why = match (emptiness, plan.evidence_failed) {
@@ -275,10 +320,7 @@ impl Planner {
                     (_, true) => "it answers no row, and what would confirm that it is empty could not be had",
                     _ => "the region answers no row at all, not even without a range, so its code may be wrong",
                 };
-                Decision::Record(vec![
-                    unproven(&plan.region, plan.range, why),
-                    finished(id, Ending::NothingThere, walk),
-                ])
+                finish(vec![unproven(&plan.region, plan.range, why), self.finished(id, Ending::NothingThere, walk)])
             }
             Ok(Emptiness::Ask(purpose)) => self.probe((id, plan), purpose).map_or(Decision::Idle, ask),
         }
@@ -287,7 +329,18 @@ impl Planner {
     fn next_free(&self, context: &PlanContext) -> Decision {
         let help: fn(&Self, &PlanContext) -> Option<Decision> = |planner, _| planner.help();
         let choices = [Self::resume, Self::open_next, Self::share, help, Self::open_any, Self::retry_parked];
-        choices.iter().find_map(|choice| choice(self, context)).unwrap_or(Decision::Idle)
+        let found = choices.iter().find_map(|choice| choice(self, context));
+        found.or_else(|| self.first_wait(context)).unwrap_or(Decision::Idle)
+    }
+
+    /// The second until which the first of those waits that nobody reads.
+    fn first_wait(&self, context: &PlanContext) -> Option<Decision> {
+        let moves = self.in_order().filter(|(_, window)| is_free(window));
+        let waits = moves.filter_map(|(id, window)| match self.next_of(id, window, context) {
+            Decision::Wait(until) => Some(until),
+            _ => None,
+        });
+        waits.min().map(Decision::Wait)
     }
 
     /// Whether the region's newest page is still to be asked. No walk may end before it has come.
@@ -297,7 +350,6 @@ impl Planner {
 
     /// A window that was begun and that nobody reads, the earliest first.
     fn resume(&self, context: &PlanContext) -> Option<Decision> {
-        let is_free = |window: &Window| !window.is_assigned() && window.parked == 0 && window.walk().is_some();
         let mut moves = self.in_order().filter(|(_, window)| is_free(window));
         moves.find_map(|(id, window)| self.next_of(id, window, context).unless_idle())
     }
@@ -419,6 +471,7 @@ impl Planner {
             window_pages: context.window_pages,
             stretch_age: context.stretch_age,
             consistency: context.consistency,
+            confirm_after: context.confirm_after,
             cap: learned.last_page(),
             deepest_page: learned.deepest_page,
             short_is_habit: learned.short_is_habit(),
@@ -438,7 +491,8 @@ impl Planner {
             max_is_inclusive: learned.max_inclusive,
             run_end: plan.range.end,
             known_newest: plan.newest,
-            probed_newest: plan.probed_newest.filter(|_| !plan.newest_is_unknown),
+            // What is gone is not expected any more.
+            probed_newest: plan.probed_newest.min(plan.newest).filter(|_| !plan.newest_is_unknown),
             newest_rows: if plan.newest_is_unknown { &[] } else { &plan.newest_rows },
         }
     }
@@ -446,16 +500,26 @@ impl Planner {
 
 impl Decision {
     fn unless_idle(self) -> Option<Self> {
-        (self != Self::Idle).then_some(self)
+        (!matches!(self, Self::Idle | Self::Wait(_))).then_some(self)
     }
+}
+
+/// Whether it was begun and nobody reads it.
+fn is_free(window: &Window) -> bool {
+    !window.is_assigned() && window.parked == 0 && window.walk().is_some()
 }
 
 pub(super) fn ask(task: Task) -> Decision {
     Decision::Ask(Box::new(task))
 }
 
-fn unproven(region: &Region, range: TimeRange, why: &str) -> PlanEvent {
-    PlanEvent::UnprovenListed { region: region.clone(), range, why: why.to_owned() }
+pub(super) fn unproven(region: &Region, range: TimeRange, why: &str) -> PlanEvent {
+    PlanEvent::UnprovenListed { region: region.clone(), range, why: why.to_owned(), may_pass: false }
+}
+
+/// The same of what may be the service's trouble of a while.
+pub(super) fn doubted(region: &Region, range: TimeRange, why: &str) -> PlanEvent {
+    PlanEvent::UnprovenListed { region: region.clone(), range, why: why.to_owned(), may_pass: true }
 }
 
 fn unproven_short(region: &Region, range: TimeRange) -> PlanEvent {
@@ -471,13 +535,9 @@ fn ask_first(planner: &Planner, id: WindowId, window: &Window, walk: &Walk) -> D
     ask(planner.walk_task(id, window, walk, PageNumber::FIRST))
 }
 
-pub(super) fn finished(id: WindowId, ending: Ending, walk: &Walk) -> PlanEvent {
-    let (rows, pages, excess) = (walk.total_slots(), walk.total_pages(), walk.rows_beyond());
-    PlanEvent::WindowFinished { window: id, ending, rows, pages, excess, beyond: Vec::new(), opening: Vec::new() }
-}
-
 /// The end of a window of which no page was needed.
 fn finished_unread(window: WindowId) -> PlanEvent {
     let (ending, rows, pages, excess) = (Ending::EmptyPage, 0, 0, 0);
-    PlanEvent::WindowFinished { window, ending, rows, pages, excess, beyond: Vec::new(), opening: Vec::new() }
+    let (beyond, opening, edges) = (Vec::new(), Vec::new(), Vec::new());
+    PlanEvent::WindowFinished { window, ending, rows, pages, excess, beyond, opening, edges }
 }

@@ -25,7 +25,7 @@ impl Walk {
         if let Some(step) = self.heal_step().or_else(|| self.last_short_step(context)) {
             return step;
         }
-        let last = self.held.last().map(|row| row.second).max(self.frontier);
+        let last = self.last_shown();
         let rows_follow = match (context.known_newest, last) {
             // Beyond the run's range nothing is known, and nothing is wanted.
             (Some(newest), Some(last)) if last >= context.run_end => newest > last,
@@ -150,7 +150,8 @@ impl Walk {
         let is_fruitless = self.stretch.why == StretchReason::Doubt && !self.brought_new;
         let least = self.read_until().max(self.stretch.anchor);
         let at = if self.position() < self.range.end { self.position().max(least) } else { least };
-        if !self.has_doubted_enough(at) && (!is_fruitless || self.fruitless + 1 < needed) {
+        let is_known_row_gone = self.is_confirming && context.known_newest > self.frontier;
+        if !is_known_row_gone && !self.has_doubted_enough(at) && (!is_fruitless || self.fruitless + 1 < needed) {
             // Where the same question would be asked again, rows that are new come from the second's other end.
             let asks_again = at == self.stretch.anchor && self.can_turn_to_the_end(at, context);
             return anchor(at, if asks_again { StretchReason::FromEnd } else { StretchReason::Doubt });
@@ -174,10 +175,39 @@ impl Walk {
         }
     }
 
+    /// Whether its last page was empty although a later row is known, or it is finding out whether that row is still there.
+    pub(super) fn misses_a_known_row(&self, newest: Option<EpochSeconds>) -> bool {
+        let is_finding_out = match self.stretch.why {
+            StretchReason::KnownRow => true,
+            StretchReason::Confirm => !self.brought_new,
+            _ => self.finding == Finding::Empty,
+        };
+        let is_plain = self.bounded.is_none() && self.from_end.is_none() && self.seam.is_none();
+        is_plain && is_finding_out && newest >= Some(self.stretch.anchor) && newest > self.last_shown()
+    }
+
+    /// Whether a known row was not found by its own second, long enough after it had not been found before.
+    pub(super) fn believes_a_row_gone(&self) -> bool {
+        self.is_confirming && self.stretch.why == StretchReason::KnownRow && !self.brought_new
+    }
+
+    /// A known row is not found by its own second. It is deleted once that is so again, long enough after: what lies between it and
+    /// the last second seen may be as silent.
+    fn confirm_deletion(&self, context: &WalkContext<'_>) -> WalkStep {
+        if self.is_confirming {
+            return end_of_rows(Vec::new());
+        }
+        let (since, due) = (self.stretch.started_at, self.stretch.started_at.shifted(context.confirm_after));
+        if (since..due).contains(&context.now) {
+            return WalkStep::Wait(due);
+        }
+        anchor(self.frontier.unwrap_or(self.range.start.max(self.read_until())), StretchReason::Confirm)
+    }
+
     /// Nothing came after the last second, but a later row had been seen: it was deleted, or the service is silent about rows.
     pub(super) fn known_row_step(&self, context: &WalkContext<'_>) -> WalkStep {
         if !self.brought_new {
-            return end_of_rows(Vec::new());
+            return self.confirm_deletion(context);
         }
         let at = self.frontier.unwrap_or(self.range.start.max(self.read_until()));
         if !self.has_jumped {

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ends::End;
 use super::fact::{RowKey, WindowId};
 use crate::api::contract::Region;
 pub use crate::api::fault::RegionFault;
@@ -67,6 +68,9 @@ pub enum PlanEvent {
         /// The rows of its first page, where its left neighbour had not ended.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         opening: Vec<RowKey>,
+        /// Its rows among the outermost that walks have shown of its region: at most two pages and a half of them an end.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        edges: Vec<RowKey>,
     },
     /// A stretch of time that could not be read; the rest of the window was.
     GapListed {
@@ -95,6 +99,9 @@ pub enum PlanEvent {
         range: TimeRange,
         /// Why, for a person.
         why: String,
+        /// Whether it may be the service's trouble of a while: then the next start of a run that has ended reads it again.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        may_pass: bool,
     },
     /// The service does not honour the sort: unfinished windows are read whole within strict bounds.
     SortIgnored,
@@ -183,6 +190,25 @@ pub enum PlanEvent {
         /// The window.
         window: WindowId,
     },
+    /// An end of a region is asked for no more: its page cannot be had, or what stays in doubt of it is listed.
+    EndSettled {
+        /// The region.
+        region: Region,
+        /// Which end.
+        end: End,
+    },
+    /// A known row was not found by its second, nor long enough after: it is gone, and so may be what lies before it.
+    RowGone {
+        /// Its region.
+        region: Region,
+        /// From the last second seen before it through its own.
+        range: TimeRange,
+    },
+    /// The service refuses the page after a window's last, which is like an empty one.
+    PageRefused {
+        /// The window.
+        window: WindowId,
+    },
     /// A worker could not read a window; it is tried again after the others.
     WindowParked {
         /// The window.
@@ -220,6 +246,8 @@ pub enum StretchReason {
     Restart,
     /// Nothing came after the last second, though a row of this second had been seen: is it still there?
     KnownRow,
+    /// What contradicts what is known is asked again, long enough after.
+    Confirm,
     /// A second fills all pages that the service serves: it is read from its last row on, newest first.
     FromEnd,
     /// A window's first page lacks a row that its left neighbour saw: these seconds are read again, by the neighbour beyond its own

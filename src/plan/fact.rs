@@ -45,6 +45,10 @@ pub enum Purpose {
     /// From the region's range to a row outside it that is known, without filters, the range first: evidence that epoch seconds
     /// are understood, and that the range holds nothing. Its pages count the questions.
     KnownSecond,
+    /// The oldest page of the region's range, asked again before its beginning is believed. Its pages count the questions.
+    ConfirmOldest,
+    /// The newest page of the region's range, asked again before its end is believed. Its pages count the questions.
+    ConfirmNewest,
     /// A known row's second asked as a bound: tells which bounds are inclusive. Its pages count the questions.
     Bounds,
 }

@@ -64,11 +64,13 @@ impl Walk {
             return Shown::lessons(lessons);
         }
         let view = reading.view();
-        self.finding = view.finding;
+        self.finding = if self.leaps_after_early(page, &asked) { Finding::Unjoined } else { view.finding };
         let is_early = matches!(self.finding, Finding::Early(_));
         lessons.extend(is_early.then_some(Lesson::Early { opens: self.pages == 1 }));
         self.early = is_early.then(|| page.rows.clone());
-        lessons.extend(self.anchor_lesson(&asked, page.slots >= PAGE_SIZE));
+        let anchor = self.anchor_lesson(&asked, page.slots >= PAGE_SIZE);
+        let keeps_min = anchor == Some(Lesson::AnchorCame) && page.check.outside == 0 && self.before_frontier.is_some();
+        lessons.extend(anchor.into_iter().chain(keeps_min.then_some(Lesson::MinKept)));
         let is_unusable = self.finding == Finding::Unusable || self.finding.is_astray();
         self.unusable = if is_unusable { self.unusable + 1 } else { 0 };
         self.has_unplaced |= self.unusable > 0;
@@ -92,6 +94,12 @@ impl Walk {
         Shown { lessons, strays }
     }
 
+    /// The page after the last is refused, which is like an empty one.
+    pub(super) fn refused(&mut self) {
+        self.finding = Finding::Empty;
+        self.end_looks();
+    }
+
     /// Whether the page answers another question and the walk is reading something apart, of which it then says nothing.
     fn takes_no_part(&mut self, page: &PageFact) -> bool {
         let is_apart = self.from_end.is_some() || self.seam.is_some();
@@ -107,6 +115,20 @@ impl Walk {
         page.check.standing == Standing::Outside && is_late && !self.previous.is_empty()
     }
 
+    /// Whether a page of the asked time follows pages that lay before it, and nothing shows that both are of one answer: it may be that the
+    /// service answered another question for a while. It is believed where the two meet on the page, where it shows a known row of the
+    /// anchor, or where the same came at the same place before.
+    fn leaps_after_early(&mut self, page: &PageFact, asked: &[RowKey]) -> bool {
+        let was_early = self.early.as_ref().is_some_and(|rows| !rows.is_empty());
+        if !was_early || page.check.is_astray() || page.check.outside > 0 {
+            return false;
+        }
+        let is_known = |row: &RowKey| row.second == self.stretch.anchor && self.at_frontier.contains(&row.video);
+        let place = (asked.first().map(|row| row.video), self.pages);
+        let came_before = self.unjoined.replace(place) == Some(place);
+        !came_before && !asked.iter().any(is_known)
+    }
+
     /// Whether a stretch that goes on from known rows begins with one of them; none where its first page does not tell.
     fn anchor_lesson(&self, rows: &[RowKey], is_full: bool) -> Option<Lesson> {
         let anchor = self.stretch.anchor;
@@ -118,7 +140,9 @@ impl Walk {
             return Some(Lesson::AnchorCame);
         }
         let may_come = is_full && rows.last().is_none_or(|last| last.second <= anchor);
-        let tells = matches!(self.finding, Finding::Rows | Finding::Empty) && !may_come;
+        // An empty page may be trouble, unless it comes again, long enough after.
+        let tells = self.finding == Finding::Rows || (self.finding == Finding::Empty && self.is_confirming);
+        let tells = tells && !may_come;
         tells.then_some(Lesson::AnchorLost(anchor))
     }
 
@@ -197,7 +221,7 @@ impl Walk {
             lessons.push(Lesson::MoreAfter { pages: self.good_pages_before });
         }
         if self.brought_new {
-            self.has_jumped = false;
+            (self.has_jumped, self.is_confirming) = (false, false);
         }
         let first = rows.first().map(|row| row.second);
         // Where all rows leap ahead, the page before is still the last that counts.

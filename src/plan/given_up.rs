@@ -1,6 +1,5 @@
 //! Regions that cannot be had while others can: what of them is not read becomes a gap, and the others go on. Pure.
 
-use super::choose::finished;
 use super::event::{Ending, PlanEvent, RegionFault};
 use super::fact::WindowId;
 use super::narrow::settled_within;
@@ -25,7 +24,7 @@ impl Planner {
                 next += 1;
                 events.push(PlanEvent::WindowSplit { window: id, at: settled, new: lost });
                 events.extend(self.settle_believed(window, walk));
-                events.push(finished(id, Ending::RowBeyond, walk));
+                events.push(self.finished(id, Ending::RowBeyond, walk));
             }
             events.push(PlanEvent::WindowGivenUp { window: lost, fault: fault.clone() });
         }
@@ -68,7 +67,7 @@ impl Planner {
             }
             _ => {
                 let (why, fault) = (fault.to_string(), Some(fault.clone()));
-                self.gaps.push(Listed { region: region.clone(), range, why, fault });
+                self.gaps.push(Listed { region: region.clone(), range, why, fault, may_pass: false });
             }
         }
         self.merge_done(&region);

@@ -285,6 +285,7 @@ impl Learned {
                 self.early_pages += 1;
             }
             Lesson::AnchorCame => self.anchor_came = true,
+            Lesson::MinKept => (self.early_openings, self.min_is_loose) = (0, false),
             Lesson::AnchorLost(second) if self.anchors_lost.len() < LOST_ANCHORS => {
                 self.anchors_lost.insert(second);
             }

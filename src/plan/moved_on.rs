@@ -1,6 +1,5 @@
 //! A run that the time has passed by: its range is extended, or it is closed and what it has not read is left. Pure.
 
-use super::choose::finished;
 use super::event::{Ending, PlanEvent};
 use super::fact::WindowId;
 use super::narrow::settled_within;
@@ -39,7 +38,7 @@ impl Planner {
                 next += 1;
                 events.push(PlanEvent::WindowSplit { window: *id, at: settled, new: left });
                 events.extend(self.settle_believed(window, walk));
-                events.push(finished(*id, Ending::RowBeyond, walk));
+                events.push(self.finished(*id, Ending::RowBeyond, walk));
             }
             events.push(PlanEvent::WindowLeft { window: left });
         }

@@ -1,6 +1,5 @@
 //! What cannot be read: a window whose pages fail is tried again, then cut down to the smallest range and listed. Pure.
 
-use super::choose::finished;
 use super::event::{Ending, PlanEvent, StretchReason};
 use super::fact::{Purpose, WindowId};
 use super::planner::{Decision, PlanContext, Planner, Task};
@@ -47,7 +46,7 @@ impl Planner {
         if let Some((walk, settled)) = settled_within(window) {
             let mut events = vec![PlanEvent::WindowSplit { window: id, at: settled, new }];
             events.extend(self.settle_believed(window, walk));
-            events.push(finished(id, Ending::RowBeyond, walk));
+            events.push(self.finished(id, Ending::RowBeyond, walk));
             events.push(PlanEvent::WindowParked { window: new, times: PARKED_TIMES });
             return Decision::Record(events);
         }
@@ -89,7 +88,7 @@ impl Planner {
         if let Some((_, settled)) = settled_within(window) {
             events.push(PlanEvent::WindowSplit { window: id, at: settled, new: WindowId(next) });
             events.extend(self.settle_believed(window, walk));
-            events.push(finished(id, Ending::RowBeyond, walk));
+            events.push(self.finished(id, Ending::RowBeyond, walk));
             (near, start) = (WindowId(next), settled);
             next += 1;
         }

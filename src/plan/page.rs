@@ -29,6 +29,8 @@ pub enum Finding {
     Early(EpochSeconds),
     /// Every row is of another region.
     OtherRegion,
+    /// It follows pages before what was asked, and nothing shows that it is of the same answer as they.
+    Unjoined,
     /// The same rows as its predecessor's.
     SamePage,
     /// Its predecessor's rows without the first, and one more.
@@ -43,7 +45,7 @@ pub enum Finding {
 impl Finding {
     /// Whether the page answers another question than was asked, as far as its rows tell.
     pub fn is_astray(self) -> bool {
-        matches!(self, Self::OutsideAsked(_) | Self::Early(_) | Self::OtherRegion)
+        matches!(self, Self::OutsideAsked(_) | Self::Early(_) | Self::OtherRegion | Self::Unjoined)
     }
 }
 

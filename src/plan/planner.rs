@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::answer::RegionHabit;
-use super::event::{Contradiction, Ending, PlanEvent, RegionFault};
+use super::answer::{Expected, RegionHabit};
+use super::event::{Contradiction, Ending, PlanEvent, RegionFault, StretchReason};
 use super::fact::{PageAddress, PageFact, Purpose, WindowId};
 use super::reads::Reads;
 use super::region::RegionPlan;
@@ -32,8 +32,12 @@ pub struct PlanContext {
     pub stretch_age: i64,
     /// How credits are traded for immunity to drift.
     pub consistency: Consistency,
+    /// How far apart two answers must be to be two witnesses, seconds; with 0 nothing is confirmed.
+    pub confirm_after: i64,
     /// Whether more windows may be opened; else the running ones are shared.
     pub backlog: Backlog,
+    /// Whether something is being published: meanwhile nothing is opened again, since publishing releases pages.
+    pub is_publishing: bool,
 }
 
 #[cfg(test)]
@@ -47,7 +51,9 @@ impl PlanContext {
             anchor_pages: 300,
             stretch_age: 600,
             consistency: Consistency::Anchored,
+            confirm_after: 0,
             backlog: Backlog::Small,
+            is_publishing: false,
         }
     }
 }
@@ -68,8 +74,8 @@ pub struct Task {
     pub address: PageAddress,
     /// What to ask.
     pub query: PageQuery,
-    /// What the region's earlier pages have shown of its rows' own region.
-    pub habit: RegionHabit,
+    /// What is known that the answer is measured by.
+    pub expected: Expected,
     /// Where its walk stands.
     pub position: EpochSeconds,
     /// The window on whose behalf it is asked: its worker is busy with it until the answer is there.
@@ -85,6 +91,8 @@ pub enum Decision {
     Ask(Box<Task>),
     /// Nothing for this worker now.
     Idle,
+    /// Nothing for this worker before this second, unless something comes.
+    Wait(EpochSeconds),
     /// The service contradicts its contract: stop.
     Stop(Contradiction),
 }
@@ -100,6 +108,8 @@ pub struct Listed {
     pub why: String,
     /// Where it is a gap because of its whole region: what is the matter with that.
     pub fault: Option<RegionFault>,
+    /// Where it is unproven: whether it may be the service's trouble of a while.
+    pub may_pass: bool,
 }
 
 /// The plan.
@@ -187,7 +197,7 @@ impl Planner {
 
     /// Whether every second of every region is covered or listed.
     pub fn is_done(&self) -> bool {
-        !self.has_late_doubts() && self.regions.iter().all(RegionPlan::is_done)
+        !self.has_late_doubts() && self.regions.iter().all(|plan| plan.is_done() && self.unseen(plan).is_none())
     }
 
     /// Whether something is to be listed that seemed to be settled.
@@ -210,6 +220,10 @@ impl Planner {
     /// Whether a window was parked and has had no page since.
     pub fn is_parked(&self, window: WindowId) -> bool {
         self.windows.get(&window).is_some_and(|window| window.parked > 0)
+    }
+
+    pub(super) fn is_over(&self, window: WindowId) -> bool {
+        self.windows.get(&window).is_none_or(Window::is_over)
     }
 
     /// A window's region; none once it is over.
@@ -349,10 +363,14 @@ impl Planner {
                 let (asked_min, asked_max) = (*asked_min, *asked_max);
                 let stretch = Stretch { number, anchor, asked_min, asked_max, started_at, why };
                 self.count_seam(*window, why);
+                if why == StretchReason::Confirm {
+                    self.read_ends_again(*window);
+                }
                 self.with_window(*window, |window| window.begin(stretch));
             }
-            PlanEvent::WindowFinished { window, rows, excess, ending, beyond, opening, .. } => {
+            PlanEvent::WindowFinished { window, rows, excess, ending, beyond, opening, edges, .. } => {
                 self.learned.take_ending(*ending);
+                self.learn_edges(*window, *rows, edges);
                 self.remember_empty(*window, *ending);
                 self.keep_seams(*window, beyond, opening);
                 self.finish(*window, rows.saturating_sub(*excess));
@@ -364,7 +382,9 @@ impl Planner {
                     plan.is_known = true;
                 }
             }
-            PlanEvent::UnprovenListed { region, range, why } => self.list_unproven(region, *range, why),
+            PlanEvent::UnprovenListed { region, range, why, may_pass } => {
+                self.list_unproven(region, *range, (why, *may_pass));
+            }
             PlanEvent::SlicePublished { region, until } => {
                 if let Some(plan) = self.region_mut(region) {
                     plan.published_until = plan.published_until.max(*until);
@@ -387,6 +407,17 @@ impl Planner {
             PlanEvent::WindowsJoined { window, until } => self.join(*window, *until),
             PlanEvent::AskedAnew { window } => self.ask_anew(*window),
             PlanEvent::FalseEndSeen { last_page } => self.learned.take_end(*last_page),
+            PlanEvent::EndSettled { region, end } => {
+                if let Some(plan) = self.region_mut(region) {
+                    plan.ends.settle(*end);
+                }
+            }
+            PlanEvent::RowGone { region, range } => {
+                if let Some(plan) = self.region_mut(region) {
+                    plan.row_gone(*range);
+                }
+            }
+            PlanEvent::PageRefused { window } => self.with_window(*window, Window::refused),
             PlanEvent::WindowParked { window, times } => self.park_window(*window, *times),
             PlanEvent::PageTaken { window, stretch, page, has_more } => {
                 self.take_waiting(*window, *stretch, page.get(), *has_more);
@@ -470,15 +501,16 @@ impl Planner {
         let Some(window) = self.windows.get_mut(&id) else { return };
         window.state = State::Over;
         let (region, range) = (window.region.clone(), window.range);
-        self.gaps.push(Listed { region: region.clone(), range, why: why.to_owned(), fault: None });
+        self.gaps.push(Listed { region: region.clone(), range, why: why.to_owned(), fault: None, may_pass: false });
         self.merge_done(&region);
     }
 
-    fn list_unproven(&mut self, region: &Region, range: TimeRange, why: &str) {
-        self.unproven.push(Listed { region: region.clone(), range, why: why.to_owned(), fault: None });
+    fn list_unproven(&mut self, region: &Region, range: TimeRange, (why, may_pass): (&str, bool)) {
+        self.unproven.push(Listed { region: region.clone(), range, why: why.to_owned(), fault: None, may_pass });
         self.late.retain(|(of, second)| of != region || !range.contains(*second));
         if let Some(plan) = self.region_mut(region) {
             plan.of_another_region.retain(|page| !range.covers(*page));
+            plan.probes_of_another_region.retain(|page| !range.covers(*page));
         }
         for window in self.windows.values_mut().filter(|window| window.region == *region) {
             if let State::Walking(walk) = &mut window.state {

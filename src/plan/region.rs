@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::answer::RegionHabit;
+use super::ends::Ends;
 use super::event::Contradiction;
 use super::fact::{PageFact, Purpose, RowKey, Standing, VideoKey, WindowId};
 use super::page::longest_run;
@@ -87,14 +88,18 @@ pub struct RegionPlan {
     /// Pages of which every row names the region as its own, and those of which every row names another.
     own_pages: u32,
     other_pages: u32,
-    /// What pages cover that were taken although every row of them names another region.
+    /// What walks' pages cover that were taken although every row of them names another region.
     pub of_another_region: Vec<TimeRange>,
+    /// What such pages of other questions cover.
+    pub probes_of_another_region: Vec<TimeRange>,
     /// Rows that walks showed after the last of the newest page, up to one more than a page of them.
     past_newest: BTreeSet<VideoKey>,
     /// How often in a row the range, asked from its start, began after the newest row of the newest page.
     opened_late: u32,
     /// The first second of page 1 of the range, asked from its start, where it held rows.
     opening: Option<EpochSeconds>,
+    /// Where its rows begin and end, and whether that is confirmed.
+    pub ends: Ends,
     /// How often its range was extended.
     extensions: u32,
     /// Whether the output has held rows of it, so that its code is known to mean something.
@@ -138,9 +143,11 @@ impl RegionPlan {
             own_pages: 0,
             other_pages: 0,
             of_another_region: Vec::new(),
+            probes_of_another_region: Vec::new(),
             past_newest: BTreeSet::new(),
             opened_late: 0,
             opening: None,
+            ends: Ends::default(),
             extensions: 0,
             is_known: false,
         }
@@ -171,6 +178,7 @@ impl RegionPlan {
         }
         self.range.end = new.end;
         self.extensions += 1;
+        self.ends.extend();
         (self.newest_read, self.newest_is_unknown, self.probed_newest) = (false, false, None);
         self.newest_rows.clear();
         self.past_newest.clear();
@@ -225,7 +233,8 @@ impl RegionPlan {
 
     /// Whether pages of another region were taken that later ones contradict.
     pub fn has_mixed_regions(&self) -> bool {
-        self.own_pages > 0 && !self.of_another_region.is_empty()
+        let has_mixed = !self.of_another_region.is_empty() || !self.probes_of_another_region.is_empty();
+        self.own_pages > 0 && has_mixed
     }
 
     /// Whether the newest page lacks exactly a page of the newest rows, or shows none but rows before the first page of all: what
@@ -258,14 +267,33 @@ impl RegionPlan {
         self.past_newest.clear();
     }
 
+    /// The newest row is gone, and with it may be what lies before it: the last second that is known is that of the row before.
+    pub fn row_gone(&mut self, range: TimeRange) {
+        let gone = range.end.shifted(-1);
+        self.ends.row_gone(range);
+        self.newest_rows.retain(|row| row.second != gone);
+        if self.newest == Some(gone) {
+            self.newest = self.ends.newest().max(self.newest_rows.first().map(|row| row.second));
+        }
+    }
+
     fn learn_region(&mut self, page: &PageFact) {
         let check = page.check;
         let answers = check.standing == Standing::Answers;
         self.own_pages += u32::from(answers && check.own_region > 0 && check.other_region == 0);
+        let is_walk = matches!(page.address.purpose, Purpose::Walk { .. });
+        let is_own = answers && check.own_region > 0;
+        if let Some((last, span)) = self.of_another_region.last_mut().zip(page.span()).filter(|_| is_own && is_walk) {
+            // What lies before it was skipped with the rows of another region, more rows of its first second too.
+            last.end = last.end.max(span.start.shifted(1));
+        }
         if answers && check.own_region == 0 && check.other_region > 0 {
             self.other_pages += 1;
+        }
+        if answers && check.own_region == 0 && check.other_region > 0 {
             let span = page.span().map(|span| span.intersection(self.range)).filter(|span| !span.is_empty());
-            self.of_another_region.extend(span.filter(|_| self.of_another_region.len() < MOST_DOUBTED));
+            let doubted = if is_walk { &mut self.of_another_region } else { &mut self.probes_of_another_region };
+            doubted.extend(span.filter(|_| doubted.len() < MOST_DOUBTED));
         }
     }
 
@@ -280,6 +308,9 @@ impl RegionPlan {
     /// Learns from any page of the region where rows are. `is_first` says that it is page 1 of the region's first seconds.
     pub fn apply(&mut self, page: &PageFact, is_first: bool) {
         self.learn_region(page);
+        let (range, kept) = (self.range, &self.kept);
+        let is_read = |second| range.contains(second) && !kept.iter().any(|kept| kept.contains(second));
+        self.ends.learn(page, is_read);
         let inside = page.rows.iter().map(|row| row.second).filter(|second| self.range.contains(*second));
         let (first, last) = (inside.clone().min(), inside.max());
         match page.address.purpose {
@@ -308,6 +339,11 @@ impl RegionPlan {
                 let first = page.rows.first().map(|row| row.second);
                 self.known_inside = first.filter(|second| self.range.contains(*second));
                 self.is_in_company = page.rows.get(1).is_some_and(|row| self.range.contains(row.second));
+            }
+            Purpose::ConfirmOldest | Purpose::ConfirmNewest => {
+                self.has_answered |= page.slots > 0 && !page.check.is_astray();
+                self.oldest = self.oldest.or(first);
+                self.newest = self.newest.max(last);
             }
             Purpose::Bounds => {}
         }

@@ -3,7 +3,6 @@
 //! A reopened range gets a window of its own, and the time beside it stays done, so nothing else is read. The range is in
 //! no part, and so not covered, until it is filled: published whole, in one step.
 
-use super::choose::finished;
 use super::event::{Ending, PlanEvent};
 use super::fact::WindowId;
 use super::planner::{Listed, Planner};
@@ -23,6 +22,10 @@ pub enum Reopening {
     Gap,
     /// What was delivered of them is lost; in words for a person.
     Lost(String),
+    /// They hold rows that no walk has seen.
+    Unseen,
+    /// What they hold was in doubt, and the run had ended.
+    Doubt,
 }
 
 /// What is wanted of a plan that cannot give it.
@@ -66,12 +69,14 @@ impl Planner {
                 events.push(PlanEvent::WindowSplit { window: id, at: settled, new: number() });
             }
             events.extend(self.settle_believed(window, walk));
-            events.push(finished(id, Ending::RowBeyond, walk));
+            events.push(self.finished(id, Ending::RowBeyond, walk));
         }
         let (window, rest) = (number(), number());
         let text = match why {
             Reopening::Gap => "it was a gap, and is being read again".to_owned(),
             Reopening::Lost(text) => text.clone(),
+            Reopening::Doubt => "it was in doubt, and is being read again".to_owned(),
+            Reopening::Unseen => "it holds rows that came only when its end was asked again".to_owned(),
         };
         events.push(PlanEvent::RangeReopened { window, rest, region: region.clone(), range, why: text });
         if *why == Reopening::Gap && !self.is_of_a_region(region, range) {
@@ -138,10 +143,11 @@ impl Planner {
         self.next_window = self.next_window.max(id.0 + 1).max(rest.0 + 1);
         self.gaps = cut_out(&self.gaps, region, range);
         self.unproven = cut_out(&self.unproven, region, range);
-        self.reopened.push(Listed { region: region.clone(), range, why: why.to_owned(), fault: None });
+        self.reopened.push(Listed { region: region.clone(), range, why: why.to_owned(), fault: None, may_pass: false });
         let Some(plan) = self.regions.iter_mut().find(|plan| plan.region == *region) else { return };
         // What is left of the first window is no share of the region to be cut any more.
         plan.is_cut = true;
+        plan.ends.read_again();
         let mut done = vec![];
         if range.start < plan.done_until {
             done.push(TimeRange::new(range.end, plan.done_until));

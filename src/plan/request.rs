@@ -1,5 +1,7 @@
 //! Putting decisions into requests: how a stretch asks its bounds, and the probes of a region. Pure.
 
+use super::answer::Expected;
+use super::ends::End;
 use super::event::{PlanEvent, StretchReason};
 use super::fact::{PageAddress, Purpose, WindowId};
 use super::learned::BoundQuestion;
@@ -48,10 +50,28 @@ impl Planner {
                 order: stretch.order(),
                 page,
             },
-            habit: self.habit(&window.region),
+            expected: Expected { habit: self.habit(&window.region), row: self.row_due(window, walk, page) },
             position: walk.position().max(window.range.start),
             window: id,
         }
+    }
+
+    /// The second of a known row that stands on this page of a walk or after it. Where it did not come once, it is not expected again
+    /// before that is confirmed.
+    fn row_due(&self, window: &Window, walk: &Walk, page: PageNumber) -> Option<EpochSeconds> {
+        let stretch = walk.stretch();
+        if walk.is_bounded() || self.learned.sort_ignored {
+            // Where rows come in no order, an empty page follows any row.
+            return None;
+        }
+        let newest = self.region(&window.region)?.newest.filter(|newest| *newest <= stretch.asked_max)?;
+        let is_doubted = matches!(
+            stretch.why,
+            StretchReason::Doubt | StretchReason::KnownRow | StretchReason::FromEnd | StretchReason::Seam { .. }
+        );
+        let follows =
+            if page == PageNumber::FIRST { newest >= stretch.anchor } else { Some(newest) > walk.last_shown() };
+        (follows && !is_doubted).then_some(newest)
     }
 
     /// A region's range as it is asked: a second wider at a bound that is not known to be inclusive.
@@ -63,7 +83,11 @@ impl Planner {
     /// Newest first, but that what lies between the range and a known row comes after the range.
     fn probe_order(plan: &RegionPlan, purpose: Purpose) -> TimeOrder {
         let lies_after = plan.known_row().is_some_and(|known| known >= plan.range.end);
-        if purpose == Purpose::KnownSecond && lies_after { TimeOrder::OldestFirst } else { TimeOrder::NewestFirst }
+        match purpose {
+            Purpose::KnownSecond if lies_after => TimeOrder::OldestFirst,
+            Purpose::ConfirmOldest => TimeOrder::OldestFirst,
+            _ => TimeOrder::NewestFirst,
+        }
     }
 
     /// A question about the region as a whole, asked for one of its windows; none where there is nothing to ask by.
@@ -82,11 +106,18 @@ impl Planner {
                 (Some(question.range(plan.probed_newest?)), PageNumber::new(number).ok()?)
             }
             Purpose::WithoutFilters => (whole, PageNumber::new(plan.next_without_filters()).ok()?),
+            Purpose::ConfirmOldest | Purpose::ConfirmNewest => {
+                let end = if purpose == Purpose::ConfirmOldest { End::Oldest } else { End::Newest };
+                (Some(self.exact_range(plan.range)), PageNumber::new(plan.ends.next_question(end)).ok()?)
+            }
             Purpose::Newest | Purpose::Walk { .. } => {
                 (Some(self.exact_range(plan.range)), PageNumber::new(plan.next_newest()).ok()?)
             }
         };
-        let keeps_filters = matches!(purpose, Purpose::Newest | Purpose::Bounds | Purpose::Walk { .. });
+        let row = plan
+            .newest
+            .filter(|_| matches!(purpose, Purpose::Newest | Purpose::ConfirmOldest | Purpose::ConfirmNewest));
+        let keeps_filters = !matches!(purpose, Purpose::WithoutRange | Purpose::KnownSecond | Purpose::WithoutFilters);
         Some(Task {
             address: PageAddress { region: plan.region.clone(), purpose, page: number },
             query: PageQuery {
@@ -97,7 +128,7 @@ impl Planner {
                 order: Self::probe_order(plan, purpose),
                 page: PageNumber::FIRST,
             },
-            habit: self.habit(&plan.region),
+            expected: Expected { habit: self.habit(&plan.region), row },
             position: start,
             window,
         })

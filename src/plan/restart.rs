@@ -88,6 +88,7 @@ impl Walk {
             StretchReason::Doubt if self.stretch.why == StretchReason::FromEnd => {}
             StretchReason::Doubt | StretchReason::FromEnd => self.fruitless = 0,
             StretchReason::Scheduled => self.end_was_checked |= self.finding == Finding::Empty,
+            StretchReason::Confirm => (self.fruitless, self.doubts_at, self.is_confirming) = (0, None, true),
             StretchReason::PastFullSecond => self.has_jumped = true,
             _ => {}
         }

@@ -255,7 +255,8 @@ impl Planner {
         beyond.retain(|row| right.is_some_and(|right| right.range.contains(row.second)));
         let opening = left.map_or_else(Vec::new, |_| window.opening.clone());
         let (rows, pages, excess) = (walk.total_slots(), walk.total_pages(), walk.rows_beyond());
-        PlanEvent::WindowFinished { window: id, ending, rows, pages, excess, beyond, opening }
+        let edges = self.edges(id);
+        PlanEvent::WindowFinished { window: id, ending, rows, pages, excess, beyond, opening, edges }
     }
 
     /// Keeps what a finished window leaves to its neighbours.

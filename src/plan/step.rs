@@ -33,6 +33,8 @@ pub struct WalkContext<'a> {
     pub stretch_age: i64,
     /// The level that was asked.
     pub consistency: Consistency,
+    /// How far apart two answers must be to be two witnesses, seconds; with 0 nothing is confirmed.
+    pub confirm_after: i64,
     /// The last page that the service serves.
     pub cap: u32,
     /// The largest number of a page that held rows.
@@ -125,6 +127,8 @@ pub enum WalkStep {
     RangeNotHonoured(EpochSeconds),
     /// The service does not keep to the lower bound.
     MinIsLoose,
+    /// Nothing before this second: what contradicts what is known is asked again then.
+    Wait(EpochSeconds),
 }
 
 /// The largest share of a stretch's pages that a scheduled anchor may cost.

@@ -64,6 +64,8 @@ pub enum Lesson {
     },
     /// A stretch that goes on from known rows began with one of them.
     AnchorCame,
+    /// A stretch began with a known row, though known rows lie before what it asked: the lower bound is kept to.
+    MinKept,
     /// A stretch that goes on from known rows of this second began without them.
     AnchorLost(EpochSeconds),
 }
@@ -171,6 +173,8 @@ pub struct Walk {
     pub(super) stale_pages: u32,
     /// Whether a jump past a second that stays in doubt has been tried since the last new row.
     pub(super) has_jumped: bool,
+    /// Whether what contradicts what is known is being asked again, long enough after; until a new row comes.
+    pub(super) is_confirming: bool,
     /// Whether the end was read again for rows that only the newest page showed.
     pub(super) end_was_checked: bool,
     /// The last seconds that were listed as unproven: nothing more is expected of them.
@@ -191,6 +195,8 @@ pub struct Walk {
     pub(super) went_back: u32,
     /// The rows of the last page, where all pages of the stretch lay before what was asked; none where one did not.
     pub(super) early: Option<Vec<RowKey>>,
+    /// The first row of a page that followed pages before the asked time without a joint, and its number.
+    pub(super) unjoined: Option<(Option<VideoKey>, u32)>,
     /// Pages in a row of which no row can be placed.
     pub(super) unusable: u32,
     /// Whether any page held rows of which none can be placed.
@@ -246,6 +252,7 @@ impl Walk {
             stretches_here: 0,
             stale_pages: 0,
             has_jumped: false,
+            is_confirming: false,
             end_was_checked: false,
             listed: TimeRange::new(range.start, range.start),
             short: None,
@@ -257,6 +264,7 @@ impl Walk {
             junction: None,
             went_back: 0,
             early: Some(Vec::new()),
+            unjoined: None,
             unusable: 0,
             has_unplaced: false,
             opens_torn: false,
@@ -373,6 +381,11 @@ impl Walk {
     /// Where the walk stands when a page has no usable row.
     pub fn position(&self) -> EpochSeconds {
         self.frontier.unwrap_or(self.stretch.anchor)
+    }
+
+    /// The last second that its pages have shown, also where it leaps ahead.
+    pub(super) fn last_shown(&self) -> Option<EpochSeconds> {
+        self.held.last().map(|row| row.second).max(self.frontier)
     }
 
     /// From the window's end to the first row beyond it, none where none has been seen: nothing lies between.

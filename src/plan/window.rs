@@ -107,6 +107,13 @@ impl Window {
         self.state = State::Waiting;
     }
 
+    /// The page after its last is refused.
+    pub fn refused(&mut self) {
+        if let State::Walking(walk) = &mut self.state {
+            walk.refused();
+        }
+    }
+
     /// Takes the time of later windows over.
     pub fn extend(&mut self, end: EpochSeconds) {
         self.range.end = end;

@@ -12,7 +12,7 @@ use super::limits::{Arrival, Limiter};
 use super::query::{Asked, Parameters};
 use super::settings::{
     Access, Answering, DeadForm, EmptyPage, ErrorCharge, FaultSettings, Framing, KeyEcho, PageNum, PastLastPage,
-    QuotaForm, ShortPages, SimulatorSettings, ThrottleForm, TieOrder,
+    QuotaForm, ShortPages, SimulatorSettings, ThrottleForm, TieOrder, TroubleForm,
 };
 use super::stats::{Ledger, Outcome};
 use super::world::{Direction, Row, Selection, Ties, World};
@@ -23,6 +23,8 @@ pub(super) struct Service {
     pub(super) world: World,
     limiter: Mutex<Limiter>,
     ledger: Mutex<Ledger>,
+    /// When the trouble began.
+    trouble_began: Mutex<Option<Duration>>,
     /// The last page that was made, where answers may come late.
     last: Mutex<Option<(String, u64)>>,
 }
@@ -72,7 +74,14 @@ impl Service {
     pub(super) fn new(settings: SimulatorSettings) -> Self {
         let world = World::new(&settings);
         let settings = RwLock::new(Arc::new(settings));
-        Self { settings, world, limiter: Mutex::default(), ledger: Mutex::default(), last: Mutex::default() }
+        Self {
+            settings,
+            world,
+            limiter: Mutex::default(),
+            ledger: Mutex::default(),
+            trouble_began: Mutex::default(),
+            last: Mutex::default(),
+        }
     }
 
     pub(super) fn settings(&self) -> Arc<SimulatorSettings> {
@@ -97,11 +106,13 @@ impl Service {
         let gate = self.gate(&settings, request);
         let attempt = |number| Attempt { seed: settings.seed, question: question.hash, number };
         let (mut answer, attempt, page) = match gate {
-            Some(answer) => (answer, attempt(u32::try_from(arrival_number).unwrap_or(u32::MAX)), 0),
-            None => {
+            Gate::Closed(answer) => (answer, attempt(u32::try_from(arrival_number).unwrap_or(u32::MAX)), 0),
+            Gate::Open(everybody) => {
                 let (number, admitted) = self.ledger().admit(question.hash);
                 self.world.advance(admitted);
+                let everybody = everybody.or_else(|| self.trouble(&settings.faults, admitted, request.arrival.uptime));
                 let failing = failing_region(&settings.faults, request.parameters.get("region"), admitted);
+                let failing = failing.or(everybody.map(Failing::Fault));
                 let (answer, page) = self.admitted(&settings, request, (attempt(number), failing));
                 (answer, attempt(number), page)
             }
@@ -110,9 +121,25 @@ impl Service {
         (answer, question)
     }
 
+    /// The fault of everybody, while there is trouble.
+    fn trouble(&self, faults: &FaultSettings, admitted: u64, uptime: Duration) -> Option<Fault> {
+        let other = match faults.trouble {
+            TroubleForm::None => return None,
+            TroubleForm::Empty => Other::Nothing,
+            TroubleForm::OtherRegion => Other::Region,
+            TroubleForm::OtherTime => Other::Time,
+            TroubleForm::NextPage => Other::NextPage,
+        };
+        if admitted <= faults.trouble_after {
+            return None;
+        }
+        let began = *self.trouble_began.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(uptime);
+        (uptime.saturating_sub(began).as_secs_f64() < faults.trouble_s).then_some(Fault::Another(other))
+    }
+
     /// What stands before every question: the key, the rate limit, the credits. Takes the credit.
-    fn gate(&self, settings: &SimulatorSettings, request: &Request) -> Option<Answer> {
-        let refuse = |refusal, outcome| Some(refused(settings, request, refusal, outcome));
+    fn gate(&self, settings: &SimulatorSettings, request: &Request) -> Gate {
+        let refuse = |refusal, outcome| Gate::Closed(refused(settings, request, refusal, outcome));
         let token = settings.contract.token.as_str();
         let known = request.key.as_deref().is_some_and(|key| token.is_empty() || key == token);
         if !known {
@@ -120,26 +147,26 @@ impl Service {
             return refuse(refusal, Outcome::Refusal);
         }
         if let Some(refusal) = no_access(settings.contract.access) {
-            return refuse(refusal, Outcome::Refusal).map(moved);
+            return Gate::Closed(moved(refused(settings, request, refusal, Outcome::Refusal)));
         }
         let admitted = {
             let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
             limiter.admit(&settings.limits, request.arrival)
         };
-        if !admitted {
-            let form = settings.limits.throttle_form;
-            let mut answer = refuse(too_fast(form), Outcome::Throttled);
-            let seconds = settings.limits.retry_after_s;
-            answer.iter_mut().for_each(|answer| {
-                answer.retry_after_s = (seconds > 0).then_some(seconds);
-                if form == ThrottleForm::Unavailable {
-                    (answer.content_type, answer.body) = ("text/html", "<html>maintenance</html>".to_owned());
-                }
-            });
-            return answer;
-        }
+        let everybody = match too_fast(settings.limits.throttle_form) {
+            _ if admitted => None,
+            Some(refusal) => {
+                let answer = refused(settings, request, refusal, Outcome::Throttled);
+                return Gate::Closed(throttled(answer, settings));
+            }
+            None => Some(Fault::Another(Other::Nothing)),
+        };
         let paid = self.ledger().charge(settings.limits.credits);
-        if paid { None } else { refuse(out_of_credits(settings.limits.quota_form), Outcome::OutOfCredits) }
+        if paid {
+            Gate::Open(everybody)
+        } else {
+            refuse(out_of_credits(settings.limits.quota_form), Outcome::OutOfCredits)
+        }
     }
 
     /// The answer to a request that has paid, and the depth of its page.
@@ -151,7 +178,7 @@ impl Service {
     ) -> (Answer, u64) {
         let (of_region, fault) = match failing {
             Some(Failing::Refused(refusal)) => (Some(refusal), None),
-            Some(Failing::Dead(fault)) => (None, Some(fault)),
+            Some(Failing::Fault(fault)) => (None, Some(fault)),
             None => (None, fault(&settings.faults, attempt)),
         };
         let asked = request.parameters.asked(&settings.contract, &self.world);
@@ -160,7 +187,7 @@ impl Service {
             Some(refusal) => Err(refusal),
             None => asked
                 .map_err(|message| Refusal(StatusCode::BAD_REQUEST, 400, message))
-                .and_then(|asked| self.page(settings, &self.taken(settings, asked, fault), attempt)),
+                .and_then(|asked| self.page(settings, (&self.taken(settings, asked, fault), fault), attempt)),
         };
         let result = if result.is_ok() { self.or_stale(settings, fault, result) } else { result };
         let mut answer = match result {
@@ -219,8 +246,16 @@ impl Service {
     }
 
     /// The body of a page, and its rows.
-    fn page(&self, settings: &SimulatorSettings, asked: &Asked, attempt: Attempt) -> Result<(String, u64), Refusal> {
+    fn page(
+        &self,
+        settings: &SimulatorSettings,
+        (asked, fault): (&Asked, Option<Fault>),
+        attempt: Attempt,
+    ) -> Result<(String, u64), Refusal> {
         let contract = &settings.contract;
+        if fault == Some(Fault::Another(Other::Nothing)) {
+            return Ok((self.envelope(settings, asked, (&[], attempt)), 0));
+        }
         let last_page = u64::from(contract.last_page);
         let page = if asked.page <= last_page {
             asked.page
@@ -292,10 +327,21 @@ fn moved(mut answer: Answer) -> Answer {
     answer
 }
 
-/// The refusal of a request above the rate limit.
-fn too_fast(form: ThrottleForm) -> Refusal {
-    let refusal = |status, code, message: &str| Refusal(status, code, message.to_owned());
+/// What a request above the rate limit is answered with beside the words.
+fn throttled(mut answer: Answer, settings: &SimulatorSettings) -> Answer {
+    let seconds = settings.limits.retry_after_s;
+    answer.retry_after_s = (seconds > 0).then_some(seconds);
+    if settings.limits.throttle_form == ThrottleForm::Unavailable {
+        (answer.content_type, answer.body) = ("text/html", "<html>maintenance</html>".to_owned());
+    }
+    answer
+}
+
+/// The refusal of a request above the rate limit; none where it gets an empty page.
+fn too_fast(form: ThrottleForm) -> Option<Refusal> {
+    let refusal = |status, code, message: &str| Some(Refusal(status, code, message.to_owned()));
     match form {
+        ThrottleForm::EmptyPage => None,
         ThrottleForm::Status => refusal(StatusCode::TOO_MANY_REQUESTS, 429, "qps limit exceeded"),
         ThrottleForm::Inside => refusal(StatusCode::OK, 429, "qps limit exceeded"),
         ThrottleForm::Words => refusal(StatusCode::OK, 40_100, "Too many requests. Please retry in some time."),
@@ -313,10 +359,18 @@ fn framed(framing: Framing, body: String) -> String {
     }
 }
 
-/// What is wrong with a whole region.
+/// Whether a request comes to its question.
+enum Gate {
+    /// It does not.
+    Closed(Answer),
+    /// It does, and this is wrong with every answer.
+    Open(Option<Fault>),
+}
+
+/// What is wrong with a whole region, or with all.
 enum Failing {
     Refused(Refusal),
-    Dead(Fault),
+    Fault(Fault),
 }
 
 fn failing_region(faults: &FaultSettings, region: Option<&str>, admitted: u64) -> Option<Failing> {
@@ -325,7 +379,7 @@ fn failing_region(faults: &FaultSettings, region: Option<&str>, admitted: u64) -
         return Some(Failing::Refused(refusal(refused.code, &refused.words)));
     }
     let is_dead = faults.dead_regions.iter().any(|dead| dead.as_str() == region);
-    is_dead.then_some(Failing::Dead(match faults.dead_form {
+    is_dead.then_some(Failing::Fault(match faults.dead_form {
         DeadForm::ServerError => Fault::ServerError,
         DeadForm::Stall => Fault::Stall,
     }))

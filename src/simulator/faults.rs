@@ -42,6 +42,8 @@ pub(super) enum Other {
     NextPage,
     /// That of the question before.
     Stale,
+    /// That of a question that nothing answers to.
+    Nothing,
 }
 
 /// One request among all: the question, and how often it was asked before.

@@ -64,6 +64,10 @@ pub struct Manifest {
     /// Rejected rows that do not keep its range from being complete.
     #[serde(default)]
     pub max_rejected: u64,
+    /// How long after a region's first answer that run asked for its ends again before it believed them, seconds; with 0 it believed
+    /// them at once.
+    #[serde(default)]
+    pub confirm_after_seconds: u64,
     /// How long parts are kept, in seconds: older ones may be missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retain_seconds: Option<i64>,

@@ -13,6 +13,7 @@ pub mod carry;
 pub mod columns;
 pub mod coverage;
 pub mod decode;
+pub mod find;
 mod former;
 pub mod identity;
 pub mod layout;

@@ -307,6 +307,14 @@ impl Output {
         self.move_to(&rejected.path, [Step::RejectedRenamed, Step::RejectedRevealed]).await
     }
 
+    /// Removes a file of rejected rows, where a former start left one.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub async fn remove_rejected(&self, path: &str) -> Result<(), OutputError> {
+        if self.store.file(path).exists() { self.remove(&[path.to_owned()]).await } else { Ok(()) }
+    }
+
     /// Replaces the manifest by this one, which gets the next generation: a reader sees the former one or this one, whole. This is the
     /// one moment at which anything changes for who goes by the manifest.
     ///

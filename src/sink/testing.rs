@@ -104,6 +104,7 @@ pub(crate) fn manifest(range: TimeRange, parts: Vec<PartRecord>) -> Manifest {
         range,
         status: Status::Complete,
         max_rejected: 0,
+        confirm_after_seconds: 20,
         retain_seconds: None,
         parts,
         superseded: vec![],

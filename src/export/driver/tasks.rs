@@ -50,7 +50,7 @@ pub(super) async fn sent(client: Client, ledger: Ledger, sending: Sending) -> Re
     };
     match (attempt(&client, work.query()).await, &work) {
         (Ok(Came { answer, reply }), Work::Page(task)) => {
-            let tied = tie(&task.query, task.habit, &answer);
+            let tied = tie(&task.query, task.expected, &answer);
             let heard = Heard::Page { doubt: tied.doubt.clone() };
             let page = new_page(task, answer, tied, reply);
             Returned::Heard { job, heard, page: Some(Box::new((page, paid))) }

@@ -13,7 +13,7 @@ const LOOK_EVERY_PAGES: u64 = 512;
 impl Machine {
     /// Offers what may be published, where nothing is being published.
     pub(in crate::export) fn offer(&mut self, moment: &Moment) {
-        if self.publishing != Publishing::Idle || self.is_broken {
+        if self.publishing != Publishing::Idle || self.is_reopening || self.is_broken {
             return;
         }
         let due = self.due(moment);

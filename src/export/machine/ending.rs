@@ -23,7 +23,8 @@ impl Machine {
     pub(in crate::export) fn conclusion(&self) -> Option<Conclusion> {
         let is_published = self.publishing == Publishing::NothingDue;
         let is_still = self.pool.is_empty() && self.recording.is_none() && self.landed.is_empty();
-        if !is_still || !(is_published || self.is_broken) {
+        let waits = self.waits_until.is_some() && !self.is_ending() && !self.planner.is_done();
+        if !is_still || waits || !(is_published || self.is_broken) {
             return None;
         }
         Some(match (&self.ending, &self.stuck) {

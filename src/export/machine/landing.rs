@@ -96,7 +96,7 @@ impl Machine {
         let window = task.window;
         self.planner.came_back(task);
         self.planner.apply_page(fact);
-        self.blame.came(window, moment.now);
+        self.blame.came(&task.address, moment.now);
         self.regions.came(&fact.address.region, Some(window), (began, moment.now));
         self.sync_regions();
         self.last_page = moment.awake;
@@ -107,7 +107,7 @@ impl Machine {
 
     /// A job is over without a page.
     fn take_over(&mut self, over: Over, moment: &Moment) {
-        let Over { job, work, began, how } = over;
+        let Over { job, work, began, has_failed, how } = over;
         let task = match work {
             Work::Page(task) => task,
             Work::HealthProbe(query) => return self.take_probe((job, &query.region), how, moment),
@@ -120,7 +120,12 @@ impl Machine {
             Fetched::Refused { code, message } => self.take_refusal(&task, (code, message), moment),
             Fetched::Failed { why } => self.take_failure(&task, (began, moment.now), why),
             Fetched::Quota { .. } | Fetched::OutOfCredits { .. } | Fetched::Unreachable { .. } => {}
-            Fetched::Stopped => self.regions.failed(&task.address.region, task.window),
+            Fetched::Stopped => {
+                self.regions.failed(&task.address.region, task.window);
+                if has_failed {
+                    self.blame.stopped(task.address.clone(), moment.now);
+                }
+            }
             Fetched::Well | Fetched::TooEarly => {}
         }
     }
@@ -143,12 +148,12 @@ impl Machine {
     /// A window whose page cannot be had is parked, unless it is the service that is unwell and not the page.
     fn take_failure(&mut self, task: &Task, (began, now): (Duration, Duration), why: String) {
         self.regions.failed(&task.address.region, task.window);
-        match self.blame.failed(task.window, task.address.clone(), (began, now)) {
+        match self.blame.failed(task.address.clone(), (began, now)) {
             Verdict::Wait => {}
             Verdict::Visit => self.probe(task.query.region.clone(), (Reason::Blame, Duration::ZERO), now),
             Verdict::Page => {
                 self.effects.push_back(Effect::Note(Note::Parked { why }));
-                let events = self.planner.park(task.window);
+                let events = self.planner.park(&task.address, task.window);
                 self.record(events, Then::Nothing);
             }
         }
@@ -177,7 +182,7 @@ impl Machine {
             PlanEvent::WindowGivenUp { window, fault } => {
                 of_window(window).map(|(region, range)| Told::GapListed { region, range, why: fault.to_string() })
             }
-            PlanEvent::UnprovenListed { region, range, why } => {
+            PlanEvent::UnprovenListed { region, range, why, .. } => {
                 Some(Told::UnprovenListed { region: region.clone(), range: *range, why: why.clone() })
             }
             _ => None,

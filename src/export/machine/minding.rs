@@ -34,7 +34,7 @@ impl Machine {
             OnRefusal::AskAgain(_) | OnRefusal::Leave => {}
             OnRefusal::Page => {
                 self.effects.push_back(Effect::Note(Note::Refused { code }));
-                let events = self.planner.park(task.window);
+                let events = self.planner.park(&task.address, task.window);
                 self.record(events, Then::Nothing);
             }
         }

@@ -124,6 +124,9 @@ pub(super) enum Event {
     Broke(Broken),
 }
 
+/// The longest that a wait for a second lasts before the clock is looked at again, in seconds.
+const LONGEST_NAP: u64 = 60;
+
 /// What broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Broken {
@@ -188,6 +191,11 @@ pub(super) enum Note {
         region: Region,
         /// What it is at fault for.
         fault: RegionFault,
+    },
+    /// All is read, and what confirms it is asked later. Once a start.
+    WaitsToConfirm {
+        /// How long it waits.
+        wait: Duration,
     },
     /// Failed pages wait for the budget of all retries. Once a start.
     WaitsForLeave {
@@ -265,6 +273,8 @@ pub(super) struct Machine {
     minds: bool,
     /// What follows once the decision on its way to the journal is durable.
     recording: Option<staff::Then>,
+    /// Whether it opens something again: publishing, which releases pages, waits for it.
+    is_reopening: bool,
     landed: VecDeque<Landed>,
     publishing: Publishing,
     ending: Option<Ending>,
@@ -279,9 +289,12 @@ pub(super) struct Machine {
     pages: u64,
     /// Busy and useful workers when nobody could be given anything to do; until something comes, nobody can.
     idle_at: Option<(usize, usize)>,
+    /// The second that the plan waits for, where nobody has anything to do before.
+    waits_until: Option<EpochSeconds>,
     rate_told: f64,
     rate_learned: LearnedRate,
     told_of_leave: bool,
+    told_of_wait: bool,
     effects: VecDeque<Effect>,
 }
 
@@ -297,6 +310,7 @@ impl Machine {
             probes: BTreeMap::new(),
             minds: true,
             recording: None,
+            is_reopening: false,
             landed: VecDeque::new(),
             publishing: Publishing::Idle,
             ending: None,
@@ -307,9 +321,11 @@ impl Machine {
             last_page: Duration::ZERO,
             pages: 0,
             idle_at: None,
+            waits_until: None,
             rate_told: 0.0,
             rate_learned: LearnedRate::default(),
             told_of_leave: false,
+            told_of_wait: false,
             effects: VecDeque::new(),
         }
     }
@@ -322,6 +338,7 @@ impl Machine {
             Event::Recorded(events) => self.take_recorded(&events, moment),
             Event::NothingDue => self.publishing = Publishing::NothingDue,
             Event::Published { event, parts } => self.take_published(event, parts),
+            Event::Woke if self.waits_until.is_some_and(|until| until <= moment.wall) => self.changed(),
             Event::Woke => {}
             Event::Look => self.look(moment),
             Event::Interrupted(signal) => self.interrupt(signal, moment),
@@ -340,7 +357,15 @@ impl Machine {
 
     /// When it has to be [woken](Event::Woke) at the latest.
     pub(super) fn wake_at(&self, moment: &Moment) -> Option<Duration> {
-        [self.pool.wake_at(), self.drain_ends(), self.time_is_over(), self.dry_at(moment)].into_iter().flatten().min()
+        let ends = [self.drain_ends(), self.time_is_over(), self.dry_at(moment), self.wait_ends(moment)];
+        ends.into_iter().chain([self.pool.wake_at()]).flatten().min()
+    }
+
+    /// When the plan has something to do again, by itself. A clock that is set meanwhile is looked at once a second.
+    fn wait_ends(&self, moment: &Moment) -> Option<Duration> {
+        let until = self.waits_until.filter(|_| !self.is_ending())?;
+        let left = u64::try_from(until.since(moment.wall)).unwrap_or(0).clamp(1, LONGEST_NAP);
+        Some(moment.now + Duration::from_secs(left))
     }
 
     /// Regions that failed to the end of this run, or of the one before and have not answered since.

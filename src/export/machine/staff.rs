@@ -1,12 +1,14 @@
 //! Giving workers something to do: the planner is asked, its decisions become durable, and the request follows.
 
+use std::time::Duration;
+
 use crate::fetch::job::Asks;
 use crate::fetch::retry::Patience;
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::WindowId;
 use crate::plan::planner::{Backlog, Decision, PlanContext, Task};
 
-use super::{Effect, Landed, Machine, Moment};
+use super::{Effect, Landed, Machine, Moment, Note, Publishing};
 use crate::export::Ending;
 
 /// Decisions in a row without a request, beside one for each open window, beyond which the planner is broken.
@@ -44,6 +46,7 @@ impl Machine {
 
     fn hire_on(&mut self, decisions: u32, moment: &Moment) {
         let mut decisions = decisions;
+        self.waits_until = None;
         while !self.is_ending() && !self.regions.holds() && self.busy() < self.pool.useful_workers() {
             match self.employ(None, decisions, moment) {
                 Found::Work => decisions = 0,
@@ -67,6 +70,7 @@ impl Machine {
     /// Decisions are durable: they are applied, and whoever waited for them goes on.
     pub(super) fn take_recorded(&mut self, events: &[PlanEvent], moment: &Moment) {
         self.changed();
+        self.is_reopening = false;
         for event in events {
             self.tell_decision(event);
             self.planner.apply_event(event);
@@ -113,6 +117,14 @@ impl Machine {
                 Found::Work
             }
             Decision::Idle => Found::Nothing,
+            Decision::Wait(until) => {
+                self.waits_until = Some(until);
+                if self.pool.is_empty() && !std::mem::replace(&mut self.told_of_wait, true) {
+                    let wait = Duration::from_secs(u64::try_from(until.since(moment.wall)).unwrap_or(0));
+                    self.effects.push_back(Effect::Note(Note::WaitsToConfirm { wait }));
+                }
+                Found::Nothing
+            }
             Decision::Stop(contradiction) => {
                 self.end(Ending::Contradicted(contradiction));
                 Found::Nothing
@@ -126,7 +138,7 @@ impl Machine {
     }
 
     fn begin(&mut self, task: Task, moment: &Moment) {
-        let asks = self.blame.asks(task.window, &task.address);
+        let asks = self.blame.asks(&task.address);
         self.begin_again(task, asks, moment);
     }
 
@@ -143,6 +155,7 @@ impl Machine {
         }
         let closed = events.iter().filter_map(closes).collect();
         self.recording = Some(then);
+        self.is_reopening = events.iter().any(|event| matches!(event, PlanEvent::RangeReopened { .. }));
         self.effects.push_back(Effect::Record(events, closed));
     }
 
@@ -156,7 +169,9 @@ impl Machine {
             anchor_pages: plan.anchor_pages,
             stretch_age: i64::try_from(plan.stretch_age.as_secs()).unwrap_or(i64::MAX),
             consistency: plan.consistency,
+            confirm_after: i64::try_from(plan.confirm_after.as_secs()).unwrap_or(i64::MAX),
             backlog: if moment.held_pages > room { Backlog::Large } else { Backlog::Small },
+            is_publishing: self.publishing == Publishing::Busy,
         }
     }
 }

@@ -47,6 +47,9 @@ impl Journal {
                 PlanEvent::StretchStarted { window, stretch, .. } => {
                     self.begun.insert((*window, *stretch));
                 }
+                PlanEvent::RangeReopened { region, range, .. } => {
+                    self.cut.entry(region.clone()).and_modify(|cut| *cut = (*cut).min(range.start));
+                }
                 PlanEvent::SlicePublished { region, until } => {
                     self.cut.insert(region.clone(), *until);
                 }

@@ -16,5 +16,6 @@ mod promises;
 mod scale;
 mod scenario;
 mod tests;
+mod troubles;
 mod virtual_time;
 mod watch;

@@ -112,6 +112,17 @@ pub(super) enum Other {
     Stale,
 }
 
+/// What every answer is while the service is in trouble, whoever asks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Trouble {
+    /// An empty page.
+    Empty,
+    /// That to another question.
+    Another(Other),
+    /// The page without the rows of this share of the store.
+    Part(f64),
+}
+
 /// How the service behaves.
 #[derive(Clone, Debug)]
 pub(super) struct Behaviour {
@@ -141,6 +152,10 @@ pub(super) struct Behaviour {
     pub(super) min_rounded_to: i64,
     /// The share of answers that are those to another question, and to which.
     pub(super) another: Option<(f64, Other)>,
+    /// Trouble that begins and ends, and when.
+    pub(super) trouble: Option<(std::ops::Range<Duration>, Trouble)>,
+    /// Above this rate every page comes empty.
+    pub(super) soft_limit: Option<Limit>,
     /// None where it takes as much as comes.
     pub(super) limit: Option<Limit>,
     /// Requests, counted from the start, 429s among them, between which everything is refused with 429.
@@ -167,6 +182,8 @@ impl Default for Behaviour {
             answers_the_same: false,
             min_rounded_to: 1,
             another: None,
+            trouble: None,
+            soft_limit: None,
             limit: None,
             closed: 0..0,
         }
@@ -215,6 +232,9 @@ pub(super) struct Service {
     /// Requests that were answered with 429.
     pub(super) throttled: u64,
     bucket: Bucket,
+    soft_bucket: Bucket,
+    /// The moment that it is asked at.
+    pub(super) now: Duration,
     pub(super) deleted: BTreeSet<u64>,
     pub(super) inserted: u64,
     /// Rows that any answer has shown that arrived.
@@ -242,7 +262,9 @@ impl Service {
         let regions = regions.into_iter().map(|(region, seconds)| (region, table(seconds))).collect();
         let random = StdRng::seed_from_u64(seed);
         let (others, asked_before) = (StdRng::seed_from_u64(seed ^ 0x07_4e5), None);
-        let bucket = Bucket { tokens: behaviour.limit.map_or(0.0, |limit| limit.burst), filled_at: Duration::ZERO };
+        let full =
+            |limit: Option<Limit>| Bucket { tokens: limit.map_or(0.0, |limit| limit.burst), filled_at: Duration::ZERO };
+        let (bucket, soft_bucket) = (full(behaviour.limit), full(behaviour.soft_limit));
         let (deleted, shown) = (BTreeSet::new(), BTreeSet::new());
         Self {
             behaviour,
@@ -250,6 +272,8 @@ impl Service {
             requests: 0,
             throttled: 0,
             bucket,
+            soft_bucket,
+            now: Duration::ZERO,
             deleted,
             inserted: 0,
             shown,
@@ -316,6 +340,7 @@ impl Service {
     pub(super) fn answer(&mut self, query: &PageQuery) -> Answer {
         self.requests += 1;
         self.drift(query);
+        let trouble = self.trouble();
         let query = &self.taken(query);
         let behaviour = &self.behaviour;
         if self.random.random::<f64>() < behaviour.flaky || behaviour.outage.contains(&self.requests) {
@@ -331,12 +356,24 @@ impl Service {
         if rows.iter().any(|row| self.behaviour.poison.contains(&row.second)) {
             return Answer::Broken;
         }
-        if falsely_empty {
+        if falsely_empty || trouble == Some(Trouble::Empty) || self.is_too_fast() {
             return nothing(query);
         }
-        let rows = self.shortened(query, rows);
+        let mut rows = self.shortened(query, rows);
+        if let Some(Trouble::Part(share)) = trouble {
+            rows.retain(|row| (mix(row.id) % 1_000) as f64 >= share * 1_000.0);
+        }
         let ids = rows.iter().map(|row| row.id).collect();
         Answer::Page { ids, rows: rows.iter().filter_map(Row::key).collect(), region: query.region.clone() }
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        self.behaviour.trouble.as_ref().filter(|(when, _)| when.contains(&self.now)).map(|(_, trouble)| *trouble)
+    }
+
+    fn is_too_fast(&mut self) -> bool {
+        let now = self.now;
+        self.behaviour.soft_limit.is_some_and(|limit| !self.soft_bucket.take(limit, now))
     }
 
     /// The question as it is taken: another one, where the behaviour says so.
@@ -348,8 +385,12 @@ impl Service {
         }
         let rounded = self.behaviour.min_rounded_to;
         taken.min_create_time = taken.min_create_time.map(|min| min.shifted(-min.get().rem_euclid(rounded)));
-        let Some((share, other)) = self.behaviour.another else { return taken };
         let before = self.asked_before.replace(asked.clone());
+        let always = match self.trouble() {
+            Some(Trouble::Another(other)) => Some((1.0, other)),
+            _ => None,
+        };
+        let Some((share, other)) = always.or(self.behaviour.another) else { return taken };
         if self.others.random::<f64>() >= share {
             return taken;
         }
@@ -506,13 +547,14 @@ pub(super) fn mix(number: u64) -> u64 {
 }
 
 /// The rows of an answer, tied to their question as the program ties them.
-pub(super) fn tied_to(task: &Task, rows: &[RowKey], region: &Region) -> Tied {
+pub(super) fn tied_to(task: &Task, (rows, is_empty): (&[RowKey], bool), region: &Region) -> Tied {
     let rows: Vec<Candidate<'_>> = rows
         .iter()
         .zip(0..)
         .map(|(key, index)| Candidate { index, key: *key, region: Some(region.as_str()) })
         .collect();
-    tie_rows(&task.query, task.habit, &rows)
+    let tied = tie_rows(&task.query, task.expected.habit, &rows);
+    if is_empty { tied.empty(task.expected) } else { tied }
 }
 
 /// The range that the rows of all scenarios are laid into.

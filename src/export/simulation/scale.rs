@@ -150,7 +150,7 @@ impl Scale {
             };
             match self.planner.next(reads, &context) {
                 Decision::Record(events) => self.record(&events),
-                Decision::Idle => return false,
+                Decision::Idle | Decision::Wait(_) => return false,
                 Decision::Stop(why) => panic!("{why}"),
                 Decision::Ask(task) => {
                     self.send(*task);

@@ -82,6 +82,7 @@ impl Scenario {
             anchor_pages: 300,
             stretch_age: 600,
             consistency: Consistency::Anchored,
+            confirm_after: 20,
             has_filters: false,
             rate: QUICK,
             give_up_after: Duration::from_secs(900),

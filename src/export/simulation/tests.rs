@@ -31,7 +31,7 @@ const MENDED: [u64; 11] = [
 /// Failures that are told in full.
 const TOLD: usize = 40;
 
-fn number(name: &str) -> Option<u64> {
+pub(super) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 

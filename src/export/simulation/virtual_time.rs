@@ -48,6 +48,8 @@ pub(super) struct Drive {
     pub(super) anchor_pages: u32,
     pub(super) stretch_age: i64,
     pub(super) consistency: Consistency,
+    /// How far apart two answers must be to be two witnesses, seconds.
+    pub(super) confirm_after: u64,
     pub(super) has_filters: bool,
     /// How fast requests are to go.
     pub(super) rate: Rate,
@@ -96,6 +98,7 @@ impl Drive {
                 anchor_pages: self.anchor_pages,
                 stretch_age: Duration::from_secs(self.stretch_age.unsigned_abs()),
                 consistency: self.consistency,
+                confirm_after: Duration::from_secs(self.confirm_after),
             },
             rate: self.rate,
             max_in_flight: self.workers,

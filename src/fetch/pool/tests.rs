@@ -27,7 +27,7 @@ fn task(number: u32) -> Task {
     let page = PageNumber::new(number).unwrap();
     let purpose = Purpose::Walk { window: WindowId(0), stretch: 0 };
     let address = PageAddress { region: "US".parse().unwrap(), purpose, page };
-    Task { address, query: query(), habit: Default::default(), window: WindowId(0), position: EpochSeconds::new(0) }
+    Task { address, query: query(), expected: Default::default(), window: WindowId(0), position: EpochSeconds::new(0) }
 }
 
 fn failed() -> Heard {
@@ -348,11 +348,11 @@ fn an_answer_to_another_question_is_asked_again_and_kept_the_fourth_time() {
     let job = timed.pool.begin(task(1), (Asks::First, Patience::Full), Duration::ZERO);
     for time in 1..=4 {
         timed.next();
-        let doubt = Some("another region's".to_owned());
+        let doubt = Some(Doubt::AnotherQuestion("another region's".to_owned()));
         let heeded = timed.hear(job, Heard::Page { doubt: doubt.clone() }).unwrap();
         let failed = timed.pool.failures(&query().region).map(|failures| failures.attempts);
         if time < 4 {
-            assert_eq!((heeded.astray, failed), (doubt, Some(time)), "{time}");
+            assert_eq!((heeded.astray, failed), (doubt.map(|doubt| doubt.to_string()), Some(time)), "{time}");
             assert!(matches!(heeded.then, Outcome::GoesOn));
         } else {
             assert_eq!((heeded.astray, failed), (None, None));

@@ -74,7 +74,16 @@ impl Told {
     fn finish(&mut self, window: u32) {
         let ending = Ending::RowBeyond;
         let (window, rows, pages, excess, beyond, opening) = (WindowId(window), 10, 1, 0, vec![], vec![]);
-        self.tell(vec![PlanEvent::WindowFinished { window, ending, rows, pages, excess, beyond, opening }]);
+        self.tell(vec![PlanEvent::WindowFinished {
+            window,
+            ending,
+            rows,
+            pages,
+            excess,
+            beyond,
+            opening,
+            edges: vec![],
+        }]);
     }
 
     fn reopen(&mut self, start: i64, end: i64, why: &Reopening) {
@@ -204,7 +213,7 @@ fn a_gap_that_fails_again_is_listed_again_and_can_be_reopened_again() {
 fn a_lost_part_may_hold_gaps_and_unproven_seconds() {
     let mut told = Told::ended();
     let why = "it was not sure".to_owned();
-    told.tell(vec![PlanEvent::UnprovenListed { region: us(), range: range(20, 45), why }]);
+    told.tell(vec![PlanEvent::UnprovenListed { region: us(), range: range(20, 45), why, may_pass: false }]);
     told.reopen(25, 40, &Reopening::Lost("its part is missing".to_owned()));
     assert_eq!(
         told.planner.unproven().iter().map(|listed| listed.range).collect::<Vec<_>>(),

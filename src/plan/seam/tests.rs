@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::contract::{Filters, Region, TimeOrder};
-use crate::plan::fact::{PageFact, Purpose};
+use crate::plan::fact::{PageAddress, PageFact, Purpose};
 use crate::plan::planner::{Decision, PlanContext, Task};
 
 const LEFT: WindowId = WindowId(0);
@@ -228,7 +228,9 @@ fn seconds_that_cannot_be_had_again_are_listed_and_the_window_is_over() {
     run.finish(RIGHT);
     run.show(hidden);
     run.read_to_the_seam(LEFT);
-    run.record(run.planner.park(LEFT));
+    let walks = Purpose::Walk { window: LEFT, stretch: 0 };
+    let address = PageAddress { region: "US".parse().unwrap(), purpose: walks, page: PageNumber::FIRST };
+    run.record(run.planner.park(&address, LEFT));
     run.finish(LEFT);
     assert_eq!((run.sums(), run.planner.is_done()), ((HONEST, 1, 1), true));
     let listed = run.planner.unproven().first().unwrap();

@@ -6,7 +6,7 @@ use super::{
     Access, Answering, Bound, Bounds, Compression, ContractSettings, DeadForm, Density, DriftSettings, EmptyPage,
     ErrorCharge, FaultSettings, Framing, KeyEcho, LimitKind, LimitSettings, Moment, OddSettings, OversizedPage,
     PageNum, PastLastPage, QuotaForm, ShortPages, SimulatorSettings, Sort, ThrottleForm, TieOrder, TimeUnit,
-    WorldSettings,
+    TroubleForm, WorldSettings,
 };
 use crate::units::{EpochSeconds, LAST_PAGE};
 
@@ -100,6 +100,9 @@ impl Default for FaultSettings {
             other_time: 0.0,
             next_page: 0.0,
             stale: 0.0,
+            trouble: TroubleForm::default(),
+            trouble_after: 0,
+            trouble_s: 5.0,
             stall_s: 60.0,
             poison: Vec::new(),
             refusal: 0.0,

@@ -223,6 +223,15 @@ pub struct FaultSettings {
     /// The answer to the question before comes, whoever asked it.
     #[arg(long)]
     pub stale: f64,
+    /// A trouble that begins and ends, as of a search index that restarts: what every answer is meanwhile.
+    #[arg(long)]
+    pub trouble: TroubleForm,
+    /// After how many admitted requests the trouble begins.
+    #[arg(long)]
+    pub trouble_after: u64,
+    /// How long it lasts, seconds; 0 to 86,400.
+    #[arg(long)]
+    pub trouble_s: f64,
     /// How long a hanging answer hangs, seconds; 0 to 3,600.
     #[arg(long)]
     pub stall_s: f64,
@@ -378,6 +387,7 @@ impl SimulatorSettings {
             ("limits.latency_p99_factor", limits.latency_p99_factor, 1.0, 1_000.0),
             ("limits.deep_page_ms", limits.deep_page_ms, 0.0, 60_000.0),
             ("faults.stall_s", faults.stall_s, 0.0, 3_600.0),
+            ("faults.trouble_s", faults.trouble_s, 0.0, 86_400.0),
             ("faults.refusal_code", f64::from(faults.refusal_code), 300.0, 599.0),
             ("odd.huge_bytes", f64::from(odd.huge_bytes), 1.0, 10_000_000.0),
             ("drift.inserts_per_1000", drift.inserts_per_1000, 0.0, 100_000.0),

@@ -367,6 +367,8 @@ choice!(
         Forbidden,
         /// HTTP 503 with HTML; only `retry_after_s` tells it from trouble.
         Unavailable,
+        /// An empty page that looks like success.
+        EmptyPage,
     }
 );
 choice!(
@@ -397,6 +399,22 @@ choice!(
         ServerError,
         /// The answer hangs before its first byte.
         Stall,
+    }
+);
+choice!(
+    /// What every answer is during a trouble, whoever asks.
+    TroubleForm {
+        /// There is no trouble.
+        #[default]
+        None,
+        /// An empty page that looks like success.
+        Empty,
+        /// The page of the world's next region.
+        OtherRegion,
+        /// The page as if no time were asked.
+        OtherTime,
+        /// The page after the asked one.
+        NextPage,
     }
 );
 choice!(

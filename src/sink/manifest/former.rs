@@ -72,6 +72,7 @@ pub(super) fn parse(json: &[u8]) -> Result<Manifest, ManifestError> {
         range: former.range,
         status: former.status,
         max_rejected: 0,
+        confirm_after_seconds: 0,
         retain_seconds: None,
         parts,
         superseded: Vec::new(),

@@ -137,6 +137,7 @@ fn manifest(record: PartRecord) -> Manifest {
         range: HOUR,
         status: Status::Complete,
         max_rejected: 0,
+        confirm_after_seconds: 20,
         retain_seconds: None,
         parts: vec![record],
         superseded: vec![],

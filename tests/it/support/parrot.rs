@@ -11,6 +11,8 @@ pub(crate) struct Asked {
     pub(crate) key: String,
     /// The value of `page_num`.
     pub(crate) page: u32,
+    /// The lines of the request's head.
+    pub(crate) head: Vec<String>,
 }
 
 /// The pieces of a raw answer; each leaves the machine by itself.
@@ -65,7 +67,8 @@ fn serve(mut stream: TcpStream, answer: &dyn Fn(&Asked) -> Pieces) -> std::io::R
     let number = head.first().and_then(|line| line.split("page_num=").nth(1)).unwrap_or("1");
     let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
     let key = value("authorization:").trim_start_matches("Bearer ").to_owned();
-    for piece in answer(&Asked { key, page: digits.parse().unwrap_or(1) }) {
+    let page = digits.parse().unwrap_or(1);
+    for piece in answer(&Asked { key, page, head }) {
         stream.write_all(&piece)?;
         stream.flush()?;
     }

@@ -12,6 +12,7 @@ use crate::export::machine::{Due, Effect, Event};
 use crate::fetch::job::{Dice, Heard, JobId, Work};
 use crate::fetch::pool::Sending;
 use crate::fetch::retry::Patience;
+use crate::plan::answer::Doubt;
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::{PageFact, WindowId};
 use crate::units::{Credits, EpochSeconds};
@@ -87,6 +88,7 @@ impl VirtualTime {
             self.watch.sends(self.now, address, flight.needs_leave());
         }
         let service = &mut self.out.service;
+        service.now = self.now;
         flight.comes = comes.or_else(|| match service.admits(self.now) {
             Err(retry_after) => Some(Comes::Answer(Answer::Throttled(retry_after))),
             Ok(()) => deal.is_early.then(|| Comes::Answer(service.answer(work.query()))),
@@ -110,14 +112,18 @@ impl VirtualTime {
         let spread = self.dice.random();
         let Some(flight) = self.flights.get_mut(&job) else { panic!("{job:?} never began") };
         let service = &mut self.out.service;
+        service.now = self.now;
         let comes = flight.comes.take().unwrap_or_else(|| Comes::Answer(service.answer(flight.work.query())));
         let heard = match comes {
             Comes::OutOfCredits => Heard::OutOfCredits { spent: Credits::new(1), max: Credits::new(1) },
             Comes::Quota => Heard::Quota { message: "the quota is used up".to_owned() },
             Comes::Answer(Answer::Page { rows, ids, region }) => match &flight.work {
                 Work::Page(task) => {
-                    let tied = tied_to(task, &rows, &region);
+                    let tied = tied_to(task, (&rows, ids.is_empty()), &region);
                     let doubt = tied.doubt.clone();
+                    if matches!(doubt, Some(Doubt::KnownRowMissing(_))) {
+                        self.watch.throttled(self.now, flight.sent_at, None, flight.throttled);
+                    }
                     flight.page = Some(Came { rows, ids, tied });
                     Heard::Page { doubt }
                 }
@@ -140,7 +146,7 @@ impl VirtualTime {
                 Heard::Failed { why: "broken".to_owned(), wait: None }
             }
         };
-        let is_trouble = heard.why().or(heard.doubt()).is_some();
+        let is_trouble = heard.why().is_some() || heard.doubt().is_some();
         let is_probe = flight.work.is_probe();
         let jitter = if is_trouble && !is_probe { self.dice.random() } else { 0.0 };
         let moment = self.moment();
@@ -184,6 +190,7 @@ impl VirtualTime {
         flight.failures += 1;
         flight.was_throttled = false;
         self.watch.failed(flight.failures, flight.patience, &flight.work);
+        self.watch.answered();
     }
 
     fn record(&mut self, events: Vec<PlanEvent>, closed: Vec<WindowId>) {

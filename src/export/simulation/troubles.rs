@@ -1,0 +1,98 @@
+//! Trouble that begins and ends while a run reads, the same for everybody: nothing may be lost without a word.
+
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::model::{Behaviour, Limit, Other, Trouble};
+use super::promises::MONTH;
+use super::scenario::{Scenario, bursty, daily, uniform};
+use super::tests::number;
+use crate::units::TimeRange;
+
+/// Runs of each kind.
+const RUNS: u64 = 200;
+
+/// Two regions with up to 3,000 rows each, and one or many workers.
+fn scenario(behaviour: Behaviour, seed: u64) -> (Scenario, TimeRange) {
+    let mut random = StdRng::seed_from_u64(seed ^ 0x7207_b1e5);
+    let rows = random.random_range(0..3_000);
+    let seconds = |seed: u64| match seed % 3 {
+        0 => uniform(rows, MONTH, seed),
+        1 => daily(rows, MONTH, seed),
+        _ => bursty(rows, MONTH, seed),
+    };
+    let regions = vec![("US", seconds(seed)), ("GB", seconds(seed + 1_000))];
+    let mut scenario = Scenario::with(behaviour, regions, MONTH, seed);
+    scenario.drive.workers = if seed.is_multiple_of(2) { 1 } else { 16 };
+    scenario.drive.window_pages = [5, 50, 2_000][random.random_range(0..3)];
+    scenario.drive.restarts = [0.0, 0.0, 0.01][random.random_range(0..3)];
+    let range = scenario.drive.range;
+    (scenario, range)
+}
+
+/// When the trouble of a run begins and ends; a run takes about ten seconds with 16 workers and a minute with one.
+fn when(seed: u64) -> std::ops::Range<Duration> {
+    let mut random = StdRng::seed_from_u64(seed ^ 0x3e4d);
+    let longest = if seed.is_multiple_of(2) { 80.0 } else { 12.0 };
+    let from = Duration::from_secs_f64(random.random_range(0.0..longest));
+    let length = [0.5, 2.0, 5.0, 12.0][random.random_range(0..4)];
+    from..from + Duration::from_secs_f64(length)
+}
+
+fn hold(told: &str, behaviour: impl Fn(u64) -> Behaviour) {
+    let (first, runs) = (number("PLAN_FIRST_SEED").unwrap_or(0), number("PLAN_TROUBLES").unwrap_or(RUNS));
+    let mut failed = Vec::new();
+    let (mut listed, mut requests) = (0, 0);
+    for seed in first..first + runs {
+        let (scenario, range) = scenario(behaviour(seed), seed);
+        let outcome = scenario.run();
+        let missing = outcome.missing(range).len();
+        listed += u64::from(outcome.listed().count() > 0);
+        requests += outcome.requests;
+        if missing > 0 || outcome.stopped.is_some() {
+            failed.push((seed, missing, outcome.stopped));
+        }
+    }
+    println!("{told}: {runs} runs, {listed} with something listed, {requests} requests");
+    assert!(failed.is_empty(), "{told}: {} of {runs}: {failed:?}", failed.len());
+}
+
+#[test]
+fn pages_that_come_empty_for_a_while() {
+    hold("empty", |seed| Behaviour { trouble: Some((when(seed), Trouble::Empty)), ..Behaviour::default() });
+}
+
+#[test]
+fn pages_that_come_empty_above_some_rate() {
+    let limit =
+        |seed: u64| Limit { per_second: [5.0, 20.0, 50.0][seed as usize / 2 % 3], burst: 5.0, retry_after: None };
+    hold("soft limit", |seed| Behaviour { soft_limit: Some(limit(seed)), ..Behaviour::default() });
+}
+
+#[test]
+fn answers_to_other_questions_for_a_while() {
+    for other in [Other::Region, Other::Time] {
+        let trouble = |seed| Some((when(seed), Trouble::Another(other)));
+        hold(&format!("{other:?}"), |seed| Behaviour { trouble: trouble(seed), ..Behaviour::default() });
+    }
+}
+
+/// A page that lacks rows is taken for what there is, unless an end shows otherwise: 23 of 200 runs lose rows without a word.
+#[test]
+#[ignore = "known limit: rows that answers lack for a while are not missed inside a window"]
+fn answers_that_lack_rows_for_a_while() {
+    let trouble = |seed| Some((when(seed), Trouble::Part([0.1, 0.5][seed as usize / 2 % 2])));
+    hold("part", |seed| Behaviour { trouble: trouble(seed), ..Behaviour::default() });
+}
+
+/// Where the page after the asked one comes in its place, the rows between are skipped: about 90 of 200 runs lose rows.
+#[test]
+#[ignore = "known limit: pages in place of another for a while are not found out inside a window"]
+fn other_pages_in_place_of_the_asked_ones_for_a_while() {
+    for other in [Other::NextPage, Other::Stale] {
+        let trouble = |seed| Some((when(seed), Trouble::Another(other)));
+        hold(&format!("{other:?}"), |seed| Behaviour { trouble: trouble(seed), ..Behaviour::default() });
+    }
+}

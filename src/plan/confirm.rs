@@ -1,0 +1,133 @@
+//! Before a region's last window is finished, both of its ends are confirmed by answers apart in time. Pure.
+
+use super::choose::{ask, doubted};
+use super::ends::{Confirmation, End};
+use super::event::{PlanEvent, StretchReason};
+use super::fact::{Purpose, RowKey, WindowId};
+use super::planner::{Decision, PlanContext, Planner};
+use super::region::RegionPlan;
+use super::reopen::Reopening;
+use super::walk::Walk;
+use super::window::Window;
+use crate::units::{EpochSeconds, TimeRange};
+
+impl Planner {
+    /// Finishes a window by these decisions; where it is its region's last, not before both ends are confirmed.
+    pub(super) fn confirm(
+        &self,
+        (id, window): (WindowId, &Window),
+        walk: &Walk,
+        finishing: Vec<PlanEvent>,
+        context: &PlanContext,
+    ) -> Decision {
+        let Some(plan) = self.region(&window.region) else { return Decision::Idle };
+        if context.confirm_after <= 0 || !self.can_confirm(plan) || !is_last(plan, self, id, &finishing) {
+            return Decision::Record(finishing);
+        }
+        let mut waits: Option<EpochSeconds> = None;
+        for (end, purpose) in [(End::Newest, Purpose::ConfirmNewest), (End::Oldest, Purpose::ConfirmOldest)] {
+            match self.confirmation(plan, end, context.confirm_after) {
+                Confirmation::Done => {}
+                // Another worker of the same window has set out for it.
+                Confirmation::Ask(_) if window.on_way.iter().any(|address| address.purpose == purpose) => {
+                    return Decision::Idle;
+                }
+                Confirmation::Ask(due) if due <= context.now || due > context.now.shifted(context.confirm_after) => {
+                    return self.probe((id, plan), purpose).map_or(Decision::Idle, ask);
+                }
+                Confirmation::Ask(due) => waits = Some(waits.map_or(due, |first| first.min(due))),
+                Confirmation::Unseen(unseen)
+                    if unseen.start >= walk.settled() && window.range.contains(unseen.start) =>
+                {
+                    return Decision::Record(vec![self.stretch(
+                        (id, window),
+                        unseen.start,
+                        StretchReason::Confirm,
+                        context,
+                    )]);
+                }
+                // What is done already is opened again once the rest is done.
+                Confirmation::Unseen(_) => return Decision::Record(finishing),
+                Confirmation::Doubtful(_) => return Decision::Record(self.leave_in_doubt(plan, end)),
+            }
+        }
+        waits.map_or(Decision::Record(finishing), Decision::Wait)
+    }
+
+    /// What is listed of an end that cannot be confirmed.
+    pub(super) fn leave_in_doubt(&self, plan: &RegionPlan, end: End) -> Vec<PlanEvent> {
+        let why = "its end could not be confirmed: what was asked of it again, long enough after, did not show the rows that were read";
+        let why = if end == End::Oldest { why.replace("its end", "its beginning") } else { why.to_owned() };
+        let range = match self.confirmation(plan, end, 0) {
+            Confirmation::Doubtful(range) | Confirmation::Unseen(range) => range,
+            _ => plan.ends.doubtful(end, plan.range),
+        };
+        let read = range.without(&plan.kept).into_iter();
+        let settled = PlanEvent::EndSettled { region: plan.region.clone(), end };
+        read.map(|range| doubted(&plan.region, range, &why)).chain([settled]).collect()
+    }
+
+    /// Time that is done, and holds rows that no walk has seen, is opened again.
+    pub(super) fn reopen_unseen(&self) -> Option<Decision> {
+        let (plan, (end, unseen)) = self.regions.iter().find_map(|plan| Some((plan, self.unseen(plan)?)))?;
+        // What is kept of former runs is not read. Of what lies around it, the outermost is opened again, and the rest is in doubt.
+        let mut read = unseen.without(&plan.kept);
+        let outermost = if end == End::Newest { read.pop() } else { (!read.is_empty()).then(|| read.remove(0)) };
+        let events = outermost.and_then(|range| self.reopening(&plan.region, range, &Reopening::Unseen).ok());
+        // What cannot be opened again is listed.
+        let Some(events) = events else { return Some(Decision::Record(self.leave_in_doubt(plan, end))) };
+        let why = "rows came beyond it that no page of it had shown";
+        let doubts = read.into_iter().map(|range| doubted(&plan.region, range, why));
+        Some(Decision::Record(doubts.chain(events).collect()))
+    }
+
+    /// Seconds of a region that is done which hold rows that no walk has seen.
+    pub(super) fn unseen(&self, plan: &RegionPlan) -> Option<(End, TimeRange)> {
+        let unseen = |end| match self.confirmation(plan, end, 0) {
+            Confirmation::Unseen(range) => Some((end, range)),
+            _ => None,
+        };
+        // A run that was closed asks nothing any more.
+        (plan.is_done() && !self.has_left()).then(|| unseen(End::Newest).or_else(|| unseen(End::Oldest))).flatten()
+    }
+
+    pub(super) fn read_ends_again(&mut self, id: WindowId) {
+        let Some(region) = self.window_region(id).cloned() else { return };
+        if let Some(plan) = self.region_mut(&region) {
+            plan.ends.read_again();
+        }
+    }
+
+    /// A window's rows among the outermost that are known of its region.
+    pub(super) fn edges(&self, id: WindowId) -> Vec<RowKey> {
+        let Some(window) = self.windows.get(&id) else { return Vec::new() };
+        self.region(&window.region).map_or_else(Vec::new, |plan| plan.ends.edges(window.range))
+    }
+
+    /// What a window that is over showed of its region's ends: its pages may not be there any more to learn from.
+    pub(super) fn learn_edges(&mut self, id: WindowId, rows: u64, edges: &[RowKey]) {
+        let Some(window) = self.windows.get(&id) else { return };
+        let region = window.region.clone();
+        if let Some(plan) = self.region_mut(&region) {
+            plan.ends.learn_edges(rows, edges);
+        }
+    }
+
+    /// Whether the service can be asked for a region's ends: in an order that it keeps to, within bounds that it keeps to.
+    fn can_confirm(&self, plan: &RegionPlan) -> bool {
+        !self.learned.sort_ignored && !plan.newest_is_unknown && !self.learned.min_is_loose
+    }
+
+    fn confirmation(&self, plan: &RegionPlan, end: End, confirm_after: i64) -> Confirmation {
+        plan.ends.confirmation(end, confirm_after, plan.range, plan.newest_rows.first().copied())
+    }
+}
+
+/// Whether nothing of a region is left once these decisions are made.
+fn is_last(plan: &RegionPlan, planner: &Planner, id: WindowId, finishing: &[PlanEvent]) -> bool {
+    let finishes = |other: WindowId| {
+        finishing.iter().any(|event| matches!(event, PlanEvent::WindowFinished { window, .. } if *window == other))
+    };
+    let mut others = plan.windows.values().filter(|other| **other != id);
+    others.all(|other| finishes(*other) || planner.is_over(*other))
+}

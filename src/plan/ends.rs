@@ -1,0 +1,274 @@
+//! Where a region's rows begin and end, and whether that is confirmed by answers apart in time. Pure.
+//!
+//! Answers fail together: a search index that restarts shows every worker an empty page for a while. So an end that a walk found is
+//! believed only once the region's newest and oldest pages, asked again long enough after, show nothing that no walk has seen.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::fact::{PageFact, Purpose, RowKey};
+use crate::units::{EpochSeconds, TimeRange};
+
+/// Rows at each end that are remembered: more than two pages of them.
+const ROWS_KEPT: usize = 30;
+/// How often an end is asked for before what stays in doubt is listed.
+const MOST_ASKED: u32 = 4;
+/// Answers apart in time that must lack a row which was seen, before it counts as deleted.
+const DELETED_AFTER: u32 = 2;
+
+/// One end of a region's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// Where its rows begin.
+    Oldest,
+    /// Where they end.
+    Newest,
+}
+
+/// What is to be done about an end before it is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confirmation {
+    /// Nothing: it is confirmed, or what stays in doubt is listed.
+    Done,
+    /// Its page is asked, but not before this second.
+    Ask(EpochSeconds),
+    /// These seconds hold rows that no walk has seen: they are read again.
+    Unseen(TimeRange),
+    /// These seconds stay in doubt and are to be listed: rows that no walk has seen stay, or the end's page comes empty.
+    Doubtful(TimeRange),
+}
+
+/// What is known of a region's ends.
+#[derive(Clone, Debug, Default)]
+pub struct Ends {
+    first_answer: Option<EpochSeconds>,
+    /// When the last page of a walk had arrived.
+    last_walked: Option<EpochSeconds>,
+    oldest: Side,
+    newest: Side,
+    /// What was believed to be gone with a row that was not found any more.
+    gone: Option<TimeRange>,
+}
+
+/// What is known of one end.
+#[derive(Clone, Debug, Default)]
+struct Side {
+    /// The outermost rows that walks have shown.
+    seen: BTreeSet<RowKey>,
+    /// Whether there were more than are remembered.
+    has_forgotten: bool,
+    /// The last answer to the question about it: when it came, whether it held any row slot, and its rows of the run's range.
+    answer: Option<(EpochSeconds, bool, Vec<RowKey>)>,
+    /// Answers in a row that lacked the outermost row which walks have shown.
+    poor: u32,
+    asked: u32,
+    /// Questions before the range was extended.
+    asked_before: u32,
+    /// How often it had been asked when what its answer showed was last read again.
+    read_again: u32,
+    /// Whether it was ever contradicted: then it is asked anew after the walk that followed.
+    was_contradicted: bool,
+    /// Whether its page could not be had, or what stays in doubt of it was listed.
+    is_settled: bool,
+}
+
+impl Ends {
+    /// Learns from any page of the region. `is_read` tells which seconds the run reads.
+    pub fn learn(&mut self, page: &PageFact, is_read: impl Fn(EpochSeconds) -> bool) {
+        self.first_answer.get_or_insert(page.fetched_at);
+        let inside = |row: &&RowKey| is_read(row.second);
+        match page.address.purpose {
+            Purpose::Walk { .. } => {
+                self.last_walked = self.last_walked.max(Some(page.fetched_at));
+                if !page.check.is_astray() {
+                    page.rows.iter().filter(inside).for_each(|row| self.see(*row));
+                }
+            }
+            Purpose::ConfirmOldest | Purpose::ConfirmNewest => {
+                let rows = page.rows.iter().filter(inside).copied().collect();
+                let end = if page.address.purpose == Purpose::ConfirmOldest { End::Oldest } else { End::Newest };
+                self.answered(end, (page.fetched_at, page.slots > 0, rows));
+            }
+            _ => {}
+        }
+    }
+
+    /// The number of the next question about an end.
+    pub fn next_question(&self, end: End) -> u32 {
+        self.side(end).asked_before + self.side(end).asked + 1
+    }
+
+    /// The range goes on to a later end: both are confirmed anew, and what walks have shown stays known.
+    pub fn extend(&mut self) {
+        self.first_answer = None;
+        for side in [&mut self.oldest, &mut self.newest] {
+            let Side { seen, has_forgotten, asked, asked_before, .. } = std::mem::take(side);
+            *side = Side { seen, has_forgotten, asked_before: asked_before + asked, ..Side::default() };
+        }
+    }
+
+    /// A row is believed to be gone, and with it may be what lies before it.
+    pub fn row_gone(&mut self, range: TimeRange) {
+        self.gone = Some(self.gone.map_or(range, |gone| hull(gone, range)));
+        for side in [&mut self.oldest, &mut self.newest] {
+            side.seen.retain(|row| row.second.shifted(1) != range.end);
+        }
+    }
+
+    /// The last second that walks have shown, without rows that are gone.
+    pub fn newest(&self) -> Option<EpochSeconds> {
+        self.newest.seen.last().map(|row| row.second)
+    }
+
+    /// What the answers showed is being read again.
+    pub fn read_again(&mut self) {
+        self.gone = None;
+        for side in [&mut self.oldest, &mut self.newest] {
+            side.read_again = side.asked;
+        }
+    }
+
+    /// Of these seconds, the outermost rows that walks have shown.
+    pub fn edges(&self, range: TimeRange) -> Vec<RowKey> {
+        let rows: BTreeSet<RowKey> = self.oldest.seen.union(&self.newest.seen).copied().collect();
+        rows.into_iter().filter(|row| range.contains(row.second)).collect()
+    }
+
+    /// Learns from a window that is over: how many row slots its pages held, and what its edges showed.
+    pub fn learn_edges(&mut self, slots: u64, edges: &[RowKey]) {
+        edges.iter().for_each(|row| self.see(*row));
+        let is_partly_forgotten = slots > edges.len() as u64;
+        self.oldest.has_forgotten |= is_partly_forgotten;
+        self.newest.has_forgotten |= is_partly_forgotten;
+    }
+
+    fn see(&mut self, row: RowKey) {
+        self.oldest.see(row, BTreeSet::pop_last);
+        self.newest.see(row, BTreeSet::pop_first);
+    }
+
+    /// An end is not asked for any more.
+    pub fn settle(&mut self, end: End) {
+        self.side_mut(end).is_settled = true;
+    }
+
+    /// What is to be done about an end. `newest_page` is the newest row of the page that was asked at first: where a walk ended with
+    /// it, that page is a witness from the region's beginning.
+    pub fn confirmation(
+        &self,
+        end: End,
+        confirm_after: i64,
+        range: TimeRange,
+        newest_page: Option<RowKey>,
+    ) -> Confirmation {
+        let side = self.side(end);
+        if side.is_settled {
+            return Confirmation::Done;
+        }
+        let last = side.outermost(end);
+        let is_witnessed = match end {
+            End::Oldest => true,
+            End::Newest => newest_page.map(|row| row.second) == last,
+        };
+        let base = if is_witnessed && !side.was_contradicted { self.first_answer } else { self.last_walked };
+        let due = base.unwrap_or(range.start).shifted(confirm_after);
+        let Some((at, has_slots, rows)) = &side.answer else { return Confirmation::Ask(due) };
+        let is_spent = side.asked >= MOST_ASKED;
+        let doubtful = side.beyond(end, last, range);
+        let unseen = side.unseen(end, rows).map(|unseen| hull(doubtful, side.beyond(end, Some(unseen), range)));
+        let is_back = |gone: &TimeRange| end == End::Newest && rows.iter().any(|row| row.second.shifted(1) >= gone.end);
+        if let Some(wide) = unseen.or(self.gone.filter(is_back)) {
+            return match side.read_again == side.asked {
+                false => Confirmation::Unseen(wide),
+                true if is_spent => Confirmation::Doubtful(wide),
+                true => Confirmation::Ask(at.shifted(confirm_after)),
+            };
+        }
+        if side.poor > 0 {
+            let is_deleted = *has_slots && side.poor >= DELETED_AFTER;
+            return match is_spent {
+                _ if is_deleted => Confirmation::Done,
+                true => Confirmation::Doubtful(doubtful),
+                false => Confirmation::Ask(at.shifted(confirm_after)),
+            };
+        }
+        if *at < due && !is_spent { Confirmation::Ask(due) } else { Confirmation::Done }
+    }
+
+    /// What is in doubt where an end is: from the outermost row that is known.
+    pub fn doubtful(&self, end: End, range: TimeRange) -> TimeRange {
+        let side = self.side(end);
+        side.beyond(end, side.outermost(end), range)
+    }
+
+    fn answered(&mut self, end: End, answer: (EpochSeconds, bool, Vec<RowKey>)) {
+        let side = self.side_mut(end);
+        side.asked += 1;
+        let outermost = side.outermost(end);
+        let unseen = side.unseen(end, &answer.2).is_some();
+        side.was_contradicted |= unseen;
+        let shows_it = outermost.is_none() || answer.2.iter().any(|row| Some(row.second) == outermost);
+        side.poor = if unseen || shows_it { 0 } else { side.poor + 1 };
+        side.answer = Some(answer);
+    }
+
+    fn side(&self, end: End) -> &Side {
+        match end {
+            End::Oldest => &self.oldest,
+            End::Newest => &self.newest,
+        }
+    }
+
+    fn side_mut(&mut self, end: End) -> &mut Side {
+        match end {
+            End::Oldest => &mut self.oldest,
+            End::Newest => &mut self.newest,
+        }
+    }
+}
+
+impl Side {
+    fn see(&mut self, row: RowKey, forget: impl FnOnce(&mut BTreeSet<RowKey>) -> Option<RowKey>) {
+        if self.seen.insert(row) && self.seen.len() > ROWS_KEPT {
+            forget(&mut self.seen);
+            self.has_forgotten = true;
+        }
+    }
+
+    fn outermost(&self, end: End) -> Option<EpochSeconds> {
+        let row = match end {
+            End::Oldest => self.seen.first(),
+            End::Newest => self.seen.last(),
+        };
+        row.map(|row| row.second)
+    }
+
+    /// The innermost second of rows that no walk has seen, as far as is remembered.
+    fn unseen(&self, end: End, rows: &[RowKey]) -> Option<EpochSeconds> {
+        let is_remembered = |row: &&RowKey| match end {
+            _ if !self.has_forgotten => true,
+            End::Oldest => self.seen.last().is_some_and(|last| row.second < last.second),
+            End::Newest => self.seen.first().is_some_and(|first| row.second > first.second),
+        };
+        let unseen = rows.iter().filter(is_remembered).filter(|row| !self.seen.contains(row)).map(|row| row.second);
+        match end {
+            End::Oldest => unseen.max(),
+            End::Newest => unseen.min(),
+        }
+    }
+
+    /// From a second to the end of the run's range, or from its start through the second.
+    fn beyond(&self, end: End, second: Option<EpochSeconds>, range: TimeRange) -> TimeRange {
+        match (end, second) {
+            (_, None) => range,
+            (End::Oldest, Some(second)) => TimeRange::new(range.start, second.shifted(1).min(range.end)),
+            (End::Newest, Some(second)) => TimeRange::new(second.max(range.start), range.end),
+        }
+    }
+}
+
+fn hull(one: TimeRange, other: TimeRange) -> TimeRange {
+    TimeRange::new(one.start.min(other.start), one.end.max(other.end))
+}

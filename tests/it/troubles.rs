@@ -1,0 +1,138 @@
+//! Trouble that begins and ends while a run reads, the same for every worker: nothing is lost without a word, and after the trouble
+//! the same command completes what is missing.
+
+use keyapi_export::simulator::{RunningSimulator, SimulatorSettings, ThrottleForm, TroubleForm};
+
+use crate::support::{
+    Ended, Found, Job, exports_exactly, holds_exactly_the_truth, identities, is_whole, region, same, serve, truth_of,
+    unfiltered,
+};
+
+/// An end is confirmed this long after the first answer, and each trouble is shorter.
+const CONFIRMS: &str = "--confirm-after 4s";
+
+fn serve_two(change: impl FnOnce(&mut SimulatorSettings)) -> RunningSimulator {
+    serve(|service| {
+        service.world.regions = ["US", "GB"].map(region).to_vec();
+        service.world.rows = 1_500;
+        change(service);
+    })
+}
+
+fn job_of_two(simulator: &RunningSimulator, workers: &str) -> Job {
+    Job::of(simulator).with_regions(&["US", "GB"]).with(CONFIRMS).with(&format!("--max-in-flight {workers}"))
+}
+
+/// What is missing lies in listed time; with 0 nothing is.
+fn loses_nothing_without_a_word(ended: &Ended, simulator: &RunningSimulator, job: &Job) {
+    assert!(matches!(ended.code, 0 | 3), "{ended}");
+    let unproven = ended.summary["unproven"].as_array().unwrap().iter();
+    let listed: Vec<(String, i64, i64)> = unproven
+        .chain(ended.summary["gaps"].as_array().unwrap())
+        .map(|one| {
+            let second = |end: &str| one["range"][end].as_i64().unwrap();
+            (one["region"].as_str().unwrap().to_owned(), second("start"), second("end"))
+        })
+        .collect();
+    assert_eq!(listed.is_empty(), ended.code == 0, "{ended}");
+    let is_listed =
+        |row: &Found| listed.iter().any(|(region, start, end)| *region == row.0 && *start <= row.1 && row.1 < *end);
+    let outside = |rows: Vec<Found>| rows.into_iter().filter(|row| !is_listed(row)).collect::<Vec<_>>();
+    let truth = truth_of(simulator.world(), &job.regions(), &unfiltered(), job.range());
+    same(&outside(identities(&job.out())), &outside(truth));
+}
+
+fn holds(change: impl Fn(&mut SimulatorSettings), workers: &str) {
+    let simulator = serve_two(change);
+    let job = job_of_two(&simulator, workers);
+    let ended = job.run();
+    loses_nothing_without_a_word(&ended, &simulator, &job);
+    simulator.change(|service| service.faults.trouble = TroubleForm::None).unwrap();
+    let again = job.run();
+    assert_eq!(again.code, 0, "the first start: {ended}\nthe second: {again}");
+    holds_exactly_the_truth(&simulator, &job);
+    is_whole(&job);
+}
+
+/// Five troubles of a kind: at the very beginning, in the middle, and about the end of a run of some 300 requests.
+fn five_troubles(form: TroubleForm, workers: &str) {
+    for (after, seconds) in [(0, 0.5), (3, 2.0), (90, 0.5), (150, 2.5), (290, 1.5)] {
+        let trouble = |service: &mut SimulatorSettings| {
+            (service.faults.trouble, service.faults.trouble_after, service.faults.trouble_s) = (form, after, seconds);
+        };
+        holds(trouble, workers);
+    }
+}
+
+#[test]
+fn pages_that_come_empty_for_a_while_lose_nothing_for_one_worker() {
+    five_troubles(TroubleForm::Empty, "1");
+}
+
+#[test]
+fn pages_that_come_empty_for_a_while_lose_nothing_for_sixteen() {
+    five_troubles(TroubleForm::Empty, "16");
+}
+
+#[test]
+fn answers_of_another_region_for_a_while_lose_nothing_for_one_worker() {
+    five_troubles(TroubleForm::OtherRegion, "1");
+}
+
+#[test]
+fn answers_of_another_region_for_a_while_lose_nothing_for_sixteen() {
+    five_troubles(TroubleForm::OtherRegion, "16");
+}
+
+#[test]
+fn answers_of_another_time_for_a_while_lose_nothing_for_one_worker() {
+    five_troubles(TroubleForm::OtherTime, "1");
+}
+
+#[test]
+fn answers_of_another_time_for_a_while_lose_nothing_for_sixteen() {
+    five_troubles(TroubleForm::OtherTime, "16");
+}
+
+/// A limit that answers empty pages in place of 429 slows the run down as a 429 does.
+#[test]
+fn empty_pages_above_a_rate_are_no_end() {
+    for (per_second, workers) in [(20, "16"), (60, "16"), (60, "1")] {
+        let limit = |service: &mut SimulatorSettings| {
+            service.limits.requests_per_second = per_second;
+            service.limits.bucket_capacity = 5;
+            service.limits.throttle_form = ThrottleForm::EmptyPage;
+        };
+        let simulator = serve_two(limit);
+        let job = job_of_two(&simulator, workers).with("--qps auto");
+        let ended = job.run();
+        assert_eq!(ended.code, 0, "{ended}");
+        holds_exactly_the_truth(&simulator, &job);
+    }
+}
+
+/// What confirms the ends of an honest region costs two requests, and the summary tells where nothing was confirmed.
+#[test]
+fn an_honest_region_pays_two_requests_for_its_ends() {
+    let simulator = serve_two(|_| {});
+    let believes = Job::of(&simulator);
+    let ended = exports_exactly(&simulator, &believes);
+    let asked = simulator.stats().requests;
+    assert!(ended.stdout.contains("confirm_after is 0s") && ended.summary["confirm_after_s"] == 0, "{ended}");
+    let confirms = Job::of(&simulator).with("--confirm-after 1s");
+    let ended = confirms.run();
+    assert_eq!(ended.code, 0, "{ended}");
+    holds_exactly_the_truth(&simulator, &confirms);
+    assert!(!ended.stdout.contains("confirm_after") && ended.summary["confirm_after_s"] == 1, "{ended}");
+    assert!(simulator.stats().requests - asked <= asked + 2, "{ended}");
+}
+
+/// An empty region of a service that is well costs at most six requests, its confirmation included.
+#[test]
+fn an_empty_region_costs_at_most_six_requests() {
+    let simulator = serve(|service| service.world.regions = ["US", "GB"].map(region).to_vec());
+    let job = Job::of(&simulator).with_regions(&["NZ"]).with("--confirm-after 1s");
+    job.run();
+    let spent = simulator.stats().requests;
+    assert!(spent <= 6, "{spent} requests");
+}

@@ -332,7 +332,7 @@ fn log(note: &Note) {
             tracing::warn!(%region, "{fault}; what is left of it is listed as a gap");
         }
         Note::WaitsToConfirm { wait } => tracing::info!(
-            duration_ms = wait.as_millis(),
+            duration_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
             "all is read; the oldest and the newest page are asked again after this, so that what came empty for a while is found out"
         ),
         Note::WaitsForLeave { waited } => tracing::warn!(

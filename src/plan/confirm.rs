@@ -9,6 +9,7 @@ use super::region::RegionPlan;
 use super::reopen::Reopening;
 use super::walk::Walk;
 use super::window::Window;
+use crate::api::contract::Region;
 use crate::units::{EpochSeconds, TimeRange};
 
 impl Planner {
@@ -89,6 +90,17 @@ impl Planner {
         };
         // A run that was closed asks nothing any more.
         (plan.is_done() && !self.has_left()).then(|| unseen(End::Newest).or_else(|| unseen(End::Oldest))).flatten()
+    }
+
+    /// Regions of which nothing is left but to wait until their ends may be confirmed.
+    pub fn waiting_regions(&self, context: &PlanContext) -> Vec<Region> {
+        let open = |plan: &&RegionPlan| !plan.is_done();
+        let waits = |id: &WindowId| {
+            let window = self.windows.get(id).filter(|window| !window.is_over());
+            window.is_none_or(|window| matches!(self.next_of(*id, window, context), Decision::Wait(_)))
+        };
+        let waiting = self.regions.iter().filter(open).filter(|plan| plan.windows.values().all(waits));
+        waiting.map(|plan| plan.region.clone()).collect()
     }
 
     pub(super) fn read_ends_again(&mut self, id: WindowId) {

@@ -63,7 +63,8 @@ impl Machine {
         if self.time_is_over().is_some_and(|at| moment.now >= at) {
             self.end(Ending::TimeSpent);
         }
-        if self.is_dry(moment) && !self.silence_is_explained() {
+        // Those that wait on purpose would answer.
+        if self.is_dry(moment) && self.waits_until.is_none() && !self.silence_is_explained() {
             let why = || self.pool.last_failure().unwrap_or("no answer came").to_owned();
             // A service that refuses is not unwell, also where there was no time to ask as often as one likes to be sure.
             let refused = self.regions.refusal().map(|(code, message)| Ending::Refused { code, message });

@@ -109,6 +109,8 @@ impl Machine {
     fn standing(&self) -> Vec<(Region, Progress)> {
         let gaps = self.planner.gaps();
         let of = |region: &Region, is_done: bool| match is_done {
+            // It would answer: what is left of it is to wait until its ends may be confirmed.
+            false if self.waiting.contains(region) => Progress::Done,
             false => Progress::Open,
             true if gaps.iter().any(|gap| gap.region == *region && gap.fault.is_some()) => Progress::GivenUp,
             true => Progress::Done,

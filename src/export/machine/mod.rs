@@ -289,6 +289,8 @@ pub(super) struct Machine {
     pages: u64,
     /// Busy and useful workers when nobody could be given anything to do; until something comes, nobody can.
     idle_at: Option<(usize, usize)>,
+    /// Regions of which nothing is left but to wait for that second or a later one.
+    waiting: BTreeSet<Region>,
     /// The second that the plan waits for, where nobody has anything to do before.
     waits_until: Option<EpochSeconds>,
     rate_told: f64,
@@ -321,6 +323,7 @@ impl Machine {
             last_page: Duration::ZERO,
             pages: 0,
             idle_at: None,
+            waiting: BTreeSet::new(),
             waits_until: None,
             rate_told: 0.0,
             rate_learned: LearnedRate::default(),
@@ -338,7 +341,7 @@ impl Machine {
             Event::Recorded(events) => self.take_recorded(&events, moment),
             Event::NothingDue => self.publishing = Publishing::NothingDue,
             Event::Published { event, parts } => self.take_published(event, parts),
-            Event::Woke if self.waits_until.is_some_and(|until| until <= moment.wall) => self.changed(),
+            Event::Woke if self.waits_until.is_some_and(|until| until <= moment.wall) => self.wait_is_over(moment),
             Event::Woke => {}
             Event::Look => self.look(moment),
             Event::Interrupted(signal) => self.interrupt(signal, moment),
@@ -366,6 +369,14 @@ impl Machine {
         let until = self.waits_until.filter(|_| !self.is_ending())?;
         let left = u64::try_from(until.since(moment.wall)).unwrap_or(0).clamp(1, LONGEST_NAP);
         Some(moment.now + Duration::from_secs(left))
+    }
+
+    /// What was waited for is asked now; until then it was no silence of the service that nothing came.
+    fn wait_is_over(&mut self, moment: &Moment) {
+        self.waits_until = None;
+        self.waiting.clear();
+        self.last_page = moment.awake;
+        self.changed();
     }
 
     /// Regions that failed to the end of this run, or of the one before and have not answered since.

@@ -46,7 +46,6 @@ impl Machine {
 
     fn hire_on(&mut self, decisions: u32, moment: &Moment) {
         let mut decisions = decisions;
-        self.waits_until = None;
         while !self.is_ending() && !self.regions.holds() && self.busy() < self.pool.useful_workers() {
             match self.employ(None, decisions, moment) {
                 Found::Work => decisions = 0,
@@ -116,9 +115,17 @@ impl Machine {
                 self.begin(*task, moment);
                 Found::Work
             }
-            Decision::Idle => Found::Nothing,
+            Decision::Idle => {
+                if reads.is_none() {
+                    self.waits_until = None;
+                    self.waiting.clear();
+                }
+                Found::Nothing
+            }
             Decision::Wait(until) => {
                 self.waits_until = Some(until);
+                self.waiting = self.planner.waiting_regions(&self.context(moment)).into_iter().collect();
+                self.minds = true;
                 if self.pool.is_empty() && !std::mem::replace(&mut self.told_of_wait, true) {
                     let wait = Duration::from_secs(u64::try_from(until.since(moment.wall)).unwrap_or(0));
                     self.effects.push_back(Effect::Note(Note::WaitsToConfirm { wait }));

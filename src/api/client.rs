@@ -23,6 +23,9 @@ pub use super::transport::TransportError;
 /// What answers may be packed with. The HTTP library unpacks the others, and gzip is unpacked here.
 const ACCEPTED: &str = "gzip, br, zstd";
 
+/// Bytes for which room is made before they come, at most: a service may tell any length.
+const MOST_ROOM: usize = 64 << 10;
+
 /// Where to send requests and within which bounds.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
@@ -182,7 +185,8 @@ impl Client {
     }
 
     async fn read_body(&self, mut response: Response) -> Result<Vec<u8>, TransportError> {
-        let mut body = Vec::new();
+        let told = response.content_length().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_default();
+        let mut body = Vec::with_capacity(told.min(self.limit()).min(MOST_ROOM));
         while let Some(chunk) = response.chunk().await.map_err(|error| self.transport(&error))? {
             if body.len().saturating_add(chunk.len()) > self.limit() {
                 return Err(TransportError::TooLarge(self.body_limit));

@@ -27,6 +27,8 @@ pub(super) struct Blotter {
     needles: Vec<Needle>,
     /// Finds the windows of all needles; none where there is nothing to look for.
     windows: Option<AhoCorasick>,
+    /// Which letters any needle takes, by their byte: most escapes in an answer mean another.
+    letters: Vec<bool>,
 }
 
 impl fmt::Debug for Blotter {
@@ -74,7 +76,7 @@ impl Blotter {
     pub(super) fn new(key: &SecretString) -> Self {
         let key = key.expose_secret().as_bytes();
         if key.len() < SHORTEST_KEY {
-            return Self { needles: Vec::new(), windows: None };
+            return Self { needles: Vec::new(), windows: None, letters: Vec::new() };
         }
         let hexadecimal: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
         let plain = [key.to_vec(), hexadecimal.into_bytes()].map(|text| Needle::new(text, Alphabet::Plain));
@@ -84,7 +86,9 @@ impl Blotter {
         let patterns = needles.iter().flat_map(Needle::window_spellings);
         // The automaton grows with the windows alone, so building it cannot fail; without it every place would be tried.
         let windows = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(patterns).ok();
-        Self { needles, windows }
+        let is_taken = |letter| needles.iter().any(|needle| needle.takes(letter));
+        let letters = (0..=u8::MAX).map(is_taken).collect();
+        Self { needles, windows, letters }
     }
 
     /// The body with a blot in place of every echo.
@@ -132,7 +136,7 @@ impl Blotter {
         }
         for escape in memchr::memchr3_iter(b'\\', b'%', b'&', body) {
             each_spelling(body, escape, |letter, end| {
-                if end > escape + 1 {
+                if end > escape + 1 && self.letters.get(usize::from(letter)).is_some_and(|is_taken| *is_taken) {
                     candidates
                         .extend(self.needles.iter().flat_map(|needle| needle.starts_before(body, escape, letter)));
                 }
@@ -152,6 +156,11 @@ impl Needle {
         let pieces = text.windows(WINDOW_BYTES).enumerate();
         let window = pieces.min_by_key(|(_, piece)| spellings(piece)).map_or(0, |(window, _)| window);
         Self { text, alphabet, window }
+    }
+
+    /// Whether it has a letter that this one is taken for.
+    fn takes(&self, letter: u8) -> bool {
+        self.text.iter().any(|wanted| self.alphabet.takes(*wanted, letter))
     }
 
     /// Every spelling of the window without an escape.

@@ -1,19 +1,14 @@
 //! The documented envelope around the rows: `{code, message, data, requestId}`; error bodies come without `requestId`.
 //!
-//! Pure. It leaves each row as text and materialises nothing else, so that its size is bounded by the body's. A member that
-//! stands twice: the last one counts, but of `data` the last that holds a row, since an empty page ends a walk.
+//! Pure. One pass over the text finds the envelope, each row as text, and who and when each row is; its size is bounded by the
+//! body's. A member that stands twice: the last one counts, but of `data` the last that holds a row, since an empty page ends a walk.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
-use serde_json::value::RawValue;
-
-use super::members::each_member;
-use super::row::repair_surrogates;
-use super::words::quoted;
-
+use super::contract::PAGE_SIZE;
 use super::lenient::{decoded, mended};
+use super::row::{RowText, repair_surrogates, scan};
+use super::scan::{Malformed, Scanner};
 
 pub use super::lenient::readable;
 
@@ -51,9 +46,9 @@ pub struct Envelope<'a> {
     pub message: Option<String>,
     /// The service's name for this answer, at most [`LONGEST_REQUEST_ID`] bytes of it.
     pub request_id: Option<String>,
-    /// The rows, each as its own JSON text. `[]`, `null` and no `data` at all are the same empty page (which of them ends a
+    /// The rows, each as its own JSON text with its identity. `[]`, `null` and no `data` at all are the same empty page (which of them ends a
     /// walk is unknown).
-    pub data: Vec<&'a RawValue>,
+    pub data: Vec<RowText<'a>>,
 }
 
 /// A body that is no envelope.
@@ -70,59 +65,104 @@ pub enum BodyError {
     TooManyRows,
 }
 
-impl From<serde_json::Error> for BodyError {
-    /// The reader's words may repeat the whole body, so they are cut.
-    fn from(error: serde_json::Error) -> Self {
-        Self::NotAnEnvelope(quoted(&error.to_string()))
+impl From<Malformed> for BodyError {
+    fn from(error: Malformed) -> Self {
+        Self::NotAnEnvelope(error.to_string())
     }
 }
 
-/// Reads the envelope around the rows, leaving each row as text.
+/// What stands under `data`.
+#[derive(Debug)]
+enum Data<'a> {
+    Nothing,
+    Rows(Vec<RowText<'a>>),
+    TooManyRows,
+    NoList,
+}
+
+impl Data<'_> {
+    const fn holds_rows(&self) -> bool {
+        match self {
+            Self::Rows(rows) => !rows.is_empty(),
+            Self::TooManyRows => true,
+            Self::Nothing | Self::NoList => false,
+        }
+    }
+}
+
+/// Reads the envelope and its rows, each row as text with its identity.
 ///
 /// # Errors
 /// Where the text is no JSON object, or `data` is neither null nor a list of at most [`MOST_ROWS`].
 pub fn envelope(text: &str) -> Result<Envelope<'_>, BodyError> {
-    let (mut code, mut request_id, mut data) = (None, None, None);
-    let mut words: Option<(usize, &RawValue)> = None;
-    each_member(text, |name, value| match name.as_ref() {
-        "code" => code = Some(value),
-        "requestId" => request_id = Some(value),
-        "data" if holds_rows(data) && !holds_rows(Some(value)) => {}
-        "data" => data = Some(value),
-        name => {
-            let rank = WORDS.iter().position(|known| *known == name);
-            let is_better = rank.is_some_and(|rank| words.is_none_or(|(best, _)| rank <= best));
-            words = rank.filter(|_| is_better && value.get() != "null").map(|rank| (rank, value)).or(words);
+    let (mut code, mut request_id, mut data) = (None, None, Data::Nothing);
+    let mut words: Option<(usize, &str)> = None;
+    let mut scanner = Scanner::new(text);
+    scanner.members(|scanner, name| {
+        let name = name.text().ok_or_else(|| scanner.wanted("a name that is a text"))?;
+        match name.as_ref() {
+            "code" => code = Some(scanner.value()?),
+            "requestId" => request_id = Some(scanner.value()?),
+            "data" => {
+                let found = self::data(scanner)?;
+                data = if data.holds_rows() && !found.holds_rows() {
+                    std::mem::replace(&mut data, Data::Nothing)
+                } else {
+                    found
+                };
+            }
+            name => {
+                let value = scanner.value()?;
+                let rank = WORDS.iter().position(|known| *known == name);
+                let is_better = rank.is_some_and(|rank| words.is_none_or(|(best, _)| rank <= best));
+                words = rank.filter(|_| is_better && value != "null").map(|rank| (rank, value)).or(words);
+            }
         }
+        Ok(())
     })?;
+    scanner.end()?;
     Ok(Envelope {
-        code: code.and_then(|value| whole_number(value.get())),
-        message: words.map(|(_, value)| plain_text(value.get(), LONGEST_WORDS)),
-        request_id: request_id.map(RawValue::get).filter(|raw| *raw != "null").map(request_id_of),
-        data: match data.map(RawValue::get) {
-            None | Some("null") => Vec::new(),
-            Some(list) if list.starts_with('[') => rows(list)?,
-            Some(_) => return Err(BodyError::DataIsNoList),
+        code: code.and_then(whole_number),
+        message: words.map(|(_, value)| plain_text(value, LONGEST_WORDS)),
+        request_id: request_id.filter(|raw| *raw != "null").map(request_id_of),
+        data: match data {
+            Data::Nothing => Vec::new(),
+            Data::Rows(rows) => rows,
+            Data::TooManyRows => return Err(BodyError::TooManyRows),
+            Data::NoList => return Err(BodyError::DataIsNoList),
         },
     })
 }
 
+/// Reads what stands under `data`, and its rows as far as the bound goes.
+fn data<'a>(scanner: &mut Scanner<'a>) -> Result<Data<'a>, Malformed> {
+    if scanner.next_byte() != Some(b'[') {
+        return Ok(if scanner.value()? == "null" { Data::Nothing } else { Data::NoList });
+    }
+    let mut rows = Vec::with_capacity(PAGE_SIZE as usize);
+    let mut is_over = false;
+    scanner.items(|scanner| {
+        if rows.len() < MOST_ROWS {
+            rows.push(scan(scanner)?);
+            return Ok(());
+        }
+        is_over = true;
+        scanner.value().map(drop)
+    })?;
+    Ok(if is_over { Data::TooManyRows } else { Data::Rows(rows) })
+}
+
 /// Reads the envelope of a body that may be only nearly JSON, and calls with its text and what was read: as [`readable`] and
 /// [`envelope`] one after the other. What can be read as it came is JSON, so it is not looked through for what to mend.
-pub fn with_envelope<T>(body: &[u8], call: impl FnOnce(&str, &Result<Envelope<'_>, BodyError>) -> T) -> T {
+pub fn with_envelope<T>(body: &[u8], call: impl FnOnce(&str, Result<Envelope<'_>, BodyError>) -> T) -> T {
     let text = decoded(body);
     match envelope(&text) {
         Err(BodyError::NotAnEnvelope(why)) => match mended(&text) {
-            Some(text) => call(&text, &envelope(&text)),
-            None => call(&text, &Err(BodyError::NotAnEnvelope(why))),
+            Some(text) => call(&text, envelope(&text)),
+            None => call(&text, Err(BodyError::NotAnEnvelope(why))),
         },
-        read => call(&text, &read),
+        read => call(&text, read),
     }
-}
-
-fn holds_rows(data: Option<&RawValue>) -> bool {
-    let inside = data.and_then(|list| list.get().strip_prefix('['));
-    inside.is_some_and(|rows| !rows.trim_start().starts_with(']'))
 }
 
 fn request_id_of(raw: &str) -> String {
@@ -154,47 +194,6 @@ fn within(text: &str, bytes: usize) -> &str {
     text.get(..end.unwrap_or_default()).unwrap_or_default()
 }
 
-/// The items of a list, as far as the bound goes.
-fn rows(list: &str) -> Result<Vec<&RawValue>, BodyError> {
-    let mut is_over = false;
-    let mut reader = serde_json::Deserializer::from_str(list);
-    match Rows(&mut is_over).deserialize(&mut reader) {
-        Ok(rows) => Ok(rows),
-        Err(_) if is_over => Err(BodyError::TooManyRows),
-        Err(error) => Err(error.into()),
-    }
-}
-
-struct Rows<'a>(&'a mut bool);
-
-impl<'de> DeserializeSeed<'de> for Rows<'_> {
-    type Value = Vec<&'de RawValue>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Rows<'_> {
-    type Value = Vec<&'de RawValue>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a list of rows")
-    }
-
-    fn visit_seq<S: SeqAccess<'de>>(self, mut items: S) -> Result<Self::Value, S::Error> {
-        let mut rows = Vec::with_capacity(crate::api::contract::PAGE_SIZE as usize);
-        while let Some(row) = items.next_element()? {
-            if rows.len() == MOST_ROWS {
-                *self.0 = true;
-                return Err(serde::de::Error::custom("too many rows"));
-            }
-            rows.push(row);
-        }
-        Ok(rows)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,7 +202,7 @@ mod tests {
     fn an_envelope_is_read_around_its_rows() {
         let read = envelope(r#"{"code":"0","message":"ok","data":[ {"a":1} ,null],"requestId":7}"#).unwrap();
         assert_eq!((read.code, read.message.as_deref(), read.request_id.as_deref()), (Some(0), Some("ok"), Some("7")));
-        assert_eq!(read.data.iter().map(|row| row.get()).collect::<Vec<_>>(), [r#"{"a":1}"#, "null"]);
+        assert_eq!(read.data.iter().map(|row| row.text).collect::<Vec<_>>(), [r#"{"a":1}"#, "null"]);
     }
 
     #[test]

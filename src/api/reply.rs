@@ -20,7 +20,7 @@ use super::signals::Signals;
 use super::words::{Subject, quoted, subject};
 
 pub use super::envelope::{Envelope, envelope, readable, with_envelope};
-pub use super::row::{Identity, Row, identity, repair_surrogates};
+pub use super::row::{Identity, Row, RowText, identity, repair_surrogates};
 
 /// A successful answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,11 +80,11 @@ pub fn judge(heard: Heard<'_>) -> Verdict {
     with_envelope(body, |text, read| judge_read(heard, text, read))
 }
 
-fn judge_read(heard: Heard<'_>, text: &str, read: &Result<Envelope<'_>, BodyError>) -> Verdict {
+fn judge_read(heard: Heard<'_>, text: &str, read: Result<Envelope<'_>, BodyError>) -> Verdict {
     if matches!(heard.status, 204 | 205) && text.is_empty() && heard.broken.is_none() {
         return Verdict::Page(PageAnswer { request_id: None, rows: Vec::new() });
     }
-    let found = Found::new(heard, text, read);
+    let found = Found::new(heard, text, &read);
     match read {
         Ok(read) if is_success(heard.status) && read.code == Some(0) => match subject(&found.words) {
             // An empty page ends a walk, so one that says why it is empty is not believed to be one.
@@ -102,7 +102,7 @@ struct Found<'a> {
     /// The envelope's `code`.
     code: Option<i64>,
     /// Why the body is no envelope.
-    error: Option<&'a BodyError>,
+    error: Option<BodyError>,
     is_html: bool,
     /// The words that are looked at: an error's, never a row's.
     words: String,
@@ -111,7 +111,7 @@ struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    fn new(heard: Heard<'a>, text: &str, read: &'a Result<Envelope<'_>, BodyError>) -> Self {
+    fn new(heard: Heard<'a>, text: &str, read: &Result<Envelope<'_>, BodyError>) -> Self {
         let looks_like_html = text.starts_with('<') || (heard.signals.is_html && !text.starts_with('{'));
         let is_html = read.is_err() && looks_like_html;
         let words = match read {
@@ -122,7 +122,7 @@ impl<'a> Found<'a> {
         };
         let message = if is_html { "an HTML page".to_owned() } else { quoted(&words) };
         let code = read.as_ref().ok().and_then(|envelope| envelope.code);
-        Self { heard, code, error: read.as_ref().err(), is_html, words, message }
+        Self { heard, code, error: read.as_ref().err().cloned(), is_html, words, message }
     }
 
     fn failure(self) -> Verdict {
@@ -184,7 +184,7 @@ impl<'a> Found<'a> {
     /// What came, for a person.
     fn describe(&self) -> String {
         let Self { heard: Heard { status, broken, .. }, message, .. } = self;
-        let text = match (self.code, broken, self.error) {
+        let text = match (self.code, broken, &self.error) {
             (_, Some(why), _) => format!("HTTP {status}, and {why}"),
             (Some(code), ..) => format!("HTTP {status}, code {code}: {message}"),
             (None, None, _) if self.is_html => {
@@ -208,12 +208,12 @@ const fn is_lasting(code: u16) -> bool {
         && !matches!(code, 402 | 408 | 409 | 420 | 421 | 423 | 424 | 425 | 429 | 444 | 449 | 460 | 499)
 }
 
-fn page_answer(envelope: &Envelope<'_>) -> PageAnswer {
-    let rows = envelope.data.iter().map(|raw| match identity(raw.get()) {
+fn page_answer(envelope: Envelope<'_>) -> PageAnswer {
+    let rows = envelope.data.into_iter().map(|RowText { text, identity }| match identity {
         Ok(identity) => Row::Usable(identity),
-        Err(why) => Row::Unusable { why, text: raw.get().to_owned() },
+        Err(why) => Row::Unusable { why, text: text.to_owned() },
     });
-    PageAnswer { request_id: envelope.request_id.clone(), rows: rows.collect() }
+    PageAnswer { request_id: envelope.request_id, rows: rows.collect() }
 }
 
 #[cfg(test)]

@@ -5,11 +5,9 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use crate::units::EpochSeconds;
 
-use super::members::each_member;
+use super::scan::{Malformed, Scanner, inside};
 use super::words::quoted;
 
 /// What makes a row a row: who and when.
@@ -43,45 +41,96 @@ pub enum Row {
 /// # Errors
 /// Why the row cannot be placed, for a person. Such a row is kept whole, never dropped.
 pub fn identity(row: &str) -> Result<Identity, String> {
-    let (mut video_id, mut create_time, mut region) = (Member::Missing, Member::Missing, Member::Missing);
-    let read = each_member(row, |name, value| match name.as_ref() {
-        "video_id" => video_id.see(value),
-        "create_time" => create_time.see(value),
-        "region" => region.see(value),
-        _ => {}
-    });
-    read.map_err(|_| {
-        format!("the row is {}", if row.starts_with('{') { "an object with a name that no text is" } else { kind(row) })
+    let mut scanner = Scanner::new(row);
+    let read = scan(&mut scanner).and_then(|read| scanner.end().map(|()| read));
+    read.map_or_else(|_| Err(format!("the row is {}", kind(row))), |read| read.identity)
+}
+
+/// A row where it stands in its page.
+#[derive(Clone, Debug)]
+pub struct RowText<'a> {
+    /// Its JSON text.
+    pub text: &'a str,
+    /// Who and when it is, or why nobody can tell: see [`identity`].
+    pub identity: Result<Identity, String>,
+}
+
+/// Reads the row that stands next, whatever it is.
+///
+/// # Errors
+/// Where no JSON value stands there.
+pub(super) fn scan<'a>(scanner: &mut Scanner<'a>) -> Result<RowText<'a>, Malformed> {
+    if scanner.next_byte() != Some(b'{') {
+        let text = scanner.value()?;
+        return Ok(RowText { text, identity: Err(format!("the row is {}", kind(text))) });
+    }
+    let start = scanner.position();
+    let mut seen = Seen::default();
+    scanner.members(|scanner, name| {
+        let name = name.text();
+        let value = scanner.value()?;
+        seen.see(name.as_deref(), value);
+        Ok(())
     })?;
-    let video_id = video_id.text("video_id", "a text or a whole number")?;
-    let written = create_time.text("create_time", "a number of seconds")?;
-    let second = written
-        .parse::<i64>()
-        .ok()
-        .map(EpochSeconds::new)
-        .filter(|second| second.get() > 0 && *second <= EpochSeconds::MAX)
-        .ok_or_else(|| format!("`create_time` {} is not a number of seconds since 1970", quoted(&written)))?;
-    let region = if let Member::Text(region) = region { Some(region) } else { None };
-    Ok(Identity { second, video_id, region })
+    Ok(RowText { text: scanner.since(start), identity: seen.identity() })
 }
 
-/// What was seen of a member.
-enum Member<'a> {
-    Missing,
-    Unusable(&'a str),
-    Text(String),
+/// What was seen of a row's members.
+#[derive(Default)]
+struct Seen<'a> {
+    video_id: Member<'a>,
+    create_time: Member<'a>,
+    region: Member<'a>,
+    has_odd_name: bool,
 }
 
-impl<'a> Member<'a> {
-    fn see(&mut self, value: &'a RawValue) {
-        match (scalar_text(value.get()), &self) {
-            (Some(text), _) => *self = Self::Text(text),
-            (None, Self::Text(_)) => {}
-            (None, _) => *self = Self::Unusable(value.get()),
+impl<'a> Seen<'a> {
+    fn see(&mut self, name: Option<&str>, value: &'a str) {
+        match name {
+            Some("video_id") => self.video_id.see(value),
+            Some("create_time") => self.create_time.see(value),
+            Some("region") => self.region.see(value),
+            Some(_) => {}
+            None => self.has_odd_name = true,
         }
     }
 
-    fn text(self, name: &str, wanted: &str) -> Result<String, String> {
+    fn identity(self) -> Result<Identity, String> {
+        if self.has_odd_name {
+            return Err("the row is an object with a name that no text is".to_owned());
+        }
+        let video_id = self.video_id.text("video_id", "a text or a whole number")?.into_owned();
+        let written = self.create_time.text("create_time", "a number of seconds")?;
+        let second = written
+            .parse::<i64>()
+            .ok()
+            .map(EpochSeconds::new)
+            .filter(|second| second.get() > 0 && *second <= EpochSeconds::MAX)
+            .ok_or_else(|| format!("`create_time` {} is not a number of seconds since 1970", quoted(&written)))?;
+        let region = if let Member::Text(region) = self.region { Some(region.into_owned()) } else { None };
+        Ok(Identity { second, video_id, region })
+    }
+}
+
+/// What was seen of a member.
+#[derive(Default)]
+enum Member<'a> {
+    #[default]
+    Missing,
+    Unusable(&'a str),
+    Text(Cow<'a, str>),
+}
+
+impl<'a> Member<'a> {
+    fn see(&mut self, value: &'a str) {
+        match (scalar_text(value), &self) {
+            (Some(text), _) => *self = Self::Text(text),
+            (None, Self::Text(_)) => {}
+            (None, _) => *self = Self::Unusable(value),
+        }
+    }
+
+    fn text(self, name: &str, wanted: &str) -> Result<Cow<'a, str>, String> {
         match self {
             Self::Text(text) => Ok(text),
             Self::Missing => Err(format!("`{name}` is missing")),
@@ -105,14 +154,18 @@ fn kind(raw: &str) -> &'static str {
 }
 
 /// The text of a JSON string or whole number, trimmed; none for anything else and for the empty text.
-fn scalar_text(raw: &str) -> Option<String> {
+fn scalar_text(raw: &str) -> Option<Cow<'_, str>> {
     let text = match raw.as_bytes().first()? {
-        b'"' => serde_json::from_str::<String>(&repair_surrogates(raw)).ok()?,
-        b'0'..=b'9' | b'-' if raw.bytes().skip(1).all(|byte| byte.is_ascii_digit()) => raw.to_owned(),
+        b'"' if raw.contains('\\') => Cow::Owned(serde_json::from_str::<String>(&repair_surrogates(raw)).ok()?),
+        b'"' => Cow::Borrowed(inside(raw)),
+        b'0'..=b'9' | b'-' if raw.bytes().skip(1).all(|byte| byte.is_ascii_digit()) => Cow::Borrowed(raw),
         _ => return None,
     };
-    let trimmed = text.trim();
-    (!trimmed.is_empty()).then(|| trimmed.to_owned())
+    let text = match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+    };
+    Some(text).filter(|text| !text.is_empty())
 }
 
 /// A row's text with every surrogate escape that has no partner replaced by `\ufffd`, which strict parsers demand.

@@ -47,7 +47,7 @@ fn set_aside(body: &[u8], rows: Vec<(u32, String)>) -> Vec<RejectedRow> {
     with_envelope(body, |_, read| {
         let Ok(read) = read else { return Vec::new() };
         let kept = rows.into_iter().filter_map(|(index, why)| {
-            let text = read.data.get(usize::try_from(index).ok()?)?.get().to_owned();
+            let text = read.data.get(usize::try_from(index).ok()?)?.text.to_owned();
             Some(RejectedRow { index, why, text })
         });
         kept.collect()

@@ -186,6 +186,23 @@ pub(super) fn purpose_columns(purpose: Purpose) -> (&'static str, i64, i64) {
     }
 }
 
+/// The purpose that its table stores so.
+pub(super) fn purpose_from(name: &str, window: i64, stretch: i64) -> Option<Purpose> {
+    match name {
+        "walk" => {
+            Some(Purpose::Walk { window: WindowId(u32::try_from(window).ok()?), stretch: u32::try_from(stretch).ok()? })
+        }
+        "newest" => Some(Purpose::Newest),
+        "without_filters" => Some(Purpose::WithoutFilters),
+        "without_range" => Some(Purpose::WithoutRange),
+        "known_second" => Some(Purpose::KnownSecond),
+        "confirm_oldest" => Some(Purpose::ConfirmOldest),
+        "confirm_newest" => Some(Purpose::ConfirmNewest),
+        "bounds" => Some(Purpose::Bounds),
+        _ => None,
+    }
+}
+
 /// A page's address for a person: `US window 3 stretch 0 page 17`.
 pub(super) fn address_text(address: &PageAddress) -> String {
     let PageAddress { region, purpose, page } = address;

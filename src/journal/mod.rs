@@ -8,7 +8,6 @@
 //! order; after the first failure of the disk nothing is believed any more; damage is named with its place, never guessed.
 
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -16,8 +15,10 @@ use tokio::sync::{mpsc, oneshot};
 
 mod ballast;
 mod book;
+mod bought;
 mod codec;
 mod error;
+mod held;
 mod job;
 pub mod kept;
 mod ledger;
@@ -70,8 +71,8 @@ impl Journal {
     /// [`JournalError::Locked`] when another run holds the folder; another version, a foreign or damaged database by name;
     /// whatever the operating system refuses.
     pub fn open(folder: &Path) -> Result<Self, JournalError> {
-        let opened = recovery::open(folder)?;
-        let shared = Arc::new(Shared::new(&opened));
+        let mut opened = recovery::open(folder)?;
+        let shared = Arc::new(Shared::new(&mut opened));
         let reader = Arc::new(Mutex::new(recovery::open_reader(&shared.file)?));
         let (requests, queue) = mpsc::channel(writer::QUEUE);
         let writer = Writer::new(opened, shared.clone(), queue)?;
@@ -183,7 +184,7 @@ impl Journal {
     /// # Errors
     /// A connection that cannot be opened.
     pub fn pages(&self, region: &Region, range: TimeRange) -> Result<PageReader, JournalError> {
-        PageReader::new(recovery::open_reader(&self.shared.file)?, region.clone(), range)
+        PageReader::new(recovery::open_reader(&self.shared.file)?, self.shared.clone(), (region.clone(), range))
     }
 
     /// Row slots on the held pages of a region whose span begins in `range`: about the rows of that range. A page counts in one
@@ -192,7 +193,7 @@ impl Journal {
     /// # Errors
     /// A failed read.
     pub fn count_rows(&self, region: &Region, range: TimeRange) -> Result<RowCount, JournalError> {
-        self.reader().count_rows(region, range)
+        Ok(RowCount::new(self.shared.held().rows(region, range)))
     }
 
     /// The first second of `range` that a held page of the region stands for; none where no page does, so that the range is
@@ -201,7 +202,7 @@ impl Journal {
     /// # Errors
     /// A failed read.
     pub fn first_held(&self, region: &Region, range: TimeRange) -> Result<Option<EpochSeconds>, JournalError> {
-        self.reader().first_held(region, range)
+        Ok(self.shared.held().first(region, range))
     }
 
     /// Drops the bodies of the region's pages whose span ends at or before `below`, and returns how many. Their facts stay.
@@ -214,7 +215,7 @@ impl Journal {
         loop {
             let piece = self.ask(Job::Release { region: region.clone(), below }).await?;
             released += u64::try_from(piece).unwrap_or(0);
-            if piece < tables::RELEASE_AT_ONCE {
+            if piece < tables::RELEASE_AT_ONCE as i64 {
                 return Ok(released);
             }
         }
@@ -232,7 +233,7 @@ impl Journal {
 
     /// How many pages hold a body.
     pub fn held_pages(&self) -> u64 {
-        self.shared.held_pages.load(Ordering::Relaxed)
+        self.shared.held().pages()
     }
 
     /// Records a part that lies, written and synced, under its staging name. Again for the same path replaces the record.

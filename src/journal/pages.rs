@@ -2,19 +2,22 @@
 //! memory nor keeps the log from being moved into the database.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 use zstd::bulk::Decompressor;
 
 use super::codec::{body_checksum, decode_places};
 use super::error::JournalError;
+use super::held::Place;
 use super::reader::Reader;
 use super::record::{RejectedRecord, RejectedRow, StoredPage};
+use super::writer::Shared;
 use crate::api::contract::Region;
 use crate::units::{EpochSeconds, TimeRange};
 
 /// Answers read at once, still compressed.
-const PIECE: i64 = 64;
+const PIECE: usize = 64;
 /// The database's own bound on a value: no stored body can have been longer.
 const LARGEST_BODY_BYTES: usize = 1_000_000_000;
 
@@ -22,11 +25,12 @@ const LARGEST_BODY_BYTES: usize = 1_000_000_000;
 /// then by sequence. Each is checked; after an error nothing more comes. Blocking.
 pub struct PageReader {
     reader: Reader,
+    shared: Arc<Shared>,
     region: Region,
     range: TimeRange,
     decompressor: Decompressor<'static>,
     piece: VecDeque<Compressed>,
-    after: (i64, i64),
+    after: Place,
     ended: bool,
 }
 
@@ -39,31 +43,43 @@ struct Compressed {
 }
 
 impl PageReader {
-    pub(super) fn new(reader: Reader, region: Region, range: TimeRange) -> Result<Self, JournalError> {
+    pub(super) fn new(
+        reader: Reader,
+        shared: Arc<Shared>,
+        (region, range): (Region, TimeRange),
+    ) -> Result<Self, JournalError> {
         let decompressor = Decompressor::new().map_err(JournalError::file("unpacking pages of", reader.file()))?;
-        let after = (i64::MIN, i64::MIN);
-        Ok(Self { reader, region, range, decompressor, piece: VecDeque::new(), after, ended: range.is_empty() })
+        let after = (EpochSeconds::new(i64::MIN), i64::MIN);
+        Ok(Self { reader, shared, region, range, decompressor, piece: VecDeque::new(), after, ended: range.is_empty() })
     }
 
     fn read(&mut self) -> Result<Option<StoredPage>, JournalError> {
-        if self.piece.is_empty() {
-            self.piece = self.next_piece()?;
+        loop {
+            if let Some(found) = self.piece.pop_front() {
+                return self.unpack(found).map(Some);
+            }
+            let places = self.shared.held().next(&self.region, self.range, self.after, PIECE);
+            let Some(last) = places.last() else { return Ok(None) };
+            self.after = *last;
+            self.piece = self.read_piece(&places)?;
         }
-        let Some(found) = self.piece.pop_front() else { return Ok(None) };
-        self.after = (found.page.span.start.get(), found.page.sequence);
-        self.unpack(found).map(Some)
     }
 
-    fn next_piece(&self) -> Result<VecDeque<Compressed>, JournalError> {
+    fn read_piece(&self, places: &[Place]) -> Result<VecDeque<Compressed>, JournalError> {
         let failed = self.reader.failed("reading pages");
         let sql = "SELECT sequence, first, end, fetched_at_ms, request_id, length, checksum, body, delivered FROM bodies \
-                   WHERE region = ?1 AND (first, sequence) > (?2, ?3) AND first < ?4 AND end > ?5 \
-                   ORDER BY first, sequence LIMIT ?6";
+                   WHERE sequence = ?1";
         let mut statement = self.reader.connection.prepare_cached(sql).map_err(&failed)?;
-        let (start, end) = (self.range.start.get(), self.range.end.get());
-        let wanted = params![self.region.as_str(), self.after.0, self.after.1, end, start, PIECE];
-        let rows = statement.query_map(wanted, Compressed::read).map_err(&failed)?;
-        rows.collect::<rusqlite::Result<_>>().map_err(failed)
+        let mut piece = VecDeque::with_capacity(places.len());
+        for place in places {
+            match statement.query_row([place.1], Compressed::read).optional().map_err(&failed)? {
+                Some(found) => piece.push_back(found),
+                // Released since.
+                None if !self.shared.held().contains(&self.region, *place) => {}
+                None => return Err(self.reader.damaged(format!("the body of page {}", place.1), "it is gone")),
+            }
+        }
+        Ok(piece)
     }
 
     fn unpack(&mut self, found: Compressed) -> Result<StoredPage, JournalError> {
@@ -136,7 +152,7 @@ impl RejectedReader {
         let sql = "SELECT j.number, j.region, j.page, j.place, j.why, j.text FROM rejected j \
                    JOIN runs r ON r.number = j.run WHERE r.id = ?1 AND j.number > ?2 ORDER BY j.number LIMIT ?3";
         let mut statement = self.reader.connection.prepare_cached(sql).map_err(&failed)?;
-        let mut rows = statement.query(params![self.run, self.after, PIECE]).map_err(&failed)?;
+        let mut rows = statement.query(params![self.run, self.after, PIECE as i64]).map_err(&failed)?;
         let mut piece = VecDeque::new();
         while let Some(row) = rows.next().map_err(&failed)? {
             let number: i64 = row.get(0).map_err(&failed)?;

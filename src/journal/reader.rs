@@ -1,18 +1,22 @@
 //! Reading the journal. Every stored value is checked on its way out; what cannot be is damage, named with its place.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::book::{Account, Tally};
+use super::bought::Bought;
 use super::codec::{decode_keys, event_checksum, keys_checksum, standing_from};
 use super::error::JournalError;
+use super::held::{Held, HeldPage};
+use super::job::purpose_from;
 use super::record::{NewRun, PartRecord, PartState, RangeEnds, Replayed, RunOutcome, RunRecord, StoredQuestion};
 use super::schema::{self, Found};
 use super::tables::Cursor;
 use crate::api::contract::Region;
-use crate::plan::fact::{Check, PageAddress, PageFact, Purpose, WindowId};
-use crate::units::{EpochSeconds, PageNumber, RowCount, TimeRange};
+use crate::plan::fact::{Check, PageAddress, PageFact, WindowId};
+use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 const LATEST_RUN: &str = "(SELECT max(number) FROM runs)";
 
@@ -86,7 +90,7 @@ impl Reader {
         let sql = "SELECT 1 + max(coalesce((SELECT max(sequence) FROM pages), 0), coalesce((SELECT max(sequence) FROM events), 0))";
         let last =
             self.connection.query_row(sql, [], |row| row.get(0)).map_err(self.failed("finding the last page"))?;
-        Ok(Cursor { next_sequence: last, held_pages: self.held_pages()?, written_bytes: 0 })
+        Ok(Cursor { next_sequence: last, written_bytes: 0 })
     }
 
     pub(super) fn held_pages(&self) -> Result<u64, JournalError> {
@@ -94,27 +98,56 @@ impl Reader {
         self.connection.query_row(sql, [], |row| count(row, 0)).map_err(self.failed("counting the pages"))
     }
 
-    pub(super) fn count_rows(&self, region: &Region, range: TimeRange) -> Result<RowCount, JournalError> {
-        let sql = "SELECT coalesce(sum(slots), 0) FROM bodies WHERE region = ?1 AND first >= ?2 AND first < ?3";
-        let failed = self.failed("counting rows");
+    /// The pages that hold a body.
+    pub(super) fn held(&self) -> Result<Held, JournalError> {
+        let failed = self.failed("looking for pages that wait");
+        let sql = "SELECT sequence, region, first, end, slots FROM bodies";
         let mut statement = self.connection.prepare_cached(sql).map_err(&failed)?;
-        let found = params![region.as_str(), range.start.get(), range.end.get()];
-        statement.query_row(found, |row| Ok(RowCount::new(count(row, 0)?))).map_err(failed)
+        let mut rows = statement.query([]).map_err(&failed)?;
+        let mut held = Held::default();
+        while let Some(row) = rows.next().map_err(&failed)? {
+            let (sequence, region): (i64, String) = (|| Ok((row.get(0)?, row.get(1)?)))().map_err(&failed)?;
+            let (first, end, slots) = (|| Ok((row.get(2)?, row.get(3)?, row.get(4)?)))().map_err(&failed)?;
+            let region = Region::try_from(region)
+                .map_err(|error| self.damaged(format!("the body of page {sequence}"), error))?;
+            let span = TimeRange::new(EpochSeconds::new(first), EpochSeconds::new(end));
+            held.add(HeldPage { region, sequence, span, slots });
+        }
+        Ok(held)
+    }
+
+    /// What the current run has bought.
+    pub(super) fn bought(&self) -> Result<Bought, JournalError> {
+        let failed = self.failed("looking for pages that were bought");
+        let mut bought = Bought::default();
+        let numbers = |sql: &str| -> rusqlite::Result<Vec<i64>> {
+            self.connection.prepare_cached(sql)?.query_map([], |row| row.get(0))?.collect()
+        };
+        for window in numbers("SELECT window FROM closed_windows").map_err(&failed)? {
+            u32::try_from(window).into_iter().for_each(|window| bought.close(WindowId(window)));
+        }
+        let keyed: BTreeSet<i64> = numbers("SELECT sequence FROM row_keys").map_err(&failed)?.into_iter().collect();
+        let sql = "SELECT sequence, region, purpose, window, stretch, page FROM pages ORDER BY sequence";
+        let mut statement = self.connection.prepare_cached(sql).map_err(&failed)?;
+        let mut rows = statement.query([]).map_err(&failed)?;
+        let mut last: Option<Region> = None;
+        while let Some(row) = rows.next().map_err(&failed)? {
+            let sequence: i64 = row.get(0).map_err(&failed)?;
+            let address = address(row, &mut last).map_err(&failed)?;
+            let odd = || self.damaged(format!("page {sequence}"), "a column holds what was never written");
+            let address = address.ok_or_else(odd)?;
+            bought.insert(&address);
+            if keyed.contains(&sequence) {
+                bought.insert_keys(address.purpose, sequence);
+            }
+        }
+        Ok(bought)
     }
 
     pub(super) fn rows_astray(&self) -> Result<(u64, u64), JournalError> {
         let sql = "SELECT coalesce(sum(outside), 0), coalesce(sum(other_region), 0) FROM pages";
         let read = |row: &Row<'_>| Ok((count(row, 0)?, count(row, 1)?));
         self.connection.query_row(sql, [], read).map_err(self.failed("counting rows"))
-    }
-
-    pub(super) fn first_held(&self, region: &Region, range: TimeRange) -> Result<Option<EpochSeconds>, JournalError> {
-        let sql = "SELECT min(max(first, ?2)) FROM bodies WHERE region = ?1 AND first < ?3 AND end > ?2";
-        let failed = self.failed("looking for the next page");
-        let mut statement = self.connection.prepare_cached(sql).map_err(&failed)?;
-        let found = params![region.as_str(), range.start.get(), range.end.get()];
-        let first = |row: &Row<'_>| Ok(row.get::<_, Option<i64>>(0)?.map(EpochSeconds::new));
-        statement.query_row(found, first).map_err(failed)
     }
 
     pub(super) fn learned(&self, name: &str) -> Result<Option<String>, JournalError> {
@@ -181,7 +214,8 @@ impl Reader {
     fn open_pages(&self) -> Result<Vec<Replayed>, JournalError> {
         let failed = self.failed("reading the page facts");
         let sql = "SELECT k.sequence, p.region, p.purpose, p.window, p.stretch, p.page, p.fetched_at, p.slots, p.position, \
-                   k.keys, k.checksum, p.standing, p.outside, p.own_region, p.other_region, p.print FROM row_keys k LEFT JOIN pages p ON p.sequence = k.sequence ORDER BY k.sequence";
+                   k.keys, k.checksum, p.standing, p.outside, p.own_region, p.other_region, p.print FROM row_keys k LEFT JOIN pages p ON p.sequence = k.sequence \
+                   WHERE NOT EXISTS (SELECT 1 FROM closed_windows c WHERE c.run = p.run AND c.window = p.window) ORDER BY k.sequence";
         let mut statement = self.connection.prepare_cached(sql).map_err(&failed)?;
         let mut rows = statement.query([]).map_err(&failed)?;
         let mut pages = Vec::new();
@@ -260,28 +294,21 @@ impl StoredFact {
     fn fact(&self) -> Option<PageFact> {
         let region = Region::try_from(self.region.clone()).ok()?;
         let page = PageNumber::new(self.page).ok()?;
-        let address = PageAddress { region, purpose: self.purpose()?, page };
+        let address = PageAddress { region, purpose: purpose_from(&self.purpose, self.window, self.stretch)?, page };
         let check = Check { standing: standing_from(&self.standing)?, ..self.check };
         let (fetched_at, slots, rows) = (self.fetched_at, self.slots, decode_keys(&self.keys)?);
         Some(PageFact { address, fetched_at, slots, rows, check })
     }
+}
 
-    fn purpose(&self) -> Option<Purpose> {
-        match self.purpose.as_str() {
-            "walk" => Some(Purpose::Walk {
-                window: WindowId(u32::try_from(self.window).ok()?),
-                stretch: u32::try_from(self.stretch).ok()?,
-            }),
-            "newest" => Some(Purpose::Newest),
-            "without_filters" => Some(Purpose::WithoutFilters),
-            "without_range" => Some(Purpose::WithoutRange),
-            "known_second" => Some(Purpose::KnownSecond),
-            "confirm_oldest" => Some(Purpose::ConfirmOldest),
-            "confirm_newest" => Some(Purpose::ConfirmNewest),
-            "bounds" => Some(Purpose::Bounds),
-            _ => None,
-        }
+/// A page's address as `bought` reads it; none where a column holds what is none. Most pages are of the region of the one before.
+fn address(row: &Row<'_>, last: &mut Option<Region>) -> rusqlite::Result<Option<PageAddress>> {
+    let (region, purpose) = (row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str()?);
+    if last.as_ref().is_none_or(|last| last.as_str() != region) {
+        *last = Region::try_from(region.to_owned()).ok();
     }
+    let (purpose, page) = (purpose_from(purpose, row.get(3)?, row.get(4)?), PageNumber::new(row.get(5)?));
+    Ok(last.clone().zip(purpose).zip(page.ok()).map(|((region, purpose), page)| PageAddress { region, purpose, page }))
 }
 
 /// A count that the database holds as a signed number.

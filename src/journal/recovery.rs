@@ -12,7 +12,9 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::ballast::{self, Ballast};
 use super::book::Account;
+use super::bought::Bought;
 use super::error::{JournalError, is_full};
+use super::held::Held;
 use super::lock::HeldFolder;
 use super::reader::Reader;
 use super::schema::{self, FILE, Found};
@@ -22,6 +24,8 @@ use crate::folder;
 
 /// How long a statement waits for a person's own tool that holds the database.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes of a page of the database: a packed answer fits into one, so that it needs no chain of pages.
+pub(super) const PAGE_BYTES: i64 = 8_192;
 /// Statements kept prepared, above the number that the journal uses.
 const STATEMENTS: usize = 64;
 
@@ -41,6 +45,10 @@ pub(super) struct Opened {
     /// The current run's number and ledger.
     pub(super) run: Option<(i64, Account)>,
     pub(super) cursor: Cursor,
+    /// Pages that hold a body.
+    pub(super) held: Held,
+    /// What the current run has bought.
+    pub(super) bought: Bought,
 }
 
 /// Opens the journal of a state folder for writing, and makes what is missing.
@@ -59,7 +67,8 @@ pub(super) fn open(folder: &Path) -> Result<Opened, JournalError> {
     failpoint::pass(Step::StateSynced);
     let reader = open_reader(&file)?;
     let (run, cursor) = (reader.account()?, reader.cursor()?);
-    Ok(Opened { connection, ballast, folder, file, run, cursor })
+    let (held, bought) = (reader.held()?, reader.bought()?);
+    Ok(Opened { connection, ballast, folder, file, run, cursor, held, bought })
 }
 
 /// Opens a second, read-only connection.
@@ -181,6 +190,8 @@ fn confirm_log(connection: &Connection, file: &Path) -> Result<(), JournalError>
 /// The log is moved by the writer itself: done within a commit, a failed sync of that move would go unnoticed; done while a
 /// connection is let go, it would be a second sync after a failed one.
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    // Of a new file alone; another keeps what it was made with.
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "fullfsync", true)?;

@@ -33,7 +33,7 @@
 //! | | `standing` | text | `answers`, `outside`, `other_region`: whether the page answers its question |
 //! | | `outside`, `own_region`, `other_region` | integer | usable rows outside the asked time; rows that name the asked region, and another |
 //! | | `print` | integer | tells its usable rows from those of another answer; the bits of a u64 |
-//! | `row_keys` | `sequence` | integer, key | `pages.sequence`; gone once the window is closed |
+//! | `row_keys` | `sequence` | integer, key | `pages.sequence`; gone some time after the window is closed |
 //! | | `keys` | blob | 16 bytes a row that the plan learns from, in the page's order: second (i64), video key (u64) |
 //! | | `checksum` | blob | of the page's row in `pages` as text, and of `keys` |
 //! | `bodies` | `sequence` | integer, key | `pages.sequence`; gone once released |
@@ -57,6 +57,10 @@
 //! `pages`, `row_keys`, `bodies`, `events`, `closed_windows` and `rejected` hold the current run only. Bodies are kept of
 //! pages that answer the user's own question: the kinds of evidence, `without_filters`, `without_range`, `known_second` and `bounds`, hold rows that
 //! were not asked for and must never reach the output.
+//!
+//! Tables that grow with every page have no index beside their key: each page would change another leaf of it, and all of them
+//! together would be as much to write as the page's body. What an index would tell is read once, when the journal is opened, and
+//! known in memory from then on: `bought` by address, `held` by time.
 
 use std::hash::Hasher as _;
 use std::path::Path;
@@ -67,7 +71,7 @@ use twox_hash::XxHash3_64;
 use super::error::JournalError;
 
 /// The version of the tables that this program reads and writes.
-pub(super) const VERSION: i64 = 4;
+pub(super) const VERSION: i64 = 5;
 
 /// The database's name in the state folder.
 pub(super) const FILE: &str = "journal.sqlite";
@@ -89,8 +93,7 @@ CREATE TABLE pages (
     window INTEGER NOT NULL, stretch INTEGER NOT NULL, page INTEGER NOT NULL, fetched_at INTEGER NOT NULL,
     slots INTEGER NOT NULL, position INTEGER NOT NULL, first INTEGER, last INTEGER,
     standing TEXT NOT NULL CHECK (standing IN ('answers', 'outside', 'other_region')),
-    outside INTEGER NOT NULL, own_region INTEGER NOT NULL, other_region INTEGER NOT NULL, print INTEGER NOT NULL,
-    UNIQUE (run, purpose, window, stretch, region, page)
+    outside INTEGER NOT NULL, own_region INTEGER NOT NULL, other_region INTEGER NOT NULL, print INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE row_keys (sequence INTEGER PRIMARY KEY, keys BLOB NOT NULL, checksum BLOB NOT NULL) STRICT;
 CREATE TABLE bodies (
@@ -99,7 +102,6 @@ CREATE TABLE bodies (
     length INTEGER NOT NULL,
     checksum BLOB NOT NULL, body BLOB NOT NULL
 ) STRICT;
-CREATE INDEX bodies_by_time ON bodies (region, first, sequence, end, slots);
 CREATE TABLE events (sequence INTEGER PRIMARY KEY, json TEXT NOT NULL, checksum BLOB NOT NULL) STRICT;
 CREATE TABLE closed_windows (run INTEGER NOT NULL, window INTEGER NOT NULL, PRIMARY KEY (run, window)) STRICT, WITHOUT ROWID;
 CREATE TABLE rejected (
@@ -179,7 +181,7 @@ mod tests {
         assert_eq!(inspect(&connection, file).unwrap(), Found::Journal);
         connection.pragma_update(None, "user_version", 7).unwrap();
         let text = inspect(&connection, file).unwrap_err().to_string();
-        assert_eq!(text, "opening journal.sqlite: its format is version 7, this program knows version 4");
+        assert_eq!(text, "opening journal.sqlite: its format is version 7, this program knows version 5");
     }
 
     #[test]

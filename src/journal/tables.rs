@@ -11,13 +11,16 @@ use sha2::{Digest, Sha256};
 use zstd::bulk::Compressor;
 
 use super::book::Account;
+use super::bought::Bought;
 use super::codec::{body_checksum, encode_keys, encode_places, event_checksum, keys_checksum, standing_name};
 use super::error::JournalError;
+use super::held::{HeldPage, Place};
 use super::job::{Forerunner, Halt, Job, PartStep, address_text, purpose_columns};
 use super::record::{Change, NewPage, NewRun, PartRecord, RejectedRow, RunOutcome, StoredPage, StoredQuestion};
 use super::schema::OF_ONE_RUN;
+use super::writer::Shared;
 use crate::api::contract::Region;
-use crate::plan::fact::{Purpose, WindowId};
+use crate::plan::fact::{PageAddress, Purpose, WindowId};
 use crate::units::{EpochSeconds, TimeRange};
 
 /// What a part may be that is not, or not any more, where readers look.
@@ -28,17 +31,32 @@ const ANY: [Option<&str>; 5] = [None, Some("prepared"), Some("held"), Some("supe
 const LEAST_OWN: usize = 8;
 
 /// Bodies that one release job drops: a bound on how long a transaction may hold up the pages behind it.
-pub(super) const RELEASE_AT_ONCE: i64 = 1_000;
+pub(super) const RELEASE_AT_ONCE: usize = 1_000;
 
 /// What the writer counts along; taken over only when the transaction is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cursor {
     /// The next entry's place in the order of pages and events.
     pub(super) next_sequence: i64,
-    /// Pages that hold a body.
-    pub(super) held_pages: u64,
     /// Bytes of bodies written since the log was last moved into the database.
     pub(super) written_bytes: u64,
+}
+
+/// What a transaction makes of what is known in memory; true once it is durable.
+#[derive(Debug)]
+pub(super) enum Entry {
+    /// A page was bought.
+    Bought { address: PageAddress, sequence: i64, has_keys: bool },
+    /// A page holds a body.
+    Held(HeldPage),
+    /// A page's body is gone.
+    Released(Region, Place),
+    /// A window is closed.
+    Closed(WindowId),
+    /// A page's row keys are gone.
+    Forgotten(i64),
+    /// A run began: it has bought nothing.
+    Cleared,
 }
 
 /// One open transaction.
@@ -48,6 +66,11 @@ pub(super) struct Batch<'a> {
     /// The current run's number.
     pub(super) run: Option<i64>,
     pub(super) cursor: Cursor,
+    /// What was bought, and what holds a body, before this transaction.
+    pub(super) bought: &'a Bought,
+    pub(super) shared: &'a Shared,
+    /// What this transaction makes of it.
+    pub(super) draft: Vec<Entry>,
 }
 
 impl Batch<'_> {
@@ -143,7 +166,7 @@ impl Batch<'_> {
         for table in OF_ONE_RUN {
             self.connection.execute(&format!("DELETE FROM {table}"), [])?;
         }
-        self.cursor.held_pages = 0;
+        self.draft.push(Entry::Cleared);
         Ok(number)
     }
 
@@ -172,8 +195,10 @@ impl Batch<'_> {
     fn page(&mut self, page: &NewPage) -> Result<i64, Halt> {
         let run = self.run.ok_or(Halt::Refused(JournalError::NoRun))?;
         let sequence = self.cursor.next_sequence;
+        self.refuse_second(page)?;
         self.page_summary(run, sequence, page)?;
-        self.page_keys(run, sequence, page)?;
+        let has_keys = self.page_keys(sequence, page)?;
+        self.draft.push(Entry::Bought { address: page.fact.address.clone(), sequence, has_keys });
         if keeps_body(page) {
             self.page_body(sequence, page)?;
         }
@@ -185,7 +210,16 @@ impl Batch<'_> {
         Ok(sequence)
     }
 
-    fn page_summary(&self, run: i64, sequence: i64, page: &NewPage) -> Result<(), Halt> {
+    fn refuse_second(&self, page: &NewPage) -> Result<(), Halt> {
+        let wanted = &page.fact.address;
+        let is_wanted = |entry: &Entry| matches!(entry, Entry::Bought { address, .. } if address == wanted);
+        if self.bought.contains(wanted) || self.draft.iter().any(is_wanted) {
+            return Err(Halt::Refused(JournalError::BoughtTwice { page: address_text(wanted) }));
+        }
+        Ok(())
+    }
+
+    fn page_summary(&self, run: i64, sequence: i64, page: &NewPage) -> rusqlite::Result<()> {
         let fact = &page.fact;
         let (purpose, window, stretch) = purpose_columns(fact.address.purpose);
         let span = fact.span();
@@ -213,19 +247,21 @@ impl Batch<'_> {
                 fact.check.other_region,
                 fact.check.print.cast_signed(),
             ])
-            .map_err(Halt::on_conflict(JournalError::BoughtTwice { page: address_text(&fact.address) }))?;
-        Ok(())
+            .map(drop)
     }
 
-    /// A page that lands after its window was closed keeps no row keys: the planner has no use for it.
-    fn page_keys(&self, run: i64, sequence: i64, page: &NewPage) -> rusqlite::Result<()> {
+    /// A page that lands after its window was closed keeps no row keys: the planner has no use for it. Says whether it has any.
+    fn page_keys(&self, sequence: i64, page: &NewPage) -> rusqlite::Result<bool> {
+        let purpose = page.fact.address.purpose;
+        let closes = |entry: &Entry| matches!((entry, purpose), (Entry::Closed(closed), Purpose::Walk { window, .. }) if *closed == window);
+        if self.bought.is_closed(purpose) || self.draft.iter().any(closes) {
+            return Ok(false);
+        }
         let keys = encode_keys(&page.fact.rows);
         let checksum = keys_checksum(sequence, &page.fact, page.position);
-        let (_, window, _) = purpose_columns(page.fact.address.purpose);
-        let sql = "INSERT INTO row_keys (sequence, keys, checksum) SELECT ?1, ?2, ?3 \
-                   WHERE NOT EXISTS (SELECT 1 FROM closed_windows WHERE run = ?4 AND window = ?5)";
-        self.connection.prepare_cached(sql)?.execute(params![sequence, keys, checksum, run, window])?;
-        Ok(())
+        let sql = "INSERT INTO row_keys (sequence, keys, checksum) VALUES (?1, ?2, ?3)";
+        self.connection.prepare_cached(sql)?.execute(params![sequence, keys, checksum])?;
+        Ok(true)
     }
 
     fn page_body(&mut self, sequence: i64, page: &NewPage) -> rusqlite::Result<()> {
@@ -260,7 +296,8 @@ impl Batch<'_> {
             checksum,
             body
         ])?;
-        self.cursor.held_pages += 1;
+        let (region, slots) = (region.clone(), page.fact.slots);
+        self.draft.push(Entry::Held(HeldPage { region, sequence, span, slots }));
         self.cursor.written_bytes += body.len() as u64;
         Ok(())
     }
@@ -312,29 +349,34 @@ impl Batch<'_> {
             insert.execute(params![sequence, json, event_checksum(sequence, json)])?;
             self.cursor.next_sequence += 1;
         }
-        for window in closed {
-            self.close_window(run, *window)?;
-        }
+        drop(insert);
+        self.close(run, closed)?;
         Ok(self.cursor.next_sequence - 1)
     }
 
-    fn close_window(&self, run: i64, window: WindowId) -> rusqlite::Result<()> {
+    fn close(&mut self, run: i64, windows: &[WindowId]) -> rusqlite::Result<()> {
         let mark = "INSERT INTO closed_windows (run, window) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-        self.connection.prepare_cached(mark)?.execute(params![run, window.0])?;
-        let forget = "DELETE FROM row_keys WHERE sequence IN \
-                      (SELECT sequence FROM pages WHERE run = ?1 AND purpose = 'walk' AND window = ?2)";
-        self.connection.prepare_cached(forget)?.execute(params![run, window.0])?;
+        for window in windows {
+            self.connection.prepare_cached(mark)?.execute(params![run, window.0])?;
+            self.draft.push(Entry::Closed(*window));
+        }
+        let forgettable = if windows.is_empty() { Vec::new() } else { self.bought.forgettable(windows) };
+        for sequence in forgettable {
+            self.connection.prepare_cached("DELETE FROM row_keys WHERE sequence = ?1")?.execute([sequence])?;
+            self.draft.push(Entry::Forgotten(sequence));
+        }
         Ok(())
     }
 
+    /// Pages of this same transaction are left to the next release.
     fn release(&mut self, region: &Region, below: EpochSeconds) -> Result<i64, Halt> {
-        let sql = "DELETE FROM bodies WHERE sequence IN \
-                   (SELECT sequence FROM bodies WHERE region = ?1 AND first < ?2 AND end <= ?2 ORDER BY first LIMIT ?3)";
-        let released =
-            self.connection.prepare_cached(sql)?.execute(params![region.as_str(), below.get(), RELEASE_AT_ONCE])?
-                as u64;
-        self.cursor.held_pages = self.cursor.held_pages.saturating_sub(released);
-        Ok(integer(released))
+        let places = self.shared.held().ended(region, below, RELEASE_AT_ONCE);
+        let released = integer(places.len() as u64);
+        for place in places {
+            self.connection.prepare_cached("DELETE FROM bodies WHERE sequence = ?1")?.execute([place.1])?;
+            self.draft.push(Entry::Released(region.clone(), place));
+        }
+        Ok(released)
     }
 
     fn part(&self, step: &PartStep) -> Result<i64, Halt> {
@@ -386,12 +428,13 @@ impl Batch<'_> {
 
     /// A step that is refused takes those before it back, so that the job has written nothing.
     fn change(&mut self, change: &Change) -> Result<i64, Halt> {
-        let before = self.cursor;
+        let before = (self.cursor, self.draft.len());
         self.connection.execute_batch("SAVEPOINT change")?;
         let done = self.change_in_order(change);
         match &done {
             Err(Halt::Refused(_)) => {
-                self.cursor = before;
+                self.cursor = before.0;
+                self.draft.truncate(before.1);
                 self.connection.execute_batch("ROLLBACK TO change; RELEASE change")?;
             }
             // A failed step fails the whole transaction.

@@ -335,11 +335,12 @@ async fn a_damaged_file_is_refused_and_not_repaired() {
     drop(ledger);
     let path = folder.path().join("journal.sqlite");
     let whole = fs::read(&path).unwrap();
-    let pages = whole.len() / 4_096;
+    let page_bytes = usize::try_from(recovery::PAGE_BYTES).unwrap();
+    let pages = whole.len() / page_bytes;
     let mut refused = 0;
     for broken in 0..pages {
         let mut bytes = whole.clone();
-        bytes[broken * 4_096..broken * 4_096 + 64].fill(0xEE);
+        bytes[broken * page_bytes..broken * page_bytes + 64].fill(0xEE);
         fs::write(&path, &bytes).unwrap();
         match Journal::open(folder.path()) {
             Err(JournalError::Damaged { file, .. }) => {
@@ -363,7 +364,8 @@ async fn a_cut_or_foreign_file_is_refused() {
     fs::remove_file(&path).unwrap();
     Journal::open(folder.path()).unwrap().close().await.unwrap();
     let whole = fs::read(&path).unwrap();
-    fs::write(&path, &whole[..whole.len() - 5_000]).unwrap();
+    // A page of the database and more: within the last one there may be nothing to lose.
+    fs::write(&path, &whole[..whole.len() - usize::try_from(recovery::PAGE_BYTES).unwrap() - 1_000]).unwrap();
     assert!(matches!(Journal::open(folder.path()), Err(JournalError::Damaged { .. })));
 }
 

@@ -5,8 +5,7 @@
 //! database stops the writer for good, because after a failed sync nothing that a second one says can be believed.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::mpsc;
@@ -14,12 +13,14 @@ use zstd::bulk::Compressor;
 
 use super::ballast::Ballast;
 use super::book::Book;
+use super::bought::Bought;
 use super::error::{JournalError, is_damage, is_full};
+use super::held::Held;
 use super::job::{Job, Request};
 use super::ledger::SharedBook;
 use super::lock::{HeldFolder, Place};
 use super::recovery::{Opened, checkpoint};
-use super::tables::{Batch, Cursor};
+use super::tables::{Batch, Cursor, Entry};
 use crate::failpoint::{self, Step};
 
 /// Requests that wait for the writer; senders beyond it wait themselves.
@@ -39,15 +40,20 @@ type Answer = Result<i64, JournalError>;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) file: PathBuf,
-    pub(super) held_pages: AtomicU64,
+    held: Mutex<Held>,
     book: Mutex<Option<SharedBook>>,
 }
 
 impl Shared {
-    pub(super) fn new(opened: &Opened) -> Self {
+    pub(super) fn new(opened: &mut Opened) -> Self {
         let book = opened.run.map(|(_, account)| SharedBook::new(Book::recover(account)));
-        let held_pages = AtomicU64::new(opened.cursor.held_pages);
-        Self { file: opened.file.clone(), held_pages, book: Mutex::new(book) }
+        let held = Mutex::new(std::mem::take(&mut opened.held));
+        Self { file: opened.file.clone(), held, book: Mutex::new(book) }
+    }
+
+    /// The pages that hold a body.
+    pub(super) fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The current run's book.
@@ -82,6 +88,7 @@ pub(super) struct Writer {
     compressor: Compressor<'static>,
     run: Option<i64>,
     cursor: Cursor,
+    bought: Bought,
     health: Health,
     shared: Arc<Shared>,
     requests: mpsc::Receiver<Request>,
@@ -98,7 +105,7 @@ impl Writer {
         let compressor =
             Compressor::new(ZSTD_LEVEL).map_err(JournalError::file("preparing to pack pages of", &opened.file))?;
         let place = Place::of(&opened.file)?;
-        let Opened { connection, ballast, folder, run, cursor, .. } = opened;
+        let Opened { connection, ballast, folder, run, cursor, bought, .. } = opened;
         let run = run.map(|(number, _)| number);
         let health = Health::Sound;
         let waiting = None;
@@ -110,6 +117,7 @@ impl Writer {
             compressor,
             run,
             cursor,
+            bought,
             health,
             shared,
             requests,
@@ -150,7 +158,6 @@ impl Writer {
         }
         if !batch.is_empty() {
             let answers = self.commit(&batch);
-            self.shared.held_pages.store(self.cursor.held_pages, Ordering::Relaxed);
             for (request, answer) in batch.into_iter().zip(answers) {
                 // Nobody waits for the answer of a call that was cancelled; what it asked for is done all the same.
                 let _ = request.answer.send(answer);
@@ -216,8 +223,15 @@ impl Writer {
         let book = self.shared.book();
         let more = self.reservation(book.as_ref(), batch);
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut open =
-            Batch { connection: &transaction, compressor: &mut self.compressor, run: self.run, cursor: self.cursor };
+        let mut open = Batch {
+            connection: &transaction,
+            compressor: &mut self.compressor,
+            run: self.run,
+            cursor: self.cursor,
+            bought: &self.bought,
+            shared: &self.shared,
+            draft: Vec::new(),
+        };
         let mut answers = Vec::with_capacity(batch.len());
         for request in batch {
             answers.push(open.answer(&request.job)?);
@@ -225,18 +239,42 @@ impl Writer {
         if let Some(book) = &book {
             open.account(book.lock().account(more))?;
         }
-        let cursor = open.cursor;
+        let (cursor, draft) = (open.cursor, open.draft);
         transaction.commit()?;
         batch.iter().filter_map(|request| request.job.step()).for_each(failpoint::pass);
         if more > 0 {
             failpoint::pass(Step::CreditsReserved);
         }
         self.cursor = Cursor { written_bytes: cursor.written_bytes + TRANSACTION_BYTES, ..cursor };
+        self.know(draft);
         if let Some(book) = &book {
             book.lock().grant(more);
         }
         self.refuse_reservations(book.as_ref(), batch, &mut answers);
         Ok(answers)
+    }
+
+    /// Takes over what a transaction made of what is known, once it is durable.
+    fn know(&mut self, draft: Vec<Entry>) {
+        let mut held = self.shared.held();
+        for entry in draft {
+            match entry {
+                Entry::Bought { address, sequence, has_keys } => {
+                    self.bought.insert(&address);
+                    if has_keys {
+                        self.bought.insert_keys(address.purpose, sequence);
+                    }
+                }
+                Entry::Held(page) => held.add(page),
+                Entry::Released(region, place) => held.remove(&region, place),
+                Entry::Closed(window) => self.bought.close(window),
+                Entry::Forgotten(sequence) => self.bought.forget(sequence),
+                Entry::Cleared => {
+                    held.clear();
+                    self.bought.clear();
+                }
+            }
+        }
     }
 
     /// How many attempts this transaction reserves: asked for, or along the way with a page, whose end makes room.

@@ -9,7 +9,7 @@ use arrow::datatypes::TimestampMillisecondType;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
 
-use crate::api::members::each_member;
+use crate::api::scan::each_member;
 use crate::journal::kept::KeptFields;
 use crate::journal::record::PartRecord;
 use crate::sink::columns::{CREATE_TIME, EXTRA};

@@ -22,11 +22,11 @@ use arrow::array::{
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
-use serde_json::value::RawValue;
 
 use crate::api::contract::{FIELDS, Region};
 use crate::api::envelope::short_request_id;
 use crate::api::reply::{self, Envelope, Identity};
+use crate::api::scan::Malformed;
 use crate::journal::kept::KeptFields;
 use crate::journal::record::{RejectedRow, StoredPage};
 use crate::sink::columns::{self, COLUMNS, Kind, VIDEO_ID};
@@ -72,7 +72,7 @@ pub fn rows(page: &StoredPage) -> (Vec<RawRow>, Vec<Aside>) {
         return (Vec::new(), Vec::new());
     }
     reply::with_envelope(&page.body, |text, read| match read {
-        Ok(envelope) => delivered_rows(page, envelope),
+        Ok(envelope) => delivered_rows(page, &envelope),
         Err(error) => {
             let why = format!("the stored answer cannot be read: {error}");
             let row = RejectedRow { index: 0, why, text: text.to_owned() };
@@ -93,9 +93,9 @@ fn delivered_rows(page: &StoredPage, envelope: &Envelope<'_>) -> (Vec<RawRow>, V
     });
     let (mut rows, mut aside) = (Vec::with_capacity(page.delivered.len()), Vec::new());
     for index in page.delivered.iter().copied() {
-        let raw = usize::try_from(index).ok().and_then(|place| envelope.data.get(place));
-        let text = raw.map_or("", |raw| raw.get());
-        match reply::identity(text) {
+        let row = usize::try_from(index).ok().and_then(|place| envelope.data.get(place));
+        let text = row.map_or("", |row| row.text);
+        match row.map_or_else(|| reply::identity(text), |row| row.identity.clone()) {
             Ok(identity) if page.span.contains(identity.second) => {
                 rows.push(RawRow { identity, index, text: text.into(), fetch: Arc::clone(&fetch) });
             }
@@ -164,11 +164,11 @@ impl RowBatch {
     ///
     /// # Errors
     /// Where the text is no JSON object, which a row with an identity cannot be; nothing is added then.
-    pub fn append(&mut self, row: &RawRow) -> Result<(), serde_json::Error> {
+    pub fn append(&mut self, row: &RawRow) -> Result<(), Malformed> {
         let members = Members::read(&row.text)?;
         let mut extra = Extra::default();
         for ((builder, raw), name) in self.fields.iter_mut().zip(members.documented).zip(FIELDS) {
-            let Some(raw) = raw.map(RawValue::get) else {
+            let Some(raw) = raw else {
                 builder.append_absent();
                 continue;
             };
@@ -178,7 +178,7 @@ impl RowBatch {
                 Outcome::Misfit => extra.keep(name, raw),
             }
         }
-        members.others.iter().for_each(|(name, raw)| extra.keep(name, raw.get()));
+        members.others.iter().for_each(|(name, raw)| extra.keep(name, raw));
         self.query_region.append_value(self.region.as_str());
         extra.names.iter().for_each(|name| self.kept.add(name, 1));
         self.fetched_at.append_value(row.fetch.fetched_at_ms);
@@ -209,12 +209,12 @@ fn moments() -> TimestampMillisecondBuilder {
 
 /// A row's members, sorted into the documented fields and all others.
 struct Members<'a> {
-    documented: [Option<&'a RawValue>; FIELDS.len()],
-    others: Vec<(Cow<'a, str>, &'a RawValue)>,
+    documented: [Option<&'a str>; FIELDS.len()],
+    others: Vec<(Cow<'a, str>, &'a str)>,
 }
 
 impl<'a> Members<'a> {
-    fn read(text: &'a str) -> Result<Self, serde_json::Error> {
+    fn read(text: &'a str) -> Result<Self, Malformed> {
         let Entries(entries) = Entries::read(text)?;
         let mut members = Self { documented: [None; FIELDS.len()], others: Vec::new() };
         let mut expected = 0;

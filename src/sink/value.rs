@@ -8,10 +8,8 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
-use crate::api::members::each_member;
 use crate::api::reply::repair_surrogates;
+use crate::api::scan::{Malformed, each_item, each_member};
 use crate::sink::columns::{DECIMAL_DIGITS, DECIMAL_PLACES};
 
 /// What became of a value on its way into a column.
@@ -114,10 +112,13 @@ fn list<T>(raw: &str, item: impl Fn(&str) -> Fit<T>) -> Fit<Vec<T>> {
             Fit::Absent | Fit::Misfit => return Fit::Misfit,
         },
     };
-    let Ok(raw_items) = serde_json::from_str::<Vec<&RawValue>>(&json) else { return Fit::Misfit };
+    let mut raw_items = Vec::new();
+    if each_item(&json, |raw| raw_items.push(raw)).is_err() {
+        return Fit::Misfit;
+    }
     let mut items = Vec::with_capacity(raw_items.len());
     for raw_item in raw_items {
-        match item(raw_item.get()) {
+        match item(raw_item) {
             Fit::Exact(value) => items.push(value),
             Fit::Repaired(value) => {
                 repaired = true;
@@ -138,7 +139,7 @@ fn category(raw: &str) -> Fit<Category> {
             "category_name" => &mut category.name,
             _ => return Fit::Misfit,
         };
-        let value = text(raw.get());
+        let value = text(raw);
         repaired |= matches!(value, Fit::Repaired(_));
         match value {
             Fit::Exact(text) | Fit::Repaired(text) if slot.is_none() => *slot = Some(text.into_owned()),
@@ -197,14 +198,14 @@ fn decimal_from(text: &str) -> Option<i128> {
 const MOST_DIGITS: usize = DECIMAL_DIGITS as usize;
 
 /// A JSON object's members in the order that they came, repeated names included.
-pub struct Entries<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
+pub struct Entries<'a>(pub Vec<(Cow<'a, str>, &'a str)>);
 
 impl<'a> Entries<'a> {
     /// Reads the object `json`.
     ///
     /// # Errors
     /// Where it is not one JSON object.
-    pub fn read(json: &'a str) -> Result<Self, serde_json::Error> {
+    pub fn read(json: &'a str) -> Result<Self, Malformed> {
         let mut entries = Vec::with_capacity(crate::api::contract::FIELDS.len());
         each_member(json, |name, value| entries.push((name, value)))?;
         Ok(Self(entries))

@@ -191,7 +191,7 @@ fn the_vendors_example_is_a_page_of_one_row() {
 fn the_vendors_example_has_exactly_the_documented_fields() {
     let text = readable(EXAMPLE.as_bytes());
     let row: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_str(envelope(&text).unwrap().data[0].get()).unwrap();
+        serde_json::from_str(envelope(&text).unwrap().data[0].text).unwrap();
     let mut names: Vec<&str> = row.keys().map(String::as_str).collect();
     names.sort_unstable();
     assert_eq!(names, crate::api::contract::FIELDS);

@@ -1,0 +1,159 @@
+//! Which pages hold a body, by region and time, in memory: so that the database needs no index of its bodies, which would cost
+//! as much to write as they do. Pure. Some dozen bytes a page; the writer adds a page once it is durable, never before.
+
+use std::collections::BTreeMap;
+
+use crate::api::contract::Region;
+use crate::units::{EpochSeconds, TimeRange};
+
+/// A page that holds a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct HeldPage {
+    pub(super) region: Region,
+    pub(super) sequence: i64,
+    /// The seconds that it stands for.
+    pub(super) span: TimeRange,
+    /// Rows on it.
+    pub(super) slots: u32,
+}
+
+/// Where a page stands in the order of time: its first second, then its sequence.
+pub(super) type Place = (EpochSeconds, i64);
+
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    end: EpochSeconds,
+    slots: u32,
+}
+
+/// All pages that hold a body.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    regions: BTreeMap<Region, BTreeMap<Place, Rest>>,
+    pages: u64,
+}
+
+impl Held {
+    pub(super) fn add(&mut self, page: HeldPage) {
+        let HeldPage { region, sequence, span, slots } = page;
+        let pages = self.regions.entry(region).or_default();
+        let added = pages.insert((span.start, sequence), Rest { end: span.end, slots });
+        self.pages += u64::from(added.is_none());
+    }
+
+    pub(super) fn remove(&mut self, region: &Region, place: Place) {
+        let removed = self.regions.get_mut(region).and_then(|pages| pages.remove(&place));
+        self.pages = self.pages.saturating_sub(u64::from(removed.is_some()));
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(super) fn contains(&self, region: &Region, place: Place) -> bool {
+        self.regions.get(region).is_some_and(|pages| pages.contains_key(&place))
+    }
+
+    /// How many there are.
+    pub(super) const fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    /// Rows on the pages whose span begins in the range.
+    pub(super) fn rows(&self, region: &Region, range: TimeRange) -> u64 {
+        self.beginning_in(region, range.start, range.end).map(|(_, rest)| u64::from(rest.slots)).sum()
+    }
+
+    /// The first second of the range that a page stands for.
+    pub(super) fn first(&self, region: &Region, range: TimeRange) -> Option<EpochSeconds> {
+        let mut meeting = self.beginning_in(region, EpochSeconds::new(i64::MIN), range.end);
+        meeting.find(|(_, rest)| rest.end > range.start).map(|((first, _), _)| first.max(range.start))
+    }
+
+    /// Pages that end at or before a moment, at most so many: those that came first, since they lie side by side in their table.
+    pub(super) fn ended(&self, region: &Region, below: EpochSeconds, most: usize) -> Vec<Place> {
+        let before = self.beginning_in(region, EpochSeconds::new(i64::MIN), below);
+        let mut ended: Vec<Place> = before.filter(|(_, rest)| rest.end <= below).map(|(place, _)| place).collect();
+        ended.sort_unstable_by_key(|(_, sequence)| *sequence);
+        ended.truncate(most);
+        ended
+    }
+
+    /// Pages behind a place whose span meets the range, in the order of time, at most so many.
+    pub(super) fn next(&self, region: &Region, range: TimeRange, after: Place, most: usize) -> Vec<Place> {
+        if after.0 >= range.end {
+            return Vec::new();
+        }
+        let behind = self.beginning_in(region, after.0, range.end).filter(|(place, _)| *place > after);
+        behind.filter(|(_, rest)| rest.end > range.start).map(|(place, _)| place).take(most).collect()
+    }
+
+    fn beginning_in(
+        &self,
+        region: &Region,
+        from: EpochSeconds,
+        until: EpochSeconds,
+    ) -> impl Iterator<Item = (Place, Rest)> {
+        let until = until.max(from);
+        let pages = self.regions.get(region);
+        let found = pages.into_iter().flat_map(move |pages| pages.range((from, i64::MIN)..(until, i64::MIN)));
+        found.map(|(place, rest)| (*place, *rest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn us() -> Region {
+        "US".parse().unwrap()
+    }
+
+    fn range(start: i64, end: i64) -> TimeRange {
+        TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
+    }
+
+    fn held(spans: &[(i64, i64)]) -> Held {
+        let mut held = Held::default();
+        for (&(start, end), sequence) in spans.iter().zip(1..) {
+            held.add(HeldPage { region: us(), sequence, span: range(start, end), slots: 10 });
+        }
+        held
+    }
+
+    fn sequences(places: &[Place]) -> Vec<i64> {
+        places.iter().map(|(_, sequence)| *sequence).collect()
+    }
+
+    #[test]
+    fn pages_come_in_the_order_of_time_and_in_pieces() {
+        let held = held(&[(30, 40), (10, 35), (30, 31), (50, 60), (5, 9)]);
+        let start = (EpochSeconds::new(i64::MIN), i64::MIN);
+        let first = held.next(&us(), range(20, 50), start, 2);
+        assert_eq!(sequences(&first), [2, 1]);
+        assert_eq!(sequences(&held.next(&us(), range(20, 50), first[1], 2)), [3]);
+        assert_eq!(sequences(&held.next(&us(), range(20, 20), start, 2)), [2]);
+        assert!(held.next(&us(), range(60, 90), start, 9).is_empty());
+        assert!(held.next(&us(), range(0, 5), (EpochSeconds::new(9), 0), 9).is_empty());
+        assert!(held.next(&"GB".parse().unwrap(), range(0, 90), start, 9).is_empty());
+    }
+
+    #[test]
+    fn rows_count_where_their_page_begins() {
+        let held = held(&[(30, 40), (10, 35), (30, 31)]);
+        assert_eq!((held.rows(&us(), range(20, 50)), held.rows(&us(), range(0, 30)), held.pages()), (20, 10, 3));
+        assert_eq!(held.first(&us(), range(20, 50)), Some(EpochSeconds::new(20)));
+        assert_eq!(held.first(&us(), range(0, 50)), Some(EpochSeconds::new(10)));
+        assert_eq!(held.first(&us(), range(40, 50)), None);
+    }
+
+    #[test]
+    fn only_what_has_ended_is_released_and_never_twice() {
+        let mut held = held(&[(30, 40), (10, 35), (30, 31)]);
+        let ended = held.ended(&us(), EpochSeconds::new(35), 9);
+        assert_eq!(sequences(&ended), [2, 3]);
+        assert_eq!(held.ended(&us(), EpochSeconds::new(35), 1).len(), 1);
+        ended.iter().chain(&ended).for_each(|place| held.remove(&us(), *place));
+        assert_eq!((held.pages(), held.rows(&us(), range(0, 99))), (1, 10));
+    }
+}

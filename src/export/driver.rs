@@ -16,10 +16,9 @@ use crate::failpoint::{self, Step};
 use crate::fetch::job::{Dice, JobId};
 use crate::fetch::pool::Sending;
 use crate::fetch::throttle::LearnedRate;
-use crate::journal::record::NewPage;
+use crate::journal::record::{NewPage, Upkeep};
 use crate::journal::{Attempt, Ended, Journal, JournalError, Ledger};
 use crate::plan::event::PlanEvent;
-use crate::plan::fact::WindowId;
 use crate::plan::planner::Planner;
 
 use super::clock::{ClockCheck, RunClock, Skew};
@@ -178,7 +177,7 @@ impl Driver<'_> {
                 Effect::Send(sending) => self.send(sending),
                 Effect::Keep(job) => self.keep(job),
                 Effect::Discard(job, why) => self.discard(job, &why),
-                Effect::Record(events, closed) => self.record(events, closed),
+                Effect::Record(events, upkeep) => self.record(events, upkeep),
                 Effect::Publish(due) => self.publish(due),
                 Effect::Learn(learned) => self.learn(learned),
                 Effect::Tell(event) => self.parts.tools.progress.send(event),
@@ -206,11 +205,11 @@ impl Driver<'_> {
         self.tasks.spawn(async move { kept(&journal, job, *came).await });
     }
 
-    fn record(&mut self, events: Vec<PlanEvent>, closed: Vec<WindowId>) {
+    fn record(&mut self, events: Vec<PlanEvent>, upkeep: Upkeep) {
         let journal = self.parts.publisher.journal.clone();
         self.recording = Some(Box::pin(async move {
             let texts = events.iter().map(super::event_json).collect::<Result<_, _>>()?;
-            journal.commit_events(texts, closed).await?;
+            journal.commit_events(texts, upkeep).await?;
             Ok(events)
         }));
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::api::contract::Region;
 use crate::failpoint::{self, Step};
-use crate::journal::record::{PartRecord, PartState};
+use crate::journal::record::{PartRecord, PartState, Upkeep};
 use crate::journal::{Journal, JournalError};
 use crate::plan::event::PlanEvent;
 use crate::plan::reads::NotRead;
@@ -148,7 +148,7 @@ impl Publisher {
     /// Records that everything below `until` is in a durable part; then its pages are released.
     async fn record(&self, region: &Region, until: EpochSeconds) -> Result<PlanEvent, ExportError> {
         let event = PlanEvent::SlicePublished { region: region.clone(), until };
-        self.journal.commit_events(vec![super::event_json(&event)?], Vec::new()).await?;
+        self.journal.commit_events(vec![super::event_json(&event)?], Upkeep::default()).await?;
         failpoint::pass(Step::SliceRecorded);
         self.journal.release_bodies(region, until).await?;
         Ok(event)

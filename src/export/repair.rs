@@ -13,7 +13,7 @@ use crate::sink::publish::{Output, Standing};
 use crate::units::{Credits, RowCount, TimeRange};
 
 use super::ExportError;
-use super::machine::closes;
+use super::machine::upkeep;
 
 /// Rows that a credit buys at most.
 const PAGE_ROWS: u64 = crate::api::contract::PAGE_SIZE as u64;
@@ -131,7 +131,7 @@ impl Repair {
         for (region, range, why) in &self.ranges {
             for event in planner.reopening(region, *range, why)? {
                 change.events.push(super::event_json(&event)?);
-                change.closed.extend(closes(&event));
+                change.upkeep.extend(upkeep(planner, std::slice::from_ref(&event)));
                 planner.apply_event(&event);
             }
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::api::contract::Region;
-use crate::journal::record::{Change, PartRecord, PartState, RangeEnds, Replayed, RunRecord};
+use crate::journal::record::{Change, PartRecord, PartState, RangeEnds, Replayed, RunRecord, Upkeep};
 use crate::journal::{Journal, JournalError, Limits};
 use crate::plan::event::PlanEvent;
 use crate::plan::planner::{Backlog, PlanContext, Planner};
@@ -21,7 +21,7 @@ use super::commits::Commits;
 use super::cutting::Cutting;
 use super::delivery::{Delivery, Left};
 use super::driver::Parts as Loop;
-use super::machine::closes;
+use super::machine::upkeep;
 use super::publisher::{Publisher, Replaces};
 use super::regions::Regions;
 use super::repair::{Ended, Repair};
@@ -117,8 +117,8 @@ impl<'a> Session<'a> {
     ) -> Result<(), ExportError> {
         let decided = decide(planner);
         let events = decided.iter().map(super::event_json).collect::<Result<_, _>>()?;
-        let closed = decided.iter().filter_map(closes).collect();
-        self.journal.commit_change(Change { events, closed, ..change }).await?;
+        let upkeep = upkeep(planner, &decided);
+        self.journal.commit_change(Change { events, upkeep, ..change }).await?;
         decided.iter().for_each(|event| planner.apply_event(event));
         Ok(())
     }
@@ -277,7 +277,7 @@ impl<'a> Session<'a> {
             });
             if !part.carried && is_next {
                 let event = PlanEvent::SlicePublished { region: part.region, until: part.range.end };
-                self.journal.commit_events(vec![super::event_json(&event)?], Vec::new()).await?;
+                self.journal.commit_events(vec![super::event_json(&event)?], Upkeep::default()).await?;
                 planner.apply_event(&event);
             }
         }
@@ -289,7 +289,7 @@ impl<'a> Session<'a> {
         }
         if !opening.is_empty() && self.run.outcome.is_none() {
             let texts = opening.iter().map(super::event_json).collect::<Result<_, _>>()?;
-            self.journal.commit_events(texts, Vec::new()).await?;
+            self.journal.commit_events(texts, Upkeep::default()).await?;
             opening.iter().for_each(|event| planner.apply_event(event));
         }
         if self.run.outcome.is_none() {
@@ -314,7 +314,7 @@ impl<'a> Session<'a> {
         };
         for _ in 0..MOST_CONTRADICTED {
             let Some(event) = planner.contradicted(&context) else { return Ok(()) };
-            self.journal.commit_events(vec![super::event_json(&event)?], Vec::new()).await?;
+            self.journal.commit_events(vec![super::event_json(&event)?], Upkeep::default()).await?;
             planner.apply_event(&event);
         }
         Ok(())

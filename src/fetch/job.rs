@@ -206,6 +206,17 @@ pub(super) enum Then {
     End(Fetched),
 }
 
+/// Whether a page seems to answer another question.
+#[derive(Debug)]
+enum Astray {
+    /// It does not, or it stays so and is believed.
+    No,
+    /// It does, and is asked again.
+    AskAgain(Doubt),
+    /// It does, time and again; it is asked once more at this moment, and believed then.
+    Until(Duration),
+}
+
 /// One page's attempts.
 #[derive(Debug)]
 pub(super) struct FetchJob {
@@ -216,6 +227,8 @@ pub(super) struct FetchJob {
     retry: Retry,
     /// Answers that seemed to belong to another question.
     astray: u32,
+    /// When the first of them came.
+    astray_since: Option<Duration>,
     /// Whether an attempt failed.
     pub(super) has_failed: bool,
 }
@@ -228,17 +241,28 @@ impl FetchJob {
             Asks::Again => Stands::WantsLeave { since: now },
             Asks::Confirming(_) => Stands::Rests(Leave::Wanted),
         };
-        Self { work, began: now, asks, stands, retry: Retry::new(patience), astray: 0, has_failed: false }
+        Self {
+            work,
+            began: now,
+            asks,
+            stands,
+            retry: Retry::new(patience),
+            astray: 0,
+            astray_since: None,
+            has_failed: false,
+        }
     }
 
-    /// What follows for the job from an attempt. A health probe is asked once, whatever comes.
-    pub(super) fn after(&mut self, heard: Heard, jitter: f64) -> Then {
+    /// What follows for the job from an attempt that ended `now`. A health probe is asked once, whatever comes. Answers `apart` from each
+    /// other confirm each other.
+    pub(super) fn after(&mut self, heard: Heard, jitter: f64, (now, apart): (Duration, Duration)) -> Then {
         let is_probe = self.work.is_probe();
         let (trouble, why) = match heard {
             Heard::Page { .. } if is_probe => return Then::End(Fetched::Well),
-            Heard::Page { doubt } => match self.astray_because(doubt) {
-                Some(doubt) => (Trouble::Failed, doubt.to_string()),
-                None => return Then::Keep,
+            Heard::Page { doubt } => match self.astray_because(doubt, (now, apart)) {
+                Astray::No => return Then::Keep,
+                Astray::Until(moment) => return Then::Rest(moment.saturating_sub(now), Leave::Wanted),
+                Astray::AskAgain(doubt) => (Trouble::Failed, doubt.to_string()),
             },
             Heard::Quota { message } => return Then::End(Fetched::Quota { message }),
             Heard::Refused { code, message, .. } => return Then::End(Fetched::Refused { code, message }),
@@ -257,13 +281,20 @@ impl FetchJob {
         }
     }
 
-    /// Why a page is not kept: it seems to answer another question, and may be asked again. What stays so is this service's answer.
-    fn astray_because(&mut self, doubt: Option<Doubt>) -> Option<Doubt> {
-        self.astray += u32::from(doubt.is_some());
+    /// Whether a page is not kept: it seems to answer another question, and may be asked again. What stays so is this service's answer.
+    fn astray_because(&mut self, doubt: Option<Doubt>, (now, apart): (Duration, Duration)) -> Astray {
+        let Some(doubt) = doubt else { return Astray::No };
+        self.astray += 1;
+        let believed = self.astray_since.get_or_insert(now).saturating_add(apart);
         // An empty page beyond the first may be the service's cap as well: the walk asks what follows, which is another question.
-        let may_be_a_cap =
-            matches!(doubt, Some(Doubt::KnownRowMissing(_))) && self.work.query().page > PageNumber::FIRST;
-        doubt.filter(|_| !may_be_a_cap && self.astray < ANSWERS_ASKED && self.retry.is_left())
+        let may_be_a_cap = matches!(doubt, Doubt::KnownRowMissing(_)) && self.work.query().page > PageNumber::FIRST;
+        let is_left = self.astray < ANSWERS_ASKED && self.retry.is_left();
+        match doubt {
+            _ if may_be_a_cap => Astray::No,
+            doubt if is_left => Astray::AskAgain(doubt),
+            Doubt::UnknownRegion(_) if now < believed => Astray::Until(believed),
+            _ => Astray::No,
+        }
     }
 
     /// A health probe that begins after a rest.

@@ -85,6 +85,8 @@ pub struct Failures {
 #[derive(Debug)]
 pub struct Pool {
     most_in_flight: usize,
+    /// How far apart in time two answers must be to confirm each other.
+    apart: Duration,
     gate: Gate,
     budget: RetryBudget,
     reach: Reach,
@@ -113,6 +115,7 @@ impl Pool {
     pub fn new(rate: Rate, learned: LearnedRate, most_in_flight: usize) -> Self {
         Self {
             most_in_flight: most_in_flight.max(1),
+            apart: Duration::ZERO,
             gate: Gate::new(rate, learned, most_in_flight),
             budget: RetryBudget::default(),
             reach: Reach::default(),
@@ -132,6 +135,11 @@ impl Pool {
             stopped_regions: BTreeSet::new(),
             is_stopped: false,
         }
+    }
+
+    /// The same, where answers confirm each other that are so far apart in time.
+    pub fn confirming_after(self, apart: Duration) -> Self {
+        Self { apart, ..self }
     }
 
     /// Begins to fetch a page.
@@ -205,7 +213,7 @@ impl Pool {
         let work = self.jobs.get(&id)?.work.clone();
         let hold = self.heed(&heard, permit, dice.spread, now);
         let is_lost = matches!(heard, Heard::Unreached { .. }) && self.reach.lasting(now);
-        let then = self.jobs.get_mut(&id)?.after(heard.clone(), dice.jitter);
+        let then = self.jobs.get_mut(&id)?.after(heard.clone(), dice.jitter, (now, self.apart));
         let astray = heard.doubt().filter(|_| !work.is_probe() && !matches!(then, Then::Keep)).map(ToString::to_string);
         let why = heard.why().or(astray.as_deref()).map(str::to_owned);
         self.count(&work, &heard, why.as_deref(), now);

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use super::book::Ended;
 use super::error::JournalError;
 use super::ledger::{Attempt, SharedBook};
-use super::record::{Change, NewPage, NewRun, PartRecord, RejectedRow, RunOutcome, StoredQuestion};
+use super::record::{Change, NewPage, NewRun, PartRecord, RejectedRow, RunOutcome, StoredQuestion, Upkeep};
 use crate::api::contract::Region;
 use crate::failpoint::Step;
 use crate::plan::fact::{PageAddress, Purpose, WindowId};
@@ -44,10 +44,10 @@ pub(super) enum Job {
     },
     /// Forget rejected rows: they came in their own place too.
     ForgetRejected(Vec<i64>),
-    /// Keep decisions, and close windows.
+    /// Keep decisions, and do what they do to stored pages.
     Events {
         events: Vec<String>,
-        closed: Vec<WindowId>,
+        upkeep: Upkeep,
     },
     /// Drop the bodies of a region's pages that end at or before a moment.
     Release {

@@ -40,12 +40,12 @@ pub use pages::{PageReader, RejectedReader};
 pub use view::JournalView;
 
 use crate::api::contract::Region;
-use crate::plan::fact::WindowId;
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 use job::{Forerunner, Job, PartStep, Request};
 use reader::Reader;
 use record::{
     Change, NewPage, NewRun, PartRecord, PartState, RejectedRow, Replayed, RunOutcome, RunRecord, StoredQuestion,
+    Upkeep,
 };
 use writer::{Shared, Writer};
 
@@ -167,8 +167,8 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError::NoRun`].
-    pub async fn commit_events(&self, events: Vec<String>, closed: Vec<WindowId>) -> Result<i64, JournalError> {
-        self.ask(Job::Events { events, closed }).await
+    pub async fn commit_events(&self, events: Vec<String>, upkeep: Upkeep) -> Result<i64, JournalError> {
+        self.ask(Job::Events { events, upkeep }).await
     }
 
     /// The current run's decisions and pages in the order in which they became durable; pages of closed windows are left out.

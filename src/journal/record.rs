@@ -211,6 +211,23 @@ pub struct RunRecord {
     pub spent_at: Option<EpochSeconds>,
 }
 
+/// What decisions do to stored pages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Upkeep {
+    /// Windows whose pages are replayed no more.
+    pub closed: Vec<WindowId>,
+    /// Where pages of which every row names another region are delivered no more.
+    pub not_its_own: Vec<(Region, TimeRange)>,
+}
+
+impl Upkeep {
+    /// Does this after that.
+    pub fn extend(&mut self, more: Self) {
+        self.closed.extend(more.closed);
+        self.not_its_own.extend(more.not_its_own);
+    }
+}
+
 /// Several things that become durable together or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
@@ -222,8 +239,8 @@ pub struct Change {
     pub published: Vec<String>,
     /// Decisions, in their order.
     pub events: Vec<String>,
-    /// Windows whose pages are replayed no more.
-    pub closed: Vec<WindowId>,
+    /// What the decisions do to stored pages.
+    pub upkeep: Upkeep,
     /// A run that had ended, and must be the latest: it goes on.
     pub goes_on: Option<String>,
     /// The new range of the latest run.

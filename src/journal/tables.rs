@@ -16,7 +16,7 @@ use super::codec::{body_checksum, encode_keys, encode_places, event_checksum, ke
 use super::error::JournalError;
 use super::held::{HeldPage, Place};
 use super::job::{Forerunner, Halt, Job, PartStep, address_text, purpose_columns};
-use super::record::{Change, NewPage, NewRun, PartRecord, RejectedRow, RunOutcome, StoredPage, StoredQuestion};
+use super::record::{Change, NewPage, NewRun, PartRecord, RejectedRow, RunOutcome, StoredPage, StoredQuestion, Upkeep};
 use super::schema::OF_ONE_RUN;
 use super::writer::Shared;
 use crate::api::contract::Region;
@@ -110,7 +110,7 @@ impl Batch<'_> {
             Job::Page { page, .. } => self.page(page),
             Job::SetAside { region, rows } => self.set_aside(region, rows),
             Job::ForgetRejected(numbers) => self.forget_rejected(numbers),
-            Job::Events { events, closed } => self.events(events, closed),
+            Job::Events { events, upkeep } => self.events(events, upkeep),
             Job::Release { region, below } => self.release(region, *below),
             Job::Part(step) => self.part(step),
             Job::Change(change) => self.change(change),
@@ -340,7 +340,7 @@ impl Batch<'_> {
         Ok(0)
     }
 
-    fn events(&mut self, events: &[String], closed: &[WindowId]) -> Result<i64, Halt> {
+    fn events(&mut self, events: &[String], upkeep: &Upkeep) -> Result<i64, Halt> {
         let run = self.run.ok_or(Halt::Refused(JournalError::NoRun))?;
         let mut insert =
             self.connection.prepare_cached("INSERT INTO events (sequence, json, checksum) VALUES (?1, ?2, ?3)")?;
@@ -350,8 +350,27 @@ impl Batch<'_> {
             self.cursor.next_sequence += 1;
         }
         drop(insert);
-        self.close(run, closed)?;
+        self.close(run, &upkeep.closed)?;
+        for (region, range) in &upkeep.not_its_own {
+            self.drop_foreign(run, region, *range)?;
+        }
         Ok(self.cursor.next_sequence - 1)
+    }
+
+    /// Drops the bodies of a region's pages that lie in the range and of which every row names another region.
+    fn drop_foreign(&mut self, run: i64, region: &Region, range: TimeRange) -> rusqlite::Result<()> {
+        let sql = "SELECT bodies.sequence, bodies.first FROM pages JOIN bodies USING (sequence) \
+                   WHERE pages.run = ?1 AND pages.region = ?2 AND own_region = 0 AND other_region > 0 \
+                   AND bodies.first < ?4 AND bodies.end > ?3";
+        let mut find = self.connection.prepare_cached(sql)?;
+        let foreign = find.query_map(params![run, region.as_str(), range.start.get(), range.end.get()], |row| {
+            Ok((EpochSeconds::new(row.get(1)?), row.get(0)?))
+        })?;
+        for place in foreign.collect::<rusqlite::Result<Vec<Place>>>()? {
+            self.connection.prepare_cached("DELETE FROM bodies WHERE sequence = ?1")?.execute([place.1])?;
+            self.draft.push(Entry::Released(region.clone(), place));
+        }
+        Ok(())
     }
 
     fn close(&mut self, run: i64, windows: &[WindowId]) -> rusqlite::Result<()> {
@@ -461,10 +480,10 @@ impl Batch<'_> {
             self.extend(run, *range)?;
         }
         // Parts may change before any run begins.
-        if change.events.is_empty() && change.closed.is_empty() {
+        if change.events.is_empty() && change.upkeep == Upkeep::default() {
             return Ok(0);
         }
-        self.events(&change.events, &change.closed)
+        self.events(&change.events, &change.upkeep)
     }
 
     fn learn(&self, name: &str, json: &str) -> Result<i64, Halt> {

@@ -7,9 +7,9 @@ use std::path::Path;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::record::{RangeEnds, RejectedRow};
+use super::record::{RangeEnds, RejectedRow, Upkeep};
 use super::*;
-use crate::plan::fact::{PageAddress, PageFact, Purpose, RowKey, VideoKey};
+use crate::plan::fact::{Check, PageAddress, PageFact, Purpose, RowKey, VideoKey, WindowId};
 use crate::plan::reads::Reads;
 use crate::units::{ByteCount, Credits, PageNumber};
 
@@ -59,6 +59,10 @@ fn page(address: PageAddress, at: &[i64]) -> NewPage {
         rejected: Vec::new(),
         position: EpochSeconds::new(at.first().copied().unwrap_or(500)),
     }
+}
+
+fn closing(window: u32) -> Upkeep {
+    Upkeep { closed: vec![WindowId(window)], ..Upkeep::default() }
 }
 
 fn limits(max: Option<u64>) -> Limits {
@@ -124,7 +128,7 @@ fn sequences(replayed: &[Replayed]) -> Vec<i64> {
 async fn what_was_answered_is_there_after_a_kill() {
     let scene = Scene::begin().await;
     let first = scene.buy(page(walk(1, 1), &[10, 20])).await.unwrap();
-    let event = scene.journal.commit_events(vec!["{\"split\":1}".to_owned()], Vec::new()).await.unwrap();
+    let event = scene.journal.commit_events(vec!["{\"split\":1}".to_owned()], Upkeep::default()).await.unwrap();
     let copy = scene.snapshot();
     let journal = Journal::open(copy.path()).unwrap();
     let replayed = journal.replay().unwrap();
@@ -144,7 +148,7 @@ async fn pages_and_events_replay_in_the_order_in_which_they_became_durable() {
     let mut expected = Vec::new();
     for number in 1..=6 {
         expected.push(scene.buy(page(walk(1, number), &[i64::from(number)])).await.unwrap());
-        expected.push(scene.journal.commit_events(vec![number.to_string()], Vec::new()).await.unwrap());
+        expected.push(scene.journal.commit_events(vec![number.to_string()], Upkeep::default()).await.unwrap());
         scene = scene.crash().await;
     }
     assert_eq!(sequences(&scene.journal.replay().unwrap()), expected);
@@ -191,7 +195,7 @@ async fn pages_of_closed_windows_are_not_replayed_even_if_they_land_late() {
     let scene = Scene::begin().await;
     scene.buy(page(walk(1, 1), &[10])).await.unwrap();
     let open = scene.buy(page(walk(2, 1), &[20])).await.unwrap();
-    let event = scene.journal.commit_events(vec!["close".to_owned()], vec![WindowId(1)]).await.unwrap();
+    let event = scene.journal.commit_events(vec!["close".to_owned()], closing(1)).await.unwrap();
     scene.buy(page(walk(1, 2), &[11])).await.unwrap();
     assert_eq!(sequences(&scene.journal.replay().unwrap()), [open, event]);
     assert_eq!(scene.read("US", seconds(0, 100)).len(), 3, "their bodies are still owed to the output");
@@ -267,6 +271,30 @@ async fn released_bodies_are_gone_and_their_facts_stay() {
 }
 
 #[tokio::test]
+async fn pages_of_another_region_give_their_rows_up_where_a_decision_says_so() {
+    let scene = Scene::begin().await;
+    let of = |own_region, other_region| Check { own_region, other_region, ..Check::default() };
+    for (number, at, check) in
+        [(1, 10, of(0, 1)), (2, 20, of(0, 1)), (3, 20, of(1, 1)), (4, 20, of(0, 0)), (5, 30, of(0, 1))]
+    {
+        let mut page = page(walk(1, number), &[at]);
+        page.fact.check = check;
+        scene.buy(page).await.unwrap();
+    }
+    let not_its_own = vec![(region("US"), seconds(20, 30)), (region("GB"), seconds(0, 100))];
+    scene.journal.commit_events(vec!["again".to_owned()], Upkeep { not_its_own, ..Upkeep::default() }).await.unwrap();
+    let left =
+        |scene: &Scene| scene.read("US", seconds(0, 100)).into_iter().map(|(sequence, _)| sequence).collect::<Vec<_>>();
+    assert_eq!((left(&scene), scene.journal.held_pages()), (vec![1, 3, 4, 5], 4));
+    let scene = scene.crash().await;
+    assert_eq!((left(&scene), scene.journal.held_pages()), (vec![1, 3, 4, 5], 4));
+    assert!(
+        matches!(scene.buy(page(walk(1, 2), &[20])).await, Err(JournalError::BoughtTwice { .. })),
+        "its facts stay"
+    );
+}
+
+#[tokio::test]
 async fn a_release_larger_than_one_piece_drops_everything() {
     let scene = Scene::begin().await;
     let count = tables::RELEASE_AT_ONCE as u32 + 5;
@@ -313,7 +341,7 @@ async fn changed_facts_and_events_are_refused_with_their_place() {
     ] {
         let scene = Scene::begin().await;
         scene.buy(page(walk(1, 1), &[10])).await.unwrap();
-        scene.journal.commit_events(vec!["{}".to_owned()], Vec::new()).await.unwrap();
+        scene.journal.commit_events(vec!["{}".to_owned()], Upkeep::default()).await.unwrap();
         scene.journal.prepare_part(part("p")).await.unwrap();
         assert_eq!(scene.tool().execute(change, []).unwrap(), 1);
         let read = scene.journal.replay().and_then(|_| scene.journal.parts());
@@ -423,7 +451,7 @@ async fn without_a_run_nothing_is_recorded() {
     let folder = tempfile::tempdir().unwrap();
     let journal = Journal::open(folder.path()).unwrap();
     assert!(matches!(journal.ledger(limits(None)), Err(JournalError::NoRun)));
-    assert!(matches!(journal.commit_events(vec!["{}".to_owned()], Vec::new()).await, Err(JournalError::NoRun)));
+    assert!(matches!(journal.commit_events(vec!["{}".to_owned()], Upkeep::default()).await, Err(JournalError::NoRun)));
     assert_eq!(journal.latest_run().unwrap(), None);
     assert!(journal.replay().unwrap().is_empty());
 }
@@ -571,7 +599,7 @@ async fn a_change_is_made_whole_or_not_at_all() {
         superseded: vec!["a".to_owned()],
         published: vec!["b".to_owned()],
         events: vec!["1".to_owned(), "2".to_owned()],
-        closed: vec![WindowId(7)],
+        upkeep: closing(7),
         goes_on: Some("run-1".to_owned()),
         ..Change::default()
     };

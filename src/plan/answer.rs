@@ -5,7 +5,8 @@
 //!
 //! Two signs say that an answer belongs to another question: most of its rows lie outside the asked time, or all of them name another
 //! region as their own. Such a page is asked again, [`ANSWERS_ASKED`] times. What stays so is how this service answers that question:
-//! it is kept with its standing, and the walk decides what follows.
+//! it is kept with its standing, and the walk decides what follows. Another region's rows, while the region has shown none of its own,
+//! are believed on two answers apart in time alone: the service may be in trouble since before the region was first asked for.
 
 use super::fact::{Check, RowKey, Standing, VideoKey};
 use crate::api::contract::PageQuery;
@@ -46,6 +47,9 @@ pub enum Doubt {
     /// It is that to another question.
     #[error("the answer is that to another question: {0}")]
     AnotherQuestion(String),
+    /// It is of another region, and no page has shown yet what this region's rows name as theirs: believed on answers apart in time.
+    #[error("the answer is that to another question: {0}")]
+    UnknownRegion(String),
     /// It is empty, though a row that it should not lie behind is known: the row is gone, or the service is in trouble, or asked too fast.
     #[error("the page is empty, though a row of {0} is known that should stand on it or follow it")]
     KnownRowMissing(EpochSeconds),
@@ -110,13 +114,15 @@ pub fn tie_rows(question: &PageQuery, habit: RegionHabit, rows: &[Candidate<'_>]
         RegionHabit::Own if is_foreign && check.other_region >= OTHER_REGION_ROWS => Standing::OtherRegion,
         _ => Standing::Answers,
     };
-    let doubt = if is_outside {
-        Some(outside_doubt(question, rows.len(), &outside))
-    } else if is_foreign && habit != RegionHabit::Another {
+    let of_region = |doubt: fn(String) -> Doubt| {
         let other = rows.iter().find_map(|row| row.region).unwrap_or_default();
-        Some(format!("its rows are of region {}, and {} was asked", other.escape_debug(), question.region))
-    } else {
-        None
+        doubt(format!("its rows are of region {}, and {} was asked", other.escape_debug(), question.region))
+    };
+    let doubt = match habit {
+        _ if is_outside => Some(Doubt::AnotherQuestion(outside_doubt(question, rows.len(), &outside))),
+        RegionHabit::Own if is_foreign => Some(of_region(Doubt::AnotherQuestion)),
+        RegionHabit::Unknown if is_foreign => Some(of_region(Doubt::UnknownRegion)),
+        _ => None,
     };
     let kept = |rows: &[&Candidate<'_>]| rows.iter().map(|row| row.key).collect();
     let (believed, delivered) = match check.standing {
@@ -127,7 +133,7 @@ pub fn tie_rows(question: &PageQuery, habit: RegionHabit, rows: &[Candidate<'_>]
     // A whole page outside is other time, which other questions ask for; a few such rows are wrong dates.
     let apart = if check.is_astray() { &[][..] } else { &outside };
     let set_aside = apart.iter().map(|row| (row.index, astray(row.key.second))).collect();
-    Tied { rows: believed, delivered, set_aside, check, doubt: doubt.map(Doubt::AnotherQuestion) }
+    Tied { rows: believed, delivered, set_aside, check, doubt }
 }
 
 /// Whether a second lies within the asked bounds, in their widest meaning.

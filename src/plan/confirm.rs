@@ -40,12 +40,10 @@ impl Planner {
                 Confirmation::Unseen(unseen)
                     if unseen.start >= walk.settled() && window.range.contains(unseen.start) =>
                 {
-                    return Decision::Record(vec![self.stretch(
-                        (id, window),
-                        unseen.start,
-                        StretchReason::Confirm,
-                        context,
-                    )]);
+                    // What the window was about to list is read once more instead, now that trouble had time to pass.
+                    let lists = finishing.iter().any(|event| matches!(event, PlanEvent::UnprovenListed { .. }));
+                    let at = if lists { walk.settled().max(window.range.start) } else { unseen.start };
+                    return Decision::Record(vec![self.stretch((id, window), at, StretchReason::Confirm, context)]);
                 }
                 // What is done already is opened again once the rest is done.
                 Confirmation::Unseen(_) => return Decision::Record(finishing),

@@ -265,7 +265,8 @@ impl Planner {
         self.region(region).map_or(self.range, |plan| plan.range)
     }
 
-    pub(super) fn region(&self, region: &Region) -> Option<&RegionPlan> {
+    /// What is known of a region of the run.
+    pub fn region(&self, region: &Region) -> Option<&RegionPlan> {
         self.regions.iter().find(|plan| plan.region == *region)
     }
 

@@ -231,6 +231,11 @@ impl RegionPlan {
         }
     }
 
+    /// Whether pages were taken of which every row names the region, and others of which every row names another.
+    pub fn has_shown_its_own_and_another(&self) -> bool {
+        self.own_pages > 0 && self.other_pages > 0
+    }
+
     /// Whether pages of another region were taken that later ones contradict.
     pub fn has_mixed_regions(&self) -> bool {
         let has_mixed = !self.of_another_region.is_empty() || !self.probes_of_another_region.is_empty();

@@ -111,20 +111,21 @@ fn empty_pages_above_a_rate_are_no_end() {
     }
 }
 
-/// What confirms the ends of an honest region costs two requests, and the summary tells where nothing was confirmed.
+/// What confirms the ends of an honest region costs two requests, and the summary tells where nothing was confirmed. One worker asks the
+/// same in both runs; of several, it is chance which pages are asked before others are known.
 #[test]
 fn an_honest_region_pays_two_requests_for_its_ends() {
     let simulator = serve_two(|_| {});
-    let believes = Job::of(&simulator);
+    let believes = Job::of(&simulator).with("--max-in-flight 1");
     let ended = exports_exactly(&simulator, &believes);
     let asked = simulator.stats().requests;
     assert!(ended.stdout.contains("confirm_after is 0s") && ended.summary["confirm_after_s"] == 0, "{ended}");
-    let confirms = Job::of(&simulator).with("--confirm-after 1s");
+    let confirms = Job::of(&simulator).with("--confirm-after 1s --max-in-flight 1");
     let ended = confirms.run();
     assert_eq!(ended.code, 0, "{ended}");
     holds_exactly_the_truth(&simulator, &confirms);
     assert!(!ended.stdout.contains("confirm_after") && ended.summary["confirm_after_s"] == 1, "{ended}");
-    assert!(simulator.stats().requests - asked <= asked + 2, "{ended}");
+    assert!(simulator.stats().requests - asked <= asked + 2, "{asked} before; {ended}");
 }
 
 /// An empty region of a service that is well costs at most six requests, its confirmation included.

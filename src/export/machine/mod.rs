@@ -17,9 +17,9 @@ use crate::api::contract::{Filters, Region};
 use crate::fetch::job::{Dice, Heard, JobId};
 use crate::fetch::pool::{Over, Pool, Sending};
 use crate::fetch::throttle::{LearnedRate, Rate};
-use crate::journal::record::PartRecord;
+use crate::journal::record::{PartRecord, Upkeep};
 use crate::plan::event::{PlanEvent, RegionFault};
-use crate::plan::fact::{PageFact, WindowId};
+use crate::plan::fact::PageFact;
 use crate::plan::planner::{Planner, Task};
 use crate::plan::reads::NotRead;
 use crate::progress;
@@ -37,7 +37,7 @@ mod minding;
 mod staff;
 
 pub(super) use due::next_edge;
-pub(super) use staff::closes;
+pub(super) use staff::upkeep;
 
 /// What a person may set of the loop.
 #[derive(Clone, Debug)]
@@ -149,8 +149,9 @@ pub(super) enum Effect {
     Keep(JobId),
     /// Keep nothing of the page of a job: it seems to answer another question, and is asked again. Why, for a person.
     Discard(JobId, String),
-    /// Make decisions durable, in one transaction; answered with [`Event::Recorded`]. Windows that they close come with them.
-    Record(Vec<PlanEvent>, Vec<WindowId>),
+    /// Make decisions durable, in one transaction; answered with [`Event::Recorded`]. What they do to stored pages comes
+    /// with them.
+    Record(Vec<PlanEvent>, Upkeep),
     /// Publish the first of these that is worth it; answered with [`Event::Published`] or [`Event::NothingDue`].
     Publish(Vec<Due>),
     /// Keep the rate for the next run.
@@ -304,7 +305,8 @@ impl Machine {
     /// A machine that goes on with a plan of which everything is durable.
     pub(super) fn new(settings: Settings, regions: Regions, planner: Planner, learned: LearnedRate) -> Self {
         Self {
-            pool: Pool::new(settings.rate, learned, settings.max_in_flight),
+            pool: Pool::new(settings.rate, learned, settings.max_in_flight)
+                .confirming_after(settings.plan.confirm_after),
             settings,
             planner,
             blame: Blame::default(),

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use crate::api::contract::Region;
 use crate::fetch::job::Asks;
 use crate::fetch::retry::Patience;
+use crate::journal::record::Upkeep;
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::WindowId;
-use crate::plan::planner::{Backlog, Decision, PlanContext, Task};
+use crate::plan::planner::{Backlog, Decision, PlanContext, Planner, Task};
+use crate::plan::region::RegionPlan;
 
 use super::{Effect, Landed, Machine, Moment, Note, Publishing};
 use crate::export::Ending;
@@ -160,10 +163,10 @@ impl Machine {
         if self.is_broken {
             return;
         }
-        let closed = events.iter().filter_map(closes).collect();
+        let upkeep = upkeep(&self.planner, &events);
         self.recording = Some(then);
         self.is_reopening = events.iter().any(|event| matches!(event, PlanEvent::RangeReopened { .. }));
-        self.effects.push_back(Effect::Record(events, closed));
+        self.effects.push_back(Effect::Record(events, upkeep));
     }
 
     pub(super) fn context(&self, moment: &Moment) -> PlanContext {
@@ -183,8 +186,20 @@ impl Machine {
     }
 }
 
+/// What decisions do to stored pages, before they are applied to the plan. What is read again in place of rows that were taken although
+/// they name another region is not to stand beside them.
+pub(in crate::export) fn upkeep(planner: &Planner, events: &[PlanEvent]) -> Upkeep {
+    let reopened = events.iter().filter_map(|event| match event {
+        PlanEvent::RangeReopened { region, range, .. } => Some((region.clone(), *range)),
+        _ => None,
+    });
+    let is_mixed = |region: &Region| planner.region(region).is_some_and(RegionPlan::has_shown_its_own_and_another);
+    let not_its_own = reopened.filter(|(region, _)| is_mixed(region)).collect();
+    Upkeep { closed: events.iter().filter_map(closes).collect(), not_its_own }
+}
+
 /// The window that a decision is the last of.
-pub(in crate::export) fn closes(event: &PlanEvent) -> Option<WindowId> {
+fn closes(event: &PlanEvent) -> Option<WindowId> {
     match event {
         PlanEvent::WindowFinished { window, .. }
         | PlanEvent::GapListed { window, .. }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::contract::{Filters, Region};
+use crate::journal::record::Upkeep;
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::{PageAddress, PageFact, Purpose, RowKey, WindowId};
 use crate::plan::planner::Planner;
@@ -27,19 +28,36 @@ pub(super) struct Journal {
     bought: BTreeSet<PageAddress>,
     /// Up to where each region is published.
     cut: BTreeMap<Region, EpochSeconds>,
-    delivered: Vec<bool>,
+    /// The rows, by id, that are delivered as rows of a region.
+    delivered: Delivered,
+    /// Rows that pages of another region alone have shown: the asked region, the row's second and its id.
+    foreign: Vec<(Region, EpochSeconds, u64)>,
 }
+
+/// Of each region, whether the row of an id is delivered as one of its rows.
+pub(super) type Delivered = BTreeMap<Region, Vec<bool>>;
 
 impl Journal {
     /// The journal of a run that asks for these regions.
     pub(super) fn new(regions: Vec<Region>, filters: Filters, range: TimeRange) -> Self {
         let cut = regions.iter().map(|region| (region.clone(), range.start)).collect();
         let (closed, begun, bought) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        Self { regions, filters, range, entries: vec![], closed, begun, bought, cut, delivered: vec![] }
+        Self {
+            regions,
+            filters,
+            range,
+            entries: vec![],
+            closed,
+            begun,
+            bought,
+            cut,
+            delivered: Delivered::new(),
+            foreign: vec![],
+        }
     }
 
     /// Keeps decisions as the journal does, as text.
-    pub(super) fn record(&mut self, events: &[PlanEvent], closed: &[WindowId]) {
+    pub(super) fn record(&mut self, events: &[PlanEvent], upkeep: &Upkeep) {
         for event in events {
             let text = serde_json::to_string(event).unwrap();
             let event: PlanEvent = serde_json::from_str(&text).unwrap();
@@ -57,7 +75,10 @@ impl Journal {
             }
             self.entries.push(Entry::Event(event));
         }
-        self.closed.extend(closed);
+        self.closed.extend(&upkeep.closed);
+        for (region, range) in &upkeep.not_its_own {
+            self.foreign.retain(|(of, second, _)| of != region || !range.contains(*second));
+        }
     }
 
     /// Keeps a page with the rows that it showed. A row is delivered if it was asked for and no slice that should hold it has been
@@ -74,13 +95,13 @@ impl Journal {
         let cut = self.cut[&fact.address.region];
         let is_left_out = |row: &&RowKey| row.second < cut || !fact.rows.contains(row);
         let late: BTreeSet<u64> = rows.iter().filter(is_left_out).map(|row| row.video.0).collect();
-        for id in ids.iter().filter(|id| !late.contains(id)) {
-            let index = *id as usize;
-            if self.delivered.len() <= index {
-                self.delivered.resize(index + 1, false);
-            }
-            self.delivered[index] = true;
+        let region = &fact.address.region;
+        if fact.check.own_region == 0 && fact.check.other_region > 0 {
+            let shown = rows.iter().filter(|row| !late.contains(&row.video.0));
+            self.foreign.extend(shown.map(|row| (region.clone(), row.second, row.video.0)));
+            return;
         }
+        ids.iter().filter(|id| !late.contains(id)).for_each(|id| set(&mut self.delivered, region, *id));
     }
 
     /// Whether the stretch that a page belongs to is one that was decided on.
@@ -96,9 +117,11 @@ impl Journal {
         self.cut[region]
     }
 
-    /// The rows, by id, that are delivered.
-    pub(super) fn into_delivered(self) -> Vec<bool> {
-        self.delivered
+    /// What is delivered.
+    pub(super) fn into_delivered(self) -> Delivered {
+        let mut delivered = self.delivered;
+        self.foreign.iter().for_each(|(region, _, id)| set(&mut delivered, region, *id));
+        delivered
     }
 
     /// The plan as the next process finds it.
@@ -117,4 +140,12 @@ impl Journal {
     fn is_closed(&self, page: &PageFact) -> bool {
         matches!(page.address.purpose, Purpose::Walk { window, .. } if self.closed.contains(&window))
     }
+}
+
+fn set(delivered: &mut Delivered, region: &Region, id: u64) {
+    let (rows, index) = (delivered.entry(region.clone()).or_default(), id as usize);
+    if rows.len() <= index {
+        rows.resize(index + 1, false);
+    }
+    rows[index] = true;
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::journal::Delivered;
 use super::model::{Service, Short, Shown};
 use super::watch::Watch;
 use crate::api::contract::Region;
@@ -32,7 +33,7 @@ pub(super) struct Outcome {
     /// Virtual seconds from the first start to the end.
     pub(super) seconds: f64,
     pub(super) watch: Watch,
-    pub(super) delivered: Vec<bool>,
+    pub(super) delivered: Delivered,
 }
 
 impl Outcome {
@@ -53,7 +54,7 @@ impl Outcome {
             is_unwell: false,
             seconds: 0.0,
             watch: Watch::default(),
-            delivered: vec![],
+            delivered: Delivered::new(),
         }
     }
 
@@ -68,13 +69,7 @@ impl Outcome {
 
     /// Rows of the truth that are neither delivered nor listed.
     pub(super) fn missing(&self, range: TimeRange) -> Vec<(Region, i64, u64)> {
-        let mut ranges: BTreeMap<&Region, Vec<TimeRange>> = BTreeMap::new();
-        for listed in self.listed() {
-            ranges.entry(&listed.region).or_default().push(listed.range);
-        }
-        let is_listed = |region: &Region, second: i64| {
-            ranges.get(region).is_some_and(|list| list.iter().any(|range| range.contains(EpochSeconds::new(second))))
-        };
+        let ranges = self.listed_ranges();
         let hides = matches!(self.service.behaviour.short, Short::AtTheEnd(_) | Short::Anywhere(_));
         self.service
             .unchanged()
@@ -85,9 +80,36 @@ impl Outcome {
             .filter(|(region, row)| !self.service.is_never_shown(region, row, range))
             // The truth holds no rows of a wrong date.
             .filter(|(_, row)| !matches!(row.shown, Shown::Wrong(_)))
-            .filter(|(_, row)| !self.delivered.get(row.id as usize).is_some_and(|there| *there))
-            .filter(|(region, row)| !is_listed(region, row.second))
+            .filter(|(region, row)| !self.is_delivered(region, row.id))
+            .filter(|(region, row)| !holds(&ranges, region, row.second))
             .map(|(region, row)| (region.clone(), row.second, row.id))
             .collect()
     }
+
+    /// Rows that are delivered as rows of another region than their own, at seconds that are not listed.
+    pub(super) fn surplus(&self) -> Vec<(Region, i64, u64)> {
+        let ranges = self.listed_ranges();
+        let others = |own: &Region| self.delivered.keys().filter(|of| *of != own).cloned().collect::<Vec<_>>();
+        self.service
+            .unchanged()
+            .flat_map(|(own, row)| others(own).into_iter().map(move |of| (of, row.second, row.id)))
+            .filter(|(of, second, id)| self.is_delivered(of, *id) && !holds(&ranges, of, *second))
+            .collect()
+    }
+
+    fn is_delivered(&self, region: &Region, id: u64) -> bool {
+        self.delivered.get(region).and_then(|there| there.get(id as usize)).is_some_and(|there| *there)
+    }
+
+    fn listed_ranges(&self) -> BTreeMap<&Region, Vec<TimeRange>> {
+        let mut ranges: BTreeMap<&Region, Vec<TimeRange>> = BTreeMap::new();
+        for listed in self.listed() {
+            ranges.entry(&listed.region).or_default().push(listed.range);
+        }
+        ranges
+    }
+}
+
+fn holds(ranges: &BTreeMap<&Region, Vec<TimeRange>>, region: &Region, second: i64) -> bool {
+    ranges.get(region).is_some_and(|list| list.iter().any(|range| range.contains(EpochSeconds::new(second))))
 }

@@ -48,11 +48,11 @@ fn hold(told: &str, behaviour: impl Fn(u64) -> Behaviour) {
     for seed in first..first + runs {
         let (scenario, range) = scenario(behaviour(seed), seed);
         let outcome = scenario.run();
-        let missing = outcome.missing(range).len();
+        let (missing, surplus) = (outcome.missing(range).len(), outcome.surplus().len());
         listed += u64::from(outcome.listed().count() > 0);
         requests += outcome.requests;
-        if missing > 0 || outcome.stopped.is_some() {
-            failed.push((seed, missing, outcome.stopped));
+        if missing + surplus > 0 || outcome.stopped.is_some() {
+            failed.push((seed, missing, surplus, outcome.stopped));
         }
     }
     println!("{told}: {runs} runs, {listed} with something listed, {requests} requests");

@@ -21,9 +21,10 @@ use crate::export::{Ending, Interrupt, PlanOrder};
 use crate::fetch::job::{JobId, Work};
 use crate::fetch::retry::Patience;
 use crate::fetch::throttle::{LearnedRate, Rate};
+use crate::journal::record::Upkeep;
 use crate::plan::answer::Tied;
 use crate::plan::event::PlanEvent;
-use crate::plan::fact::{PageFact, RowKey, WindowId};
+use crate::plan::fact::{PageFact, RowKey};
 use crate::plan::planner::Planner;
 use crate::plan::walk::Consistency;
 use crate::units::{EpochSeconds, TimeRange};
@@ -128,7 +129,7 @@ enum Comes {
 #[derive(Debug)]
 enum Commit {
     Page { job: JobId, fact: PageFact, rows: Vec<RowKey>, ids: Vec<u64> },
-    Decision { events: Vec<PlanEvent>, closed: Vec<WindowId> },
+    Decision { events: Vec<PlanEvent>, upkeep: Upkeep },
     Slice(PlanEvent),
 }
 
@@ -203,7 +204,7 @@ impl VirtualTime {
     pub(super) fn new(drive: Drive, service: Service, seed: u64) -> Self {
         let regions: Vec<Region> = service.regions.iter().map(|(region, _)| region.clone()).collect();
         let mut journal = Journal::new(regions, drive.filters(), drive.range);
-        journal.record(&journal.replay().opening(), &[]);
+        journal.record(&journal.replay().opening(), &Upkeep::default());
         let planner = journal.replay();
         Self {
             traces: std::env::var_os("PLAN_TRACE").is_some(),

@@ -361,6 +361,26 @@ fn an_answer_to_another_question_is_asked_again_and_kept_the_fourth_time() {
     }
 }
 
+/// Trouble may have begun before the region was first asked for, so that nothing is known which it would contradict.
+#[test]
+fn another_regions_rows_are_believed_on_answers_apart_in_time_while_the_region_has_shown_none_of_its_own() {
+    let mut timed = Timed::new(1_000.0, 4);
+    timed.pool = timed.pool.confirming_after(at(20.0));
+    let job = timed.pool.begin(task(1), (Asks::First, Patience::Full), Duration::ZERO);
+    let mut asked = Vec::new();
+    loop {
+        timed.next();
+        asked.push(timed.now);
+        let heeded =
+            timed.hear(job, Heard::Page { doubt: Some(Doubt::UnknownRegion("another's".to_owned())) }).unwrap();
+        if matches!(heeded.then, Outcome::Keep) {
+            break;
+        }
+    }
+    assert_eq!(asked.len(), 5, "{asked:?}");
+    assert!(asked[3] < at(20.0) && asked[4] >= asked[0] + at(20.0), "{asked:?}");
+}
+
 /// Nothing of a stopped region is sent, not even what waited for its turn; what is on its way is heard, and not asked again.
 #[test]
 fn a_region_that_is_stopped_gives_its_jobs_back() {

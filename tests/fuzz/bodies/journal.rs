@@ -101,7 +101,7 @@ async fn begin(journal: &Journal, pages: u32) -> Result<(), JournalError> {
     let (reads, ends, began_at) = (Vec::new(), RangeEnds::Absolute, EpochSeconds::new(2_000));
     journal.begin_run(NewRun { id: "r1".to_owned(), range, reads, ends, began_at, output, partition }).await?;
     let ledger = journal.ledger(LIMITS)?;
-    journal.commit_events(vec![r#"{"event":"window_opened"}"#.to_owned()], Vec::new()).await?;
+    journal.commit_events(vec![r#"{"event":"window_opened"}"#.to_owned()], Default::default()).await?;
     for number in 1..=pages {
         let attempt = ledger.admit().await.expect("a credit");
         journal.commit_page(a_page(number), attempt).await?;

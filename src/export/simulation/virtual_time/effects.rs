@@ -12,9 +12,10 @@ use crate::export::machine::{Due, Effect, Event};
 use crate::fetch::job::{Dice, Heard, JobId, Work};
 use crate::fetch::pool::Sending;
 use crate::fetch::retry::Patience;
+use crate::journal::record::Upkeep;
 use crate::plan::answer::Doubt;
 use crate::plan::event::PlanEvent;
-use crate::plan::fact::{PageFact, WindowId};
+use crate::plan::fact::PageFact;
 use crate::units::{Credits, EpochSeconds};
 
 impl VirtualTime {
@@ -24,7 +25,7 @@ impl VirtualTime {
                 Effect::Send(sending) => self.send(sending),
                 Effect::Keep(job) => self.keep(job),
                 Effect::Discard(job, _) => self.discard(job),
-                Effect::Record(events, closed) => self.record(events, closed),
+                Effect::Record(events, upkeep) => self.record(events, upkeep),
                 Effect::Publish(due) => self.publish(due),
                 Effect::Abandon(_) => panic!("an answer took longer than a drain"),
                 Effect::Learn(_) | Effect::Tell(_) | Effect::Note(_) => {}
@@ -193,9 +194,9 @@ impl VirtualTime {
         self.watch.answered();
     }
 
-    fn record(&mut self, events: Vec<PlanEvent>, closed: Vec<WindowId>) {
+    fn record(&mut self, events: Vec<PlanEvent>, upkeep: Upkeep) {
         assert!(!events.is_empty(), "a decision of nothing");
-        self.commit(Commit::Decision { events, closed });
+        self.commit(Commit::Decision { events, upkeep });
     }
 
     /// Publishes the first of what is offered.
@@ -260,12 +261,12 @@ impl VirtualTime {
                 self.out.pages += 1;
                 self.last_durable = self.now;
             }
-            Commit::Decision { events, closed } => {
-                self.journal.record(events, closed);
+            Commit::Decision { events, upkeep } => {
+                self.journal.record(events, upkeep);
                 events.iter().for_each(|event| self.count(event));
             }
             Commit::Slice(event) => {
-                self.journal.record(std::slice::from_ref(event), &[]);
+                self.journal.record(std::slice::from_ref(event), &Upkeep::default());
                 self.count(event);
             }
         }

@@ -47,6 +47,11 @@ pub enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Print the manual page of the program, or of one of its commands
+    Man {
+        /// The command, such as run
+        command: Option<String>,
+    },
 }
 
 /// The flags of `run`. The values of settings are only checked here; [`Invocation`] hands on their text.

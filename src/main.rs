@@ -42,6 +42,7 @@ fn act(invocation: Invocation, stderr: &Stderr) -> Result<ExitCode, Failure> {
     match &invocation.command {
         Command::Schema => return commands::schema(),
         Command::Completions { shell } => return commands::completions(*shell),
+        Command::Man { command } => return commands::man(command.as_deref()),
         _ => {}
     }
     let settings = Settings::load(&invocation.sources)?;
@@ -65,6 +66,7 @@ async fn perform(command: Command, settings: Settings, screen: &Screen, log: &Lo
         Command::Simulate(arguments) => commands::simulate(settings, &arguments.flags, log).await,
         Command::Schema => commands::schema(),
         Command::Completions { shell } => commands::completions(shell),
+        Command::Man { command } => commands::man(command.as_deref()),
     }
 }
 

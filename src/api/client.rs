@@ -14,7 +14,7 @@ use super::contract::PageQuery;
 use super::echo::Blotter;
 use super::reply::Heard;
 use super::signals::Signals;
-use super::transport::{chain, of_connection};
+use super::transport::{chain, lacks_authorities, of_connection};
 use super::unpack::{UnpackError, gunzip};
 use crate::units::{ByteCount, EpochSeconds};
 
@@ -25,6 +25,9 @@ const ACCEPTED: &str = "gzip, br, zstd";
 
 /// Bytes for which room is made before they come, at most: a service may tell any length.
 const MOST_ROOM: usize = 64 << 10;
+
+/// The variables that name certificate authorities in place of the system's own, as OpenSSL and rustls read them.
+const AUTHORITIES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 /// Where to send requests and within which bounds.
 #[derive(Clone, Debug)]
@@ -109,9 +112,24 @@ pub enum ClientError {
     /// The header's name or the key has characters that no header may hold.
     #[error("{0} holds characters that an HTTP header cannot carry")]
     Header(&'static str),
+    /// Nobody is known who could vouch for the service's certificate.
+    #[error("this machine knows no certificate authority, so the service's TLS certificate cannot be checked{}", tried(.0))]
+    NoAuthorities(Vec<(&'static str, String)>),
     /// The TLS set-up or the proxy was refused.
     #[error("the HTTP client could not be set up: {0}")]
     Setup(String),
+}
+
+impl ClientError {
+    /// What to do next; none where the error says it.
+    pub const fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoAuthorities(_) => Some(
+                "install the system's CA bundle (the package ca-certificates), or name one: SSL_CERT_FILE=FILE, in PEM",
+            ),
+            _ => None,
+        }
+    }
 }
 
 impl Reply {
@@ -125,7 +143,8 @@ impl Client {
     /// Prepares a client; sends nothing.
     ///
     /// # Errors
-    /// An address that is no URL or would carry the key in clear text beyond loopback, a key that no header can hold.
+    /// An address that is no URL or would carry the key in clear text beyond loopback, a key that no header can hold, a system
+    /// without certificate authorities where TLS is spoken.
     pub fn new(settings: &ClientSettings, token: SecretString) -> Result<Self, ClientError> {
         let endpoint = endpoint(settings)?;
         // A provider that is installed already serves as well, so a refusal is no error.
@@ -147,7 +166,9 @@ impl Client {
             }
             None => builder.no_proxy(),
         };
-        let http = builder.build().map_err(|error| ClientError::Setup(chain(&error)))?;
+        // Without TLS nobody has to vouch for a certificate, so a system that has no authorities will do.
+        let builder = if speaks_tls(&endpoint, settings) { builder } else { builder.tls_certs_only([]) };
+        let http = builder.build().map_err(|error| unbuilt(&error))?;
         let (body_limit, request_timeout) = (settings.body_limit, settings.request_timeout);
         let first_answer = Arc::default();
         Ok(Self { http, endpoint, blotter: Blotter::new(&token), body_limit, request_timeout, first_answer })
@@ -224,6 +245,26 @@ impl Client {
             of_connection(error, &place(&self.endpoint))
         }
     }
+}
+
+/// Whether TLS is spoken to the service or to the proxy before it.
+fn speaks_tls(endpoint: &Url, settings: &ClientSettings) -> bool {
+    let is_https = |address: &str| address.to_ascii_lowercase().starts_with("https:");
+    endpoint.scheme() == "https" || settings.proxy.as_deref().is_some_and(is_https)
+}
+
+fn unbuilt(error: &reqwest::Error) -> ClientError {
+    if !lacks_authorities(error) {
+        return ClientError::Setup(chain(error));
+    }
+    let set = AUTHORITIES.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    ClientError::NoAuthorities(set.map(|(name, place)| (name, place.to_string_lossy().into_owned())).collect())
+}
+
+/// Where the variables that replace the system's authorities point to.
+fn tried(variables: &[(&'static str, String)]) -> String {
+    let texts: Vec<String> = variables.iter().map(|(name, place)| format!("{name}={place}")).collect();
+    if texts.is_empty() { String::new() } else { format!(" (looked in {})", texts.join(", ")) }
 }
 
 /// Host and port, for a person.

@@ -77,6 +77,12 @@ pub(super) fn of_connection(error: &(dyn Error + 'static), place: &str) -> Trans
     }
 }
 
+/// Whether TLS could not be set up because the system has nobody to vouch for a certificate. The library tells it in words alone.
+pub(super) fn lacks_authorities(error: &(dyn Error + 'static)) -> bool {
+    let says = |tls: &rustls::Error| matches!(tls, rustls::Error::General(told) if told.contains("No CA certificates"));
+    causes(error).any(|cause| cause.downcast_ref::<rustls::Error>().is_some_and(says))
+}
+
 /// What resolvers say of a name that does not exist, as against one that cannot be looked up now.
 fn is_unknown_name(told: &str) -> bool {
     let says = [

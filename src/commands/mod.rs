@@ -2,6 +2,7 @@
 
 mod completions;
 mod deadline;
+mod man;
 mod places;
 mod run;
 mod signals;
@@ -10,6 +11,7 @@ mod status;
 mod verify;
 
 pub use completions::completions;
+pub use man::man;
 pub use run::run;
 pub use simulate::simulate;
 pub use status::status;

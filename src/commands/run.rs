@@ -204,7 +204,13 @@ fn client(settings: &Settings, simulator: Option<&RunningSimulator>) -> Result<C
         proxy: None,
         idle_connections: usize::try_from(settings.pace.max_in_flight).unwrap_or(usize::MAX),
     };
-    Client::new(&client, token).map_err(|error| Failure::from_error(ExitCode::Usage, &error))
+    Client::new(&client, token).map_err(|error| {
+        let failure = Failure::from_error(ExitCode::Usage, &error);
+        match error.hint() {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
+    })
 }
 
 fn summary(order: &Order, outcome: &Outcome, began: Instant, settled: f64) -> Summary {

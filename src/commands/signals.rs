@@ -1,4 +1,4 @@
-//! SIGINT, SIGTERM and SIGHUP: the first asks the run to stop, the second ends the process at once.
+//! SIGINT, SIGTERM and SIGHUP: the first asks the run to stop, the second ends the process at once; where nothing runs, the first does.
 
 use std::time::Duration;
 
@@ -22,18 +22,23 @@ const HANGUP: u32 = 1;
 /// # Errors
 /// A system that takes no handler.
 pub(super) fn listen(log: &Log) -> Result<watch::Receiver<Option<Interrupt>>, Failure> {
-    let handled = |kind| {
-        signal(kind).map_err(|error| Failure::new(ExitCode::LocalDamage, format!("listening for signals: {error}")))
-    };
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let signals = Signals {
-        keyboard: handled(SignalKind::interrupt())?,
-        terminate: handled(SignalKind::terminate())?,
-        hangup: if is_ignored(&status, HANGUP) { None } else { Some(handled(SignalKind::hangup())?) },
-    };
     let (sender, receiver) = watch::channel(None);
-    tokio::spawn(tell(signals, sender, log.clone()));
+    tokio::spawn(tell(Signals::handled()?, sender, log.clone()));
     Ok(receiver)
+}
+
+/// Lets the first signal end the process at once, for a command that only reads. That is what a signal does by itself, except to
+/// process 1 of a container.
+///
+/// # Errors
+/// A system that takes no handler.
+pub(super) fn end_at_once() -> Result<(), Failure> {
+    let mut signals = Signals::handled()?;
+    tokio::spawn(async move {
+        let code = code_of(signals.next().await);
+        std::process::exit(i32::from(code.number()));
+    });
+    Ok(())
 }
 
 struct Signals {
@@ -43,6 +48,18 @@ struct Signals {
 }
 
 impl Signals {
+    fn handled() -> Result<Self, Failure> {
+        let handled = |kind| {
+            signal(kind).map_err(|error| Failure::new(ExitCode::LocalDamage, format!("listening for signals: {error}")))
+        };
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        Ok(Self {
+            keyboard: handled(SignalKind::interrupt())?,
+            terminate: handled(SignalKind::terminate())?,
+            hangup: if is_ignored(&status, HANGUP) { None } else { Some(handled(SignalKind::hangup())?) },
+        })
+    }
+
     async fn next(&mut self) -> Interrupt {
         tokio::select! {
             _ = self.keyboard.recv() => Interrupt::Keyboard,

@@ -15,6 +15,7 @@ use crate::sink::account::Account;
 use crate::units::{EpochSeconds, TimeRange};
 
 use super::places::Places;
+use super::signals;
 
 /// The part of a stored identity that a plan needs.
 #[derive(Deserialize)]
@@ -27,6 +28,7 @@ struct Asked {
 /// # Errors
 /// A state that cannot be read.
 pub async fn status(settings: Settings) -> Result<ExitCode, Failure> {
+    signals::end_at_once()?;
     let folder = Places::of(&settings)?.state;
     let unreadable = |error: JournalError| Failure::from_error(ExitCode::LocalDamage, &error);
     let Some(view) = JournalView::open(&folder).map_err(unreadable)? else {

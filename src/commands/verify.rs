@@ -7,11 +7,14 @@ use crate::failure::{ExitCode, Failure};
 use crate::sink::manifest::ManifestError;
 use crate::sink::verify::{Report, VerifyError};
 
+use super::signals;
+
 /// Compares the output with its manifest and prints what was found.
 ///
 /// # Errors
 /// An output that cannot be read.
 pub async fn verify(settings: Settings) -> Result<ExitCode, Failure> {
+    signals::end_at_once()?;
     let folder = &settings.output.folder;
     let report = crate::sink::verify::verify(folder).await.map_err(|error| {
         let (code, hint) = match error {

@@ -52,6 +52,20 @@ fn completions_are_printed_for_each_shell() {
 }
 
 #[test]
+fn a_manual_page_is_printed_for_the_program_and_for_each_command() {
+    let pages =
+        [vec!["man"], vec!["man", "run"], vec!["man", "status"], vec!["man", "verify"], vec!["man", "simulate"]];
+    for page in pages {
+        let title = page.get(1).map_or("keyapi-export".to_owned(), |name| format!("keyapi-export-{name}"));
+        let roff = told(&page);
+        assert!(roff.contains(&format!("\n.TH {title} 1 ")), "{roff}");
+    }
+    assert!(told(&["man", "run"]).contains("KEYAPI_EXPORT_BUDGET__MAX_CREDITS"));
+    let unknown = refused(&mut program(&["man", "rum"]));
+    assert!(unknown.contains("there is no command `rum`") && unknown.contains("hint: name one of "), "{unknown}");
+}
+
+#[test]
 fn a_call_that_cannot_be_meant_ends_with_2_and_says_what_would_be_right() {
     let calls: [&[&str]; 15] = [
         &["export"],

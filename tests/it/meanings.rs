@@ -118,6 +118,25 @@ fn a_port_that_speaks_no_tls_is_named_and_ends_soon() {
     assert_eq!(simulator.stats().requests, 0);
 }
 
+/// In an image without a CA bundle the demo failed: the HTTP library wants authorities also where no TLS is spoken.
+#[test]
+fn certificate_authorities_are_needed_for_tls_alone() {
+    let simulator = serve(|service| service.world.rows = 200);
+    let nowhere =
+        |job: Job| job.with_variable("SSL_CERT_FILE", "/nowhere/ca.pem").with_variable("SSL_CERT_DIR", "/nowhere");
+    let without_authorities = || nowhere(Job::of(&simulator));
+    exports_exactly(&simulator, &without_authorities());
+    let asked = simulator.stats().requests;
+    let address = simulator.base_url().replace("http://", "https://");
+    let ended = without_authorities().with(&format!("--base-url {address}")).run();
+    ends(
+        &ended,
+        2,
+        &["no certificate authority", "SSL_CERT_FILE=/nowhere/ca.pem", "hint: install the system's CA bundle"],
+    );
+    assert_eq!(simulator.stats().requests, asked);
+}
+
 fn exports_exactly_from(change: impl FnOnce(&mut SimulatorSettings)) -> (RunningSimulator, Ended) {
     let simulator = serve(|service| {
         service.world.rows = 1_000;

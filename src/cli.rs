@@ -6,6 +6,7 @@
 mod unread;
 
 use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::{BoolishValueParser, PossibleValue, TypedValueParser};
@@ -14,7 +15,9 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::api::contract::Region;
-use crate::config::{Consistency, HumanDuration, LogFormat, Partition, Qps, Reread, Settings, Sources, TimeSpec, keys};
+use crate::config::{
+    Consistency, HumanDuration, LogFormat, Partition, Qps, Reread, Settings, Sources, TimeSpec, keys, socket_address,
+};
 use crate::failure::ExitCode;
 use crate::simulator::SimulatorFlags;
 
@@ -165,6 +168,12 @@ struct EffortArguments {
     /// A file that gets the final summary as JSON
     #[arg(long, value_name = "FILE")]
     summary: Option<PathBuf>,
+    /// A file that gets the metrics for Prometheus at the beginning, every 15 s and at each end; *.prom for node_exporter
+    #[arg(long, value_name = "FILE")]
+    metrics_file: Option<PathBuf>,
+    /// An address on which the metrics are served as /metrics while this start is at work, such as 127.0.0.1:9464
+    #[arg(long, value_name = "ADDRESS", value_parser = socket_address)]
+    metrics_listen: Option<SocketAddr>,
     /// Leave the progress bars out on a terminal too
     #[arg(long)]
     no_progress: bool,
@@ -188,7 +197,7 @@ pub struct SimulateArguments {
 const SIMULATE: &str = "simulate";
 
 /// Which setting each flag stands for, by the flag's identity in clap.
-const FLAGS: [(&str, &str); 27] = [
+const FLAGS: [(&str, &str); 29] = [
     ("out", "output.folder"),
     ("state", "state.folder"),
     ("log_format", "report.log_format"),
@@ -215,6 +224,8 @@ const FLAGS: [(&str, &str); 27] = [
     ("time_budget", "budget.time_budget"),
     ("give_up_after", "pace.give_up_after"),
     ("summary", "report.summary"),
+    ("metrics_file", "report.metrics_file"),
+    ("metrics_listen", "report.metrics_listen"),
     ("no_progress", "report.no_progress"),
 ];
 
@@ -394,7 +405,7 @@ mod tests {
         let arguments = "keyapi-export run --region US --from 2026-01-01 --to now-1d --sales-flag 1 --created-by-ai false \
              --min-duration 5 --max-duration 60 --product-category-id 601450 --is-ad 1 --product-id 0017 --out o --state s \
              --base-url http://127.0.0.1:1 --token-file t --qps 12.5 --max-in-flight 3 --max-credits 9 --partition month \
-             --anchor-pages 7 --consistency deep --confirm-after 5s --time-budget 2h --give-up-after 1m --summary j --log-format json \
+             --anchor-pages 7 --consistency deep --confirm-after 5s --time-budget 2h --give-up-after 1m --summary j --metrics-file m.prom --metrics-listen 127.0.0.1:9464 --log-format json \
              --no-progress --fresh --adopt --reread missing";
         let invocation = Invocation::read(arguments.split_whitespace()).unwrap();
         let sources = Sources { environment: std::collections::BTreeMap::new(), ..invocation.sources };

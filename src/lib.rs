@@ -10,13 +10,16 @@ pub mod sink;
 
 pub mod failpoint;
 pub mod folder;
+pub mod replaced;
 pub mod limits;
 pub mod stderr;
 pub mod failure;
 pub mod config;
 pub mod progress;
 pub mod summary;
+pub mod metrics;
 pub mod telemetry;
+pub mod notify;
 pub mod export;
 pub mod cli;
 pub mod commands;

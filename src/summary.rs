@@ -3,9 +3,8 @@
 //! The JSON carries a version: a field that is renamed or changes its meaning raises it, a new field does not.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,7 +14,8 @@ use serde::Serialize;
 use crate::api::contract::{PAGE_SIZE, Region};
 use crate::api::fault::RegionFault;
 use crate::failure::ExitCode;
-use crate::units::{ByteCount, Credits, RowCount, TimeRange};
+use crate::replaced::{self, Readers};
+use crate::units::{ByteCount, Credits, EpochSeconds, RowCount, TimeRange};
 
 /// The version of the JSON form.
 pub const SUMMARY_VERSION: u32 = 1;
@@ -74,6 +74,8 @@ pub struct Summary {
     pub extra_fields: BTreeMap<String, u64>,
     /// Rows that were read more than once and stand once.
     pub duplicates: u64,
+    /// The second of the newest row that the run has seen of each region, epoch seconds; a region without rows is not there.
+    pub newest: BTreeMap<Region, EpochSeconds>,
     /// What would continue or repair it, best a command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
@@ -147,25 +149,7 @@ struct Document<'summary> {
 /// # Errors
 /// It is a folder, or lies where nothing can be made.
 pub fn prepare(path: &Path) -> Result<(), SummaryError> {
-    try_beside(path).map_err(|source| SummaryError::Write { path: path.to_owned(), source })
-}
-
-fn try_beside(path: &Path) -> io::Result<()> {
-    let path = place_of(path)?;
-    crate::folder::make(folder_of(&path))?;
-    let beside = hidden_beside(&path)?;
-    File::create(&beside)?;
-    fs::remove_file(&beside)
-}
-
-/// Where the file is or will be, links followed. A device or a pipe is no place for one: it would be replaced.
-fn place_of(path: &Path) -> io::Result<PathBuf> {
-    match fs::canonicalize(path) {
-        Ok(real) if real.is_file() => Ok(real),
-        Ok(_) => Err(io::Error::other("it is there already, and is no file")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),
-        Err(error) => Err(error),
-    }
+    replaced::prepare(path).map_err(|source| SummaryError::Write { path: path.to_owned(), source })
 }
 
 /// A summary that could not be written.
@@ -226,7 +210,7 @@ impl Summary {
     /// # Errors
     /// The folder is missing or cannot be written; the disk is full.
     pub fn write_json(&self, path: &Path) -> Result<(), SummaryError> {
-        let written = self.to_json().and_then(|text| replace(path, text.as_bytes()));
+        let written = self.to_json().and_then(|text| replaced::replace(path, text.as_bytes(), Readers::AsUsual));
         written.map_err(|source| SummaryError::Write { path: path.to_owned(), source })
     }
 
@@ -422,36 +406,11 @@ fn as_milliseconds<S: serde::Serializer>(length: &Duration, serializer: S) -> Re
     serializer.serialize_u64(u64::try_from(length.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Writes beside `path` and renames over it, both synced.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let path = place_of(path)?;
-    let beside = hidden_beside(&path)?;
-    let mut file = File::create(&beside)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, &path));
-    if written.is_err() {
-        // The first error is the one to tell; a file that cannot be removed either is named like no summary.
-        let _left_over = fs::remove_file(&beside);
-        return written;
-    }
-    File::open(folder_of(&path))?.sync_all()
-}
-
-/// A name beside `path` that no other process takes.
-fn hidden_beside(path: &Path) -> io::Result<PathBuf> {
-    let name = path.file_name().ok_or_else(|| io::Error::other("it is not the path of a file"))?;
-    let mut hidden = String::from(".");
-    let _infallible = write!(hidden, "{}.{}", name.to_string_lossy(), std::process::id());
-    Ok(path.with_file_name(hidden))
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
-    use crate::units::EpochSeconds;
 
     fn range(start: i64, end: i64) -> TimeRange {
         TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
@@ -487,6 +446,7 @@ mod tests {
             kept_in_extra: 5,
             extra_fields: BTreeMap::from([("music_id".to_owned(), 4), ("width".to_owned(), 1)]),
             duplicates: 163,
+            newest: BTreeMap::from([("US".parse().unwrap(), EpochSeconds::new(1_765_151_990))]),
             next: None,
         }
     }

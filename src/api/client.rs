@@ -147,25 +147,13 @@ impl Client {
     /// without certificate authorities where TLS is spoken.
     pub fn new(settings: &ClientSettings, token: SecretString) -> Result<Self, ClientError> {
         let endpoint = endpoint(settings)?;
-        // A provider that is installed already serves as well, so a refusal is no error.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = reqwest::Client::builder()
+        let builder = builder(settings.proxy.as_deref())?
             .default_headers(auth_headers(settings, &token)?)
-            .user_agent(concat!("keyapi-export/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
             .gzip(false)
             .connect_timeout(settings.connect_timeout)
             .timeout(settings.request_timeout)
             .pool_max_idle_per_host(settings.idle_connections)
             .tcp_nodelay(true);
-        let builder = match &settings.proxy {
-            Some(address) => {
-                let proxy = reqwest::Proxy::all(address).map_err(|error| ClientError::Setup(chain(&error)))?;
-                builder.proxy(proxy)
-            }
-            None => builder.no_proxy(),
-        };
         // Without TLS nobody has to vouch for a certificate, so a system that has no authorities will do.
         let builder = if speaks_tls(&endpoint, settings) { builder } else { builder.tls_certs_only([]) };
         let http = builder.build().map_err(|error| unbuilt(&error))?;
@@ -253,7 +241,8 @@ fn speaks_tls(endpoint: &Url, settings: &ClientSettings) -> bool {
     endpoint.scheme() == "https" || settings.proxy.as_deref().is_some_and(is_https)
 }
 
-fn unbuilt(error: &reqwest::Error) -> ClientError {
+/// Why there is no client.
+pub(super) fn unbuilt(error: &reqwest::Error) -> ClientError {
     if !lacks_authorities(error) {
         return ClientError::Setup(chain(error));
     }
@@ -267,8 +256,25 @@ fn tried(variables: &[(&'static str, String)]) -> String {
     if texts.is_empty() { String::new() } else { format!(" (looked in {})", texts.join(", ")) }
 }
 
+/// What holds for every request that leaves this program: its certificates, no redirects, no hidden retries, no proxy unless set.
+pub(super) fn builder(proxy: Option<&str>) -> Result<reqwest::ClientBuilder, ClientError> {
+    // A provider that is installed already serves as well, so a refusal is no error.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = reqwest::Client::builder()
+        .user_agent(concat!("keyapi-export/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never());
+    match proxy {
+        Some(address) => {
+            let proxy = reqwest::Proxy::all(address).map_err(|error| ClientError::Setup(chain(&error)))?;
+            Ok(builder.proxy(proxy))
+        }
+        None => Ok(builder.no_proxy()),
+    }
+}
+
 /// Host and port, for a person.
-fn place(endpoint: &Url) -> String {
+pub(super) fn place(endpoint: &Url) -> String {
     let port = endpoint.port_or_known_default().unwrap_or_default();
     format!("{}:{port}", endpoint.host_str().unwrap_or_default())
 }

@@ -1,6 +1,6 @@
 //! The service: what may be asked of it, what it may answer, and one request over the wire.
 //!
-//! [`client`] sends; everything else decides and holds no I/O. [`reply`] says what an answer means, with [`envelope`] and `row` for
+//! [`client`] sends, and [`plain`] what carries no key; everything else decides and holds no I/O. [`reply`] says what an answer means, with [`envelope`] and `row` for
 //! its body, `signals` for its headers, `fault` for a region that is not answered, and `words` for what an error speaks of. Nothing here knows why a page is asked.
 
 pub mod client;
@@ -9,6 +9,7 @@ mod echo;
 pub mod envelope;
 pub mod fault;
 mod lenient;
+pub mod plain;
 pub mod reply;
 pub mod row;
 pub mod scan;

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::export::Interrupt;
 use crate::failure::{ExitCode, Failure};
+use crate::metrics::Metrics;
 
 use super::signals;
 
@@ -20,13 +21,15 @@ const LONGEST_STOP: Duration = Duration::from_secs(24);
 ///
 /// # Errors
 /// A system that gives no thread.
-pub(super) fn enforce(mut interrupt: watch::Receiver<Option<Interrupt>>) -> Result<(), Failure> {
-    let runtime = Handle::current();
+pub(super) fn enforce(mut interrupt: watch::Receiver<Option<Interrupt>>, metrics: &Metrics) -> Result<(), Failure> {
+    let (runtime, metrics) = (Handle::current(), metrics.clone());
     let watch = move || {
         let signal = runtime.block_on(interrupt.wait_for(Option::is_some)).ok().and_then(|signal| *signal);
         if let Some(signal) = signal {
             std::thread::sleep(LONGEST_STOP);
-            std::process::exit(i32::from(signals::code_of(signal).number()));
+            let code = signals::code_of(signal);
+            metrics.end_at_once(code);
+            std::process::exit(i32::from(code.number()));
         }
     };
     let started = std::thread::Builder::new().name("deadline".to_owned()).spawn(watch);

@@ -9,6 +9,7 @@ mod signals;
 mod simulate;
 mod status;
 mod verify;
+mod watch;
 
 pub use completions::completions;
 pub use man::man;

@@ -1,8 +1,10 @@
 //! `run`: settings become an order, the export carries it out, its outcome becomes a summary and an exit code.
 
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures::FutureExt as _;
 use secrecy::SecretString;
 use tokio::time::Instant;
 
@@ -35,26 +37,34 @@ use crate::units::{ByteCount, Credits, EpochSeconds, RowCount};
 use super::deadline;
 use super::places::Places;
 use super::signals;
+use super::watch::Watch;
 
 /// How long the summary may take to be taken from stdout.
 const SUMMARY_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Exports the question's range, and tells how that ended: on stdout, in the summary's file, and as the log's last record.
+/// Exports the question's range, and tells how that ended: on stdout, in the summary's file, to those who watch, and as the log's
+/// last record.
 pub async fn run(settings: Settings, arguments: &RunArguments, screen: &Screen, log: &Log) -> ExitCode {
-    let (code, record) = match carry_out(&settings, arguments, screen, log).await {
-        Ok((summary, failure)) => {
+    let progress = Progress::new();
+    let mut watch = Watch::new(&settings, &progress);
+    let carried_out = carry_out(&settings, arguments, (screen, log), (&mut watch, progress));
+    // A panic is told by the process's hook; those who watch hear of that end like of any other.
+    let (code, summary) = match AssertUnwindSafe(carried_out).catch_unwind().await {
+        Ok(Ok((summary, failure))) => {
             tell(&summary, &settings).await;
             if let Some(failure) = failure {
                 log.failed(&failure);
             }
-            (summary.outcome, summary.log_fields())
+            (summary.outcome, Some(summary))
         }
-        Err(failure) => {
+        Ok(Err(failure)) => {
             log.failed(&failure);
-            (failure.code(), serde_json::Map::new())
+            (failure.code(), None)
         }
+        Err(_panic) => (ExitCode::Bug, None),
     };
-    log.ended(code, record);
+    watch.end(code, summary.as_ref()).await;
+    log.ended(code, summary.map(|summary| summary.log_fields()).unwrap_or_default());
     code
 }
 
@@ -62,9 +72,10 @@ pub async fn run(settings: Settings, arguments: &RunArguments, screen: &Screen, 
 async fn carry_out(
     settings: &Settings,
     arguments: &RunArguments,
-    screen: &Screen,
-    log: &Log,
+    (screen, log): (&Screen, &Log),
+    (watch, progress): (&mut Watch, Progress),
 ) -> Result<(Summary, Option<Failure>), Failure> {
+    watch.begin(settings)?;
     settings.require_regions()?;
     let order = order(settings, Places::of(settings)?, arguments)?;
     limits::require(u64::from(settings.pace.max_in_flight) * if settings.simulator.is_some() { 2 } else { 1 })?;
@@ -75,8 +86,9 @@ async fn carry_out(
     }
     let simulator = embedded_simulator(settings)?;
     let client = client(settings, simulator.as_ref())?;
-    let tools = Tools { client, progress: Progress::new(), interrupt: signals::listen(log)? };
-    deadline::enforce(tools.interrupt.clone())?;
+    let metrics = watch.metrics.clone();
+    let tools = Tools { client, progress, interrupt: signals::listen(log, move |code| metrics.end_at_once(code))? };
+    deadline::enforce(tools.interrupt.clone(), &watch.metrics)?;
     let began = Instant::now();
     let reader = Reader::start(tools.progress.clone(), screen);
     let result = export(&order, &tools).await;
@@ -244,6 +256,7 @@ fn summary(order: &Order, outcome: &Outcome, began: Instant, settled: f64) -> Su
         kept_in_extra: outcome.delivered.extra_fields.total(),
         extra_fields: outcome.delivered.extra_fields.by_name().clone(),
         duplicates: outcome.delivered.duplicates,
+        newest: outcome.newest.clone(),
         next: next(outcome),
     }
 }

@@ -14,16 +14,28 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 /// SIGHUP's number on every Unix (POSIX).
 const HANGUP: u32 = 1;
 
-/// Listens from now on; the first signal is shown to whoever holds the receiver.
+/// Listens from now on; the first signal is shown to whoever holds the receiver, the second ends the process, after `before_the_end`.
 ///
 /// A SIGHUP that was ignored when the process began, as under `nohup`, stays ignored. Linux tells that; elsewhere it is taken for
 /// one that counts.
 ///
 /// # Errors
 /// A system that takes no handler.
-pub(super) fn listen(log: &Log) -> Result<watch::Receiver<Option<Interrupt>>, Failure> {
+pub(super) fn listen(
+    log: &Log,
+    before_the_end: impl Fn(ExitCode) + Send + 'static,
+) -> Result<watch::Receiver<Option<Interrupt>>, Failure> {
     let (sender, receiver) = watch::channel(None);
-    tokio::spawn(tell(Signals::handled()?, sender, log.clone()));
+    let end = {
+        let log = log.clone();
+        move |code| {
+            before_the_end(code);
+            log.ended(code, serde_json::Map::new());
+            log.flush(LAST_WORDS);
+            std::process::exit(i32::from(code.number()));
+        }
+    };
+    tokio::spawn(tell(Signals::handled()?, sender, end));
     Ok(receiver)
 }
 
@@ -78,15 +90,12 @@ async fn next_of(signal: &mut Option<Signal>) {
     }
 }
 
-async fn tell(mut signals: Signals, sender: watch::Sender<Option<Interrupt>>, log: Log) {
+async fn tell(mut signals: Signals, sender: watch::Sender<Option<Interrupt>>, end_at_once: impl Fn(ExitCode)) {
     loop {
         let interrupt = signals.next().await;
         if sender.borrow().is_some() {
             // Everything that counts is durable already; the next start goes on from there.
-            let code = code_of(interrupt);
-            log.ended(code, serde_json::Map::new());
-            log.flush(LAST_WORDS);
-            std::process::exit(i32::from(code.number()));
+            end_at_once(code_of(interrupt));
         }
         // Short enough for a terminal of 80 columns, where lines are cut beside bars.
         tracing::warn!("stopping; a second signal ends at once, without loss");

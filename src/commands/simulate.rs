@@ -14,7 +14,7 @@ use super::signals;
 pub async fn simulate(settings: Settings, flags: &SimulatorFlags, log: &Log) -> Result<ExitCode, Failure> {
     let from_file = settings.simulator.as_ref().map(from_table).transpose()?.unwrap_or_default();
     let wanted = flags.over(from_file).map_err(|error| Failure::from_error(ExitCode::Usage, &error))?;
-    let mut interrupt = signals::listen(log)?;
+    let mut interrupt = signals::listen(log, |_| ())?;
     let simulator = Simulator::start(wanted).map_err(|error| Failure::from_error(ExitCode::Usage, &error))?;
     super::print(format!("{}\n", simulator.base_url()).as_bytes())?;
     tracing::info!(base_url = simulator.base_url(), "the simulator serves; what it knows is at /_truth and /_stats");

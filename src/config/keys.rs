@@ -7,8 +7,8 @@ use serde::de::{Deserializer, Visitor};
 
 use crate::api::contract::Filters;
 use crate::config::{
-    BudgetSettings, OutputSettings, PaceSettings, PlanSettings, QuestionSettings, ReportSettings, ServiceSettings,
-    StateSettings,
+    BudgetSettings, NotifySettings, OutputSettings, PaceSettings, PlanSettings, QuestionSettings, ReportSettings,
+    ServiceSettings, StateSettings,
 };
 
 /// The table whose keys are the simulator's own.
@@ -26,6 +26,7 @@ pub fn all() -> Vec<String> {
         ("output", fields_of::<OutputSettings>()),
         ("state", fields_of::<StateSettings>()),
         ("report", fields_of::<ReportSettings>()),
+        ("notify", fields_of::<NotifySettings>()),
     ];
     let paths = tables.iter().flat_map(|(table, fields)| fields.iter().map(move |field| format!("{table}.{field}")));
     paths.filter(|path| path != "question.filters").collect()

@@ -7,12 +7,14 @@ pub mod error;
 pub(crate) mod file;
 pub mod keys;
 pub mod layers;
+pub mod notify;
 pub(crate) mod redact;
 pub mod time;
 pub mod token;
 pub mod validate;
 pub mod value;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -24,6 +26,7 @@ use crate::units::Credits;
 
 pub use error::ConfigError;
 pub use layers::Sources;
+pub use notify::{NotifyAddress, NotifySettings};
 pub use time::TimeSpec;
 pub use value::{HumanBytes, HumanDuration, Qps};
 
@@ -49,6 +52,9 @@ pub struct Settings {
     pub state: StateSettings,
     /// What the run tells.
     pub report: ReportSettings,
+    /// Whom to ping. Never printed: the addresses may hold tokens.
+    #[serde(skip_serializing)]
+    pub notify: NotifySettings,
     /// The embedded service: where this table stands, `run` starts it and asks it in place of the real one, without a
     /// key. Its keys are the simulator's own.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -288,6 +294,12 @@ pub struct ReportSettings {
     /// A file that gets the final summary as JSON. None by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<PathBuf>,
+    /// A file that gets the metrics for Prometheus: written at the beginning, every 15 s, and at each end. None by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics_file: Option<PathBuf>,
+    /// An address of this machine on which the same metrics are served as `/metrics` while a start is at work. None by default.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "listen_address")]
+    pub metrics_listen: Option<SocketAddr>,
     /// The shape of log lines on stderr. Default `auto`.
     pub log_format: LogFormat,
     /// Leave the progress bars out on a terminal too. Default false.
@@ -309,7 +321,8 @@ pub enum LogFormat {
 through_choices!(LogFormat);
 
 impl Settings {
-    /// The merged configuration as a file that would give it again. Holds no secret: the key is not a setting.
+    /// The merged configuration as a file that would give it again, but for the addresses to be pinged. Holds no secret: the key is
+    /// not a setting.
     ///
     /// # Errors
     /// When a path is not UTF-8, or the simulator's table holds what TOML cannot.
@@ -321,6 +334,18 @@ impl Settings {
 /// Whether a table says nothing, and need not be printed.
 fn is_default<T: Default + PartialEq>(table: &T) -> bool {
     *table == T::default()
+}
+
+/// Reads an address to serve on, or says what would be right.
+pub(crate) fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    let wrong = || {
+        format!("`{}` is not an address to serve on; write ADDRESS:PORT, such as 127.0.0.1:9464", redact::quoted(text))
+    };
+    text.trim().parse().map_err(|_| wrong())
+}
+
+fn listen_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    socket_address(&String::deserialize(deserializer)?).map(Some).map_err(serde::de::Error::custom)
 }
 
 /// Reads region codes from a list or from text with commas; keeps the first of each.

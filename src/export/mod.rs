@@ -28,6 +28,7 @@ mod simulation;
 mod stager;
 mod state_aside;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -248,6 +249,8 @@ pub struct Outcome {
     pub unproven: Vec<Listed>,
     /// Holes and gaps of the output outside what was asked.
     pub elsewhere: Vec<Listed>,
+    /// The second of the newest row that the run has seen of each region; none of a region without rows.
+    pub newest: BTreeMap<Region, EpochSeconds>,
 }
 
 /// Whether a start had anything to do.

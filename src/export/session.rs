@@ -1,16 +1,16 @@
 //! One start of one run: the plan as the journal has it, what is missing of it, the loop, and what is left.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use crate::api::contract::Region;
 use crate::journal::record::{Change, PartRecord, PartState, RangeEnds, Replayed, RunRecord, Upkeep};
-use crate::journal::{Journal, JournalError, Limits};
+use crate::journal::{Journal, JournalError, Ledger, Limits};
 use crate::plan::event::PlanEvent;
 use crate::plan::planner::{Backlog, PlanContext, Planner};
-use crate::progress::{Event, RegionStart};
+use crate::progress::{Event, RegionStart, Spent};
 use crate::sink::layout::Layout;
 use crate::sink::part::Parts;
 use crate::sink::publish::Output;
@@ -154,6 +154,7 @@ impl<'a> Session<'a> {
             block: u32::try_from(self.order.max_in_flight).unwrap_or(u32::MAX),
         })?;
         let attempts_before = ledger.counts().attempts;
+        self.show_ledger(&ledger);
         self.tell_start(&planner, attempts_before)?;
         // What another version wrote is no reason to stop: the rate is learned anew.
         let learned = self.journal.learned(LEARNED_RATE)?.and_then(|text| serde_json::from_str(&text).ok());
@@ -182,14 +183,14 @@ impl<'a> Session<'a> {
             self.journal.tell_spent(&self.run.begun.id, Some(self.order.now)).await?;
         }
         let ending = if ending == Ending::Complete && !left.is_whole { Ending::Incomplete } else { ending };
-        self.outcome((ending, Work::Done), (ledger.counts(), attempts_before), left)
+        self.outcome((ending, Work::Done), (ledger.counts(), attempts_before), (left, newest(&planner)))
     }
 
     fn outcome(
         &self,
         (ending, work): (Ending, Work),
         (counts, attempts_before): (super::Counts, u64),
-        left: Left,
+        (left, newest): (Left, BTreeMap<Region, EpochSeconds>),
     ) -> Result<Outcome, ExportError> {
         let Left { delivered, former, gaps, unproven, elsewhere, .. } = left;
         let (run, range, kept) = (self.run.begun.id.clone(), self.run.begun.range, self.kept()?);
@@ -206,6 +207,7 @@ impl<'a> Session<'a> {
             gaps,
             unproven,
             elsewhere,
+            newest,
         })
     }
 
@@ -219,12 +221,13 @@ impl<'a> Session<'a> {
             });
         }
         let ledger = self.journal.ledger(Limits { max_credits: None, block: 1 })?;
+        self.show_ledger(&ledger);
         let delivery = Delivery::new(&self.order, self.publisher()?, self.run.begun.range);
         let left = delivery.confirm(&planner, &ledger).await?;
         let counts = ledger.counts();
         let attempts = counts.attempts;
         let ending = if left.is_whole { Ending::Complete } else { Ending::Incomplete };
-        self.outcome((ending, Work::NothingLeft), (counts, attempts), left)
+        self.outcome((ending, Work::NothingLeft), (counts, attempts), (left, newest(&planner)))
     }
 
     fn kept(&self) -> Result<Kept, JournalError> {
@@ -320,6 +323,21 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    fn show_ledger(&self, ledger: &Ledger) {
+        let counts = ledger.meter();
+        let spent = move || {
+            let counts = counts();
+            Spent {
+                attempts: counts.attempts,
+                answered: counts.answered_pages,
+                throttled: counts.throttled,
+                retries: counts.retries,
+                possibly_charged: counts.possibly_charged,
+            }
+        };
+        self.tools.progress.measure(self.run.begun.began_at, Box::new(spent));
+    }
+
     fn tell_start(&self, planner: &Planner, attempts: u64) -> Result<(), ExportError> {
         let range = self.run.begun.range;
         let mut regions = Vec::new();
@@ -373,4 +391,9 @@ impl<'a> Session<'a> {
             pressing_pages: (workers * window_pages / 2).max(200),
         }
     }
+}
+
+/// The second of the newest row that each region's pages have shown.
+fn newest(planner: &Planner) -> BTreeMap<Region, EpochSeconds> {
+    planner.regions().iter().filter_map(|plan| Some((plan.region.clone(), plan.newest?))).collect()
 }

@@ -76,6 +76,12 @@ impl Ledger {
         self.book.lock().counts()
     }
 
+    /// Reads [`Ledger::counts`] for whoever watches, also once the journal is closed.
+    pub fn meter(&self) -> impl Fn() -> Counts + Send + Sync + 'static {
+        let book = self.book.clone();
+        move || book.lock().counts()
+    }
+
     async fn take(&self, asking: Asking) -> Result<Attempt, LedgerError> {
         loop {
             let taken = self.book.lock().take();

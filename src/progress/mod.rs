@@ -8,6 +8,7 @@ mod lines;
 mod reader;
 pub mod tally;
 
+use std::fmt;
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -130,11 +131,54 @@ pub enum AttemptOutcome {
     Failed,
 }
 
+/// What a run has asked over all its starts, as its ledger counts it. Monotonic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Requests that were sent and ended.
+    pub attempts: u64,
+    /// Requests that a page answered.
+    pub answered: u64,
+    /// Requests that the service asked to slow down for.
+    pub throttled: u64,
+    /// Requests that asked for a page again.
+    pub retries: u64,
+    /// Requests that were on their way when a process died; whether they were charged is unknown.
+    pub possibly_charged: u64,
+}
+
+/// A run that this start works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunView {
+    /// When it began: its first start, not this one.
+    pub began_at: EpochSeconds,
+    /// What its former starts have asked.
+    pub before: Spent,
+    /// The same with this one.
+    pub spent: Spent,
+}
+
+/// Reads a run's ledger. Called at each look, so it must be quick.
+pub type Meter = Box<dyn Fn() -> Spent + Send + Sync>;
+
+struct Metered {
+    began_at: EpochSeconds,
+    before: Spent,
+    meter: Meter,
+}
+
 /// The end of the telling that the stages hold; cheap to clone, never blocks for long, never fails.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Progress {
     tally: Arc<Mutex<Tally>>,
+    /// A start works on one run, or closes one and begins another.
+    runs: Arc<Mutex<Vec<Metered>>>,
     started: Instant,
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Progress").field("tally", &self.tally).finish_non_exhaustive()
+    }
 }
 
 impl Default for Progress {
@@ -146,7 +190,7 @@ impl Default for Progress {
 impl Progress {
     /// A telling that begins at this moment.
     pub fn new() -> Self {
-        Self { tally: Arc::default(), started: Instant::now() }
+        Self { tally: Arc::default(), runs: Arc::default(), started: Instant::now() }
     }
 
     /// Tells `event`: to the log at once, to the bars and the heartbeat with their next tick.
@@ -162,6 +206,22 @@ impl Progress {
         let mut tally = self.tally();
         tally.sample(now);
         tally.view(now)
+    }
+
+    /// From now on [`Progress::runs`] tells of this run too, as `meter` reads its ledger.
+    pub fn measure(&self, began_at: EpochSeconds, meter: Meter) {
+        let before = meter();
+        self.metered().push(Metered { began_at, before, meter });
+    }
+
+    /// The runs that this start works or has worked on, the last one last.
+    pub fn runs(&self) -> Vec<RunView> {
+        let look = |run: &Metered| RunView { began_at: run.began_at, before: run.before, spent: (run.meter)() };
+        self.metered().iter().map(look).collect()
+    }
+
+    fn metered(&self) -> MutexGuard<'_, Vec<Metered>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tally(&self) -> MutexGuard<'_, Tally> {

@@ -28,6 +28,8 @@ pub struct Tally {
     answered: u64,
     parts: u64,
     part_bytes: ByteCount,
+    published_rows: RowCount,
+    last_page: Option<Duration>,
     gaps: u64,
     unproven: u64,
     permitted_per_second: Option<f64>,
@@ -67,6 +69,10 @@ pub struct View {
     pub parts: u64,
     /// Their size.
     pub part_bytes: ByteCount,
+    /// Rows of the run's parts, those of former starts included.
+    pub published_rows: RowCount,
+    /// How long ago the last page of this start became durable; none before the first.
+    pub last_page_ago: Option<Duration>,
     /// Gaps listed by this start.
     pub gaps: u64,
     /// Unproven ranges listed by this start.
@@ -103,13 +109,16 @@ impl Tally {
             Event::RunStarted { range, regions, attempts } => {
                 self.range = Some(*range);
                 self.attempts = *attempts;
+                self.published_rows = RowCount::ZERO;
                 for start in regions {
+                    self.published_rows = self.published_rows.plus(start.rows);
                     self.regions.entry(start.region.clone()).or_default().rows = start.rows;
                 }
             }
             Event::WindowResumed { region, window, position } => self.region(region).reach(*window, *position),
             Event::Attempt(outcome) => self.count(*outcome),
             Event::PageDurable { region, rows, window, position } => {
+                self.last_page = Some(now);
                 let tally = self.region(region);
                 tally.rows = tally.rows.plus(*rows);
                 if let Some(position) = position {
@@ -119,7 +128,8 @@ impl Tally {
             Event::RateChanged { per_second } => self.permitted_per_second = Some(*per_second),
             Event::Held { wait, why } => self.held = Some((now.saturating_add(*wait), why.clone())),
             Event::WindowFinished { region, window } => self.region(region).finish(*window),
-            Event::PartPublished { bytes, .. } => {
+            Event::PartPublished { bytes, rows, .. } => {
+                self.published_rows = self.published_rows.plus(*rows);
                 self.parts += 1;
                 self.part_bytes = self.part_bytes.plus(*bytes);
             }
@@ -161,6 +171,8 @@ impl Tally {
             failed: self.failed,
             parts: self.parts,
             part_bytes: self.part_bytes,
+            published_rows: self.published_rows,
+            last_page_ago: self.last_page.map(|at| now.saturating_sub(at)),
             gaps: self.gaps,
             unproven: self.unproven,
             pages_per_second: self.pages_per_second(),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Each module with the modules that it may import. The stages come in the order of the data's way; the modules below
 /// them are used sideways, and only by those that name them.
-const ALLOWED: [(&str, &[&str]); 20] = [
+const ALLOWED: [(&str, &[&str]); 23] = [
     // The data's way.
     ("units", &[]),
     ("api", &["units"]),
@@ -36,12 +36,15 @@ const ALLOWED: [(&str, &[&str]); 20] = [
     // Sideways: where a test may end the process, what happens, what is set, how it ends, what it came to.
     ("failpoint", &[]),
     ("folder", &[]),
+    ("replaced", &["folder"]),
     ("limits", &["failure"]),
     ("stderr", &[]),
     ("progress", &["units", "api", "stderr"]),
     ("config", &["units", "api"]),
     ("failure", &["units", "api", "plan", "fetch", "journal", "sink", "config"]),
-    ("summary", &["units", "api", "failure", "folder"]),
+    ("summary", &["units", "api", "failure", "replaced"]),
+    ("metrics", &["units", "failure", "progress", "summary", "replaced", "folder"]),
+    ("notify", &["api", "config", "failure"]),
     ("telemetry", &["config", "failure", "progress", "stderr"]),
     // The oracle knows the contract and nothing of the exporter, so that it cannot share its mistakes.
     ("simulator", &["units", "api::contract"]),
@@ -63,6 +66,8 @@ const ALLOWED: [(&str, &[&str]); 20] = [
             "config",
             "failure",
             "summary",
+            "metrics",
+            "notify",
             "telemetry",
             "stderr",
             "simulator",

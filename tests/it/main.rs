@@ -26,6 +26,7 @@ mod hostile;
 mod imports;
 mod kills;
 mod meanings;
+mod metrics;
 mod mutations;
 mod output;
 mod process;

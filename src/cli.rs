@@ -80,7 +80,7 @@ pub struct PlaceArguments {
     /// The TOML file with settings; config/reference.toml shows every key
     #[arg(long, value_name = "FILE", env = "KEYAPI_EXPORT_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
-    /// The folder of the Parquet files
+    /// The output folder; the Parquet files lie in its data/
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
     /// The folder of the journal, which keeps what was paid for
@@ -150,13 +150,13 @@ struct EffortArguments {
     /// Pages before a walk may begin anew at the last second it saw
     #[arg(long, value_name = "PAGES", value_parser = whole::<u32>)]
     anchor_pages: Option<u32>,
-    /// How well the walk resists rows that come and go meanwhile: atomic costs about twice the credits
+    /// How well the walk resists rows that come and go meanwhile, and at what price
     #[arg(long, value_name = "LEVEL")]
     consistency: Option<Consistency>,
     /// How long after the first answer a region's ends are asked again before they are believed, such as 20s; 0s never
     #[arg(long, value_name = "LENGTH")]
     confirm_after: Option<HumanDuration>,
-    /// What becomes of time that the output holds already: missing keeps it, all reads it again; by default, all for a relative range
+    /// What becomes of time that the output holds already
     #[arg(long, value_name = "WHAT")]
     reread: Option<Reread>,
     /// How long this start may take, such as 2h; exit 4 when it is over
@@ -304,6 +304,7 @@ fn with_place(arg: Arg, defaults: &serde_json::Value) -> Arg {
         Some(serde_json::Value::Array(list)) if list.is_empty() => "none".to_owned(),
         Some(other) => other.to_string(),
         None if *key == "state.folder" => "the output's with .state appended".to_owned(),
+        None if *key == "plan.reread" => "missing; all for a relative range or snapshots".to_owned(),
         None => "none".to_owned(),
     };
     let help = arg.get_help().map(ToString::to_string).unwrap_or_default();

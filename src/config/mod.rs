@@ -188,11 +188,11 @@ through_choices!(Reread);
 /// How well a walk resists rows that are inserted or deleted while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Consistency {
-    /// Re-anchors where it costs next to nothing.
+    /// Begins anew where that costs next to nothing.
     Anchored,
-    /// Re-anchors after every page: about twice the credits.
+    /// Begins anew after every page: from 12 % more credits up to twice as many.
     Atomic,
-    /// Never re-anchors below the service's cap: the fewest credits.
+    /// Never begins anew below the service's cap: the fewest credits.
     Deep,
 }
 
@@ -214,7 +214,7 @@ pub struct BudgetSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutputSettings {
-    /// The folder of the Parquet files. Default `out`.
+    /// The output folder; the Parquet files lie in its `data/`. Default `out`.
     pub folder: PathBuf,
     /// The stretch of create-time (UTC) that shares a folder. Default `day`.
     pub partition: Partition,

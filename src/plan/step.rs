@@ -14,7 +14,7 @@ pub enum Consistency {
     /// Re-anchors when it is nearly free: the default.
     #[default]
     Anchored,
-    /// Re-anchors after every page; about twice the credits.
+    /// Re-anchors after every page; from 12 % more credits up to twice as many.
     Atomic,
     /// Re-anchors at the cap alone; the fewest credits.
     Deep,

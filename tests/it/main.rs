@@ -18,6 +18,7 @@ mod config_files;
 mod crash;
 mod daily;
 mod disk;
+mod docs;
 mod drift;
 mod echoes;
 mod endings;

@@ -480,8 +480,8 @@ fn the_alerts_and_their_tests_speak_of_metrics_that_are_told() {
 }
 
 #[test]
-fn the_readme_lists_every_metric() {
-    let text = std::fs::read_to_string(shipped("README.md")).unwrap();
+fn the_docs_list_every_metric() {
+    let text = std::fs::read_to_string(shipped("docs/operations.md")).unwrap();
     let rows: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("| `keyapi_export_")).collect();
     let listed: Vec<String> =
         rows.iter().map(|row| format!("keyapi_export_{}", row.split(['`', '{']).next().unwrap())).collect();

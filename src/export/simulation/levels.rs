@@ -1,6 +1,6 @@
 //! The price and the exposure of the consistency levels, measured.
 //!
-//! `cargo test --lib levels -- --ignored --nocapture` prints the tables of the README.
+//! `cargo test --lib levels -- --ignored --nocapture` prints the tables of `docs/cost.md`.
 
 use super::model::{Behaviour, Drift};
 use super::promises::{MONTH, read_month};
@@ -14,7 +14,7 @@ const SHORT_ROWS: usize = 20_000;
 const RUNS: u64 = 50;
 
 #[test]
-#[ignore = "takes minutes; the figures in the README come from here"]
+#[ignore = "takes minutes; the figures in docs/cost.md come from here"]
 fn the_price_of_the_levels() {
     for level in LEVELS {
         for seconds in [uniform(ROWS, MONTH, 1), daily(ROWS, MONTH, 2), bursty(ROWS, MONTH, 3)] {
@@ -94,7 +94,7 @@ impl Exposure {
 }
 
 #[test]
-#[ignore = "takes minutes; the figures in the README come from here"]
+#[ignore = "takes minutes; the figures in docs/cost.md come from here"]
 fn the_exposure_of_the_levels() {
     let densities: [(&str, Density); 3] = [("uniform", uniform), ("daily", daily), ("bursty", bursty)];
     for level in LEVELS {

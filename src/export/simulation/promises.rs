@@ -322,7 +322,7 @@ fn a_next_page_in_place_of_this_one_is_found_by_the_page_after_it() {
 
 #[test]
 fn a_page_number_that_counts_from_zero_is_refused_within_the_first_pages() {
-    // Between eleven and some dozens of rows several workers may not find it out: the README says so.
+    // Between eleven and some dozens of rows several workers may not find it out: docs/guarantees.md says so.
     for (rows, workers) in [(11, 1), (1_000, 1), (20_000, 4)] {
         let behaviour = Behaviour { counts_from_zero: true, ..Behaviour::default() };
         let mut scenario = Scenario::with(behaviour, vec![("US", uniform(rows, MONTH, 13))], MONTH, 1);

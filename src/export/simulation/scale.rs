@@ -244,7 +244,7 @@ fn a_year_of_three_million_rows_costs_little_over_the_floor() {
 }
 
 #[test]
-#[ignore = "takes minutes; the figures in the README come from here"]
+#[ignore = "takes minutes; the figures in docs/cost.md come from here"]
 fn a_year_of_a_billion_rows_is_walked_in_virtual_time() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let rows = number("PLAN_ROWS").unwrap_or(100_000_000);

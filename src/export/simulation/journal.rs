@@ -7,7 +7,7 @@ use crate::journal::record::Upkeep;
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::{PageAddress, PageFact, Purpose, RowKey, WindowId};
 use crate::plan::planner::Planner;
-use crate::units::{EpochSeconds, TimeRange};
+use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 /// One entry of the order that decisions and pages share.
 #[derive(Clone, Debug)]
@@ -110,6 +110,16 @@ impl Journal {
             Purpose::Walk { window, stretch } => self.begun.contains(&(window, stretch)),
             _ => true,
         }
+    }
+
+    /// Whether the page before this one in its question is durable, or there is none.
+    pub(super) fn holds_page_before(&self, address: &PageAddress) -> bool {
+        let number = address.page.get();
+        let before = PageNumber::new(number.saturating_sub(1));
+        let is_walk = matches!(address.purpose, Purpose::Walk { .. });
+        !is_walk
+            || before.is_ok_and(|page| self.bought.contains(&PageAddress { page, ..address.clone() }))
+            || number == 1
     }
 
     /// Up to where a region is published.

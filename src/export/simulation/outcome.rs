@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::checker::{Checker, Uncertified};
 use super::journal::Delivered;
 use super::model::{Service, Short, Shown};
 use super::watch::Watch;
@@ -34,6 +35,7 @@ pub(super) struct Outcome {
     pub(super) seconds: f64,
     pub(super) watch: Watch,
     pub(super) delivered: Delivered,
+    pub(super) checker: Option<Checker>,
 }
 
 impl Outcome {
@@ -55,6 +57,7 @@ impl Outcome {
             seconds: 0.0,
             watch: Watch::default(),
             delivered: Delivered::new(),
+            checker: None,
         }
     }
 
@@ -65,6 +68,12 @@ impl Outcome {
 
     pub(super) fn listed_seconds(&self) -> i64 {
         self.listed().map(|listed| listed.range.seconds()).sum()
+    }
+
+    /// What is done, not listed and not certified by the pages that came.
+    pub(super) fn uncertified(&self) -> Vec<Uncertified> {
+        let checker = self.checker.iter();
+        checker.flat_map(|checker| checker.uncertified(&self.planner)).collect()
     }
 
     /// Rows of the truth that are neither delivered nor listed.

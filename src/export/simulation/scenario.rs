@@ -150,6 +150,15 @@ impl Scenario {
         scenario
     }
 
+    /// Whether every answer holds the rows that were asked for, in order and with their own seconds, and nothing changes. Bounds, ties and
+    /// the last page may be what they like, and answers may fail.
+    pub(super) fn shows_what_it_holds(&self) -> bool {
+        let Behaviour { sort, short, drift, falsely_empty, .. } = &self.service.behaviour;
+        let is_whole = (*short, *falsely_empty) == (Short::Never, 0.0) && *drift == Drift::default();
+        let mut rows = self.service.regions.iter().flat_map(|(_, rows)| rows);
+        is_whole && *sort == Sort::Honoured && rows.all(|row| row.shown == Shown::Right)
+    }
+
     /// Whether a row may be missing without a word: a page shifted back unseen, which only `atomic` excludes, or a page
     /// left out rows that no reading ever showed.
     pub(super) fn is_exposed(&self) -> bool {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use super::checker::Checker;
 use super::journal::Journal;
 use super::model::{Answer, Service};
 use super::outcome::Outcome;
@@ -24,6 +25,7 @@ use crate::fetch::throttle::{LearnedRate, Rate};
 use crate::journal::record::Upkeep;
 use crate::plan::answer::Tied;
 use crate::plan::event::PlanEvent;
+use crate::plan::evidence::observation::Turn;
 use crate::plan::fact::{PageFact, RowKey};
 use crate::plan::planner::Planner;
 use crate::plan::walk::Consistency;
@@ -128,7 +130,7 @@ enum Comes {
 /// What is on its way into the journal.
 #[derive(Debug)]
 enum Commit {
-    Page { job: JobId, fact: PageFact, rows: Vec<RowKey>, ids: Vec<u64> },
+    Page { job: JobId, fact: PageFact, rows: Vec<RowKey>, ids: Vec<u64>, turn: Turn },
     Decision { events: Vec<PlanEvent>, upkeep: Upkeep },
     Slice(PlanEvent),
 }
@@ -151,6 +153,8 @@ struct Flight {
     /// What its first attempt is dealt: drawn when it begins, so that the run's sequence of numbers does not depend on waits.
     deal: Option<Deal>,
     sent_at: Duration,
+    /// Whether the page before it was durable then.
+    turn: Turn,
     /// None where the service makes up its mind when the answer arrives.
     comes: Option<Comes>,
     /// The page that came and is not kept yet.
@@ -182,6 +186,7 @@ pub(super) struct VirtualTime {
     process_began: Duration,
     machine: Machine,
     journal: Journal,
+    checker: Checker,
     flights: BTreeMap<JobId, Flight>,
     arrivals: BinaryHeap<Reverse<(Duration, u64, JobId)>>,
     /// When each becomes durable, and since when it waits for that.
@@ -220,6 +225,7 @@ impl VirtualTime {
                 LearnedRate::default(),
             ),
             journal,
+            checker: Checker::new(drive.range, i64::try_from(drive.confirm_after).unwrap_or(i64::MAX)),
             flights: BTreeMap::new(),
             arrivals: BinaryHeap::new(),
             commits: VecDeque::new(),
@@ -261,6 +267,7 @@ impl VirtualTime {
         self.out.planner = self.machine.into_planner();
         self.out.watch = self.watch;
         self.out.delivered = self.journal.into_delivered();
+        self.out.checker = Some(self.checker);
         self.out
     }
 
@@ -466,6 +473,7 @@ impl Flight {
             patience,
             deal: Some(deal),
             sent_at: Duration::ZERO,
+            turn: Turn::Early,
             comes: None,
             page: None,
             failures: 0,

@@ -14,9 +14,16 @@ use crate::units::{EpochSeconds, TimeRange};
 /// What pairs of readings say of the second.
 pub fn claims(kernel: &Kernel<'_>, second: EpochSeconds) -> Vec<Claim> {
     let is_newest_first = |reading: &&Reading<'_>| reading.pages.first().is_some_and(|page| page.scan.is_newest_first);
-    let holds = |reading: &&Reading<'_>| reading.asked(second) && reading.rows().any(|row| row.second == second);
-    let (newest, oldest): (Vec<&Reading<'_>>, Vec<&Reading<'_>>) =
-        kernel.readings.iter().filter(holds).partition(is_newest_first);
+    let at = TimeRange::new(second, second.shifted(1));
+    let holds = |reading: &&Reading<'_>| {
+        reading.asked(second) && reading.spans(second) && reading.rows_within(at).next().is_some()
+    };
+    let newest: Vec<&Reading<'_>> = kernel.readings.iter().filter(is_newest_first).filter(holds).collect();
+    if newest.is_empty() {
+        return Vec::new();
+    }
+    let oldest: Vec<&Reading<'_>> =
+        kernel.readings.iter().filter(|reading| !is_newest_first(reading)).filter(holds).collect();
     let both = oldest.iter().flat_map(|one| newest.iter().map(move |other| (*one, *other)));
     both.filter_map(|(one, other)| claim(kernel, (one, other), second)).collect()
 }
@@ -39,7 +46,7 @@ fn claim(kernel: &Kernel<'_>, (one, other): (&Reading<'_>, &Reading<'_>), second
     is_proven.then(|| {
         let seconds = TimeRange::new(second, second.shifted(1));
         let mut premises =
-            BTreeSet::from([Premise::Order, Premise::AnswersWhole, Premise::StableTies, Premise::NoDeletion]);
+            BTreeSet::from([Premise::Order, Premise::AnswersWhole, Premise::MirroredTies, Premise::NoDeletion]);
         let mut dated = BTreeSet::new();
         for side in [&older, &newer] {
             match side {

@@ -6,25 +6,71 @@
 use std::collections::BTreeSet;
 
 use super::certificate::Kernel;
-use super::observation::Observation;
+use super::observation::{Observation, ObservationId};
 use super::placement::Reading;
 use crate::plan::fact::VideoKey;
+use crate::units::TimeRange;
 
-/// Whether enough looks around short pages found nothing, and none found a row.
-pub fn is_shown(kernel: &Kernel<'_>) -> bool {
-    let (mut agreeing, mut hiding) = (0, 0);
-    for reading in &kernel.readings {
-        for page in followed_short(reading, kernel.rules.page_size) {
-            for other in kernel.readings.iter().filter(|other| is_other_scan(reading, other)) {
-                match look(reading, page, other) {
-                    Some(true) => hiding += 1,
-                    Some(false) => agreeing += 1,
-                    None => {}
-                }
+/// What the looks around short pages have shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Looks {
+    /// Those in another alignment that found nothing.
+    pub agreeing: u32,
+    /// Those that found a row which the page had left out.
+    pub hiding: u32,
+    /// The pages of which two looks found nothing, one of them in another alignment.
+    settled: BTreeSet<ObservationId>,
+}
+
+/// Looks that must have found nothing of one page.
+const AGREEING_LOOKS: usize = 2;
+
+/// What one look at a short page comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// It shows a row that the page's reading does not.
+    Finds,
+    /// It shows no other, in the same alignment.
+    SeesTheSame,
+    /// It shows no other, in another alignment.
+    FindsNothing,
+}
+
+impl Looks {
+    /// All looks at all short pages that another page follows.
+    pub fn of(kernel: &Kernel<'_>) -> Self {
+        let mut looks = Self::default();
+        for reading in &kernel.readings {
+            let short: Vec<&Observation> = followed_short(reading, kernel.rules.page_size).collect();
+            if short.is_empty() {
+                continue;
+            }
+            let known: BTreeSet<VideoKey> = reading.rows().map(|row| row.video).collect();
+            let others: Vec<&Reading<'_>> =
+                kernel.readings.iter().filter(|other| is_other_scan(reading, other)).collect();
+            for page in short {
+                looks.take(page, &others.iter().filter_map(|other| look(&known, page, other)).collect::<Vec<_>>());
             }
         }
+        looks
     }
-    hiding == 0 && agreeing >= kernel.rules.looks && agreeing > 0
+
+    fn take(&mut self, page: &Observation, all: &[Look]) {
+        let count = |wanted: Look| all.iter().filter(|look| **look == wanted).count();
+        let (hiding, agreeing) = (count(Look::Finds), count(Look::FindsNothing));
+        self.hiding += u32::try_from(hiding).unwrap_or(u32::MAX);
+        self.agreeing += u32::try_from(agreeing).unwrap_or(u32::MAX);
+        if hiding == 0 && agreeing > 0 && all.len() >= AGREEING_LOOKS {
+            self.settled.insert(page.id());
+        }
+    }
+
+    /// Whether free places of the page are believed to be empty: enough looks found nothing, at this page or at all, and none found a
+    /// row anywhere.
+    pub fn believe(&self, page: &Observation, needed: u32) -> bool {
+        let is_habit = self.agreeing >= needed && self.agreeing > 0;
+        self.hiding == 0 && (is_habit || self.settled.contains(&page.id()))
+    }
 }
 
 /// The pages with free places that another page follows.
@@ -37,16 +83,19 @@ fn is_other_scan(one: &Reading<'_>, other: &Reading<'_>) -> bool {
     one.pages.first().map(|page| page.scan.id()) != other.pages.first().map(|page| page.scan.id())
 }
 
-/// Whether another reading across a short page shows a row that the page's reading does not; none where it does not lie across
-/// it in another alignment.
-fn look(reading: &Reading<'_>, short: &Observation, other: &Reading<'_>) -> Option<bool> {
+/// What another reading across a short page shows; none where it does not lie across it.
+fn look(known: &BTreeSet<VideoKey>, short: &Observation, other: &Reading<'_>) -> Option<Look> {
     let seconds = || short.rows.iter().map(|row| row.second);
     let (first, last) = (seconds().min()?, seconds().max()?);
-    let is_across = other.rows().any(|row| row.second < first) && other.rows().any(|row| row.second > last);
+    if !other.reaches(first).0 || !other.reaches(last).1 {
+        return None;
+    }
     let opens = short.rows.first()?.video;
     let is_aligned = other.pages.iter().any(|page| page.rows.first().is_some_and(|row| row.video == opens));
-    let known: BTreeSet<VideoKey> = reading.rows().map(|row| row.video).collect();
-    let mut within = other.rows().filter(|row| first <= row.second && row.second <= last);
-    let finds = within.any(|row| !known.contains(&row.video));
-    (is_across && (finds || !is_aligned)).then_some(finds)
+    let finds = other.rows_within(TimeRange::new(first, last.shifted(1))).any(|row| !known.contains(&row.video));
+    Some(match (finds, is_aligned) {
+        (true, _) => Look::Finds,
+        (false, true) => Look::SeesTheSame,
+        (false, false) => Look::FindsNothing,
+    })
 }

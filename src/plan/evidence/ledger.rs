@@ -55,9 +55,13 @@ impl Ledger {
         let found = disagreement::refutations(&self.kernel());
         found.into_iter().for_each(|refutation| self.refute(refutation));
         let kernel = self.kernel();
-        let (mut certificates, mut uncovered) = (Vec::new(), Vec::new());
-        for gap in self.range.without(&self.covered()) {
-            for seconds in self.alike(gap) {
+        let mut certificates = self.of_plain_pages(&kernel);
+        let mut covered = self.covered();
+        covered.extend(certificates.iter().map(|certificate| certificate.seconds));
+        let (gaps, cuts) = (self.range.without(&covered), self.cuts());
+        let mut uncovered = Vec::new();
+        for gap in gaps {
+            for seconds in alike(gap, &cuts) {
                 match kernel.certify(seconds.start) {
                     Ok(certificate) => certificates.push(Certificate { seconds, ..certificate }),
                     Err(missing) => uncovered.push(Uncovered { seconds, missing }),
@@ -108,17 +112,41 @@ impl Ledger {
         Kernel::new(self.open.values(), self.rules, &self.refuted)
     }
 
-    /// Cuts seconds into stretches within which every second has the same rows and bounds around it.
-    fn alike(&self, seconds: TimeRange) -> Vec<TimeRange> {
-        let mut cuts = BTreeSet::from([seconds.start, seconds.end]);
+    /// What pages that show nothing odd cover of what is not covered yet, each second once.
+    fn of_plain_pages(&self, kernel: &Kernel<'_>) -> Vec<Certificate> {
+        let gaps = self.range.without(&self.covered());
+        let mut certificates = Vec::new();
+        let mut next = self.range.start;
+        for certificate in kernel.plain_pages() {
+            let seconds = TimeRange::new(certificate.seconds.start.max(next), certificate.seconds.end);
+            let from = gaps.partition_point(|gap| gap.end <= seconds.start);
+            let open = gaps.iter().skip(from).map(|gap| gap.intersection(seconds)).take_while(|open| !open.is_empty());
+            certificates.extend(open.map(|seconds| Certificate { seconds, ..certificate.clone() }));
+            next = next.max(certificate.seconds.end);
+        }
+        certificates
+    }
+
+    /// Where seconds begin and end that have the same rows and bounds around them, in order.
+    fn cuts(&self) -> Vec<EpochSeconds> {
+        let mut cuts = Vec::new();
         for page in self.open.values() {
             cuts.extend([page.scan.sure.start, page.scan.sure.end]);
             cuts.extend(page.rows.iter().flat_map(|row| [row.second, row.second.shifted(1)]));
         }
-        let cuts: Vec<EpochSeconds> =
-            cuts.into_iter().filter(|cut| seconds.start <= *cut && *cut <= seconds.end).collect();
-        cuts.iter().zip(cuts.iter().skip(1)).map(|(start, end)| TimeRange::new(*start, *end)).collect()
+        cuts.sort_unstable();
+        cuts.dedup();
+        cuts
     }
+}
+
+/// Cuts seconds into stretches within which every second has the same rows and bounds around it.
+fn alike(seconds: TimeRange, cuts: &[EpochSeconds]) -> Vec<TimeRange> {
+    let from = cuts.partition_point(|cut| *cut <= seconds.start);
+    let within = cuts.iter().skip(from).copied().take_while(|cut| *cut < seconds.end);
+    let ends: Vec<EpochSeconds> = within.chain([seconds.end]).collect();
+    let starts = [seconds.start].into_iter().chain(ends.iter().copied());
+    starts.zip(&ends).map(|(start, end)| TimeRange::new(start, *end)).collect()
 }
 
 /// The seconds that a page may help to cover: with no row in place, all that was asked.

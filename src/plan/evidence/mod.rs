@@ -1,11 +1,12 @@
 //! Completeness as evidence: which seconds follow from what was seen, and on what that rests. Pure.
 //!
-//! This is the kernel of a checker: it decides nothing of a run and has no budget. [`recording::examine`] takes all pages of a region
-//! and says which seconds are certified, by which rule, and what the others lack.
+//! This is the kernel of the simulation's checker: it decides nothing of a run and has no budget. A [`ledger::Ledger`] takes the pages of
+//! a region and says which seconds are certified, by which rule, and what the others lack.
 //!
-//! In short, per file: `observation` is one page; `placement` puts pages to ranks; `certificate` holds the rules OnePage, Filled and
-//! Between; `ends`, `both_ends` and `habit` the others; `disagreement` finds looks that contradict each other; `premise` is what
-//! certificates rest on; `ledger` keeps what is covered.
+//! In short, per file: `observation` is one page; `readings` and `placement` put pages to ranks; `zone` holds the rules OnePage, Filled,
+//! Between, End and Habit, `both_ends` and `whole` the others, `ends` and `habit` what these need; `certificate` tries them all;
+//! `plain` saves asking for each second of a page that shows nothing odd; `disagreement` finds looks that contradict each other, and
+//! what else the pages refute; `premise` is what certificates rest on; `ledger` keeps what is covered.
 //!
 //! `proof` tries the rules in small worlds. Each premise is needed; without it, this is a small false claim that was found:
 //!
@@ -17,7 +18,8 @@
 //! | NoDeletion | two rows of a second go between the reading from its one end and that from its other: a third is in neither |
 //! | NoInsertion | page 2 is asked before page 1, and a row that comes in between moves another past page 1 |
 //! | EmptyIsEnd | the only row is always left out: all first pages are empty |
-//! | StableTies | readings from either end meet in a row, and in another order a third stood behind it |
+//! | StableTies | a row that cannot be placed stands on two pages, and pushes another out between them |
+//! | MirroredTies | readings from either end meet in a row, and in another order a third stood behind it |
 //! | ShortHidesNothing | pages with a free place leave a row out, the same one in every reading |
 //! | AnswersWhole | a page without one row of a second that its rows bracket |
 //! | TroublePasses | two first pages are wrongly empty, further apart in time than two witnesses must be |
@@ -29,8 +31,8 @@
 //!   prove that nothing lies after the second; the second itself takes two looks that each show the same rows of it, or stable ties.
 //! - *Ids of all readings fill the places of one.* A first reading shows `[p, p]` in place of `[p, q]`; a row that is inserted later and
 //!   seen by another reading fills the place of `q`. Only rows that came before the reading began are counted.
-//! - *Free places that hide nothing may be left out of the count.* What takes a place and is not shown may come twice, as a row may, and
-//!   push a row out between two pages. Over several pages this rests on stable ties as well.
+//! - *Free places that hide nothing may be left out of the count, and rows that cannot be placed.* What takes a place and cannot be told
+//!   from others may come twice, as a row may, and push a row out between two pages. Over several pages this rests on stable ties as well.
 //! - *Two witnesses of an end exclude the service's last page and passing trouble.* They exclude either, not both at once: a list that ends
 //!   at the last page that is served, and another one that lacks its later rows for a while. What rests on two witnesses says so in
 //!   `EmptyIsEnd`; a third witness would exclude it.
@@ -45,8 +47,12 @@ pub mod habit;
 pub mod ledger;
 pub mod observation;
 pub mod placement;
+mod plain;
 pub mod premise;
+pub mod readings;
 pub mod recording;
+mod whole;
+mod zone;
 
 #[cfg(test)]
 mod proof;

@@ -35,13 +35,13 @@ impl Scan {
         }
     }
 
-    /// The scan of which a region's newest page is the first.
-    pub fn of_newest(fact: &PageFact, range: TimeRange) -> Self {
+    /// The scan of a region's range of which its newest or its oldest page is the first.
+    pub fn of_end(fact: &PageFact, range: TimeRange) -> Self {
         Self {
             region: fact.address.region.clone(),
             purpose: fact.address.purpose,
             question: fact.address.page.get(),
-            is_newest_first: true,
+            is_newest_first: fact.address.purpose != Purpose::ConfirmOldest,
             sure: range,
         }
     }
@@ -200,7 +200,7 @@ mod tests {
     fn the_newest_page_is_the_first_of_its_scan_whichever_question_it_was() {
         let fact = fact(Purpose::Newest, 4, 2);
         let range = TimeRange::new(EpochSeconds::new(0), EpochSeconds::new(10));
-        let page = Observation::of(&fact, Scan::of_newest(&fact, range), Turn::InTurn);
+        let page = Observation::of(&fact, Scan::of_end(&fact, range), Turn::InTurn);
         assert_eq!((page.page, page.scan.question), (PageNumber::FIRST, 4));
         assert_eq!(page.oldest_first().first(), fact.rows.last());
     }

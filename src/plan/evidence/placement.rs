@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::observation::{Observation, Turn};
 use crate::plan::fact::{RowKey, VideoKey};
-use crate::units::EpochSeconds;
+use crate::units::{EpochSeconds, TimeRange};
 
 /// What lies beside the first or the last place of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,12 @@ pub struct Reading<'a> {
     places: Vec<(RowKey, usize)>,
     /// The places whose rows may bracket; their seconds never go back.
     brackets: Vec<usize>,
+    /// Whether nothing is known of what it asked beyond its last page.
+    pub is_at_end: bool,
+    /// Whether the seconds of its places never go back.
+    is_sorted: bool,
+    /// The first and the last second that any of its rows shows.
+    extent: Option<(EpochSeconds, EpochSeconds)>,
 }
 
 /// How a zone is closed on one side.
@@ -90,18 +96,30 @@ impl<'a> Reading<'a> {
         let first = if is_from_first { Edge::Bound } else { Edge::Open };
         let last = if ended.is_some() { Edge::End } else { Edge::Open };
         let edges = if is_newest_first { (Edge::Open, first) } else { (first, last) };
-        Self { pages, ended, edges, places, brackets: Vec::new() }
+        let is_sorted = places.is_sorted_by_key(|(row, _)| row.second);
+        let seconds = || places.iter().map(|(row, _)| row.second);
+        let extent = seconds().min().zip(seconds().max());
+        Self { pages, ended, edges, places, brackets: Vec::new(), is_at_end: false, is_sorted, extent }
     }
 
     /// Says which rows may bracket: those in order that came once, but for these.
     pub fn bracketed(mut self, strays: &BTreeSet<VideoKey>) -> Self {
-        let mut times: BTreeMap<VideoKey, u32> = BTreeMap::new();
-        self.places.iter().for_each(|(row, _)| *times.entry(row.video).or_default() += 1);
-        let is_once = |row: &RowKey| times.get(&row.video) == Some(&1) && !strays.contains(&row.video);
+        let twice = self.twice();
+        let is_once = |row: &RowKey| twice.binary_search(&row.video).is_err() && !strays.contains(&row.video);
         let in_order = in_every_longest_run(&self.seconds());
         let places = self.places.iter().zip(in_order).enumerate();
         self.brackets = places.filter(|(_, ((row, _), fits))| *fits && is_once(row)).map(|(index, _)| index).collect();
         self
+    }
+
+    /// The rows that came more than once, sorted.
+    fn twice(&self) -> Vec<VideoKey> {
+        let mut videos: Vec<VideoKey> = self.places.iter().map(|(row, _)| row.video).collect();
+        videos.sort_unstable();
+        let mut twice: Vec<VideoKey> =
+            videos.iter().zip(videos.iter().skip(1)).filter(|(one, next)| one == next).map(|(one, _)| *one).collect();
+        twice.dedup();
+        twice
     }
 
     /// The rows that stand out of the order that the others keep.
@@ -120,6 +138,29 @@ impl<'a> Reading<'a> {
         self.places.iter().filter(move |(_, on)| *on == page).map(|(row, _)| *row)
     }
 
+    /// Its rows of these seconds, oldest first.
+    pub fn rows_within(&self, seconds: TimeRange) -> impl Iterator<Item = RowKey> {
+        let at = |second| self.places.partition_point(|(row, _)| row.second < second);
+        let (from, to) = if self.is_sorted { (at(seconds.start), at(seconds.end)) } else { (0, self.places.len()) };
+        let places = self.places.get(from..to.max(from)).unwrap_or_default();
+        places.iter().map(|(row, _)| *row).filter(move |row| seconds.contains(row.second))
+    }
+
+    /// Whether it begins before a second, and whether it goes on after it: with a row, or where what was asked begins or ends.
+    pub fn reaches(&self, second: EpochSeconds) -> (bool, bool) {
+        let (first, last) = self.extent.unwrap_or((second, second));
+        let closed = |edge: Edge| edge != Edge::Open && self.asked(second);
+        (
+            first < second || closed(self.edges.0),
+            last > second || closed(self.edges.1) || (self.is_at_end && self.edges.1 == Edge::Open && last == second),
+        )
+    }
+
+    /// Whether any row shows a second between its first and its last one.
+    pub fn spans(&self, second: EpochSeconds) -> bool {
+        self.extent.is_some_and(|(first, last)| first <= second && second <= last)
+    }
+
     /// Whether the second lies within what was asked.
     pub fn asked(&self, second: EpochSeconds) -> bool {
         self.pages.first().is_some_and(|page| page.scan.sure.contains(second))
@@ -127,11 +168,22 @@ impl<'a> Reading<'a> {
 
     /// Whether the rows of a second may stand on it, as far as its edges tell.
     pub fn may_hold(&self, second: EpochSeconds) -> bool {
+        let (is_before, is_after) = self.closes(second);
+        self.asked(second) && (is_before || is_after)
+    }
+
+    /// Whether both sides of the second may be closed on it.
+    pub fn may_close(&self, second: EpochSeconds) -> bool {
+        let (is_before, is_after) = self.closes(second);
+        self.asked(second) && is_before && is_after
+    }
+
+    fn closes(&self, second: EpochSeconds) -> (bool, bool) {
         let at = |place: Option<&(RowKey, usize)>| place.map(|(row, _)| row.second);
         let is_before = self.edges.0 != Edge::Open || at(self.bracket(0)).is_some_and(|first| first < second);
         let last = self.brackets.len().checked_sub(1).and_then(|last| self.bracket(last));
         let is_after = self.edges.1 != Edge::Open || at(last).is_some_and(|last| last > second);
-        self.asked(second) && (is_before || is_after)
+        (is_before, is_after)
     }
 
     /// Every place that may be of the second, closed by so many rows on each side.
@@ -184,16 +236,9 @@ impl<'a> Reading<'a> {
         is_closed.then_some((self.places.len(), Side::Edge(self.edges.1, end)))
     }
 
-    /// Places of these pages that may hold a row unseen: free ones, and rows that cannot be placed.
-    pub fn unseen(&self, pages: (usize, usize), size: u32) -> Unseen {
-        let touched = self.pages.get(pages.0..=pages.1).unwrap_or_default();
-        let is_last = |page: &&Observation| self.ended.is_some_and(|end| page.page.next() == Some(end.page));
-        let free = |page: &&&Observation| page.free(size);
-        Unseen {
-            unplaced: touched.iter().map(|page| page.unplaced).sum(),
-            free: touched.iter().filter(|page| !is_last(page)).map(|page| free(&page)).sum(),
-            free_at_end: touched.iter().filter(|page| is_last(page)).map(|page| free(&page)).sum(),
-        }
+    /// Whether a page, by index, is the last of the list, as far as anybody knows.
+    pub fn is_last(&self, page: usize) -> bool {
+        page + 1 == self.pages.len() && (self.ended.is_some() || self.is_at_end)
     }
 
     /// Whether each of these pages but the first was asked after the one before it had come.
@@ -204,14 +249,34 @@ impl<'a> Reading<'a> {
 
     /// The mean distance in seconds, at least one, of the rows on these pages, without the largest.
     pub fn mean_distance(&self, pages: (usize, usize)) -> i64 {
-        let seconds = self.brackets.iter().filter_map(|place| self.places.get(*place));
-        let seconds: Vec<EpochSeconds> =
-            seconds.filter(|(_, page)| (pages.0..=pages.1).contains(page)).map(|(row, _)| row.second).collect();
-        let mut distances: Vec<i64> = seconds.iter().zip(seconds.iter().skip(1)).map(|(a, b)| b.since(*a)).collect();
-        distances.sort_unstable();
-        distances.pop();
-        let count = i64::try_from(distances.len()).unwrap_or(i64::MAX).max(1);
-        (distances.iter().sum::<i64>() / count).max(1)
+        let (from, to) = self.places_on(pages);
+        let brackets = self.brackets_within(from, to);
+        let second = |place: &usize| self.second_at(*place);
+        let distances =
+            || brackets.iter().zip(brackets.iter().skip(1)).filter_map(|(a, b)| Some(second(b)?.since(second(a)?)));
+        let (sum, largest) = (distances().sum::<i64>(), distances().max().unwrap_or(0));
+        let count = i64::try_from(brackets.len().saturating_sub(2)).unwrap_or(i64::MAX).max(1);
+        ((sum - largest) / count).max(1)
+    }
+
+    /// The rows of a page, by index, if every one of them may bracket, oldest first; none where one may not.
+    pub fn bracketing(&self, page: usize) -> Option<Vec<RowKey>> {
+        let (from, to) = self.places_on((page, page));
+        let all = self.brackets_within(from, to).len() == to - from && to > from;
+        all.then(|| self.places.get(from..to).unwrap_or_default().iter().map(|(row, _)| *row).collect())
+    }
+
+    /// The places of these pages.
+    fn places_on(&self, (first, last): (usize, usize)) -> (usize, usize) {
+        let is_newest_first = self.pages.first().is_some_and(|page| page.scan.is_newest_first);
+        let before = |(_, page): &(RowKey, usize)| if is_newest_first { *page > last } else { *page < first };
+        let upto = |(_, page): &(RowKey, usize)| if is_newest_first { *page >= first } else { *page <= last };
+        (self.places.partition_point(before), self.places.partition_point(upto))
+    }
+
+    fn brackets_within(&self, from: usize, to: usize) -> &[usize] {
+        let at = |place: usize| self.brackets.partition_point(|bracket| *bracket < place);
+        self.brackets.get(at(from)..at(to)).unwrap_or_default()
     }
 
     fn seconds(&self) -> Vec<EpochSeconds> {
@@ -229,17 +294,6 @@ impl<'a> Reading<'a> {
     fn videos(&self, places: &[usize]) -> BTreeSet<VideoKey> {
         places.iter().filter_map(|place| self.places.get(*place)).map(|(row, _)| row.video).collect()
     }
-}
-
-/// Places that may hold a row unseen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Unseen {
-    /// Rows that cannot be placed.
-    pub unplaced: u32,
-    /// Free places of pages that others follow.
-    pub free: u32,
-    /// Free places of the last page before an empty one.
-    pub free_at_end: u32,
 }
 
 /// For each second, whether every longest run of seconds that never go back holds it: the others stand out of order, or may.

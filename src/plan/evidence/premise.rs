@@ -23,8 +23,10 @@ pub enum Premise {
     /// An empty page that a second witness confirms is the end: no answer that is always wrongly empty there, nor the service's last
     /// page while passing trouble deceives the other witness.
     EmptyIsEnd,
-    /// Rows of one second stand in one order, whichever way round they are asked.
+    /// Rows of one second stand in one order wherever they are asked the same way round.
     StableTies,
+    /// They do so whichever way round they are asked.
+    MirroredTies,
     /// The free places of the pages that it uses hide no row.
     ShortHidesNothing,
     /// The answers that it uses hold all rows that were there.
@@ -48,6 +50,8 @@ pub enum Rule {
     BothEnds,
     /// As the others, where free places are believed to be empty.
     Habit,
+    /// A list from its first page to its end, in whatever order, with each row once.
+    Whole,
 }
 
 /// Why a second's rows are all seen: every row of it that was there throughout the observations is among the rows that any
@@ -86,6 +90,17 @@ impl Certificate {
         is_dated && refuted.iter().all(|refutation| !self.is_hit(refutation))
     }
 
+    /// What it rests on that is refuted.
+    pub fn refuted(&self, refuted: &BTreeSet<Refutation>) -> Option<Premise> {
+        let hit = refuted.iter().find(|refutation| self.is_hit(refutation));
+        match hit {
+            Some(Refutation::Premise(premise)) => Some(*premise),
+            Some(Refutation::Answers(..)) => Some(Premise::AnswersWhole),
+            _ if self.stands(refuted) => None,
+            _ => Some(Premise::Dates),
+        }
+    }
+
     fn is_hit(&self, refutation: &Refutation) -> bool {
         match refutation {
             Refutation::Premise(premise) => self.premises.contains(premise),
@@ -120,8 +135,8 @@ pub enum Missing {
     SecondReading(i64),
     /// A second witness of the end, so many seconds apart from the first.
     EndWitness(i64),
-    /// What certified it rests on something that is refuted.
-    Withdrawn,
+    /// What certified it rests on this, and it is refuted.
+    Withdrawn(Premise),
 }
 
 impl Missing {
@@ -135,7 +150,7 @@ impl Missing {
             Self::Ids(ids) => (4, -i64::from(ids)),
             Self::EndWitness(_) => (5, 0),
             Self::SecondReading(_) => (6, 0),
-            Self::Withdrawn => (7, 0),
+            Self::Withdrawn(_) => (7, 0),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::ledger::{Ledger, Uncovered};
 use super::observation::{Observation, Rules, Scan, Turn};
-use super::premise::Certificate;
+use super::premise::{Certificate, Refutation};
 use crate::plan::fact::{PageFact, Purpose};
 use crate::plan::walk::Stretch;
 use crate::units::{EpochSeconds, TimeRange};
@@ -38,20 +38,27 @@ impl Examined {
     }
 }
 
-/// Examines the pages of one region. Probes without the user's filters or without the range say nothing about its rows.
-pub fn examine<'a>(recording: impl IntoIterator<Item = Recorded<'a>>, range: TimeRange, rules: Rules) -> Examined {
+/// Examines the pages of one region, of which this is known not to hold.
+pub fn examine(
+    pages: impl IntoIterator<Item = Observation>,
+    range: TimeRange,
+    rules: Rules,
+    refuted: impl IntoIterator<Item = Refutation>,
+) -> Examined {
     let mut ledger = Ledger::new(rules, range);
-    recording.into_iter().filter_map(|recorded| observed(&recorded, range)).for_each(|page| ledger.fold(page));
+    refuted.into_iter().for_each(|refutation| ledger.refute(refutation));
+    pages.into_iter().for_each(|page| ledger.fold(page));
     let uncovered = ledger.settle();
     Examined { certified: ledger.certificates().cloned().collect(), uncovered }
 }
 
-/// A recorded page as an observation, where it is one of the region's rows within the range.
+/// A recorded page as an observation, where it is one of the region's rows within the range: probes without the user's filters or
+/// without the range say nothing about its rows.
 pub fn observed(recorded: &Recorded<'_>, range: TimeRange) -> Option<Observation> {
     let fact = recorded.fact;
     let scan = match (fact.address.purpose, recorded.stretch) {
         (Purpose::Walk { .. }, Some((stretch, end))) => Scan::of_stretch(fact, stretch, end),
-        (Purpose::Newest, _) => Scan::of_newest(fact, range),
+        (Purpose::Newest | Purpose::ConfirmNewest | Purpose::ConfirmOldest, _) => Scan::of_end(fact, range),
         _ => return None,
     };
     Some(Observation::of(fact, scan, recorded.turn))

@@ -15,7 +15,8 @@ use crate::fetch::retry::Patience;
 use crate::journal::record::Upkeep;
 use crate::plan::answer::Doubt;
 use crate::plan::event::PlanEvent;
-use crate::plan::fact::PageFact;
+use crate::plan::evidence::observation::Turn;
+use crate::plan::fact::{PageAddress, PageFact};
 use crate::units::{Credits, EpochSeconds};
 
 impl VirtualTime {
@@ -77,10 +78,12 @@ impl VirtualTime {
         let Some(flight) = self.flights.get_mut(&job) else { panic!("{job:?} never began") };
         let deal = flight.deal.take().unwrap_or(fresh);
         flight.sent_at = self.now;
-        let address = match &work {
-            Work::Page(task) => Some(&task.address),
-            Work::HealthProbe(_) => None,
+        flight.turn = if address_of(&work).is_none_or(|address| self.journal.holds_page_before(address)) {
+            Turn::InTurn
+        } else {
+            Turn::Early
         };
+        let address = address_of(&work);
         let is_decided = address.is_none_or(|address| self.journal.holds_what_leads_to(address));
         assert!(is_decided, "{address:?} is asked for, and no decision that is durable leads to it");
         let is_called_back = address.is_some_and(|page| self.machine.regions().is_called_back(&page.region));
@@ -172,7 +175,7 @@ impl VirtualTime {
     fn keep(&mut self, job: JobId) {
         let Some(flight) = self.flights.get_mut(&job) else { panic!("{job:?} never began") };
         let (Some(came), Work::Page(task)) = (flight.page.take(), &flight.work) else { panic!("nothing came") };
-        let Came { rows, ids, tied } = came;
+        let (Came { rows, ids, tied }, turn) = (came, flight.turn);
         self.watch.answered();
         let fact = PageFact {
             fetched_at: EpochSeconds::new(BEGAN + self.now.as_secs() as i64),
@@ -181,7 +184,7 @@ impl VirtualTime {
             check: tied.check,
             address: task.address.clone(),
         };
-        self.commit(Commit::Page { job, fact, rows, ids });
+        self.commit(Commit::Page { job, fact, rows, ids, turn });
     }
 
     /// The answer seems to be that to another question, so nothing of it is kept.
@@ -254,8 +257,9 @@ impl VirtualTime {
 
     pub(super) fn make_durable(&mut self, commit: &Commit) {
         match commit {
-            Commit::Page { fact, rows, ids, .. } => {
+            Commit::Page { fact, rows, ids, turn, .. } => {
                 self.trace_page(fact);
+                self.checker.read(fact, *turn);
                 self.out.service.arrived(ids);
                 self.journal.keep(fact.clone(), (rows, ids));
                 self.out.pages += 1;
@@ -281,6 +285,7 @@ impl VirtualTime {
     }
 
     fn count(&mut self, event: &PlanEvent) {
+        self.checker.decided(event, self.machine.planner());
         if self.traces {
             println!("{event:?}");
         }
@@ -304,7 +309,18 @@ impl VirtualTime {
             assert!(plan.is_done() || at == plan.range.end, "windows of {} end at {at}", plan.region);
             let cut = self.journal.cut(&plan.region);
             let settled = if plan.is_done() { plan.range.end } else { planner.settled(&plan.region) };
-            assert!(settled >= cut, "{}: settled went from {cut} back to {settled}", plan.region);
+            if settled < cut {
+                let open = self.checker.uncertified(planner);
+                let open: Vec<String> = open.iter().filter(|one| !one.waits()).map(ToString::to_string).collect();
+                panic!("{}: settled went from {cut} back to {settled}; uncertified: {open:?}", plan.region);
+            }
         }
+    }
+}
+
+fn address_of(work: &Work) -> Option<&PageAddress> {
+    match work {
+        Work::Page(task) => Some(&task.address),
+        Work::HealthProbe(_) => None,
     }
 }

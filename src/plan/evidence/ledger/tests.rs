@@ -79,7 +79,12 @@ fn a_disagreement_takes_back_what_was_read_in_its_time() {
     // Seconds 3 to 5 without the row of second 4, in between.
     pages.push(made(3, page(&scan(1), 2, &[(2, 2), (3, 3), (5, 5)])));
     let mut ledger = ledger(&pages);
-    assert!(ledger.settle().iter().any(|open| open.seconds.contains(second(7)) && open.missing == Missing::Withdrawn));
+    assert!(
+        ledger
+            .settle()
+            .iter()
+            .any(|open| open.seconds.contains(second(7)) && open.missing == Missing::Withdrawn(Premise::AnswersWhole))
+    );
 }
 
 /// Pages of a few lists over few rows: not all consistent, so that they disagree, repeat and stray.

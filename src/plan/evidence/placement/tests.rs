@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use super::{Edge, OpenSide, Reading, Side, Unseen, in_every_longest_run};
+use super::{Edge, OpenSide, Reading, Side, in_every_longest_run};
 use crate::plan::evidence::observation::{Observation, Scan, Turn};
 use crate::plan::evidence::testing::{page, scan, second};
 use crate::plan::fact::VideoKey;
@@ -68,13 +68,12 @@ fn a_list_from_its_end_is_read_the_other_way_round() {
 }
 
 #[test]
-fn free_places_and_rows_without_a_place_are_counted_where_a_zone_touches_their_page() {
-    let short = Observation { unplaced: 1, ..page(&scan(0), 1, &[(1, 1)]) };
-    let pages = [short, page(&scan(0), 2, &[(2, 2), (2, 3)])];
+fn the_last_page_before_an_empty_one_is_the_last() {
+    let pages = [page(&scan(0), 1, &[(1, 1)]), page(&scan(0), 2, &[(2, 2), (2, 3)])];
     let end = page(&scan(0), 3, &[]);
     let reading = Reading::new(pages.iter().collect(), Some(&end));
-    assert_eq!(reading.unseen((0, 1), 3), Unseen { unplaced: 1, free: 1, free_at_end: 1 });
-    assert_eq!(reading.unseen((1, 1), 3), Unseen { unplaced: 0, free: 0, free_at_end: 1 });
+    assert!(reading.is_last(1) && !reading.is_last(0));
+    assert!(!Reading::new(pages.iter().collect(), None).is_last(1));
 }
 
 #[test]

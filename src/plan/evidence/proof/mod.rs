@@ -46,8 +46,10 @@ impl Tally {
         let kernel = Kernel::new(answers, rules, &BTreeSet::new());
         let seen: BTreeSet<VideoKey> = answers.iter().flat_map(|page| &page.rows).map(|row| row.video).collect();
         for second in 0..world::SECONDS {
-            for certificate in kernel.certificates(EpochSeconds::new(second)) {
-                assert!(certificate.seconds.contains(EpochSeconds::new(second)), "{certificate:?} is not of {second}");
+            let at = EpochSeconds::new(second);
+            let plain = kernel.plain_pages().into_iter().filter(|certificate| certificate.seconds.contains(at));
+            for certificate in kernel.certificates(at).into_iter().chain(plain) {
+                assert!(certificate.seconds.contains(at), "{certificate:?} is not of {second}");
                 let mut premises = certificate.premises.iter().filter(|premise| Some(**premise) != dropped);
                 if !premises.all(|premise| scenario.holds(*premise, &certificate)) {
                     continue;

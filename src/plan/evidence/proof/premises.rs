@@ -41,6 +41,7 @@ is_needed! {
     with_insertions_out_of_turn_a_claim_is_false: NoInsertion,
     with_pages_that_are_always_empty_a_claim_is_false: EmptyIsEnd,
     with_unstable_ties_a_claim_is_false: StableTies,
+    with_ties_that_are_not_mirrored_a_claim_is_false: MirroredTies,
     with_pages_that_hide_rows_a_claim_is_false: ShortHidesNothing,
     with_poor_answers_a_claim_is_false: AnswersWhole,
     with_trouble_that_lasts_a_claim_is_false: TroublePasses,

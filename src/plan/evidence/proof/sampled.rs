@@ -141,7 +141,7 @@ fn every_claim_is_true_whose_premises_hold_and_every_rule_makes_some() {
             tally.try_world(&scenario, rules, None);
         }
         tally.assert_sound();
-        for rule in [Rule::OnePage, Rule::Filled, Rule::Between, Rule::End, Rule::BothEnds, Rule::Habit] {
+        for rule in [Rule::OnePage, Rule::Filled, Rule::Between, Rule::End, Rule::BothEnds, Rule::Habit, Rule::Whole] {
             let claims = tally.claims.get(&rule).copied().unwrap_or(0);
             assert!(claims > 0, "{rule:?} made {claims} claims from seed {seed}: {:?}", tally.claims);
         }

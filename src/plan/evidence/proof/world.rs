@@ -184,7 +184,7 @@ impl Scenario {
                 let is_troubled = faults().any(|fault| matches!(fault, Fault::Empty | Fault::Poor(_)));
                 used.iter().all(|index| !self.is_false_end(*index, is_troubled))
             }
-            Premise::StableTies => used.iter().all(|index| self.is_canonical(*index)),
+            Premise::StableTies | Premise::MirroredTies => used.iter().all(|index| self.is_canonical(*index)),
             Premise::ShortHidesNothing => {
                 let hides = |index: &usize| self.places(*index).iter().any(|row| self.rows[*row].kind == Kind::Hidden);
                 !used.iter().any(hides) && faults().all(|fault| !matches!(fault, Fault::Hides(_)))

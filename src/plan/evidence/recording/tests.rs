@@ -1,4 +1,4 @@
-use super::{Examined, Recorded, examine};
+use super::{Examined, Recorded, examine, observed};
 use crate::plan::event::StretchReason;
 use crate::plan::evidence::observation::{Rules, Turn};
 use crate::plan::evidence::premise::{Missing, Rule};
@@ -63,14 +63,14 @@ fn walked(rows: &[i64]) -> (Vec<PageFact>, Vec<Stretch>) {
 }
 
 fn examined(facts: &[PageFact], stretches: &[Stretch], rules: Rules) -> Examined {
-    let recorded = facts.iter().map(|fact| {
+    let pages = facts.iter().filter_map(|fact| {
         let stretch = match fact.address.purpose {
             Purpose::Walk { window, .. } => Some((&stretches[window.0 as usize], second(RANGE.1))),
             _ => None,
         };
-        Recorded { fact, stretch, turn: Turn::InTurn }
+        observed(&Recorded { fact, stretch, turn: Turn::InTurn }, range())
     });
-    examine(recorded, range(), rules)
+    examine(pages, range(), rules, [])
 }
 
 #[test]

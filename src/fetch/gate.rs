@@ -66,12 +66,14 @@ impl Gate {
         if now < self.throttle.held_until() {
             return Err(self.throttle.held_until());
         }
-        self.slots.take(now).map(|()| Permit { sent_at: now })
+        self.slots.take(now, self.throttle.held_until())?;
+        self.throttle.sent(now);
+        Ok(Permit { sent_at: now })
     }
 
     /// The service answered, and not with a 429.
     pub fn answered(&mut self, now: Duration, permit: Permit) {
-        self.throttle.answered(now);
+        self.throttle.answered(now, permit.sent_at);
         self.load.failures_in_a_row = 0;
         self.load.latency_seconds = smoothed(self.load.latency_seconds, now.saturating_sub(permit.sent_at));
     }
@@ -81,7 +83,7 @@ impl Gate {
         self.load.keeping_seconds = smoothed(self.load.keeping_seconds, took);
     }
 
-    /// The service answered 429: everybody is held. Answers for how long, where this answer was the one that did it.
+    /// The service answered 429: everybody pauses or is held. Answers for how long, where this answer was the one that did it.
     pub fn throttled(
         &mut self,
         now: Duration,
@@ -186,10 +188,11 @@ impl Slots {
         Self { limiter, clock, rate, last }
     }
 
-    /// Takes the slot at `now`, or says when the next one is.
-    fn take(&mut self, now: Duration) -> Result<(), Duration> {
+    /// Takes the slot at `now`, or says when the next one is. None is owed for the time before `open_since`: what was held must
+    /// not end with a burst.
+    fn take(&mut self, now: Duration, open_since: Duration) -> Result<(), Duration> {
         let period = Duration::from_secs_f64(1.0 / self.rate);
-        let due = self.last.map_or(now, |last| last + period);
+        let due = self.last.map_or(now, |last| last + period).max(open_since);
         let slot = if now >= due { due.max(now.saturating_sub(SLACK)) } else { now };
         self.clock.set(slot);
         match self.limiter.check() {
@@ -212,3 +215,6 @@ const _: fn() = || {
     fn is_reference<T: Reference>() {}
     is_reference::<Duration>();
 };
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,15 @@
 //! Getting one page: when a request may go out, what is made of its answer, and when to ask again.
 //!
-//! [`throttle`], [`gate`], [`reach`], [`retry`], [`job`] and [`pool`] decide; [`attempt`] sends. Nothing here knows why a page
-//! is asked.
+//! `throttle` (with `belief`, `holds` and `served`), `gate`, `reach`, `retry`, `job` and `pool` decide; `attempt` sends. Nothing
+//! here knows why a page is asked.
 
 pub mod attempt;
+mod belief;
 pub mod gate;
+mod holds;
 pub mod job;
 pub mod pool;
 pub mod reach;
 pub mod retry;
+mod served;
 pub mod throttle;

@@ -19,6 +19,8 @@ use super::reach::Reach;
 use super::retry::{Leave, Patience, RetryBudget};
 use super::throttle::{LearnedRate, Rate};
 
+/// How long everybody waits at least where a page came that lacks a known row: asked again too soon, it may lack it again.
+const DOUBT_HOLD: Duration = Duration::from_secs(1);
 /// A wait for leave to ask again that is worth a person's attention.
 const NOTABLE_WAIT: Duration = Duration::from_secs(1);
 
@@ -273,7 +275,7 @@ impl Pool {
             // It may be what comes of asking too fast.
             Heard::Page { doubt: Some(Doubt::KnownRowMissing(_)) } => {
                 self.budget.answered(now);
-                self.gate.throttled(now, permit, None, spread)
+                self.gate.throttled(now, permit, Some(DOUBT_HOLD), spread)
             }
             Heard::Page { .. } => {
                 self.gate.answered(now, permit);

@@ -403,8 +403,11 @@ impl Machine {
         self.effects.push_back(Effect::Tell(event));
     }
 
-    /// Gives rests their end, leave and permits.
+    /// Gives rests their end, leave and permits; none to a region that is left alone, also while a decision is becoming durable.
     fn send(&mut self, moment: &Moment) {
+        if self.minds {
+            self.sync_regions();
+        }
         let sending = self.pool.go_on(moment.now);
         self.effects.extend(sending.into_iter().map(Effect::Send));
         if !self.told_of_leave

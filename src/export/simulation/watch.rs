@@ -12,8 +12,10 @@ const MOST_FAILURES: u32 = 8;
 const FEW_FAILURES: u32 = 2;
 /// Retries are at most half of the answers, one a second, and so many.
 const SAVED: f64 = 50.0;
-/// The shortest hold after a 429 that names none.
-const SHORTEST_HOLD: Duration = Duration::from_secs(1);
+/// The shortest hold after a 429 that follows on another and names none.
+const SHORTEST_HOLD: Duration = Duration::from_millis(250);
+/// The longest one that doubles.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 /// A longer `Retry-After` is cut to this.
 const LONGEST_HOLD: Duration = Duration::from_secs(3_600);
 
@@ -26,6 +28,8 @@ pub(super) struct Watch {
     failed: BTreeSet<PageAddress>,
     under_way: BTreeSet<PageAddress>,
     quiet_until: Option<Duration>,
+    /// 429s that were heeded since a page came.
+    refused_in_a_row: u32,
     /// Retries of all processes, for which leave was needed.
     pub(super) all_retries: u64,
     /// The most 429s of one job.
@@ -67,9 +71,11 @@ impl Watch {
     /// A page came.
     pub(super) fn answered(&mut self) {
         self.answers += 1;
+        self.refused_in_a_row = 0;
     }
 
-    /// A request that was sent at `sent_at` met a 429: if that was after the last hold, everybody is held, and at least so long.
+    /// A request that was sent at `sent_at` met a 429. If that was after the last one that was heeded, everybody is held: as long
+    /// as the service asks for; and where no page came between them, longer each time. One that follows on none makes a pause.
     pub(super) fn throttled(
         &mut self,
         now: Duration,
@@ -79,7 +85,12 @@ impl Watch {
     ) {
         self.most_throttled = self.most_throttled.max(of_this_job);
         if self.quiet_until.is_none_or(|until| sent_at >= until) {
-            self.quiet_until = Some(now + retry_after.unwrap_or(SHORTEST_HOLD).min(LONGEST_HOLD));
+            let due = match self.refused_in_a_row {
+                0 => Duration::ZERO,
+                others => SHORTEST_HOLD.saturating_mul(1 << (others - 1).min(16)).min(LONGEST_BACKOFF),
+            };
+            self.refused_in_a_row += 1;
+            self.quiet_until = Some(now + retry_after.unwrap_or_default().max(due).min(LONGEST_HOLD));
         }
     }
 

@@ -116,9 +116,10 @@ fn carried_out(mut timed: Timed, steps: &[Step]) -> Vec<(Duration, Duration, Dur
     for step in steps {
         let heard = match step {
             Step::Admit => {
-                let asked = timed.now;
+                // Asked before: the one that tries whether a hold is over holds everybody else itself.
+                let (asked, held_until) = (timed.now, timed.pool.gate.held_until());
                 under_way.push(timed.admit());
-                admitted.push((asked, timed.now, timed.pool.gate.held_until()));
+                admitted.push((asked, timed.now, held_until));
                 continue;
             }
             Step::Sleep(milliseconds) => {

@@ -1,8 +1,8 @@
 //! How fast requests may go: a pure controller of the rate that learns an unknown limit from its 429s.
 //!
 //! Time is a duration since the process began, handed in. The rules: the rate grows only where it was used whole; after a 429
-//! it goes on from what was served; a limit that was met is remembered and probed seldom. [`super::belief`] knows the limit,
-//! [`super::holds`] when nobody may send, and [`super::served`] measures.
+//! it goes on from what was served; a limit that was met is remembered and probed seldom. `belief` knows the limit,
+//! `holds` when nobody may send, and `served` measures.
 
 use std::time::Duration;
 

@@ -373,12 +373,18 @@ impl Machine {
         Some(moment.now + Duration::from_secs(left))
     }
 
-    /// What was waited for is asked now; until then it was no silence of the service that nothing came.
+    /// What was waited for is asked now.
     fn wait_is_over(&mut self, moment: &Moment) {
-        self.waits_until = None;
-        self.waiting.clear();
-        self.last_page = moment.awake;
+        self.waits_no_more(moment);
         self.changed();
+    }
+
+    /// Nothing is waited for any more; until now it was no silence of the service that nothing came.
+    fn waits_no_more(&mut self, moment: &Moment) {
+        if self.waits_until.take().is_some() {
+            self.last_page = moment.awake;
+        }
+        self.waiting.clear();
     }
 
     /// Regions that failed to the end of this run, or of the one before and have not answered since.

@@ -120,8 +120,7 @@ impl Machine {
             }
             Decision::Idle => {
                 if reads.is_none() {
-                    self.waits_until = None;
-                    self.waiting.clear();
+                    self.waits_no_more(moment);
                 }
                 Found::Nothing
             }

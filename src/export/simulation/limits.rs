@@ -102,3 +102,17 @@ fn one_worker_alone_lists_a_second_that_always_fails() {
         assert_eq!(outcome.listed_seconds(), 1, "{:?}", outcome.planner.gaps());
     }
 }
+
+/// An event of the moment at which the wait is over once found the silence of it unexplained, and the start ended as unwell.
+#[test]
+fn a_wait_for_the_ends_answers_that_is_longer_than_the_patience_is_no_silence() {
+    for seed in 0..300 {
+        let regions = vec![("US", uniform(100, DAY, seed)), ("GB", uniform(40, DAY, seed + 1_000))];
+        let mut scenario = Scenario::with(Behaviour::default(), regions, DAY, seed);
+        (scenario.drive.workers, scenario.drive.slices) = (1 + seed as usize % 4, 0.3);
+        (scenario.drive.give_up_after, scenario.drive.commit) = (Duration::from_secs(8), (1, 50));
+        let range = scenario.drive.range;
+        let outcome = scenario.run();
+        assert_eq!((outcome.unwell, outcome.missing(range)), (0, vec![]), "seed {seed}");
+    }
+}

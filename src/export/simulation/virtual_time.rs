@@ -33,6 +33,9 @@ use crate::units::{EpochSeconds, TimeRange};
 
 mod effects;
 
+/// How often the program looks around while nothing else happens; no divisor of the seconds of its clock.
+const TICK: Duration = Duration::from_millis(700);
+
 /// Restarts of one run: each replays all that the run has decided.
 const MOST_RESTARTS: u32 = 60;
 /// Starts of one run that may end because the service gives nothing.
@@ -289,6 +292,12 @@ impl VirtualTime {
         let commit = self.commits.front().map(|(at, ..)| *at);
         let next = [commit, arrival, wake].into_iter().flatten().min();
         let next = next.unwrap_or_else(|| panic!("nothing to do and not done, after {} requests", self.sent));
+        if commit.is_none() && arrival.is_none() && next > self.now + TICK {
+            // The program looks around meanwhile.
+            self.now += TICK;
+            self.tell(Event::Look);
+            return self.set_going();
+        }
         self.now = self.now.max(next);
         if commit == Some(next) {
             self.end_commit();

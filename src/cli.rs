@@ -8,15 +8,17 @@ mod unread;
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, PossibleValue, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum as _};
 
 use crate::api::contract::Region;
 use crate::config::{
-    Consistency, HumanDuration, LogFormat, Partition, Qps, Reread, Settings, Sources, TimeSpec, keys, socket_address,
+    Consistency, Encoding, ErrorFormat, HumanBytes, HumanDuration, LogFormat, Partition, Qps, Reread, Settings,
+    Sources, TimeSpec, keys, socket_address,
 };
 use crate::failure::ExitCode;
 use crate::simulator::SimulatorFlags;
@@ -30,6 +32,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// The shape of the error that ends a command: text, or json for one object as the last line of stderr
+    #[arg(long, global = true, value_name = "FORMAT")]
+    error_format: Option<ErrorFormat>,
 }
 
 /// What the program can do.
@@ -38,9 +43,13 @@ pub enum Command {
     /// Export the range to Parquet; the same command again resumes, and does nothing when nothing is left
     Run(Box<RunArguments>),
     /// Read the journal: how far the run is, what it cost, what is left; asks nothing of the service
-    Status(PlaceArguments),
+    Status(StatusArguments),
     /// Read the output again and compare it with its manifest; asks nothing of the service
-    Verify(PlaceArguments),
+    Verify(VerifyArguments),
+    /// Write the output anew from its own parts, with another partition, part size or packing; asks nothing of the service
+    Rebuild(RebuildArguments),
+    /// Make one part of small neighbours within a folder of the output; asks nothing of the service
+    Compact(CompactArguments),
     /// Serve a simulated service on this machine, for trials without a key
     Simulate(SimulateArguments),
     /// Print the schema of the Parquet files
@@ -74,6 +83,36 @@ pub struct RunArguments {
     effort: EffortArguments,
 }
 
+/// The flags of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArguments {
+    /// Print one JSON object; with --watch one a line
+    #[arg(long)]
+    pub json: bool,
+    /// Look again every second, or as often as LENGTH says, such as 5s, until no run is at work
+    #[arg(long, value_name = "LENGTH", num_args = 0..=1, default_missing_value = "1s", value_parser = interval)]
+    watch: Option<HumanDuration>,
+    #[command(flatten)]
+    place: PlaceArguments,
+}
+
+impl StatusArguments {
+    /// How often to look again; none where one look is wanted.
+    pub fn every(&self) -> Option<Duration> {
+        self.watch.map(HumanDuration::get)
+    }
+}
+
+/// The flags of `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArguments {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    place: PlaceArguments,
+}
+
 /// Where configuration, output and state are.
 #[derive(Debug, Args)]
 pub struct PlaceArguments {
@@ -89,6 +128,50 @@ pub struct PlaceArguments {
     /// The shape of log lines on stderr: auto is text on a terminal and JSON elsewhere
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
+}
+
+/// The flags of `rebuild`.
+#[derive(Debug, Args)]
+pub struct RebuildArguments {
+    #[command(flatten)]
+    place: PlaceArguments,
+    /// The stretch of create-time (UTC) that shares a folder
+    #[arg(long, value_name = "STRETCH")]
+    partition: Option<Partition>,
+    #[command(flatten)]
+    packing: PackingArguments,
+}
+
+/// The flags of `compact`.
+#[derive(Debug, Args)]
+pub struct CompactArguments {
+    #[command(flatten)]
+    place: PlaceArguments,
+    /// Parts smaller than this are merged with neighbours that are too
+    #[arg(long, value_name = "SIZE", default_value = "32MiB")]
+    pub below: HumanBytes,
+    #[command(flatten)]
+    packing: PackingArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "How parts are packed")]
+struct PackingArguments {
+    /// Rows at which a part is finished
+    #[arg(long, value_name = "ROWS", value_parser = whole::<u64>)]
+    part_rows: Option<u64>,
+    /// Bytes at which a part is finished, such as 256MiB
+    #[arg(long, value_name = "SIZE")]
+    part_bytes: Option<HumanBytes>,
+    /// Rows in a row group; memory is bounded by one
+    #[arg(long, value_name = "ROWS", value_parser = whole::<u32>)]
+    row_group_rows: Option<u32>,
+    /// zstd's level, 1 (fast) to 22 (small)
+    #[arg(long, value_name = "LEVEL", value_parser = whole::<u8>)]
+    zstd_level: Option<u8>,
+    /// Which readers the files are for
+    #[arg(long, value_name = "READERS")]
+    encoding: Option<Encoding>,
 }
 
 #[derive(Debug, Args)]
@@ -196,11 +279,18 @@ pub struct SimulateArguments {
 /// The one command whose flags are not settings of an export.
 const SIMULATE: &str = "simulate";
 
+/// The flag that counts before the command line is understood.
+const ERROR_FORMAT: &str = "error_format";
+
+/// The command that lays an output out anew.
+const REBUILD: &str = "rebuild";
+
 /// Which setting each flag stands for, by the flag's identity in clap.
-const FLAGS: [(&str, &str); 29] = [
+const FLAGS: [(&str, &str); 30] = [
     ("out", "output.folder"),
     ("state", "state.folder"),
     ("log_format", "report.log_format"),
+    (ERROR_FORMAT, "report.error_format"),
     ("region", "question.regions"),
     ("from", "question.from"),
     ("to", "question.to"),
@@ -228,6 +318,19 @@ const FLAGS: [(&str, &str); 29] = [
     ("metrics_listen", "report.metrics_listen"),
     ("no_progress", "report.no_progress"),
 ];
+
+/// The same of the flags that only `rebuild` and `compact` have.
+const PACKING_FLAGS: [(&str, &str); 5] = [
+    ("part_rows", "output.part_rows"),
+    ("part_bytes", "output.part_bytes"),
+    ("row_group_rows", "output.row_group_rows"),
+    ("zstd_level", "output.zstd_level"),
+    ("encoding", "output.encoding"),
+];
+
+fn all_flags() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    FLAGS.iter().chain(&PACKING_FLAGS)
+}
 
 /// One call of the program, read: the command, and where its settings come from.
 #[derive(Debug)]
@@ -275,9 +378,12 @@ pub fn command() -> clap::Command {
     let defaults = serde_json::to_value(Settings::default()).unwrap_or_default();
     let mut command = Cli::command();
     let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    command = command.mut_args(|arg| with_place(arg, &defaults, false));
     // The simulator's flags carry names of their own world, and say their places themselves.
     for name in names.into_iter().filter(|name| name != SIMULATE) {
-        command = command.mut_subcommand(name, |sub| sub.mut_args(|arg| with_place(arg, &defaults)));
+        // Without a word about it, what is written anew stays laid out as it is.
+        let keeps = name == REBUILD;
+        command = command.mut_subcommand(name, |sub| sub.mut_args(|arg| with_place(arg, &defaults, keeps)));
     }
     command
 }
@@ -288,8 +394,8 @@ fn given_flags(matches: &ArgMatches, command_name: &str) -> Result<Vec<(String, 
         matches.try_contains_id(flag).is_ok() && matches.value_source(flag) == Some(ValueSource::CommandLine)
     };
     let mut flags = Vec::new();
-    let is_setting = |flag: &str| command_name != SIMULATE || flag == "log_format";
-    for (flag, key) in FLAGS.iter().filter(|(flag, _)| is_setting(flag) && was_given(flag)) {
+    let is_setting = |flag: &str| command_name != SIMULATE || matches!(flag, "log_format" | ERROR_FORMAT);
+    for (flag, key) in all_flags().filter(|(flag, _)| is_setting(flag) && was_given(flag)) {
         let values: Option<Vec<&str>> = matches.get_raw(flag).into_iter().flatten().map(OsStr::to_str).collect();
         let not_text = || command().error(ErrorKind::InvalidUtf8, format!("the value of `{flag}` is not UTF-8 text"));
         flags.push(((*key).to_owned(), values.ok_or_else(not_text)?.join(",")));
@@ -297,9 +403,10 @@ fn given_flags(matches: &ArgMatches, command_name: &str) -> Result<Vec<(String, 
     Ok(flags)
 }
 
-fn with_place(arg: Arg, defaults: &serde_json::Value) -> Arg {
-    let Some((_, key)) = FLAGS.iter().find(|(flag, _)| arg.get_id() == flag) else { return arg };
+fn with_place(arg: Arg, defaults: &serde_json::Value, keeps_partition: bool) -> Arg {
+    let Some((_, key)) = all_flags().find(|(flag, _)| arg.get_id() == flag) else { return arg };
     let default = match defaults.pointer(&format!("/{}", key.replace('.', "/"))) {
+        _ if keeps_partition && *key == "output.partition" => "that of the output".to_owned(),
         Some(serde_json::Value::String(text)) => text.clone(),
         Some(serde_json::Value::Array(list)) if list.is_empty() => "none".to_owned(),
         Some(other) => other.to_string(),
@@ -317,6 +424,35 @@ fn with_place(arg: Arg, defaults: &serde_json::Value) -> Arg {
 fn sales_flag(text: &str) -> Result<u8, String> {
     let known = text.parse::<u8>().ok().filter(|flag| *flag <= 2);
     known.ok_or_else(|| "write 0 (without product promotion), 1 (video sales) or 2 (live sales)".to_owned())
+}
+
+/// The shortest time between two looks.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Reads how often to look.
+fn interval(text: &str) -> Result<HumanDuration, String> {
+    let length: HumanDuration = text.parse().map_err(|_| "write a whole number and its unit, such as 5s".to_owned())?;
+    if length.get() < SHORTEST_INTERVAL { Err("write 100ms or more, such as 5s".to_owned()) } else { Ok(length) }
+}
+
+/// The shape of errors that the arguments, the program's name first, or otherwise the variable ask for. It is known also where the rest of
+/// them cannot be read; what names no shape asks for none.
+pub fn error_format(arguments: &[String], variable: Option<&str>) -> ErrorFormat {
+    let next = arguments.iter().skip(1).map(Some).chain([None]);
+    let value = |(argument, next): (&String, Option<&String>)| match argument.strip_prefix("--error-format")? {
+        "" => next.cloned(),
+        rest => rest.strip_prefix('=').map(str::to_owned),
+    };
+    let given = arguments.iter().zip(next).find_map(value);
+    let read = |text: &str| ErrorFormat::from_str(text, false).ok();
+    given.as_deref().or(variable).and_then(read).unwrap_or_default()
+}
+
+/// The same for this process.
+pub fn error_format_of_process() -> ErrorFormat {
+    let arguments: Vec<String> = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let variable = std::env::var(keys::environment_name("report.error_format")).ok();
+    error_format(&arguments, variable.as_deref())
 }
 
 /// Reads a whole number.
@@ -376,7 +512,9 @@ mod tests {
 
     #[test]
     fn every_flag_stands_for_a_known_setting() {
-        let run = command().find_subcommand("run").unwrap().clone();
+        let mut all = command();
+        all.build();
+        let run = all.find_subcommand("run").unwrap();
         for (flag, key) in FLAGS {
             assert!(keys::all().iter().any(|known| known == key), "{key}");
             assert!(run.get_arguments().any(|arg| arg.get_id() == flag), "{flag}");
@@ -385,6 +523,11 @@ mod tests {
         let mapped = |arg: &&Arg| FLAGS.iter().any(|(flag, _)| arg.get_id() == flag);
         let left: Vec<_> = run.get_arguments().filter(|arg| !mapped(arg)).map(|arg| arg.get_id().as_str()).collect();
         assert_eq!(left.iter().filter(|flag| !not_settings.contains(flag)).count(), 0, "{left:?}");
+        let rebuild = command().find_subcommand("rebuild").unwrap().clone();
+        for (flag, key) in PACKING_FLAGS {
+            assert!(keys::all().iter().any(|known| known == key), "{key}");
+            assert!(rebuild.get_arguments().any(|arg| arg.get_id() == flag), "{flag}");
+        }
         command().debug_assert();
     }
 
@@ -399,6 +542,40 @@ mod tests {
             [("report.no_progress".to_owned(), "true".to_owned())]
         );
         assert_eq!(flags(&["keyapi-export", "status"]), []);
+        let packed = flags(&["keyapi-export", "rebuild", "--partition", "month", "--zstd-level", "9"]);
+        let expected = [("output.partition", "month"), ("output.zstd_level", "9")];
+        assert_eq!(packed, expected.map(|(key, text)| (key.to_owned(), text.to_owned())));
+    }
+
+    #[test]
+    fn the_shape_of_errors_is_known_before_the_rest() {
+        let of = |line: &str, variable| {
+            let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            error_format(&arguments, variable)
+        };
+        for line in ["p --error-format json x", "p x --error-format=json", "p x --nonsense --error-format json"] {
+            assert_eq!(of(line, Some("text")), ErrorFormat::Json, "{line}");
+        }
+        assert_eq!(of("p run", Some("json")), ErrorFormat::Json);
+        for line in
+            ["p run", "p --error-format", "p --error-format yaml", "p --error-formats json", "--error-format=json=x"]
+        {
+            assert_eq!(of(line, None), ErrorFormat::Text, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_watch_looks_every_second_or_as_often_as_it_says() {
+        let every = |line: &str| match Invocation::read(line.split_whitespace()).unwrap().command {
+            Command::Status(arguments) => arguments.every(),
+            _ => None,
+        };
+        assert_eq!(every("p status"), None);
+        assert_eq!(every("p status --watch --json"), Some(Duration::from_secs(1)));
+        assert_eq!(every("p status --watch 5s"), Some(Duration::from_secs(5)));
+        for text in ["0s", "5", "often"] {
+            assert!(Invocation::read(["p", "status", "--watch", text]).is_err(), "{text}");
+        }
     }
 
     #[test]
@@ -407,7 +584,7 @@ mod tests {
              --min-duration 5 --max-duration 60 --product-category-id 601450 --is-ad 1 --product-id 0017 --out o --state s \
              --base-url http://127.0.0.1:1 --token-file t --qps 12.5 --max-in-flight 3 --max-credits 9 --partition month \
              --anchor-pages 7 --consistency deep --confirm-after 5s --time-budget 2h --give-up-after 1m --summary j --metrics-file m.prom --metrics-listen 127.0.0.1:9464 --log-format json \
-             --no-progress --fresh --adopt --reread missing";
+             --error-format json --no-progress --fresh --adopt --reread missing";
         let invocation = Invocation::read(arguments.split_whitespace()).unwrap();
         let sources = Sources { environment: std::collections::BTreeMap::new(), ..invocation.sources };
         assert_eq!(sources.flags.len(), FLAGS.len());

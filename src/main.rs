@@ -4,9 +4,9 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use keyapi_export::cli::{Command, Invocation};
+use keyapi_export::cli::{self, Command, Invocation};
 use keyapi_export::commands;
-use keyapi_export::config::Settings;
+use keyapi_export::config::{ErrorFormat, Settings};
 use keyapi_export::failure::{ExitCode, Failure};
 use keyapi_export::limits;
 use keyapi_export::progress::Screen;
@@ -21,24 +21,35 @@ fn main() -> std::process::ExitCode {
     let stderr = Stderr::start(io::stderr());
     tell_panics(&stderr);
     // A panic is told by the hook, and ends with the code of a bug.
-    let code = catch_unwind(AssertUnwindSafe(|| start(&stderr))).unwrap_or(ExitCode::Bug);
+    let format = cli::error_format_of_process();
+    let code = catch_unwind(AssertUnwindSafe(|| start(&stderr, format))).unwrap_or_else(|_panic| {
+        if format == ErrorFormat::Json {
+            let failure = Failure::new(ExitCode::Bug, ExitCode::Bug.meaning())
+                .with_hint("the line before this one says where; please report it");
+            telemetry::tell_failure(&failure, format, &stderr);
+        }
+        ExitCode::Bug
+    });
     stderr.flush(LAST_WORDS);
     code.into()
 }
 
-fn start(stderr: &Stderr) -> ExitCode {
-    let invocation = match Invocation::of_process() {
-        Ok(invocation) => invocation,
-        Err(unread) => return unread.tell(stderr),
+fn start(stderr: &Stderr, mut format: ErrorFormat) -> ExitCode {
+    let (code, failure) = match Invocation::of_process() {
+        Ok(invocation) => match act(invocation, stderr, &mut format) {
+            Ok(code) => (code, None),
+            Err(failure) => (failure.code(), Some(failure)),
+        },
+        Err(unread) => unread.tell(stderr, format),
     };
-    act(invocation, stderr).unwrap_or_else(|failure| {
-        stderr.write(format!("{failure}\n").as_bytes());
-        failure.code()
-    })
+    if let Some(failure) = failure {
+        telemetry::tell_failure(&failure, format, stderr);
+    }
+    code
 }
 
 /// Does the command; what fails before the log stands is the caller's to tell.
-fn act(invocation: Invocation, stderr: &Stderr) -> Result<ExitCode, Failure> {
+fn act(invocation: Invocation, stderr: &Stderr, format: &mut ErrorFormat) -> Result<ExitCode, Failure> {
     match &invocation.command {
         Command::Schema => return commands::schema(),
         Command::Completions { shell } => return commands::completions(*shell),
@@ -46,23 +57,34 @@ fn act(invocation: Invocation, stderr: &Stderr) -> Result<ExitCode, Failure> {
         _ => {}
     }
     let settings = Settings::load(&invocation.sources)?;
+    *format = settings.report.error_format;
     let screen = if settings.report.no_progress { Screen::Lines } else { Screen::of_process(stderr) };
-    let log = telemetry::start(settings.report.log_format, &screen, stderr)?;
+    let log = telemetry::start((settings.report.log_format, *format), &screen, stderr)?;
+    let says_partition = invocation.sources.say("output.partition")?;
     let runtime = limits::runtime()?;
-    let done = runtime.block_on(perform(invocation.command, settings, &screen, &log));
+    let done = runtime.block_on(perform(invocation.command, (settings, says_partition), &screen, &log));
     // What still blocks a thread, such as a look-up that hangs, keeps nobody waiting.
     runtime.shutdown_background();
-    Ok(done.unwrap_or_else(|failure| {
+    let code = done.unwrap_or_else(|failure| {
         log.failed(&failure);
         failure.code()
-    }))
+    });
+    log.last_word(code);
+    Ok(code)
 }
 
-async fn perform(command: Command, settings: Settings, screen: &Screen, log: &Log) -> Result<ExitCode, Failure> {
+async fn perform(
+    command: Command,
+    (settings, says_partition): (Settings, bool),
+    screen: &Screen,
+    log: &Log,
+) -> Result<ExitCode, Failure> {
     match command {
         Command::Run(arguments) => Ok(commands::run(settings, &arguments, screen, log).await),
-        Command::Status(_) => commands::status(settings).await,
-        Command::Verify(_) => commands::verify(settings).await,
+        Command::Status(arguments) => commands::status(settings, &arguments, log).await,
+        Command::Verify(arguments) => commands::verify(settings, &arguments, log).await,
+        Command::Rebuild(_) => commands::rebuild(settings, says_partition, log).await,
+        Command::Compact(arguments) => commands::compact(settings, arguments.below, log).await,
         Command::Simulate(arguments) => commands::simulate(settings, &arguments.flags, log).await,
         Command::Schema => commands::schema(),
         Command::Completions { shell } => commands::completions(shell),

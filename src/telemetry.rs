@@ -5,8 +5,8 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -17,7 +17,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::config::LogFormat;
+use crate::config::{ErrorFormat, LogFormat};
 use crate::failure::{ExitCode, Failure};
 use crate::progress::Screen;
 use crate::stderr::{self, Stderr};
@@ -44,6 +44,9 @@ pub struct Log {
     stderr: Stderr,
     format: LogFormat,
     shape: LineShape,
+    error_format: ErrorFormat,
+    /// What is told as the last word.
+    failure: Arc<Mutex<Option<Failure>>>,
 }
 
 /// The shape that a setting means for this process: `auto` is text on a terminal and JSON elsewhere.
@@ -62,7 +65,11 @@ fn line_shape(format: LogFormat) -> LineShape {
 ///
 /// # Errors
 /// A level that cannot be read (usage), or a second call (bug).
-pub fn start(format: LogFormat, screen: &Screen, stderr: &Stderr) -> Result<Log, Failure> {
+pub fn start(
+    (format, error_format): (LogFormat, ErrorFormat),
+    screen: &Screen,
+    stderr: &Stderr,
+) -> Result<Log, Failure> {
     let shape = line_shape(format);
     let level = std::env::var(LEVEL_VARIABLE).unwrap_or_default();
     let filter = EnvFilter::try_new(directives(&level)).map_err(|error| {
@@ -76,21 +83,68 @@ pub fn start(format: LogFormat, screen: &Screen, stderr: &Stderr) -> Result<Log,
         .event_format(Lines { shape })
         .try_init()
         .map_err(|error| Failure::new(ExitCode::Bug, format!("starting the log: {error}")))?;
-    Ok(Log { stderr: stderr.clone(), format, shape })
+    Ok(Log { stderr: stderr.clone(), format, shape, error_format, failure: Arc::default() })
+}
+
+/// Tells what ended a command whose log does not stand: two lines for a person, or one object.
+pub fn tell_failure(failure: &Failure, format: ErrorFormat, stderr: &Stderr) {
+    match format {
+        ErrorFormat::Text => stderr.write(format!("{failure}\n").as_bytes()),
+        ErrorFormat::Json => stderr.write(format!("{}\n", failure_line(failure)).as_bytes()),
+    }
+}
+
+/// A failure as the one object that tells it, wherever that stands: a record of the log with `error`, `hint`, `exit_code` and `exit_name`.
+fn failure_line(failure: &Failure) -> String {
+    let own = [
+        ("error", Value::from(failure.message())),
+        ("hint", failure.hint().map_or(Value::Null, Value::from)),
+        ("exit_code", Value::from(failure.code().number())),
+        ("exit_name", Value::from(failure.code().name())),
+    ];
+    let named = own.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
+    let head = Head { time: jiff::Timestamp::now(), level: level(failure.code()), target: env!("CARGO_CRATE_NAME") };
+    json_line(&head, Fields { message: failure.message().to_owned(), named })
+}
+
+fn level(code: ExitCode) -> tracing::Level {
+    match code {
+        ExitCode::Complete => tracing::Level::INFO,
+        ExitCode::Incomplete => tracing::Level::WARN,
+        code if code.is_resumable() => tracing::Level::WARN,
+        _ => tracing::Level::ERROR,
+    }
 }
 
 impl Log {
     /// Tells what went wrong: two lines for a person, and a record where the log is JSON. `json` leaves the two lines out, so that
-    /// every line of its log is one object.
+    /// every line of its log is one object. Where errors are to be objects, it is left to [`Log::last_word`].
     pub fn failed(&self, failure: &Failure) {
+        if self.error_format == ErrorFormat::Json {
+            self.concluded(failure);
+            return;
+        }
         if self.format != LogFormat::Json {
             self.stderr.write(format!("{failure}\n").as_bytes());
         }
         if self.shape == LineShape::Json {
-            let mut fields = Map::from_iter([("exit_code".to_owned(), Value::from(failure.code().number()))]);
-            fields.extend(failure.hint().map(|hint| ("hint".to_owned(), Value::from(hint))));
-            self.record(tracing::Level::ERROR, failure.message(), fields);
+            self.stderr.write(format!("{}\n", failure_line(failure)).as_bytes());
         }
+    }
+
+    /// Says why the command does not end with 0, where a person is told that on stdout: only the last word tells it again.
+    pub fn concluded(&self, failure: &Failure) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure.clone());
+    }
+
+    /// Where errors are to be objects: the one that says why the command does not end with 0. Nothing follows it.
+    pub fn last_word(&self, code: ExitCode) {
+        if self.error_format == ErrorFormat::Text || code == ExitCode::Complete {
+            return;
+        }
+        let said = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let failure = said.filter(|said| said.code() == code).unwrap_or_else(|| Failure::new(code, code.meaning()));
+        tell_failure(&failure, self.error_format, &self.stderr);
     }
 
     /// The last record of a JSON log: how the process ends, and what it came to.
@@ -98,18 +152,12 @@ impl Log {
         if self.shape == LineShape::Text {
             return;
         }
-        let level = match code {
-            ExitCode::Complete => tracing::Level::INFO,
-            ExitCode::Incomplete => tracing::Level::WARN,
-            code if code.is_resumable() => tracing::Level::WARN,
-            _ => tracing::Level::ERROR,
-        };
         let own = [("outcome", Value::from(code.name())), ("exit_code", Value::from(code.number()))];
         let mut fields: Map<String, Value> = own.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
         fields.extend(more);
         let lost = self.stderr.lost_lines();
         fields.extend((lost > 0).then(|| ("lost_log_lines".to_owned(), Value::from(lost))));
-        self.record(level, "ended", fields);
+        self.record(level(code), "ended", fields);
     }
 
     /// Waits until everything that was said is written, but not longer than `patience`.

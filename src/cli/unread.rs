@@ -4,7 +4,8 @@ use std::io::IsTerminal;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::failure::ExitCode;
+use crate::config::ErrorFormat;
+use crate::failure::{ExitCode, Failure};
 use crate::stderr::Stderr;
 
 /// Why a command line was not read: a mistake in it, or a wish for help or version.
@@ -90,18 +91,39 @@ impl Unread {
         Self { error, arguments }
     }
 
-    /// Prints help and version to stdout, and anything else to stderr; the code to end with.
-    pub fn tell(mut self, stderr: &Stderr) -> ExitCode {
+    /// Prints help and version to stdout, and anything else to stderr, but for what is to be an object; the code to end with, and the
+    /// failure that is left to tell.
+    pub fn tell(mut self, stderr: &Stderr, format: ErrorFormat) -> (ExitCode, Option<Failure>) {
         if !self.error.use_stderr() {
             // A reader that closed stdout early, such as `head`, is no failure.
             let _closed = self.error.print();
-            return ExitCode::Complete;
+            return (ExitCode::Complete, None);
         }
         self.advise();
+        if format == ErrorFormat::Json {
+            return (ExitCode::Usage, Some(self.failure()));
+        }
         let text = self.error.render();
         let text = if std::io::stderr().is_terminal() { text.ansi().to_string() } else { text.to_string() };
         stderr.write(self.blotted(&text).as_bytes());
-        ExitCode::Usage
+        (ExitCode::Usage, None)
+    }
+
+    /// What is wrong, and what would be right: clap's text is paragraphs, of which the first is the error, and one may be a tip.
+    fn failure(&self) -> Failure {
+        let text = self.blotted(&self.error.render().to_string());
+        let joined = |lines: &str| lines.split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut paragraphs = text.split("\n\n").map(str::trim);
+        let error = paragraphs.next().and_then(|first| first.strip_prefix("error: "));
+        // Without a command clap prints the help in place of an error.
+        let Some(error) = error else {
+            return Failure::new(ExitCode::Usage, "a command is needed").with_hint("keyapi-export --help names them");
+        };
+        let rest: Vec<&str> = paragraphs.collect();
+        let tip = rest.iter().find_map(|paragraph| paragraph.strip_prefix("tip: "));
+        let usage = rest.iter().find(|paragraph| paragraph.starts_with("Usage: "));
+        let hint = tip.or(usage.copied()).unwrap_or("keyapi-export --help names commands and flags");
+        Failure::new(ExitCode::Usage, joined(error)).with_hint(joined(hint))
     }
 
     /// The whole text without colours, as it is told.
@@ -206,6 +228,22 @@ mod tests {
         assert!(told("keyapi-export run --since 2026-01-01").contains("--from"));
         assert!(told("keyapi-export run --output x").contains("--out"));
         assert!(told("keyapi-export run --regions US").contains("'--region'"), "clap's own advice stays");
+    }
+
+    #[test]
+    fn the_error_and_what_would_be_right_are_told_apart() {
+        let failure = |line: &str| {
+            let mut unread = Invocation::read(line.split_whitespace()).unwrap_err();
+            unread.advise();
+            unread.failure()
+        };
+        let wrong = failure("keyapi-export verfy");
+        assert_eq!((wrong.message(), wrong.code().number()), ("unrecognized subcommand 'verfy'", 2));
+        assert!(wrong.hint().unwrap().contains("'verify'"), "{wrong}");
+        assert!(failure("keyapi-export resume").hint().unwrap().contains("it resumes"));
+        assert!(failure("keyapi-export run --max-in-flight x").message().contains("digits"));
+        assert_eq!(failure("keyapi-export").message(), "a command is needed");
+        assert!(!failure("keyapi-export run --key sk_live_never_told_2").to_string().contains("never_told"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::export::Interrupt;
 use crate::failure::{ExitCode, Failure};
 use crate::metrics::Metrics;
+use crate::telemetry::Log;
 
 use super::signals;
 
@@ -21,14 +22,20 @@ const LONGEST_STOP: Duration = Duration::from_secs(24);
 ///
 /// # Errors
 /// A system that gives no thread.
-pub(super) fn enforce(mut interrupt: watch::Receiver<Option<Interrupt>>, metrics: &Metrics) -> Result<(), Failure> {
-    let (runtime, metrics) = (Handle::current(), metrics.clone());
+pub(super) fn enforce(
+    mut interrupt: watch::Receiver<Option<Interrupt>>,
+    metrics: &Metrics,
+    log: &Log,
+) -> Result<(), Failure> {
+    let (runtime, metrics, log) = (Handle::current(), metrics.clone(), log.clone());
     let watch = move || {
         let signal = runtime.block_on(interrupt.wait_for(Option::is_some)).ok().and_then(|signal| *signal);
         if let Some(signal) = signal {
             std::thread::sleep(LONGEST_STOP);
             let code = signals::code_of(signal);
             metrics.end_at_once(code);
+            log.last_word(code);
+            log.flush(signals::LAST_WORDS);
             std::process::exit(i32::from(code.number()));
         }
     };

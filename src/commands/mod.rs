@@ -4,6 +4,7 @@ mod completions;
 mod deadline;
 mod man;
 mod places;
+mod rebuild;
 mod run;
 mod signals;
 mod simulate;
@@ -13,12 +14,17 @@ mod watch;
 
 pub use completions::completions;
 pub use man::man;
+pub use rebuild::{compact, rebuild};
 pub use run::run;
 pub use simulate::simulate;
 pub use status::status;
 pub use verify::verify;
 
 use crate::failure::{ExitCode, Failure};
+use crate::journal::Counts;
+use crate::sink::manifest::ManifestError;
+use crate::summary::Requests;
+use crate::units::Credits;
 
 /// Prints the schema of the Parquet files to stdout.
 ///
@@ -54,5 +60,28 @@ async fn print_within(text: String, patience: std::time::Duration) -> std::io::R
         Ok(Ok(Err(error))) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         Ok(Ok(result)) => result,
         Ok(Err(_)) | Err(_) => Err(std::io::Error::new(ErrorKind::TimedOut, "nobody reads it")),
+    }
+}
+
+/// What a run has asked, as summary and status tell it.
+fn requests(counts: &Counts) -> Requests {
+    Requests {
+        attempts: Credits::new(counts.attempts),
+        answered: Credits::new(counts.answered_pages),
+        retries: counts.retries,
+        throttled: counts.throttled,
+        possibly_charged: Credits::new(counts.possibly_charged),
+    }
+}
+
+/// Why a manifest cannot be used, and what to do.
+fn unreadable_manifest(error: &ManifestError) -> Failure {
+    match error {
+        ManifestError::Version(_) => {
+            Failure::from_error(ExitCode::Usage, error).with_hint("use the version of this program that wrote it")
+        }
+        ManifestError::Unreadable(_) => Failure::from_error(ExitCode::LocalDamage, error).with_hint(
+            "restore it from a copy; or move it away and run the same command with its state, which writes it again",
+        ),
     }
 }

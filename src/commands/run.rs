@@ -29,10 +29,11 @@ use crate::sink::columns::{Encodings, Packaging};
 use crate::sink::identity::Identity;
 use crate::sink::layout::Partition;
 use crate::sink::manifest::ManifestError;
+use crate::sink::part::PartError;
 use crate::sink::publish::OutputError;
-use crate::summary::{self, Former, Kept, Requests, Shortfall, Summary};
+use crate::summary::{self, Former, Kept, Shortfall, Summary};
 use crate::telemetry::Log;
-use crate::units::{ByteCount, Credits, EpochSeconds, RowCount};
+use crate::units::{ByteCount, EpochSeconds, RowCount};
 
 use super::deadline;
 use super::places::Places;
@@ -52,8 +53,9 @@ pub async fn run(settings: Settings, arguments: &RunArguments, screen: &Screen, 
     let (code, summary) = match AssertUnwindSafe(carried_out).catch_unwind().await {
         Ok(Ok((summary, failure))) => {
             tell(&summary, &settings).await;
-            if let Some(failure) = failure {
-                log.failed(&failure);
+            match failure {
+                Some(failure) => log.failed(&failure),
+                None => log.concluded(&told_on_stdout(&summary)),
             }
             (summary.outcome, Some(summary))
         }
@@ -66,6 +68,15 @@ pub async fn run(settings: Settings, arguments: &RunArguments, screen: &Screen, 
     watch.end(code, summary.as_ref()).await;
     log.ended(code, summary.map(|summary| summary.log_fields()).unwrap_or_default());
     code
+}
+
+/// Why the run does not end with 0, where that is no error of its own.
+fn told_on_stdout(summary: &Summary) -> Failure {
+    let failure = Failure::new(summary.outcome, summary.outcome.meaning());
+    match &summary.next {
+        Some(next) => failure.with_hint(next),
+        None => failure,
+    }
 }
 
 /// The run itself: what it came to, and what the service did to end it.
@@ -88,7 +99,7 @@ async fn carry_out(
     let client = client(settings, simulator.as_ref())?;
     let metrics = watch.metrics.clone();
     let tools = Tools { client, progress, interrupt: signals::listen(log, move |code| metrics.end_at_once(code))? };
-    deadline::enforce(tools.interrupt.clone(), &watch.metrics)?;
+    deadline::enforce(tools.interrupt.clone(), &watch.metrics, log)?;
     let began = Instant::now();
     let reader = Reader::start(tools.progress.clone(), screen);
     let result = export(&order, &tools).await;
@@ -113,7 +124,6 @@ async fn tell(summary: &Summary, settings: &Settings) {
 fn order(settings: &Settings, places: Places, arguments: &RunArguments) -> Result<Order, Failure> {
     let now = now();
     let output = &settings.output;
-    let row_group_rows = usize::try_from(output.row_group_rows).unwrap_or(usize::MAX);
     let ends = if settings.question.depends_on(now) { Ends::ByClock } else { Ends::Absolute };
     let identity = identity(settings)?;
     Ok(Order {
@@ -135,15 +145,7 @@ fn order(settings: &Settings, places: Places, arguments: &RunArguments) -> Resul
         state: places.state,
         output: places.output,
         history: if output.snapshot { History::Kept } else { History::Replaced },
-        packaging: Packaging {
-            row_group_rows,
-            compression_level: i32::from(output.zstd_level),
-            encodings: match output.encoding {
-                config::Encoding::Compatible => Encodings::Compatible,
-                config::Encoding::Compact => Encodings::Compact,
-            },
-            ..Packaging::default()
-        },
+        packaging: packaging(output),
         part_rows: part_rows(output),
         budget: Budget {
             max_credits: settings.budget.max_credits,
@@ -169,11 +171,31 @@ fn order(settings: &Settings, places: Places, arguments: &RunArguments) -> Resul
     })
 }
 
+pub(super) fn packaging(output: &config::OutputSettings) -> Packaging {
+    Packaging {
+        row_group_rows: usize::try_from(output.row_group_rows).unwrap_or(usize::MAX),
+        compression_level: i32::from(output.zstd_level),
+        encodings: match output.encoding {
+            config::Encoding::Compatible => Encodings::Compatible,
+            config::Encoding::Compact => Encodings::Compact,
+        },
+        ..Packaging::default()
+    }
+}
+
 /// A row takes about 200 bytes of a part, as measured, so a part's size is bounded by its rows.
 const PART_BYTES_A_ROW: u64 = 200;
 
-fn part_rows(output: &config::OutputSettings) -> RowCount {
+pub(super) fn part_rows(output: &config::OutputSettings) -> RowCount {
     RowCount::new(output.part_rows.min(output.part_bytes.get().get() / PART_BYTES_A_ROW).max(1))
+}
+
+pub(super) const fn partition(written: config::Partition) -> Partition {
+    match written {
+        config::Partition::Day => Partition::Day,
+        config::Partition::Month => Partition::Month,
+        config::Partition::None => Partition::None,
+    }
 }
 
 /// What the state and the output belong to: regions and ranges are a run's, and where the service is asked is no matter.
@@ -183,11 +205,7 @@ fn identity(settings: &Settings) -> Result<Identity, Failure> {
     Ok(Identity {
         path: settings.service.path.clone(),
         filters,
-        partition: match settings.output.partition {
-            config::Partition::Day => Partition::Day,
-            config::Partition::Month => Partition::Month,
-            config::Partition::None => Partition::None,
-        },
+        partition: partition(settings.output.partition),
         snapshot: settings.output.snapshot,
         simulator: settings.simulator.clone(),
     })
@@ -237,13 +255,7 @@ fn summary(order: &Order, outcome: &Outcome, began: Instant, settled: f64) -> Su
         parts: outcome.delivered.parts,
         bytes: ByteCount::new(outcome.delivered.bytes),
         former: Former { parts: outcome.former.0, rows: RowCount::new(outcome.former.1) },
-        requests: Requests {
-            attempts: Credits::new(counts.attempts),
-            answered: Credits::new(counts.answered_pages),
-            retries: counts.retries,
-            throttled: counts.throttled,
-            possibly_charged: Credits::new(counts.possibly_charged),
-        },
+        requests: super::requests(counts),
         journal: Kept { pages: outcome.kept.pages, rows: RowCount::new(outcome.kept.rows) },
         settled_share: code_of(&outcome.ending).is_unfinished().then_some(settled),
         requests_of_this_start: counts.attempts.saturating_sub(outcome.attempts_before),
@@ -364,7 +376,7 @@ fn refusal_hint(code: u16) -> &'static str {
     }
 }
 
-fn failure(error: &ExportError, state: &Path) -> Failure {
+pub(super) fn failure(error: &ExportError, state: &Path) -> Failure {
     let (code, hint) = match error {
         ExportError::Journal(JournalError::Locked { .. }) => (
             ExitCode::Locked,
@@ -373,6 +385,31 @@ fn failure(error: &ExportError, state: &Path) -> Failure {
         ExportError::Output(OutputError::Locked { .. }) => {
             (ExitCode::Locked, "wait for the other run, or choose another --out".to_owned())
         }
+        ExportError::Output(OutputError::AnotherQuestion { is_layout_alone: true, .. }) => {
+            (ExitCode::Usage, LAID_OUT_OTHERWISE.to_owned())
+        }
+        ExportError::Journal(JournalError::OtherQuestion { stored, asked }) if are_laid_out_otherwise(stored, asked) => {
+            (ExitCode::Usage, LAID_OUT_OTHERWISE.to_owned())
+        }
+        ExportError::NoOutput { .. } => (ExitCode::Usage, "name the folder that --out named for `run`".to_owned()),
+        ExportError::Unfinished { .. } => (
+            ExitCode::Usage,
+            "bring it to its end with the same `run` command as before, then write the output anew; nothing was changed".to_owned(),
+        ),
+        ExportError::UnknownToState { .. } => (
+            ExitCode::Usage,
+            "name the state that `run` used with --state; where it is lost, bring the output to its end with the same `run` command; \
+             nothing was changed"
+                .to_owned(),
+        ),
+        ExportError::PartsNotWhole { .. } | ExportError::Overlap(_) | ExportError::Part(PartError::Damaged { .. }) => (
+            ExitCode::LocalDamage,
+            "`verify` tells what is wrong, and how it comes back; nothing was changed".to_owned(),
+        ),
+        ExportError::NoRoom { .. } => (
+            ExitCode::LocalDamage,
+            "free some space, or move the output to a larger disk, then run the same command; nothing was changed".to_owned(),
+        ),
         ExportError::Output(OutputError::AnotherQuestion { .. }) => {
             (ExitCode::Usage, "use another --out, with a state of its own, or ask as before".to_owned())
         }
@@ -468,11 +505,21 @@ fn failure(error: &ExportError, state: &Path) -> Failure {
     Failure::from_error(code, error).with_hint(hint)
 }
 
+/// What to do about another partition.
+const LAID_OUT_OTHERWISE: &str = "`rebuild` with the new --partition lays the output out anew, without a request; or use another --out and \
+                                  --state, or ask as before";
+
+/// Whether two questions, as a state keeps them, differ in the partition alone.
+fn are_laid_out_otherwise(stored: &str, asked: &str) -> bool {
+    let identity = |text: &str| serde_json::from_str::<Identity>(text).ok();
+    identity(stored).zip(identity(asked)).is_some_and(|(stored, asked)| stored.is_only_laid_out_otherwise(&asked))
+}
+
 /// What to do about an output or a state that another version wrote.
 const OF_ANOTHER_VERSION: &str = "go on with the version of this program that wrote it, or choose another --out and --state, \
                                   which pays for every page again";
 
-fn now() -> EpochSeconds {
+pub(super) fn now() -> EpochSeconds {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     EpochSeconds::new(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

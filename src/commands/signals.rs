@@ -10,7 +10,7 @@ use crate::failure::{ExitCode, Failure};
 use crate::telemetry::Log;
 
 /// How long the second signal's end waits for what is said on stderr.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+pub(super) const LAST_WORDS: Duration = Duration::from_millis(200);
 /// SIGHUP's number on every Unix (POSIX).
 const HANGUP: u32 = 1;
 
@@ -31,6 +31,7 @@ pub(super) fn listen(
         move |code| {
             before_the_end(code);
             log.ended(code, serde_json::Map::new());
+            log.last_word(code);
             log.flush(LAST_WORDS);
             std::process::exit(i32::from(code.number()));
         }
@@ -44,10 +45,12 @@ pub(super) fn listen(
 ///
 /// # Errors
 /// A system that takes no handler.
-pub(super) fn end_at_once() -> Result<(), Failure> {
-    let mut signals = Signals::handled()?;
+pub(super) fn end_at_once(log: &Log) -> Result<(), Failure> {
+    let (mut signals, log) = (Signals::handled()?, log.clone());
     tokio::spawn(async move {
         let code = code_of(signals.next().await);
+        log.last_word(code);
+        log.flush(LAST_WORDS);
         std::process::exit(i32::from(code.number()));
     });
     Ok(())

@@ -2,47 +2,115 @@
 
 use std::fmt::Write as _;
 
+use serde::Serialize;
+
+use crate::cli::VerifyArguments;
 use crate::config::Settings;
 use crate::failure::{ExitCode, Failure};
-use crate::sink::manifest::ManifestError;
 use crate::sink::verify::{Report, VerifyError};
+use crate::telemetry::Log;
+use crate::units::{ByteCount, RowCount};
 
 use super::signals;
+
+/// The version of the JSON form: a field that is renamed or changes its meaning raises it, a new field does not.
+const VERIFY_VERSION: u32 = 1;
+
+/// What was found, as `--json` prints it.
+#[derive(Serialize)]
+struct Document<'report> {
+    version: u32,
+    /// `complete`, `incomplete` or `local_damage`, as the exit code is named.
+    outcome: ExitCode,
+    exit_code: u8,
+    output: &'report str,
+    /// Whether folder and manifest agree.
+    agrees: bool,
+    parts: u64,
+    rows: RowCount,
+    bytes: ByteCount,
+    problems: &'report [String],
+    missing: &'report [String],
+    elsewhere: &'report [String],
+    hints: &'report [String],
+}
 
 /// Compares the output with its manifest and prints what was found.
 ///
 /// # Errors
 /// An output that cannot be read.
-pub async fn verify(settings: Settings) -> Result<ExitCode, Failure> {
-    signals::end_at_once()?;
+pub async fn verify(settings: Settings, arguments: &VerifyArguments, log: &Log) -> Result<ExitCode, Failure> {
+    signals::end_at_once(log)?;
     let folder = &settings.output.folder;
-    let report = crate::sink::verify::verify(folder).await.map_err(|error| {
-        let (code, hint) = match error {
-            VerifyError::NoManifest { .. } => (ExitCode::Usage, Some("name the folder that --out named for `run`")),
-            VerifyError::Manifest(ManifestError::Version(_)) => {
-                (ExitCode::Usage, Some("use the version of this program that wrote it"))
-            }
-            _ => (ExitCode::LocalDamage, None),
-        };
-        let failure = Failure::from_error(code, &error);
-        if let Some(hint) = hint { failure.with_hint(hint) } else { failure }
-    })?;
-    super::print(text(&report, &folder.display().to_string()).as_bytes())?;
-    Ok(if !report.agrees() {
-        ExitCode::LocalDamage
-    } else if report.is_complete() {
-        ExitCode::Complete
-    } else {
-        ExitCode::Incomplete
-    })
+    let report = crate::sink::verify::verify(folder).await.map_err(failure)?;
+    let (folder, code) = (folder.display().to_string(), code(&report));
+    let told = if arguments.json { json(&report, &folder, code)? } else { text(&report, &folder) };
+    super::print(told.as_bytes())?;
+    log.concluded(&concluded(&report, &folder, code));
+    Ok(code)
+}
+
+fn failure(error: VerifyError) -> Failure {
+    let hint = match &error {
+        VerifyError::NoManifest { .. } => {
+            return Failure::from_error(ExitCode::Usage, &error)
+                .with_hint("name the folder that --out named for `run`");
+        }
+        VerifyError::Manifest(error) => return super::unreadable_manifest(error),
+        VerifyError::Store(_) => "look whether this user may read the folder, and whether its disk answers",
+        VerifyError::CutShort(_) => "run it again; if it ends so again, please report it",
+    };
+    Failure::from_error(ExitCode::LocalDamage, &error).with_hint(hint)
+}
+
+fn code(report: &Report) -> ExitCode {
+    match (report.agrees(), report.is_complete()) {
+        (false, _) => ExitCode::LocalDamage,
+        (true, false) => ExitCode::Incomplete,
+        (true, true) => ExitCode::Complete,
+    }
+}
+
+fn verdict(code: ExitCode) -> &'static str {
+    match code {
+        ExitCode::Complete => "sound and complete",
+        ExitCode::Incomplete => "sound, but something of the range is missing",
+        _ => "damaged: folder and manifest disagree",
+    }
+}
+
+/// Why it does not end with 0: the verdict, and the first thing that it rests on.
+fn concluded(report: &Report, folder: &str, code: ExitCode) -> Failure {
+    let first = report.problems.first().or(report.shortfalls.first());
+    let reason = first.map(|first| format!(": {first}")).unwrap_or_default();
+    let hint = report
+        .advice
+        .first()
+        .map_or("the same `run` command reads what is missing; stdout has the whole list", String::as_str);
+    Failure::new(code, format!("{folder}: {}{reason}", verdict(code))).with_hint(hint)
+}
+
+fn json(report: &Report, folder: &str, code: ExitCode) -> Result<String, Failure> {
+    let document = Document {
+        version: VERIFY_VERSION,
+        outcome: code,
+        exit_code: code.number(),
+        output: folder,
+        agrees: report.agrees(),
+        parts: report.parts,
+        rows: report.rows,
+        bytes: report.bytes,
+        problems: &report.problems,
+        missing: &report.shortfalls,
+        elsewhere: &report.elsewhere,
+        hints: &report.advice,
+    };
+    let json = serde_json::to_string_pretty(&document);
+    json.map(|json| json + "\n").map_err(|error| Failure::from_error(ExitCode::Bug, &error))
 }
 
 fn text(report: &Report, folder: &str) -> String {
-    let verdict = match (report.agrees(), report.is_complete()) {
-        (false, _) => "damaged: folder and manifest disagree",
-        (true, false) => "sound, but something of the range is missing",
-        (true, true) => "sound and complete",
-    };
+    let verdict = verdict(code(report));
     let mut text = format!("{folder}: {verdict}\n{} parts, {}, {}\n", report.parts, report.rows, report.bytes);
     for problem in &report.problems {
         let _ = writeln!(text, "problem: {problem}");

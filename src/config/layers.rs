@@ -77,6 +77,14 @@ impl Settings {
 }
 
 impl Sources {
+    /// Whether any layer says something about a key, so that it is more than a default.
+    ///
+    /// # Errors
+    /// Those of [`Settings::load`].
+    pub fn say(&self, key: &str) -> Result<bool, ConfigError> {
+        Ok(self.entries()?.iter().any(|entry| entry.key == key))
+    }
+
     /// Every value of every layer, the strongest last, each checked by itself.
     fn entries(&self) -> Result<Vec<Entry>, ConfigError> {
         let mut entries = self.file.as_deref().map_or_else(|| Ok(Vec::new()), file_layer)?;

@@ -302,6 +302,8 @@ pub struct ReportSettings {
     pub metrics_listen: Option<SocketAddr>,
     /// The shape of log lines on stderr. Default `auto`.
     pub log_format: LogFormat,
+    /// The shape of the error that ends a command. Default `text`.
+    pub error_format: ErrorFormat,
     /// Leave the progress bars out on a terminal too. Default false.
     pub no_progress: bool,
 }
@@ -319,6 +321,18 @@ pub enum LogFormat {
 }
 
 through_choices!(LogFormat);
+
+/// The shape of a final error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ErrorFormat {
+    /// `error:` and `hint:` for a person.
+    #[default]
+    Text,
+    /// One JSON object, the last line of stderr.
+    Json,
+}
+
+through_choices!(ErrorFormat);
 
 impl Settings {
     /// The merged configuration as a file that would give it again, but for the addresses to be pinged. Holds no secret: the key is

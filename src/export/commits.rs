@@ -4,10 +4,20 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
+use crate::journal::Journal;
+use crate::sink::account::Account;
 use crate::sink::manifest::Manifest;
 use crate::sink::publish::{Output, OutputError};
 
-use super::clock;
+use super::{ExportError, KEPT_ACCOUNT, clock};
+
+/// What the journal keeps of the account, should the manifest be lost.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(super) struct KeptAccount {
+    pub(super) generation: u64,
+    #[serde(flatten)]
+    pub(super) account: Account,
+}
 
 /// The output's manifest: what a reader sees, and what the next one will say besides.
 #[derive(Debug)]
@@ -35,6 +45,14 @@ impl Commits {
     /// Changes what the next commit will say.
     pub(super) async fn note(&self, change: impl FnOnce(&mut Manifest)) {
         change(&mut *self.manifest.lock().await);
+    }
+
+    /// Keeps the account beside the state too, so that a lost manifest can be written again.
+    pub(super) async fn keep_account(&self, journal: &Journal) -> Result<(), ExportError> {
+        let kept =
+            |manifest: &Manifest| KeptAccount { generation: manifest.generation, account: manifest.account.clone() };
+        let kept = serde_json::to_string(&self.read(kept).await)?;
+        Ok(journal.learn(KEPT_ACCOUNT, &kept).await?)
     }
 
     /// Looks at it.

@@ -11,7 +11,7 @@ use crate::failpoint::{self, Step};
 use crate::journal::record::{Change, PartRecord, PartState, RunOutcome};
 use crate::journal::{JournalError, Ledger};
 use crate::plan::planner::{Listed, Planner};
-use crate::sink::account::{Account, Lack, Share};
+use crate::sink::account::{Lack, Share};
 use crate::sink::columns::SCHEMA_VERSION;
 use crate::sink::find::{RowId, rows_held};
 use crate::sink::manifest::{MANIFEST_VERSION, Manifest, Status};
@@ -20,7 +20,7 @@ use crate::units::{EpochSeconds, RowCount, TimeRange};
 
 use super::counters::counters;
 use super::publisher::{Publisher, Replaced};
-use super::{Delivered, Ending, ExportError, KEPT_ACCOUNT, Order};
+use super::{Delivered, Ending, ExportError, Order};
 
 /// Rejected rows that are looked for among the delivered ones: a service that rejects more has other troubles.
 const MOST_COMPARED: usize = 10_000;
@@ -49,14 +49,6 @@ pub(super) struct Left {
     pub(super) unproven: Vec<Listed>,
     /// Holes and gaps outside it.
     pub(super) elsewhere: Vec<Listed>,
-}
-
-/// What the journal keeps of the account, should the manifest be lost.
-#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
-pub(super) struct KeptAccount {
-    pub(super) generation: u64,
-    #[serde(flatten)]
-    pub(super) account: Account,
 }
 
 /// What a manifest is to say.
@@ -111,7 +103,7 @@ impl<'a> Delivery<'a> {
         let (counters, rejected) = (BTreeMap::new(), 0);
         let telling = Telling { status: Status::Running, shares, parts, replaced: &replaced, counters, rejected };
         self.write(telling).await?;
-        self.keep_account().await
+        self.publisher.commits.keep_account(&self.publisher.journal).await
     }
 
     /// Ends a start: what was replaced goes, the manifest tells the state, and `_SUCCESS` comes last, if it is earned.
@@ -144,7 +136,7 @@ impl<'a> Delivery<'a> {
         if left.is_whole {
             self.publisher.output.write_success().await?;
         }
-        self.keep_account().await?;
+        self.publisher.commits.keep_account(&self.publisher.journal).await?;
         if is_done {
             for plan in planner.regions() {
                 self.publisher.journal.release_bodies(&plan.region, EpochSeconds::MAX).await?;
@@ -177,7 +169,7 @@ impl<'a> Delivery<'a> {
             if left.is_whole {
                 self.publisher.output.write_success().await?;
             }
-            self.keep_account().await?;
+            self.publisher.commits.keep_account(&self.publisher.journal).await?;
         }
         Ok(left)
     }
@@ -400,14 +392,6 @@ impl<'a> Delivery<'a> {
             };
         };
         Ok(self.publisher.commits.commit(change).await?)
-    }
-
-    /// Keeps the account beside the state too, so that a lost manifest can be written again.
-    async fn keep_account(&self) -> Result<(), ExportError> {
-        let kept =
-            |manifest: &Manifest| KeptAccount { generation: manifest.generation, account: manifest.account.clone() };
-        let kept = serde_json::to_string(&self.publisher.commits.read(kept).await)?;
-        Ok(self.publisher.journal.learn(KEPT_ACCOUNT, &kept).await?)
     }
 }
 

@@ -27,6 +27,7 @@ use super::machine::{Abandoned, Broken, Conclusion, Due, Effect, Event, Machine,
 use super::publisher::{Published, Publisher};
 use super::regions::Regions;
 use super::session::{LEARNED_RATE, UNWELL_REGIONS};
+use super::standing::{STANDING, Standing};
 use super::{Ending, ExportError, Order, Tools};
 
 mod tasks;
@@ -35,6 +36,11 @@ use tasks::{Returned, kept, log_failure, sent};
 
 /// How often the machine looks up when nothing happens.
 const TICK: Duration = Duration::from_millis(250);
+
+/// How often the run says how it stands: often for a person who watches, seldom beside the commits of its pages.
+const STANDING_EVERY: Duration = Duration::from_secs(2);
+/// When it says so first: its regions are begun by then.
+const STANDING_FIRST: Duration = Duration::from_millis(500);
 
 /// What a run's loop works with.
 pub(super) struct Parts<'a> {
@@ -52,6 +58,7 @@ pub(super) struct Parts<'a> {
 }
 
 type Recording = Pin<Box<dyn Future<Output = Result<Vec<PlanEvent>, ExportError>> + Send>>;
+type Telling = Pin<Box<dyn Future<Output = Result<(), JournalError>> + Send>>;
 type Publishing = Pin<Box<dyn Future<Output = Result<Published, ExportError>> + Send>>;
 
 /// The loop while it runs.
@@ -64,6 +71,9 @@ struct Driver<'a> {
     came: BTreeMap<JobId, Box<(NewPage, Attempt)>>,
     recording: Option<Recording>,
     publishing: Option<Publishing>,
+    /// How the run stands, on its way into the journal; nobody waits for it.
+    telling: Option<Telling>,
+    tell_at: Instant,
     /// What broke of our own; the answers in flight are waited for all the same, since they are paid for.
     error: Option<ExportError>,
     clock: RunClock,
@@ -89,6 +99,8 @@ impl Parts<'_> {
             came: BTreeMap::new(),
             recording: None,
             publishing: None,
+            telling: None,
+            tell_at: Instant::now() + STANDING_FIRST,
             error: None,
             clock: RunClock::start(began),
             tick,
@@ -104,6 +116,7 @@ impl Driver<'_> {
     async fn drive(&mut self) -> Conclusion {
         loop {
             self.set_going();
+            self.tell_standing();
             if let Some(conclusion) = self.machine.conclusion() {
                 return conclusion;
             }
@@ -119,6 +132,9 @@ impl Driver<'_> {
             (Some(error), _) => Err(error),
             (None, Conclusion::Ended(ending)) => {
                 self.machine.learn_rate();
+                drop(self.telling.take());
+                let standing = self.standing();
+                tell_standing(&self.parts.publisher.journal, &standing).await?;
                 while let Some(effect) = self.machine.next_effect() {
                     if let Effect::Learn(learned) = effect {
                         learn(&self.parts.publisher.journal, learned).await?;
@@ -162,6 +178,11 @@ impl Driver<'_> {
             Some(returned) = self.tasks.join_next() => self.take_back(returned),
             recorded = next(&mut self.recording) => self.take_recorded(recorded),
             published = next(&mut self.publishing) => self.take_published(published),
+            _told = next(&mut self.telling) => {
+                // Only a display goes without it; what ails the journal shows with the next page.
+                self.telling = None;
+                Event::Woke
+            }
             _ = self.tick.tick() => Event::Look,
             Ok(signal) = interrupt.wait_for(Option::is_some), if !self.is_interrupted => {
                 self.is_interrupted = true;
@@ -250,6 +271,23 @@ impl Driver<'_> {
         });
     }
 
+    /// Says how the run stands, where that is due. It shares a transaction with what else is written.
+    fn tell_standing(&mut self) {
+        let now = Instant::now();
+        if now < self.tell_at || self.telling.is_some() {
+            return;
+        }
+        self.tell_at = now + STANDING_EVERY;
+        let (journal, standing) = (self.parts.publisher.journal.clone(), self.standing());
+        self.telling = Some(Box::pin(async move { tell_standing(&journal, &standing).await }));
+    }
+
+    fn standing(&self) -> Standing {
+        let publisher = &self.parts.publisher;
+        let (view, held_pages) = (self.parts.tools.progress.view(), publisher.journal.held_pages());
+        Standing::of(&publisher.run, self.clock.now(), self.machine.planner(), &view, held_pages)
+    }
+
     fn abandon(&mut self, what: Abandoned) {
         self.tasks.abort_all();
         self.came.clear();
@@ -317,6 +355,12 @@ async fn learn(journal: &Journal, learned: LearnedRate) -> Result<(), JournalErr
     // Two numbers can always be written.
     let text = serde_json::to_string(&learned).unwrap_or_default();
     journal.learn(LEARNED_RATE, &text).await
+}
+
+async fn tell_standing(journal: &Journal, standing: &Standing) -> Result<(), JournalError> {
+    // Numbers, names and ranges can always be written.
+    let text = serde_json::to_string(standing).unwrap_or_default();
+    journal.learn(STANDING, &text).await
 }
 
 fn log(note: &Note) {

@@ -3,7 +3,7 @@
 //! `opening` opens the state and the output, and brings both to the same; `next` says which run is worked on, `keeps` what one that begins need not read, `order` sees to that, and
 //! `session` is one start of it; `machine` is the run's one loop, pure, and `driver` carries out what it wants; `blame` tells a page that
 //! cannot be had from a service that is unwell; `cutting` and `publisher` turn settled time into parts; `commits` holds the manifest; `delivery` says what the output
-//! holds. Resume is the ordinary start: a first run is an empty journal.
+//! holds; `rebuild` writes its parts anew, without a request. Resume is the ordinary start: a first run is an empty journal.
 
 mod blame;
 pub mod clock;
@@ -20,12 +20,14 @@ mod opening;
 mod order;
 mod page;
 mod publisher;
+mod rebuild;
 mod regions;
 mod repair;
 mod session;
 #[cfg(test)]
 mod simulation;
 mod stager;
+pub mod standing;
 mod state_aside;
 
 use std::collections::BTreeMap;
@@ -49,12 +51,13 @@ use crate::sink::layout::Partition;
 use crate::sink::part::PartError;
 use crate::sink::publish::OutputError;
 use crate::sink::rejected::RejectedError;
-use crate::units::{Credits, EpochSeconds, RowCount, TimeRange};
+use crate::units::{ByteCount, Credits, EpochSeconds, RowCount, TimeRange};
 
 pub use crate::journal::Counts;
 pub use crate::journal::record::RangeEnds as Ends;
 pub use keeps::Reread;
 pub use order::export;
+pub use rebuild::{Contents, Rebuild, Rebuilt, Which, rebuild};
 
 /// What a person asked for, resolved as far as it can be without the state.
 #[derive(Clone, Debug)]
@@ -375,6 +378,61 @@ pub enum ExportError {
         parts: usize,
         /// The output folder.
         output: String,
+    },
+    /// There is no output to be written anew.
+    #[error("{output} has no manifest, so it is no output folder")]
+    NoOutput {
+        /// The folder.
+        output: String,
+    },
+    /// A run may still be gone on with, which knows the parts as they are.
+    #[error("the output {output} is not written anew while run {run} is unfinished")]
+    Unfinished {
+        /// The output folder.
+        output: String,
+        /// The run.
+        run: String,
+    },
+    /// A run that is not in the state may still be gone on with.
+    #[error("the state {state} does not know run {run}, which has not said of the output {output} that it is complete")]
+    UnknownToState {
+        /// The output folder.
+        output: String,
+        /// The state folder.
+        state: String,
+        /// The run.
+        run: String,
+    },
+    /// Parts are not what they should be, so that their rows would be lost.
+    #[error("{count} parts of the output are missing or have another size, such as {example}")]
+    PartsNotWhole {
+        /// How many.
+        count: usize,
+        /// One of them.
+        example: String,
+    },
+    /// Parts hold the same seconds.
+    #[error("the parts contradict each other: {0}")]
+    Overlap(#[from] crate::sink::chains::Overlap),
+    /// The disk does not hold both copies.
+    #[error(
+        "the disk of {output} has {free} free, and the parts that are written anew take about {needed} beside the former ones"
+    )]
+    NoRoom {
+        /// The output folder.
+        output: String,
+        /// What is free.
+        free: ByteCount,
+        /// What is needed.
+        needed: ByteCount,
+    },
+    /// How much room there is cannot be told.
+    #[error("asking how much room the disk of {output} has: {source}")]
+    Room {
+        /// The output folder.
+        output: String,
+        /// Why.
+        source: std::io::Error,
     },
     /// A range cannot be opened again.
     #[error(transparent)]

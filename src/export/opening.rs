@@ -5,6 +5,7 @@
 //! superseded. Where it is gone, or older than the state, the journal's own record of it is taken.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::failpoint::{self, Step};
@@ -13,11 +14,12 @@ use crate::journal::{Journal, JournalError};
 use crate::sink::account::Account;
 use crate::sink::columns::SCHEMA_VERSION;
 use crate::sink::coverage::Reader;
+use crate::sink::identity::Identity;
 use crate::sink::manifest::{MANIFEST_VERSION, Manifest, Status};
 use crate::sink::publish::{Output, OutputError, Standing};
-use crate::units::{RowCount, TimeRange};
+use crate::units::{EpochSeconds, RowCount, TimeRange};
 
-use super::delivery::KeptAccount;
+use super::commits::KeptAccount;
 use super::repair::lost_altogether;
 use super::{ExportError, KEPT_ACCOUNT, Order, Start, clock};
 
@@ -41,11 +43,54 @@ enum Age {
     Former,
 }
 
+/// What is to be opened.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) identity: Identity,
+    pub(super) state: PathBuf,
+    pub(super) output: PathBuf,
+    /// This moment.
+    pub(super) now: EpochSeconds,
+    /// Whether an output that has lost everything is begun anew.
+    pub(super) start: Start,
+    /// How long parts are kept, in seconds.
+    pub(super) retain_seconds: Option<i64>,
+    /// What an output that holds nothing yet says of what it was asked.
+    pub(super) range: TimeRange,
+    pub(super) max_rejected: u64,
+    pub(super) confirm_after_seconds: u64,
+}
+
+impl Order {
+    pub(super) fn wanted(&self) -> Wanted {
+        Wanted {
+            identity: self.identity.clone(),
+            state: self.state.clone(),
+            output: self.output.clone(),
+            now: self.now,
+            start: self.start,
+            retain_seconds: self.retain_seconds,
+            range: self.range,
+            max_rejected: self.max_rejected,
+            confirm_after_seconds: self.plan.confirm_after.as_secs(),
+        }
+    }
+}
+
+/// An identity as a state keeps it.
+pub(super) fn question_of(identity: &Identity) -> StoredQuestion {
+    StoredQuestion { fingerprint: identity.fingerprint(), json: identity.to_string() }
+}
+
 /// Opens the output for a state, and brings both to the same.
-pub(super) async fn open(order: &Order, journal: &Journal) -> Result<Opened, ExportError> {
+pub(super) async fn open(order: &Wanted, journal: &Journal) -> Result<Opened, ExportError> {
     let identity = &order.identity;
-    let question = StoredQuestion { fingerprint: identity.fingerprint(), json: identity.to_string() };
-    refuse_another_question(journal, &question)?;
+    let question = question_of(identity);
+    let stored = journal.question()?.filter(|stored| stored.fingerprint != question.fingerprint);
+    if let Some(stored) = &stored {
+        // Refused before the output is touched.
+        refuse_another_question((stored, &question), identity, Output::look(&order.output).await?.as_ref())?;
+    }
     let known: Vec<String> = journal.parts()?.into_iter().map(|(part, _)| part.path).collect();
     let (output, found) = Output::open(&order.output, identity, &known).await?;
     failpoint::pass(Step::OutputOpened);
@@ -57,7 +102,10 @@ pub(super) async fn open(order: &Order, journal: &Journal) -> Result<Opened, Exp
     };
     refuse_another_output(order, kept.as_ref(), found.as_ref())?;
     // What the output refuses, a new state must not remember.
-    journal.remember_question(question).await?;
+    match stored {
+        Some(_) => journal.replace_question(question).await?,
+        None => journal.remember_question(question).await?,
+    }
     let (mut manifest, age) = believed(order, kept.as_ref(), found);
     let is_later = kept.as_ref().is_some_and(|kept| manifest.generation > kept.generation);
     let is_ahead_of_state = is_later && latest.as_ref().is_some_and(|run| run.begun.id != manifest.run);
@@ -70,19 +118,26 @@ pub(super) async fn open(order: &Order, journal: &Journal) -> Result<Opened, Exp
     Ok(opened)
 }
 
-fn refuse_another_question(journal: &Journal, asked: &StoredQuestion) -> Result<(), JournalError> {
-    match journal.question()? {
-        Some(stored) if stored.fingerprint != asked.fingerprint => {
-            Err(JournalError::OtherQuestion { stored: stored.json, asked: asked.json.clone() })
-        }
-        _ => Ok(()),
+/// A state follows its output where that was laid out anew and a `rebuild` died before it could tell the state: the manifest is what counts.
+/// That it is the state's own output is looked at once it is open.
+fn refuse_another_question(
+    (stored, asked): (&StoredQuestion, &StoredQuestion),
+    identity: &Identity,
+    found: Option<&Manifest>,
+) -> Result<(), JournalError> {
+    let was = serde_json::from_str::<Identity>(&stored.json).ok();
+    let is_laid_out_anew = was.is_some_and(|was| was.is_only_laid_out_otherwise(identity))
+        && found.is_some_and(|found| found.identity == *identity);
+    if is_laid_out_anew {
+        return Ok(());
     }
+    Err(JournalError::OtherQuestion { stored: stored.json.clone(), asked: asked.json.clone() })
 }
 
 /// A folder without a manifest, in which not one of the state's parts is, is more likely another folder than a lost one: a disk
 /// that is not mounted, or an output that was moved. Buying everything again is for a person to decide; then nothing is kept of it.
 async fn unless_all_is_lost(
-    order: &Order,
+    order: &Wanted,
     journal: &Journal,
     output: &Output,
     kept: Option<KeptAccount>,
@@ -100,7 +155,7 @@ async fn unless_all_is_lost(
 
 /// A state belongs to one output, wherever both lie.
 fn refuse_another_output(
-    order: &Order,
+    order: &Wanted,
     kept: Option<&KeptAccount>,
     found: Option<&Manifest>,
 ) -> Result<(), ExportError> {
@@ -116,7 +171,7 @@ fn refuse_another_output(
 }
 
 /// The manifest to go on from.
-fn believed(order: &Order, kept: Option<&KeptAccount>, found: Option<Manifest>) -> (Manifest, Age) {
+fn believed(order: &Wanted, kept: Option<&KeptAccount>, found: Option<Manifest>) -> (Manifest, Age) {
     match (found, kept) {
         (Some(found), Some(kept)) if found.generation < kept.generation => {
             tracing::warn!(
@@ -135,7 +190,7 @@ fn believed(order: &Order, kept: Option<&KeptAccount>, found: Option<Manifest>) 
 }
 
 /// The manifest of an output that holds nothing yet.
-fn blank(order: &Order) -> Manifest {
+fn blank(order: &Wanted) -> Manifest {
     let id = format!("{:x}-{:016x}", order.now.get(), rand::random::<u64>());
     Manifest {
         manifest_version: MANIFEST_VERSION,
@@ -149,7 +204,7 @@ fn blank(order: &Order) -> Manifest {
         range: order.range,
         status: Status::Incomplete,
         max_rejected: order.max_rejected,
-        confirm_after_seconds: order.plan.confirm_after.as_secs(),
+        confirm_after_seconds: order.confirm_after_seconds,
         retain_seconds: order.retain_seconds,
         parts: Vec::new(),
         superseded: Vec::new(),
@@ -260,7 +315,7 @@ fn published(journal: &Journal) -> Result<Vec<PartRecord>, JournalError> {
 }
 
 /// Looks where every part should be. One that may be gone because of its age is given up; any other is lost.
-async fn look_for_parts(order: &Order, journal: &Journal, opened: &mut Opened) -> Result<(), ExportError> {
+async fn look_for_parts(order: &Wanted, journal: &Journal, opened: &mut Opened) -> Result<(), ExportError> {
     let retained_from = order.retain_seconds.map(|seconds| order.now.shifted(-seconds));
     let mut expired = Vec::new();
     for part in &opened.manifest.parts {

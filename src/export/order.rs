@@ -47,7 +47,7 @@ async fn attempt(order: &Order, tools: &Tools) -> Result<Outcome, ExportError> {
 }
 
 async fn runs(order: &Order, tools: &Tools, journal: &Journal) -> Result<Outcome, ExportError> {
-    let opened = opening::open(order, journal).await?;
+    let opened = opening::open(&order.wanted(), journal).await?;
     let latest = journal.latest_run()?;
     let void_run = journal.learned(VOID_RUN)?;
     let is_void = |run: &RunRecord| opened.is_ahead_of_state || void_run.as_ref() == Some(&run.begun.id);

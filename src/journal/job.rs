@@ -17,6 +17,8 @@ use crate::units::EpochSeconds;
 pub(super) enum Job {
     /// Keep the question; refuse another one.
     Question(StoredQuestion),
+    /// Keep the question in place of the one that is there.
+    QuestionAnew(StoredQuestion),
     /// Begin a run. Written alone.
     BeginRun {
         run: NewRun,
@@ -123,7 +125,7 @@ impl Job {
     /// What is true once it is durable, where a test may want to know.
     pub(super) fn step(&self) -> Option<Step> {
         match self {
-            Self::Question(_) => Some(Step::QuestionKept),
+            Self::Question(_) | Self::QuestionAnew(_) => Some(Step::QuestionKept),
             Self::BeginRun { .. } => Some(Step::RunBegun),
             Self::FinishRun { .. } => Some(Step::RunFinished),
             Self::Page { .. } => Some(Step::PageCommitted),

@@ -3,11 +3,16 @@
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::error::JournalError;
 use crate::folder;
 
 const LOCK: &str = "lock";
+
+/// Whoever asks [`is_held`] has the lock for a moment itself, so one that is held is asked for so often, and so long after.
+const LOOKS: u32 = 5;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
 /// The state folder, held by this process until it is dropped.
 #[derive(Debug)]
@@ -28,7 +33,14 @@ impl HeldFolder {
             .write(true)
             .open(&lock)
             .map_err(JournalError::file("opening the lock", &lock))?;
-        match file.try_lock() {
+        let mut locked = file.try_lock();
+        for _ in 1..LOOKS {
+            if matches!(locked, Err(TryLockError::WouldBlock)) {
+                std::thread::sleep(BETWEEN_LOOKS);
+                locked = file.try_lock();
+            }
+        }
+        match locked {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: file }),
             Err(TryLockError::WouldBlock) => Err(JournalError::Locked { folder: path.to_owned() }),
             Err(TryLockError::Error(source)) => Err(JournalError::file("locking", &lock)(source)),
@@ -44,6 +56,21 @@ impl HeldFolder {
     pub(super) fn sync(&self) -> Result<(), JournalError> {
         let synced = folder::sync(&self.path).and_then(|()| folder::sync_name(&self.path));
         synced.map_err(JournalError::file("syncing the folder", &self.path))
+    }
+}
+
+/// Whether a process holds the state folder; none where the system does not tell. Makes nothing, and never waits.
+pub(super) fn is_held(state: &Path) -> Option<bool> {
+    let file = match File::open(state.join(LOCK)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Some(false),
+        Err(_) => return None,
+    };
+    // Let go at once with the file; those who look do not hinder each other.
+    match file.try_lock_shared() {
+        Ok(()) => Some(false),
+        Err(TryLockError::WouldBlock) => Some(true),
+        Err(TryLockError::Error(_)) => None,
     }
 }
 
@@ -111,8 +138,24 @@ mod tests {
         let path = folder.path().join("deep/state");
         let held = HeldFolder::take(&path).unwrap();
         assert!(matches!(HeldFolder::take(&path), Err(JournalError::Locked { .. })));
+        assert_eq!(is_held(&path), Some(true));
         drop(held);
+        assert_eq!(is_held(&path), Some(false));
         HeldFolder::take(&path).unwrap();
+        assert_eq!(is_held(&folder.path().join("none")), Some(false));
+    }
+
+    #[test]
+    fn one_who_looks_keeps_nobody_out() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(HeldFolder::take(folder.path()).unwrap());
+        let look = File::open(folder.path().join(LOCK)).unwrap();
+        look.lock_shared().unwrap();
+        assert_eq!(is_held(folder.path()), Some(false), "another look is no run");
+        let gone = std::thread::spawn(move || drop(look));
+        let taken = HeldFolder::take(folder.path());
+        gone.join().unwrap();
+        assert!(taken.is_ok() || HeldFolder::take(folder.path()).is_ok());
     }
 
     #[cfg(unix)]

@@ -97,6 +97,14 @@ impl Journal {
         self.ask(Job::Question(question)).await.map(drop)
     }
 
+    /// Keeps the question in place of the one that is there: the output that the state belongs to is laid out anew.
+    ///
+    /// # Errors
+    /// Only those that every call may have.
+    pub async fn replace_question(&self, question: StoredQuestion) -> Result<(), JournalError> {
+        self.ask(Job::QuestionAnew(question)).await.map(drop)
+    }
+
     /// The run that began last.
     ///
     /// # Errors

@@ -11,7 +11,9 @@ use super::codec::{decode_keys, event_checksum, keys_checksum, standing_from};
 use super::error::JournalError;
 use super::held::{Held, HeldPage};
 use super::job::purpose_from;
-use super::record::{NewRun, PartRecord, PartState, RangeEnds, Replayed, RunOutcome, RunRecord, StoredQuestion};
+use super::record::{
+    FormerRun, NewRun, PartRecord, PartState, RangeEnds, Replayed, RunOutcome, RunRecord, StoredQuestion,
+};
 use super::schema::{self, Found};
 use super::tables::Cursor;
 use crate::api::contract::Region;
@@ -19,6 +21,8 @@ use crate::plan::fact::{Check, PageAddress, PageFact, WindowId};
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 const LATEST_RUN: &str = "(SELECT max(number) FROM runs)";
+/// The columns of a run's ledger, as [`ledger`] reads them.
+const LEDGER: &str = "number, reserved, attempts, pages, pages_with_rows, retries, throttled, astray";
 
 /// A read-only connection to one journal.
 #[derive(Debug)]
@@ -66,23 +70,33 @@ impl Reader {
         Ok(Some(run))
     }
 
-    /// The latest run's number and ledger.
-    pub(super) fn account(&self) -> Result<Option<(i64, Account)>, JournalError> {
+    /// The runs that began last, the latest first, at most so many.
+    pub(super) fn runs(&self, most: usize) -> Result<Vec<FormerRun>, JournalError> {
+        let failed = self.failed("reading the runs");
         let sql = format!(
-            "SELECT number, reserved, attempts, pages, pages_with_rows, retries, throttled, astray FROM runs WHERE number = {LATEST_RUN}"
+            "SELECT {LEDGER}, id, range_start, range_end, began_at, outcome, reads FROM runs ORDER BY number DESC LIMIT ?1"
         );
         let read = |row: &Row<'_>| {
-            let tally = Tally {
-                attempts: count(row, 2)?,
-                pages: count(row, 3)?,
-                pages_with_rows: count(row, 4)?,
-                retries: count(row, 5)?,
-                throttled: count(row, 6)?,
-                astray: count(row, 7)?,
-            };
-            Ok((row.get(0)?, Account { reserved: count(row, 1)?, tally }))
+            let outcome: Option<String> = row.get(12)?;
+            Ok(FormerRun {
+                counts: ledger(row)?.1.counts(),
+                id: row.get(8)?,
+                range: TimeRange::new(EpochSeconds::new(row.get(9)?), EpochSeconds::new(row.get(10)?)),
+                reads: serde_json::from_str(&row.get::<_, String>(13)?).ok(),
+                began_at: EpochSeconds::new(row.get(11)?),
+                outcome: outcome.as_deref().and_then(RunOutcome::from_name),
+            })
         };
-        self.connection.query_row(&sql, [], read).optional().map_err(self.failed("reading the ledger"))
+        let mut statement = self.connection.prepare_cached(&sql).map_err(&failed)?;
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let runs = statement.query_map([most], read).map_err(&failed)?;
+        runs.collect::<rusqlite::Result<_>>().map_err(failed)
+    }
+
+    /// The latest run's number and ledger.
+    pub(super) fn account(&self) -> Result<Option<(i64, Account)>, JournalError> {
+        let sql = format!("SELECT {LEDGER} FROM runs WHERE number = {LATEST_RUN}");
+        self.connection.query_row(&sql, [], ledger).optional().map_err(self.failed("reading the ledger"))
     }
 
     /// Where the writer goes on.
@@ -309,6 +323,19 @@ fn address(row: &Row<'_>, last: &mut Option<Region>) -> rusqlite::Result<Option<
     }
     let (purpose, page) = (purpose_from(purpose, row.get(3)?, row.get(4)?), PageNumber::new(row.get(5)?));
     Ok(last.clone().zip(purpose).zip(page.ok()).map(|((region, purpose), page)| PageAddress { region, purpose, page }))
+}
+
+/// A run's number and ledger.
+fn ledger(row: &Row<'_>) -> rusqlite::Result<(i64, Account)> {
+    let tally = Tally {
+        attempts: count(row, 2)?,
+        pages: count(row, 3)?,
+        pages_with_rows: count(row, 4)?,
+        retries: count(row, 5)?,
+        throttled: count(row, 6)?,
+        astray: count(row, 7)?,
+    };
+    Ok((row.get(0)?, Account { reserved: count(row, 1)?, tally }))
 }
 
 /// A count that the database holds as a signed number.

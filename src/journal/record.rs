@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::book::Counts;
 use super::kept::KeptFields;
 use crate::api::contract::Region;
 use crate::plan::fact::{PageFact, WindowId};
@@ -209,6 +210,23 @@ pub struct RunRecord {
     pub outcome: Option<RunOutcome>,
     /// When the start began that used its credits up; none where something else ended its last start.
     pub spent_at: Option<EpochSeconds>,
+}
+
+/// A run as its row alone tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormerRun {
+    /// Its name.
+    pub id: String,
+    /// Its range, as it was last extended.
+    pub range: TimeRange,
+    /// What it read of each region; none where another version wrote that.
+    pub reads: Option<Vec<Reads>>,
+    /// When it began.
+    pub began_at: EpochSeconds,
+    /// How it ended; none while it is unfinished.
+    pub outcome: Option<RunOutcome>,
+    /// What it has asked.
+    pub counts: Counts,
 }
 
 /// What decisions do to stored pages.

@@ -104,6 +104,7 @@ impl Batch<'_> {
     fn apply(&mut self, job: &Job) -> Result<i64, Halt> {
         match job {
             Job::Question(question) => self.question(question),
+            Job::QuestionAnew(question) => self.question_anew(question),
             Job::BeginRun { run, forerunner } => self.begin_run(run, *forerunner),
             Job::FinishRun { run, outcome } => self.set_outcome(run, Some(*outcome)),
             Job::Spent { run, at } => self.set_spent(run, *at),
@@ -141,6 +142,13 @@ impl Batch<'_> {
                 Ok(0)
             }
         }
+    }
+
+    fn question_anew(&self, question: &StoredQuestion) -> Result<i64, Halt> {
+        let sql = "INSERT INTO question (one, fingerprint, json) VALUES (1, ?1, ?2) \
+                   ON CONFLICT (one) DO UPDATE SET fingerprint = excluded.fingerprint, json = excluded.json";
+        self.connection.execute(sql, params![question.fingerprint, question.json])?;
+        Ok(0)
     }
 
     fn begin_run(&mut self, run: &NewRun, forerunner: Forerunner) -> Result<i64, Halt> {

@@ -422,6 +422,9 @@ async fn a_state_has_one_question() {
     let refused = journal.remember_question(question("b")).await.unwrap_err().to_string();
     assert_eq!(refused, "the state belongs to another question: asked is \"a\" there, and \"b\" was asked");
     assert_eq!(journal.question().unwrap(), Some(question("a")));
+    journal.replace_question(question("b")).await.unwrap();
+    journal.remember_question(question("b")).await.unwrap();
+    assert_eq!(journal.question().unwrap(), Some(question("b")));
 }
 
 #[tokio::test]

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use super::error::JournalError;
 use super::ledger::Counts;
+use super::lock;
 use super::reader::Reader;
-use super::record::{PartRecord, PartState, Replayed, RunRecord, StoredQuestion};
+use super::record::{FormerRun, PartRecord, PartState, Replayed, RunRecord, StoredQuestion};
 use super::recovery;
 
 /// A read-only view of a state folder's journal. Blocking. Each call sees what is durable when it is made.
@@ -56,6 +57,19 @@ impl JournalView {
     /// See [`JournalView`].
     pub fn parts(&self) -> Result<Vec<(PartRecord, PartState)>, JournalError> {
         self.reader.parts()
+    }
+
+    /// The runs that began last, the latest first, at most so many.
+    ///
+    /// # Errors
+    /// See [`JournalView`].
+    pub fn runs(&self, most: usize) -> Result<Vec<FormerRun>, JournalError> {
+        self.reader.runs(most)
+    }
+
+    /// Whether a process holds the state folder; none where the system does not tell.
+    pub fn is_held(&self) -> Option<bool> {
+        self.reader.file().parent().and_then(lock::is_held)
     }
 
     /// Like [`super::Journal::replay`].

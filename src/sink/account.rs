@@ -50,7 +50,7 @@ pub struct Account {
 }
 
 /// What one run says of one region, as far as readers may see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
     /// The region.
     pub region: Region,

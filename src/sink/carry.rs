@@ -60,12 +60,18 @@ impl Parts {
 
 fn reader(file: File, former: &PartRecord) -> Result<ParquetRecordBatchReader, PartError> {
     let unreadable = |source| PartError::Former { path: former.path.clone(), source };
+    builder(file, former)?.with_batch_size(BATCH_ROWS).build().map_err(unreadable)
+}
+
+/// A reader of a published part in the making, whose columns are those of a version that is known.
+pub(super) fn builder(file: File, former: &PartRecord) -> Result<ParquetRecordBatchReaderBuilder<File>, PartError> {
+    let unreadable = |source| PartError::Former { path: former.path.clone(), source };
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(unreadable)?;
-    let expected = super::former::schema_of(former.schema);
-    if expected.is_none_or(|expected| builder.schema().fields() != expected.fields()) {
-        return Err(PartError::FormerSchema { path: former.path.clone() });
+    if former::may_have(former.schema, builder.schema().fields()) {
+        Ok(builder)
+    } else {
+        Err(PartError::FormerSchema { path: former.path.clone() })
     }
-    builder.with_batch_size(BATCH_ROWS).build().map_err(unreadable)
 }
 
 fn inside(batch: &RecordBatch, range: TimeRange) -> Result<RecordBatch, ParquetError> {
@@ -79,7 +85,7 @@ fn inside(batch: &RecordBatch, range: TimeRange) -> Result<RecordBatch, ParquetE
 }
 
 /// Counts the values that `_extra` keeps, by field.
-fn count_kept(batch: &RecordBatch, fields: &mut KeptFields) {
+pub(super) fn count_kept(batch: &RecordBatch, fields: &mut KeptFields) {
     let Some(extras) = batch.column_by_name(EXTRA).and_then(|column| column.as_string_opt::<i32>()) else { return };
     if extras.null_count() < extras.len() {
         for text in extras.iter().flatten() {

@@ -1,28 +1,39 @@
-//! Parts with the columns of schema version 1, read as this version's.
+//! Parts with the columns of a former schema version, read as this version's: a column that was not there yet holds nulls.
 //!
 //! Version 1 had amounts as doubles and no `_query_region`. A double prints as the decimal that was sent, unless that had more digits
 //! than any amount has; where its digits do not fit the column here, it goes to `_extra` as every such value does.
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray as _, Decimal128Builder, Float64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef};
+use arrow::array::{ArrayRef, AsArray as _, Decimal128Builder, Float64Array, RecordBatch, StringArray, new_null_array};
+use arrow::datatypes::{DataType, FieldRef, Fields, Float64Type};
 use arrow::error::ArrowError;
 
 use crate::api::contract::Region;
-use crate::sink::columns::{self, EXTRA, Kind, QUERY_REGION};
+use crate::sink::columns::{self, CREATE_TIME, EXTRA, Kind, QUERY_REGION, VIDEO_ID};
 use crate::sink::value::{Fit, decimal};
 
-/// The columns of a schema version; none where it is not known.
-pub(super) fn schema_of(version: u32) -> Option<SchemaRef> {
+/// Whether a part of a schema version may have these columns: those of this version are exactly what is written here, and a former one
+/// may lack some, and had amounts as doubles. What has a column that is not known here is of a later version, or not ours.
+pub(super) fn may_have(version: u32, fields: &Fields) -> bool {
+    let current = columns::schema();
+    let was = |field: &FieldRef, found: &FieldRef| {
+        found.data_type() == field.data_type()
+            || (*field.data_type() == Kind::Decimal.data_type() && *found.data_type() == DataType::Float64)
+    };
+    let is_known =
+        |found: &FieldRef| current.fields().iter().any(|field| field.name() == found.name() && was(field, found));
+    let has = |name: &str| fields.iter().any(|field| field.name() == name);
     match version {
-        1 => Some(first_schema()),
-        columns::SCHEMA_VERSION => Some(columns::schema()),
-        _ => None,
+        columns::SCHEMA_VERSION => fields == current.fields(),
+        1..columns::SCHEMA_VERSION => has(CREATE_TIME) && has(VIDEO_ID) && fields.iter().all(is_known),
+        _ => false,
     }
 }
 
-fn first_schema() -> SchemaRef {
+#[cfg(test)]
+fn first_schema() -> arrow::datatypes::SchemaRef {
+    use arrow::datatypes::{Field, Schema};
     let current = columns::schema();
     let fields = current.fields().iter().filter(|field| field.name() != QUERY_REGION);
     let amount = Kind::Decimal.data_type();
@@ -33,10 +44,10 @@ fn first_schema() -> SchemaRef {
     Arc::new(Schema::new(former.collect::<Vec<_>>()))
 }
 
-/// Rows of any version that is known, with this version's columns. `region` is the one that was asked.
+/// Rows of a version whose columns [`may_have`] takes, with this version's columns. `region` is the one that was asked.
 ///
 /// # Errors
-/// Where the columns are of no version that is known.
+/// Where the columns do not fit together.
 pub(super) fn to_current(batch: &RecordBatch, region: &Region) -> Result<RecordBatch, ArrowError> {
     let current = columns::schema();
     if batch.schema().fields() == current.fields() {
@@ -48,10 +59,12 @@ pub(super) fn to_current(batch: &RecordBatch, region: &Region) -> Result<RecordB
         let array = if field.name() == QUERY_REGION {
             Arc::new(StringArray::from(vec![region.as_str(); batch.num_rows()]))
         } else {
-            let found = column(batch, field.name())?;
-            match found.as_primitive_opt::<Float64Type>() {
-                Some(amounts) => exact(amounts, field.name(), &mut kept)?,
-                None => Arc::clone(found),
+            match batch.column_by_name(field.name()) {
+                None => new_null_array(field.data_type(), batch.num_rows()),
+                Some(found) => match found.as_primitive_opt::<Float64Type>() {
+                    Some(amounts) => exact(amounts, field.name(), &mut kept)?,
+                    None => Arc::clone(found),
+                },
             }
         };
         arrays.push(array);
@@ -61,13 +74,10 @@ pub(super) fn to_current(batch: &RecordBatch, region: &Region) -> Result<RecordB
     RecordBatch::try_new(current, arrays)
 }
 
-fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, ArrowError> {
-    batch.column_by_name(name).ok_or_else(|| ArrowError::SchemaError(format!("there is no column `{name}`")))
-}
-
 fn texts(batch: &RecordBatch, name: &str) -> Result<Vec<Option<String>>, ArrowError> {
-    let found = column(batch, name)?.as_string_opt::<i32>();
-    let texts = found.ok_or_else(|| ArrowError::SchemaError(format!("`{name}` holds no text")))?;
+    let Some(found) = batch.column_by_name(name) else { return Ok(vec![None; batch.num_rows()]) };
+    let texts = found.as_string_opt::<i32>();
+    let texts = texts.ok_or_else(|| ArrowError::SchemaError(format!("`{name}` holds no text")))?;
     Ok(texts.iter().map(|text| text.map(str::to_owned)).collect())
 }
 
@@ -130,6 +140,25 @@ mod tests {
         assert_eq!(former.num_columns() + 1, current.num_columns());
         assert_eq!(to_current(&former, &part.region).unwrap(), current);
         assert_eq!(to_current(&current, &part.region).unwrap(), current);
+    }
+
+    #[test]
+    fn a_column_that_was_not_there_yet_holds_nulls() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = parts(folder.path());
+        let rows = [row(1, "1", 7), row(2, "2", 8)];
+        let part = parts.stage(&slice(range(0, 60)), given(vec![page(1, &rows)])).unwrap().part.unwrap();
+        let current = read(&parts.staging.file(&part.path));
+        let kept: Vec<usize> = (0..current.num_columns())
+            .filter(|at| !["total_digg_cnt", EXTRA].contains(&current.schema().field(*at).name().as_str()))
+            .collect();
+        let former = current.project(&kept).unwrap();
+        assert!(may_have(1, former.schema().fields()) && !may_have(columns::SCHEMA_VERSION, former.schema().fields()));
+        let now = to_current(&former, &part.region).unwrap();
+        assert_eq!(now.column_by_name("total_digg_cnt").unwrap().null_count(), 2);
+        assert_eq!(now.project(&kept).unwrap(), former);
+        let stranger = columns::schema().fields().iter().map(|field| field.as_ref().clone().with_name("x")).collect();
+        assert!(!may_have(1, &stranger) && !may_have(columns::SCHEMA_VERSION + 1, columns::schema().fields()));
     }
 
     #[test]

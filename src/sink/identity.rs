@@ -49,6 +49,11 @@ impl Identity {
         differences
     }
 
+    /// Whether another identity is that of the same output, laid out in another partition: what `rebuild` changes.
+    pub fn is_only_laid_out_otherwise(&self, other: &Self) -> bool {
+        self.partition != other.partition && *self == Self { partition: self.partition, ..other.clone() }
+    }
+
     /// How the output is cut into folders, for a person.
     pub fn layout_text(&self) -> String {
         format!("by {}{}", self.partition, if self.snapshot { ", with snapshots" } else { "" })
@@ -86,5 +91,7 @@ mod tests {
         assert_eq!(identity().differences(&filtered, true).len(), 2);
         assert_ne!(identity().fingerprint(), filtered.fingerprint());
         assert_eq!(identity().fingerprint().len(), 64);
+        assert!(identity().is_only_laid_out_otherwise(&month) && !identity().is_only_laid_out_otherwise(&identity()));
+        assert!(!identity().is_only_laid_out_otherwise(&Identity { snapshot: true, ..month }));
     }
 }

@@ -188,7 +188,7 @@ impl Layout {
 
     /// Whether some layout gives `slice` this path.
     pub fn explains(path: &str, slice: &Slice) -> bool {
-        let snapshot = snapshot_of(path).and_then(|day| day.parse().ok()).and_then(second_of);
+        let snapshot = snapshot_second(path);
         [Partition::Day, Partition::Month, Partition::None]
             .into_iter()
             .any(|partition| Self { partition, snapshot }.path(slice).is_ok_and(|expected| expected == path))
@@ -201,6 +201,11 @@ pub(super) const SNAPSHOT: &str = "snapshot=";
 /// The day of the snapshot that a part's path names.
 pub fn snapshot_of(path: &str) -> Option<&str> {
     path.split('/').find_map(|level| level.strip_prefix(SNAPSHOT))
+}
+
+/// A second of that day.
+pub fn snapshot_second(path: &str) -> Option<EpochSeconds> {
+    snapshot_of(path).and_then(|day| day.parse().ok()).and_then(second_of)
 }
 
 const fn names_a_run(byte: u8) -> bool {

@@ -66,11 +66,22 @@ pub enum PartError {
         /// Why.
         source: ParquetError,
     },
-    /// A former part has other columns than this version writes.
-    #[error("the former part {path} has other columns than schema version {}", columns::SCHEMA_VERSION)]
+    /// A former part has other columns than its schema version has, or is of a later one.
+    #[error(
+        "the former part {path} has other columns than a part of schema version {} or before",
+        columns::SCHEMA_VERSION
+    )]
     FormerSchema {
         /// The former part's path below the output folder.
         path: String,
+    },
+    /// A published part is not what was recorded, so its rows are not to be trusted with its place.
+    #[error("the part {path} is damaged: {found}")]
+    Damaged {
+        /// Its path below the output folder.
+        path: String,
+        /// What was found.
+        found: String,
     },
     /// Parquet could not be written, which includes a disk that would not take it.
     #[error("writing {path} failed: {source}")]
@@ -302,6 +313,12 @@ impl<'a> PartFile<'a> {
                 ArrowWriter::try_new_with_options(file, columns::schema(), options)
             })
             .map_err(|source| self.encode_error(source))
+    }
+
+    /// Adds the last rows that come, so that a part of few rows is packed as one.
+    pub(super) fn write_last(&mut self, batch: &RecordBatch) -> Result<(), PartError> {
+        self.is_ending = true;
+        self.write(batch)
     }
 
     pub(super) fn finish(mut self) -> Result<Option<PartRecord>, PartError> {

@@ -60,6 +60,8 @@ pub enum OutputError {
         folder: PathBuf,
         /// In what this one differs, for a person.
         differences: String,
+        /// Whether it is only laid out in another partition.
+        is_layout_alone: bool,
     },
     /// Its manifest is not the one that was last written or read here.
     #[error(
@@ -196,6 +198,18 @@ impl Output {
         Ok((opened, manifest))
     }
 
+    /// The manifest of a folder that is not opened, as it stands; none where there is none.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or cannot be trusted.
+    pub async fn look(output: &Path) -> Result<Option<Manifest>, OutputError> {
+        if !output.is_dir() {
+            return Ok(None);
+        }
+        let manifest = Store::open(output)?.read(MANIFEST).await?.map(|json| Manifest::parse(&json)).transpose();
+        manifest.map_err(of_the_manifest(output))
+    }
+
     /// Where files are written before they are revealed.
     pub fn staging(&self) -> Staging {
         self.staging.clone()
@@ -289,6 +303,14 @@ impl Output {
     /// Where the disk fails.
     pub async fn remove(&self, paths: &[String]) -> Result<(), OutputError> {
         self.take_away(paths, [Step::FormerUnlinked, Step::FormerRemoved]).await
+    }
+
+    /// Removes the folders in which these parts were, where nothing is left in them.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub fn remove_empty_folders_of(&self, paths: &[String]) -> Result<(), OutputError> {
+        Ok(self.store.remove_empty_folders_of(paths)?)
     }
 
     /// Empties the staging folder, but for what is staged for these paths. Reveal first what was prepared: it is staged too.

@@ -370,8 +370,7 @@ fn texts<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a StringArray> {
 /// Reads the named columns of a part that has exactly the columns of its schema version.
 fn open((file, schema): (&Path, u32), names: &[&str]) -> Result<ParquetRecordBatchReader, ParquetError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(file)?)?;
-    let expected = former::schema_of(schema);
-    if expected.is_none_or(|expected| builder.schema().fields() != expected.fields()) {
+    if !former::may_have(schema, builder.schema().fields()) {
         return Err(ParquetError::General("it has other columns than this program writes".to_owned()));
     }
     let wanted = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());

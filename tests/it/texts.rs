@@ -26,8 +26,14 @@ fn redacted_line(line: &str) -> String {
     if line.starts_with("  time  ") {
         return "  time      TIME, RATE".to_owned();
     }
-    if let Some((held, _)) = line.split_once(", read from ") {
-        return format!("{held}, read from MOMENT on, last at MOMENT");
+    if line.starts_with("said  ") {
+        return "said      SECONDS ago, by the process: what is read".to_owned();
+    }
+    if let Some((_, run)) = line.split_once("Z ").filter(|_| line.starts_with("runs  ")) {
+        return format!("runs      MOMENT {run}");
+    }
+    if let Some((counts, _)) = line.split_once(" rows, ").filter(|_| line.starts_with("parts  ")) {
+        return format!("{counts} rows, SIZE");
     }
     let line = between(line, " parts (", ")", "SIZE");
     without_runs(&between(&line, " rows, ", " B", "SIZE"))

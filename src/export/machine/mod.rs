@@ -393,6 +393,11 @@ impl Machine {
     }
 
     /// The plan as it stands.
+    pub(super) fn planner(&self) -> &Planner {
+        &self.planner
+    }
+
+    /// The plan as it stands.
     pub(super) fn into_planner(self) -> Planner {
         self.planner
     }
@@ -428,11 +433,6 @@ impl Machine {
 /// What the simulation looks at.
 #[cfg(test)]
 impl Machine {
-    /// The plan as it stands.
-    pub(super) fn planner(&self) -> &Planner {
-        &self.planner
-    }
-
     /// What is thought of the regions.
     pub(super) fn regions(&self) -> &Regions {
         &self.regions

@@ -42,7 +42,12 @@ pub(super) fn refuse_another_owner(
     if differences.is_empty() {
         return Ok(());
     }
-    Err(OutputError::AnotherQuestion { folder: folder.to_owned(), differences: differences.join("; ") })
+    let is_layout_alone = manifest.identity.is_only_laid_out_otherwise(asked);
+    Err(OutputError::AnotherQuestion {
+        folder: folder.to_owned(),
+        differences: differences.join("; "),
+        is_layout_alone,
+    })
 }
 
 /// Moves the parts of an output of format 1, which lie beside the manifest, to where this one keeps them. What is done is not done

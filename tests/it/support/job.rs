@@ -207,10 +207,33 @@ impl Job {
         self.process(&["verify".to_owned(), "--out".to_owned(), out], &[], None).wait()
     }
 
-    /// `status` on the job's state.
+    /// `verify --json` on the job's output.
+    pub(crate) fn verify_as_json(&self) -> Ended {
+        self.call("verify --json").wait()
+    }
+
+    /// Another command on the job's output and state; none where a signal ended it.
+    pub(crate) fn does(&self, command: &str, flags: &str, variables: &[(&str, String)]) -> Option<Ended> {
+        let (out, state) = (self.out().display().to_string(), self.state().display().to_string());
+        let own = [command.to_owned(), "--out".to_owned(), out];
+        let is_own_state = !flags.split_whitespace().any(|flag| flag == "--state");
+        let state = is_own_state.then(|| ["--state".to_owned(), state]).into_iter().flatten();
+        let arguments: Vec<String> =
+            own.into_iter().chain(state).chain(flags.split_whitespace().map(str::to_owned)).collect();
+        self.process(&arguments, variables, None).survives()
+    }
+
+    /// `status` on the job's output and state.
     pub(crate) fn status(&self) -> Ended {
-        let state = self.state().display().to_string();
-        self.process(&["status".to_owned(), "--state".to_owned(), state], &[], None).wait()
+        self.call("status").wait()
+    }
+
+    /// Another command on the job's output and state, with its flags, such as `status --json`.
+    pub(crate) fn call(&self, command: &str) -> Running {
+        let (out, state) = (self.out().display().to_string(), self.state().display().to_string());
+        let words = command.split_whitespace().map(str::to_owned);
+        let places = ["--out".to_owned(), out, "--state".to_owned(), state];
+        self.process(&words.chain(places).collect::<Vec<_>>(), &[], None)
     }
 
     fn process(&self, arguments: &[String], variables: &[(&str, String)], summary: Option<PathBuf>) -> Running {

@@ -1,0 +1,160 @@
+//! What `status` reads: a few rows of the journal, never its pages; or the manifest of an output without a state.
+
+use crate::api::contract::Region;
+use crate::export::KEPT_ACCOUNT;
+use crate::export::standing::{STANDING, Standing};
+use crate::failure::{ExitCode, Failure};
+use crate::journal::record::{FormerRun, PartRecord, PartState, RunOutcome, RunRecord};
+use crate::journal::{Counts, JournalError, JournalView};
+use crate::plan::reads::Reads;
+use crate::sink::account::Account;
+use crate::sink::identity::Identity;
+use crate::sink::manifest::{MANIFEST, Manifest, Status};
+use crate::units::{EpochSeconds, TimeRange};
+
+use super::Places;
+use crate::commands::unreadable_manifest;
+
+/// Runs that are told beside the one at hand.
+const MOST_RUNS: usize = 5;
+
+/// The run that is told.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    pub(super) id: String,
+    pub(super) range: TimeRange,
+    pub(super) regions: Vec<Region>,
+    /// What it reads of them; none where only the manifest tells of it.
+    pub(super) reads: Option<Vec<Reads>>,
+    pub(super) began_at: EpochSeconds,
+    /// How it ended; none while it is unfinished.
+    pub(super) outcome: Option<RunOutcome>,
+    pub(super) output: String,
+    pub(super) partition: String,
+}
+
+/// Everything that was read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Facts {
+    pub(super) run: Option<Run>,
+    /// Whether a process is at work; none where the system does not tell.
+    pub(super) is_held: Option<bool>,
+    /// What the run has asked; none where only the manifest tells of it.
+    pub(super) counts: Option<Counts>,
+    /// The last runs, the latest first.
+    pub(super) runs: Vec<FormerRun>,
+    /// Live parts of all runs.
+    pub(super) parts: Vec<PartRecord>,
+    pub(super) account: Account,
+    /// What the process said last of an unfinished run.
+    pub(super) standing: Option<Standing>,
+}
+
+impl Facts {
+    /// Reads the state, or where there is none the manifest.
+    ///
+    /// # Errors
+    /// Neither is there, or the one that is cannot be read.
+    pub(super) fn read(places: &Places) -> Result<Self, Failure> {
+        match JournalView::open(&places.state).map_err(unreadable)? {
+            Some(view) => Self::of_state(&view).map_err(unreadable),
+            None => Self::of_output(places),
+        }
+    }
+
+    fn of_state(view: &JournalView) -> Result<Self, JournalError> {
+        // The lock first: what a run that ends meanwhile writes is then read with the rest.
+        let is_held = view.is_held();
+        let learned = |name: &str| view.learned(name);
+        // What another version kept is passed over.
+        let account: Option<Account> = learned(KEPT_ACCOUNT)?.and_then(|text| serde_json::from_str(&text).ok());
+        let standing: Option<Standing> = learned(STANDING)?.and_then(|text| serde_json::from_str(&text).ok());
+        let Some(run) = view.latest_run()? else { return Ok(Self { is_held, ..Self::default() }) };
+        let question = view.question()?;
+        let identity = question.and_then(|question| serde_json::from_str::<Identity>(&question.json).ok());
+        let parts = view.parts()?.into_iter().filter(|(_, state)| *state == PartState::Published);
+        let standing = standing.filter(|said| said.run == run.begun.id && run.outcome.is_none());
+        Ok(Self {
+            is_held,
+            counts: Some(view.counts()?),
+            runs: view.runs(MOST_RUNS)?,
+            parts: parts.map(|(part, _)| part).collect(),
+            account: account.unwrap_or_default(),
+            standing,
+            run: Some(Run::of_state(run, identity.as_ref())),
+        })
+    }
+
+    fn of_output(places: &Places) -> Result<Self, Failure> {
+        let file = places.output.join(MANIFEST);
+        let read = match std::fs::read(&file) {
+            Ok(read) => read,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(nothing(places)),
+            Err(error) => {
+                return Err(Failure::new(ExitCode::LocalDamage, format!("reading {}: {error}", file.display()))
+                    .with_hint("make it readable for this user, then ask again"));
+            }
+        };
+        let manifest = Manifest::parse(&read).map_err(|error| unreadable_manifest(&error))?;
+        Ok(Self {
+            run: Some(Run::of_manifest(&manifest, places)),
+            parts: manifest.parts,
+            account: manifest.account,
+            ..Self::default()
+        })
+    }
+}
+
+impl Run {
+    fn of_state(run: RunRecord, identity: Option<&Identity>) -> Self {
+        let begun = run.begun;
+        // The output may have been laid out anew since the run began.
+        let partition = identity.map_or_else(|| begun.partition.clone(), Identity::layout_text);
+        Self {
+            regions: begun.regions(),
+            id: begun.id,
+            range: begun.range,
+            reads: Some(begun.reads),
+            began_at: begun.began_at,
+            outcome: run.outcome,
+            output: begun.output,
+            partition,
+        }
+    }
+
+    fn of_manifest(manifest: &Manifest, places: &Places) -> Self {
+        Self {
+            id: manifest.run.clone(),
+            range: manifest.range,
+            regions: manifest.regions.clone(),
+            reads: None,
+            began_at: manifest.began_at,
+            outcome: match manifest.status {
+                Status::Running => None,
+                Status::Complete => Some(RunOutcome::Complete),
+                Status::Incomplete => Some(RunOutcome::Incomplete),
+            },
+            output: places.output.display().to_string(),
+            partition: manifest.identity.layout_text(),
+        }
+    }
+}
+
+fn nothing(places: &Places) -> Failure {
+    let (state, output) = (places.state.display(), places.output.display());
+    Failure::new(ExitCode::Usage, format!("{state} holds no state, and {output} no {MANIFEST}"))
+        .with_hint("name the folder that `run` used: --state, or the --out that it lies beside")
+}
+
+fn unreadable(error: JournalError) -> Failure {
+    let hint = match error {
+        JournalError::Version { .. } => {
+            "ask with the version of this program that wrote it, or see what `run --adopt` would do"
+        }
+        _ if error.is_about_a_bad_state() => {
+            "restore the state from a copy; `run --adopt` moves it aside and goes on from the output's manifest"
+        }
+        _ => "look whether this user may read the folder, and whether its disk answers",
+    };
+    Failure::from_error(ExitCode::LocalDamage, &error).with_hint(hint)
+}

@@ -304,9 +304,10 @@ pub(super) struct Machine {
 impl Machine {
     /// A machine that goes on with a plan of which everything is durable.
     pub(super) fn new(settings: Settings, regions: Regions, planner: Planner, learned: LearnedRate) -> Self {
+        // A page that waits to be believed must not outlast the patience with a service that brings no page.
+        let apart = settings.plan.confirm_after.min(settings.give_up_after / 2);
         Self {
-            pool: Pool::new(settings.rate, learned, settings.max_in_flight)
-                .confirming_after(settings.plan.confirm_after),
+            pool: Pool::new(settings.rate, learned, settings.max_in_flight).confirming_after(apart),
             settings,
             planner,
             blame: Blame::default(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::model::{Behaviour, Limit};
+use super::model::{Behaviour, Limit, Other, Trouble};
 use super::outcome::Outcome;
 use super::scenario::{START, Scenario, uniform};
 use crate::fetch::throttle::Rate;
@@ -114,5 +114,20 @@ fn a_wait_for_the_ends_answers_that_is_longer_than_the_patience_is_no_silence() 
         let range = scenario.drive.range;
         let outcome = scenario.run();
         assert_eq!((outcome.unwell, outcome.missing(range)), (0, vec![]), "seed {seed}");
+    }
+}
+
+/// Rows that name another region than the asked one in every answer are this service's way, and are believed before the patience ends.
+#[test]
+fn a_service_whose_rows_always_name_another_region_is_believed_by_the_impatient_too() {
+    let always = Duration::ZERO..Duration::MAX;
+    for workers in [1, 4] {
+        let behaviour =
+            Behaviour { trouble: Some((always.clone(), Trouble::Another(Other::Region))), ..Behaviour::default() };
+        let regions = vec![("US", uniform(100, DAY, 1)), ("GB", uniform(100, DAY, 2))];
+        let mut scenario = Scenario::with(behaviour, regions, DAY, 1);
+        (scenario.drive.workers, scenario.drive.give_up_after) = (workers, Duration::from_secs(8));
+        let outcome = scenario.run();
+        assert_eq!((outcome.unwell, &outcome.stopped, outcome.listed_seconds()), (0, &None, 0));
     }
 }

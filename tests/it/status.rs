@@ -2,26 +2,15 @@
 
 use std::fs;
 
-use keyapi_export::simulator::{RunningSimulator, SimulatorSettings};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::support::{Ended, Job, serve, until};
+use crate::support::{Ended, Job, serve, small, until};
 
 /// A second with more rows than a page holds: 2025-12-10T02:00:00Z.
 const BROKEN: i64 = 1_765_332_000;
 /// Of the summary and of this.
 const VERSION: u64 = 1;
-
-fn small(change: impl FnOnce(&mut SimulatorSettings)) -> (RunningSimulator, Job) {
-    let simulator = serve(|service| {
-        service.world.rows = 500;
-        service.world.to = "2025-12-04".parse().unwrap();
-        change(service);
-    });
-    let job = Job::of(&simulator).with("--max-in-flight 1");
-    (simulator, job)
-}
 
 fn one_object(ended: &Ended) -> Value {
     serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended}"))

@@ -2,19 +2,9 @@
 //!
 //! One worker and a small world, so that every number but sizes and times is the same each time.
 
-use keyapi_export::simulator::{Access, PageNum, RunningSimulator, SimulatorSettings, TimeUnit};
+use keyapi_export::simulator::{Access, PageNum, TimeUnit};
 
-use crate::support::{Ended, Job, parquet_files, serve, until};
-
-fn small(change: impl FnOnce(&mut SimulatorSettings)) -> (RunningSimulator, Job) {
-    let simulator = serve(|service| {
-        service.world.rows = 500;
-        service.world.to = "2025-12-04".parse().unwrap();
-        change(service);
-    });
-    let job = Job::of(&simulator).with("--max-in-flight 1");
-    (simulator, job)
-}
+use crate::support::{Ended, Job, parquet_files, small, until};
 
 /// The text with what differs from run to run named instead.
 fn redacted(job: &Job, text: &str) -> String {

@@ -30,6 +30,17 @@ pub(crate) fn serve(change: impl FnOnce(&mut SimulatorSettings)) -> RunningSimul
     Simulator::start(settings).unwrap()
 }
 
+/// A small world and a job of one worker, so that every number but sizes and times is the same each time.
+pub(crate) fn small(change: impl FnOnce(&mut SimulatorSettings)) -> (RunningSimulator, Job) {
+    let simulator = serve(|service| {
+        service.world.rows = 500;
+        service.world.to = "2025-12-04".parse().unwrap();
+        change(service);
+    });
+    let job = Job::of(&simulator).with("--max-in-flight 1");
+    (simulator, job)
+}
+
 /// Waits until `happened`; panics with `what` where it never does.
 pub(crate) fn until(what: &str, mut happened: impl FnMut() -> bool) {
     let began = Instant::now();

@@ -42,6 +42,8 @@ steps! {
     QuestionKept = "question.kept",
     /// The output folder is locked, and found to be ours.
     OutputOpened = "output.opened",
+    /// The manifest in a bucket is ours to replace: another process that had read it fails at its next commit.
+    ManifestClaimed = "manifest.claimed",
     /// A part that the last process had prepared is visible.
     RecoveryRevealed = "recovery.revealed",
     /// The manifest lists it, and the journal says so too.
@@ -86,6 +88,10 @@ steps! {
     PartPublished = "part.published",
     /// The slice that it holds is settled.
     SliceRecorded = "slice.recorded",
+    /// An upload in pieces has begun, and its id is noted; no piece of it was sent.
+    UploadBegun = "upload.begun",
+    /// All pieces of an upload were sent; the object is not there yet.
+    UploadSent = "upload.sent",
     /// Rows of a former part that its successor does not cover are in parts of their own, which wait for the end of the run.
     CarriedHeld = "carried.held",
     /// All parts that waited for the end of their run lie under their final names; the manifest does not list them.
@@ -123,6 +129,19 @@ pub fn pass(step: Step) {
 #[inline(always)]
 pub fn pass(_step: Step) {}
 
+/// Up to which size a file goes up into a bucket in one request: `usual`, but for a test that says otherwise.
+#[cfg(debug_assertions)]
+pub fn upload_at_once(usual: u64) -> u64 {
+    armed::upload_at_once().unwrap_or(usual)
+}
+
+/// The usual size.
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub fn upload_at_once(usual: u64) -> u64 {
+    usual
+}
+
 #[cfg(debug_assertions)]
 mod armed {
     use std::sync::LazyLock;
@@ -131,6 +150,8 @@ mod armed {
     use super::Step;
 
     const VARIABLE: &str = "KEYAPI_FAILPOINT";
+    /// Bytes; with 0 every file goes up in pieces.
+    const UPLOAD_VARIABLE: &str = "KEYAPI_UPLOAD_AT_ONCE";
 
     /// The armed step, and how often it is still passed alive, plus one.
     static ARMED: LazyLock<Option<(Step, AtomicU32)>> = LazyLock::new(|| {
@@ -148,6 +169,10 @@ mod armed {
         {
             std::process::abort();
         }
+    }
+
+    pub(super) fn upload_at_once() -> Option<u64> {
+        std::env::var(UPLOAD_VARIABLE).ok()?.parse().ok()
     }
 
     pub(super) fn parse(text: &str) -> Option<(Step, u32)> {

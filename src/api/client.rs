@@ -263,7 +263,9 @@ pub(super) fn builder(proxy: Option<&str>) -> Result<reqwest::ClientBuilder, Cli
     let builder = reqwest::Client::builder()
         .user_agent(concat!("keyapi-export/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never());
+        .retry(reqwest::retry::never())
+        // The client of the buckets brings HTTP/2 into the build; one connection for all requests would be another behaviour.
+        .http1_only();
     match proxy {
         Some(address) => {
             let proxy = reqwest::Proxy::all(address).map_err(|error| ClientError::Setup(chain(&error)))?;

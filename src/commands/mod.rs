@@ -23,6 +23,7 @@ pub use verify::verify;
 use crate::failure::{ExitCode, Failure};
 use crate::journal::Counts;
 use crate::sink::manifest::ManifestError;
+use crate::sink::store::StoreError;
 use crate::summary::Requests;
 use crate::units::Credits;
 
@@ -72,6 +73,30 @@ fn requests(counts: &Counts) -> Requests {
         throttled: counts.throttled,
         possibly_charged: Credits::new(counts.possibly_charged),
     }
+}
+
+/// What to do where a bucket does not do what it is asked.
+const BUCKET_HINT: &str = "look whether the bucket is there and answers, and whether the provider's variables (AWS_*, GOOGLE_*, AZURE_STORAGE_*) \
+                           name a key that may read, write, list and delete in it; then run the same command";
+
+/// What to do about an output that is not what its address says, or whose store fails; none where only the disk is at fault.
+fn store_failure(error: &StoreError) -> Option<(ExitCode, String)> {
+    let (code, hint) = match error {
+        StoreError::NoCloud { .. } => {
+            (ExitCode::Usage, "name a folder with --out, or use a build with it: it is on by default")
+        }
+        StoreError::Setup { .. } => {
+            (ExitCode::Usage, "see docs/outputs.md for the variables that name the store and its key")
+        }
+        StoreError::Unconditional { .. } => (
+            ExitCode::Usage,
+            "use a store that knows If-Match and If-None-Match; or, where no other process will ever write into this output, set \
+             `output.single_writer = true`",
+        ),
+        StoreError::Object { path, .. } if path.contains("://") => (ExitCode::LocalDamage, BUCKET_HINT),
+        StoreError::Object { .. } | StoreError::Disk(_) => return None,
+    };
+    Some((code, hint.to_owned()))
 }
 
 /// Why a manifest cannot be used, and what to do.

@@ -1,20 +1,21 @@
-//! Where a command's output and state are: one folder each, however they are written.
+//! Where a command's output and state are, however they are written: a folder each, or a bucket and a folder.
 
 use std::path::{Path, PathBuf};
 
 use crate::config::Settings;
 use crate::failure::{ExitCode, Failure};
 use crate::folder;
+use crate::sink::address::{Address, BucketAddress};
 
 /// How the default state's name goes on after the output's.
 const STATE: &str = ".state";
 /// By what a state is known.
 const JOURNAL: &str = "journal.sqlite";
 
-/// The output and the state, resolved: absolute, without links, and neither inside the other.
+/// The output and the state, resolved: folders are absolute, without links, and neither inside the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Places {
-    pub(super) output: PathBuf,
+    pub(super) output: Address,
     pub(super) state: PathBuf,
 }
 
@@ -26,51 +27,76 @@ impl Places {
     /// other, and a state that an earlier version kept elsewhere.
     pub(super) fn of(settings: &Settings) -> Result<Self, Failure> {
         let written = &settings.output.folder;
-        let output = resolved("output.folder", written)?;
-        let state = match &settings.state.folder {
-            Some(folder) => resolved("state.folder", folder)?,
-            None => beside(&output)?,
+        let output = address(written)?;
+        let state = match (&settings.state.folder, &output) {
+            (Some(folder), _) => resolved("state.folder", folder)?,
+            (None, Address::Folder(output)) => beside(output)?,
+            (None, Address::Bucket(bucket)) => in_the_working_folder(bucket)?,
         };
-        let places = Self { output, state };
-        places.refuse_one_inside_the_other()?;
-        if settings.state.folder.is_none() {
-            places.refuse_a_former_state(written)?;
+        if let Address::Folder(folder) = &output {
+            refuse_one_inside_the_other(folder, &state)?;
+            if settings.state.folder.is_none() {
+                refuse_a_former_state(written, &state)?;
+            }
         }
-        Ok(places)
+        Ok(Self { output, state })
     }
+}
 
-    fn refuse_one_inside_the_other(&self) -> Result<(), Failure> {
-        let (output, state) = (self.output.display(), self.state.display());
-        let relation = if self.output == self.state {
-            "are the same folder"
-        } else if folder::holds(&self.output, &self.state) {
-            "lie one inside the other: the output holds the state"
-        } else if folder::holds(&self.state, &self.output) {
-            "lie one inside the other: the state holds the output"
-        } else {
-            return Ok(());
-        };
-        Err(Failure::new(ExitCode::Usage, format!("the output {output} and the state {state} {relation}"))
-            .with_hint("give each a folder of its own, such as --out data/videos --state data/videos.state"))
-    }
+/// Where the output is that the settings mean; a folder as it was written.
+///
+/// # Errors
+/// An address that names no bucket.
+pub(super) fn named(written: &Path) -> Result<Address, Failure> {
+    Address::parse(written).map_err(|error| {
+        Failure::new(ExitCode::Usage, format!("`output.folder = {}` names no output: {error}", written.display()))
+            .with_hint("write the path of a folder, or s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX")
+    })
+}
 
-    /// The default once took the output's name as it was written, with its slash and its links: what lies there was paid for.
-    fn refuse_a_former_state(&self, written: &Path) -> Result<(), Failure> {
-        let mut former = written.as_os_str().to_owned();
-        former.push(STATE);
-        let former = resolved("output.folder", Path::new(&former))?;
-        if former == self.state || self.state.exists() || !former.join(JOURNAL).exists() {
-            return Ok(());
-        }
-        let (former, state) = (former.display(), self.state.display());
-        Err(Failure::new(
-            ExitCode::Usage,
-            format!("an earlier version kept the state of this output in {former}; its place is {state}"),
-        )
-        .with_hint(format!(
-            "mv {former} {state}, then run the same command: without it everything would be paid for again"
-        )))
+fn address(written: &Path) -> Result<Address, Failure> {
+    match named(written)? {
+        Address::Folder(folder) => Ok(Address::Folder(resolved("output.folder", &folder)?)),
+        bucket @ Address::Bucket(_) => Ok(bucket),
     }
+}
+
+fn refuse_one_inside_the_other(output: &Path, state: &Path) -> Result<(), Failure> {
+    let relation = if output == state {
+        "are the same folder"
+    } else if folder::holds(output, state) {
+        "lie one inside the other: the output holds the state"
+    } else if folder::holds(state, output) {
+        "lie one inside the other: the state holds the output"
+    } else {
+        return Ok(());
+    };
+    let (output, state) = (output.display(), state.display());
+    Err(Failure::new(ExitCode::Usage, format!("the output {output} and the state {state} {relation}"))
+        .with_hint("give each a folder of its own, such as --out data/videos --state data/videos.state"))
+}
+
+/// The default once took the output's name as it was written, with its slash and its links: what lies there was paid for.
+fn refuse_a_former_state(written: &Path, state: &Path) -> Result<(), Failure> {
+    let mut former = written.as_os_str().to_owned();
+    former.push(STATE);
+    let former = resolved("output.folder", Path::new(&former))?;
+    if former == state || state.exists() || !former.join(JOURNAL).exists() {
+        return Ok(());
+    }
+    let (former, state) = (former.display(), state.display());
+    Err(Failure::new(
+        ExitCode::Usage,
+        format!("an earlier version kept the state of this output in {former}; its place is {state}"),
+    )
+    .with_hint(format!(
+        "mv {former} {state}, then run the same command: without it everything would be paid for again"
+    )))
+}
+
+/// The state's default place where the output is in a bucket: the working folder, under the bucket's and the prefix' name.
+fn in_the_working_folder(bucket: &BucketAddress) -> Result<PathBuf, Failure> {
+    resolved("output.folder", Path::new(&format!("{}{STATE}", bucket.folder_name())))
 }
 
 /// The state's default place: beside the output, under its name.
@@ -114,7 +140,10 @@ mod tests {
         }
         assert!(places(Path::new("/"), None).unwrap_err().message().contains("no name"));
         let one_word = places(Path::new("out"), Some(Path::new("st"))).unwrap();
-        assert!(one_word.output.is_absolute() && one_word.state.ends_with("st"));
+        assert!(
+            matches!(&one_word.output, Address::Folder(folder) if folder.is_absolute())
+                && one_word.state.ends_with("st")
+        );
     }
 
     #[test]

@@ -33,7 +33,8 @@ async fn write_anew(settings: &Settings, which: Which, log: &Log) -> Result<Exit
     let places = Places::of(settings)?;
     let output: &OutputSettings = &settings.output;
     let (packaging, part_rows) = (run::packaging(output), run::part_rows(output));
-    let order = Rebuild { state: places.state, output: places.output, now: run::now(), which, packaging, part_rows };
+    let (now, writers) = (run::now(), run::writers(output));
+    let order = Rebuild { state: places.state, output: places.output, writers, now, which, packaging, part_rows };
     let rebuilt = export::rebuild(&order).await.map_err(|error| run::failure(&error, &order.state))?;
     super::print(text(&rebuilt, &output.folder.display().to_string()).as_bytes())
 }

@@ -31,6 +31,7 @@ use crate::sink::layout::Partition;
 use crate::sink::manifest::ManifestError;
 use crate::sink::part::PartError;
 use crate::sink::publish::OutputError;
+use crate::sink::store::Writers;
 use crate::summary::{self, Former, Kept, Shortfall, Summary};
 use crate::telemetry::Log;
 use crate::units::{ByteCount, EpochSeconds, RowCount};
@@ -144,6 +145,7 @@ fn order(settings: &Settings, places: Places, arguments: &RunArguments) -> Resul
         max_rejected: output.max_rejected,
         state: places.state,
         output: places.output,
+        writers: writers(output),
         history: if output.snapshot { History::Kept } else { History::Replaced },
         packaging: packaging(output),
         part_rows: part_rows(output),
@@ -185,6 +187,10 @@ pub(super) fn packaging(output: &config::OutputSettings) -> Packaging {
 
 /// A row takes about 200 bytes of a part, as measured, so a part's size is bounded by its rows.
 const PART_BYTES_A_ROW: u64 = 200;
+
+pub(super) fn writers(output: &config::OutputSettings) -> Writers {
+    if output.single_writer { Writers::One } else { Writers::Any }
+}
 
 pub(super) fn part_rows(output: &config::OutputSettings) -> RowCount {
     RowCount::new(output.part_rows.min(output.part_bytes.get().get() / PART_BYTES_A_ROW).max(1))
@@ -250,7 +256,7 @@ fn summary(order: &Order, outcome: &Outcome, began: Instant, settled: f64) -> Su
         run: outcome.run.clone(),
         range: outcome.range,
         regions: order.regions.clone(),
-        output: order.output.display().to_string(),
+        output: order.output.to_string(),
         rows: RowCount::new(outcome.delivered.rows),
         parts: outcome.delivered.parts,
         bytes: ByteCount::new(outcome.delivered.bytes),
@@ -377,6 +383,11 @@ fn refusal_hint(code: u16) -> &'static str {
 }
 
 pub(super) fn failure(error: &ExportError, state: &Path) -> Failure {
+    if let ExportError::Output(OutputError::Store(of_store)) = error
+        && let Some((code, hint)) = super::store_failure(of_store)
+    {
+        return Failure::from_error(code, error).with_hint(hint);
+    }
     let (code, hint) = match error {
         ExportError::Journal(JournalError::Locked { .. }) => (
             ExitCode::Locked,

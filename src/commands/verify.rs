@@ -15,6 +15,8 @@ use super::signals;
 
 /// The version of the JSON form: a field that is renamed or changes its meaning raises it, a new field does not.
 const VERIFY_VERSION: u32 = 1;
+/// What to do about a folder that cannot be read.
+const LOOK_AT_THE_DISK: &str = "look whether this user may read the folder, and whether its disk answers";
 
 /// What was found, as `--json` prints it.
 #[derive(Serialize)]
@@ -41,26 +43,30 @@ struct Document<'report> {
 /// An output that cannot be read.
 pub async fn verify(settings: Settings, arguments: &VerifyArguments, log: &Log) -> Result<ExitCode, Failure> {
     signals::end_at_once(log)?;
-    let folder = &settings.output.folder;
-    let report = crate::sink::verify::verify(folder).await.map_err(failure)?;
-    let (folder, code) = (folder.display().to_string(), code(&report));
+    let written = &settings.output.folder;
+    let address = super::places::named(written)?;
+    let report = crate::sink::verify::verify(address).await.map_err(|error| failure(&error))?;
+    let (folder, code) = (written.display().to_string(), code(&report));
     let told = if arguments.json { json(&report, &folder, code)? } else { text(&report, &folder) };
     super::print(told.as_bytes())?;
     log.concluded(&concluded(&report, &folder, code));
     Ok(code)
 }
 
-fn failure(error: VerifyError) -> Failure {
-    let hint = match &error {
+fn failure(error: &VerifyError) -> Failure {
+    let hint = match error {
         VerifyError::NoManifest { .. } => {
-            return Failure::from_error(ExitCode::Usage, &error)
-                .with_hint("name the folder that --out named for `run`");
+            return Failure::from_error(ExitCode::Usage, error).with_hint("name the folder that --out named for `run`");
         }
         VerifyError::Manifest(error) => return super::unreadable_manifest(error),
-        VerifyError::Store(_) => "look whether this user may read the folder, and whether its disk answers",
+        VerifyError::Store(of_store) => match super::store_failure(of_store) {
+            Some((code, hint)) => return Failure::from_error(code, error).with_hint(hint),
+            None => LOOK_AT_THE_DISK,
+        },
+        VerifyError::Scratch(_) => "name a folder with room for one part with TMPDIR",
         VerifyError::CutShort(_) => "run it again; if it ends so again, please report it",
     };
-    Failure::from_error(ExitCode::LocalDamage, &error).with_hint(hint)
+    Failure::from_error(ExitCode::LocalDamage, error).with_hint(hint)
 }
 
 fn code(report: &Report) -> ExitCode {

@@ -214,7 +214,8 @@ pub struct BudgetSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutputSettings {
-    /// The output folder; the Parquet files lie in its `data/`. Default `out`.
+    /// The output folder, or `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `az://CONTAINER/PREFIX`; the Parquet files lie in its `data/`.
+    /// Default `out`.
     pub folder: PathBuf,
     /// The stretch of create-time (UTC) that shares a folder. Default `day`.
     pub partition: Partition,
@@ -235,6 +236,9 @@ pub struct OutputSettings {
     pub max_rejected: u64,
     /// Which readers the files are for. Default `compatible`.
     pub encoding: Encoding,
+    /// Your word that no other process ever writes into the output: only then is a bucket taken whose store does not heed the
+    /// conditions of a write. Default false.
+    pub single_writer: bool,
 }
 
 impl Default for OutputSettings {
@@ -250,6 +254,7 @@ impl Default for OutputSettings {
             retain: None,
             max_rejected: 0,
             encoding: Encoding::Compatible,
+            single_writer: false,
         }
     }
 }
@@ -282,7 +287,8 @@ through_choices!(Encoding);
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StateSettings {
-    /// The folder of what was paid for. Default: beside the output folder, under its name with `.state` appended.
+    /// The folder of what was paid for. Default: beside the output folder, under its name with `.state` appended;
+    /// of a bucket in the working folder, under the name of bucket and prefix.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathBuf>,
 }

@@ -15,6 +15,7 @@ use crate::sink::account::{Lack, Share};
 use crate::sink::columns::SCHEMA_VERSION;
 use crate::sink::find::{RowId, rows_held};
 use crate::sink::manifest::{MANIFEST_VERSION, Manifest, Status};
+use crate::sink::publish::Standing;
 use crate::sink::rejected::{RejectedLine, rejected_path};
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 
@@ -73,13 +74,10 @@ impl<'a> Delivery<'a> {
     }
 
     async fn not_whole(&self) -> Result<Vec<PartRecord>, ExportError> {
-        let mut missing = Vec::new();
-        for part in self.published_parts()? {
-            if !self.publisher.output.holds(&part).await? {
-                missing.push(part);
-            }
-        }
-        Ok(missing)
+        let parts = self.published_parts()?;
+        let standings = self.publisher.output.standings(&parts).await?;
+        let missing = parts.into_iter().zip(standings).filter(|(_, standing)| *standing != Standing::Whole);
+        Ok(missing.map(|(part, _)| part).collect())
     }
 
     /// Nothing may say that the output is whole while a part of it has vanished or changed since this start began. Parts of
@@ -276,7 +274,7 @@ impl<'a> Delivery<'a> {
             if wanted.is_empty() {
                 continue;
             }
-            let (file, region) = (self.publisher.output.part_file(&part), part.region.clone());
+            let (file, region) = (self.publisher.output.local(&part).await?, part.region.clone());
             let found = tokio::task::spawn_blocking(move || rows_held((&part, &file), &wanted));
             let found = found.await.map_err(ExportError::from)??.into_iter();
             delivered.extend(found.filter_map(|id| rejected.get(&(region.clone(), id))).flatten().copied());

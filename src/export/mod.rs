@@ -46,11 +46,13 @@ use crate::plan::planner::Listed;
 use crate::plan::reopen::NotDone;
 use crate::plan::walk::Consistency;
 use crate::progress::Progress;
+use crate::sink::address::Address;
 use crate::sink::identity::Identity;
 use crate::sink::layout::Partition;
 use crate::sink::part::PartError;
 use crate::sink::publish::OutputError;
 use crate::sink::rejected::RejectedError;
+use crate::sink::store::Writers;
 use crate::units::{ByteCount, Credits, EpochSeconds, RowCount, TimeRange};
 
 pub use crate::journal::Counts;
@@ -86,8 +88,10 @@ pub struct Order {
     pub max_rejected: u64,
     /// The state folder.
     pub state: PathBuf,
-    /// The output folder.
-    pub output: PathBuf,
+    /// The output.
+    pub output: Address,
+    /// Who else may write into it, where it is in a bucket.
+    pub writers: Writers,
     /// How the output is cut into folders.
     pub partition: Partition,
     /// Whether each run keeps its own snapshot.

@@ -12,11 +12,13 @@ use crate::failpoint::{self, Step};
 use crate::journal::record::{Change, PartRecord, PartState, StoredQuestion};
 use crate::journal::{Journal, JournalError};
 use crate::sink::account::Account;
+use crate::sink::address::Address;
 use crate::sink::columns::SCHEMA_VERSION;
 use crate::sink::coverage::Reader;
 use crate::sink::identity::Identity;
 use crate::sink::manifest::{MANIFEST_VERSION, Manifest, Status};
-use crate::sink::publish::{Output, OutputError, Standing};
+use crate::sink::publish::{Output, OutputError, Standing, Target};
+use crate::sink::store::Writers;
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 
 use super::commits::KeptAccount;
@@ -48,7 +50,9 @@ enum Age {
 pub(super) struct Wanted {
     pub(super) identity: Identity,
     pub(super) state: PathBuf,
-    pub(super) output: PathBuf,
+    pub(super) output: Address,
+    /// Who else may write into a bucket.
+    pub(super) writers: Writers,
     /// This moment.
     pub(super) now: EpochSeconds,
     /// Whether an output that has lost everything is begun anew.
@@ -67,6 +71,7 @@ impl Order {
             identity: self.identity.clone(),
             state: self.state.clone(),
             output: self.output.clone(),
+            writers: self.writers,
             now: self.now,
             start: self.start,
             retain_seconds: self.retain_seconds,
@@ -74,6 +79,13 @@ impl Order {
             max_rejected: self.max_rejected,
             confirm_after_seconds: self.plan.confirm_after.as_secs(),
         }
+    }
+}
+
+impl Wanted {
+    /// What is not in a bucket yet lies in the state's folder, which the journal has made and locked.
+    fn target(&self) -> Target {
+        Target { address: self.output.clone(), local: self.state.clone(), writers: self.writers }
     }
 }
 
@@ -92,7 +104,7 @@ pub(super) async fn open(order: &Wanted, journal: &Journal) -> Result<Opened, Ex
         refuse_another_question((stored, &question), identity, Output::look(&order.output).await?.as_ref())?;
     }
     let known: Vec<String> = journal.parts()?.into_iter().map(|(part, _)| part.path).collect();
-    let (output, found) = Output::open(&order.output, identity, &known).await?;
+    let (output, found) = Output::open(order.target(), identity, &known).await?;
     failpoint::pass(Step::OutputOpened);
     let kept = journal.learned(KEPT_ACCOUNT)?.map(|text| serde_json::from_str::<KeptAccount>(&text)).transpose()?;
     let latest = journal.latest_run()?;
@@ -144,7 +156,7 @@ async fn unless_all_is_lost(
 ) -> Result<Option<KeptAccount>, ExportError> {
     let Some(parts) = lost_altogether(journal, output).await? else { return Ok(kept) };
     if order.start == Start::GoOn {
-        return Err(ExportError::NothingThere { parts, output: output.folder() });
+        return Err(ExportError::NothingThere { parts, output: output.told() });
     }
     let all: Vec<String> = journal.parts()?.into_iter().map(|(part, _)| part.path).collect();
     for path in &all {
@@ -163,7 +175,7 @@ fn refuse_another_output(
         (Some(kept), Some(found)) if kept.account.id != found.account.id => Err(ExportError::OtherOutput {
             state: order.state.display().to_string(),
             was: kept.account.id.clone(),
-            output: order.output.display().to_string(),
+            output: order.output.to_string(),
             now: found.account.id.clone(),
         }),
         _ => Ok(()),
@@ -195,6 +207,7 @@ fn blank(order: &Wanted) -> Manifest {
     Manifest {
         manifest_version: MANIFEST_VERSION,
         generation: 0,
+        write_id: None,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         schema_version: SCHEMA_VERSION,
         identity: order.identity.clone(),
@@ -244,10 +257,12 @@ async fn recover(
                     failpoint::pass(Step::RecoveryForgotten);
                 }
             },
-            // Rows that are carried over are carried over anew; and a run that was given up has no end to wait for.
-            PartState::Held if part.carried || Some(part.run.as_str()) != latest => {
-                journal.forget_part(&part.path).await?;
-            }
+            // Rows that are carried over are carried over anew; and a run that was given up has no end to wait for. Its last process
+            // may have died just after it had given the part its name.
+            PartState::Held if part.carried || Some(part.run.as_str()) != latest => match listed.contains(&part.path) {
+                true => journal.forget_part(&part.path).await?,
+                false => gone.push(part.path),
+            },
             PartState::Held => waiting.push(part.path),
             PartState::Published if age == Age::Current && !is_listed(&part) => {
                 change.superseded.push(part.path.clone());
@@ -270,6 +285,17 @@ async fn recover(
     output.discard_staging_but(&waiting)?;
     failpoint::pass(Step::RecoveryDiscarded);
     Ok(())
+}
+
+/// Parts of a run that was given up wait for no end any more. Its last process may have died just after it had given them their names.
+pub(super) async fn take_held_of_others_back(journal: &Journal, output: &Output, run: &str) -> Result<(), ExportError> {
+    let held = journal.parts()?.into_iter().filter(|(part, state)| *state == PartState::Held && part.run != run);
+    let paths: Vec<String> = held.map(|(part, _)| part.path).collect();
+    output.remove(&paths).await?;
+    for path in &paths {
+        journal.forget_part(path).await?;
+    }
+    Ok(output.discard_staging_but(&[])?)
 }
 
 /// Whether a part that was written could be given its name.
@@ -318,8 +344,9 @@ fn published(journal: &Journal) -> Result<Vec<PartRecord>, JournalError> {
 async fn look_for_parts(order: &Wanted, journal: &Journal, opened: &mut Opened) -> Result<(), ExportError> {
     let retained_from = order.retain_seconds.map(|seconds| order.now.shifted(-seconds));
     let mut expired = Vec::new();
-    for part in &opened.manifest.parts {
-        match opened.output.standing(part).await? {
+    let standings = opened.output.standings(&opened.manifest.parts).await?;
+    for (part, standing) in opened.manifest.parts.iter().zip(standings) {
+        match standing {
             Standing::Whole => {}
             Standing::Missing if retained_from.is_some_and(|from| part.range.end <= from) => {
                 expired.push(part.path.clone());

@@ -29,7 +29,7 @@ pub async fn export(order: &Order, tools: &Tools) -> Result<Outcome, ExportError
     }
     match attempt(order, tools).await {
         Err(ExportError::Journal(error)) if order.damaged == State::MovedAside && error.is_about_a_bad_state() => {
-            state_aside::move_aside(order, &error)?;
+            state_aside::move_aside(order, &error).await?;
             attempt(order, tools).await
         }
         result => result,
@@ -89,6 +89,7 @@ async fn begin(
     let reads_nothing = reads.iter().all(|reads| reads.ranges.is_empty());
     let run = journal.begin_run_anew(order.new_run(reads)).await?;
     let id = run.begun.id.clone();
+    opening::take_held_of_others_back(journal, &opened.output, &id).await?;
     let session = Session::new(order, tools, journal, (&opened.output, commits), run);
     let result = session.run(order.ends).await;
     if let Err(ExportError::Clock(_)) = result {
@@ -164,7 +165,7 @@ impl Order {
             reads,
             ends: self.ends,
             began_at: self.now,
-            output: self.output.display().to_string(),
+            output: self.output.to_string(),
             partition: self.identity.layout_text(),
         }
     }

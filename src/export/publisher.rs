@@ -236,7 +236,7 @@ impl Publisher {
             return Ok(Vec::new());
         }
         let (parts, former, run) = (self.parts.clone(), former.clone(), self.run.clone());
-        let file = self.output.part_file(&former);
+        let file = self.output.local(&former).await?;
         Ok(self.stager.run(move || parts.carry_over((&former, &file), &keep, &run)).await??)
     }
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use crate::failpoint::{self, Step};
 use crate::journal::Journal;
 use crate::journal::record::{Change, PartRecord, RunOutcome};
+use crate::sink::address::Address;
 use crate::sink::chains::{Chain, chains, small_neighbours};
 use crate::sink::columns::{Packaging, SCHEMA_VERSION};
 use crate::sink::identity::Identity;
@@ -23,6 +24,7 @@ use crate::sink::manifest::{MANIFEST_VERSION, Manifest, Status};
 use crate::sink::part::Parts;
 use crate::sink::publish::{Output, OutputError};
 use crate::sink::rewrite::Source;
+use crate::sink::store::Writers;
 use crate::units::{ByteCount, EpochSeconds, RowCount};
 
 use super::commits::Commits;
@@ -35,8 +37,10 @@ use super::{ExportError, Start};
 pub struct Rebuild {
     /// The state folder.
     pub state: PathBuf,
-    /// The output folder.
-    pub output: PathBuf,
+    /// The output.
+    pub output: Address,
+    /// Who else may write into it, where it is in a bucket.
+    pub writers: Writers,
     /// This moment.
     pub now: EpochSeconds,
     /// Which parts are written anew.
@@ -85,7 +89,7 @@ pub struct Rebuilt {
 /// # Errors
 /// Where it cannot, for whatever reason; the output then is what it was, or what it is to be, and the same command goes on.
 pub async fn rebuild(order: &Rebuild) -> Result<Rebuilt, ExportError> {
-    let told = order.output.display().to_string();
+    let told = order.output.to_string();
     let found = Output::look(&order.output).await?.ok_or(ExportError::NoOutput { output: told })?;
     let journal = Journal::open(&order.state)?;
     let result = write_anew(order, &journal, &found).await;
@@ -131,7 +135,7 @@ async fn write_anew(order: &Rebuild, journal: &Journal, found: &Manifest) -> Res
 
 /// A run that is gone on with takes its own parts for what it has read: without them it would take the rows that they held away.
 fn refuse_unfinished(order: &Rebuild, journal: &Journal, found: &Manifest) -> Result<(), ExportError> {
-    let output = || order.output.display().to_string();
+    let output = || order.output.to_string();
     match journal.latest_run()? {
         Some(run) if run.outcome.is_none() => Err(ExportError::Unfinished { output: output(), run: run.begun.id }),
         Some(run) if run.begun.id == found.run => Ok(()),
@@ -159,6 +163,7 @@ impl Rebuild {
             identity: found.identity.clone(),
             state: self.state.clone(),
             output: self.output.clone(),
+            writers: self.writers,
             now: self.now,
             start: Start::GoOn,
             retain_seconds: found.retain_seconds,
@@ -188,8 +193,13 @@ impl Rebuild {
     fn require_room(&self, opened: &Opened, chains: &[Chain]) -> Result<(), ExportError> {
         let bytes = chains.iter().flat_map(|chain| &chain.parts).map(|part| part.bytes.get());
         let needed = ByteCount::new(bytes.sum());
-        let output = opened.output.folder();
-        let room = rustix::fs::statvfs(&self.output);
+        let output = opened.output.told();
+        let disk = match &self.output {
+            Address::Folder(folder) => folder,
+            // They are staged beside the state.
+            Address::Bucket(_) => &self.state,
+        };
+        let room = rustix::fs::statvfs(disk);
         let room = room.map_err(|source| ExportError::Room { output: output.clone(), source: source.into() })?;
         let free = ByteCount::new(room.f_bavail.saturating_mul(room.f_frsize));
         if needed <= free { Ok(()) } else { Err(ExportError::NoRoom { output, free, needed }) }
@@ -208,10 +218,15 @@ impl Rebuild {
         for chain in chains {
             let snapshot = chain.parts.first().and_then(|part| snapshot_second(&part.path));
             let parts = Parts::new(opened.output.staging(), Layout { partition, snapshot }, self.packaging);
-            let sources = chain.parts.iter().map(|part| (part.clone(), opened.output.part_file(part)));
+            let mut files = Vec::new();
+            for part in &chain.parts {
+                files.push(opened.output.local(part).await?);
+            }
+            let sources = chain.parts.iter().zip(&files).map(|(part, file)| (part.clone(), file.to_path_buf()));
             let (sources, name) = (sources.collect::<Vec<Source>>(), name.clone());
             let (range, most_rows) = (chain.range, self.part_rows);
             let written = stager.run(move || parts.rewrite(&sources, range, most_rows, &name)).await??;
+            drop(files);
             failpoint::pass(Step::PartStaged);
             tracing::info!(region = %chain.region, %range, parts = written.len(), "written anew");
             staged.extend(written);

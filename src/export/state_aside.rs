@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::folder;
 use crate::journal::JournalError;
-use crate::sink::manifest::MANIFEST;
+use crate::sink::publish::Output;
 
 use super::{ExportError, Order};
 
@@ -15,13 +15,11 @@ const MOST_ASIDE: u32 = 100;
 ///
 /// # Errors
 /// Where it has none, or the disk fails.
-pub(super) fn move_aside(order: &Order, error: &JournalError) -> Result<(), ExportError> {
+pub(super) async fn move_aside(order: &Order, error: &JournalError) -> Result<(), ExportError> {
     let state = order.state.display().to_string();
-    if !order.output.join(MANIFEST).is_file() {
-        return Err(ExportError::NothingToGoOnFrom {
-            why: error.to_string(),
-            output: order.output.display().to_string(),
-        });
+    // One that cannot be read is a manifest all the same: whoever opens the output says what is the matter with it.
+    if matches!(Output::look(&order.output).await, Ok(None)) {
+        return Err(ExportError::NothingToGoOnFrom { why: error.to_string(), output: order.output.to_string() });
     }
     let failed = |source| ExportError::Aside { state: state.clone(), source };
     let aside = free_name(order).ok_or_else(|| failed(std::io::Error::other("too many states lie aside already")))?;

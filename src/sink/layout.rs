@@ -6,7 +6,8 @@
 //! data / query_region=US / [snapshot=2026-01-08 /] part-<from>-<to>-<run>.parquet
 //! ```
 //! [`DATA`] is the root of the table: it holds parts and nothing else, so a reader may be given the folder. `<from>` and `<to>`
-//! are the half-open range of the slice, as `20260101T000000Z`. No level is called like a column, because some readers fail
+//! are the half-open range of the slice, as `20260101T000000Z`. In a bucket the name goes on with the first 16 digits of the file's
+//! SHA-256, `…-<run>.<digest>.parquet`, so that no two files ever share a name. No level is called like a column, because some readers fail
 //! where one is: so the level is `query_region`, beside the columns `region` and `_query_region`. Pure.
 
 use std::fmt;
@@ -181,18 +182,44 @@ impl Layout {
             Some(format!("query_region={region}")),
             self.snapshot.map(|second| format!("{SNAPSHOT}{}", date_of(second))),
             self.partition.partition_value(range.start),
-            Some(format!("part-{}-{}-{run}.parquet", stamp(range.start), stamp(range.end))),
+            Some(format!("part-{}-{}-{run}{PARQUET}", stamp(range.start), stamp(range.end))),
         ];
         Ok(levels.into_iter().flatten().collect::<Vec<_>>().join("/"))
     }
 
     /// Whether some layout gives `slice` this path.
     pub fn explains(path: &str, slice: &Slice) -> bool {
-        let snapshot = snapshot_second(path);
+        let (snapshot, path) = (snapshot_second(path), without_digest(path));
         [Partition::Day, Partition::Month, Partition::None]
             .into_iter()
             .any(|partition| Self { partition, snapshot }.path(slice).is_ok_and(|expected| expected == path))
     }
+}
+
+/// How the name of a part ends.
+const PARQUET: &str = ".parquet";
+/// Digits of a file's SHA-256 in its name.
+const DIGEST_DIGITS: usize = 16;
+
+/// The path of a part in a bucket: that of its slice, with the beginning of its SHA-256.
+pub fn with_digest(path: &str, sha256: &str) -> String {
+    let digest = sha256.get(..DIGEST_DIGITS).unwrap_or(sha256);
+    format!("{}.{digest}{PARQUET}", path.strip_suffix(PARQUET).unwrap_or(path))
+}
+
+fn without_digest(path: &str) -> String {
+    let is_digest = |digest: &str| {
+        digest.len() == DIGEST_DIGITS && digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    match path.strip_suffix(PARQUET).and_then(|stem| stem.rsplit_once('.')) {
+        Some((stem, digest)) if is_digest(digest) => format!("{stem}{PARQUET}"),
+        _ => path.to_owned(),
+    }
+}
+
+/// Whether a part's name says that this run wrote it.
+pub fn is_of_run(path: &str, run: &str) -> bool {
+    without_digest(path).ends_with(&format!("-{run}{PARQUET}"))
 }
 
 /// How a folder's name begins that holds a snapshot.
@@ -253,6 +280,17 @@ mod tests {
             assert!(Layout::explains(&path(partition, snapshot), &day));
         }
         assert!(!Layout::explains(&path(Partition::Day, None), &slice(range(NEW_YEAR, NEW_YEAR + 1))));
+    }
+
+    #[test]
+    fn a_name_with_a_digest_is_that_of_the_same_slice() {
+        let day = slice(range(NEW_YEAR, NEW_YEAR + DAY_SECONDS));
+        let path = Layout::default().path(&day).unwrap();
+        let named = with_digest(&path, "0123456789abcdef0123456789abcdef");
+        assert!(named.ends_with("-r1.0123456789abcdef.parquet"), "{named}");
+        assert!(Layout::explains(&named, &day) && is_of_run(&named, "r1") && is_of_run(&path, "r1"));
+        let odd = named.replace("cdef.", "cdeg.");
+        assert!(!Layout::explains(&odd, &day) && !is_of_run(&odd, "r1") && !is_of_run(&named, "r2"));
     }
 
     #[test]

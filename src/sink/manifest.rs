@@ -45,6 +45,9 @@ pub struct Manifest {
     pub manifest_version: u32,
     /// Counts the manifests of this output; this one took the place of the one before it.
     pub generation: u64,
+    /// What tells the write of this text from every other; of an output in a bucket only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write_id: Option<String>,
     /// The program's version.
     pub tool_version: String,
     /// The version of the columns of the parts that this version writes.
@@ -130,6 +133,15 @@ impl Manifest {
             generation: u64,
         }
         Ok(serde_json::from_slice::<Counted>(json)?.generation)
+    }
+
+    /// The id of the write that put a manifest's JSON text where it was found; none where it has none, or is no manifest.
+    pub fn write_id_of(json: &[u8]) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Written {
+            write_id: Option<String>,
+        }
+        serde_json::from_slice::<Written>(json).ok()?.write_id
     }
 
     /// The manifest as JSON text, for people too.

@@ -9,6 +9,7 @@
 //! The invariant: a file that a reader's `*.parquet` pattern can find is whole and synced.
 
 pub mod account;
+pub mod address;
 pub mod carry;
 pub mod chains;
 pub mod columns;

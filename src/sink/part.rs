@@ -327,6 +327,7 @@ impl<'a> PartFile<'a> {
         let Some(writer) = self.writer.take() else { return Ok(None) };
         let file = writer.into_inner().map_err(|source| self.encode_error(source))?;
         let Sealed { bytes, sha256 } = file.seal()?;
+        let path = self.parts.staging.name_by_content(self.path, &sha256)?;
         Ok(Some(PartRecord {
             region: self.slice.region.clone(),
             range: self.slice.range,
@@ -339,7 +340,7 @@ impl<'a> PartFile<'a> {
             extra_fields: self.batch.kept().clone(),
             schema: columns::SCHEMA_VERSION,
             carried: false,
-            path: self.path,
+            path,
         }))
     }
 

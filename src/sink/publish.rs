@@ -1,22 +1,27 @@
-//! The output folder: who owns it, and how files become visible in it.
+//! An output: who owns it, and how files become visible in it.
 //!
-//! [`Output`] holds the folder's lock for as long as it lives. It never decides when a part may be seen: the exporter calls
+//! [`Output`] is open for one process: of a folder it holds the lock for as long as it lives, of a bucket it has claimed the manifest,
+//! and another process that claims it later makes the next commit fail. It never decides when a part may be seen: the exporter calls
 //! `stage`, tells its journal, calls [`Output::reveal`], tells its journal again. Every step here is durable when it returns and
 //! may be repeated after a crash. Dropping a future half-way is safe for the same reason.
 //!
 //! ```text
-//! OUT/.lock              held by the kernel for one process; empty
-//! OUT/.staging/          files being written
+//! OUT/.lock              held by the kernel for one process; empty; of a folder only
+//! OUT/.staging/          files being written; of a bucket it is STATE/.staging/
 //! OUT/data/query_region=…/…   parts: the root of the table, with nothing else in it
 //! OUT/_manifest.json     the owner and the list of parts
 //! OUT/_rejected/…        rows that no column can take
 //! OUT/_damaged/…         parts that were not what they should be, moved aside
+//! OUT/_probe-…           there for a moment at a start: whether a bucket heeds the conditions of a write
 //! OUT/_SUCCESS           empty; there only while the manifest's range is covered whole
 //! ```
 
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::{StreamExt as _, TryStreamExt as _};
 
 use crate::failpoint::{self, Step};
 use crate::folder;
@@ -25,13 +30,19 @@ use crate::sink::identity::Identity;
 use crate::sink::layout::DATA;
 use crate::sink::manifest::{MANIFEST, Manifest, ManifestError, SUCCESS};
 use crate::sink::rejected::StagedRejected;
-use crate::sink::staging::{Staging, StagingError};
-use crate::sink::store::{Store, StoreError};
+use crate::sink::staging::{Names, Staging, StagingError};
+use crate::sink::store::{LocalFile, Sharing, Store};
 use crate::units::ByteCount;
 
+mod commit;
+mod error;
 mod owner;
+mod target;
 
-use owner::{foreign_files, lock, move_into_the_table, refuse_another_owner, refuse_foreign_files, refuse_links};
+pub use error::OutputError;
+pub use target::Target;
+
+use owner::{foreign_files, move_into_the_table, refuse_another_owner, refuse_foreign_files};
 
 /// The lock's name in the output folder.
 const LOCK: &str = ".lock";
@@ -39,88 +50,12 @@ const LOCK: &str = ".lock";
 const DAMAGED: &str = "_damaged";
 /// Where rows lie that no column can take.
 const REJECTED: &str = "_rejected";
+/// Parts that are looked at at once: a bucket answers each look after a while.
+const LOOKS_AT_ONCE: usize = 16;
 /// How often one part's file is set aside.
 const MOST_SET_ASIDE: u32 = 100;
 /// Foreign files that an error names before it only counts them.
 const NAMED: usize = 3;
-
-/// Why the output folder could not be used.
-#[derive(Debug, thiserror::Error)]
-pub enum OutputError {
-    /// Another process writes into it.
-    #[error("another run holds the output folder {}", folder.display())]
-    Locked {
-        /// The output folder.
-        folder: PathBuf,
-    },
-    /// It holds the answer to another question.
-    #[error("the output folder {} belongs to another question: {differences}", folder.display())]
-    AnotherQuestion {
-        /// The output folder.
-        folder: PathBuf,
-        /// In what this one differs, for a person.
-        differences: String,
-        /// Whether it is only laid out in another partition.
-        is_layout_alone: bool,
-    },
-    /// Its manifest is not the one that was last written or read here.
-    #[error(
-        "the manifest of the output folder {} was replaced meanwhile by something else: generation {expected} was expected, and \
-         {found} is there",
-        folder.display()
-    )]
-    Replaced {
-        /// The output folder.
-        folder: PathBuf,
-        /// The generation that should be there.
-        expected: u64,
-        /// What is there: a generation, or no manifest.
-        found: String,
-    },
-    /// It holds Parquet that no manifest lists.
-    #[error(
-        "the output folder {} holds Parquet that this program did not write there ({count} files, such as {examples})",
-        folder.display()
-    )]
-    Foreign {
-        /// The output folder.
-        folder: PathBuf,
-        /// How many.
-        count: usize,
-        /// The first few.
-        examples: String,
-    },
-    /// A part is neither staged nor published as it was recorded.
-    #[error("the part {path} is lost: {found}, but {recorded} were recorded")]
-    Lost {
-        /// Its path below the output folder.
-        path: String,
-        /// What is there.
-        found: String,
-        /// What should be there.
-        recorded: ByteCount,
-    },
-    /// The same part was damaged so often that something else is wrong.
-    #[error("the part {path} was damaged {MOST_SET_ASIDE} times; what was found is in {DAMAGED}")]
-    TooManySetAside {
-        /// Its path below the output folder.
-        path: String,
-    },
-    /// The folder's manifest cannot be trusted.
-    #[error("the output folder {}: {source}", folder.display())]
-    Manifest {
-        /// The output folder.
-        folder: PathBuf,
-        /// Why.
-        source: ManifestError,
-    },
-    /// The disk.
-    #[error(transparent)]
-    Disk(#[from] StagingError),
-    /// The disk, through the store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
 
 /// What [`Output::reveal`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,19 +80,23 @@ pub enum Standing {
     },
 }
 
-/// A locked output folder that belongs to one question.
+/// An output that belongs to one question, open for one process.
 #[derive(Debug)]
 pub struct Output {
-    store: Store,
+    store: Arc<dyn Store>,
+    described: String,
     staging: Staging,
     /// The generation of the manifest that is there; none where there is none.
     generation: Mutex<Option<u64>>,
+    /// Parts that were put into a bucket and that no manifest lists yet.
+    unlisted: Mutex<BTreeSet<String>>,
     /// Held, never read: the kernel lets go of the lock when the process ends.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl Output {
-    /// Makes the folder where it is missing, locks it, and checks whose it is. Gives also its manifest, where it has one.
+    /// Makes the folder where it is missing, locks it, and checks whose it is; a bucket's manifest is claimed instead. Gives also its
+    /// manifest, where it has one.
     ///
     /// `known` are paths of parts that the journal has prepared or published, which a manifest may not list yet. Staged files are
     /// left alone: reveal what was prepared, then call [`Output::discard_staging_but`]. Parts of an output of format 1 are moved into the
@@ -165,49 +104,64 @@ impl Output {
     /// revealed and that nobody knows, because the state was lost, is moved aside.
     ///
     /// # Errors
-    /// Where another process holds the folder, another question owns it, it holds Parquet that is neither in its manifest nor
-    /// `known`, its manifest cannot be read, or the disk fails.
+    /// Where another process holds the output, another question owns it, it holds Parquet that is neither in its manifest nor
+    /// `known`, its manifest cannot be read, its store cannot keep two writers apart, or the store fails.
     pub async fn open(
-        output: &Path,
+        target: impl Into<Target>,
         identity: &Identity,
         known: &[String],
     ) -> Result<(Self, Option<Manifest>), OutputError> {
-        folder::make(output).map_err(StagingError::of("making the output folder", output))?;
-        refuse_links(output)?;
-        let lock = lock(output)?;
-        let store = Store::open(output)?;
-        let manifest = store.read(MANIFEST).await?.map(|json| Manifest::parse(&json)).transpose();
-        let manifest = manifest.map_err(of_the_manifest(output))?;
-        refuse_another_owner(output, identity, manifest.as_ref())?;
-        let data = output.join(DATA);
-        let make_data = || folder::make(&data).map_err(StagingError::of("making the folder of the parts", &data));
-        if let Some(manifest) = manifest.as_ref().filter(|manifest| manifest.manifest_version == 1) {
-            make_data()?;
-            move_into_the_table(&store, manifest).await?;
-        }
-        let foreign = foreign_files(&store, manifest.as_ref(), known).await?;
-        refuse_foreign_files(output, &foreign, manifest.as_ref())?;
-        make_data()?;
-        let staging = Staging::open(output)?;
-        let generation = Mutex::new(manifest.as_ref().map(|manifest| manifest.generation));
-        let opened = Self { store, staging, generation, _lock: lock };
-        for path in foreign {
-            let aside = opened.set_aside(&path).await?;
-            tracing::warn!(part.path = path, ?aside, "a part that neither manifest nor state knows was moved aside");
-        }
+        let target = target.into();
+        let (store, lock) = target.begin()?;
+        let opened = Self::of(store, lock, &target)?;
+        let manifest = opened.take(identity, known).await?;
         Ok((opened, manifest))
     }
 
-    /// The manifest of a folder that is not opened, as it stands; none where there is none.
-    ///
-    /// # Errors
-    /// Where it cannot be read, or cannot be trusted.
-    pub async fn look(output: &Path) -> Result<Option<Manifest>, OutputError> {
-        if !output.is_dir() {
-            return Ok(None);
+    fn of(store: Arc<dyn Store>, lock: Option<File>, target: &Target) -> Result<Self, OutputError> {
+        let (beside, names) = match store.sharing() {
+            Sharing::Locked => (store.file(""), Names::BySlice),
+            Sharing::Conditional => (target.local.clone(), Names::ByContent),
+        };
+        let staging = Staging::at(&beside).naming(names);
+        let (generation, unlisted) = (Mutex::default(), Mutex::default());
+        Ok(Self { store, described: target.described(), staging, generation, unlisted, _lock: lock })
+    }
+
+    /// Finds out whose the output is, and makes it this process's.
+    async fn take(&self, identity: &Identity, known: &[String]) -> Result<Option<Manifest>, OutputError> {
+        if self.store.sharing() == Sharing::Conditional {
+            self.staging.make()?;
+            self.store.abort_uploads(&self.staging).await?;
+            self.store.probe(&self.staging).await?;
         }
-        let manifest = Store::open(output)?.read(MANIFEST).await?.map(|json| Manifest::parse(&json)).transpose();
-        manifest.map_err(of_the_manifest(output))
+        let manifest = self.store.read_manifest().await?.map(|json| Manifest::parse(&json)).transpose();
+        let manifest = manifest.map_err(self.of_the_manifest())?;
+        refuse_another_owner(&self.described, identity, manifest.as_ref())?;
+        if let Some(manifest) = manifest.as_ref().filter(|manifest| manifest.manifest_version == 1) {
+            self.make_data()?;
+            move_into_the_table(&*self.store, manifest).await?;
+        }
+        let foreign = foreign_files(&*self.store, manifest.as_ref(), known).await?;
+        refuse_foreign_files(&self.described, &foreign, manifest.as_ref())?;
+        self.make_data()?;
+        self.staging.make()?;
+        *self.generation() = manifest.as_ref().map(|manifest| manifest.generation);
+        self.claim(manifest.as_ref()).await?;
+        for path in foreign {
+            let aside = self.set_aside(&path).await?;
+            tracing::warn!(part.path = path, ?aside, "a part that neither manifest nor state knows was moved aside");
+        }
+        Ok(manifest)
+    }
+
+    /// Makes the folder of the parts; a bucket has no folders.
+    fn make_data(&self) -> Result<(), OutputError> {
+        if self.store.sharing() == Sharing::Conditional {
+            return Ok(());
+        }
+        let data = self.store.file(DATA);
+        Ok(folder::make(&data).map_err(StagingError::of("making the folder of the parts", &data))?)
     }
 
     /// Where files are written before they are revealed.
@@ -215,8 +169,22 @@ impl Output {
         self.staging.clone()
     }
 
-    /// Where a published part lies on the disk, or one that waits.
-    pub fn part_file(&self, part: &PartRecord) -> PathBuf {
+    /// A published part, or one that waits, as a file of this machine; of a part that is in a bucket alone it is a copy.
+    ///
+    /// # Errors
+    /// Where it cannot be copied.
+    pub async fn local(&self, part: &PartRecord) -> Result<LocalFile, OutputError> {
+        let staged = self.staging.file(&part.path);
+        let is_published = self.store.sharing() == Sharing::Locked && self.store.file(&part.path).exists();
+        if !is_published && staged.exists() {
+            return Ok(LocalFile::original(staged));
+        }
+        Ok(self.store.local(&part.path, &self.staging.place_for_copy()).await?)
+    }
+
+    /// Where a published part lies in a folder, or one that waits.
+    #[cfg(test)]
+    pub(crate) fn part_file(&self, part: &PartRecord) -> PathBuf {
         let (published, staged) = (self.store.file(&part.path), self.staging.file(&part.path));
         if !published.exists() && staged.exists() { staged } else { published }
     }
@@ -229,9 +197,9 @@ impl Output {
         Ok(self.standing(part).await? == Standing::Whole)
     }
 
-    /// The folder, for a person.
-    pub fn folder(&self) -> String {
-        self.store.root().display().to_string()
+    /// The output's address, for a person.
+    pub fn told(&self) -> String {
+        self.store.told()
     }
 
     /// What stands where a published part should. Only its size is looked at: reading every byte at every start would take
@@ -247,12 +215,21 @@ impl Output {
         })
     }
 
+    /// The same of many parts, in their order.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn standings(&self, parts: &[PartRecord]) -> Result<Vec<Standing>, OutputError> {
+        let looks: Vec<_> = parts.iter().map(|part| self.standing(part)).collect();
+        futures::stream::iter(looks).buffered(LOOKS_AT_ONCE).try_collect().await
+    }
+
     /// The same of a part that waits under its staging name, or has its own name already.
     ///
     /// # Errors
     /// Where the disk fails.
     pub async fn standing_of_held(&self, part: &PartRecord) -> Result<Standing, OutputError> {
-        match self.store.size(&Staging::location(&part.path)).await? {
+        match self.staging.size(&part.path) {
             Some(found) if found == part.bytes => Ok(Standing::Whole),
             _ => self.standing(part).await,
         }
@@ -283,13 +260,14 @@ impl Output {
     /// [`OutputError::Lost`] where the part is neither staged nor visible with its recorded size; or the disk fails.
     pub async fn reveal(&self, part: &PartRecord) -> Result<Revealed, OutputError> {
         let lost = |found: String| OutputError::Lost { path: part.path.clone(), found, recorded: part.bytes };
-        match self.store.size(&Staging::location(&part.path)).await? {
+        match self.staging.size(&part.path) {
             Some(bytes) if bytes == part.bytes => {
+                self.unlisted().insert(part.path.clone());
                 self.move_to(&part.path, [Step::PartRenamed, Step::PartRevealed]).await?;
                 Ok(Revealed::Moved)
             }
             _ if self.holds(part).await? => {
-                self.store.sync_upwards(&part.path)?;
+                self.store.settle(&part.path)?;
                 Ok(Revealed::Already)
             }
             Some(bytes) => Err(lost(format!("{bytes} are staged"))),
@@ -326,7 +304,8 @@ impl Output {
     /// # Errors
     /// Where the disk fails.
     pub async fn reveal_rejected(&self, rejected: &StagedRejected) -> Result<(), OutputError> {
-        self.move_to(&rejected.path, [Step::RejectedRenamed, Step::RejectedRevealed]).await
+        self.move_to(&rejected.path, [Step::RejectedRenamed, Step::RejectedRevealed]).await?;
+        Ok(self.staging.remove(&rejected.path)?)
     }
 
     /// Removes a file of rejected rows, where a former start left one.
@@ -334,34 +313,22 @@ impl Output {
     /// # Errors
     /// Where the disk fails.
     pub async fn remove_rejected(&self, path: &str) -> Result<(), OutputError> {
-        if self.store.file(path).exists() { self.remove(&[path.to_owned()]).await } else { Ok(()) }
-    }
-
-    /// Replaces the manifest by this one, which gets the next generation: a reader sees the former one or this one, whole. This is the
-    /// one moment at which anything changes for who goes by the manifest.
-    ///
-    /// # Errors
-    /// [`OutputError::Replaced`] where another manifest is there than the last one that was read or written here; or the disk fails.
-    pub async fn commit(&self, manifest: &mut Manifest) -> Result<(), OutputError> {
-        let expected = *self.generation();
-        let found = self.store.read(MANIFEST).await?.map(|json| Manifest::generation_of(&json)).transpose();
-        let found = found.map_err(of_the_manifest(self.store.root()))?;
-        // A manifest that went is written again; one that came is somebody else's.
-        if found.is_some() && found != expected {
-            let told =
-                |generation: Option<u64>| generation.map_or("no manifest".to_owned(), |number| number.to_string());
-            let (folder, expected) = (self.store.root().to_owned(), expected.unwrap_or(0));
-            return Err(OutputError::Replaced { folder, expected, found: told(found) });
+        match self.store.size(path).await? {
+            Some(_) => self.remove(&[path.to_owned()]).await,
+            None => Ok(()),
         }
-        manifest.generation = expected.unwrap_or(0).max(manifest.generation) + 1;
-        let json = manifest.to_json().map_err(of_the_manifest(self.store.root()))?;
-        self.put(MANIFEST, &json, [Step::ManifestRenamed, Step::ManifestRevealed]).await?;
-        *self.generation() = Some(manifest.generation);
-        Ok(())
     }
 
     fn generation(&self) -> MutexGuard<'_, Option<u64>> {
         self.generation.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unlisted(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.unlisted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn of_the_manifest(&self) -> impl FnOnce(ManifestError) -> OutputError + use<> {
+        of_the_manifest(&self.described)
     }
 
     /// Says that the manifest's range is covered whole: the last step of a run that is.
@@ -369,7 +336,9 @@ impl Output {
     /// # Errors
     /// Where the disk fails.
     pub async fn write_success(&self) -> Result<(), OutputError> {
-        self.put(SUCCESS, b"", [Step::SuccessRenamed, Step::SuccessRevealed]).await
+        self.staging.write(SUCCESS, b"")?;
+        self.move_to(SUCCESS, [Step::SuccessRenamed, Step::SuccessRevealed]).await?;
+        Ok(self.staging.remove(SUCCESS)?)
     }
 
     /// Whether there is a manifest, and `_SUCCESS` where it should be.
@@ -389,16 +358,11 @@ impl Output {
         self.take_away(&[SUCCESS.to_owned()], [Step::SuccessUnlinked, Step::SuccessCleared]).await
     }
 
-    async fn put(&self, path: &str, content: &[u8], steps: [Step; 2]) -> Result<(), OutputError> {
-        self.staging.write(path, content)?;
-        self.move_to(path, steps).await
-    }
-
     /// Gives what is staged its final name, then makes the name durable; the steps are those two.
     async fn move_to(&self, path: &str, [renamed, revealed]: [Step; 2]) -> Result<(), OutputError> {
-        self.store.rename_staged(path).await?;
+        self.store.reveal(&self.staging, path).await?;
         failpoint::pass(renamed);
-        self.store.sync_upwards(path)?;
+        self.store.settle(path)?;
         failpoint::pass(revealed);
         Ok(())
     }
@@ -410,7 +374,7 @@ impl Output {
             self.store.unlink(path).await?;
             failpoint::pass(unlinked);
         }
-        self.store.sync_folders_of(paths)?;
+        self.store.settle_removed(paths)?;
         if !paths.is_empty() {
             failpoint::pass(removed);
         }
@@ -418,10 +382,12 @@ impl Output {
     }
 }
 
-fn of_the_manifest(folder: &Path) -> impl FnOnce(ManifestError) -> OutputError {
-    let folder = folder.to_owned();
-    move |source| OutputError::Manifest { folder, source }
+fn of_the_manifest(output: &str) -> impl FnOnce(ManifestError) -> OutputError + use<> {
+    let output = output.to_owned();
+    move |source| OutputError::Manifest { output, source }
 }
 
+#[cfg(test)]
+mod bucket_tests;
 #[cfg(test)]
 mod tests;

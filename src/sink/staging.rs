@@ -1,6 +1,7 @@
 //! The hidden folder where files are written before readers may see them.
 //!
-//! It lies inside the output folder, so that a rename stays within one file system. A staged file's name is its final path with
+//! It lies inside the output folder, so that a rename stays within one file system; of an output in a bucket it lies inside the
+//! state's folder, and is uploaded from there. A staged file's name is its final path with
 //! `,` for `/`, and ends in `.staged`: it matches no `*.parquet` pattern, and readers that skip hidden folders never look. A
 //! staged file is found again by its final path alone, so recovery needs no list. Nothing here outlives a crash that the
 //! exporter does not ask for: what was not prepared is discarded at the next start.
@@ -12,12 +13,17 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::sink::layout::with_digest;
 use crate::units::ByteCount;
 
 /// The folder's name inside the output folder.
 pub const FOLDER: &str = ".staging";
 /// How staged names end.
 const SUFFIX: &str = ".staged";
+/// How the names of notes end.
+const NOTE: &str = ".note";
+/// How the names of copies end.
+const COPY: &str = ".copy";
 /// Bytes gathered before they go to the file.
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -45,19 +51,48 @@ impl StagingError {
 #[derive(Clone, Debug)]
 pub struct Staging {
     folder: PathBuf,
+    names: Names,
+}
+
+/// How the files are named that are staged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// As their slice says: what is staged anew takes the place of what was staged before.
+    BySlice,
+    /// With a digest of their content, so that no two files share a name.
+    ByContent,
 }
 
 impl Staging {
-    /// Makes the staging folder of `output`, which exists, and syncs both.
+    /// The staging folder inside `output`, or inside a state's folder. Makes nothing.
+    pub fn at(output: &Path) -> Self {
+        Self { folder: output.join(FOLDER), names: Names::BySlice }
+    }
+
+    /// The same, made and synced with its name.
     ///
     /// # Errors
     /// Where the disk does not allow it.
     pub fn open(output: &Path) -> Result<Self, StagingError> {
-        let folder = output.join(FOLDER);
-        crate::folder::refuse_link(&folder).map_err(StagingError::of("opening", &folder))?;
-        std::fs::create_dir_all(&folder).map_err(StagingError::of("making the folder", &folder))?;
-        sync_folder(output)?;
-        Ok(Self { folder })
+        let staging = Self::at(output);
+        staging.make()?;
+        Ok(staging)
+    }
+
+    /// Makes it where it is missing, inside a folder that exists, and syncs its name.
+    ///
+    /// # Errors
+    /// Where the disk does not allow it.
+    pub fn make(&self) -> Result<(), StagingError> {
+        let folder = &self.folder;
+        crate::folder::refuse_link(folder).map_err(StagingError::of("opening", folder))?;
+        std::fs::create_dir_all(folder).map_err(StagingError::of("making the folder", folder))?;
+        folder.parent().map_or(Ok(()), sync_folder)
+    }
+
+    /// The same folder, whose parts are named so.
+    pub fn naming(self, names: Names) -> Self {
+        Self { names, ..self }
     }
 
     /// Begins the file that will be revealed as `path`; what stood under its staged name is overwritten.
@@ -81,6 +116,81 @@ impl Staging {
         file.seal()
     }
 
+    /// The name under which a sealed part is revealed, and is staged from here on.
+    ///
+    /// # Errors
+    /// Where the disk does not allow it.
+    pub fn name_by_content(&self, path: String, sha256: &str) -> Result<String, StagingError> {
+        if self.names == Names::BySlice {
+            return Ok(path);
+        }
+        let named = with_digest(&path, sha256);
+        let staged = self.file(&path);
+        std::fs::rename(&staged, self.file(&named)).map_err(StagingError::of("renaming", &staged))?;
+        sync_folder(&self.folder)?;
+        Ok(named)
+    }
+
+    /// The size of what is staged for `path`; none where nothing is.
+    pub fn size(&self, path: &str) -> Option<ByteCount> {
+        std::fs::metadata(self.file(path)).ok().map(|found| ByteCount::new(found.len()))
+    }
+
+    /// Removes what is staged for `path`, if anything is. What comes back after a power cut is removed by the next start.
+    ///
+    /// # Errors
+    /// Where the disk does not allow it.
+    pub fn remove(&self, path: &str) -> Result<(), StagingError> {
+        remove_file(&self.file(path))
+    }
+
+    /// Keeps a few bytes, synced, until they are forgotten: for the next process, should this one die.
+    ///
+    /// # Errors
+    /// Where the disk does not allow it.
+    pub fn note(&self, content: &[u8]) -> Result<Note, StagingError> {
+        let file = self.free(NOTE);
+        let failed = StagingError::of("writing", &file);
+        let mut opened = File::create(&file).map_err(failed)?;
+        opened.write_all(content).and_then(|()| opened.sync_all()).map_err(StagingError::of("writing", &file))?;
+        sync_folder(&self.folder)?;
+        Ok(Note { file })
+    }
+
+    /// Every note that is kept.
+    ///
+    /// # Errors
+    /// Where the disk does not allow it.
+    pub fn notes(&self) -> Result<Vec<(Note, Vec<u8>)>, StagingError> {
+        let failed = || StagingError::of("reading", &self.folder);
+        let mut notes = Vec::new();
+        for entry in std::fs::read_dir(&self.folder).map_err(failed())? {
+            let file = entry.map_err(failed())?.path();
+            if is_note(&file) {
+                let content = std::fs::read(&file).map_err(StagingError::of("reading", &file))?;
+                notes.push((Note { file }, content));
+            }
+        }
+        Ok(notes)
+    }
+
+    /// Forgets a note. One that comes back after a power cut says what was done already.
+    ///
+    /// # Errors
+    /// Where the disk does not allow it.
+    pub fn forget(&self, note: Note) -> Result<(), StagingError> {
+        remove_file(&note.file)
+    }
+
+    /// A place for a copy of something that lies elsewhere.
+    pub fn place_for_copy(&self) -> PathBuf {
+        self.free(COPY)
+    }
+
+    fn free(&self, ending: &str) -> PathBuf {
+        self.folder.join(format!("{:016x}{ending}", rand::random::<u64>()))
+    }
+
     /// Where the file lies that will be revealed as `path`.
     pub fn file(&self, path: &str) -> PathBuf {
         self.folder.join(staged_name(path))
@@ -91,7 +201,7 @@ impl Staging {
         format!("{FOLDER}/{}", staged_name(path))
     }
 
-    /// Removes every staged file but those of these paths. Reveal what the journal calls prepared first.
+    /// Removes every staged file but those of these paths, and every copy; notes stay. Reveal what the journal calls prepared first.
     ///
     /// # Errors
     /// Where the disk does not allow it.
@@ -100,12 +210,29 @@ impl Staging {
         let failed = || StagingError::of("emptying", &self.folder);
         for entry in std::fs::read_dir(&self.folder).map_err(failed())? {
             let file = entry.map_err(failed())?.path();
-            if kept.contains(&file) {
+            if kept.contains(&file) || is_note(&file) {
                 continue;
             }
             std::fs::remove_file(&file).map_err(StagingError::of("removing", &file))?;
         }
         Ok(())
+    }
+}
+
+/// Something that the staging folder keeps until it is forgotten.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Note {
+    file: PathBuf,
+}
+
+fn is_note(file: &Path) -> bool {
+    file.extension().is_some_and(|ending| ending == NOTE.trim_start_matches('.'))
+}
+
+fn remove_file(file: &Path) -> Result<(), StagingError> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StagingError::of("removing", file)(error)),
+        _ => Ok(()),
     }
 }
 

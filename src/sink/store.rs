@@ -1,23 +1,32 @@
-//! Moving, removing and listing files of the output folder, durably.
+//! Where an output's files lie, behind one interface: a folder, or a bucket.
 //!
-//! It goes through `object_store`, so that a cloud can follow as another way to reveal what was staged. Two things are done
-//! beside it, because its local store does not: removed names are synced, and after a rename every folder up to the output
-//! folder is synced, since a folder that an earlier, killed attempt had made would otherwise not be. Files are staged without it:
-//! its own uploads stand beside their goal under a visible name (`part.parquet#1`), which readers of whole folders would take
-//! for data.
+//! A file is first staged on this machine ([`Staging`]), whole and synced, and then given its final name here: a folder renames, a
+//! bucket uploads. The manifest is replaced only where it is still the one that was read or written last; that is the one
+//! moment at which readers see anything change. No listing is ever believed: it finds what nobody knows, so that it can be told.
 
-use std::collections::BTreeSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use futures::TryStreamExt as _;
-use object_store::local::LocalFileSystem;
-use object_store::path::Path as Location;
-use object_store::{ObjectStore as _, ObjectStoreExt as _};
+use async_trait::async_trait;
 
-use crate::sink::staging::{Staging, StagingError, sync_folder};
+use crate::sink::address::Address;
+use crate::sink::staging::{Staging, StagingError};
 use crate::units::ByteCount;
 
-/// Why the output folder could not be read or changed.
+mod bucket;
+#[cfg(feature = "cloud")]
+mod cloud;
+mod folder;
+mod probe;
+#[cfg(test)]
+pub(crate) mod testing;
+mod upload;
+
+pub use bucket::{Bucket, Objects, Writers};
+pub use folder::Folder;
+
+/// Why an output could not be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The store would not do it.
@@ -25,7 +34,7 @@ pub enum StoreError {
     Object {
         /// What was being done.
         doing: &'static str,
-        /// To what, below the output folder.
+        /// To what.
         path: String,
         /// Why it failed.
         source: object_store::Error,
@@ -33,143 +42,219 @@ pub enum StoreError {
     /// The disk would not do it.
     #[error(transparent)]
     Disk(#[from] StagingError),
+    /// Buckets are left out of this program.
+    #[error("the output {output} is in a bucket, and this program was built without the cargo feature `cloud`")]
+    NoCloud {
+        /// The address.
+        output: String,
+    },
+    /// The bucket cannot be addressed as the environment says.
+    #[error("the bucket of {output} cannot be used: {source}")]
+    Setup {
+        /// The address.
+        output: String,
+        /// Why.
+        source: object_store::Error,
+    },
+    /// The store does not keep two writers from replacing each other's manifest.
+    #[error("the store of {output} does not heed the conditions of a write: {found}")]
+    Unconditional {
+        /// The address.
+        output: String,
+        /// What it did.
+        found: String,
+    },
 }
 
-/// A local output folder.
-#[derive(Clone, Debug)]
-pub struct Store {
-    objects: LocalFileSystem,
-    root: PathBuf,
+/// A manifest that is to take the place of another.
+#[derive(Clone, Copy, Debug)]
+pub struct NextManifest<'a> {
+    /// Its JSON text.
+    pub json: &'a [u8],
+    /// The generation of the manifest that it replaces; none where there was none.
+    pub expected: Option<u64>,
+    /// What tells this write from every other, and stands in the text.
+    pub write_id: Option<&'a str>,
 }
 
-impl Store {
-    /// The folder at `root`, which exists.
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replacement {
+    /// It is there.
+    Done,
+    /// Another manifest is there than the expected one; nothing was changed.
+    Refused {
+        /// Its JSON text.
+        found: Vec<u8>,
+    },
+}
+
+/// Whether another process may be writing into an output at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// The kernel's lock keeps others out for as long as the output is open.
+    Locked,
+    /// Only the condition on the manifest does.
+    Conditional,
+}
+
+/// The files of one output. Paths are below the output, with `/` between their levels.
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync {
+    /// The output, for a person.
+    fn told(&self) -> String;
+
+    /// A file of it, for a person; a folder's is its path.
+    fn file(&self, path: &str) -> PathBuf;
+
+    /// Who else may write.
+    fn sharing(&self) -> Sharing;
+
+    /// A word for a write of the manifest that no other write has; none where the lock makes it needless.
+    fn write_id(&self) -> Option<String>;
+
+    /// The manifest's JSON text; none where there is none. It is the one that [`Store::replace_manifest`] replaces next.
     ///
     /// # Errors
-    /// Where it cannot be resolved.
-    pub fn open(root: &Path) -> Result<Self, StoreError> {
-        let objects = LocalFileSystem::new_with_prefix(root).map_err(failed("opening", &root.display().to_string()))?;
-        Ok(Self { objects: objects.with_fsync(true), root: root.to_owned() })
-    }
+    /// Where the store fails.
+    async fn read_manifest(&self) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// The folder.
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
-    /// Where a file of the folder lies on the disk.
-    pub fn file(&self, path: &str) -> PathBuf {
-        self.root.join(path)
-    }
-
-    /// Moves what is staged for `path` there, over what stands there. Durable only after [`Store::sync_upwards`].
+    /// Puts the manifest in the place of the one that was read or written last, and of no other. One that is gone may be
+    /// written again. Durable only after [`Store::settle`].
     ///
     /// # Errors
-    /// Where nothing is staged, or the disk fails. What was staged is then either still there or moved.
-    pub async fn rename_staged(&self, path: &str) -> Result<(), StoreError> {
-        let staged = location(&Staging::location(path))?;
-        self.objects.rename(&staged, &location(path)?).await.map_err(failed("revealing", path))
-    }
+    /// Where the store fails. Whether the manifest was replaced is then looked at, and an answer that was lost is no error.
+    async fn replace_manifest(&self, staging: &Staging, next: NextManifest<'_>) -> Result<Replacement, StoreError>;
 
-    /// Moves a file to where none stands, durably.
+    /// Gives what is staged for `path` its final name, over what stands there. Durable only after [`Store::settle`]; repeating it is
+    /// harmless.
     ///
     /// # Errors
-    /// Where it is not there, or the disk fails.
-    pub async fn move_to(&self, path: &str, target: &str) -> Result<(), StoreError> {
-        self.objects.rename(&location(path)?, &location(target)?).await.map_err(failed("moving", path))?;
-        self.sync_upwards(target)?;
-        self.sync_upwards(path)
-    }
+    /// Where nothing is staged, or the store fails.
+    async fn reveal(&self, staging: &Staging, path: &str) -> Result<(), StoreError>;
 
-    /// Makes the names of `path` and of its folders durable.
+    /// Makes that last.
     ///
     /// # Errors
     /// Where the disk fails.
-    pub fn sync_upwards(&self, path: &str) -> Result<(), StoreError> {
-        let folders = Path::new(path).ancestors().skip(1);
-        folders.map(|folder| self.root.join(folder)).try_for_each(|folder| Ok(sync_folder(&folder)?))
-    }
+    fn settle(&self, path: &str) -> Result<(), StoreError>;
 
     /// The size of a file; none where there is no such file.
     ///
     /// # Errors
-    /// Where the disk fails.
-    pub async fn size(&self, path: &str) -> Result<Option<ByteCount>, StoreError> {
-        match self.objects.head(&location(path)?).await {
-            Ok(found) => Ok(Some(ByteCount::new(found.size))),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(source) => Err(failed("looking at", path)(source)),
-        }
-    }
+    /// Where the store fails.
+    async fn size(&self, path: &str) -> Result<Option<ByteCount>, StoreError>;
 
-    /// The content of a small file; none where there is no such file.
+    /// Copies a file to a place on this machine, or says where it lies there already.
+    ///
+    /// # Errors
+    /// Where the store or the disk fails, or there is no such file.
+    async fn local(&self, path: &str, copy: &Path) -> Result<LocalFile, StoreError>;
+
+    /// Removes a file; one that is not there is removed already. Durable only after [`Store::settle_removed`].
+    ///
+    /// # Errors
+    /// Where the store fails.
+    async fn unlink(&self, path: &str) -> Result<(), StoreError>;
+
+    /// Makes it last that these files are gone.
     ///
     /// # Errors
     /// Where the disk fails.
-    pub async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let found = match self.objects.get(&location(path)?).await {
-            Ok(found) => found,
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(source) => return Err(failed("reading", path)(source)),
-        };
-        Ok(Some(found.bytes().await.map_err(failed("reading", path))?.to_vec()))
-    }
+    fn settle_removed(&self, paths: &[String]) -> Result<(), StoreError>;
 
-    /// Removes a file; one that is not there is removed already. Durable only after [`Store::sync_folders_of`].
+    /// Moves a file to where none stands, durably.
+    ///
+    /// # Errors
+    /// Where it is not there, or the store fails.
+    async fn move_to(&self, path: &str, target: &str) -> Result<(), StoreError>;
+
+    /// Removes the folders in which these files were, where nothing is left in them, up to the output itself.
     ///
     /// # Errors
     /// Where the disk fails.
-    pub async fn unlink(&self, path: &str) -> Result<(), StoreError> {
-        match self.objects.delete(&location(path)?).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(source) => Err(failed("removing", path)(source)),
-        }
-    }
+    fn remove_empty_folders_of(&self, paths: &[String]) -> Result<(), StoreError>;
 
-    /// Makes durable what became of the names in the folders of these files, each folder once. One that is not there holds none.
+    /// Every file that a reader of Parquet would find, in order.
     ///
     /// # Errors
-    /// Where the disk fails.
-    pub fn sync_folders_of(&self, paths: &[String]) -> Result<(), StoreError> {
-        let folders: BTreeSet<PathBuf> =
-            paths.iter().map(|path| self.root.join(Path::new(path).parent().unwrap_or(Path::new("")))).collect();
-        let there = folders.iter().filter(|folder| folder.is_dir());
-        there.into_iter().try_for_each(|folder| Ok(sync_folder(folder)?))
-    }
+    /// Where the store fails.
+    async fn parquet_files(&self) -> Result<Vec<String>, StoreError>;
 
-    /// Removes the folders in which these files were, where nothing is left in them, up to the output folder.
+    /// Gives up the uploads that a former process had begun and not ended.
     ///
     /// # Errors
-    /// Where the disk fails.
-    pub fn remove_empty_folders_of(&self, paths: &[String]) -> Result<(), StoreError> {
-        let below = |path: &String| Path::new(path).ancestors().skip(1).map(Path::to_owned).collect::<Vec<_>>();
-        let mut folders: Vec<PathBuf> = paths.iter().flat_map(below).filter(|path| path.parent().is_some()).collect();
-        folders.sort_by_key(|folder| std::cmp::Reverse(folder.components().count()));
-        folders.dedup();
-        for folder in folders {
-            let _what_is_not_empty_stays = std::fs::remove_dir(self.root.join(folder));
-        }
-        Ok(sync_folder(&self.root)?)
-    }
+    /// Where the store or the disk fails.
+    async fn abort_uploads(&self, staging: &Staging) -> Result<(), StoreError>;
 
-    /// Every file whose name ends in `.parquet`, below any folder, in order.
+    /// Makes sure that the store refuses a manifest whose predecessor is not there any more.
     ///
     /// # Errors
-    /// Where the disk fails.
-    pub async fn parquet_files(&self) -> Result<Vec<String>, StoreError> {
-        let listed = self.objects.list(None).map_ok(|object| object.location.to_string());
-        let parquet = listed.try_filter(|path| std::future::ready(path.ends_with(".parquet")));
-        let mut paths: Vec<String> = parquet.try_collect().await.map_err(failed("listing", "the output folder"))?;
-        paths.sort_unstable();
-        Ok(paths)
+    /// Where it does not, or fails.
+    async fn probe(&self, staging: &Staging) -> Result<(), StoreError>;
+}
+
+/// A file that can be opened on this machine. A copy is removed with it.
+#[derive(Debug)]
+pub struct LocalFile {
+    path: PathBuf,
+    is_copy: bool,
+}
+
+impl LocalFile {
+    /// The file itself.
+    pub fn original(path: PathBuf) -> Self {
+        Self { path, is_copy: false }
+    }
+
+    fn copy(path: PathBuf) -> Self {
+        Self { path, is_copy: true }
+    }
+
+    /// Whether it is a copy.
+    pub const fn is_copy(&self) -> bool {
+        self.is_copy
     }
 }
 
-fn location(path: &str) -> Result<Location, StoreError> {
-    Location::parse(path).map_err(|source| failed("naming", path)(source.into()))
+impl std::ops::Deref for LocalFile {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for LocalFile {
+    fn drop(&mut self) {
+        if self.is_copy {
+            // What is left over is in a folder that is emptied later.
+            let _left_over = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Opens an output to read it, or to write into it. Nothing is sent, and nothing is made.
+///
+/// # Errors
+/// A folder that cannot be resolved; a bucket that cannot be addressed as the environment says.
+pub fn open(address: &Address, writers: Writers) -> Result<Arc<dyn Store>, StoreError> {
+    match address {
+        Address::Folder(folder) => Ok(Arc::new(Folder::open(folder)?)),
+        #[cfg(feature = "cloud")]
+        Address::Bucket(bucket) => Ok(Arc::new(cloud::open(bucket, &address.to_string(), writers)?)),
+        #[cfg(not(feature = "cloud"))]
+        Address::Bucket(_) => {
+            let _unused = writers;
+            Err(StoreError::NoCloud { output: address.to_string() })
+        }
+    }
 }
 
 fn failed(doing: &'static str, path: &str) -> impl FnOnce(object_store::Error) -> StoreError {
     let path = path.to_owned();
     move |source| StoreError::Object { doing, path, source }
 }
+
+#[cfg(test)]
+mod tests;

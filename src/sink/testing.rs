@@ -95,6 +95,7 @@ pub(crate) fn manifest(range: TimeRange, parts: Vec<PartRecord>) -> Manifest {
     Manifest {
         manifest_version: MANIFEST_VERSION,
         generation: 1,
+        write_id: None,
         tool_version: "0.1.0".to_owned(),
         schema_version: columns::SCHEMA_VERSION,
         identity: identity(),

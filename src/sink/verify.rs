@@ -1,4 +1,4 @@
-//! Re-reads an output folder and compares it with its manifest, offline.
+//! Re-reads an output and compares it with its manifest; of a folder offline.
 //!
 //! What the parts hold is checked row by row; what they should hold is the manifest's word. A video that stands twice is found
 //! by its order inside a part, by ranges that overlap between parts, and otherwise by its 64-bit key over all parts of a region and
@@ -7,7 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::array::{AsArray as _, RecordBatch, StringArray};
@@ -18,19 +19,24 @@ use parquet::errors::ParquetError;
 
 use crate::journal::record::PartRecord;
 use crate::sink::account::Lack;
+use crate::sink::address::Address;
 use crate::sink::columns::{CREATE_TIME, QUERY_REGION, VIDEO_ID};
 use crate::sink::former;
-use crate::sink::layout::{Layout, Slice, snapshot_of};
+use crate::sink::layout::{Layout, Slice, is_of_run, snapshot_of};
 use crate::sink::manifest::{MANIFEST, Manifest, ManifestError, SUCCESS, Status};
 use crate::sink::staging::sha256_of;
-use crate::sink::store::{Store, StoreError};
-use crate::sink::videos;
+use crate::sink::store::{self, Store, StoreError, Writers};
 use crate::units::{ByteCount, EpochSeconds, RowCount};
 
+mod files;
 mod seconds;
+
+use files::Files;
 
 /// Keys of videos in memory at once: 32 MiB.
 const KEYS_AT_ONCE: u64 = 4 << 20;
+/// What is the matter with a part that is not there.
+const MISSING: &str = "is missing";
 /// Rows that are read at once.
 const BATCH_ROWS: usize = 8192;
 
@@ -69,10 +75,10 @@ impl Report {
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// Not an output folder.
-    #[error("{} has no {MANIFEST}, so it is no output folder", folder.display())]
+    #[error("{output} has no {MANIFEST}, so it is no output{}", if output.contains("://") { "" } else { " folder" })]
     NoManifest {
-        /// The folder.
-        folder: PathBuf,
+        /// Its address.
+        output: String,
     },
     /// The manifest cannot be trusted.
     #[error(transparent)]
@@ -80,22 +86,29 @@ pub enum VerifyError {
     /// The folder cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// There is no room for copies of what is in a bucket.
+    #[error("making a folder for copies of the parts failed: {0}")]
+    Scratch(#[from] std::io::Error),
     /// The check itself broke down.
     #[error("the check was cut short: {0}")]
     CutShort(#[from] tokio::task::JoinError),
 }
 
-/// Re-reads the output at `folder`. A run that is writing there makes false alarms.
+/// Re-reads an output. A run that is writing there makes false alarms.
 ///
 /// # Errors
 /// Where there is no manifest that can be read; a damaged part is a problem in the report.
-pub async fn verify(folder: &Path) -> Result<Report, VerifyError> {
-    if !folder.is_dir() {
-        return Err(VerifyError::NoManifest { folder: folder.to_owned() });
+pub async fn verify(output: impl Into<Address>) -> Result<Report, VerifyError> {
+    let address = output.into();
+    if matches!(&address, Address::Folder(folder) if !folder.is_dir()) {
+        return Err(VerifyError::NoManifest { output: address.to_string() });
     }
-    let store = Store::open(folder)?;
-    let json = store.read(MANIFEST).await?;
-    let manifest = Manifest::parse(&json.ok_or_else(|| VerifyError::NoManifest { folder: folder.to_owned() })?)?;
+    verify_in(store::open(&address, Writers::Any)?).await
+}
+
+async fn verify_in(store: Arc<dyn Store>) -> Result<Report, VerifyError> {
+    let json = store.read_manifest().await?;
+    let manifest = Manifest::parse(&json.ok_or_else(|| VerifyError::NoManifest { output: store.told() })?)?;
     let says_success = store.size(SUCCESS).await?.is_some();
     let found = store.parquet_files().await?;
     let now = now();
@@ -106,10 +119,10 @@ pub async fn verify(folder: &Path) -> Result<Report, VerifyError> {
         if !newer.is_empty() {
             report.shortfalls.push(format!("{} parts of run {} are newer than {MANIFEST}", newer.len(), manifest.run));
         }
-        check_parts(&store, &manifest, now, &mut report);
-        report
+        check_parts(&mut Files::of(store)?, &manifest, now, &mut report);
+        Ok(report)
     });
-    Ok(report.await?)
+    report.await?
 }
 
 fn now() -> EpochSeconds {
@@ -175,8 +188,7 @@ fn elsewhere(manifest: &Manifest) -> Vec<String> {
 /// that was killed leaves such parts behind, and its next start lists them.
 fn unlisted<'a>(manifest: &Manifest, found: &'a [String]) -> (Vec<&'a String>, Vec<&'a String>) {
     let listed: BTreeSet<&str> = manifest.parts.iter().map(|part| part.path.as_str()).collect();
-    let of_run = format!("-{}.parquet", manifest.run);
-    let is_newer = |path: &&String| manifest.status == Status::Running && path.ends_with(&of_run);
+    let is_newer = |path: &&String| manifest.status == Status::Running && is_of_run(path, &manifest.run);
     let is_going = |path: &&String| manifest.superseded.contains(path);
     let unlisted = found.iter().filter(|path| !listed.contains(path.as_str()) && !is_going(path));
     unlisted.partition(|path| !is_newer(path))
@@ -185,7 +197,7 @@ fn unlisted<'a>(manifest: &Manifest, found: &'a [String]) -> (Vec<&'a String>, V
 /// Parts that must not share a video: those of a region and a snapshot.
 type Groups<'a> = BTreeMap<(&'a str, Option<&'a str>), Vec<&'a PartRecord>>;
 
-fn check_parts(store: &Store, manifest: &Manifest, now: EpochSeconds, report: &mut Report) {
+fn check_parts(files: &mut Files, manifest: &Manifest, now: EpochSeconds, report: &mut Report) {
     let mut sound: Groups<'_> = BTreeMap::new();
     // What the run reads again is replaced under the same name.
     let is_read_again = |part: &PartRecord| {
@@ -194,13 +206,19 @@ fn check_parts(store: &Store, manifest: &Manifest, now: EpochSeconds, report: &m
     let retained_from = manifest.retained_from(now);
     let may_be_gone = |part: &PartRecord| retained_from.is_some_and(|from| part.range.end <= from);
     for part in &manifest.parts {
-        match unless_it_panics(|| check_part(&store.file(&part.path), part)) {
+        let checked = files.local(part).and_then(|file| {
+            unless_it_panics(|| {
+                check_part(&file, part)?;
+                files.keep_keys(part, &file).map_err(|error| format!("cannot be compared: {error}"))
+            })
+        });
+        match checked {
             Ok(()) => sound.entry((part.region.as_str(), snapshot_of(&part.path))).or_default().push(part),
-            Err(_) if may_be_gone(part) && !store.file(&part.path).exists() => {}
+            Err(problem) if may_be_gone(part) && problem == MISSING => {}
             Err(_) if is_read_again(part) => report.shortfalls.push(format!("{} is being read again", part.path)),
             Err(problem) => {
                 report.problems.push(format!("{} {problem}", part.path));
-                report.advice.push(advice(store, manifest, part));
+                report.advice.push(advice(files, manifest, part));
             }
         }
     }
@@ -208,7 +226,7 @@ fn check_parts(store: &Store, manifest: &Manifest, now: EpochSeconds, report: &m
     for ((region, _), mut parts) in sound {
         parts.sort_by_key(|part| part.range);
         problems.extend(overlaps(&parts));
-        match repeated_videos(store, &parts) {
+        match repeated_videos(files, &parts) {
             Ok(0) => {}
             Ok(repeated) => problems.push(format!("region {region} holds {repeated} videos more than once")),
             Err(source) => problems.push(format!("the videos of region {region} cannot be compared: {source}")),
@@ -217,14 +235,13 @@ fn check_parts(store: &Store, manifest: &Manifest, now: EpochSeconds, report: &m
 }
 
 /// How a part that is not what it should be comes back.
-fn advice(store: &Store, manifest: &Manifest, part: &PartRecord) -> String {
+fn advice(files: &Files, manifest: &Manifest, part: &PartRecord) -> String {
     let PartRecord { path, .. } = part;
     if !manifest.regions.contains(&part.region) || !manifest.range.covers(part.range) {
         return format!("restore {path} from a copy: it lies outside what the latest run was asked for");
     }
     // `run` looks at names and sizes only.
-    let has_its_size = std::fs::metadata(store.file(path)).is_ok_and(|found| found.len() == part.bytes.get());
-    let first = if has_its_size { format!("move {path} away; then ") } else { String::new() };
+    let first = if files.has_its_size(part) { format!("move {path} away; then ") } else { String::new() };
     format!("{first}the same `run` command reads its {} again, and pays for them", part.rows)
 }
 
@@ -258,7 +275,7 @@ fn check_part(file: &Path, part: &PartRecord) -> Result<(), String> {
 
 fn check_bytes(file: &Path, part: &PartRecord) -> Result<(), String> {
     let unreadable = |source: std::io::Error| match source.kind() {
-        std::io::ErrorKind::NotFound => "is missing".to_owned(),
+        std::io::ErrorKind::NotFound => MISSING.to_owned(),
         _ => format!("cannot be read: {source}"),
     };
     let opened = File::open(file).map_err(unreadable)?;
@@ -334,14 +351,18 @@ impl Order<'_> {
 }
 
 /// How many keys stand more than once in `parts`.
-fn repeated_videos(store: &Store, parts: &[&PartRecord]) -> Result<u64, ParquetError> {
+fn repeated_videos(files: &Files, parts: &[&PartRecord]) -> Result<u64, ParquetError> {
     let rows: u64 = parts.iter().map(|part| part.rows.get()).sum();
     let passes = rows.div_ceil(KEYS_AT_ONCE);
     let mut repeated = 0;
     for pass in 0..passes {
         let mut keys = Vec::new();
         for part in parts {
-            collect_keys((&store.file(&part.path), part.schema), |key| spread(key) % passes == pass, &mut keys)?;
+            files.keys(part, |key| {
+                if spread(key) % passes == pass {
+                    keys.push(key);
+                }
+            })?;
         }
         keys.sort_unstable();
         repeated += keys.chunk_by(|one, other| one == other).filter(|same| same.len() > 1).count() as u64;
@@ -352,15 +373,6 @@ fn repeated_videos(store: &Store, parts: &[&PartRecord]) -> Result<u64, ParquetE
 /// Mixes a key's bits, so that ids which share their low bits do not share a pass.
 const fn spread(key: u64) -> u64 {
     key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32
-}
-
-fn collect_keys(file: (&Path, u32), wanted: impl Fn(u64) -> bool, keys: &mut Vec<u64>) -> Result<(), ParquetError> {
-    for batch in open(file, &[VIDEO_ID])? {
-        let batch = batch?;
-        let ids = texts(&batch, VIDEO_ID).into_iter().flat_map(StringArray::iter).flatten();
-        keys.extend(ids.map(videos::key).filter(|key| wanted(*key)));
-    }
-    Ok(())
 }
 
 fn texts<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a StringArray> {

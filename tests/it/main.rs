@@ -27,6 +27,8 @@ mod final_errors;
 mod hostile;
 mod imports;
 mod kills;
+#[cfg(feature = "cloud")]
+mod lake;
 mod meanings;
 mod metrics;
 mod mutations;

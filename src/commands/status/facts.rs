@@ -8,12 +8,14 @@ use crate::journal::record::{FormerRun, PartRecord, PartState, RunOutcome, RunRe
 use crate::journal::{Counts, JournalError, JournalView};
 use crate::plan::reads::Reads;
 use crate::sink::account::Account;
+use crate::sink::address::Address;
 use crate::sink::identity::Identity;
 use crate::sink::manifest::{MANIFEST, Manifest, Status};
+use crate::sink::publish::{Output, OutputError};
 use crate::units::{EpochSeconds, TimeRange};
 
 use super::Places;
-use crate::commands::unreadable_manifest;
+use crate::commands::{BUCKET_HINT, unreadable_manifest};
 
 /// Runs that are told beside the one at hand.
 const MOST_RUNS: usize = 5;
@@ -55,10 +57,10 @@ impl Facts {
     ///
     /// # Errors
     /// Neither is there, or the one that is cannot be read.
-    pub(super) fn read(places: &Places) -> Result<Self, Failure> {
+    pub(super) async fn read(places: &Places) -> Result<Self, Failure> {
         match JournalView::open(&places.state).map_err(unreadable)? {
             Some(view) => Self::of_state(&view).map_err(unreadable),
-            None => Self::of_output(places),
+            None => Self::of_output(places).await,
         }
     }
 
@@ -85,17 +87,18 @@ impl Facts {
         })
     }
 
-    fn of_output(places: &Places) -> Result<Self, Failure> {
-        let file = places.output.join(MANIFEST);
-        let read = match std::fs::read(&file) {
-            Ok(read) => read,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(nothing(places)),
+    async fn of_output(places: &Places) -> Result<Self, Failure> {
+        let manifest = match Output::look(&places.output).await {
+            Ok(manifest) => manifest.ok_or_else(|| nothing(places))?,
+            Err(OutputError::Manifest { source, .. }) => return Err(unreadable_manifest(&source)),
             Err(error) => {
-                return Err(Failure::new(ExitCode::LocalDamage, format!("reading {}: {error}", file.display()))
-                    .with_hint("make it readable for this user, then ask again"));
+                let hint = match &places.output {
+                    Address::Folder(_) => "make it readable for this user, then ask again",
+                    Address::Bucket(_) => BUCKET_HINT,
+                };
+                return Err(Failure::from_error(ExitCode::LocalDamage, &error).with_hint(hint));
             }
         };
-        let manifest = Manifest::parse(&read).map_err(|error| unreadable_manifest(&error))?;
         Ok(Self {
             run: Some(Run::of_manifest(&manifest, places)),
             parts: manifest.parts,
@@ -134,14 +137,14 @@ impl Run {
                 Status::Complete => Some(RunOutcome::Complete),
                 Status::Incomplete => Some(RunOutcome::Incomplete),
             },
-            output: places.output.display().to_string(),
+            output: places.output.to_string(),
             partition: manifest.identity.layout_text(),
         }
     }
 }
 
 fn nothing(places: &Places) -> Failure {
-    let (state, output) = (places.state.display(), places.output.display());
+    let (state, output) = (places.state.display(), &places.output);
     Failure::new(ExitCode::Usage, format!("{state} holds no state, and {output} no {MANIFEST}"))
         .with_hint("name the folder that `run` used: --state, or the --out that it lies beside")
 }

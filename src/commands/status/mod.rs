@@ -30,7 +30,7 @@ pub async fn status(settings: Settings, arguments: &StatusArguments, log: &Log) 
     signals::end_at_once(log)?;
     let places = Places::of(&settings)?;
     let Some(every) = arguments.every() else {
-        return super::print(told(&look(&places)?, arguments, Lines::Many)?.as_bytes());
+        return super::print(told(&look(&places).await?, arguments, Lines::Many)?.as_bytes());
     };
     watch(&places, arguments, every).await
 }
@@ -42,8 +42,8 @@ enum Lines {
     One,
 }
 
-fn look(places: &Places) -> Result<Status, Failure> {
-    Ok(Status::of(&Facts::read(places)?, now()))
+async fn look(places: &Places) -> Result<Status, Failure> {
+    Ok(Status::of(&Facts::read(places).await?, now()))
 }
 
 fn told(status: &Status, arguments: &StatusArguments, lines: Lines) -> Result<String, Failure> {
@@ -62,7 +62,7 @@ async fn watch(places: &Places, arguments: &StatusArguments, every: Duration) ->
     let redraws = std::io::stdout().is_terminal() && !arguments.json;
     let mut before: Option<String> = None;
     loop {
-        let status = look(places)?;
+        let status = look(places).await?;
         let told = told(&status, arguments, Lines::One)?;
         let lead = match &before {
             Some(before) if redraws => erased(before),

@@ -63,6 +63,7 @@ pub(super) fn parse(json: &[u8]) -> Result<Manifest, ManifestError> {
     Ok(Manifest {
         manifest_version: former.manifest_version,
         generation: 0,
+        write_id: None,
         tool_version: former.tool_version,
         schema_version: former.schema_version,
         identity: identity(former.question.source, former.question.filters, &parts),

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::{DAMAGED, LOCK, NAMED, OutputError, REJECTED};
 use crate::folder;
 use crate::sink::identity::Identity;
-use crate::sink::layout::DATA;
+use crate::sink::layout::{DATA, is_of_run};
 use crate::sink::manifest::{MANIFEST, Manifest, SUCCESS, former};
 use crate::sink::staging::StagingError;
 use crate::sink::store::Store;
@@ -27,13 +27,13 @@ pub(super) fn lock(folder: &Path) -> Result<File, OutputError> {
         options.create(true).truncate(false).write(true).open(&path).map_err(StagingError::of("creating", &path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OutputError::Locked { folder: folder.to_owned() }),
+        Err(TryLockError::WouldBlock) => Err(OutputError::Locked { output: format!("folder {}", folder.display()) }),
         Err(TryLockError::Error(source)) => Err(StagingError::of("locking", &path)(source).into()),
     }
 }
 
 pub(super) fn refuse_another_owner(
-    folder: &Path,
+    output: &str,
     asked: &Identity,
     manifest: Option<&Manifest>,
 ) -> Result<(), OutputError> {
@@ -44,7 +44,7 @@ pub(super) fn refuse_another_owner(
     }
     let is_layout_alone = manifest.identity.is_only_laid_out_otherwise(asked);
     Err(OutputError::AnotherQuestion {
-        folder: folder.to_owned(),
+        output: output.to_owned(),
         differences: differences.join("; "),
         is_layout_alone,
     })
@@ -52,7 +52,7 @@ pub(super) fn refuse_another_owner(
 
 /// Moves the parts of an output of format 1, which lie beside the manifest, to where this one keeps them. What is done is not done
 /// again, so that a process which dies here is gone on for by the next; the manifest is replaced only afterwards.
-pub(super) async fn move_into_the_table(store: &Store, manifest: &Manifest) -> Result<(), OutputError> {
+pub(super) async fn move_into_the_table(store: &dyn Store, manifest: &Manifest) -> Result<(), OutputError> {
     let mut moved = Vec::new();
     for part in &manifest.parts {
         let Some(former) = former::path_of_version_1(&part.path) else { continue };
@@ -70,7 +70,7 @@ pub(super) async fn move_into_the_table(store: &Store, manifest: &Manifest) -> R
 
 /// Every file that a reader of Parquet would find and that is neither listed nor known.
 pub(super) async fn foreign_files(
-    store: &Store,
+    store: &dyn Store,
     manifest: Option<&Manifest>,
     known: &[String],
 ) -> Result<Vec<String>, OutputError> {
@@ -84,16 +84,15 @@ pub(super) async fn foreign_files(
 
 /// What the manifest's own run has revealed is ours; anything else is somebody else's.
 pub(super) fn refuse_foreign_files(
-    folder: &Path,
+    output: &str,
     found: &[String],
     manifest: Option<&Manifest>,
 ) -> Result<(), OutputError> {
-    let of_run = manifest.map(|manifest| format!("-{}.parquet", manifest.run));
-    let is_of_run = |path: &&String| of_run.as_ref().is_some_and(|ending| path.ends_with(ending));
-    let foreign: Vec<&str> = found.iter().filter(|path| !is_of_run(path)).map(String::as_str).collect();
+    let is_ours = |path: &&String| manifest.is_some_and(|manifest| is_of_run(path, &manifest.run));
+    let foreign: Vec<&str> = found.iter().filter(|path| !is_ours(path)).map(String::as_str).collect();
     if foreign.is_empty() {
         return Ok(());
     }
     let examples = foreign.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
-    Err(OutputError::Foreign { folder: folder.to_owned(), count: foreign.len(), examples })
+    Err(OutputError::Foreign { output: output.to_owned(), count: foreign.len(), examples })
 }

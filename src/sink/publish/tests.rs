@@ -1,5 +1,7 @@
 //! Parts that become visible, replace others, or died on the way.
 
+use std::path::Path;
+
 use super::*;
 use crate::sink::columns::Packaging;
 use crate::sink::layout::{Layout, Partition};

@@ -1,5 +1,7 @@
 //! Outputs that agree with their manifest, and each way in which one does not.
 
+use std::path::PathBuf;
+
 use super::*;
 use crate::api::contract::Region;
 use crate::sink::account::Rejected;

@@ -122,6 +122,7 @@ fn manifest(record: PartRecord) -> Manifest {
     Manifest {
         manifest_version: MANIFEST_VERSION,
         generation: 1,
+        write_id: None,
         tool_version: "0.1.0".to_owned(),
         schema_version: SCHEMA_VERSION,
         identity: Identity {

@@ -68,20 +68,26 @@ impl std::ops::AddAssign for Figures {
 impl Scene {
     /// Runs the first day, whose first seconds hold rows.
     pub(super) fn new() -> Self {
-        Self::of_world_from(-2_000)
+        Self::of_world_from(-2_000, |job| job)
+    }
+
+    /// The same in a bucket.
+    #[cfg(feature = "cloud")]
+    pub(super) fn in_lake(lake: &crate::support::Lake) -> Self {
+        Self::of_world_from(-2_000, |job| job.into_lake(lake).with_variable("KEYAPI_UPLOAD_AT_ONCE", "4096"))
     }
 
     /// The same, but the first half minute of the first day holds no row, so that nothing is carried over from it.
     pub(super) fn with_nothing_to_carry() -> Self {
-        Self::of_world_from(30)
+        Self::of_world_from(30, |job| job)
     }
 
     /// The service's rows begin so many seconds after the first day's range.
-    fn of_world_from(offset: i64) -> Self {
+    fn of_world_from(offset: i64, place: impl FnOnce(Job) -> Job) -> Self {
         let now = now();
         let world = seconds(now - REACH + offset, now + 7_200);
         let simulator = serve(|service| day(1, world, service));
-        let job = Job::of(&simulator)
+        let job = place(Job::of(&simulator))
             .with_regions(&["US", "GB"])
             .with_range_text(&format!("-{REACH}s"), "now")
             .with(&format!("--max-in-flight {MAX_IN_FLIGHT}"))
@@ -124,12 +130,14 @@ impl Scene {
             std::fs::remove_dir_all(&place).unwrap();
             copy(&self.left.path().join(folder), &place);
         }
+        self.job.push();
         Self { before: self.simulator.stats(), keeps_the_first_day: true, runs_before: 1, ..self }
     }
 
     /// Takes away what the first day left.
     pub(super) fn without_a_first_day(mut self) -> Self {
         std::fs::remove_dir_all(self.job.out()).unwrap();
+        self.job.push();
         self.keeps_the_first_day = false;
         self.without_state()
     }
@@ -219,7 +227,7 @@ impl Scene {
         assert!(self.job.out().join("_SUCCESS").is_file(), "{story}");
         let verified = self.job.verify();
         assert!(verified.code == 0 && verified.stdout.contains("sound and complete"), "{story}: {verified}");
-        assert_eq!(files_below(&self.job.out().join(".staging")), Vec::<std::path::PathBuf>::new(), "{story}");
+        assert_eq!(files_below(&self.job.staging()), Vec::<std::path::PathBuf>::new(), "{story}");
         let (run, last) = (ended.summary["run"].as_str().unwrap(), *self.runs().last().unwrap());
         for region in self.job.regions() {
             let garbage = |range| self.simulator.world().garbage_rows(&region, &unfiltered(), range).get();

@@ -23,6 +23,8 @@ enum Way {
     StateLost,
     /// A run of hundreds of pages.
     ManyPages,
+    /// The second day's run, into a bucket.
+    BucketAlone,
 }
 
 fn way_to(step: Step) -> Way {
@@ -33,6 +35,7 @@ fn way_to(step: Step) -> Way {
         Step::RecoveryForgotten => Way::AfterLossOfStaged,
         Step::TakeoverPublished => Way::StateLost,
         Step::LogMoved => Way::ManyPages,
+        Step::ManifestClaimed | Step::UploadBegun | Step::UploadSent => Way::BucketAlone,
         _ => Way::SecondDay,
     }
 }
@@ -55,7 +58,7 @@ const RECOVERY: [Step; 10] = [
 fn on_the_way_to(step: Step, scene: Scene) -> Scene {
     let scene = scene.again();
     match way_to(step) {
-        Way::SecondDay | Way::ManyPages => scene,
+        Way::SecondDay | Way::ManyPages | Way::BucketAlone => scene,
         Way::FirstDay => scene.without_a_first_day(),
         Way::StateLost => scene.without_state(),
         Way::AfterDeathAt(before) => {
@@ -66,7 +69,7 @@ fn on_the_way_to(step: Step, scene: Scene) -> Scene {
         Way::AfterLossOfStaged => {
             let scene = scene.without_a_first_day();
             assert!(scene.dies_at(Step::PartPrepared));
-            let staged = files_below(&scene.job.out().join(".staging"));
+            let staged = files_below(&scene.job.staging());
             assert_eq!(staged.len(), 1, "{staged:?}");
             std::fs::remove_file(&staged[0]).unwrap();
             scene
@@ -93,8 +96,37 @@ fn each_survives(steps: impl Iterator<Item = Step>) {
         return;
     }
     steps
-        .filter(|step| way_to(*step) != Way::ManyPages)
+        .filter(|step| !matches!(way_to(*step), Way::ManyPages | Way::BucketAlone))
         .fold(Scene::new(), |scene, step| survives_death_at(step, scene));
+}
+
+/// The steps at which something of a bucket changes; `CRASH_BUCKET=all` dies at all the others too.
+#[cfg(feature = "cloud")]
+const OF_THE_BUCKET: [Step; 5] =
+    [Step::UploadBegun, Step::UploadSent, Step::PartRenamed, Step::HeldRevealed, Step::ManifestClaimed];
+
+#[cfg(feature = "cloud")]
+#[test]
+fn the_steps_of_a_bucket_are_survived_also_twice() {
+    if !cfg!(debug_assertions) {
+        println!("skipped: a release build has no steps to die at");
+        return;
+    }
+    let Some(lake) = crate::support::Lake::start() else { return };
+    let is_long = std::env::var_os("CRASH_BUCKET").is_some();
+    let steps = Step::ALL.iter().copied().filter(|step| way_to(*step) != Way::ManyPages);
+    let steps = steps.filter(|step| is_long || OF_THE_BUCKET.contains(step));
+    let scene = steps.fold(Scene::in_lake(&lake), |scene, step| {
+        let scene = survives_death_at(step, scene);
+        assert_eq!(lake.open_uploads(), 0, "{} left an upload", step.name());
+        let names = lake.names();
+        let is_known = |name: &String| {
+            ["data/", "_manifest.json", "_SUCCESS", "_rejected/"].iter().any(|known| name.starts_with(known))
+        };
+        assert!(names.iter().all(is_known), "{} left an orphan: {names:?}", step.name());
+        scene
+    });
+    drop(scene);
 }
 
 fn third_of_the_steps(third: usize) -> impl Iterator<Item = Step> {
@@ -202,7 +234,8 @@ fn any_two_deaths_in_a_row_lose_nothing() {
     }
     let mut scene = Scene::new();
     let mut pairs = 0;
-    for first in Step::ALL.iter().copied().filter(|step| way_to(*step) != Way::ManyPages) {
+    let is_passed = |step: &Step| !matches!(way_to(*step), Way::ManyPages | Way::BucketAlone);
+    for first in Step::ALL.iter().copied().filter(is_passed) {
         for second in Step::ALL.iter().copied() {
             scene = on_the_way_to(first, scene);
             assert!(scene.dies_at(first), "no run passes {}", first.name());

@@ -24,6 +24,9 @@ pub(crate) struct Job {
     folder: TempDir,
     /// Output and state, below the folder.
     places: (String, String),
+    /// Where the output really is, and what copies it into the folder that it would be in otherwise.
+    #[cfg(feature = "cloud")]
+    lake: Option<super::Lake>,
     base_url: String,
     regions: Vec<String>,
     range: (String, String),
@@ -44,6 +47,8 @@ impl Job {
         Self {
             folder: tempfile::tempdir().unwrap(),
             places: ("out".to_owned(), "state".to_owned()),
+            #[cfg(feature = "cloud")]
+            lake: None,
             base_url: simulator.base_url(),
             regions: vec!["US".to_owned()],
             range: (range.start.to_string(), range.end.to_string()),
@@ -61,6 +66,38 @@ impl Job {
     pub(crate) fn with_places(mut self, out: &str, state: &str) -> Self {
         self.places = (out.to_owned(), state.to_owned());
         self
+    }
+
+    /// Exports into a bucket. After each start it is copied to where the output folder would be.
+    #[cfg(feature = "cloud")]
+    pub(crate) fn into_lake(mut self, lake: &super::Lake) -> Self {
+        self.environment.extend(lake.variables().iter().cloned());
+        self.lake = Some(lake.clone());
+        self
+    }
+
+    /// Puts the output folder, as it is, to where the output really is.
+    pub(crate) fn push(&self) {
+        #[cfg(feature = "cloud")]
+        self.lake.iter().for_each(|lake| lake.push(&self.out()));
+    }
+
+    /// The folder in which parts are staged.
+    pub(crate) fn staging(&self) -> PathBuf {
+        #[cfg(feature = "cloud")]
+        if self.lake.is_some() {
+            return self.state().join(".staging");
+        }
+        self.out().join(".staging")
+    }
+
+    /// What `--out` is given.
+    fn address(&self) -> String {
+        #[cfg(feature = "cloud")]
+        if let Some(lake) = &self.lake {
+            return lake.address().to_owned();
+        }
+        self.out().display().to_string()
     }
 
     /// Asks for these regions in place of US.
@@ -177,7 +214,7 @@ impl Job {
         // A summary of an earlier start would answer for this one.
         let _none_yet = std::fs::remove_file(&summary);
         let mut arguments: Vec<String> = vec!["run".to_owned()];
-        let (out, state) = (self.out().display().to_string(), self.state().display().to_string());
+        let (out, state) = (self.address(), self.state().display().to_string());
         let mut own = vec![
             ("--region", self.regions.join(",")),
             ("--base-url", self.base_url.clone()),
@@ -203,7 +240,7 @@ impl Job {
 
     /// `verify` on the job's output.
     pub(crate) fn verify(&self) -> Ended {
-        let out = self.out().display().to_string();
+        let out = self.address();
         self.process(&["verify".to_owned(), "--out".to_owned(), out], &[], None).wait()
     }
 
@@ -214,7 +251,7 @@ impl Job {
 
     /// Another command on the job's output and state; none where a signal ended it.
     pub(crate) fn does(&self, command: &str, flags: &str, variables: &[(&str, String)]) -> Option<Ended> {
-        let (out, state) = (self.out().display().to_string(), self.state().display().to_string());
+        let (out, state) = (self.address(), self.state().display().to_string());
         let own = [command.to_owned(), "--out".to_owned(), out];
         let is_own_state = !flags.split_whitespace().any(|flag| flag == "--state");
         let state = is_own_state.then(|| ["--state".to_owned(), state]).into_iter().flatten();
@@ -230,7 +267,7 @@ impl Job {
 
     /// Another command on the job's output and state, with its flags, such as `status --json`.
     pub(crate) fn call(&self, command: &str) -> Running {
-        let (out, state) = (self.out().display().to_string(), self.state().display().to_string());
+        let (out, state) = (self.address(), self.state().display().to_string());
         let words = command.split_whitespace().map(str::to_owned);
         let places = ["--out".to_owned(), out, "--state".to_owned(), state];
         self.process(&words.chain(places).collect::<Vec<_>>(), &[], None)
@@ -253,7 +290,14 @@ impl Job {
         command.args(arguments).envs(&self.environment).envs(variables.iter().cloned()).stdin(Stdio::null());
         // Files, because nobody reads a pipe while the test does something else.
         command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
-        Running { child: command.spawn().unwrap(), stdout, stderr, summary }
+        Running {
+            child: command.spawn().unwrap(),
+            stdout,
+            stderr,
+            summary,
+            #[cfg(feature = "cloud")]
+            lake: self.lake.clone().map(|lake| (lake, self.out())),
+        }
     }
 }
 
@@ -263,6 +307,8 @@ pub(crate) struct Running {
     stdout: PathBuf,
     stderr: PathBuf,
     summary: Option<PathBuf>,
+    #[cfg(feature = "cloud")]
+    lake: Option<(super::Lake, PathBuf)>,
 }
 
 impl Running {
@@ -339,6 +385,8 @@ impl Running {
             assert!(began.elapsed() < patience, "the program does not end:\n{}", self.last_words());
             std::thread::sleep(Duration::from_millis(2));
         };
+        #[cfg(feature = "cloud")]
+        self.lake.iter().for_each(|(lake, out)| lake.pull(out));
         let read = |path: &Path| String::from_utf8(std::fs::read(path).unwrap()).unwrap();
         let summary = self.summary.as_ref().and_then(|path| std::fs::read(path).ok());
         let ended = Ended {

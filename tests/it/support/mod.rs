@@ -5,6 +5,8 @@
 
 mod fields;
 mod job;
+#[cfg(feature = "cloud")]
+mod lake;
 mod parrot;
 mod rows;
 
@@ -16,6 +18,8 @@ use keyapi_export::units::{EpochSeconds, TimeRange};
 
 pub(crate) use fields::{as_served, documented};
 pub(crate) use job::{Ended, Job, TOKEN};
+#[cfg(feature = "cloud")]
+pub(crate) use lake::Lake;
 pub(crate) use parrot::{Asked, Parrot, Pieces};
 pub(crate) use rows::{Found, batches, files_below, identities, identities_of_manifest, parquet_files, truth_of};
 

@@ -1,0 +1,78 @@
+//! The manifest of an output, and the one way to change it: only by who read it last.
+
+use super::{Output, OutputError};
+use crate::failpoint::{self, Step};
+use crate::sink::layout::is_of_run;
+use crate::sink::manifest::{MANIFEST, MANIFEST_VERSION, Manifest};
+use crate::sink::store::{NextManifest, Replacement, Sharing};
+
+impl Output {
+    /// Writes the manifest of a bucket again as it is, under an id of this process: whoever read it before can replace it no more.
+    /// Nothing in the bucket is removed before that. A lock says the same of a folder.
+    pub(super) async fn claim(&self, manifest: Option<&Manifest>) -> Result<(), OutputError> {
+        let (Some(manifest), Sharing::Conditional) = (manifest, self.store.sharing()) else { return Ok(()) };
+        let mut claimed = Manifest { manifest_version: MANIFEST_VERSION, ..manifest.clone() };
+        self.replace(&mut claimed).await?;
+        failpoint::pass(Step::ManifestClaimed);
+        Ok(())
+    }
+
+    /// Replaces the manifest by this one, which gets the next generation: a reader sees the former one or this one, whole. This is the
+    /// one moment at which anything changes for who goes by the manifest.
+    ///
+    /// # Errors
+    /// [`OutputError::Replaced`] where another manifest is there than the last one that was read or written here; or the disk fails.
+    pub async fn commit(&self, manifest: &mut Manifest) -> Result<(), OutputError> {
+        manifest.generation = self.generation().unwrap_or(0).max(manifest.generation) + 1;
+        self.replace(manifest).await?;
+        failpoint::pass(Step::ManifestRenamed);
+        self.store.settle(MANIFEST)?;
+        failpoint::pass(Step::ManifestRevealed);
+        *self.generation() = Some(manifest.generation);
+        self.listed(manifest)
+    }
+
+    async fn replace(&self, manifest: &mut Manifest) -> Result<(), OutputError> {
+        let expected = *self.generation();
+        manifest.write_id = self.store.write_id();
+        let json = manifest.to_json().map_err(self.of_the_manifest())?;
+        let next = NextManifest { json: &json, expected, write_id: manifest.write_id.as_deref() };
+        let Replacement::Refused { found } = self.store.replace_manifest(&self.staging, next).await? else {
+            return Ok(());
+        };
+        self.withdraw(&found).await;
+        let generation = Manifest::generation_of(&found).map_err(self.of_the_manifest())?;
+        let found = match expected {
+            Some(expected) if expected == generation => "that of another process".to_owned(),
+            _ => generation.to_string(),
+        };
+        Err(OutputError::Replaced { output: self.described.clone(), expected: expected.unwrap_or(0), found })
+    }
+
+    /// What the manifest lists needs its staged copy no more.
+    fn listed(&self, manifest: &Manifest) -> Result<(), OutputError> {
+        let mut unlisted = self.unlisted();
+        for part in &manifest.parts {
+            if unlisted.remove(&part.path) {
+                self.staging.remove(&part.path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes back what was put into a bucket for a commit that somebody else was faster with: nobody is to see anything of it. It is
+    /// still staged. What cannot be removed is named.
+    async fn withdraw(&self, found: &[u8]) {
+        if self.store.sharing() == Sharing::Locked {
+            return;
+        }
+        let Ok(found) = Manifest::parse(found) else { return };
+        let unlisted = std::mem::take(&mut *self.unlisted());
+        for path in unlisted.into_iter().filter(|path| !is_of_run(path, &found.run)) {
+            match self.store.unlink(&path).await {
+                Ok(()) => tracing::warn!(part.path = path, "a part that no manifest will list was taken back"),
+                Err(error) => tracing::error!(part.path = path, "a part that no manifest lists is left over: {error}"),
+            }
+        }
+    }
+}

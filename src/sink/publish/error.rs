@@ -1,0 +1,83 @@
+//! Why an output could not be used.
+
+use super::{DAMAGED, MOST_SET_ASIDE};
+use crate::sink::manifest::ManifestError;
+use crate::sink::staging::StagingError;
+use crate::sink::store::StoreError;
+use crate::units::ByteCount;
+
+/// Why an output could not be used. Each names the output as a person knows it: `folder out`, `s3://lake/videos`.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    /// Another process writes into it.
+    #[error("another run holds the output {output}")]
+    Locked {
+        /// The output.
+        output: String,
+    },
+    /// It holds the answer to another question.
+    #[error("the output {output} belongs to another question: {differences}")]
+    AnotherQuestion {
+        /// The output.
+        output: String,
+        /// In what this one differs, for a person.
+        differences: String,
+        /// Whether it is only laid out in another partition.
+        is_layout_alone: bool,
+    },
+    /// Its manifest is not the one that was last written or read here.
+    #[error(
+        "the manifest of the output {output} was replaced meanwhile by something else: generation {expected} was expected, and \
+         {found} is there"
+    )]
+    Replaced {
+        /// The output.
+        output: String,
+        /// The generation that should be there.
+        expected: u64,
+        /// What is there: a generation, or no manifest.
+        found: String,
+    },
+    /// It holds Parquet that no manifest lists.
+    #[error(
+        "the output {output} holds Parquet that this program did not write there ({count} files, such as {examples})"
+    )]
+    Foreign {
+        /// The output.
+        output: String,
+        /// How many.
+        count: usize,
+        /// The first few.
+        examples: String,
+    },
+    /// A part is neither staged nor published as it was recorded.
+    #[error("the part {path} is lost: {found}, but {recorded} were recorded")]
+    Lost {
+        /// Its path below the output folder.
+        path: String,
+        /// What is there.
+        found: String,
+        /// What should be there.
+        recorded: ByteCount,
+    },
+    /// The same part was damaged so often that something else is wrong.
+    #[error("the part {path} was damaged {MOST_SET_ASIDE} times; what was found is in {DAMAGED}")]
+    TooManySetAside {
+        /// Its path below the output folder.
+        path: String,
+    },
+    /// The folder's manifest cannot be trusted.
+    #[error("the output {output}: {source}")]
+    Manifest {
+        /// The output.
+        output: String,
+        /// Why.
+        source: ManifestError,
+    },
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] StagingError),
+    /// The disk, through the store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -24,7 +24,7 @@ use keyapi_export::api::contract::{Filters, PATH, PageQuery, TimeOrder};
 use keyapi_export::api::reply::{Row, Verdict, judge};
 use keyapi_export::journal::record::StoredPage;
 use keyapi_export::sink::columns::Packaging;
-use keyapi_export::sink::decode::{RowBatch, rows};
+use keyapi_export::sink::decode::{FetchedRows, RowBatch};
 use keyapi_export::sink::layout::{Layout, Partition, Slice};
 use keyapi_export::sink::part::Parts;
 use keyapi_export::sink::staging::Staging;
@@ -89,7 +89,10 @@ fn stages(replies: Vec<Reply>) {
     tell("judge", &|| replies.iter().for_each(|reply| drop(judge(reply.heard()))));
     tell("decode to columns", &|| {
         let mut batch = RowBatch::new("US".parse().unwrap());
-        pages.iter().flat_map(|page| rows(page).0).for_each(|row| batch.append(&row).unwrap());
+        for page in &pages {
+            let rows = FetchedRows::read(page.clone()).unwrap();
+            (0..rows.len()).for_each(|place| batch.append(&rows, place).unwrap());
+        }
         batch.take().unwrap();
     });
     tell("write a part", &|| {
@@ -105,19 +108,15 @@ fn stages(replies: Vec<Reply>) {
 /// An answer as the journal gives it back.
 fn stored(reply: &Reply, sequence: i64) -> StoredPage {
     let Verdict::Page(answer) = judge(reply.heard()) else { panic_over(reply) };
-    let usable: Vec<(u32, EpochSeconds)> = (0..)
-        .zip(&answer.rows)
-        .filter_map(|(place, row)| if let Row::Usable(identity) = row { Some((place, identity.second)) } else { None })
-        .collect();
-    let first = usable.iter().map(|(_, second)| *second).min().unwrap();
-    let last = usable.iter().map(|(_, second)| *second).max().unwrap();
+    let seconds =
+        answer.rows.iter().filter_map(|row| if let Row::Usable(identity) = row { Some(identity.second) } else { None });
+    let (first, last) = (seconds.clone().min().unwrap(), seconds.max().unwrap());
     StoredPage {
         sequence,
         fetched_at_ms: reply.received_at_ms,
-        request_id: answer.request_id,
+        request_id: answer.request_id.clone(),
         span: TimeRange::new(first, last.shifted(1)),
-        delivered: usable.into_iter().map(|(place, _)| place).collect(),
-        body: reply.body.clone(),
+        body: answer.packed.encode_all(),
     }
 }
 

@@ -12,8 +12,6 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::{ExitCode, Failure};
 
-/// Threads of the runtime that run tasks, at most.
-const MOST_WORKERS: usize = 8;
 /// Threads of the runtime for calls that block: files, names of hosts.
 const MOST_BLOCKING: usize = 32;
 /// As many of them as a run needs at once.
@@ -42,11 +40,11 @@ pub fn keep_no_core() {
 /// # Errors
 /// Too few threads; a runtime that cannot be started.
 pub fn runtime() -> Result<Runtime, Failure> {
-    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_WORKERS);
-    try_threads(workers + USUAL_BLOCKING + OWN_THREADS)?;
+    try_threads(USUAL_BLOCKING + OWN_THREADS)?;
     let failed = |error| Failure::new(ExitCode::LocalDamage, format!("starting the runtime: {error}"));
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(workers)
+    // One thread for all tasks: they wait for the network and the journal nearly always, and each hand-over between threads costs
+    // more than what a page's task does.
+    let runtime = Builder::new_current_thread()
         .max_blocking_threads(MOST_BLOCKING)
         .thread_keep_alive(KEEP_ALIVE)
         .enable_all()

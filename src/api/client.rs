@@ -25,6 +25,8 @@ const ACCEPTED: &str = "gzip, br, zstd";
 
 /// Bytes for which room is made before they come, at most: a service may tell any length.
 const MOST_ROOM: usize = 64 << 10;
+/// Bytes of an answer that are worked on at once. A usual page has a dozen KiB; so many are a fraction of a millisecond.
+const USUAL_BYTES: usize = 64 << 10;
 
 /// The variables that name certificate authorities in place of the system's own, as OpenSSL and rustls read them.
 const AUTHORITIES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
@@ -57,7 +59,7 @@ pub struct ClientSettings {
 pub struct Client {
     http: reqwest::Client,
     endpoint: Url,
-    blotter: Blotter,
+    blotter: Arc<Blotter>,
     body_limit: ByteCount,
     request_timeout: Duration,
     /// The clocks at the first answer, whatever it was; none inside where it did not tell the service's.
@@ -159,7 +161,7 @@ impl Client {
         let http = builder.build().map_err(|error| unbuilt(&error))?;
         let (body_limit, request_timeout) = (settings.body_limit, settings.request_timeout);
         let first_answer = Arc::default();
-        Ok(Self { http, endpoint, blotter: Blotter::new(&token), body_limit, request_timeout, first_answer })
+        Ok(Self { http, endpoint, blotter: Arc::new(Blotter::new(&token)), body_limit, request_timeout, first_answer })
     }
 
     /// Whether any answer has come yet, whatever it was.
@@ -185,12 +187,24 @@ impl Client {
         self.first_answer.get_or_init(|| clocks(response.headers(), now_ms()));
         let signals = self.without_key(Signals::read(response.headers(), now_ms()));
         let is_gzip = is_gzip(response.headers());
-        let read = self.read_body(response).await.and_then(|packed| self.unpack(packed, is_gzip));
+        let read = match self.read_body(response).await {
+            Ok(packed) => self.clean(packed, is_gzip).await,
+            Err(error) => Err(error),
+        };
         let (body, broken) = match read {
-            Ok(body) => (self.blotter.blot(body), None),
+            Ok(body) => (body, None),
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
         Ok(Reply { status, signals, body, broken, received_at_ms: now_ms() })
+    }
+
+    /// The body, unpacked, with a blot in place of every echo of the key.
+    async fn clean(&self, packed: Vec<u8>, is_gzip: bool) -> Result<Vec<u8>, TransportError> {
+        let client = self.clone();
+        let cleaned = apart_where_long(packed.len(), move || {
+            client.unpack(packed, is_gzip).map(|body| client.blotter.blot(body))
+        });
+        cleaned.await.unwrap_or_else(|| Err(TransportError::Body("the program is ending".to_owned())))
     }
 
     async fn read_body(&self, mut response: Response) -> Result<Vec<u8>, TransportError> {
@@ -232,6 +246,18 @@ impl Client {
         } else {
             of_connection(error, &place(&self.endpoint))
         }
+    }
+}
+
+/// Does work on so many bytes of an answer: a usual page's at once, a longer one's on a thread for calls that block, so that no answer
+/// keeps the one thread of all tasks busy for long. None where the runtime ends before.
+pub async fn apart_where_long<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    if bytes <= USUAL_BYTES {
+        return Some(work());
+    }
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => Some(done),
+        Err(error) => error.try_into_panic().map_or(None, |panic| std::panic::resume_unwind(panic)),
     }
 }
 

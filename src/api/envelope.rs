@@ -1,12 +1,13 @@
 //! The documented envelope around the rows: `{code, message, data, requestId}`; error bodies come without `requestId`.
 //!
-//! Pure. One pass over the text finds the envelope, each row as text, and who and when each row is; its size is bounded by the
+//! Pure. One pass over the text finds the envelope, each row as text, who and when each row is, and where its values stand; its size is bounded by the
 //! body's. A member that stands twice: the last one counts, but of `data` the last that holds a row, since an empty page ends a walk.
 
 use std::borrow::Cow;
 
 use super::contract::PAGE_SIZE;
 use super::lenient::{decoded, mended};
+use super::packed::PackedRows;
 use super::row::{RowText, repair_surrogates, scan};
 use super::scan::{Malformed, Scanner};
 
@@ -49,6 +50,8 @@ pub struct Envelope<'a> {
     /// The rows, each as its own JSON text with its identity. `[]`, `null` and no `data` at all are the same empty page (which of them ends a
     /// walk is unknown).
     pub data: Vec<RowText<'a>>,
+    /// Those that have an identity, packed.
+    pub packed: PackedRows,
 }
 
 /// A body that is no envelope.
@@ -75,7 +78,7 @@ impl From<Malformed> for BodyError {
 #[derive(Debug)]
 enum Data<'a> {
     Nothing,
-    Rows(Vec<RowText<'a>>),
+    Rows(Vec<RowText<'a>>, PackedRows),
     TooManyRows,
     NoList,
 }
@@ -83,7 +86,7 @@ enum Data<'a> {
 impl Data<'_> {
     const fn holds_rows(&self) -> bool {
         match self {
-            Self::Rows(rows) => !rows.is_empty(),
+            Self::Rows(rows, _) => !rows.is_empty(),
             Self::TooManyRows => true,
             Self::Nothing | Self::NoList => false,
         }
@@ -121,16 +124,18 @@ pub fn envelope(text: &str) -> Result<Envelope<'_>, BodyError> {
         Ok(())
     })?;
     scanner.end()?;
+    let (data, packed) = match data {
+        Data::Nothing => Default::default(),
+        Data::Rows(rows, packed) => (rows, packed),
+        Data::TooManyRows => return Err(BodyError::TooManyRows),
+        Data::NoList => return Err(BodyError::DataIsNoList),
+    };
     Ok(Envelope {
         code: code.and_then(whole_number),
         message: words.map(|(_, value)| plain_text(value, LONGEST_WORDS)),
         request_id: request_id.filter(|raw| *raw != "null").map(request_id_of),
-        data: match data {
-            Data::Nothing => Vec::new(),
-            Data::Rows(rows) => rows,
-            Data::TooManyRows => return Err(BodyError::TooManyRows),
-            Data::NoList => return Err(BodyError::DataIsNoList),
-        },
+        data,
+        packed,
     })
 }
 
@@ -140,16 +145,21 @@ fn data<'a>(scanner: &mut Scanner<'a>) -> Result<Data<'a>, Malformed> {
         return Ok(if scanner.value()? == "null" { Data::Nothing } else { Data::NoList });
     }
     let mut rows = Vec::with_capacity(PAGE_SIZE as usize);
+    let mut packed = PackedRows::default();
     let mut is_over = false;
     scanner.items(|scanner| {
-        if rows.len() < MOST_ROWS {
-            rows.push(scan(scanner)?);
-            return Ok(());
+        if rows.len() >= MOST_ROWS {
+            is_over = true;
+            return scanner.value().map(drop);
         }
-        is_over = true;
-        scanner.value().map(drop)
+        let (row, members) = scan(scanner)?;
+        if let (Ok(identity), Ok(index)) = (&row.identity, u32::try_from(rows.len())) {
+            packed.push(index, identity, &members);
+        }
+        rows.push(row);
+        Ok(())
     })?;
-    Ok(if is_over { Data::TooManyRows } else { Data::Rows(rows) })
+    Ok(if is_over { Data::TooManyRows } else { Data::Rows(rows, packed) })
 }
 
 /// Reads the envelope of a body that may be only nearly JSON, and calls with its text and what was read: as [`readable`] and

@@ -16,6 +16,7 @@
 //! A body that came broken says nothing, so the status and the headers count alone.
 
 use super::envelope::BodyError;
+use super::packed::PackedRows;
 use super::signals::Signals;
 use super::words::{Subject, quoted, subject};
 
@@ -23,12 +24,14 @@ pub use super::envelope::{Envelope, envelope, readable, with_envelope};
 pub use super::row::{Identity, Row, RowText, identity, repair_surrogates};
 
 /// A successful answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PageAnswer {
     /// The service's name for this answer.
     pub request_id: Option<String>,
     /// Its rows, in the order that they came.
     pub rows: Vec<Row>,
+    /// Those that can be placed, with all their values.
+    pub packed: PackedRows,
 }
 
 /// What to make of one answer.
@@ -82,7 +85,7 @@ pub fn judge(heard: Heard<'_>) -> Verdict {
 
 fn judge_read(heard: Heard<'_>, text: &str, read: Result<Envelope<'_>, BodyError>) -> Verdict {
     if matches!(heard.status, 204 | 205) && text.is_empty() && heard.broken.is_none() {
-        return Verdict::Page(PageAnswer { request_id: None, rows: Vec::new() });
+        return Verdict::Page(PageAnswer::default());
     }
     let found = Found::new(heard, text, &read);
     match read {
@@ -213,7 +216,7 @@ fn page_answer(envelope: Envelope<'_>) -> PageAnswer {
         Ok(identity) => Row::Usable(identity),
         Err(why) => Row::Unusable { why, text: text.to_owned() },
     });
-    PageAnswer { request_id: envelope.request_id, rows: rows.collect() }
+    PageAnswer { request_id: envelope.request_id, rows: rows.collect(), packed: envelope.packed }
 }
 
 #[cfg(test)]

@@ -1,13 +1,15 @@
 //! A row of an answer: who and when, or why nobody can tell.
 //!
-//! Pure. It reads three members of a row and leaves the rest as text. No declared type is trusted: the vendor's pages declare
+//! Pure. It reads three members of a row and sorts the rest, as text. No declared type is trusted: the vendor's pages declare
 //! strings where numbers come and the reverse. Where a member stands twice, the last one that can be used counts.
 
 use std::borrow::Cow;
 
 use crate::units::EpochSeconds;
 
-use super::scan::{Malformed, Scanner, inside};
+use super::contract::FIELDS;
+use super::packed::{CREATE_TIME, Members, REGION, VIDEO_ID};
+use super::scan::{Malformed, Name, Scanner, inside};
 use super::words::quoted;
 
 /// What makes a row a row: who and when.
@@ -43,7 +45,7 @@ pub enum Row {
 pub fn identity(row: &str) -> Result<Identity, String> {
     let mut scanner = Scanner::new(row);
     let read = scan(&mut scanner).and_then(|read| scanner.end().map(|()| read));
-    read.map_or_else(|_| Err(format!("the row is {}", kind(row))), |read| read.identity)
+    read.map_or_else(|_| Err(format!("the row is {}", kind(row))), |(read, _)| read.identity)
 }
 
 /// A row where it stands in its page.
@@ -55,24 +57,25 @@ pub struct RowText<'a> {
     pub identity: Result<Identity, String>,
 }
 
-/// Reads the row that stands next, whatever it is.
+/// Reads the row that stands next, whatever it is, with its members.
 ///
 /// # Errors
 /// Where no JSON value stands there.
-pub(super) fn scan<'a>(scanner: &mut Scanner<'a>) -> Result<RowText<'a>, Malformed> {
+pub(super) fn scan<'a>(scanner: &mut Scanner<'a>) -> Result<(RowText<'a>, Members<'a>), Malformed> {
     if scanner.next_byte() != Some(b'{') {
         let text = scanner.value()?;
-        return Ok(RowText { text, identity: Err(format!("the row is {}", kind(text))) });
+        let identity = Err(format!("the row is {}", kind(text)));
+        return Ok((RowText { text, identity }, Members::default()));
     }
     let start = scanner.position();
     let mut seen = Seen::default();
     scanner.members(|scanner, name| {
-        let name = name.text();
         let value = scanner.value()?;
-        seen.see(name.as_deref(), value);
+        seen.see(name, value);
         Ok(())
     })?;
-    Ok(RowText { text: scanner.since(start), identity: seen.identity() })
+    let (identity, members) = seen.finish();
+    Ok((RowText { text: scanner.since(start), identity }, members))
 }
 
 /// What was seen of a row's members.
@@ -82,34 +85,60 @@ struct Seen<'a> {
     create_time: Member<'a>,
     region: Member<'a>,
     has_odd_name: bool,
+    members: Members<'a>,
+    /// Where the next member stands among the documented fields, if rows come in the vendor's order.
+    expected: usize,
 }
 
 impl<'a> Seen<'a> {
-    fn see(&mut self, name: Option<&str>, value: &'a str) {
-        match name {
-            Some("video_id") => self.video_id.see(value),
-            Some("create_time") => self.create_time.see(value),
-            Some("region") => self.region.see(value),
-            Some(_) => {}
-            None => self.has_odd_name = true,
+    fn see(&mut self, name: Name<'a>, value: &'a str) {
+        if FIELDS.get(self.expected).is_some_and(|field| name.is(field)) {
+            return self.see_documented(self.expected, value);
+        }
+        let Some(name) = name.text() else {
+            self.has_odd_name = true;
+            return;
+        };
+        match FIELDS.iter().position(|field| *field == name) {
+            Some(place) => self.see_documented(place, value),
+            None => self.members.add(name, value),
         }
     }
 
-    fn identity(self) -> Result<Identity, String> {
-        if self.has_odd_name {
-            return Err("the row is an object with a name that no text is".to_owned());
+    fn see_documented(&mut self, place: usize, value: &'a str) {
+        self.expected = place + 1;
+        self.members.set(place, value);
+        match place {
+            VIDEO_ID => self.video_id.see(value),
+            CREATE_TIME => self.create_time.see(value),
+            REGION => self.region.see(value),
+            _ => {}
         }
-        let video_id = self.video_id.text("video_id", "a text or a whole number")?.into_owned();
-        let written = self.create_time.text("create_time", "a number of seconds")?;
-        let second = written
-            .parse::<i64>()
-            .ok()
-            .map(EpochSeconds::new)
-            .filter(|second| second.get() > 0 && *second <= EpochSeconds::MAX)
-            .ok_or_else(|| format!("`create_time` {} is not a number of seconds since 1970", quoted(&written)))?;
-        let region = if let Member::Text(region) = self.region { Some(region.into_owned()) } else { None };
-        Ok(Identity { second, video_id, region })
     }
+
+    fn finish(self) -> (Result<Identity, String>, Members<'a>) {
+        let Self { video_id, create_time, region, has_odd_name, members, .. } = self;
+        (self::identity_of(has_odd_name, (video_id, create_time, region)), members)
+    }
+}
+
+fn identity_of(
+    has_odd_name: bool,
+    (video_id, create_time, region): (Member<'_>, Member<'_>, Member<'_>),
+) -> Result<Identity, String> {
+    if has_odd_name {
+        return Err("the row is an object with a name that no text is".to_owned());
+    }
+    let video_id = video_id.text("video_id", "a text or a whole number")?.into_owned();
+    let written = create_time.text("create_time", "a number of seconds")?;
+    let second = written
+        .parse::<i64>()
+        .ok()
+        .map(EpochSeconds::new)
+        .filter(|second| second.get() > 0 && *second <= EpochSeconds::MAX)
+        .ok_or_else(|| format!("`create_time` {} is not a number of seconds since 1970", quoted(&written)))?;
+    let region = if let Member::Text(region) = region { Some(region.into_owned()) } else { None };
+    Ok(Identity { second, video_id, region })
 }
 
 /// What was seen of a member.
@@ -156,7 +185,9 @@ fn kind(raw: &str) -> &'static str {
 /// The text of a JSON string or whole number, trimmed; none for anything else and for the empty text.
 fn scalar_text(raw: &str) -> Option<Cow<'_, str>> {
     let text = match raw.as_bytes().first()? {
-        b'"' if raw.contains('\\') => Cow::Owned(serde_json::from_str::<String>(&repair_surrogates(raw)).ok()?),
+        b'"' if memchr::memchr(b'\\', raw.as_bytes()).is_some() => {
+            Cow::Owned(serde_json::from_str::<String>(&repair_surrogates(raw)).ok()?)
+        }
         b'"' => Cow::Borrowed(inside(raw)),
         b'0'..=b'9' | b'-' if raw.bytes().skip(1).all(|byte| byte.is_ascii_digit()) => Cow::Borrowed(raw),
         _ => return None,

@@ -32,6 +32,11 @@ pub struct Name<'a> {
 }
 
 impl<'a> Name<'a> {
+    /// Whether it is spelled so, letter by letter.
+    pub fn is(self, text: &str) -> bool {
+        inside(self.quoted) == text
+    }
+
     /// What it says; none where it holds half of a surrogate pair, which no text does.
     pub fn text(self) -> Option<Cow<'a, str>> {
         let inner = inside(self.quoted);

@@ -187,7 +187,8 @@ fn speaks_of_account(lower: &str) -> bool {
     let is_lacking = has_word(lower, &HOLDINGS) && any_in(lower, &LACK);
     let is_used_up = has_word(lower, &["requests", "calls"]) && any_in(lower, &NONE_LEFT);
     let is_counted = any_in(lower, &LONG_STRETCHES) && has_word(lower, &EXCESS);
-    let is_over_plan = has_word(lower, &["plan"]) && (lower.contains("upgrade") || has_word(lower, &EXCESS));
+    // To be told to upgrade is no lack: what the plan does not hold may be one region.
+    let is_over_plan = has_word(lower, &["plan"]) && has_word(lower, &EXCESS);
     any_in(lower, &OF_ACCOUNT)
         || any_in(lower, &OF_ACCOUNT_TOO)
         || is_lacking
@@ -309,6 +310,7 @@ mod tests {
                 "min_create_time must be within the last 180 days",
                 "no access to region XX in your plan",
                 "this key has no access to this endpoint",
+                "upgrade your plan",
                 "upgrade your plan to access this endpoint",
                 "load balancer: no healthy upstream",
                 "integrate the corporate calibrated generator",

@@ -114,6 +114,7 @@ mod tests {
     use super::super::publisher::Replaces;
     use super::super::stager::Stager;
     use super::*;
+    use crate::api::envelope::envelope;
     use crate::journal::record::{NewPage, NewRun, PartState, RangeEnds, Replayed};
     use crate::journal::{Journal, Limits};
     use crate::plan::fact::{PageAddress, PageFact, Purpose, RowKey, VideoKey, WindowId};
@@ -195,8 +196,8 @@ mod tests {
                 },
                 fetched_at_ms: 0,
                 request_id: None,
-                body: format!(r#"{{"code":0,"data":[{}]}}"#, rows.join(",")).into_bytes(),
-                delivered: (0..seconds.len() as u32).collect(),
+                body: envelope(&format!(r#"{{"code":0,"data":[{}]}}"#, rows.join(","))).unwrap().packed.encode_all(),
+                delivers: !seconds.is_empty(),
                 rejected: vec![],
                 position: EpochSeconds::new(NEW_YEAR),
             };

@@ -32,8 +32,8 @@ pub(super) fn new_page(task: &Task, answer: PageAnswer, tied: Tied, reply: Reply
         fact,
         fetched_at_ms: reply.received_at_ms,
         request_id: answer.request_id,
-        body: reply.body,
-        delivered: tied.delivered,
+        body: answer.packed.encode(&tied.delivered),
+        delivers: !tied.delivered.is_empty(),
         rejected,
         position: task.position,
     }
@@ -58,6 +58,7 @@ fn set_aside(body: &[u8], rows: Vec<(u32, String)>) -> Vec<RejectedRow> {
 mod tests {
     use super::*;
     use crate::api::contract::{Filters, PageQuery, TimeOrder};
+    use crate::api::packed::PackedRows;
     use crate::api::reply::{Verdict, judge};
     use crate::api::signals::Signals;
     use crate::plan::answer::{Expected, RegionHabit, tie};
@@ -93,7 +94,9 @@ mod tests {
     fn a_row_that_was_not_asked_for_is_kept_apart_and_proves_nothing() {
         let page = page_of(&[100, 7, 200]);
         assert_eq!(page.fact.rows.len(), 2);
-        assert_eq!((page.fact.slots, page.delivered), (3, vec![0, 2]));
+        let kept = PackedRows::decode(&page.body).unwrap();
+        let seconds: Vec<i64> = (0..kept.len()).map(|place| kept.get(place).unwrap().second.get()).collect();
+        assert_eq!((page.fact.slots, page.delivers, seconds), (3, true, vec![100, 200]));
         assert_eq!(page.rejected[0].text, r#"{"create_time":7,"video_id":2}"#);
         assert_eq!(page.rejected[0].index, 1);
     }

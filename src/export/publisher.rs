@@ -16,7 +16,7 @@ use crate::plan::reads::NotRead;
 use crate::sink::coverage::Reader;
 use crate::sink::layout::{Layout, Slice};
 use crate::sink::manifest::Manifest;
-use crate::sink::part::{PartError, Parts, Staged};
+use crate::sink::part::{PartError, Parts};
 use crate::sink::publish::{Output, OutputError};
 use crate::units::{EpochSeconds, TimeRange};
 
@@ -156,17 +156,11 @@ impl Publisher {
 
     pub(super) async fn stage(&self, slice: &Slice) -> Result<Option<PartRecord>, ExportError> {
         let (parts, journal, slice) = (self.parts.clone(), self.journal.clone(), slice.clone());
-        let region = slice.region.clone();
         let staged = self.stager.run(move || {
             let pages = journal.pages(&slice.region, slice.range)?;
             parts.stage(&slice, pages).map_err(ExportError::from)
         });
-        let Staged { part, aside } = staged.await??;
-        if !aside.is_empty() {
-            let rows = aside.into_iter().map(|aside| (aside.sequence, aside.row)).collect();
-            self.journal.set_aside(&region, rows).await?;
-        }
-        Ok(part)
+        staged.await?
     }
 
     /// Finds the parts of former runs of which this run has read something (`read`), and keeps what it has not read of them in

@@ -1,6 +1,6 @@
 //! One attempt at one page: a request, and what it brought. Retries nothing and decides nothing.
 
-use crate::api::client::{Client, Reply, TransportError};
+use crate::api::client::{Client, Reply, TransportError, apart_where_long};
 use crate::api::contract::PageQuery;
 use crate::api::reply::{PageAnswer, Verdict, judge};
 
@@ -22,7 +22,11 @@ pub struct Came {
 pub async fn attempt(client: &Client, query: &PageQuery) -> Result<Came, Heard> {
     let reply = client.send(query).await.map_err(|error| unanswered(&error))?;
     let wait = reply.signals.retry_after;
-    match judge(reply.heard()) {
+    let judged = apart_where_long(reply.body.len(), move || (judge(reply.heard()), reply)).await;
+    let Some((verdict, reply)) = judged else {
+        return Err(Heard::Failed { why: "the program is ending".to_owned(), wait });
+    };
+    match verdict {
         Verdict::Page(answer) => Ok(Came { answer, reply }),
         Verdict::Throttled { why } => Err(Heard::Throttled { why: format!("too many requests ({why})"), wait }),
         Verdict::Quota { message } => Err(Heard::Quota { message }),

@@ -30,20 +30,6 @@ fn decode_key(bytes: &[u8]) -> Option<RowKey> {
     Some(RowKey { second, video })
 }
 
-/// The places of rows.
-pub(super) fn encode_places(places: &[u32]) -> Vec<u8> {
-    places.iter().flat_map(|place| place.to_le_bytes()).collect()
-}
-
-/// Reads places back; none when the bytes are not whole places.
-pub(super) fn decode_places(bytes: &[u8]) -> Option<Vec<u32>> {
-    let places = bytes.chunks_exact(size_of::<u32>());
-    if !places.remainder().is_empty() {
-        return None;
-    }
-    places.map(|place| Some(u32::from_le_bytes(*place.first_chunk()?))).collect()
-}
-
 /// A standing's name in its table.
 pub(super) const fn standing_name(standing: Standing) -> &'static str {
     match standing {
@@ -75,12 +61,12 @@ pub(super) fn keys_checksum(sequence: i64, fact: &PageFact, position: EpochSecon
     checksum(&[text.as_bytes(), &encode_keys(&fact.rows)])
 }
 
-/// The checksum of a page's answer; `body` is passed apart from `page`, whose own is not read.
+/// The checksum of a page's rows; `body` is passed apart from `page`, whose own is not read.
 pub(super) fn body_checksum(region: &Region, page: &StoredPage, body: &[u8]) -> [u8; 8] {
-    let StoredPage { sequence, fetched_at_ms, request_id, span, delivered, .. } = page;
+    let StoredPage { sequence, fetched_at_ms, request_id, span, .. } = page;
     let text = format!("{sequence} {region} {} {} {fetched_at_ms}", span.start.get(), span.end.get());
     let request_id = request_id.as_ref().map_or_else(|| "none".to_owned(), |id| format!("some {id}"));
-    checksum(&[text.as_bytes(), request_id.as_bytes(), &encode_places(delivered), body])
+    checksum(&[text.as_bytes(), request_id.as_bytes(), body])
 }
 
 /// The checksum of a planner's decision.

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use super::book::Ended;
 use super::error::JournalError;
 use super::ledger::{Attempt, SharedBook};
-use super::record::{Change, NewPage, NewRun, PartRecord, RejectedRow, RunOutcome, StoredQuestion, Upkeep};
+use super::record::{Change, NewPage, NewRun, PartRecord, RunOutcome, StoredQuestion, Upkeep};
 use crate::api::contract::Region;
 use crate::failpoint::Step;
 use crate::plan::fact::{PageAddress, Purpose, WindowId};
@@ -38,11 +38,6 @@ pub(super) enum Job {
     Page {
         page: Box<NewPage>,
         attempt: Option<Attempt>,
-    },
-    /// Keep what a stored page turned out to hold and cannot be delivered, each with its page's sequence.
-    SetAside {
-        region: Region,
-        rows: Vec<(i64, RejectedRow)>,
     },
     /// Forget rejected rows: they came in their own place too.
     ForgetRejected(Vec<i64>),

@@ -43,10 +43,7 @@ use crate::api::contract::Region;
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 use job::{Forerunner, Job, PartStep, Request};
 use reader::Reader;
-use record::{
-    Change, NewPage, NewRun, PartRecord, PartState, RejectedRow, Replayed, RunOutcome, RunRecord, StoredQuestion,
-    Upkeep,
-};
+use record::{Change, NewPage, NewRun, PartRecord, PartState, Replayed, RunOutcome, RunRecord, StoredQuestion, Upkeep};
 use writer::{Shared, Writer};
 
 /// A handle to the open journal of one state folder. Cheap to clone; all clones share one writer.
@@ -151,15 +148,6 @@ impl Journal {
     /// [`JournalError::BoughtTwice`] when the run holds a page of that address; [`JournalError::NoRun`].
     pub async fn commit_page(&self, page: NewPage, attempt: Attempt) -> Result<i64, JournalError> {
         self.ask(Job::Page { page: Box::new(page), attempt: Some(attempt) }).await
-    }
-
-    /// Keeps apart what stored pages of a region turned out to hold and cannot be delivered, each row with its page's sequence. The
-    /// same row is kept once a run and region.
-    ///
-    /// # Errors
-    /// [`JournalError::NoRun`].
-    pub async fn set_aside(&self, region: &Region, rows: Vec<(i64, RejectedRow)>) -> Result<(), JournalError> {
-        self.ask(Job::SetAside { region: region.clone(), rows }).await.map(|_| ())
     }
 
     /// Forgets rejected rows, by their numbers: they came in their own place too, and are delivered.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension as _, Row, params};
 use zstd::bulk::Decompressor;
 
-use super::codec::{body_checksum, decode_places};
+use super::codec::body_checksum;
 use super::error::JournalError;
 use super::held::Place;
 use super::reader::Reader;
@@ -37,7 +37,6 @@ pub struct PageReader {
 /// A stored page as it lies in its table.
 struct Compressed {
     page: StoredPage,
-    delivered: Vec<u8>,
     length: i64,
     checksum: [u8; 8],
 }
@@ -67,7 +66,7 @@ impl PageReader {
 
     fn read_piece(&self, places: &[Place]) -> Result<VecDeque<Compressed>, JournalError> {
         let failed = self.reader.failed("reading pages");
-        let sql = "SELECT sequence, first, end, fetched_at_ms, request_id, length, checksum, body, delivered FROM bodies \
+        let sql = "SELECT sequence, first, end, fetched_at_ms, request_id, length, checksum, body FROM bodies \
                    WHERE sequence = ?1";
         let mut statement = self.reader.connection.prepare_cached(sql).map_err(&failed)?;
         let mut piece = VecDeque::with_capacity(places.len());
@@ -83,9 +82,7 @@ impl PageReader {
     }
 
     fn unpack(&mut self, found: Compressed) -> Result<StoredPage, JournalError> {
-        let Compressed { mut page, delivered, length, checksum } = found;
-        page.delivered = decode_places(&delivered)
-            .ok_or_else(|| self.reader.damaged(format!("page {}", page.sequence), "the places of its rows are cut"))?;
+        let Compressed { page, length, checksum } = found;
         let damaged = |why: String| self.reader.damaged(format!("the body of page {}", page.sequence), why);
         let length = usize::try_from(length).ok().filter(|length| *length <= LARGEST_BODY_BYTES);
         let length = length.ok_or_else(|| damaged("its length cannot be".to_owned()))?;
@@ -104,10 +101,9 @@ impl Compressed {
             fetched_at_ms: row.get(3)?,
             request_id: row.get(4)?,
             span: TimeRange::new(EpochSeconds::new(row.get(1)?), EpochSeconds::new(row.get(2)?)),
-            delivered: Vec::new(),
             body: row.get(7)?,
         };
-        Ok(Self { page, delivered: row.get(8)?, length: row.get(5)?, checksum: row.get(6)? })
+        Ok(Self { page, length: row.get(5)?, checksum: row.get(6)? })
     }
 }
 

@@ -29,10 +29,10 @@ pub struct NewPage {
     pub fetched_at_ms: i64,
     /// The envelope's `requestId`, where there was one.
     pub request_id: Option<String>,
-    /// The answer's body, decompressed, byte for byte.
+    /// The rows that are delivered, packed; opaque to the journal.
     pub body: Vec<u8>,
-    /// The places, on the page and from 0, of the rows that are delivered.
-    pub delivered: Vec<u32>,
+    /// Whether any row is delivered: its span is that of the page, else its position.
+    pub delivers: bool,
     /// Rows that are kept apart.
     pub rejected: Vec<RejectedRow>,
     /// Where the walk stood: the second that stands for the page where it has no usable row.
@@ -50,9 +50,7 @@ pub struct StoredPage {
     pub request_id: Option<String>,
     /// The seconds that its delivered rows span.
     pub span: TimeRange,
-    /// The places, on the page and from 0, of the rows that are delivered; the others are not the sink's concern.
-    pub delivered: Vec<u32>,
-    /// The answer's body, decompressed, byte for byte.
+    /// The rows that are delivered, packed; the others are not the sink's concern.
     pub body: Vec<u8>,
 }
 

@@ -38,11 +38,10 @@
 //! | | `checksum` | blob | of the page's row in `pages` as text, and of `keys` |
 //! | `bodies` | `sequence` | integer, key | `pages.sequence`; gone once released |
 //! | | `region`, `first`, `end` | text, integer | the seconds of the delivered rows; the page's position where it has none |
-//! | | `delivered` | blob | 4 bytes a delivered row: its place on the page, from 0 (u32) |
 //! | | `slots` | integer | rows on the page |
 //! | | `fetched_at_ms`, `request_id` | integer, text or null | for the columns of the same names in the output |
-//! | | `length`, `body` | integer, blob | bytes before compression; zstd frame |
-//! | | `checksum` | blob | of sequence, region, first, end, fetched_at_ms, request_id, `delivered` and the body before compression |
+//! | | `length`, `body` | integer, blob | bytes before compression; the delivered rows, packed as `api::packed` says, in a zstd frame |
+//! | | `checksum` | blob | of sequence, region, first, end, fetched_at_ms, request_id and the body before compression |
 //! | `events` | `sequence` | integer, key | in the same order as `pages` |
 //! | | `json`, `checksum` | text, blob | the planner's decision; of sequence and text |
 //! | `closed_windows` | `run`, `window` | integer, key | windows whose pages the planner needs no more |
@@ -71,7 +70,7 @@ use twox_hash::XxHash3_64;
 use super::error::JournalError;
 
 /// The version of the tables that this program reads and writes.
-pub(super) const VERSION: i64 = 5;
+pub(super) const VERSION: i64 = 6;
 
 /// The database's name in the state folder.
 pub(super) const FILE: &str = "journal.sqlite";
@@ -98,7 +97,7 @@ CREATE TABLE pages (
 CREATE TABLE row_keys (sequence INTEGER PRIMARY KEY, keys BLOB NOT NULL, checksum BLOB NOT NULL) STRICT;
 CREATE TABLE bodies (
     sequence INTEGER PRIMARY KEY, region TEXT NOT NULL, first INTEGER NOT NULL, end INTEGER NOT NULL,
-    slots INTEGER NOT NULL, delivered BLOB NOT NULL, fetched_at_ms INTEGER NOT NULL, request_id TEXT,
+    slots INTEGER NOT NULL, fetched_at_ms INTEGER NOT NULL, request_id TEXT,
     length INTEGER NOT NULL,
     checksum BLOB NOT NULL, body BLOB NOT NULL
 ) STRICT;
@@ -181,7 +180,7 @@ mod tests {
         assert_eq!(inspect(&connection, file).unwrap(), Found::Journal);
         connection.pragma_update(None, "user_version", 7).unwrap();
         let text = inspect(&connection, file).unwrap_err().to_string();
-        assert_eq!(text, "opening journal.sqlite: its format is version 7, this program knows version 5");
+        assert_eq!(text, "opening journal.sqlite: its format is version 7, this program knows version 6");
     }
 
     #[test]

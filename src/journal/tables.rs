@@ -12,7 +12,7 @@ use zstd::bulk::Compressor;
 
 use super::book::Account;
 use super::bought::Bought;
-use super::codec::{body_checksum, encode_keys, encode_places, event_checksum, keys_checksum, standing_name};
+use super::codec::{body_checksum, encode_keys, event_checksum, keys_checksum, standing_name};
 use super::error::JournalError;
 use super::held::{HeldPage, Place};
 use super::job::{Forerunner, Halt, Job, PartStep, address_text, purpose_columns};
@@ -109,7 +109,6 @@ impl Batch<'_> {
             Job::FinishRun { run, outcome } => self.set_outcome(run, Some(*outcome)),
             Job::Spent { run, at } => self.set_spent(run, *at),
             Job::Page { page, .. } => self.page(page),
-            Job::SetAside { region, rows } => self.set_aside(region, rows),
             Job::ForgetRejected(numbers) => self.forget_rejected(numbers),
             Job::Events { events, upkeep } => self.events(events, upkeep),
             Job::Release { region, below } => self.release(region, *below),
@@ -273,14 +272,13 @@ impl Batch<'_> {
     }
 
     fn page_body(&mut self, sequence: i64, page: &NewPage) -> rusqlite::Result<()> {
-        let span = page.fact.span().filter(|_| !page.delivered.is_empty());
+        let span = page.fact.span().filter(|_| page.delivers);
         let span = span.unwrap_or(TimeRange::new(page.position, page.position.shifted(1)));
         let stored = StoredPage {
             sequence,
             fetched_at_ms: page.fetched_at_ms,
             request_id: page.request_id.clone(),
             span,
-            delivered: page.delivered.clone(),
             body: Vec::new(),
         };
         let region = &page.fact.address.region;
@@ -289,15 +287,14 @@ impl Batch<'_> {
             .compressor
             .compress(&page.body)
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-        let sql = "INSERT INTO bodies (sequence, region, first, end, slots, delivered, fetched_at_ms, request_id, length, \
-                   checksum, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+        let sql = "INSERT INTO bodies (sequence, region, first, end, slots, fetched_at_ms, request_id, length, \
+                   checksum, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         self.connection.prepare_cached(sql)?.execute(params![
             sequence,
             region.as_str(),
             span.start.get(),
             span.end.get(),
             page.fact.slots,
-            encode_places(&page.delivered),
             page.fetched_at_ms,
             page.request_id,
             integer(page.body.len() as u64),
@@ -329,16 +326,6 @@ impl Batch<'_> {
             row.text
         ])?;
         Ok(())
-    }
-
-    fn set_aside(&self, region: &Region, rows: &[(i64, RejectedRow)]) -> Result<i64, Halt> {
-        let run = self.run.ok_or(Halt::Refused(JournalError::NoRun))?;
-        for (sequence, row) in rows {
-            let (place, name) =
-                (format!("{region} stored page {sequence}"), format!("{sequence} {} {}", row.index, row.text));
-            self.rejected(run, (region, &place), (row, &name))?;
-        }
-        Ok(0)
     }
 
     fn forget_rejected(&self, numbers: &[i64]) -> Result<i64, Halt> {

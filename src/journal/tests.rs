@@ -55,7 +55,7 @@ fn page(address: PageAddress, at: &[i64]) -> NewPage {
         fetched_at_ms: 3_000_123,
         request_id: Some("request".to_owned()),
         body,
-        delivered: (0..at.len() as u32).collect(),
+        delivers: !at.is_empty(),
         rejected: Vec::new(),
         position: EpochSeconds::new(at.first().copied().unwrap_or(500)),
     }

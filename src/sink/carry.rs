@@ -109,7 +109,7 @@ mod tests {
         let parts = parts(folder);
         let mut rows: Vec<String> = (0..4).map(|n| row(n * 10, &format!("{n}"), n)).collect();
         rows.push(row(40, "4", 4).replace('}', r#","ratio":[],"is_ad":"?","new":1}"#));
-        let record = parts.stage(&slice(range(0, 60)), given(vec![page(1, &rows)])).unwrap().part.unwrap();
+        let record = parts.stage(&slice(range(0, 60)), given(vec![page(1, &rows)])).unwrap().unwrap();
         let published = folder.join("former.parquet");
         std::fs::rename(parts.staging.file(&record.path), &published).unwrap();
         (parts, record, published)
@@ -153,7 +153,7 @@ mod tests {
         let coarse = Layout { partition: Partition::Month, snapshot: None };
         let parts = Parts { layout: coarse, ..parts(folder.path()) };
         let rows = [row(5, "1", 1), row(DAY_SECONDS + 5, "2", 2)];
-        let record = parts.stage(&slice(range(0, 2 * DAY_SECONDS)), given(vec![page(1, &rows)])).unwrap().part.unwrap();
+        let record = parts.stage(&slice(range(0, 2 * DAY_SECONDS)), given(vec![page(1, &rows)])).unwrap().unwrap();
         let file = parts.staging.file(&record.path);
         let fine = Parts { layout: Layout::default(), ..parts.clone() };
         let carried = fine.carry_over((&record, &file), &[record.range], "r2").unwrap();

@@ -1,7 +1,7 @@
 //! A stored page as rows, and rows as Arrow columns.
 //!
-//! A row stays JSON text until it is written, so that rows which wait for their neighbours are small. Each of its values is then
-//! read on its own from its own text: whatever a column cannot take is still there, letter by letter, for `_extra`. One way
+//! A row stays packed until it is written, so that rows which wait for their neighbours are small. Each of its values is then
+//! read on its own from its own JSON text: whatever a column cannot take is still there, letter by letter, for `_extra`. One way
 //! for every row, so there is no fast path that could disagree with a slow one. Pure.
 //!
 //! `_extra` is the text of a JSON object, or null. It holds, under the field's name: unknown fields; originals of values
@@ -24,13 +24,12 @@ use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 
 use crate::api::contract::{FIELDS, Region};
-use crate::api::envelope::short_request_id;
-use crate::api::reply::{self, Envelope, Identity};
-use crate::api::scan::Malformed;
+use crate::api::packed::{PackedRow, PackedRows, UnpackedRow};
+use crate::api::reply;
 use crate::journal::kept::KeptFields;
-use crate::journal::record::{RejectedRow, StoredPage};
+use crate::journal::record::StoredPage;
 use crate::sink::columns::{self, COLUMNS, Kind, VIDEO_ID};
-use crate::sink::value::{self, Category, Entries, Fit};
+use crate::sink::value::{self, Category, Fit};
 
 /// What the rows of one page share.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,81 +42,49 @@ pub struct Fetch {
     pub request_id: Option<String>,
 }
 
-/// A usable row, as its JSON text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RawRow {
-    /// Who and when.
-    pub identity: Identity,
-    /// Its place on the page, from 0.
-    pub index: u32,
-    /// The row's JSON text.
-    pub text: Box<str>,
-    /// The page that it came with.
-    pub fetch: Arc<Fetch>,
-}
-
-/// What of a stored page cannot be delivered, and why: its place on the page, from 0, and its text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Aside {
+/// A stored page whose bytes are no rows. The journal's checksum holds for them, so no version of this program wrote them so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("stored page {sequence} cannot be read: its rows are cut")]
+pub struct Cut {
     /// The page's place in the journal's order.
     pub sequence: i64,
-    /// What is kept apart.
-    pub row: RejectedRow,
 }
 
-/// The rows of a page that were to be delivered when it was stored, in its order; and what of it turned out to be something else,
-/// which a page that was judged by this same version never does.
-pub fn rows(page: &StoredPage) -> (Vec<RawRow>, Vec<Aside>) {
-    if page.delivered.is_empty() {
-        return (Vec::new(), Vec::new());
+/// A page as its rows are read from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchedRows {
+    /// What they share.
+    pub fetch: Fetch,
+    rows: PackedRows,
+}
+
+impl FetchedRows {
+    /// The rows of a stored page that are to be delivered.
+    ///
+    /// # Errors
+    /// Where its bytes are no rows.
+    pub fn read(page: StoredPage) -> Result<Self, Cut> {
+        let StoredPage { sequence, fetched_at_ms, request_id, body, .. } = page;
+        let rows = PackedRows::decode(&body).ok_or(Cut { sequence })?;
+        Ok(Self { fetch: Fetch { sequence, fetched_at_ms, request_id }, rows })
     }
-    reply::with_envelope(&page.body, |text, read| match read {
-        Ok(envelope) => delivered_rows(page, &envelope),
-        Err(error) => {
-            let why = format!("the stored answer cannot be read: {error}");
-            let row = RejectedRow { index: 0, why, text: text.to_owned() };
-            (Vec::new(), vec![Aside { sequence: page.sequence, row }])
-        }
-    })
-}
 
-fn delivered_rows(page: &StoredPage, envelope: &Envelope<'_>) -> (Vec<RawRow>, Vec<Aside>) {
-    let fetch = Arc::new(Fetch {
-        sequence: page.sequence,
-        fetched_at_ms: page.fetched_at_ms,
-        request_id: page
-            .request_id
-            .as_deref()
-            .or(envelope.request_id.as_deref())
-            .map(|id| short_request_id(id).to_owned()),
-    });
-    let (mut rows, mut aside) = (Vec::with_capacity(page.delivered.len()), Vec::new());
-    for index in page.delivered.iter().copied() {
-        let row = usize::try_from(index).ok().and_then(|place| envelope.data.get(place));
-        let text = row.map_or("", |row| row.text);
-        match row.map_or_else(|| reply::identity(text), |row| row.identity.clone()) {
-            Ok(identity) if page.span.contains(identity.second) => {
-                rows.push(RawRow { identity, index, text: text.into(), fetch: Arc::clone(&fetch) });
-            }
-            Ok(identity) => aside.push(page.aside(index, text, &format!("its second is {} now", identity.second))),
-            Err(why) => aside.push(page.aside(index, text, &why)),
-        }
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
     }
-    (rows, aside)
-}
 
-impl StoredPage {
-    fn aside(&self, index: u32, text: &str, why: &str) -> Aside {
-        let why = format!("the stored row is not what it was judged to be: {why}");
-        Aside { sequence: self.sequence, row: RejectedRow { index, why, text: text.to_owned() } }
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
-}
 
-impl RawRow {
-    /// The row as what cannot be delivered.
-    pub fn aside(&self, why: &str) -> Aside {
-        let row = RejectedRow { index: self.index, why: why.to_owned(), text: self.text.to_string() };
-        Aside { sequence: self.fetch.sequence, row }
+    /// The row at that place, from 0.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn get(&self, place: usize) -> Result<PackedRow<'_>, Cut> {
+        self.rows.get(place).ok_or(Cut { sequence: self.fetch.sequence })
     }
 }
 
@@ -131,6 +98,8 @@ pub struct RowBatch {
     request_id: StringBuilder,
     extra: StringBuilder,
     rows: usize,
+    /// Bytes of their packed text.
+    bytes: usize,
     kept: KeptFields,
 }
 
@@ -146,6 +115,7 @@ impl RowBatch {
             request_id: StringBuilder::new(),
             extra: StringBuilder::new(),
             rows: 0,
+            bytes: 0,
             kept: KeptFields::default(),
         }
     }
@@ -155,36 +125,43 @@ impl RowBatch {
         self.rows
     }
 
+    /// Bytes of their text, packed.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Values that `_extra` keeps, by field, counted over every batch so far.
     pub const fn kept(&self) -> &KeptFields {
         &self.kept
     }
 
-    /// Adds a row.
+    /// Adds the row at a place of its page.
     ///
     /// # Errors
-    /// Where the text is no JSON object, which a row with an identity cannot be; nothing is added then.
-    pub fn append(&mut self, row: &RawRow) -> Result<(), Malformed> {
-        let members = Members::read(&row.text)?;
+    /// Where there is none; nothing is added then.
+    pub fn append(&mut self, page: &FetchedRows, place: usize) -> Result<(), Cut> {
+        let row = page.get(place)?;
+        let UnpackedRow { documented, others } = row.unpack().ok_or(Cut { sequence: page.fetch.sequence })?;
         let mut extra = Extra::default();
-        for ((builder, raw), name) in self.fields.iter_mut().zip(members.documented).zip(FIELDS) {
+        for ((builder, raw), name) in self.fields.iter_mut().zip(documented).zip(FIELDS) {
             let Some(raw) = raw else {
                 builder.append_absent();
                 continue;
             };
-            match builder.append(raw, &row.identity) {
+            match builder.append(raw, &row) {
                 Outcome::Held => {}
                 Outcome::Repaired => extra.keep_spelling(name, raw),
                 Outcome::Misfit => extra.keep(name, raw),
             }
         }
-        members.others.iter().for_each(|(name, raw)| extra.keep(name, raw));
+        others.iter().for_each(|(name, raw)| extra.keep(name, raw));
         self.query_region.append_value(self.region.as_str());
         extra.names.iter().for_each(|name| self.kept.add(name, 1));
-        self.fetched_at.append_value(row.fetch.fetched_at_ms);
-        self.request_id.append_option(row.fetch.request_id.as_deref());
+        self.fetched_at.append_value(page.fetch.fetched_at_ms);
+        self.request_id.append_option(page.fetch.request_id.as_deref());
         self.extra.append_option(extra.finish());
         self.rows += 1;
+        self.bytes += row.bytes();
         Ok(())
     }
 
@@ -198,44 +175,13 @@ impl RowBatch {
         arrays.push(Arc::new(self.fetched_at.finish()));
         arrays.push(Arc::new(self.request_id.finish()));
         arrays.push(Arc::new(self.extra.finish()));
-        self.rows = 0;
+        (self.rows, self.bytes) = (0, 0);
         RecordBatch::try_new(Arc::clone(&self.schema), arrays)
     }
 }
 
 fn moments() -> TimestampMillisecondBuilder {
     TimestampMillisecondBuilder::new().with_data_type(Kind::Moment.data_type())
-}
-
-/// A row's members, sorted into the documented fields and all others.
-struct Members<'a> {
-    documented: [Option<&'a str>; FIELDS.len()],
-    others: Vec<(Cow<'a, str>, &'a str)>,
-}
-
-impl<'a> Members<'a> {
-    fn read(text: &'a str) -> Result<Self, Malformed> {
-        let Entries(entries) = Entries::read(text)?;
-        let mut members = Self { documented: [None; FIELDS.len()], others: Vec::new() };
-        let mut expected = 0;
-        for (name, raw) in entries {
-            let place = place_of(&name, expected);
-            match place.and_then(|place| members.documented.get_mut(place)) {
-                None => members.others.push((name, raw)),
-                Some(slot) => members.others.extend(slot.replace(raw).map(|earlier| (name, earlier))),
-            }
-            expected = place.map_or(expected, |place| place + 1);
-        }
-        Ok(members)
-    }
-}
-
-/// Where a field stands among the documented ones. Rows come in the vendor's order, so `expected` is nearly always right.
-fn place_of(name: &str, expected: usize) -> Option<usize> {
-    if FIELDS.get(expected).is_some_and(|field| *field == name) {
-        return Some(expected);
-    }
-    FIELDS.iter().position(|field| *field == name)
 }
 
 /// The members of `_extra` as they gather.
@@ -338,16 +284,16 @@ impl Builder {
         }
     }
 
-    fn append(&mut self, raw: &str, identity: &Identity) -> Outcome {
+    fn append(&mut self, raw: &str, row: &PackedRow<'_>) -> Outcome {
         match self {
             Self::Text(column) => put(value::text(raw), |text| column.append_option(text)),
             Self::VideoId(column) => {
-                column.append_value(&identity.video_id);
-                told_apart(value::text(raw), |sent| *sent == identity.video_id)
+                column.append_value(row.video_id);
+                told_apart(value::text(raw), |sent| *sent == row.video_id)
             }
             Self::CreateTime(column) => {
-                column.append_value(identity.second.get().saturating_mul(1000));
-                told_apart(value::whole(raw), |sent| *sent == identity.second.get())
+                column.append_value(row.second.get().saturating_mul(1000));
+                told_apart(value::whole(raw), |sent| *sent == row.second.get())
             }
             Self::Flag(column) => put(value::flag(raw), |flag| column.append_option(flag)),
             Self::Whole8(column) => put(narrowed(value::whole(raw)), |number| column.append_option(number)),

@@ -54,7 +54,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let parts = parts(folder.path());
         let rows: Vec<String> = (0..4).map(|n| row(n * 10, &format!("{n}"), n)).collect();
-        let part = parts.stage(&slice(range(0, 60)), given(vec![page(1, &rows)])).unwrap().part.unwrap();
+        let part = parts.stage(&slice(range(0, 60)), given(vec![page(1, &rows)])).unwrap().unwrap();
         let file = parts.staging.file(&part.path);
         let second = |second: i64| range(second, second + 1).start;
         let wanted = [(10, "1"), (20, "1"), (30, "3"), (40, "4")].map(|(at, id)| (second(at), id.to_owned()));

@@ -134,7 +134,7 @@ mod tests {
                 row.replace('}', &format!(r#","total_video_sale_gmv_amt":{amount}}}"#))
             })
             .collect();
-        let part = parts.stage(&slice(range(0, 60)), given(vec![page(1, &rows)])).unwrap().part.unwrap();
+        let part = parts.stage(&slice(range(0, 60)), given(vec![page(1, &rows)])).unwrap().unwrap();
         let current = read(&parts.staging.file(&part.path));
         let former = as_version_1(&current);
         assert_eq!(former.num_columns() + 1, current.num_columns());
@@ -147,7 +147,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let parts = parts(folder.path());
         let rows = [row(1, "1", 7), row(2, "2", 8)];
-        let part = parts.stage(&slice(range(0, 60)), given(vec![page(1, &rows)])).unwrap().part.unwrap();
+        let part = parts.stage(&slice(range(0, 60)), given(vec![page(1, &rows)])).unwrap().unwrap();
         let current = read(&parts.staging.file(&part.path));
         let kept: Vec<usize> = (0..current.num_columns())
             .filter(|at| !["total_digg_cnt", EXTRA].contains(&current.schema().field(*at).name().as_str()))

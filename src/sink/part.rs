@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::error::Error;
+use std::sync::Arc;
 
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::error::ArrowError;
@@ -21,7 +22,7 @@ use parquet::errors::ParquetError;
 
 use crate::journal::record::{PartRecord, StoredPage};
 use crate::sink::columns::{self, Nature, Packaging, VIDEO_ID};
-use crate::sink::decode::{self, Aside, RawRow, RowBatch};
+use crate::sink::decode::{Cut, FetchedRows, RowBatch};
 use crate::sink::layout::{Layout, LayoutError, Slice};
 use crate::sink::staging::{Sealed, StagedFile, Staging, StagingError};
 use crate::sink::videos::Videos;
@@ -46,6 +47,9 @@ pub enum PartError {
         /// Why.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// A page holds no rows that can be read.
+    #[error(transparent)]
+    Cut(#[from] Cut),
     /// A page came after rows that belong behind its own were written.
     #[error(
         "stored page {sequence} holds {second}, but rows before {written} are written: pages must come by their first second"
@@ -104,15 +108,6 @@ pub enum PartError {
     Staging(#[from] StagingError),
 }
 
-/// What came of a slice.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Staged {
-    /// Its part; none where it holds no row.
-    pub part: Option<PartRecord>,
-    /// What of its pages turned out not to be what it was judged to be, and is to be kept apart.
-    pub aside: Vec<Aside>,
-}
-
 /// Writes parts into one staging folder.
 #[derive(Clone, Debug)]
 pub struct Parts {
@@ -133,16 +128,16 @@ impl Parts {
     /// `pages` come ordered by the start of their span, then by sequence, and hold every page whose span meets the slice.
     ///
     /// # Errors
-    /// Where the journal cannot give a page back or gives it out of order, or the disk fails. What a page holds is no error.
+    /// Where the journal cannot give a page back or gives it out of order, or the disk fails.
     pub fn stage<E: Into<Box<dyn Error + Send + Sync>>>(
         &self,
         slice: &Slice,
         pages: impl Iterator<Item = Result<StoredPage, E>>,
-    ) -> Result<Staged, PartError> {
+    ) -> Result<Option<PartRecord>, PartError> {
         let mut merge = Merge::new(self, slice)?;
         for page in pages {
             let page = page.map_err(|source| PartError::Pages { range: slice.range, source: source.into() })?;
-            merge.add(&page)?;
+            merge.add(page)?;
         }
         merge.finish()
     }
@@ -152,12 +147,18 @@ impl Parts {
 struct Merge<'a> {
     part: PartFile<'a>,
     range: TimeRange,
-    held: BTreeMap<(EpochSeconds, String), RawRow>,
+    held: BTreeMap<(EpochSeconds, String), HeldRow>,
     /// Rows before this second are written.
     written: EpochSeconds,
     videos: Videos,
     duplicates: u64,
-    aside: Vec<Aside>,
+}
+
+/// A row that waits for what belongs before it.
+struct HeldRow {
+    page: Arc<FetchedRows>,
+    /// Its place on the page.
+    place: usize,
 }
 
 impl<'a> Merge<'a> {
@@ -169,30 +170,33 @@ impl<'a> Merge<'a> {
             written: slice.range.start,
             videos: Videos::default(),
             duplicates: 0,
-            aside: Vec::new(),
         })
     }
 
-    fn add(&mut self, page: &StoredPage) -> Result<(), PartError> {
+    fn add(&mut self, page: StoredPage) -> Result<(), PartError> {
         self.write_before(page.span.start.min(self.range.end))?;
-        let (rows, aside) = decode::rows(page);
-        self.aside.extend(aside);
-        let range = self.range;
-        rows.into_iter().filter(|row| range.contains(row.identity.second)).try_for_each(|row| self.hold(row))
+        let page = Arc::new(FetchedRows::read(page)?);
+        for place in 0..page.len() {
+            let row = page.get(place)?;
+            if self.range.contains(row.second) {
+                self.hold((row.second, row.video_id.to_owned()), HeldRow { page: Arc::clone(&page), place })?;
+            }
+        }
+        Ok(())
     }
 
-    fn hold(&mut self, row: RawRow) -> Result<(), PartError> {
-        let second = row.identity.second;
+    fn hold(&mut self, key: (EpochSeconds, String), row: HeldRow) -> Result<(), PartError> {
+        let (second, sequence) = (key.0, row.page.fetch.sequence);
         if second < self.written {
-            return Err(PartError::Order { sequence: row.fetch.sequence, second, written: self.written });
+            return Err(PartError::Order { sequence, second, written: self.written });
         }
-        match self.held.entry((second, row.identity.video_id.clone())) {
+        match self.held.entry(key) {
             Entry::Vacant(place) => {
                 place.insert(row);
             }
             Entry::Occupied(mut place) => {
                 self.duplicates += 1;
-                if row.fetch.sequence >= place.get().fetch.sequence {
+                if sequence >= place.get().page.fetch.sequence {
                     place.insert(row);
                 }
             }
@@ -206,30 +210,21 @@ impl<'a> Merge<'a> {
             if first.key().0 >= self.written {
                 break;
             }
-            let row = first.remove();
-            if !self.videos.insert(&row.identity.video_id) {
+            let ((_, video_id), row) = first.remove_entry();
+            if self.videos.insert(&video_id) {
+                self.part.append(&row)?;
+            } else {
                 self.duplicates += 1;
-            } else if let Appended::Refused(why) = self.part.append(&row)? {
-                self.aside.push(row.aside(&why));
             }
         }
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Staged, PartError> {
+    fn finish(mut self) -> Result<Option<PartRecord>, PartError> {
         self.write_before(self.range.end)?;
         let record = self.part.finish()?;
-        let part = record.map(|record| PartRecord { duplicates: self.duplicates, ..record });
-        Ok(Staged { part, aside: self.aside })
+        Ok(record.map(|record| PartRecord { duplicates: self.duplicates, ..record }))
     }
-}
-
-/// What became of a row.
-enum Appended {
-    /// It is part of the file.
-    Taken,
-    /// It is no row, for this reason.
-    Refused(String),
 }
 
 /// One part being written; no file exists before its first row.
@@ -239,7 +234,6 @@ pub(super) struct PartFile<'a> {
     path: String,
     writer: Option<ArrowWriter<StagedFile>>,
     batch: RowBatch,
-    batch_bytes: usize,
     rows: u64,
     /// Whether no row will come any more.
     is_ending: bool,
@@ -254,21 +248,17 @@ impl<'a> PartFile<'a> {
             path,
             writer: None,
             batch: RowBatch::new(slice.region.clone()),
-            batch_bytes: 0,
             rows: 0,
             is_ending: false,
         })
     }
 
-    fn append(&mut self, row: &RawRow) -> Result<Appended, PartError> {
-        if let Err(error) = self.batch.append(row) {
-            return Ok(Appended::Refused(format!("the stored row is not what it was judged to be: {error}")));
-        }
-        self.batch_bytes += row.text.len();
-        if self.batch.rows() >= BATCH_ROWS || self.batch_bytes >= BATCH_BYTES {
+    fn append(&mut self, row: &HeldRow) -> Result<(), PartError> {
+        self.batch.append(&row.page, row.place)?;
+        if self.batch.rows() >= BATCH_ROWS || self.batch.bytes() >= BATCH_BYTES {
             self.write_batch()?;
         }
-        Ok(Appended::Taken)
+        Ok(())
     }
 
     fn write_batch(&mut self) -> Result<(), PartError> {
@@ -276,7 +266,6 @@ impl<'a> PartFile<'a> {
             return Ok(());
         }
         let batch = self.batch.take().map_err(|source| PartError::Columns { path: self.path.clone(), source })?;
-        self.batch_bytes = 0;
         self.write(&batch)
     }
 
@@ -366,7 +355,7 @@ mod tests {
     fn staged(pages: Vec<StoredPage>, wanted: TimeRange) -> (Option<PartRecord>, Vec<(i64, String, i64)>) {
         let folder = tempfile::tempdir().unwrap();
         let parts = parts(folder.path());
-        let record = parts.stage(&slice(wanted), given(pages)).unwrap().part;
+        let record = parts.stage(&slice(wanted), given(pages)).unwrap();
         let rows = record.as_ref().map(|record| triples(&parts.staging.file(&record.path))).unwrap_or_default();
         (record, rows)
     }
@@ -393,7 +382,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let parts = parts(folder.path());
         let pages = given(vec![page(1, &[row(100, "1", 0)]), page(2, &[])]);
-        assert_eq!(parts.stage(&slice(range(0, 60)), pages).unwrap(), Staged::default());
+        assert_eq!(parts.stage(&slice(range(0, 60)), pages).unwrap(), None);
         assert_eq!(std::fs::read_dir(folder.path().join(".staging")).unwrap().count(), 0);
     }
 
@@ -418,11 +407,11 @@ mod tests {
     fn the_record_has_the_files_size_and_checksum() {
         let folder = tempfile::tempdir().unwrap();
         let parts = parts(folder.path());
-        let record = parts.stage(&slice(range(0, 60)), given(vec![page(1, &[row(5, "7", 1)])])).unwrap().part.unwrap();
+        let record = parts.stage(&slice(range(0, 60)), given(vec![page(1, &[row(5, "7", 1)])])).unwrap().unwrap();
         let file = parts.staging.file(&record.path);
         assert_eq!(record.bytes.get(), std::fs::metadata(&file).unwrap().len());
         assert_eq!(record.sha256, sha256_of(File::open(&file).unwrap()).unwrap());
-        let again = parts.stage(&slice(range(0, 60)), given(vec![page(1, &[row(5, "7", 1)])])).unwrap().part.unwrap();
+        let again = parts.stage(&slice(range(0, 60)), given(vec![page(1, &[row(5, "7", 1)])])).unwrap().unwrap();
         assert_eq!(again, record);
     }
 
@@ -450,7 +439,7 @@ mod tests {
             let parts = Parts { packaging, ..parts(folder.path()) };
             let many = |from: i64| (from..from + 10).map(|n| row(n / 100, &format!("{n:06}"), n)).collect::<Vec<_>>();
             let pages = (0..900).map(|number| page(number, &many(number * 10))).collect();
-            let record = parts.stage(&slice(range(0, 3600)), given(pages)).unwrap().part.unwrap();
+            let record = parts.stage(&slice(range(0, 3600)), given(pages)).unwrap().unwrap();
             assert_eq!(record.rows.get(), 9000);
             let reader = SerializedFileReader::new(File::open(parts.staging.file(&record.path)).unwrap()).unwrap();
             reader.metadata().num_row_groups()
@@ -476,7 +465,7 @@ mod tests {
             row.to_string()
         };
         let pages = (0..OF_EVERY_COLUMN / 10).map(|at| page(at, &(at * 10..at * 10 + 10).map(row).collect::<Vec<_>>()));
-        let record = parts.stage(&slice(range(0, 3600)), given(pages.collect())).unwrap().part.unwrap();
+        let record = parts.stage(&slice(range(0, 3600)), given(pages.collect())).unwrap().unwrap();
         assert_eq!(record.rows.get(), OF_EVERY_COLUMN as u64);
         SerializedFileReader::new(File::open(parts.staging.file(&record.path)).unwrap()).unwrap()
     }
@@ -545,7 +534,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let parts = parts(folder.path());
         let rows: Vec<String> = (0..10).map(|n| row(n, &format!("{n:03}"), n)).collect();
-        let record = parts.stage(&slice(range(0, 60)), given(vec![page(1, &rows)])).unwrap().part.unwrap();
+        let record = parts.stage(&slice(range(0, 60)), given(vec![page(1, &rows)])).unwrap().unwrap();
         let reader = SerializedFileReader::new(File::open(parts.staging.file(&record.path)).unwrap()).unwrap();
         let id =
             reader.metadata().row_group(0).columns().iter().find(|column| column.column_path().string() == VIDEO_ID);

@@ -266,7 +266,7 @@ mod tests {
         let sources = made.iter().enumerate().map(|(place, (range, seconds))| {
             let rows: Vec<String> = seconds.iter().map(|second| row(*second, &format!("{second}"), 1)).collect();
             let staged = parts.stage(&slice(*range), given(vec![page(1, &rows)])).unwrap();
-            let (part, file) = (staged.part.unwrap(), folder.join(format!("{place}.parquet")));
+            let (part, file) = (staged.unwrap(), folder.join(format!("{place}.parquet")));
             std::fs::rename(parts.staging.file(&part.path), &file).unwrap();
             (part, file)
         });

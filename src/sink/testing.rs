@@ -41,18 +41,24 @@ pub(super) fn row(second: i64, id: &str, likes: i64) -> String {
 
 /// A stored page of these rows; its span is that of its usable ones.
 pub(super) fn page(sequence: i64, rows: &[String]) -> StoredPage {
-    let usable = || rows.iter().zip(0..).filter_map(|(row, place)| Some((place, reply::identity(row).ok()?.second)));
-    let seconds: Vec<EpochSeconds> = usable().map(|(_, second)| second).collect();
-    let first = seconds.iter().min().copied().unwrap_or_default();
-    let last = seconds.iter().max().copied().unwrap_or_default();
-    StoredPage {
-        sequence,
-        fetched_at_ms: 1_767_300_000_000 + sequence,
-        request_id: Some(format!("request-{sequence}")),
-        span: TimeRange::new(first, last.shifted(1)),
-        delivered: usable().map(|(place, _)| place).collect(),
-        body: format!(r#"{{"code":0,"message":"success","data":[{}]}}"#, rows.join(",")).into_bytes(),
-    }
+    page_of(sequence, format!(r#"{{"code":0,"message":"success","data":[{}]}}"#, rows.join(",")).as_bytes())
+}
+
+/// The stored page of an answer, all of whose usable rows are delivered.
+pub(super) fn page_of(sequence: i64, body: &[u8]) -> StoredPage {
+    reply::with_envelope(body, |_, read| {
+        let packed = read.unwrap().packed;
+        let seconds: Vec<EpochSeconds> = (0..packed.len()).map(|place| packed.get(place).unwrap().second).collect();
+        let first = seconds.iter().min().copied().unwrap_or_default();
+        let last = seconds.iter().max().copied().unwrap_or_default();
+        StoredPage {
+            sequence,
+            fetched_at_ms: 1_767_300_000_000 + sequence,
+            request_id: Some(format!("request-{sequence}")),
+            span: TimeRange::new(first, last.shifted(1)),
+            body: packed.encode_all(),
+        }
+    })
 }
 
 /// Pages as the journal gives them back.

@@ -65,12 +65,34 @@ pub fn text(raw: &str) -> Fit<Cow<'_, str>> {
 
 /// A whole number, or the text of one.
 pub fn whole(raw: &str) -> Fit<i64> {
-    text(raw).and_then(|text| whole_from(&text))
+    match few_digits(raw) {
+        Some(number) => Fit::Exact(number),
+        None => text(raw).and_then(|text| whole_from(&text)),
+    }
+}
+
+/// The whole number that is spelled by nothing but digits, few enough to fit whatever they are, as a number or as a text: which nearly
+/// all are.
+fn few_digits(raw: &str) -> Option<i64> {
+    let digits = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(raw).as_bytes();
+    if digits.is_empty() || digits.len() > 18 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(digits.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0')))
 }
 
 /// A decimal number, or the text of one, as a whole number of its [`DECIMAL_PLACES`]th places: 19.9 is 199000.
 pub fn decimal(raw: &str) -> Fit<i128> {
-    text(raw).and_then(|text| decimal_from(&text))
+    match few_digits(raw) {
+        Some(number) => Fit::from(places_of(number), false),
+        None => text(raw).and_then(|text| decimal_from(&text)),
+    }
+}
+
+/// A whole amount in the column's smallest places, where it has no more digits than the column.
+fn places_of(number: i64) -> Option<i128> {
+    let places = 10_i128.pow(u32::from(DECIMAL_PLACES.unsigned_abs()));
+    Some(i128::from(number) * places).filter(|amount| *amount < 10_i128.pow(u32::from(DECIMAL_DIGITS)))
 }
 
 /// `true`, `false`, 1 or 0, or the text of one in either case.
@@ -153,7 +175,7 @@ fn category(raw: &str) -> Fit<Category> {
 /// The content of a JSON string; borrowed where it holds no escape.
 fn string(raw: &str) -> Fit<Cow<'_, str>> {
     let Some(inner) = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else { return Fit::Misfit };
-    if !inner.contains('\\') {
+    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
         return Fit::Exact(Cow::Borrowed(inner));
     }
     match serde_json::from_str::<String>(raw) {

@@ -54,9 +54,13 @@ fn holds(change: impl Fn(&mut SimulatorSettings), workers: &str) {
     is_whole(&job);
 }
 
-/// Five troubles of a kind: at the very beginning, in the middle, and about the end of a run of some 300 requests.
-fn five_troubles(form: TroubleForm, workers: &str) {
-    for (after, seconds) in [(0, 0.5), (3, 2.0), (90, 0.5), (150, 2.5), (290, 1.5)] {
+/// Troubles of a kind: at the very beginning, in the middle, and about the end of a run of some 300 requests; and more of them where
+/// `HTTP_TROUBLES` asks for more than five, spread over the run.
+fn troubles(form: TroubleForm, workers: &str) {
+    let wanted = std::env::var("HTTP_TROUBLES").map_or(5, |runs| runs.parse().unwrap());
+    let spread = (0_u32..).map(|run| (u64::from(run * 37 % 310), 0.3 + f64::from(run * 7 % 30) / 10.0));
+    let fixed = [(0, 0.5), (3, 2.0), (90, 0.5), (150, 2.5), (290, 1.5)];
+    for (after, seconds) in fixed.into_iter().chain(spread).take(wanted) {
         let trouble = |service: &mut SimulatorSettings| {
             (service.faults.trouble, service.faults.trouble_after, service.faults.trouble_s) = (form, after, seconds);
         };
@@ -66,32 +70,32 @@ fn five_troubles(form: TroubleForm, workers: &str) {
 
 #[test]
 fn pages_that_come_empty_for_a_while_lose_nothing_for_one_worker() {
-    five_troubles(TroubleForm::Empty, "1");
+    troubles(TroubleForm::Empty, "1");
 }
 
 #[test]
 fn pages_that_come_empty_for_a_while_lose_nothing_for_sixteen() {
-    five_troubles(TroubleForm::Empty, "16");
+    troubles(TroubleForm::Empty, "16");
 }
 
 #[test]
 fn answers_of_another_region_for_a_while_lose_nothing_for_one_worker() {
-    five_troubles(TroubleForm::OtherRegion, "1");
+    troubles(TroubleForm::OtherRegion, "1");
 }
 
 #[test]
 fn answers_of_another_region_for_a_while_lose_nothing_for_sixteen() {
-    five_troubles(TroubleForm::OtherRegion, "16");
+    troubles(TroubleForm::OtherRegion, "16");
 }
 
 #[test]
 fn answers_of_another_time_for_a_while_lose_nothing_for_one_worker() {
-    five_troubles(TroubleForm::OtherTime, "1");
+    troubles(TroubleForm::OtherTime, "1");
 }
 
 #[test]
 fn answers_of_another_time_for_a_while_lose_nothing_for_sixteen() {
-    five_troubles(TroubleForm::OtherTime, "16");
+    troubles(TroubleForm::OtherTime, "16");
 }
 
 /// A limit that answers empty pages in place of 429 slows the run down as a 429 does.

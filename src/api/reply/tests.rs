@@ -251,7 +251,7 @@ fn what_is_told_of_an_answer_is_short() {
 fn every_shape_of_an_empty_page_is_the_empty_page() {
     for body in [r#"{"code":0,"data":[]}"#, r#"{"code":0,"data":null}"#, r#"{"code":0}"#, r#"{"code":0,"data": [ ] }"#]
     {
-        assert_eq!(verdict(200, body), Verdict::Page(PageAnswer { request_id: None, rows: vec![] }), "{body}");
+        assert_eq!(verdict(200, body), Verdict::Page(PageAnswer::default()), "{body}");
     }
 }
 

@@ -6,18 +6,25 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::sink::columns::{CREATE_TIME, EXTRA, FETCHED_AT, QUERY_REGION, REQUEST_ID};
-use crate::sink::testing::{EXAMPLE, NEW_YEAR, page};
-use crate::units::{EpochSeconds, TimeRange};
+use crate::sink::testing::{EXAMPLE, NEW_YEAR, page, page_of};
 
-fn raw(text: &str) -> RawRow {
-    let fetch = Fetch { sequence: 1, fetched_at_ms: 5, request_id: None };
-    RawRow { identity: reply::identity(text).unwrap(), index: 0, text: text.into(), fetch: Arc::new(fetch) }
+/// The page of one row.
+fn one(text: &str) -> FetchedRows {
+    FetchedRows::read(page(1, &[text.to_owned()])).unwrap()
 }
 
 /// One row with these members beside its identity.
 fn decoded(members: &str) -> (RecordBatch, u64) {
     let mut batch = RowBatch::new("US".parse().unwrap());
-    batch.append(&raw(&format!(r#"{{"create_time":"{NEW_YEAR}","video_id":"7"{members}}}"#))).unwrap();
+    batch.append(&one(&format!(r#"{{"create_time":"{NEW_YEAR}","video_id":"7"{members}}}"#)), 0).unwrap();
+    (batch.take().unwrap(), batch.kept().total())
+}
+
+/// The rows of an answer.
+fn of_answer(body: &[u8]) -> (RecordBatch, u64) {
+    let mut batch = RowBatch::new("US".parse().unwrap());
+    let rows = FetchedRows::read(page_of(3, body)).unwrap();
+    (0..rows.len()).for_each(|place| batch.append(&rows, place).unwrap());
     (batch.take().unwrap(), batch.kept().total())
 }
 
@@ -31,13 +38,7 @@ fn extra(batch: &RecordBatch) -> serde_json::Value {
 
 #[test]
 fn the_vendors_example_fits_its_columns_and_leaves_nothing_over() {
-    let mut stored = page(3, &[]);
-    stored.body = EXAMPLE.as_bytes().to_vec();
-    let at = EpochSeconds::new(1_767_213_318);
-    (stored.delivered, stored.span) = (vec![0], TimeRange::new(at, at.shifted(1)));
-    let mut batch = RowBatch::new("US".parse().unwrap());
-    rows(&stored).0.iter().for_each(|row| batch.append(row).unwrap());
-    let batch = batch.take().unwrap();
+    let (batch, _) = of_answer(EXAMPLE.as_bytes());
     assert_eq!(batch.num_rows(), 1);
     let column = |name: &str| batch.column_by_name(name).unwrap();
     let whole = |name: &str| column(name).as_primitive::<Int64Type>().value(0);
@@ -54,7 +55,7 @@ fn the_vendors_example_fits_its_columns_and_leaves_nothing_over() {
     assert_eq!(column("video_products").as_list::<i32>().value(0).len(), 0);
     assert_eq!(text(&batch, "unique_id"), Some("ania.salon"));
     assert_eq!(text(&batch, "video_desc"), Some(""));
-    assert_eq!(column(FETCHED_AT).as_primitive::<TimestampMillisecondType>().value(0), stored.fetched_at_ms);
+    assert_eq!(column(FETCHED_AT).as_primitive::<TimestampMillisecondType>().value(0), 1_767_300_000_003);
     assert_eq!(text(&batch, QUERY_REGION), Some("US"));
     assert_eq!(text(&batch, REQUEST_ID), Some("request-3"));
     assert_eq!(text(&batch, EXTRA), None);
@@ -123,7 +124,7 @@ fn the_earlier_value_of_a_field_that_stands_twice_is_kept() {
 fn values_are_counted_by_their_fields() {
     let mut batch = RowBatch::new("US".parse().unwrap());
     for members in [r#","new":1,"duration":"x""#, r#","new":2,"new":3"#, ""] {
-        batch.append(&raw(&format!(r#"{{"create_time":5,"video_id":"7"{members}}}"#))).unwrap();
+        batch.append(&one(&format!(r#"{{"create_time":5,"video_id":"7"{members}}}"#)), 0).unwrap();
     }
     let named: Vec<(&str, u64)> = batch.kept().by_name().iter().map(|(name, count)| (name.as_str(), *count)).collect();
     assert_eq!(named, [("duration", 1), ("new", 3)]);
@@ -131,14 +132,9 @@ fn values_are_counted_by_their_fields() {
 
 #[test]
 fn numbers_that_json_does_not_know_cost_neither_the_row_nor_themselves() {
-    let mut stored = page(1, &[]);
     let row = r#"{"create_time":5,"video_id":"7","total_video_sale_gmv_amt":NaN,"duration":-Infinity,"width":0720}"#;
-    stored.body = format!("\u{feff}{{\"code\":0,\"data\":[{row},null]}}\0").into_bytes();
-    let mut batch = RowBatch::new("US".parse().unwrap());
-    (stored.delivered, stored.span) = (vec![0], TimeRange::new(EpochSeconds::new(5), EpochSeconds::new(6)));
-    rows(&stored).0.iter().for_each(|row| batch.append(row).unwrap());
-    assert_eq!(batch.kept().total(), 2);
-    let batch = batch.take().unwrap();
+    let (batch, kept) = of_answer(format!("\u{feff}{{\"code\":0,\"data\":[{row},null]}}\0").as_bytes());
+    assert_eq!(kept, 2);
     assert_eq!(extra(&batch), serde_json::json!({"total_video_sale_gmv_amt": "NaN", "duration": "-Infinity"}));
     assert_eq!(batch.column_by_name("width").unwrap().as_primitive::<Int32Type>().value(0), 720);
     assert_eq!(batch.num_rows(), 1);
@@ -147,8 +143,8 @@ fn numbers_that_json_does_not_know_cost_neither_the_row_nor_themselves() {
 #[test]
 fn an_identity_that_had_to_be_trimmed_keeps_what_was_sent() {
     let mut batch = RowBatch::new("US".parse().unwrap());
-    batch.append(&raw(r#"{"create_time":" 5 ","video_id":" 7 "}"#)).unwrap();
-    batch.append(&raw(r#"{"create_time":5,"video_id":7}"#)).unwrap();
+    batch.append(&one(r#"{"create_time":" 5 ","video_id":" 7 "}"#), 0).unwrap();
+    batch.append(&one(r#"{"create_time":5,"video_id":7}"#), 0).unwrap();
     let batch = batch.take().unwrap();
     let ids = batch.column_by_name(VIDEO_ID).unwrap().as_string::<i32>();
     assert_eq!((ids.value(0), ids.value(1)), ("7", "7"));
@@ -171,14 +167,9 @@ fn products_and_categories_come_out_of_their_strings() {
 
 #[test]
 fn a_raw_control_character_does_not_cost_the_row() {
-    let mut stored = page(1, &[]);
     let body = format!(r#"{{"code":0,"data":[{{"create_time":{NEW_YEAR},"video_id":"7","video_desc":"a@b"}}]}}"#);
-    stored.body = body.replace('@', "\n").into_bytes();
-    let at = EpochSeconds::new(NEW_YEAR);
-    (stored.delivered, stored.span) = (vec![0], TimeRange::new(at, at.shifted(1)));
-    let mut batch = RowBatch::new("US".parse().unwrap());
-    batch.append(&rows(&stored).0[0]).unwrap();
-    assert_eq!(text(&batch.take().unwrap(), "video_desc"), Some("a\nb"));
+    let (batch, _) = of_answer(body.replace('@', "\n").as_bytes());
+    assert_eq!(text(&batch, "video_desc"), Some("a\nb"));
 }
 
 /// JSON values as an unreliable service might send them.
@@ -194,6 +185,14 @@ fn odd_value() -> impl Strategy<Value = String> {
         Just(r#""[{\"category_id\":\"\\udc00\"}]""#.to_owned()),
         Just(r#"[1,{"a":"\ud800"}]"#.to_owned()),
     ]
+}
+
+#[test]
+fn a_page_whose_rows_are_cut_is_named() {
+    let mut cut = page(4, &[format!(r#"{{"create_time":{NEW_YEAR},"video_id":"7"}}"#)]);
+    cut.body.pop();
+    let text = FetchedRows::read(cut).unwrap_err().to_string();
+    assert_eq!(text, "stored page 4 cannot be read: its rows are cut");
 }
 
 proptest! {

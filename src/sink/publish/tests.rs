@@ -15,7 +15,7 @@ async fn open(folder: &Path) -> Result<(Output, Option<Manifest>), OutputError> 
 
 fn stage(output: &Output) -> PartRecord {
     let parts = Parts::new(output.staging(), Layout::default(), Packaging::default());
-    parts.stage(&slice(range(0, 60)), given(vec![page(1, &[row(5, "7", 1)])])).unwrap().part.unwrap()
+    parts.stage(&slice(range(0, 60)), given(vec![page(1, &[row(5, "7", 1)])])).unwrap().unwrap()
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ impl Folder {
 
     async fn publish(&mut self, range: TimeRange, rows: &[String]) {
         let parts = Parts::new(self.output.staging(), Layout::default(), Packaging::default());
-        let part = parts.stage(&slice(range), given(vec![page(1, rows)])).unwrap().part.unwrap();
+        let part = parts.stage(&slice(range), given(vec![page(1, rows)])).unwrap().unwrap();
         self.output.reveal(&part).await.unwrap();
         self.manifest.parts.push(part);
     }

@@ -125,7 +125,7 @@ fn a_page(number: u32) -> NewPage {
         fetched_at_ms: 3_000_123,
         request_id: Some(format!("request-{number}")),
         body: include_bytes!("../../fixtures/vendor_page.json").to_vec(),
-        delivered: (0..10).collect(),
+        delivers: true,
         rejected: vec![RejectedRow { index: 10, why: "it is no row".to_owned(), text: number.to_string() }],
         position: second,
     }

@@ -6,7 +6,7 @@ use keyapi_export::api::reply::{Heard, PageAnswer, Row, Verdict, envelope, judge
 use keyapi_export::api::signals::Signals;
 use keyapi_export::journal::record::StoredPage;
 use keyapi_export::sink::columns::{CREATE_TIME, EXTRA, VIDEO_ID};
-use keyapi_export::sink::decode::{RowBatch, rows};
+use keyapi_export::sink::decode::{FetchedRows, RowBatch};
 use keyapi_export::units::{EpochSeconds, TimeRange};
 
 /// The statuses that the first byte of an input chooses from.
@@ -49,7 +49,7 @@ fn keeps_every_slot(answer: &PageAnswer, body: &[u8]) {
     for (row, place) in answer.rows.iter().zip(0..) {
         match row {
             Row::Usable(identity) => {
-                usable.push(identity);
+                usable.push((identity.second, identity.video_id.as_str()));
                 delivered.push(place);
             }
             Row::Unusable { why, text } => {
@@ -64,20 +64,20 @@ fn keeps_every_slot(answer: &PageAnswer, body: &[u8]) {
         fetched_at_ms: 5,
         request_id: answer.request_id.clone(),
         span: TimeRange::new(EpochSeconds::new(0), EpochSeconds::MAX.shifted(1)),
-        delivered,
-        body: body.to_vec(),
+        body: answer.packed.encode(&delivered),
     };
-    let (decoded, aside) = rows(&stored);
-    assert!(aside.is_empty(), "what was judged a page is decoded as one: {aside:?}");
-    assert!(decoded.iter().map(|row| &row.identity).eq(usable), "judged and decoded rows differ");
+    let rows = FetchedRows::read(stored).expect("rows that were packed");
+    assert_eq!(rows.len(), usable.len(), "judged and decoded rows differ");
     let mut batch = RowBatch::new("US".parse().expect("a region"));
-    for row in &decoded {
-        batch.append(row).expect("a row with an identity has columns");
+    for (place, wanted) in usable.iter().enumerate() {
+        let row = rows.get(place).expect("a row");
+        assert_eq!((row.second, row.video_id), *wanted, "judged and decoded rows differ");
+        batch.append(&rows, place).expect("a row with an identity has columns");
     }
     let batch = batch.take().expect("columns fit together");
-    assert_eq!(batch.num_rows(), decoded.len());
-    for (place, row) in decoded.iter().enumerate() {
-        holds(&batch, place, row.identity.second, &row.identity.video_id);
+    assert_eq!(batch.num_rows(), usable.len());
+    for (place, (second, video_id)) in usable.into_iter().enumerate() {
+        holds(&batch, place, second, video_id);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use keyapi_export::api::contract::Region;
+use keyapi_export::api::envelope::envelope;
 use keyapi_export::journal::record::{PartRecord, StoredPage};
 use keyapi_export::sink::account::Account;
 use keyapi_export::sink::columns::{Packaging, SCHEMA_VERSION, VIDEO_ID};
@@ -96,11 +97,10 @@ fn staged() -> (PartRecord, Vec<u8>) {
         fetched_at_ms: 1_767_300_000_000,
         request_id: Some("request-1".to_owned()),
         span: HOUR,
-        delivered: (0..20).collect(),
-        body: body().into_bytes(),
+        body: envelope(&body()).expect("a page").packed.encode_all(),
     };
     let pages = std::iter::once(Ok::<_, std::io::Error>(page));
-    let record = parts.stage(&slice, pages).expect("a part").part.expect("rows");
+    let record = parts.stage(&slice, pages).expect("a part").expect("rows");
     assert_eq!(record.path, PART);
     let bytes = std::fs::read(staging.file(&record.path)).expect("the staged part");
     (record, bytes)

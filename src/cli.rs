@@ -119,7 +119,7 @@ pub struct PlaceArguments {
     /// The TOML file with settings; config/reference.toml shows every key
     #[arg(long, value_name = "FILE", env = "KEYAPI_EXPORT_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
-    /// The output folder, or s3://…, gs://…, az://…; the Parquet files lie in its data/
+    /// The output folder, or one at s3://, gs://, az://
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
     /// The folder of the journal, which keeps what was paid for

@@ -29,7 +29,7 @@ impl Places {
         let written = &settings.output.folder;
         let output = address(written)?;
         let state = match (&settings.state.folder, &output) {
-            (Some(folder), _) => resolved("state.folder", folder)?,
+            (Some(folder), _) => local(folder)?,
             (None, Address::Folder(output)) => beside(output)?,
             (None, Address::Bucket(bucket)) => in_the_working_folder(bucket)?,
         };
@@ -59,6 +59,20 @@ fn address(written: &Path) -> Result<Address, Failure> {
         Address::Folder(folder) => Ok(Address::Folder(resolved("output.folder", &folder)?)),
         bucket @ Address::Bucket(_) => Ok(bucket),
     }
+}
+
+/// The state's folder. An address of a bucket would be made as a folder of that name, and its state lost with this machine.
+fn local(written: &Path) -> Result<PathBuf, Failure> {
+    if matches!(Address::parse(written), Ok(Address::Folder(_))) {
+        return resolved("state.folder", written);
+    }
+    Err(Failure::new(
+        ExitCode::Usage,
+        format!("`state.folder = {}` names no folder of this machine", written.display()),
+    )
+    .with_hint(
+        "keep the state in a local folder, such as --state /var/lib/keyapi/videos.state; only --out may be in a bucket",
+    ))
 }
 
 fn refuse_one_inside_the_other(output: &Path, state: &Path) -> Result<(), Failure> {
@@ -144,6 +158,22 @@ mod tests {
             matches!(&one_word.output, Address::Folder(folder) if folder.is_absolute())
                 && one_word.state.ends_with("st")
         );
+    }
+
+    #[test]
+    fn the_state_of_a_bucket_lies_in_the_working_folder() {
+        let bucket = Path::new("s3://lake/videos/us/");
+        let here = std::env::current_dir().unwrap().canonicalize().unwrap();
+        let found = places(bucket, None).unwrap();
+        assert_eq!(
+            (found.output.to_string().as_str(), found.state),
+            ("s3://lake/videos/us", here.join("lake-videos-us.state"))
+        );
+        assert!(places(bucket, Some(Path::new("s"))).unwrap().state.ends_with("s"));
+        for (output, state) in [("s3://lake/x", Some("s3://lake/y")), ("ftp://lake/x", None)] {
+            let refused = places(Path::new(output), state.map(Path::new)).unwrap_err();
+            assert_eq!(refused.code(), ExitCode::Usage, "{refused}");
+        }
     }
 
     #[test]

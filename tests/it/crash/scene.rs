@@ -246,7 +246,8 @@ impl Scene {
         let requests = stats.requests - self.before.requests;
         let repeated = stats.repeated_purchases - self.before.repeated_purchases;
         let ends = END_LOOKS * 2 * runs;
-        assert!(repeated <= kills * MAX_IN_FLIGHT + ends, "{story}: {repeated} pages were bought twice");
+        let most = kills * MAX_IN_FLIGHT + ends;
+        assert!(repeated <= most, "{story}: {repeated} pages were bought twice: {:?}", stats.repeated_questions);
         let sum = |column: &str| {
             let sql = format!("SELECT sum({column}) FROM runs WHERE number > ?1");
             let sum =

@@ -40,7 +40,7 @@
 //! | | `region`, `first`, `end` | text, integer | the seconds of the delivered rows; the page's position where it has none |
 //! | | `slots` | integer | rows on the page |
 //! | | `fetched_at_ms`, `request_id` | integer, text or null | for the columns of the same names in the output |
-//! | | `length`, `body` | integer, blob | bytes before compression; the delivered rows, packed as `api::packed` says, in a zstd frame |
+//! | | `length`, `body` | integer, blob | bytes before compression; the delivered rows, packed as `api::packed` says, in a block of LZ4 |
 //! | | `checksum` | blob | of sequence, region, first, end, fetched_at_ms, request_id and the body before compression |
 //! | `events` | `sequence` | integer, key | in the same order as `pages` |
 //! | | `json`, `checksum` | text, blob | the planner's decision; of sequence and text |

@@ -46,6 +46,10 @@ pub enum Command {
     Status(StatusArguments),
     /// Read the output again and compare it with its manifest; asks nothing of the service
     Verify(VerifyArguments),
+    /// Read random pages of a finished output again: how much can be missing of it, at most; spends --credits
+    Audit(AuditArguments),
+    /// Write the report of the last run as one HTML page; asks nothing of the service
+    Report(ReportArguments),
     /// Write the output anew from its own parts, with another partition, part size or packing; asks nothing of the service
     Rebuild(RebuildArguments),
     /// Make one part of small neighbours within a folder of the output; asks nothing of the service
@@ -111,6 +115,44 @@ pub struct VerifyArguments {
     pub json: bool,
     #[command(flatten)]
     place: PlaceArguments,
+}
+
+/// The flags of `report`.
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// The file; without a word about it, it lies beside the output, under its name with .report.html appended
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    #[command(flatten)]
+    place: PlaceArguments,
+}
+
+/// The flags of `audit`.
+#[derive(Debug, Args)]
+pub struct AuditArguments {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Requests that may be sent, 1 to 100000 [default: what it takes to find it where 1 % of all pages lack a row]
+    #[arg(long, value_name = "CREDITS", value_parser = clap::value_parser!(u64).range(1..=MOST_AUDIT_CREDITS))]
+    pub credits: Option<u64>,
+    #[command(flatten)]
+    place: PlaceArguments,
+    /// The service's scheme, host and port: https, except for this machine
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
+    /// A file that holds the key, readable by its owner only; wins over the variable KEYAPI_TOKEN
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Requests a second: auto learns the limit, a number is a ceiling
+    #[arg(long, value_name = "RATE")]
+    qps: Option<Qps>,
+    /// Requests on their way at once, 1 to 1024
+    #[arg(long, value_name = "COUNT", value_parser = whole::<u32>)]
+    max_in_flight: Option<u32>,
+    /// How long to go on without a single page, such as 15m; then exit 5
+    #[arg(long, value_name = "LENGTH")]
+    give_up_after: Option<HumanDuration>,
 }
 
 /// Where configuration, output and state are.
@@ -251,6 +293,9 @@ struct EffortArguments {
     /// A file that gets the final summary as JSON
     #[arg(long, value_name = "FILE")]
     summary: Option<PathBuf>,
+    /// A file that gets the report of the run as one HTML page
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// A file that gets the metrics for Prometheus at the beginning, every 15 s and at each end; *.prom for node_exporter
     #[arg(long, value_name = "FILE")]
     metrics_file: Option<PathBuf>,
@@ -276,6 +321,9 @@ pub struct SimulateArguments {
     pub flags: SimulatorFlags,
 }
 
+/// Credits that an audit may spend, at most: what it keeps of each page is in memory.
+const MOST_AUDIT_CREDITS: u64 = 100_000;
+
 /// The one command whose flags are not settings of an export.
 const SIMULATE: &str = "simulate";
 
@@ -286,7 +334,7 @@ const ERROR_FORMAT: &str = "error_format";
 const REBUILD: &str = "rebuild";
 
 /// Which setting each flag stands for, by the flag's identity in clap.
-const FLAGS: [(&str, &str); 30] = [
+const FLAGS: [(&str, &str); 31] = [
     ("out", "output.folder"),
     ("state", "state.folder"),
     ("log_format", "report.log_format"),
@@ -314,6 +362,7 @@ const FLAGS: [(&str, &str); 30] = [
     ("time_budget", "budget.time_budget"),
     ("give_up_after", "pace.give_up_after"),
     ("summary", "report.summary"),
+    ("report", "report.report"),
     ("metrics_file", "report.metrics_file"),
     ("metrics_listen", "report.metrics_listen"),
     ("no_progress", "report.no_progress"),
@@ -583,7 +632,7 @@ mod tests {
         let arguments = "keyapi-export run --region US --from 2026-01-01 --to now-1d --sales-flag 1 --created-by-ai false \
              --min-duration 5 --max-duration 60 --product-category-id 601450 --is-ad 1 --product-id 0017 --out o --state s \
              --base-url http://127.0.0.1:1 --token-file t --qps 12.5 --max-in-flight 3 --max-credits 9 --partition month \
-             --anchor-pages 7 --consistency deep --confirm-after 5s --time-budget 2h --give-up-after 1m --summary j --metrics-file m.prom --metrics-listen 127.0.0.1:9464 --log-format json \
+             --anchor-pages 7 --consistency deep --confirm-after 5s --time-budget 2h --give-up-after 1m --summary j --report h --metrics-file m.prom --metrics-listen 127.0.0.1:9464 --log-format json \
              --error-format json --no-progress --fresh --adopt --reread missing";
         let invocation = Invocation::read(arguments.split_whitespace()).unwrap();
         let sources = Sources { environment: std::collections::BTreeMap::new(), ..invocation.sources };

@@ -83,6 +83,8 @@ async fn perform(
         Command::Run(arguments) => Ok(commands::run(settings, &arguments, screen, log).await),
         Command::Status(arguments) => commands::status(settings, &arguments, log).await,
         Command::Verify(arguments) => commands::verify(settings, &arguments, log).await,
+        Command::Report(_) => commands::report(settings, log),
+        Command::Audit(arguments) => commands::audit(settings, &arguments, log).await,
         Command::Rebuild(_) => commands::rebuild(settings, says_partition, log).await,
         Command::Compact(arguments) => commands::compact(settings, arguments.below, log).await,
         Command::Simulate(arguments) => commands::simulate(settings, &arguments.flags, log).await,

@@ -1,10 +1,12 @@
 //! One function for each command: settings in, an exit code or a failure out. What is asked for goes to stdout.
 
+mod audit;
 mod completions;
 mod deadline;
 mod man;
 mod places;
 mod rebuild;
+mod report;
 mod run;
 mod signals;
 mod simulate;
@@ -12,9 +14,11 @@ mod status;
 mod verify;
 mod watch;
 
+pub use audit::audit;
 pub use completions::completions;
 pub use man::man;
 pub use rebuild::{compact, rebuild};
+pub use report::report;
 pub use run::run;
 pub use simulate::simulate;
 pub use status::status;

@@ -26,19 +26,20 @@ use crate::plan::walk::Consistency;
 use crate::progress::{Progress, Reader, Screen};
 use crate::simulator::{RunningSimulator, Simulator};
 use crate::sink::columns::{Encodings, Packaging};
+use crate::sink::history::Unusual;
 use crate::sink::identity::Identity;
 use crate::sink::layout::Partition;
 use crate::sink::manifest::ManifestError;
 use crate::sink::part::PartError;
 use crate::sink::publish::OutputError;
-use crate::summary::{self, Former, Kept, Shortfall, Summary};
+use crate::summary::{self, Former, Kept, Shortfall, Summary, Warning};
 use crate::telemetry::Log;
 use crate::units::{ByteCount, EpochSeconds, RowCount};
 
-use super::deadline;
 use super::places::Places;
 use super::signals;
 use super::watch::Watch;
+use super::{deadline, report};
 
 /// How long the summary may take to be taken from stdout.
 const SUMMARY_PATIENCE: Duration = Duration::from_secs(5);
@@ -95,6 +96,9 @@ async fn carry_out(
             Failure::from_error(ExitCode::Usage, &error).with_hint("name a file that can be written; nothing was sent")
         })?;
     }
+    if let Some(file) = &settings.report.report {
+        report::prepare(file)?;
+    }
     let simulator = embedded_simulator(settings)?;
     let client = client(settings, simulator.as_ref())?;
     let metrics = watch.metrics.clone();
@@ -118,6 +122,13 @@ async fn tell(summary: &Summary, settings: &Settings) {
     let written = settings.report.summary.as_ref().map(|file| summary.write_json(file));
     if let Some(Err(error)) = written {
         tracing::error!(error = %error, "the summary's file could not be written");
+    }
+    let Some(file) = settings.report.report.clone() else { return };
+    let (places, summary) = (Places::of(settings), summary.clone());
+    // What of the parts is read for it keeps no signal waiting.
+    let written = tokio::task::spawn_blocking(move || report::write(&places?, Some(&summary), &file)).await;
+    if let Ok(Err(failure)) = written {
+        tracing::error!(error = %failure, "the report could not be written");
     }
 }
 
@@ -211,13 +222,13 @@ fn identity(settings: &Settings) -> Result<Identity, Failure> {
     })
 }
 
-fn embedded_simulator(settings: &Settings) -> Result<Option<RunningSimulator>, Failure> {
+pub(super) fn embedded_simulator(settings: &Settings) -> Result<Option<RunningSimulator>, Failure> {
     let Some(table) = &settings.simulator else { return Ok(None) };
     let simulator = super::simulate::from_table(table)?;
     Simulator::start(simulator).map(Some).map_err(|error| Failure::from_error(ExitCode::Usage, &error))
 }
 
-fn client(settings: &Settings, simulator: Option<&RunningSimulator>) -> Result<Client, Failure> {
+pub(super) fn client(settings: &Settings, simulator: Option<&RunningSimulator>) -> Result<Client, Failure> {
     let service = &settings.service;
     let (base_url, token) = match simulator {
         Some(simulator) => (simulator.base_url(), SecretString::from("simulated")),
@@ -264,6 +275,7 @@ fn summary(order: &Order, outcome: &Outcome, began: Instant, settled: f64) -> Su
         gaps: outcome.gaps.iter().map(shortfall).collect(),
         unproven: outcome.unproven.iter().map(shortfall).collect(),
         elsewhere: outcome.elsewhere.iter().map(shortfall).collect(),
+        warnings: outcome.unusual.iter().map(warning).collect(),
         rejected: outcome.delivered.rejected,
         kept_in_extra: outcome.delivered.extra_fields.total(),
         extra_fields: outcome.delivered.extra_fields.by_name().clone(),
@@ -276,6 +288,10 @@ fn summary(order: &Order, outcome: &Outcome, began: Instant, settled: f64) -> Su
 fn shortfall(listed: &Listed) -> Shortfall {
     let Listed { region, range, why, fault, .. } = listed.clone();
     Shortfall { region, range, why, fault }
+}
+
+fn warning(unusual: &Unusual) -> Warning {
+    Warning { text: unusual.to_string(), numbers: serde_json::to_value(unusual).unwrap_or_default() }
 }
 
 fn code_of(ending: &Ending) -> ExitCode {
@@ -395,6 +411,14 @@ pub(super) fn failure(error: &ExportError, state: &Path) -> Failure {
         ExportError::Unfinished { .. } => (
             ExitCode::Usage,
             "bring it to its end with the same `run` command as before, then write the output anew; nothing was changed".to_owned(),
+        ),
+        ExportError::NotAudited { .. } => (
+            ExitCode::Usage,
+            "bring it to its end with the same `run` command as before: it knows what is missing; nothing was sent".to_owned(),
+        ),
+        ExportError::NothingToAudit { .. } => (
+            ExitCode::Usage,
+            "`run` reads what is missing; nothing was sent".to_owned(),
         ),
         ExportError::UnknownToState { .. } => (
             ExitCode::Usage,

@@ -294,6 +294,9 @@ pub struct ReportSettings {
     /// A file that gets the final summary as JSON. None by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<PathBuf>,
+    /// A file that gets the report of the run as one HTML page, at its end. None by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report: Option<PathBuf>,
     /// A file that gets the metrics for Prometheus: written at the beginning, every 15 s, and at each end. None by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics_file: Option<PathBuf>,

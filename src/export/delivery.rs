@@ -4,6 +4,7 @@
 //! former files go. A reader who goes by the manifest sees before, or after.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use crate::api::contract::Region;
 use crate::api::row::identity;
@@ -14,9 +15,12 @@ use crate::plan::planner::{Listed, Planner};
 use crate::sink::account::{Lack, Share};
 use crate::sink::columns::SCHEMA_VERSION;
 use crate::sink::find::{RowId, rows_held};
+use crate::sink::history::{History, Reading, Unusual};
 use crate::sink::manifest::{MANIFEST_VERSION, Manifest, Status};
+use crate::sink::part::PartError;
+use crate::sink::reading::each_second;
 use crate::sink::rejected::{RejectedLine, rejected_path};
-use crate::units::{EpochSeconds, RowCount, TimeRange};
+use crate::units::{DAY_SECONDS, EpochSeconds, RowCount, TimeRange};
 
 use super::counters::counters;
 use super::publisher::{Publisher, Replaced};
@@ -49,6 +53,8 @@ pub(super) struct Left {
     pub(super) unproven: Vec<Listed>,
     /// Holes and gaps outside it.
     pub(super) elsewhere: Vec<Listed>,
+    /// What of it is unlike the runs before.
+    pub(super) unusual: Vec<Unusual>,
 }
 
 /// What a manifest is to say.
@@ -59,6 +65,8 @@ struct Telling<'a> {
     replaced: &'a Replaced,
     counters: BTreeMap<String, u64>,
     rejected: u64,
+    /// What the run has read, once it has ended.
+    readings: Vec<Reading>,
 }
 
 impl<'a> Delivery<'a> {
@@ -101,7 +109,15 @@ impl<'a> Delivery<'a> {
         let (replaced, parts) = (Replaced::default(), self.published_parts()?);
         let shares = self.shares_so_far(planner).await?;
         let (counters, rejected) = (BTreeMap::new(), 0);
-        let telling = Telling { status: Status::Running, shares, parts, replaced: &replaced, counters, rejected };
+        let telling = Telling {
+            status: Status::Running,
+            shares,
+            parts,
+            replaced: &replaced,
+            counters,
+            rejected,
+            readings: Vec::new(),
+        };
         self.write(telling).await?;
         self.publisher.commits.keep_account(&self.publisher.journal).await
     }
@@ -126,13 +142,15 @@ impl<'a> Delivery<'a> {
         parts.extend(held.iter().cloned());
         let mut shares = if is_done { self.shares(planner)? } else { self.shares_so_far(planner).await? };
         self.tell_left(planner, &mut shares).await;
+        let readings = if is_done { self.readings(planner, &shares).await? } else { Vec::new() };
         let delivered = self.delivered()?;
         let is_read = is_done && !planner.has_left();
         let status = if is_read { Status::Complete } else { Status::Incomplete };
         let (counters, rejected) = (counters(planner, ledger, &delivered), delivered.rejected);
-        self.write(Telling { status, shares, parts, replaced: &replaced, counters, rejected }).await?;
+        self.write(Telling { status, shares, parts, replaced: &replaced, counters, rejected, readings }).await?;
         self.take_away(&held, &replaced).await?;
         let left = self.left(delivered).await;
+        left.unusual.iter().for_each(|unusual| tracing::warn!("{unusual}"));
         if left.is_whole {
             self.publisher.output.write_success().await?;
         }
@@ -162,7 +180,15 @@ impl<'a> Delivery<'a> {
         if !is_told || !self.publisher.output.is_described(left.is_whole).await? {
             let (counters, rejected) = (counters(planner, ledger, &delivered), delivered.rejected);
             let (shares, parts, replaced) = (self.shares(planner)?, self.published_parts()?, Replaced::default());
-            let telling = Telling { status: Status::Complete, shares, parts, replaced: &replaced, counters, rejected };
+            let telling = Telling {
+                status: Status::Complete,
+                shares,
+                parts,
+                replaced: &replaced,
+                counters,
+                rejected,
+                readings: Vec::new(),
+            };
             self.publisher.output.clear_success().await?;
             self.write(telling).await?;
             left = self.left(delivered).await;
@@ -172,6 +198,32 @@ impl<'a> Delivery<'a> {
             self.publisher.commits.keep_account(&self.publisher.journal).await?;
         }
         Ok(left)
+    }
+
+    /// What the run has read of each region, as later runs are held against it.
+    async fn readings(&self, planner: &Planner, shares: &[Share]) -> Result<Vec<Reading>, ExportError> {
+        let (began_at, own) = (self.publisher.began_at, self.publisher.own_parts()?);
+        let is_recent = began_at.since(self.range.end) < DAY_SECONDS / 24;
+        let mut readings = Vec::new();
+        for share in shares {
+            let newest = planner.regions().iter().find(|plan| plan.region == share.region).and_then(|plan| plan.newest);
+            let mut reading = Reading {
+                region: share.region.clone(),
+                at: began_at,
+                days: Reading::whole_days(&share.read),
+                end: is_recent.then_some(self.range.end),
+                newest,
+            };
+            for part in own.iter().filter(|part| part.region == share.region && !part.carried) {
+                let (part, file) = (part.clone(), self.publisher.output.part_file(part));
+                let counted = tokio::task::spawn_blocking(move || rows_by_day(&part, &file));
+                for (day, rows) in counted.await.map_err(ExportError::from)?? {
+                    reading.days.entry(day).and_modify(|sum| *sum += rows);
+                }
+            }
+            readings.push(reading);
+        }
+        Ok(readings)
     }
 
     /// What of former runs this one takes the place of: all seconds that it has read, and gaps in which it delivers rows.
@@ -356,6 +408,7 @@ impl<'a> Delivery<'a> {
                     gaps: listed(lacking.gaps),
                     unproven: listed(lacking.unproven),
                     elsewhere: listed(elsewhere),
+                    unusual: manifest.unusual.clone(),
                     delivered,
                 }
             })
@@ -364,7 +417,7 @@ impl<'a> Delivery<'a> {
 
     /// Replaces the manifest. One that would say complete says so only if the account does.
     async fn write(&self, telling: Telling<'_>) -> Result<(), ExportError> {
-        let Telling { status, shares, parts, replaced, counters, rejected } = telling;
+        let Telling { status, shares, parts, replaced, counters, rejected, readings } = telling;
         let order = self.order;
         let change = |manifest: &mut Manifest| {
             manifest.manifest_version = MANIFEST_VERSION;
@@ -386,6 +439,8 @@ impl<'a> Delivery<'a> {
             }
             manifest.rejected_rows = RowCount::new(rejected);
             manifest.counters = counters;
+            manifest.unusual = readings.iter().flat_map(|reading| manifest.history.unusual(reading)).collect();
+            manifest.history = readings.iter().fold(std::mem::take(&mut manifest.history), History::with);
             manifest.status = match status {
                 Status::Complete if !manifest.is_whole() => Status::Incomplete,
                 told => told,
@@ -393,6 +448,17 @@ impl<'a> Delivery<'a> {
         };
         Ok(self.publisher.commits.commit(change).await?)
     }
+}
+
+/// The rows of a part by their days. One that lies within a day need not be read.
+fn rows_by_day(part: &PartRecord, file: &Path) -> Result<BTreeMap<EpochSeconds, u64>, PartError> {
+    let day = part.range.start.day_start();
+    if part.range.end <= day.shifted(DAY_SECONDS) {
+        return Ok([(day, part.rows.get())].into_iter().collect());
+    }
+    let mut days = BTreeMap::new();
+    each_second(part, file, |second| *days.entry(second.day_start()).or_default() += 1)?;
+    Ok(days)
 }
 
 fn lacks_of(listed: &[Listed], region: &Region) -> Vec<Lack> {

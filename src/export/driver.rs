@@ -209,7 +209,8 @@ impl Driver<'_> {
     }
 
     fn send(&mut self, sending: Sending) {
-        self.tasks.spawn(sent(self.parts.tools.client.clone(), self.parts.ledger.clone(), sending));
+        let Tools { client, progress, .. } = self.parts.tools;
+        self.tasks.spawn(sent((client.clone(), progress.clone()), self.parts.ledger.clone(), sending));
     }
 
     fn discard(&mut self, job: JobId, why: &str) {

@@ -5,6 +5,7 @@
 //! cannot be had from a service that is unwell; `cutting` and `publisher` turn settled time into parts; `commits` holds the manifest; `delivery` says what the output
 //! holds; `rebuild` writes its parts anew, without a request. Resume is the ordinary start: a first run is an empty journal.
 
+mod audit;
 mod blame;
 pub mod clock;
 mod commits;
@@ -46,6 +47,7 @@ use crate::plan::planner::Listed;
 use crate::plan::reopen::NotDone;
 use crate::plan::walk::Consistency;
 use crate::progress::Progress;
+use crate::sink::history::Unusual;
 use crate::sink::identity::Identity;
 use crate::sink::layout::Partition;
 use crate::sink::part::PartError;
@@ -55,9 +57,11 @@ use crate::units::{ByteCount, Credits, EpochSeconds, RowCount, TimeRange};
 
 pub use crate::journal::Counts;
 pub use crate::journal::record::RangeEnds as Ends;
+pub use audit::{AUDIT, Audit, Audited, Bill, CONFIDENCE, REFRESH_SECONDS, Stopped, TARGET, audit};
 pub use keeps::Reread;
 pub use order::export;
 pub use rebuild::{Contents, Rebuild, Rebuilt, Which, rebuild};
+pub use session::{TIMED, Timed};
 
 /// What a person asked for, resolved as far as it can be without the state.
 #[derive(Clone, Debug)]
@@ -252,6 +256,8 @@ pub struct Outcome {
     pub unproven: Vec<Listed>,
     /// Holes and gaps of the output outside what was asked.
     pub elsewhere: Vec<Listed>,
+    /// What of the run is unlike the runs before it.
+    pub unusual: Vec<Unusual>,
     /// The second of the newest row that the run has seen of each region; none of a region without rows.
     pub newest: BTreeMap<Region, EpochSeconds>,
 }
@@ -392,6 +398,22 @@ pub enum ExportError {
         output: String,
         /// The run.
         run: String,
+    },
+    /// A run may still be gone on with, which knows what is missing.
+    #[error("the output {output} is not audited while run {run} is unfinished")]
+    NotAudited {
+        /// The output folder.
+        output: String,
+        /// The run.
+        run: String,
+    },
+    /// No second of an output is there to be looked at.
+    #[error(
+        "the output {output} holds no second that could be read again: all that it says it has read is listed as missing or unproven"
+    )]
+    NothingToAudit {
+        /// The output folder.
+        output: String,
     },
     /// A run that is not in the state may still be gone on with.
     #[error("the state {state} does not know run {run}, which has not said of the output {output} that it is complete")]

@@ -210,6 +210,8 @@ fn blank(order: &Wanted) -> Manifest {
         superseded: Vec::new(),
         account: Account { id, ..Account::default() },
         rejected_rows: RowCount::ZERO,
+        history: Default::default(),
+        unusual: Vec::new(),
         counters: BTreeMap::new(),
         written_at: clock::wall(),
     }

@@ -10,7 +10,7 @@ use crate::journal::record::{Change, PartRecord, PartState, RangeEnds, Replayed,
 use crate::journal::{Journal, JournalError, Ledger, Limits};
 use crate::plan::event::PlanEvent;
 use crate::plan::planner::{Backlog, PlanContext, Planner};
-use crate::progress::{Event, RegionStart, Spent};
+use crate::progress::{Event, RegionStart, Spent, Timeline};
 use crate::sink::layout::Layout;
 use crate::sink::part::Parts;
 use crate::sink::publish::Output;
@@ -36,6 +36,18 @@ pub(super) const LEARNED_RATE: &str = "rate";
 pub(super) const UNWELL_REGIONS: &str = "unwell_regions";
 /// Where the regions are kept of which this output has ever held a row: a list of codes.
 const KNOWN_REGIONS: &str = "known_regions";
+
+/// Where the last run's requests are kept over time, as its last start left them that ended by itself: see [`Timed`].
+pub const TIMED: &str = "timeline";
+
+/// A run's requests over time.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct Timed {
+    /// The run.
+    pub run: String,
+    /// Its requests.
+    pub timeline: Timeline,
+}
 
 /// One start of one run.
 pub(super) struct Session<'a> {
@@ -167,6 +179,9 @@ impl<'a> Session<'a> {
         self.output.clear_success().await?;
         delivery.write_running(&planner).await?;
         let regions = Regions::new(self.order.give_up_after, self.listed(UNWELL_REGIONS)?);
+        let timed = self.journal.learned(TIMED)?.and_then(|text| serde_json::from_str::<Timed>(&text).ok());
+        let timed = timed.filter(|timed| timed.run == self.run.begun.id);
+        self.tools.progress.go_on_from(timed.map(|timed| timed.timeline).unwrap_or_default());
         let run = Loop {
             order: &self.order,
             tools: self.tools,
@@ -178,6 +193,8 @@ impl<'a> Session<'a> {
             clocks: ClockCheck { range: self.run.begun.range, ends },
         };
         let (planner, ending) = run.run(planner, began).await?;
+        let timed = Timed { run: self.run.begun.id.clone(), timeline: self.tools.progress.timeline() };
+        self.journal.learn(TIMED, &serde_json::to_string(&timed)?).await?;
         let left = delivery.finish(&planner, &ending, &ledger).await?;
         if let Ending::CreditsSpent { .. } = ending {
             self.journal.tell_spent(&self.run.begun.id, Some(self.order.now)).await?;
@@ -192,7 +209,7 @@ impl<'a> Session<'a> {
         (counts, attempts_before): (super::Counts, u64),
         (left, newest): (Left, BTreeMap<Region, EpochSeconds>),
     ) -> Result<Outcome, ExportError> {
-        let Left { delivered, former, gaps, unproven, elsewhere, .. } = left;
+        let Left { delivered, former, gaps, unproven, elsewhere, unusual, .. } = left;
         let (run, range, kept) = (self.run.begun.id.clone(), self.run.begun.range, self.kept()?);
         Ok(Outcome {
             ending,
@@ -207,6 +224,7 @@ impl<'a> Session<'a> {
             gaps,
             unproven,
             elsewhere,
+            unusual,
             newest,
         })
     }

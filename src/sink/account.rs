@@ -112,6 +112,17 @@ impl Account {
         }
     }
 
+    /// The account with more gaps, which somebody found: what is listed within them already is not listed twice.
+    #[must_use]
+    pub fn lacking_also(&self, lacks: &[Lack]) -> Self {
+        let mut account = self.clone();
+        for lack in lacks {
+            account.gaps = without(&account.gaps, &lack.region, &[lack.range]);
+        }
+        account.gaps = sorted(account.gaps, lacks);
+        account
+    }
+
     /// The seconds of a region that need not be read: those that are covered, without gaps and what `lost` parts held.
     pub fn sound(&self, region: &Region, lost: &[TimeRange]) -> Vec<TimeRange> {
         let gaps = self.gaps.iter().filter(|gap| gap.region == *region).map(|gap| gap.range);
@@ -270,6 +281,17 @@ mod tests {
         let again = after(&elsewhere, 3, &share(range(0, 60), &[range(0, 60)]));
         let lacking = again.lacking(&[us()], range(0, 60));
         assert_eq!((lacking.is_nothing(), lacking.rejected), (true, RowCount::ZERO));
+    }
+
+    #[test]
+    fn what_somebody_found_missing_is_a_gap_until_it_is_read() {
+        let first = after(&Account::default(), 1, &share(range(0, 50), &[range(0, 50)]));
+        let found = first.lacking_also(&[lack(10, 20, "an audit")]).lacking_also(&[lack(15, 30, "an audit")]);
+        assert_eq!(ranges(&found.gaps), [range(10, 15), range(15, 30)]);
+        assert_eq!(found.sound(&us(), &[]), [range(0, 10), range(30, 50)]);
+        assert_eq!(found.coverage, first.coverage, "its rows stand meanwhile");
+        let filled = after(&found, 2, &share(range(10, 30), &[range(10, 30)]));
+        assert!(filled.lacking(&[us()], range(0, 50)).is_nothing());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::contract::Region;
 use crate::journal::record::PartRecord;
 use crate::sink::account::{Account, Lacking};
+use crate::sink::history::{History, Unusual};
 use crate::sink::identity::Identity;
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 
@@ -83,6 +84,12 @@ pub struct Manifest {
     pub rejected_rows: RowCount,
     /// What else was counted of this run.
     pub counters: BTreeMap<String, u64>,
+    /// What days and newest rows were like over the runs, which later runs are held against.
+    #[serde(default, skip_serializing_if = "History::is_empty")]
+    pub history: History,
+    /// What of this run is unlike the runs before it; nothing of it keeps its range from being complete.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unusual: Vec<Unusual>,
     /// When this was written.
     pub written_at: EpochSeconds,
 }

@@ -68,6 +68,7 @@ const ALLOWED: [(&str, &[&str]); 23] = [
             "summary",
             "metrics",
             "notify",
+            "replaced",
             "telemetry",
             "stderr",
             "simulator",

@@ -12,6 +12,7 @@
 mod bounds;
 mod clocks;
 mod answers;
+mod audit;
 mod command_line;
 mod completions;
 mod config_files;
@@ -37,6 +38,7 @@ mod recipes;
 mod refusals;
 mod regions;
 mod repairs;
+mod report;
 mod secrecy;
 mod status;
 mod storms;

@@ -3,9 +3,9 @@
 //! `facts` reads, in a time that does not grow with the pages that were bought; `report` works out what they mean, `picture` and
 //! `text` draw it. Nothing is written, and nothing of the run is held up.
 
-mod facts;
+pub(super) mod facts;
 mod picture;
-mod report;
+pub(super) mod report;
 mod text;
 
 use std::io::IsTerminal as _;

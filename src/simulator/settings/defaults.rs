@@ -139,6 +139,14 @@ impl Default for OddSettings {
 
 impl Default for DriftSettings {
     fn default() -> Self {
-        Self { inserts_per_1000: 0.0, deletes_per_1000: 0.0, late_rows: 0, late_after_requests: 0 }
+        Self {
+            inserts_per_1000: 0.0,
+            deletes_per_1000: 0.0,
+            late_rows: 0,
+            late_after_requests: 0,
+            hidden: 0.0,
+            hidden_in_a_row: 1,
+            hidden_for_requests: 1_000_000,
+        }
     }
 }

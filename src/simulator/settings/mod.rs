@@ -327,6 +327,15 @@ pub struct DriftSettings {
     /// After how many requests the late rows appear.
     #[arg(long)]
     pub late_after_requests: u64,
+    /// The share of rows that the service does not show at first, 0 to 1: it has them, and serves its pages without them.
+    #[arg(long)]
+    pub hidden: f64,
+    /// How many neighbours are hidden together, 1 to 1,000,000.
+    #[arg(long)]
+    pub hidden_in_a_row: u32,
+    /// After how many requests hidden rows are shown.
+    #[arg(long)]
+    pub hidden_for_requests: u64,
 }
 
 /// A setting that no service could have.
@@ -393,6 +402,8 @@ impl SimulatorSettings {
             ("drift.inserts_per_1000", drift.inserts_per_1000, 0.0, 100_000.0),
             ("drift.deletes_per_1000", drift.deletes_per_1000, 0.0, 100_000.0),
             ("drift.late_rows", f64::from(drift.late_rows), 0.0, 1_000_000.0),
+            ("drift.hidden", drift.hidden, 0.0, 1.0),
+            ("drift.hidden_in_a_row", f64::from(drift.hidden_in_a_row), 1.0, 1_000_000.0),
         ];
         bounded.extend(faults.fractions().map(|value| ("faults (a fraction)", value, 0.0, 1.0)));
         bounded.extend(odd.fractions().map(|value| ("odd (a fraction)", value, 0.0, 1.0)));

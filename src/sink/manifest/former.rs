@@ -78,6 +78,8 @@ pub(super) fn parse(json: &[u8]) -> Result<Manifest, ManifestError> {
         superseded: Vec::new(),
         account,
         rejected_rows: former.rejected_rows,
+        history: Default::default(),
+        unusual: Vec::new(),
         counters: former.counters,
         written_at: former.written_at,
     })

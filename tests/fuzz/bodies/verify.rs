@@ -143,6 +143,8 @@ fn manifest(record: PartRecord) -> Manifest {
         superseded: vec![],
         account: Account { id: "o1".to_owned(), coverage, ..Account::default() },
         rejected_rows: RowCount::ZERO,
+        history: Default::default(),
+        unusual: Vec::new(),
         counters: [("pages".to_owned(), 1)].into(),
         written_at: HOUR.end,
     }

@@ -50,6 +50,8 @@ pub enum Command {
     Audit(AuditArguments),
     /// Write the report of the last run as one HTML page; asks nothing of the service
     Report(ReportArguments),
+    /// Join what all shards of a question have read into one output; asks nothing of the service
+    Merge(MergeArguments),
     /// Write the output anew from its own parts, with another partition, part size or packing; asks nothing of the service
     Rebuild(RebuildArguments),
     /// Make one part of small neighbours within a folder of the output; asks nothing of the service
@@ -85,6 +87,44 @@ pub struct RunArguments {
     question: QuestionArguments,
     #[command(flatten)]
     effort: EffortArguments,
+    /// Which part of the question is read.
+    #[command(flatten)]
+    pub shard: ShardArguments,
+}
+
+/// Which part of the question this process reads, where several share it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Several processes, one output")]
+pub struct ShardArguments {
+    /// Read this part of the question alone, such as 1/4: its number from 1, of how many; `merge` joins all of them
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<String>,
+    /// The same where a variable holds the number, from 0: JOB_COMPLETION_INDEX, SLURM_ARRAY_TASK_ID; with --shards
+    #[arg(long, value_name = "VARIABLE", requires = "shards", conflicts_with = "shard")]
+    pub shard_index_from: Option<String>,
+    /// How many parts there are
+    #[arg(long, value_name = "N", requires = "shard_index_from", conflicts_with = "shard", value_parser = whole::<u32>)]
+    pub shards: Option<u32>,
+}
+
+/// The flags of `merge`.
+#[derive(Debug, Args)]
+pub struct MergeArguments {
+    #[command(flatten)]
+    place: MergePlaceArguments,
+}
+
+#[derive(Debug, Args)]
+struct MergePlaceArguments {
+    /// The TOML file with settings; config/reference.toml shows every key
+    #[arg(long, value_name = "FILE", env = "KEYAPI_EXPORT_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+    /// The output folder that the shards wrote into
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// The shape of log lines on stderr: auto is text on a terminal and JSON elsewhere
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
 }
 
 /// The flags of `status`.
@@ -568,7 +608,7 @@ mod tests {
             assert!(keys::all().iter().any(|known| known == key), "{key}");
             assert!(run.get_arguments().any(|arg| arg.get_id() == flag), "{flag}");
         }
-        let not_settings = ["config", "fresh", "adopt", "help"];
+        let not_settings = ["config", "fresh", "adopt", "help", "shard", "shard_index_from", "shards"];
         let mapped = |arg: &&Arg| FLAGS.iter().any(|(flag, _)| arg.get_id() == flag);
         let left: Vec<_> = run.get_arguments().filter(|arg| !mapped(arg)).map(|arg| arg.get_id().as_str()).collect();
         assert_eq!(left.iter().filter(|flag| !not_settings.contains(flag)).count(), 0, "{left:?}");

@@ -85,6 +85,7 @@ async fn perform(
         Command::Verify(arguments) => commands::verify(settings, &arguments, log).await,
         Command::Report(_) => commands::report(settings, log),
         Command::Audit(arguments) => commands::audit(settings, &arguments, log).await,
+        Command::Merge(_) => commands::merge(settings, log).await,
         Command::Rebuild(_) => commands::rebuild(settings, says_partition, log).await,
         Command::Compact(arguments) => commands::compact(settings, arguments.below, log).await,
         Command::Simulate(arguments) => commands::simulate(settings, &arguments.flags, log).await,

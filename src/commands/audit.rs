@@ -66,7 +66,7 @@ struct Gap<'audited> {
 pub async fn audit(mut settings: Settings, arguments: &AuditArguments, log: &Log) -> Result<ExitCode, Failure> {
     // Nothing is changed before the end, and what may be spent is recorded: there is nothing to bring to an end.
     signals::end_at_once(log)?;
-    let places = Places::of(&settings)?;
+    let places = Places::of(&settings, None)?;
     limits::require(u64::from(settings.pace.max_in_flight) * if settings.simulator.is_some() { 2 } else { 1 })?;
     let found = Output::look(&places.output).await.map_err(|error| run::failure(&error.into(), &places.state))?;
     if let Some(found) = &found {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::config::Settings;
 use crate::failure::{ExitCode, Failure};
 use crate::folder;
+use crate::sink::shard::ShardName;
 
 /// How the default state's name goes on after the output's.
 const STATE: &str = ".state";
@@ -19,21 +20,23 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// The places that the settings mean. Makes nothing.
+    /// The places that the settings mean. Makes nothing. Each shard has a state of its own: beside the output, under its name and the
+    /// shard's; or below the folder that is named.
     ///
     /// # Errors
     /// A path that cannot be resolved, an output without a name to call the state by, two folders of which one holds the
     /// other, and a state that an earlier version kept elsewhere.
-    pub(super) fn of(settings: &Settings) -> Result<Self, Failure> {
+    pub(super) fn of(settings: &Settings, shard: Option<ShardName>) -> Result<Self, Failure> {
         let written = &settings.output.folder;
-        let output = resolved("output.folder", written)?;
-        let state = match &settings.state.folder {
-            Some(folder) => resolved("state.folder", folder)?,
-            None => beside(&output)?,
+        let output = output(settings)?;
+        let state = match (&settings.state.folder, shard) {
+            (Some(folder), None) => resolved("state.folder", folder)?,
+            (Some(folder), Some(shard)) => resolved("state.folder", folder)?.join(shard.file_name()),
+            (None, shard) => beside(&output, shard)?,
         };
         let places = Self { output, state };
         places.refuse_one_inside_the_other()?;
-        if settings.state.folder.is_none() {
+        if settings.state.folder.is_none() && shard.is_none() {
             places.refuse_a_former_state(written)?;
         }
         Ok(places)
@@ -73,8 +76,13 @@ impl Places {
     }
 }
 
+/// The output's place.
+pub(super) fn output(settings: &Settings) -> Result<PathBuf, Failure> {
+    resolved("output.folder", &settings.output.folder)
+}
+
 /// The state's default place: beside the output, under its name.
-fn beside(output: &Path) -> Result<PathBuf, Failure> {
+fn beside(output: &Path, shard: Option<ShardName>) -> Result<PathBuf, Failure> {
     let Some(name) = output.file_name() else {
         return Err(Failure::new(
             ExitCode::Usage,
@@ -83,6 +91,9 @@ fn beside(output: &Path) -> Result<PathBuf, Failure> {
         .with_hint("name the state's folder with --state, or choose another --out"));
     };
     let mut name = name.to_owned();
+    if let Some(shard) = shard {
+        name.push(format!(".{}", shard.file_name()));
+    }
     name.push(STATE);
     Ok(output.with_file_name(name))
 }
@@ -102,7 +113,7 @@ mod tests {
         let mut settings = Settings::default();
         settings.output.folder = output.to_owned();
         settings.state.folder = state.map(Path::to_owned);
-        Places::of(&settings)
+        Places::of(&settings, None)
     }
 
     #[test]

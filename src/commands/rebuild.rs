@@ -30,7 +30,7 @@ pub async fn compact(settings: Settings, below: HumanBytes, log: &Log) -> Result
 async fn write_anew(settings: &Settings, which: Which, log: &Log) -> Result<ExitCode, Failure> {
     // Whatever is done is durable, and what is not is done again: there is nothing to bring to an end.
     signals::end_at_once(log)?;
-    let places = Places::of(settings)?;
+    let places = Places::of(settings, None)?;
     let output: &OutputSettings = &settings.output;
     let (packaging, part_rows) = (run::packaging(output), run::part_rows(output));
     let order = Rebuild { state: places.state, output: places.output, now: run::now(), which, packaging, part_rows };

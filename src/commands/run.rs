@@ -32,14 +32,14 @@ use crate::sink::layout::Partition;
 use crate::sink::manifest::ManifestError;
 use crate::sink::part::PartError;
 use crate::sink::publish::OutputError;
+use crate::sink::shard::ShardName;
 use crate::summary::{self, Former, Kept, Shortfall, Summary, Warning};
 use crate::telemetry::Log;
 use crate::units::{ByteCount, EpochSeconds, RowCount};
 
 use super::places::Places;
-use super::signals;
 use super::watch::Watch;
-use super::{deadline, report};
+use super::{deadline, report, shard, signals};
 
 /// How long the summary may take to be taken from stdout.
 const SUMMARY_PATIENCE: Duration = Duration::from_secs(5);
@@ -89,7 +89,8 @@ async fn carry_out(
 ) -> Result<(Summary, Option<Failure>), Failure> {
     watch.begin(settings)?;
     settings.require_regions()?;
-    let order = order(settings, Places::of(settings)?, arguments)?;
+    let shard = shard::name_of(&arguments.shard)?;
+    let order = order(settings, (Places::of(settings, shard)?, shard), arguments)?;
     limits::require(u64::from(settings.pace.max_in_flight) * if settings.simulator.is_some() { 2 } else { 1 })?;
     if let Some(file) = &settings.report.summary {
         summary::prepare(file).map_err(|error| {
@@ -97,6 +98,11 @@ async fn carry_out(
         })?;
     }
     if let Some(file) = &settings.report.report {
+        if shard.is_some() {
+            let why = "report.report is set, and a shard has no report of its own";
+            return Err(Failure::new(ExitCode::Usage, why)
+                .with_hint("leave it out, and use `report` once the shards are merged"));
+        }
         report::prepare(file)?;
     }
     let simulator = embedded_simulator(settings)?;
@@ -124,7 +130,7 @@ async fn tell(summary: &Summary, settings: &Settings) {
         tracing::error!(error = %error, "the summary's file could not be written");
     }
     let Some(file) = settings.report.report.clone() else { return };
-    let (places, summary) = (Places::of(settings), summary.clone());
+    let (places, summary) = (Places::of(settings, None), summary.clone());
     // What of the parts is read for it keeps no signal waiting.
     let written = tokio::task::spawn_blocking(move || report::write(&places?, Some(&summary), &file)).await;
     if let Ok(Err(failure)) = written {
@@ -132,17 +138,23 @@ async fn tell(summary: &Summary, settings: &Settings) {
     }
 }
 
-fn order(settings: &Settings, places: Places, arguments: &RunArguments) -> Result<Order, Failure> {
+fn order(
+    settings: &Settings,
+    (places, shard): (Places, Option<ShardName>),
+    arguments: &RunArguments,
+) -> Result<Order, Failure> {
     let now = now();
     let output = &settings.output;
     let ends = if settings.question.depends_on(now) { Ends::ByClock } else { Ends::Absolute };
     let identity = identity(settings)?;
+    let range = settings.question.range(now)?;
     Ok(Order {
+        shard: shard.map(|name| shard::of(name, settings, (range, now))).transpose()?,
         partition: identity.partition,
         identity,
         regions: settings.question.regions.clone(),
         filters: settings.question.filters.clone(),
-        range: settings.question.range(now)?,
+        range,
         ends,
         now,
         start: if arguments.fresh { Start::Fresh } else { Start::GoOn },
@@ -159,7 +171,7 @@ fn order(settings: &Settings, places: Places, arguments: &RunArguments) -> Resul
         packaging: packaging(output),
         part_rows: part_rows(output),
         budget: Budget {
-            max_credits: settings.budget.max_credits,
+            max_credits: shard::credits(settings.budget.max_credits, shard)?,
             time: settings.budget.time_budget.map(|budget| budget.get()),
         },
         plan: PlanOrder {
@@ -173,7 +185,7 @@ fn order(settings: &Settings, places: Places, arguments: &RunArguments) -> Resul
             },
             confirm_after: settings.plan.confirm_after.get(),
         },
-        rate: match settings.pace.qps {
+        rate: match shard::rate(settings.pace.qps, shard) {
             Qps::Auto => Rate::Auto,
             Qps::PerSecond(rate) => Rate::Fixed(rate),
         },
@@ -242,7 +254,8 @@ pub(super) fn client(settings: &Settings, simulator: Option<&RunningSimulator>) 
         connect_timeout: service.connect_timeout.get(),
         request_timeout: service.request_timeout.get(),
         body_limit: service.body_limit.get(),
-        proxy: None,
+        // What is asked on this machine alone needs none.
+        proxy: service.proxy.clone().filter(|_| simulator.is_none()),
         idle_connections: usize::try_from(settings.pace.max_in_flight).unwrap_or(usize::MAX),
     };
     Client::new(&client, token).map_err(|error| {
@@ -281,7 +294,7 @@ fn summary(order: &Order, outcome: &Outcome, began: Instant, settled: f64) -> Su
         extra_fields: outcome.delivered.extra_fields.by_name().clone(),
         duplicates: outcome.delivered.duplicates,
         newest: outcome.newest.clone(),
-        next: next(outcome),
+        next: next_of(order, outcome),
     }
 }
 
@@ -308,6 +321,41 @@ fn code_of(ending: &Ending) -> ExitCode {
 
 /// What becomes of what was bought.
 const GOES_ON: &str = "the same command goes on where this ended, and pays for no page again that it has";
+
+/// What a person does next; of a shard, once it is done.
+fn next_of(order: &Order, outcome: &Outcome) -> Option<String> {
+    let of_whole = next(outcome);
+    let Some(shard) = &order.shard else { return of_whole };
+    match (&outcome.ending, outcome.work) {
+        _ if shard.tiles.is_empty() => Some(format!(
+            "nothing: the question has fewer folders than there are shards, so shard {} has none to read",
+            shard.name
+        )),
+        (Ending::Complete | Ending::Incomplete, Work::Done) => Some(format!(
+            "once all {} shards are done: keyapi-export merge --out {}{}",
+            shard.name.of(),
+            order.output.display(),
+            of_whole
+                .filter(|_| outcome.ending == Ending::Incomplete)
+                .map(|next| format!("; before, {next}"))
+                .unwrap_or_default()
+        )),
+        (Ending::Complete, Work::NothingLeft) => Some(format!(
+            "nothing: shard {} was finished before, so no request was sent; once all {} are done, `merge` joins them",
+            shard.name,
+            shard.name.of()
+        )),
+        (Ending::Incomplete, Work::NothingLeft) => {
+            Some("what is missing of a shard that is merged is read by the same command without --shard".to_owned())
+        }
+        (Ending::CreditsSpent { spent, max }, _) => Some(format!(
+            "{spent} of {max} are used, which are this shard's share; the same command with a larger --max-credits, of which each of the {} shards has \
+             its share, goes on where this ended, and pays for no page again that it has",
+            shard.name.of()
+        )),
+        _ => of_whole,
+    }
+}
 
 /// What a person does next, where something is left to do.
 fn next(outcome: &Outcome) -> Option<String> {
@@ -397,6 +445,30 @@ pub(super) fn failure(error: &ExportError, state: &Path) -> Failure {
         ExportError::Journal(JournalError::Locked { .. }) => (
             ExitCode::Locked,
             "wait for the other run, or give this question a state of its own with --state".to_owned(),
+        ),
+        ExportError::Output(OutputError::ShardLocked { .. }) => {
+            (ExitCode::Locked, "wait until it has ended; a run of the whole question and `merge` begin once no shard is at work".to_owned())
+        }
+        ExportError::Output(OutputError::RunAtWork { .. }) => (
+            ExitCode::Locked,
+            "bring it to its end with the same `run` command without --shard, or choose another --out".to_owned(),
+        ),
+        ExportError::Output(OutputError::NotMerged { .. }) => (
+            ExitCode::Usage,
+            "bring all shards to their end, and then `merge` the output; or choose another --out".to_owned(),
+        ),
+        ExportError::OtherShards { .. } => (
+            ExitCode::Usage,
+            "bring the shards of that question to their end, with dates in place of days ago, and `merge` them; or choose another --out"
+                .to_owned(),
+        ),
+        ExportError::OtherRun { .. } => (
+            ExitCode::Usage,
+            "ask the same as before, or name a new state with --state".to_owned(),
+        ),
+        ExportError::PartAcross { .. } => (
+            ExitCode::Usage,
+            "`rebuild --partition day` lays the output out so that no part does; or ask the range without --shard".to_owned(),
         ),
         ExportError::Output(OutputError::Locked { .. }) => {
             (ExitCode::Locked, "wait for the other run, or choose another --out".to_owned())

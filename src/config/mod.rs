@@ -21,6 +21,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::api::contract::{self, Filters, Region};
+use crate::api::proxy::ProxyAddress;
 use crate::config::value::through_choices;
 use crate::units::Credits;
 
@@ -106,6 +107,10 @@ pub struct ServiceSettings {
     /// A file that holds the key and nothing else, readable by its owner only; wins over `KEYAPI_TOKEN`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_file: Option<PathBuf>,
+    /// The proxy through which the service is reached: `http://` or `https://`, host and port, perhaps user name and password. Never
+    /// printed. None by default, whatever the environment says.
+    #[serde(skip_serializing)]
+    pub proxy: Option<ProxyAddress>,
 }
 
 impl Default for ServiceSettings {
@@ -119,6 +124,7 @@ impl Default for ServiceSettings {
             request_timeout: HumanDuration::from_secs(60),
             body_limit: HumanBytes::from_mebibytes(16),
             token_file: None,
+            proxy: None,
         }
     }
 }
@@ -338,7 +344,7 @@ pub enum ErrorFormat {
 through_choices!(ErrorFormat);
 
 impl Settings {
-    /// The merged configuration as a file that would give it again, but for the addresses to be pinged. Holds no secret: the key is
+    /// The merged configuration as a file that would give it again, but for the proxy and the addresses to be pinged. Holds no secret: the key is
     /// not a setting.
     ///
     /// # Errors

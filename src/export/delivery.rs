@@ -12,6 +12,7 @@ use crate::failpoint::{self, Step};
 use crate::journal::record::{Change, PartRecord, PartState, RunOutcome};
 use crate::journal::{JournalError, Ledger};
 use crate::plan::planner::{Listed, Planner};
+use crate::plan::region::RegionPlan;
 use crate::sink::account::{Lack, Share};
 use crate::sink::columns::SCHEMA_VERSION;
 use crate::sink::find::{RowId, rows_held};
@@ -20,6 +21,7 @@ use crate::sink::manifest::{MANIFEST_VERSION, Manifest, Status};
 use crate::sink::part::PartError;
 use crate::sink::reading::each_second;
 use crate::sink::rejected::{RejectedLine, rejected_path};
+use crate::sink::shard::Seam;
 use crate::units::{DAY_SECONDS, EpochSeconds, RowCount, TimeRange};
 
 use super::counters::counters;
@@ -147,6 +149,7 @@ impl<'a> Delivery<'a> {
         let is_read = is_done && !planner.has_left();
         let status = if is_read { Status::Complete } else { Status::Incomplete };
         let (counters, rejected) = (counters(planner, ledger, &delivered), delivered.rejected);
+        self.note_seams(planner).await;
         self.write(Telling { status, shares, parts, replaced: &replaced, counters, rejected, readings }).await?;
         self.take_away(&held, &replaced).await?;
         let left = self.left(delivered).await;
@@ -226,6 +229,20 @@ impl<'a> Delivery<'a> {
         Ok(readings)
     }
 
+    /// What a shard has seen of its neighbours' time, for `merge` to compare.
+    async fn note_seams(&self, planner: &Planner) {
+        let seam = |plan: &RegionPlan| {
+            Some(Seam { region: plan.region.clone(), at: plan.neighbour()?, rows: plan.seen_beyond.clone()? })
+        };
+        let seams: Vec<Seam> = planner.regions().iter().filter_map(seam).collect();
+        let note = |manifest: &mut Manifest| {
+            if let Some(shard) = &mut manifest.shard {
+                shard.seams = seams;
+            }
+        };
+        self.publisher.commits.note(note).await;
+    }
+
     /// What of former runs this one takes the place of: all seconds that it has read, and gaps in which it delivers rows.
     async fn replaced(&self, planner: &Planner) -> Result<Replaced, ExportError> {
         let mut replaced = Replaced::default();
@@ -265,7 +282,7 @@ impl<'a> Delivery<'a> {
     fn shares(&self, planner: &Planner) -> Result<Vec<Share>, ExportError> {
         let rejected = self.rejected()?;
         let lacking = planner.lacking();
-        let share = |plan: &crate::plan::region::RegionPlan| Share {
+        let share = |plan: &RegionPlan| Share {
             region: plan.region.clone(),
             range: plan.range,
             read: planner.covered(plan),
@@ -387,7 +404,7 @@ impl<'a> Delivery<'a> {
 
     /// Whether what the output holds is all that was asked for, by what is asked for now.
     fn is_enough(&self, manifest: &Manifest) -> bool {
-        let lacking = manifest.account.lacking(&self.order.regions, self.range);
+        let lacking = self.order.lacking(&manifest.account, self.range);
         lacking.is_nothing() && lacking.rejected.get() <= self.order.max_rejected
     }
 
@@ -395,7 +412,7 @@ impl<'a> Delivery<'a> {
         self.publisher
             .commits
             .read(|manifest| {
-                let lacking = manifest.account.lacking(&self.order.regions, self.range);
+                let lacking = self.order.lacking(&manifest.account, self.range);
                 let elsewhere = manifest.account.elsewhere(&self.order.regions, self.range);
                 let is_former = |part: &&PartRecord| {
                     let is_own = part.run == self.publisher.run && !part.carried;
@@ -439,8 +456,11 @@ impl<'a> Delivery<'a> {
             }
             manifest.rejected_rows = RowCount::new(rejected);
             manifest.counters = counters;
-            manifest.unusual = readings.iter().flat_map(|reading| manifest.history.unusual(reading)).collect();
-            manifest.history = readings.iter().fold(std::mem::take(&mut manifest.history), History::with);
+            // A shard sees some days of some regions, which tells nothing of the runs before.
+            if manifest.shard.is_none() {
+                manifest.unusual = readings.iter().flat_map(|reading| manifest.history.unusual(reading)).collect();
+                manifest.history = readings.iter().fold(std::mem::take(&mut manifest.history), History::with);
+            }
             manifest.status = match status {
                 Status::Complete if !manifest.is_whole() => Status::Incomplete,
                 told => told,
@@ -466,7 +486,7 @@ fn lacks_of(listed: &[Listed], region: &Region) -> Vec<Lack> {
     of_region.map(|Listed { region, range, why, fault, .. }| Lack { region, range, why, fault }).collect()
 }
 
-fn listed(lacks: Vec<Lack>) -> Vec<Listed> {
+pub(super) fn listed(lacks: Vec<Lack>) -> Vec<Listed> {
     let listed = |Lack { region, range, why, fault }| Listed { region, range, why, fault, may_pass: false };
     lacks.into_iter().map(listed).collect()
 }

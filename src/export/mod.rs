@@ -16,6 +16,7 @@ mod driver;
 mod fill;
 mod keeps;
 mod machine;
+mod merge;
 mod next;
 mod opening;
 mod order;
@@ -25,6 +26,7 @@ mod rebuild;
 mod regions;
 mod repair;
 mod session;
+mod shards;
 #[cfg(test)]
 mod simulation;
 mod stager;
@@ -47,18 +49,21 @@ use crate::plan::planner::Listed;
 use crate::plan::reopen::NotDone;
 use crate::plan::walk::Consistency;
 use crate::progress::Progress;
+use crate::sink::account::{Account, Lacking};
 use crate::sink::history::Unusual;
 use crate::sink::identity::Identity;
 use crate::sink::layout::Partition;
 use crate::sink::part::PartError;
 use crate::sink::publish::OutputError;
 use crate::sink::rejected::RejectedError;
+use crate::sink::shard::{ShardName, Tile};
 use crate::units::{ByteCount, Credits, EpochSeconds, RowCount, TimeRange};
 
 pub use crate::journal::Counts;
 pub use crate::journal::record::RangeEnds as Ends;
 pub use audit::{AUDIT, Audit, Audited, Bill, CONFIDENCE, REFRESH_SECONDS, Stopped, TARGET, audit};
 pub use keeps::Reread;
+pub use merge::{MergeError, MergedOutput, merge};
 pub use order::export;
 pub use rebuild::{Contents, Rebuild, Rebuilt, Which, rebuild};
 pub use session::{TIMED, Timed};
@@ -92,6 +97,8 @@ pub struct Order {
     pub state: PathBuf,
     /// The output folder.
     pub output: PathBuf,
+    /// Which part of the question is read, where not all of it is.
+    pub shard: Option<Shard>,
     /// How the output is cut into folders.
     pub partition: Partition,
     /// Whether each run keeps its own snapshot.
@@ -110,6 +117,25 @@ pub struct Order {
     pub max_in_flight: usize,
     /// How long to go on without a durable page.
     pub give_up_after: Duration,
+}
+
+/// One shard of a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Its name.
+    pub name: ShardName,
+    /// What it reads.
+    pub tiles: Vec<Tile>,
+}
+
+impl Order {
+    /// What of it is not there, by an account.
+    fn lacking(&self, account: &Account, range: TimeRange) -> Lacking {
+        match &self.shard {
+            None => account.lacking(&self.regions, range),
+            Some(shard) => account.lacking_of(&shard.tiles),
+        }
+    }
 }
 
 /// Whether the latest run is gone on with.
@@ -455,6 +481,37 @@ pub enum ExportError {
         output: String,
         /// Why.
         source: std::io::Error,
+    },
+    /// The accounts of shards cannot be merged.
+    #[error(transparent)]
+    Merge(#[from] MergeError),
+    /// Shards of another question, or of another cut, have read what is not merged yet.
+    #[error("shard {theirs} of the output {output} was asked something else than shard {shard} is: {differences}")]
+    OtherShards {
+        /// The output folder.
+        output: String,
+        /// The shard.
+        shard: ShardName,
+        /// The other one.
+        theirs: ShardName,
+        /// In what they differ, for a person.
+        differences: String,
+    },
+    /// The state holds an unfinished shard of another question.
+    #[error("the state {state} holds run {run} of another question, which is not finished")]
+    OtherRun {
+        /// The state folder.
+        state: String,
+        /// The run.
+        run: String,
+    },
+    /// A part lies on both sides of where two shards meet.
+    #[error("the part {part} lies on both sides of {boundary}, where two shards meet")]
+    PartAcross {
+        /// Its path.
+        part: String,
+        /// Where they meet.
+        boundary: EpochSeconds,
     },
     /// A range cannot be opened again.
     #[error(transparent)]

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::api::contract::Region;
 use crate::failpoint::{self, Step};
 use crate::journal::record::{Change, PartRecord, PartState, StoredQuestion};
 use crate::journal::{Journal, JournalError};
@@ -21,7 +22,7 @@ use crate::units::{EpochSeconds, RowCount, TimeRange};
 
 use super::commits::KeptAccount;
 use super::repair::lost_altogether;
-use super::{ExportError, KEPT_ACCOUNT, Order, Start, clock};
+use super::{ExportError, KEPT_ACCOUNT, Order, Shard, Start, clock, shards};
 
 /// A state and its output, opened.
 pub(super) struct Opened {
@@ -59,6 +60,10 @@ pub(super) struct Wanted {
     pub(super) range: TimeRange,
     pub(super) max_rejected: u64,
     pub(super) confirm_after_seconds: u64,
+    /// The shard, where it is one that is opened.
+    pub(super) shard: Option<Shard>,
+    /// The regions that are asked.
+    pub(super) regions: Vec<Region>,
 }
 
 impl Order {
@@ -73,6 +78,8 @@ impl Order {
             range: self.range,
             max_rejected: self.max_rejected,
             confirm_after_seconds: self.plan.confirm_after.as_secs(),
+            shard: self.shard.clone(),
+            regions: self.regions.clone(),
         }
     }
 }
@@ -91,10 +98,18 @@ pub(super) async fn open(order: &Wanted, journal: &Journal) -> Result<Opened, Ex
         // Refused before the output is touched.
         refuse_another_question((stored, &question), identity, Output::look(&order.output).await?.as_ref())?;
     }
-    let known: Vec<String> = journal.parts()?.into_iter().map(|(part, _)| part.path).collect();
-    let (output, found) = Output::open(&order.output, identity, &known).await?;
+    let (output, found, is_anew) = match &order.shard {
+        None => {
+            let known: Vec<String> = journal.parts()?.into_iter().map(|(part, _)| part.path).collect();
+            let (output, found) = Output::open(&order.output, identity, &known).await?;
+            (output, found, false)
+        }
+        Some(shard) => shards::open((order, shard), journal).await?,
+    };
     failpoint::pass(Step::OutputOpened);
     let kept = journal.learned(KEPT_ACCOUNT)?.map(|text| serde_json::from_str::<KeptAccount>(&text)).transpose()?;
+    // What a shard begins from is told by the output, whatever its state remembers of a former question.
+    let kept = kept.filter(|_| !is_anew);
     let latest = journal.latest_run()?;
     let kept = match found {
         None => unless_all_is_lost(order, journal, &output, kept).await?,
@@ -190,7 +205,7 @@ fn believed(order: &Wanted, kept: Option<&KeptAccount>, found: Option<Manifest>)
 }
 
 /// The manifest of an output that holds nothing yet.
-fn blank(order: &Wanted) -> Manifest {
+pub(super) fn blank(order: &Wanted) -> Manifest {
     let id = format!("{:x}-{:016x}", order.now.get(), rand::random::<u64>());
     Manifest {
         manifest_version: MANIFEST_VERSION,
@@ -213,6 +228,8 @@ fn blank(order: &Wanted) -> Manifest {
         history: Default::default(),
         unusual: Vec::new(),
         counters: BTreeMap::new(),
+        shard: None,
+        merged: Vec::new(),
         written_at: clock::wall(),
     }
 }
@@ -230,6 +247,10 @@ async fn recover(
     let mut gone = if age == Age::Current { std::mem::take(&mut manifest.superseded) } else { Vec::new() };
     for (part, state) in journal.parts()? {
         match state {
+            // What a shard has listed and not shown waits for `merge`.
+            PartState::Held if is_listed(&part) && !output.shows_what_replaces() => {
+                change.published.push(part.path);
+            }
             PartState::Prepared | PartState::Held if is_listed(&part) => {
                 // What is not there any more is found so like any other part.
                 reveal(output, &part).await?;
@@ -268,6 +289,9 @@ async fn recover(
     output.remove(&gone).await?;
     for path in &gone {
         journal.forget_part(path).await?;
+    }
+    if !output.shows_what_replaces() {
+        waiting.extend(listed);
     }
     output.discard_staging_but(&waiting)?;
     failpoint::pass(Step::RecoveryDiscarded);

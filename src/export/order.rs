@@ -7,6 +7,7 @@ use crate::journal::Journal;
 use crate::journal::record::{NewRun, PartRecord, RangeEnds, RunRecord};
 use crate::plan::reads::Reads;
 use crate::sink::manifest::{Manifest, Status};
+use crate::sink::shard;
 
 use super::clock::{ClockCheck, Skew};
 use super::commits::Commits;
@@ -14,7 +15,7 @@ use super::keeps::Keeps;
 use super::next::{Ask, Holds, Next, goes_on_forward, next};
 use super::opening::{self, Opened};
 use super::session::Session;
-use super::{Ending, ExportError, History, Order, Outcome, Start, State, Tools, Work, state_aside};
+use super::{Ending, ExportError, History, Order, Outcome, Start, State, Tools, Work, shards, state_aside};
 
 /// Where the name of a run is kept whose range was taken from a wrong clock: nothing of it is gone on with.
 const VOID_RUN: &str = "run_by_a_wrong_clock";
@@ -37,6 +38,11 @@ pub async fn export(order: &Order, tools: &Tools) -> Result<Outcome, ExportError
 }
 
 async fn attempt(order: &Order, tools: &Tools) -> Result<Outcome, ExportError> {
+    if let Some(shard) = &order.shard
+        && let Some(outcome) = shards::merged_already(order, shard).await?
+    {
+        return Ok(outcome);
+    }
     let journal = Journal::open(&order.state)?;
     let result = runs(order, tools, &journal).await;
     // What the run has to say matters more than a journal that could not be put away, unless there is nothing else to say.
@@ -57,6 +63,10 @@ async fn runs(order: &Order, tools: &Tools, journal: &Journal) -> Result<Outcome
     let commits = Arc::new(Commits::new(Arc::clone(&opened.output), opened.manifest.clone()));
     let session = |run: RunRecord| Session::new(order, tools, journal, (&opened.output, &commits), run);
     match (next(&order.ask(), latest.as_ref(), holds), latest) {
+        // What a shard has read of another question is in no other shard's account.
+        (Next::Extend | Next::CloseAndBegin(_), Some(run)) if order.shard.is_some() => {
+            Err(ExportError::OtherRun { state: order.state.display().to_string(), run: run.begun.id })
+        }
         (Next::GoOn | Next::LookAgain, Some(run)) => session(run).run(RangeEnds::Absolute).await,
         (Next::Extend, Some(run)) => session(run).extend(order.range, order.ends).await,
         (Next::CloseAndBegin(keeps), Some(run)) => {
@@ -141,7 +151,10 @@ impl Order {
         let reads = |manifest: &Manifest, region: &Region| {
             let lost = opened.lost.iter().filter(|part| part.region == *region).map(|part| part.range);
             let kept = keeps.of(region, (manifest, &lost.collect::<Vec<_>>()), settled);
-            Reads::of(region.clone(), self.range, &kept)
+            match &self.shard {
+                None => Reads::of(region.clone(), self.range, &kept),
+                Some(shard) => shard::reads(&shard.tiles, region, self.range, &kept),
+            }
         };
         commits.read(|manifest| self.regions.iter().map(|region| reads(manifest, region)).collect()).await
     }
@@ -158,11 +171,13 @@ impl Order {
     }
 
     fn new_run(&self, reads: Vec<Reads>) -> NewRun {
+        let ending = self.shard.as_ref().map(|shard| shard.name.run_ending()).unwrap_or_default();
         NewRun {
-            id: format!("{:x}{:04x}", self.now.get(), rand::random::<u16>()),
+            id: format!("{:x}{:04x}{ending}", self.now.get(), rand::random::<u16>()),
             range: self.range,
             reads,
-            ends: self.ends,
+            // A shard's days are those of all shards, however late it goes on.
+            ends: if self.shard.is_some() { RangeEnds::Absolute } else { self.ends },
             began_at: self.now,
             output: self.output.display().to_string(),
             partition: self.identity.layout_text(),

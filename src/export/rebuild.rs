@@ -165,6 +165,8 @@ impl Rebuild {
             range: found.range,
             max_rejected: found.max_rejected,
             confirm_after_seconds: found.confirm_after_seconds,
+            shard: None,
+            regions: found.regions.clone(),
         }
     }
 

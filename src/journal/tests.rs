@@ -29,7 +29,11 @@ fn seconds(start: i64, end: i64) -> TimeRange {
 fn new_run(id: &str) -> NewRun {
     let (output, partition) = ("out".to_owned(), "day".to_owned());
     let (range, began_at) = (seconds(0, 1_000), EpochSeconds::new(2_000));
-    let reads = vec![Reads { region: "US".parse().unwrap(), ranges: vec![seconds(0, 10), seconds(20, 1_000)] }];
+    let reads = vec![Reads {
+        region: "US".parse().unwrap(),
+        ranges: vec![seconds(0, 10), seconds(20, 1_000)],
+        beside: Default::default(),
+    }];
     NewRun { id: id.to_owned(), range, reads, ends: RangeEnds::ByClock, began_at, output, partition }
 }
 

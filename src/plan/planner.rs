@@ -373,7 +373,7 @@ impl Planner {
                 self.learned.take_ending(*ending);
                 self.learn_edges(*window, *rows, edges);
                 self.remember_empty(*window, *ending);
-                self.keep_seams(*window, beyond, opening);
+                self.keep_seams((*window, *ending), beyond, opening);
                 self.finish(*window, rows.saturating_sub(*excess));
             }
             PlanEvent::GapListed { window, why } => self.list_gap(*window, why),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::contract::Region;
 use crate::plan::event::RegionFault;
 use crate::sink::coverage::{Coverage, Reader};
+use crate::sink::shard::Tile;
 use crate::units::{RowCount, TimeRange};
 
 /// A stretch of time that lacks something, and why.
@@ -143,6 +144,57 @@ impl Account {
         let rejected = self.rejected.iter().filter(|one| regions.contains(&one.region) && one.range.overlaps(range));
         let rejected = rejected.fold(RowCount::ZERO, |sum, one| sum.plus(one.rows));
         Lacking { unread: unread.collect(), unproven: within(&self.unproven), gaps, rejected }
+    }
+
+    /// The same of the seconds of some tiles, at most one of a region.
+    pub fn lacking_of(&self, tiles: &[Tile]) -> Lacking {
+        let mut sum = Lacking::default();
+        for Tile { region, range } in tiles {
+            let Lacking { unread, gaps, unproven, rejected } = self.lacking(std::slice::from_ref(region), *range);
+            sum.unread.extend(unread);
+            sum.gaps.extend(gaps);
+            sum.unproven.extend(unproven);
+            sum.rejected = sum.rejected.plus(rejected);
+        }
+        sum
+    }
+
+    /// What it says of the seconds of some tiles; of rows that were rejected nothing, since they are of no second.
+    pub fn within(&self, tiles: &[Tile]) -> Self {
+        let mut within = Self { id: self.id.clone(), ..Self::default() };
+        within.take_in(tiles, self);
+        within
+    }
+
+    /// Takes in what another account says of the seconds of some tiles, in place of what this one says of them, and its rejected rows.
+    pub fn merge(&mut self, tiles: &[Tile], other: &Self) {
+        self.take_in(tiles, other);
+        let is_known =
+            |one: &Rejected, known: &[Rejected]| known.iter().any(|had| had.run == one.run && had.region == one.region);
+        let new = other.rejected.iter().filter(|one| !is_known(one, &self.rejected)).cloned();
+        let clipped = |one: Rejected| {
+            let tile = tiles.iter().find(|tile| tile.region == one.region);
+            Rejected { range: tile.map_or(one.range, |tile| tile.range.intersection(one.range)), ..one }
+        };
+        let new: Vec<Rejected> = new.map(clipped).collect();
+        self.rejected.extend(new);
+    }
+
+    /// Rejected rows of earlier runs count no more where every second of theirs is read again.
+    pub fn drop_rejected_before(&mut self, tiles: &[Tile], is_former: impl Fn(&str) -> bool) {
+        let of = |region: &Region| -> Vec<TimeRange> {
+            tiles.iter().filter(|tile| tile.region == *region).map(|tile| tile.range).collect()
+        };
+        self.rejected.retain(|one| !is_former(&one.run) || !one.is_read_again(&of(&one.region)));
+    }
+
+    fn take_in(&mut self, tiles: &[Tile], other: &Self) {
+        for Tile { region, range } in tiles {
+            self.coverage.take_in(region, *range, &other.coverage);
+            let of_tile = |lacks: &[Lack]| clipped(lacks, |of| if of == region { vec![*range] } else { vec![] });
+            self.gaps = sorted(without(&self.gaps, region, &[*range]), &of_tile(&other.gaps));
+            self.unproven = sorted(without(&self.unproven, region, &[*range]), &of_tile(&other.unproven));
+        }
     }
 
     /// Holes and gaps of all regions outside a question's seconds, between the first second of each region and its last.

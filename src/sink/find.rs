@@ -10,6 +10,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::journal::record::PartRecord;
+use crate::plan::fact::{RowKey, VideoKey};
 use crate::sink::columns::{CREATE_TIME, VIDEO_ID};
 use crate::sink::part::{BATCH_ROWS, PartError};
 use crate::sink::staging::StagingError;
@@ -23,6 +24,23 @@ pub type RowId = (EpochSeconds, String);
 /// # Errors
 /// Where the part cannot be read.
 pub fn rows_held((part, file): (&PartRecord, &Path), wanted: &BTreeSet<RowId>) -> Result<BTreeSet<RowId>, PartError> {
+    find((part, file), |id| wanted.contains(&id).then_some(id))
+}
+
+/// The same of rows as the plan knows them.
+///
+/// # Errors
+/// Where the part cannot be read.
+pub fn keys_held((part, file): (&PartRecord, &Path), wanted: &BTreeSet<RowKey>) -> Result<BTreeSet<RowKey>, PartError> {
+    let key = |(second, id): RowId| RowKey { second, video: VideoKey::of(&id) };
+    find((part, file), |id| Some(key(id)).filter(|key| wanted.contains(key)))
+}
+
+/// What is wanted of a part's rows.
+fn find<T: Ord>(
+    (part, file): (&PartRecord, &Path),
+    wanted: impl Fn(RowId) -> Option<T>,
+) -> Result<BTreeSet<T>, PartError> {
     let unreadable = |source| PartError::Former { path: part.path.clone(), source };
     let opened = File::open(file).map_err(StagingError::of("opening the part", file))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(unreadable)?;
@@ -31,7 +49,7 @@ pub fn rows_held((part, file): (&PartRecord, &Path), wanted: &BTreeSet<RowId>) -
     let mut held = BTreeSet::new();
     for batch in reader {
         let batch = batch.map_err(|source| unreadable(source.into()))?;
-        held.extend(ids(&batch).filter(|id| wanted.contains(id)));
+        held.extend(ids(&batch).filter_map(&wanted));
     }
     Ok(held)
 }

@@ -26,6 +26,7 @@ pub mod publish;
 pub mod reading;
 pub mod rejected;
 pub mod rewrite;
+pub mod shard;
 pub mod staging;
 pub mod store;
 #[cfg(test)]

@@ -11,13 +11,16 @@
 //! OUT/_manifest.json     the owner and the list of parts
 //! OUT/_rejected/…        rows that no column can take
 //! OUT/_damaged/…         parts that were not what they should be, moved aside
+//! OUT/_shards/2-of-4.…   a shard's account, its lock, and the folder of its files being written
 //! OUT/_SUCCESS           empty; there only while the manifest's range is covered whole
 //! ```
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::api::contract::Region;
 use crate::failpoint::{self, Step};
 use crate::folder;
 use crate::journal::record::PartRecord;
@@ -25,13 +28,17 @@ use crate::sink::identity::Identity;
 use crate::sink::layout::DATA;
 use crate::sink::manifest::{MANIFEST, Manifest, ManifestError, SUCCESS};
 use crate::sink::rejected::StagedRejected;
+use crate::sink::shard::ShardName;
 use crate::sink::staging::{Staging, StagingError};
 use crate::sink::store::{Store, StoreError};
-use crate::units::ByteCount;
+use crate::units::{ByteCount, TimeRange};
 
 mod owner;
+mod shards;
 
 use owner::{foreign_files, lock, move_into_the_table, refuse_another_owner, refuse_foreign_files, refuse_links};
+
+pub use shards::{accounts, is_of_another_shard};
 
 /// The lock's name in the output folder.
 const LOCK: &str = ".lock";
@@ -52,6 +59,30 @@ pub enum OutputError {
     Locked {
         /// The output folder.
         folder: PathBuf,
+    },
+    /// Another process writes a shard of it.
+    #[error("another run holds shard {shard} of the output folder {}", folder.display())]
+    ShardLocked {
+        /// The output folder.
+        folder: PathBuf,
+        /// The shard.
+        shard: ShardName,
+    },
+    /// A run of the whole question is at work on it, or was when it ended without a word.
+    #[error("run {run} of the whole question has not ended in the output folder {}, so no shard can begin there", folder.display())]
+    RunAtWork {
+        /// The output folder.
+        folder: PathBuf,
+        /// The run; `another` where it is not known.
+        run: String,
+    },
+    /// Shards have read what no manifest lists yet.
+    #[error("the output folder {} holds what shards have read and `merge` has not taken in: {shards}", folder.display())]
+    NotMerged {
+        /// The output folder.
+        folder: PathBuf,
+        /// The shards.
+        shards: String,
     },
     /// It holds the answer to another question.
     #[error("the output folder {} belongs to another question: {differences}", folder.display())]
@@ -145,15 +176,39 @@ pub enum Standing {
     },
 }
 
+/// On whose behalf an output folder is opened: what is written, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Seat {
+    /// The output as a whole: its manifest and `_SUCCESS`.
+    Whole,
+    /// One shard of it: its account. What readers are shown is not the shard's to change.
+    Shard {
+        name: ShardName,
+        /// The parts that the output's manifest lists.
+        shown: BTreeMap<String, (Region, TimeRange)>,
+    },
+}
+
+impl Seat {
+    /// Where what is said of the output lies, below its folder.
+    fn account(&self) -> String {
+        match self {
+            Self::Whole => MANIFEST.to_owned(),
+            Self::Shard { name, .. } => name.account(),
+        }
+    }
+}
+
 /// A locked output folder that belongs to one question.
 #[derive(Debug)]
 pub struct Output {
     store: Store,
     staging: Staging,
+    seat: Seat,
     /// The generation of the manifest that is there; none where there is none.
     generation: Mutex<Option<u64>>,
-    /// Held, never read: the kernel lets go of the lock when the process ends.
-    _lock: File,
+    /// Held, never read: the kernel lets go of the locks when the process ends.
+    _locks: Vec<File>,
 }
 
 impl Output {
@@ -174,11 +229,20 @@ impl Output {
     ) -> Result<(Self, Option<Manifest>), OutputError> {
         folder::make(output).map_err(StagingError::of("making the output folder", output))?;
         refuse_links(output)?;
-        let lock = lock(output)?;
-        let store = Store::open(output)?;
-        let manifest = store.read(MANIFEST).await?.map(|json| Manifest::parse(&json)).transpose();
-        let manifest = manifest.map_err(of_the_manifest(output))?;
+        let (lock, store) = (lock(output)?, Store::open(output)?);
+        shards::refuse_at_work(output)?;
+        let manifest = read(&store, MANIFEST).await?;
         refuse_another_owner(output, identity, manifest.as_ref())?;
+        shards::refuse_unmerged(&store, manifest.as_ref()).await?;
+        Self::open_whole(output, (store, vec![lock]), manifest, known).await
+    }
+
+    async fn open_whole(
+        output: &Path,
+        (store, locks): (Store, Vec<File>),
+        manifest: Option<Manifest>,
+        known: &[String],
+    ) -> Result<(Self, Option<Manifest>), OutputError> {
         let data = output.join(DATA);
         let make_data = || folder::make(&data).map_err(StagingError::of("making the folder of the parts", &data));
         if let Some(manifest) = manifest.as_ref().filter(|manifest| manifest.manifest_version == 1) {
@@ -190,12 +254,17 @@ impl Output {
         make_data()?;
         let staging = Staging::open(output)?;
         let generation = Mutex::new(manifest.as_ref().map(|manifest| manifest.generation));
-        let opened = Self { store, staging, generation, _lock: lock };
+        let opened = Self { store, staging, seat: Seat::Whole, generation, _locks: locks };
+        opened.set_all_aside(foreign).await?;
+        Ok((opened, manifest))
+    }
+
+    async fn set_all_aside(&self, foreign: Vec<String>) -> Result<(), OutputError> {
         for path in foreign {
-            let aside = opened.set_aside(&path).await?;
+            let aside = self.set_aside(&path).await?;
             tracing::warn!(part.path = path, ?aside, "a part that neither manifest nor state knows was moved aside");
         }
-        Ok((opened, manifest))
+        Ok(())
     }
 
     /// The manifest of a folder that is not opened, as it stands; none where there is none.
@@ -206,8 +275,7 @@ impl Output {
         if !output.is_dir() {
             return Ok(None);
         }
-        let manifest = Store::open(output)?.read(MANIFEST).await?.map(|json| Manifest::parse(&json)).transpose();
-        manifest.map_err(of_the_manifest(output))
+        read(&Store::open(output)?, MANIFEST).await
     }
 
     /// Where files are written before they are revealed.
@@ -242,6 +310,11 @@ impl Output {
     pub async fn standing(&self, part: &PartRecord) -> Result<Standing, OutputError> {
         Ok(match self.store.size(&part.path).await? {
             Some(found) if found == part.bytes => Standing::Whole,
+            // What a shard has read in place of something else waits for `merge`.
+            None if self.seat != Seat::Whole => match self.store.size(&self.staging.location(&part.path)).await? {
+                Some(found) if found == part.bytes => Standing::Whole,
+                _ => Standing::Missing,
+            },
             Some(found) => Standing::Damaged { found },
             None => Standing::Missing,
         })
@@ -252,7 +325,7 @@ impl Output {
     /// # Errors
     /// Where the disk fails.
     pub async fn standing_of_held(&self, part: &PartRecord) -> Result<Standing, OutputError> {
-        match self.store.size(&Staging::location(&part.path)).await? {
+        match self.store.size(&self.staging.location(&part.path)).await? {
             Some(found) if found == part.bytes => Ok(Standing::Whole),
             _ => self.standing(part).await,
         }
@@ -283,7 +356,7 @@ impl Output {
     /// [`OutputError::Lost`] where the part is neither staged nor visible with its recorded size; or the disk fails.
     pub async fn reveal(&self, part: &PartRecord) -> Result<Revealed, OutputError> {
         let lost = |found: String| OutputError::Lost { path: part.path.clone(), found, recorded: part.bytes };
-        match self.store.size(&Staging::location(&part.path)).await? {
+        match self.store.size(&self.staging.location(&part.path)).await? {
             Some(bytes) if bytes == part.bytes => {
                 self.move_to(&part.path, [Step::PartRenamed, Step::PartRevealed]).await?;
                 Ok(Revealed::Moved)
@@ -297,12 +370,17 @@ impl Output {
         }
     }
 
-    /// Removes parts, durably. What is not there is removed already.
+    /// Removes parts, durably. What is not there is removed already. A shard removes nothing that readers are shown.
     ///
     /// # Errors
     /// Where the disk fails.
     pub async fn remove(&self, paths: &[String]) -> Result<(), OutputError> {
-        self.take_away(paths, [Step::FormerUnlinked, Step::FormerRemoved]).await
+        let is_its_own = |path: &&String| match &self.seat {
+            Seat::Whole => true,
+            Seat::Shard { shown, .. } => !shown.contains_key(*path),
+        };
+        let paths: Vec<String> = paths.iter().filter(is_its_own).cloned().collect();
+        self.take_away(&paths, [Step::FormerUnlinked, Step::FormerRemoved]).await
     }
 
     /// Removes the folders in which these parts were, where nothing is left in them.
@@ -344,7 +422,8 @@ impl Output {
     /// [`OutputError::Replaced`] where another manifest is there than the last one that was read or written here; or the disk fails.
     pub async fn commit(&self, manifest: &mut Manifest) -> Result<(), OutputError> {
         let expected = *self.generation();
-        let found = self.store.read(MANIFEST).await?.map(|json| Manifest::generation_of(&json)).transpose();
+        let place = self.seat.account();
+        let found = self.store.read(&place).await?.map(|json| Manifest::generation_of(&json)).transpose();
         let found = found.map_err(of_the_manifest(self.store.root()))?;
         // A manifest that went is written again; one that came is somebody else's.
         if found.is_some() && found != expected {
@@ -355,7 +434,7 @@ impl Output {
         }
         manifest.generation = expected.unwrap_or(0).max(manifest.generation) + 1;
         let json = manifest.to_json().map_err(of_the_manifest(self.store.root()))?;
-        self.put(MANIFEST, &json, [Step::ManifestRenamed, Step::ManifestRevealed]).await?;
+        self.put(&place, &json, [Step::ManifestRenamed, Step::ManifestRevealed]).await?;
         *self.generation() = Some(manifest.generation);
         Ok(())
     }
@@ -369,6 +448,9 @@ impl Output {
     /// # Errors
     /// Where the disk fails.
     pub async fn write_success(&self) -> Result<(), OutputError> {
+        if self.seat != Seat::Whole {
+            return Ok(());
+        }
         self.put(SUCCESS, b"", [Step::SuccessRenamed, Step::SuccessRevealed]).await
     }
 
@@ -377,7 +459,8 @@ impl Output {
     /// # Errors
     /// Where the disk fails.
     pub async fn is_described(&self, should_succeed: bool) -> Result<bool, OutputError> {
-        let has_manifest = self.store.size(MANIFEST).await?.is_some();
+        let has_manifest = self.store.size(&self.seat.account()).await?.is_some();
+        let should_succeed = should_succeed && self.seat == Seat::Whole;
         Ok(has_manifest && (!should_succeed || self.store.size(SUCCESS).await?.is_some()))
     }
 
@@ -386,6 +469,9 @@ impl Output {
     /// # Errors
     /// Where the disk fails.
     pub async fn clear_success(&self) -> Result<(), OutputError> {
+        if self.seat != Seat::Whole {
+            return Ok(());
+        }
         self.take_away(&[SUCCESS.to_owned()], [Step::SuccessUnlinked, Step::SuccessCleared]).await
     }
 
@@ -396,7 +482,7 @@ impl Output {
 
     /// Gives what is staged its final name, then makes the name durable; the steps are those two.
     async fn move_to(&self, path: &str, [renamed, revealed]: [Step; 2]) -> Result<(), OutputError> {
-        self.store.rename_staged(path).await?;
+        self.store.rename_staged(&self.staging, path).await?;
         failpoint::pass(renamed);
         self.store.sync_upwards(path)?;
         failpoint::pass(revealed);
@@ -416,6 +502,12 @@ impl Output {
         }
         Ok(())
     }
+}
+
+/// The manifest at a path below the output folder, or a shard's account; none where there is none.
+async fn read(store: &Store, path: &str) -> Result<Option<Manifest>, OutputError> {
+    let manifest = store.read(path).await?.map(|json| Manifest::parse(&json)).transpose();
+    manifest.map_err(of_the_manifest(store.root()))
 }
 
 fn of_the_manifest(folder: &Path) -> impl FnOnce(ManifestError) -> OutputError {

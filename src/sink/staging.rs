@@ -45,6 +45,8 @@ impl StagingError {
 #[derive(Clone, Debug)]
 pub struct Staging {
     folder: PathBuf,
+    /// Its name below the output folder.
+    name: String,
 }
 
 impl Staging {
@@ -53,11 +55,25 @@ impl Staging {
     /// # Errors
     /// Where the disk does not allow it.
     pub fn open(output: &Path) -> Result<Self, StagingError> {
-        let folder = output.join(FOLDER);
+        Self::open_at(output, FOLDER)
+    }
+
+    /// The same in a folder of another name below the output folder, which no reader of Parquet looks into either.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub fn open_at(output: &Path, name: &str) -> Result<Self, StagingError> {
+        let folder = output.join(name);
         crate::folder::refuse_link(&folder).map_err(StagingError::of("opening", &folder))?;
         std::fs::create_dir_all(&folder).map_err(StagingError::of("making the folder", &folder))?;
+        sync_folder(folder.parent().unwrap_or(output))?;
         sync_folder(output)?;
-        Ok(Self { folder })
+        Ok(Self { folder, name: name.to_owned() })
+    }
+
+    /// The same, as it is: nothing is made, so it may not be there.
+    pub fn existing(output: &Path, name: &str) -> Self {
+        Self { folder: output.join(name), name: name.to_owned() }
     }
 
     /// Begins the file that will be revealed as `path`; what stood under its staged name is overwritten.
@@ -87,8 +103,8 @@ impl Staging {
     }
 
     /// The same, below the output folder.
-    pub fn location(path: &str) -> String {
-        format!("{FOLDER}/{}", staged_name(path))
+    pub fn location(&self, path: &str) -> String {
+        format!("{}/{}", self.name, staged_name(path))
     }
 
     /// Removes every staged file but those of these paths. Reveal what the journal calls prepared first.
@@ -200,7 +216,9 @@ mod tests {
 
     #[test]
     fn no_parquet_pattern_finds_a_staged_file() {
-        let location = Staging::location("data/query_region=US/date=2026-01-01/part-a-b-c.parquet");
+        let folder = tempfile::tempdir().unwrap();
+        let staging = Staging::open(folder.path()).unwrap();
+        let location = staging.location("data/query_region=US/date=2026-01-01/part-a-b-c.parquet");
         assert_eq!(location, ".staging/data,query_region=US,date=2026-01-01,part-a-b-c.parquet.staged");
     }
 

@@ -62,12 +62,12 @@ impl Store {
         self.root.join(path)
     }
 
-    /// Moves what is staged for `path` there, over what stands there. Durable only after [`Store::sync_upwards`].
+    /// Moves what is staged for `path` there, as `staging` has it, over what stands there. Durable only after [`Store::sync_upwards`].
     ///
     /// # Errors
     /// Where nothing is staged, or the disk fails. What was staged is then either still there or moved.
-    pub async fn rename_staged(&self, path: &str) -> Result<(), StoreError> {
-        let staged = location(&Staging::location(path))?;
+    pub async fn rename_staged(&self, staging: &Staging, path: &str) -> Result<(), StoreError> {
+        let staged = location(&staging.location(path))?;
         self.objects.rename(&staged, &location(path)?).await.map_err(failed("revealing", path))
     }
 

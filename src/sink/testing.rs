@@ -119,6 +119,8 @@ pub(crate) fn manifest(range: TimeRange, parts: Vec<PartRecord>) -> Manifest {
         history: Default::default(),
         unusual: Vec::new(),
         counters: [("pages".to_owned(), 3)].into(),
+        shard: None,
+        merged: vec![],
         written_at: range.end,
     }
 }

@@ -25,7 +25,7 @@ use gather::Gathered;
 /// No run to report, a state that cannot be read, a file that cannot be written.
 pub fn report(settings: Settings, log: &Log) -> Result<ExitCode, Failure> {
     signals::end_at_once(log)?;
-    let places = Places::of(&settings)?;
+    let places = Places::of(&settings, None)?;
     let file = settings.report.report.clone().unwrap_or_else(|| beside(&settings.output.folder, &places));
     prepare(&file)?;
     write(&places, None, &file)?;

@@ -28,7 +28,7 @@ use report::Status;
 /// A state or a manifest that cannot be read; neither of them there.
 pub async fn status(settings: Settings, arguments: &StatusArguments, log: &Log) -> Result<ExitCode, Failure> {
     signals::end_at_once(log)?;
-    let places = Places::of(&settings)?;
+    let places = Places::of(&settings, None)?;
     let Some(every) = arguments.every() else {
         return super::print(told(&look(&places)?, arguments, Lines::Many)?.as_bytes());
     };

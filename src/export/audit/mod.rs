@@ -219,6 +219,8 @@ impl Audit {
             range: found.range,
             max_rejected: found.max_rejected,
             confirm_after_seconds: found.confirm_after_seconds,
+            shard: None,
+            regions: found.regions.clone(),
         }
     }
 

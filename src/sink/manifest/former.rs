@@ -81,6 +81,8 @@ pub(super) fn parse(json: &[u8]) -> Result<Manifest, ManifestError> {
         history: Default::default(),
         unusual: Vec::new(),
         counters: former.counters,
+        shard: None,
+        merged: Vec::new(),
         written_at: former.written_at,
     })
 }

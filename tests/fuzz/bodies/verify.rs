@@ -146,6 +146,8 @@ fn manifest(record: PartRecord) -> Manifest {
         history: Default::default(),
         unusual: Vec::new(),
         counters: [("pages".to_owned(), 1)].into(),
+        shard: None,
+        merged: Vec::new(),
         written_at: HOUR.end,
     }
 }

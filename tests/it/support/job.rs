@@ -223,6 +223,12 @@ impl Job {
         self.process(&arguments, variables, None).survives()
     }
 
+    /// A command that knows of no state, on the job's output; none where a signal ended it.
+    pub(crate) fn does_without_state(&self, command: &str, variables: &[(&str, String)]) -> Option<Ended> {
+        let arguments = [command.to_owned(), "--out".to_owned(), self.out().display().to_string()];
+        self.process(&arguments, variables, None).survives()
+    }
+
     /// `status` on the job's output and state.
     pub(crate) fn status(&self) -> Ended {
         self.call("status").wait()

@@ -56,6 +56,8 @@ pub enum Command {
     Rebuild(RebuildArguments),
     /// Make one part of small neighbours within a folder of the output; asks nothing of the service
     Compact(CompactArguments),
+    /// Find out with few credits what the service's contract leaves open, for one region
+    Check(Box<CheckArguments>),
     /// Serve a simulated service on this machine, for trials without a key
     Simulate(SimulateArguments),
     /// Print the schema of the Parquet files
@@ -191,6 +193,56 @@ pub struct AuditArguments {
     #[arg(long, value_name = "COUNT", value_parser = whole::<u32>)]
     max_in_flight: Option<u32>,
     /// How long to go on without a single page, such as 15m; then exit 5
+    #[arg(long, value_name = "LENGTH")]
+    give_up_after: Option<HumanDuration>,
+}
+
+/// The flags of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Credits that it may spend; the first go to what is worth most
+    #[arg(long, value_name = "CREDITS", default_value = "40", value_parser = whole::<u64>)]
+    pub credits: u64,
+    /// Find out the rate limit and its headers too
+    #[arg(long)]
+    pub rate: bool,
+    /// Credits that this may spend beside the others
+    #[arg(long, value_name = "CREDITS", default_value = "200", value_parser = whole::<u64>)]
+    pub rate_credits: u64,
+    /// A file that gets what was found out as settings for `run --config`
+    #[arg(long, value_name = "FILE")]
+    pub write: Option<PathBuf>,
+    /// A folder that gets the answers, without the key and with other ids and texts, for `simulate --replay`
+    #[arg(long, value_name = "FOLDER")]
+    pub record: Option<PathBuf>,
+    /// The TOML file with settings; config/reference.toml shows every key
+    #[arg(long, value_name = "FILE", env = "KEYAPI_EXPORT_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+    /// The shape of log lines on stderr: auto is text on a terminal and JSON elsewhere
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+    /// A region code, such as US; of several the first is asked
+    #[arg(long, value_name = "CODE", value_delimiter = ',')]
+    region: Vec<Region>,
+    /// The first moment inside the range: 2026-01-01, RFC 3339, epoch seconds, -7d (midnight UTC), -12h, now-1d
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    from: Option<TimeSpec>,
+    /// The first moment after the range, written likewise; at the latest the moment the check begins
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    to: Option<TimeSpec>,
+    /// The service's scheme, host and port: https, except for this machine
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
+    /// A file that holds the key, readable by its owner only; wins over the variable KEYAPI_TOKEN
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Requests a second: auto learns the limit, a number is a ceiling
+    #[arg(long, value_name = "RATE")]
+    qps: Option<Qps>,
+    /// How long to go on without a single answer, such as 15m; then exit 5
     #[arg(long, value_name = "LENGTH")]
     give_up_after: Option<HumanDuration>,
 }
@@ -356,6 +408,9 @@ pub struct SimulateArguments {
     /// The shape of log lines on stderr: auto is text on a terminal and JSON elsewhere
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
+    /// Serve what `check --record FOLDER` recorded, in place of a simulated service; of the other flags --listen alone counts
+    #[arg(long, value_name = "FOLDER")]
+    pub replay: Option<PathBuf>,
     /// What the service is like
     #[command(flatten)]
     pub flags: SimulatorFlags,

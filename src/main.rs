@@ -88,7 +88,10 @@ async fn perform(
         Command::Merge(_) => commands::merge(settings, log).await,
         Command::Rebuild(_) => commands::rebuild(settings, says_partition, log).await,
         Command::Compact(arguments) => commands::compact(settings, arguments.below, log).await,
-        Command::Simulate(arguments) => commands::simulate(settings, &arguments.flags, log).await,
+        Command::Check(arguments) => commands::check(settings, &arguments, log).await,
+        Command::Simulate(arguments) => {
+            commands::simulate(settings, (&arguments.flags, arguments.replay.as_deref()), log).await
+        }
         Command::Schema => commands::schema(),
         Command::Completions { shell } => commands::completions(shell),
         Command::Man { command } => commands::man(command.as_deref()),

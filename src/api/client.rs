@@ -196,8 +196,16 @@ impl Client {
     /// # Errors
     /// Where no answer came; the service may have charged it all the same.
     pub async fn send(&self, query: &PageQuery) -> Result<Reply, TransportError> {
+        self.ask(&query.pairs()).await
+    }
+
+    /// The same with parameters as they are given, which may lie beyond the contract's bounds.
+    ///
+    /// # Errors
+    /// Those of [`Client::send`].
+    pub async fn ask(&self, pairs: &[(&str, String)]) -> Result<Reply, TransportError> {
         let mut url = self.endpoint.clone();
-        url.query_pairs_mut().extend_pairs(query.pairs());
+        url.query_pairs_mut().extend_pairs(pairs);
         let response = self.http.get(url).send().await.map_err(|error| self.transport(&error))?;
         let status = response.status().as_u16();
         self.first_answer.get_or_init(|| clocks(response.headers(), now_ms()));
@@ -250,8 +258,9 @@ impl Client {
     }
 
     fn without_key(&self, signals: Signals) -> Signals {
-        let clean = |place: String| String::from_utf8_lossy(&self.blotter.blot(place.into_bytes())).into_owned();
-        Signals { location: signals.location.map(clean), ..signals }
+        let clean = |text: String| String::from_utf8_lossy(&self.blotter.blot(text.into_bytes())).into_owned();
+        let rate = signals.rate.into_iter().map(|(name, value)| (name, clean(value))).collect();
+        Signals { location: signals.location.map(clean), rate, ..signals }
     }
 
     fn transport(&self, error: &reqwest::Error) -> TransportError {

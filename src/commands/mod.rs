@@ -1,6 +1,7 @@
 //! One function for each command: settings in, an exit code or a failure out. What is asked for goes to stdout.
 
 mod audit;
+mod check;
 mod completions;
 mod deadline;
 mod man;
@@ -17,6 +18,7 @@ mod verify;
 mod watch;
 
 pub use audit::audit;
+pub use check::check;
 pub use completions::completions;
 pub use man::man;
 pub use merge::merge;

@@ -21,6 +21,7 @@ use crate::fetch::throttle::Rate;
 use crate::journal::JournalError;
 use crate::limits;
 use crate::plan::event::RegionFault;
+use crate::plan::learned::Verified;
 use crate::plan::planner::Listed;
 use crate::plan::walk::Consistency;
 use crate::progress::{Progress, Reader, Screen};
@@ -184,7 +185,9 @@ fn order(
                 config::Consistency::Deep => Consistency::Deep,
             },
             confirm_after: settings.plan.confirm_after.get(),
+            verified: verified(&settings.verified),
         },
+        verified_rate: settings.verified.requests_per_second,
         rate: match shard::rate(settings.pace.qps, shard) {
             Qps::Auto => Rate::Auto,
             Qps::PerSecond(rate) => Rate::Fixed(rate),
@@ -192,6 +195,15 @@ fn order(
         max_in_flight: usize::try_from(settings.pace.max_in_flight).unwrap_or(usize::MAX),
         give_up_after: settings.pace.give_up_after.get(),
     })
+}
+
+fn verified(settings: &config::VerifiedSettings) -> Verified {
+    let is_inclusive = |kind: config::BoundKind| kind == config::BoundKind::Inclusive;
+    Verified {
+        min_inclusive: settings.min_bound.map(is_inclusive),
+        max_inclusive: settings.max_bound.map(is_inclusive),
+        last_page: settings.last_page,
+    }
 }
 
 pub(super) fn packaging(output: &config::OutputSettings) -> Packaging {
@@ -430,7 +442,7 @@ fn refusal(outcome: &Outcome) -> Option<Failure> {
     }
 }
 
-fn refusal_hint(code: u16) -> &'static str {
+pub(super) fn refusal_hint(code: u16) -> &'static str {
     match code {
         300..=399 => "set --base-url and service.path to where the service is; what was bought is kept",
         401 => "check the key in KEYAPI_TOKEN or --token-file; what was bought is kept, and the same command goes on",

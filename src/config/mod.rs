@@ -43,6 +43,9 @@ pub struct Settings {
     pub pace: PaceSettings,
     /// How time is cut and walked.
     pub plan: PlanSettings,
+    /// What `check` found out about the service.
+    #[serde(skip_serializing_if = "is_default")]
+    pub verified: VerifiedSettings,
     /// What a run may cost.
     #[serde(skip_serializing_if = "is_default")]
     pub budget: BudgetSettings,
@@ -203,6 +206,36 @@ pub enum Consistency {
 }
 
 through_choices!(Consistency);
+
+/// What `check --write` found out about the service. A run saves the requests that would find it out; what it sees itself counts more,
+/// so that a fact that is wrong costs credits and loses no row.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct VerifiedSettings {
+    /// Whether `min_create_time` takes its own second in. Unknown by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_bound: Option<BoundKind>,
+    /// Whether `max_create_time` takes its own second in. Unknown by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bound: Option<BoundKind>,
+    /// The last page of a query that is served, 1 to 100000. The documented 100000 by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_page: Option<u32>,
+    /// The rate limit, requests a second, more than 0: where the learned rate begins, where no earlier run learned one. Unknown by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_second: Option<f64>,
+}
+
+/// Whether a time bound takes its own second in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BoundKind {
+    /// It does.
+    Inclusive,
+    /// It does not.
+    Exclusive,
+}
+
+through_choices!(BoundKind);
 
 /// What a run may cost; both are resumable ends (exit 4).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -72,6 +72,13 @@ impl Settings {
         some_time("plan.stretch_age", plan.stretch_age)?;
         let may_wait = plan.confirm_after.get() <= MOST_CONFIRM_AFTER;
         bound("plan.confirm_after", plan.confirm_after, may_wait, "it is 0s to 1h")?;
+        if let Some(page) = self.verified.last_page {
+            bound("verified.last_page", page, pages.contains(&page), "it is 1 to 100000")?;
+        }
+        if let Some(rate) = self.verified.requests_per_second {
+            let fits = rate.is_finite() && rate > 0.0;
+            bound("verified.requests_per_second", rate, fits, "it is more than 0")?;
+        }
         if let Some(credits) = self.budget.max_credits {
             bound("budget.max_credits", credits.get(), credits.get() > 0, "a run needs at least 1 credit")?;
         }

@@ -45,6 +45,7 @@ use crate::fetch::throttle::Rate;
 use crate::journal::JournalError;
 use crate::journal::kept::KeptFields;
 use crate::plan::event::{Contradiction, PlanEvent};
+use crate::plan::learned::Verified;
 use crate::plan::planner::Listed;
 use crate::plan::reopen::NotDone;
 use crate::plan::walk::Consistency;
@@ -113,6 +114,8 @@ pub struct Order {
     pub plan: PlanOrder,
     /// How fast.
     pub rate: Rate,
+    /// The limit that was found out before, requests a second: it stands where no earlier run learned one.
+    pub verified_rate: Option<f64>,
     /// Requests on their way at once, at least 1.
     pub max_in_flight: usize,
     /// How long to go on without a durable page.
@@ -187,6 +190,8 @@ pub struct PlanOrder {
     pub consistency: Consistency,
     /// How far apart two answers must be to be two witnesses of an end; with zero none is confirmed.
     pub confirm_after: Duration,
+    /// What was found out about the service before.
+    pub verified: Verified,
 }
 
 /// What the export works with.

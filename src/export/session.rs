@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::api::contract::Region;
+use crate::fetch::throttle::LearnedRate;
 use crate::journal::record::{Change, PartRecord, PartState, RangeEnds, Replayed, RunRecord, Upkeep};
 use crate::journal::{Journal, JournalError, Ledger, Limits};
 use crate::plan::event::PlanEvent;
@@ -188,13 +189,16 @@ impl<'a> Session<'a> {
             ledger: ledger.clone(),
             publisher,
             cutting: self.cutting(),
-            learned: learned.unwrap_or_default(),
+            learned: learned.unwrap_or(LearnedRate { limit: self.order.verified_rate, used: None }),
             regions,
             clocks: ClockCheck { range: self.run.begun.range, ends },
         };
         let (planner, ending) = run.run(planner, began).await?;
         let timed = Timed { run: self.run.begun.id.clone(), timeline: self.tools.progress.timeline() };
         self.journal.learn(TIMED, &serde_json::to_string(&timed)?).await?;
+        if let Some(why) = planner.learned().contradicted() {
+            tracing::warn!(why, "the settings in [verified] do not fit this service; check it again");
+        }
         let left = delivery.finish(&planner, &ending, &ledger).await?;
         if let Ending::CreditsSpent { .. } = ending {
             self.journal.tell_spent(&self.run.begun.id, Some(self.order.now)).await?;
@@ -283,7 +287,8 @@ impl<'a> Session<'a> {
     /// The plan as the journal's pages and decisions make it; opens the run where nothing is decided yet.
     async fn replayed_plan(&self) -> Result<Planner, ExportError> {
         let begun = &self.run.begun;
-        let mut planner = Planner::reading(&begun.reads, self.order.filters.clone(), begun.range);
+        let planner = Planner::reading(&begun.reads, self.order.filters.clone(), begun.range);
+        let mut planner = planner.verified(self.order.plan.verified);
         for entry in self.journal.replay()? {
             match entry {
                 Replayed::Event { json, .. } => planner.apply_event(&serde_json::from_str(&json)?),

@@ -15,7 +15,7 @@ use super::window::{State, Window};
 use crate::api::contract::{Filters, PageQuery, Region};
 use crate::units::{EpochSeconds, TimeRange};
 
-pub use super::learned::Learned;
+pub use super::learned::{Learned, Verified};
 
 /// What the plan may look at when it decides; may change at any time, also between two starts of a run.
 #[derive(Clone, Copy, Debug)]
@@ -162,6 +162,12 @@ impl Planner {
             reopened: Vec::new(),
             set_aside: BTreeSet::new(),
         }
+    }
+
+    /// The same, with what was found out about the service before.
+    pub fn verified(mut self, verified: Verified) -> Self {
+        self.learned.take_verified(verified);
+        self
     }
 
     /// The decisions that open a run; none where it is open already.

@@ -13,6 +13,7 @@ mod bounds;
 mod clocks;
 mod answers;
 mod audit;
+mod check;
 mod command_line;
 mod completions;
 mod config_files;

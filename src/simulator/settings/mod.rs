@@ -124,6 +124,9 @@ pub struct ContractSettings {
     /// What a `page_size` above 10 does.
     #[arg(long)]
     pub oversized_page: OversizedPage,
+    /// A filter that leaves nothing out; may be repeated.
+    #[arg(long)]
+    pub ignored_filters: Vec<FilterName>,
     /// Why pages are shorter than asked.
     #[arg(long)]
     pub short_pages: ShortPages,
@@ -163,6 +166,9 @@ pub struct LimitSettings {
     /// How a request above the limit is answered.
     #[arg(long)]
     pub throttle_form: ThrottleForm,
+    /// Whether every answer tells the limit in `X-RateLimit-Limit`.
+    #[arg(long)]
+    pub rate_headers: RateHeaders,
     /// The `Retry-After` header of such an answer, seconds; 0 sends none.
     #[arg(long)]
     pub retry_after_s: u32,

@@ -42,6 +42,8 @@ pub struct Cli {
 pub enum Command {
     /// Export the range to Parquet; the same command again resumes, and does nothing when nothing is left
     Run(Box<RunArguments>),
+    /// Say what an export will cost: rows, credits, time and files, for a few credits that `run` then need not pay again
+    Plan(Box<PlanArguments>),
     /// Read the journal: how far the run is, what it cost, what is left; asks nothing of the service
     Status(StatusArguments),
     /// Read the output again and compare it with its manifest; asks nothing of the service
@@ -127,6 +129,26 @@ struct MergePlaceArguments {
     /// The shape of log lines on stderr: auto is text on a terminal and JSON elsewhere
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
+}
+
+/// The flags of `plan`: those of `run` that say what is asked and how, so that one may be written in place of the other.
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Credits that the forecast may spend
+    #[arg(long, value_name = "CREDITS", default_value = "60", value_parser = whole::<u32>)]
+    pub probe_credits: u32,
+    /// Show the first windows and the addresses of the first requests; sends nothing and needs no key
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    place: PlaceArguments,
+    #[command(flatten)]
+    question: QuestionArguments,
+    #[command(flatten)]
+    effort: EffortArguments,
 }
 
 /// The flags of `status`.

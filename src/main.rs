@@ -81,6 +81,7 @@ async fn perform(
 ) -> Result<ExitCode, Failure> {
     match command {
         Command::Run(arguments) => Ok(commands::run(settings, &arguments, screen, log).await),
+        Command::Plan(arguments) => commands::plan(settings, &arguments, log).await,
         Command::Status(arguments) => commands::status(settings, &arguments, log).await,
         Command::Verify(arguments) => commands::verify(settings, &arguments, log).await,
         Command::Report(_) => commands::report(settings, log),

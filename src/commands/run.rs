@@ -90,8 +90,10 @@ async fn carry_out(
 ) -> Result<(Summary, Option<Failure>), Failure> {
     watch.begin(settings)?;
     settings.require_regions()?;
+    let start = if arguments.fresh { Start::Fresh } else { Start::GoOn };
+    let damaged = if arguments.adopt { State::MovedAside } else { State::Refused };
     let shard = shard::name_of(&arguments.shard)?;
-    let order = order(settings, (Places::of(settings, shard)?, shard), arguments)?;
+    let order = order(settings, (Places::of(settings, shard)?, shard), (start, damaged))?;
     limits::require(u64::from(settings.pace.max_in_flight) * if settings.simulator.is_some() { 2 } else { 1 })?;
     if let Some(file) = &settings.report.summary {
         summary::prepare(file).map_err(|error| {
@@ -118,7 +120,7 @@ async fn carry_out(
     let outcome = result.map_err(|error| failure(&error, &order.state))?;
     let settled = tools.progress.view().settled_share;
     let output = settings.output.folder.display().to_string();
-    Ok((Summary { output, ..summary(&order, &outcome, began, settled) }, refusal(&outcome)))
+    Ok((Summary { output, ..summary(&order, &outcome, began, settled) }, refusal(&outcome.ending)))
 }
 
 /// Tells what the run came to. What cannot be told is logged: it does not change how the run ended.
@@ -139,10 +141,10 @@ async fn tell(summary: &Summary, settings: &Settings) {
     }
 }
 
-fn order(
+pub(super) fn order(
     settings: &Settings,
     (places, shard): (Places, Option<ShardName>),
-    arguments: &RunArguments,
+    (start, damaged): (Start, State),
 ) -> Result<Order, Failure> {
     let now = now();
     let output = &settings.output;
@@ -158,8 +160,8 @@ fn order(
         range,
         ends,
         now,
-        start: if arguments.fresh { Start::Fresh } else { Start::GoOn },
-        damaged: if arguments.adopt { State::MovedAside } else { State::Refused },
+        start,
+        damaged,
         reread: settings.plan.reread.map(|reread| match reread {
             config::Reread::Missing => Reread::Missing,
             config::Reread::All => Reread::All,
@@ -194,6 +196,7 @@ fn order(
         },
         max_in_flight: usize::try_from(settings.pace.max_in_flight).unwrap_or(usize::MAX),
         give_up_after: settings.pace.give_up_after.get(),
+        probing: None,
     })
 }
 
@@ -321,7 +324,7 @@ fn warning(unusual: &Unusual) -> Warning {
 
 fn code_of(ending: &Ending) -> ExitCode {
     match ending {
-        Ending::Complete => ExitCode::Complete,
+        Ending::Complete | Ending::Probed => ExitCode::Complete,
         Ending::Incomplete => ExitCode::Incomplete,
         Ending::CreditsSpent { .. } | Ending::QuotaSpent { .. } | Ending::TimeSpent => ExitCode::BudgetReached,
         Ending::Unwell { .. } => ExitCode::ServiceUnwell,
@@ -377,7 +380,7 @@ fn next(outcome: &Outcome) -> Option<String> {
              again"
                 .to_owned()
         }
-        Ending::Complete => return None,
+        Ending::Complete | Ending::Probed => return None,
         Ending::Incomplete if outcome.gaps.is_empty() && outcome.unproven.is_empty() => {
             "read the rejected rows in _rejected: each line says what is wrong with its row".to_owned()
         }
@@ -420,8 +423,8 @@ fn faulty_region(outcome: &Outcome) -> Option<(&Region, &RegionFault)> {
 }
 
 /// Ends that need more than the summary: what the service did.
-fn refusal(outcome: &Outcome) -> Option<Failure> {
-    match &outcome.ending {
+pub(super) fn refusal(ending: &Ending) -> Option<Failure> {
+    match ending {
         Ending::Unwell { why } => Some(
             Failure::new(ExitCode::ServiceUnwell, format!("no page came for too long; the last failure was: {why}"))
                 .with_hint("what was bought is kept; run the same command when the service is well again"),
@@ -491,6 +494,12 @@ pub(super) fn failure(error: &ExportError, state: &Path) -> Failure {
         ExportError::Journal(JournalError::OtherQuestion { stored, asked }) if are_laid_out_otherwise(stored, asked) => {
             (ExitCode::Usage, LAID_OUT_OTHERWISE.to_owned())
         }
+        ExportError::AsksSomethingElse { .. } => (
+            ExitCode::Usage,
+            "bring it to its end with the same `run` command as before, or plan with an --out and a --state of its own; `run` would publish \
+             what the unfinished run has paid for, and close it"
+                .to_owned(),
+        ),
         ExportError::NoOutput { .. } => (ExitCode::Usage, "name the folder that --out named for `run`".to_owned()),
         ExportError::Unfinished { .. } => (
             ExitCode::Usage,

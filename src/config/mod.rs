@@ -247,6 +247,12 @@ pub struct BudgetSettings {
     /// How long one start may take. No limit by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_budget: Option<HumanDuration>,
+    /// What a credit costs, in any currency, above 0: `plan` then tells a price. None by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credit_price: Option<f64>,
+    /// Credits of the key's quota, at least 1: `plan` then tells which share of it an export takes. None by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Credits>,
 }
 
 /// Where rows go, and in what shape.

@@ -82,6 +82,17 @@ impl Settings {
         if let Some(credits) = self.budget.max_credits {
             bound("budget.max_credits", credits.get(), credits.get() > 0, "a run needs at least 1 credit")?;
         }
+        if let Some(price) = self.budget.credit_price {
+            bound(
+                "budget.credit_price",
+                price,
+                price.is_finite() && price > 0.0,
+                "it is a price above 0, such as 0.002",
+            )?;
+        }
+        if let Some(quota) = self.budget.quota {
+            bound("budget.quota", quota.get(), quota.get() > 0, "it is at least 1 credit")?;
+        }
         self.budget.time_budget.map_or(Ok(()), |length| some_time("budget.time_budget", length))
     }
 

@@ -14,6 +14,7 @@ mod cutting;
 mod delivery;
 mod driver;
 mod fill;
+mod forecast;
 mod keeps;
 mod machine;
 mod merge;
@@ -63,7 +64,9 @@ use crate::units::{ByteCount, Credits, EpochSeconds, RowCount, TimeRange};
 pub use crate::journal::Counts;
 pub use crate::journal::record::RangeEnds as Ends;
 pub use audit::{AUDIT, Audit, Audited, Bill, CONFIDENCE, REFRESH_SECONDS, Stopped, TARGET, audit};
+pub use forecast::{Forecast, forecast};
 pub use keeps::Reread;
+pub use machine::Probing;
 pub use merge::{MergeError, MergedOutput, merge};
 pub use order::export;
 pub use rebuild::{Contents, Rebuild, Rebuilt, Which, rebuild};
@@ -120,6 +123,8 @@ pub struct Order {
     pub max_in_flight: usize,
     /// How long to go on without a durable page.
     pub give_up_after: Duration,
+    /// Where no more is asked than a forecast needs: its bounds.
+    pub probing: Option<Probing>,
 }
 
 /// One shard of a question.
@@ -258,6 +263,8 @@ pub enum Ending {
     Contradicted(Contradiction),
     /// A signal came.
     Interrupted(Interrupt),
+    /// A forecast has what it needs, or may ask for no more.
+    Probed,
 }
 
 /// What an export came to.
@@ -415,6 +422,16 @@ pub enum ExportError {
         parts: usize,
         /// The output folder.
         output: String,
+    },
+    /// An unfinished run asks something else, and only `run` may close it.
+    #[error("the unfinished run {run} of this state asks {was}, and {asked} is asked now")]
+    AsksSomethingElse {
+        /// The run.
+        run: String,
+        /// What it asks.
+        was: String,
+        /// What is asked now.
+        asked: String,
     },
     /// There is no output to be written anew.
     #[error("{output} has no manifest, so it is no output folder")]

@@ -21,6 +21,8 @@ use crate::sink::publish::{Output, OutputError, Standing};
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 
 use super::commits::KeptAccount;
+use super::forecast::{is_planned_only, tell_of_a_planned_run};
+use super::order::VOID_RUN;
 use super::repair::lost_altogether;
 use super::{ExportError, KEPT_ACCOUNT, Order, Shard, Start, clock, shards};
 
@@ -96,7 +98,10 @@ pub(super) async fn open(order: &Wanted, journal: &Journal) -> Result<Opened, Ex
     let stored = journal.question()?.filter(|stored| stored.fingerprint != question.fingerprint);
     if let Some(stored) = &stored {
         // Refused before the output is touched.
-        refuse_another_question((stored, &question), identity, Output::look(&order.output).await?.as_ref())?;
+        let found = Output::look(&order.output).await?;
+        if !gives_way((stored, identity), journal, found.as_ref()).await? {
+            refuse_another_question((stored, &question), identity, found.as_ref())?;
+        }
     }
     let (output, found, is_anew) = match &order.shard {
         None => {
@@ -131,6 +136,25 @@ pub(super) async fn open(order: &Wanted, journal: &Journal) -> Result<Opened, Ex
     let mut opened = Opened { output: Arc::new(output), manifest, lost: Vec::new(), is_ahead_of_state };
     look_for_parts(order, journal, &mut opened).await?;
     Ok(opened)
+}
+
+/// A state that holds nothing but a forecast takes on another question: nothing was promised to anybody yet. What the forecast bought is
+/// kept where only the layout differs.
+async fn gives_way(
+    (stored, asked): (&StoredQuestion, &Identity),
+    journal: &Journal,
+    found: Option<&Manifest>,
+) -> Result<bool, ExportError> {
+    let Some(run) = journal.latest_run()?.filter(|_| found.is_none()) else { return Ok(false) };
+    if !is_planned_only(journal, &run)? || !journal.parts()?.is_empty() {
+        return Ok(false);
+    }
+    let was = serde_json::from_str::<Identity>(&stored.json).ok();
+    if !was.is_some_and(|was| was.is_only_laid_out_otherwise(asked)) {
+        tell_of_a_planned_run(journal, &run);
+        journal.learn(VOID_RUN, &run.begun.id).await?;
+    }
+    Ok(true)
 }
 
 /// A state follows its output where that was laid out anew and a `rebuild` died before it could tell the state: the manifest is what counts.

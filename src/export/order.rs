@@ -11,6 +11,7 @@ use crate::sink::shard;
 
 use super::clock::{ClockCheck, Skew};
 use super::commits::Commits;
+use super::forecast::{is_planned_only, tell_of_a_planned_run};
 use super::keeps::Keeps;
 use super::next::{Ask, Holds, Next, goes_on_forward, next};
 use super::opening::{self, Opened};
@@ -18,7 +19,7 @@ use super::session::Session;
 use super::{Ending, ExportError, History, Order, Outcome, Start, State, Tools, Work, shards, state_aside};
 
 /// Where the name of a run is kept whose range was taken from a wrong clock: nothing of it is gone on with.
-const VOID_RUN: &str = "run_by_a_wrong_clock";
+pub(super) const VOID_RUN: &str = "run_by_a_wrong_clock";
 
 /// Carries an order out: goes on with the run that the state holds, or closes it, or begins one.
 ///
@@ -53,16 +54,10 @@ async fn attempt(order: &Order, tools: &Tools) -> Result<Outcome, ExportError> {
 }
 
 async fn runs(order: &Order, tools: &Tools, journal: &Journal) -> Result<Outcome, ExportError> {
-    let opened = opening::open(&order.wanted(), journal).await?;
-    let latest = journal.latest_run()?;
-    let void_run = journal.learned(VOID_RUN)?;
-    let is_void = |run: &RunRecord| opened.is_ahead_of_state || void_run.as_ref() == Some(&run.begun.id);
-    let latest = latest.filter(|run| !is_void(run));
-    let holds = order.holds(&opened, latest.as_ref());
-    order.tell_of_a_lost_state(&opened, latest.as_ref());
+    let Found { opened, latest, next } = find(order, journal).await?;
     let commits = Arc::new(Commits::new(Arc::clone(&opened.output), opened.manifest.clone()));
     let session = |run: RunRecord| Session::new(order, tools, journal, (&opened.output, &commits), run);
-    match (next(&order.ask(), latest.as_ref(), holds), latest) {
+    match (next, latest) {
         // What a shard has read of another question is in no other shard's account.
         (Next::Extend | Next::CloseAndBegin(_), Some(run)) if order.shard.is_some() => {
             Err(ExportError::OtherRun { state: order.state.display().to_string(), run: run.begun.id })
@@ -84,6 +79,46 @@ async fn runs(order: &Order, tools: &Tools, journal: &Journal) -> Result<Outcome
     }
 }
 
+/// What a start finds.
+pub(super) struct Found {
+    pub(super) opened: Opened,
+    /// The state's latest run, unless nothing of it may be gone on with.
+    pub(super) latest: Option<RunRecord>,
+    /// What to do.
+    pub(super) next: Next,
+}
+
+/// Opens the output, and says what is to be done.
+pub(super) async fn find(order: &Order, journal: &Journal) -> Result<Found, ExportError> {
+    let opened = opening::open(&order.wanted(), journal).await?;
+    let latest = journal.latest_run()?;
+    let void_run = journal.learned(VOID_RUN)?;
+    let is_void = |run: &RunRecord| opened.is_ahead_of_state || void_run.as_ref() == Some(&run.begun.id);
+    let latest = latest.filter(|run| !is_void(run));
+    let holds = order.holds(&opened, latest.as_ref());
+    order.tell_of_a_lost_state(&opened, latest.as_ref());
+    let next = match (next(&order.ask(), latest.as_ref(), holds), &latest) {
+        (Next::CloseAndBegin(keeps), Some(run)) if is_planned_only(journal, run)? => {
+            tell_of_a_planned_run(journal, run);
+            Next::Begin(keeps)
+        }
+        (next, _) => next,
+    };
+    Ok(Found { opened, latest, next })
+}
+
+/// Nothing of a run is gone on with whose range a wrong clock decided.
+pub(super) async fn void_if_by_a_wrong_clock<T>(
+    journal: &Journal,
+    run: &str,
+    result: &Result<T, ExportError>,
+) -> Result<(), ExportError> {
+    if let Err(ExportError::Clock(_)) = result {
+        journal.learn(VOID_RUN, run).await?;
+    }
+    Ok(())
+}
+
 /// Begins a run. Whatever is still unfinished was not to be gone on with.
 async fn begin(
     order: &Order,
@@ -101,9 +136,7 @@ async fn begin(
     let id = run.begun.id.clone();
     let session = Session::new(order, tools, journal, (&opened.output, commits), run);
     let result = session.run(order.ends).await;
-    if let Err(ExportError::Clock(_)) = result {
-        journal.learn(VOID_RUN, &id).await?;
-    }
+    void_if_by_a_wrong_clock(journal, &id, &result).await?;
     let work = if reads_nothing { Work::NothingLeft } else { Work::Done };
     result.map(|outcome| Outcome { work, ..outcome })
 }
@@ -145,7 +178,7 @@ impl Order {
     }
 
     /// What a run reads, once the output stands as it does.
-    async fn reads(&self, opened: &Opened, commits: &Commits, keeps: Keeps) -> Vec<Reads> {
+    pub(super) async fn reads(&self, opened: &Opened, commits: &Commits, keeps: Keeps) -> Vec<Reads> {
         let settled =
             self.retain_seconds.filter(|_| self.start == Start::GoOn).map(|seconds| self.now.shifted(-seconds));
         let reads = |manifest: &Manifest, region: &Region| {
@@ -170,7 +203,7 @@ impl Order {
         }
     }
 
-    fn new_run(&self, reads: Vec<Reads>) -> NewRun {
+    pub(super) fn new_run(&self, reads: Vec<Reads>) -> NewRun {
         let ending = self.shard.as_ref().map(|shard| shard.name.run_ending()).unwrap_or_default();
         NewRun {
             id: format!("{:x}{:04x}{ending}", self.now.get(), rand::random::<u16>()),

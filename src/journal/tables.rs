@@ -531,7 +531,11 @@ fn says_something(text: &str) -> bool {
 fn keeps_body(page: &NewPage) -> bool {
     let asked = matches!(
         page.fact.address.purpose,
-        Purpose::Walk { .. } | Purpose::Newest | Purpose::ConfirmOldest | Purpose::ConfirmNewest
+        Purpose::Walk { .. }
+            | Purpose::Newest
+            | Purpose::ConfirmOldest
+            | Purpose::ConfirmNewest
+            | Purpose::Count { .. }
     );
     asked && page.fact.slots > 0
 }

@@ -298,6 +298,7 @@ impl Planner {
                 plan.learn_opening(page);
             }
         }
+        self.count_page(page);
         match page.address.purpose {
             Purpose::Walk { window, stretch } => self.apply_walked(page, window, stretch, settled),
             Purpose::Newest => self.learned.take_newest(page),
@@ -325,7 +326,7 @@ impl Planner {
         walk.is_some_and(|walk| walk.stretch().anchor == self.range_of(&address.region).start)
     }
 
-    fn apply_walked(&mut self, page: &PageFact, id: WindowId, stretch: u32, settled: EpochSeconds) {
+    pub(super) fn apply_walked(&mut self, page: &PageFact, id: WindowId, stretch: u32, settled: EpochSeconds) {
         let Some(window) = self.windows.get_mut(&id) else { return };
         window.parked = 0;
         let State::Walking(walk) = &mut window.state else { return };
@@ -429,6 +430,7 @@ impl Planner {
             PlanEvent::PageTaken { window, stretch, page, has_more } => {
                 self.take_waiting(*window, *stretch, page.get(), *has_more);
             }
+            PlanEvent::CountTaken { window, stretch, page } => self.take_counted(*window, *stretch, *page),
             PlanEvent::ShortPagesBelieved { region, range } => self.believed.push((region.clone(), *range)),
             PlanEvent::ShortPagesHide => {
                 self.learned.short_pages_hide = true;

@@ -9,6 +9,7 @@ use super::event::Contradiction;
 use super::fact::{PageFact, Purpose, RowKey, Standing, VideoKey, WindowId};
 use super::page::longest_run;
 use super::reads::{Beside, Reads};
+use super::tally::CountedPages;
 use crate::api::contract::{PAGE_SIZE, Region};
 use crate::units::{EpochSeconds, TimeRange};
 
@@ -108,6 +109,12 @@ pub struct RegionPlan {
     extensions: u32,
     /// Whether the output has held rows of it, so that its code is known to mean something.
     pub is_known: bool,
+    /// The pages that its rows were counted by, and pages of walks that tell the same.
+    pub(super) counted_pages: CountedPages,
+    /// Those that were refused; not journalled, since they are asked for a forecast alone.
+    pub(super) count_refused: BTreeSet<(EpochSeconds, u32)>,
+    /// Whether a page to count by could not be had; not journalled either.
+    pub(super) count_failed: bool,
 }
 
 impl RegionPlan {
@@ -156,6 +163,9 @@ impl RegionPlan {
             ends: Ends::default(),
             extensions: 0,
             is_known: false,
+            counted_pages: CountedPages::new(),
+            count_refused: BTreeSet::new(),
+            count_failed: false,
         }
     }
 
@@ -185,6 +195,9 @@ impl RegionPlan {
         self.range.end = new.end;
         self.extensions += 1;
         self.ends.extend();
+        // What lay at the former end may go on now.
+        self.counted_pages.values_mut().for_each(|pages| pages.retain(|_, page| page.slots >= PAGE_SIZE));
+        self.count_refused.clear();
         (self.newest_read, self.newest_is_unknown, self.probed_newest) = (false, false, None);
         self.newest_rows.clear();
         self.past_newest.clear();
@@ -374,7 +387,7 @@ impl RegionPlan {
                 self.oldest = self.oldest.or(first);
                 self.newest = self.newest.max(last);
             }
-            Purpose::Bounds => {}
+            Purpose::Bounds | Purpose::Count { .. } => {}
         }
         let is_probe = matches!(page.address.purpose, Purpose::Walk { .. } | Purpose::Newest);
         if is_probe && let (Some(first), Some(last)) = (first, last) {
@@ -400,6 +413,11 @@ impl RegionPlan {
         self.finished_rows += rows;
         self.has_answered |= rows > 0;
         self.finished_seconds += until.since(from).max(0);
+    }
+
+    /// Row places on the pages of its finished windows.
+    pub fn finished_rows(&self) -> u64 {
+        self.finished_rows
     }
 
     /// Rows a second, as seen so far: `walked` adds what running windows saw, as (rows, seconds). A guess from the first

@@ -33,6 +33,7 @@ mod meanings;
 mod metrics;
 mod mutations;
 mod output;
+mod plan;
 mod process;
 mod proxies;
 mod rebuild;

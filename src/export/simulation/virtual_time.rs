@@ -112,6 +112,7 @@ impl Drive {
             max_in_flight: self.workers,
             give_up_after: self.give_up_after,
             time: if let Stops::Time(time) = stops { Some(time) } else { None },
+            probing: None,
         }
     }
 }

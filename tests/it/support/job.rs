@@ -173,10 +173,19 @@ impl Job {
 
     /// Starts it with other flags and variables on top, for this start alone.
     pub(crate) fn start_as(&self, flags: &str, variables: &[(&str, String)]) -> Running {
+        self.asks("run", flags, variables)
+    }
+
+    /// `plan` of the same question, with other flags on top.
+    pub(crate) fn plan(&self, flags: &str) -> Ended {
+        self.asks("plan", flags, &[]).wait()
+    }
+
+    fn asks(&self, command: &str, flags: &str, variables: &[(&str, String)]) -> Running {
         let summary = self.folder().join("summary.json");
         // A summary of an earlier start would answer for this one.
         let _none_yet = std::fs::remove_file(&summary);
-        let mut arguments: Vec<String> = vec!["run".to_owned()];
+        let mut arguments: Vec<String> = vec![command.to_owned()];
         let (out, state) = (self.out().display().to_string(), self.state().display().to_string());
         let mut own = vec![
             ("--region", self.regions.join(",")),

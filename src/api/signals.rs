@@ -20,7 +20,7 @@ pub struct Signals {
     pub is_html: bool,
     /// Where a redirect points, without its user, its query and its fragment.
     pub location: Option<String>,
-    /// Headers that speak of a rate, as they came: at most [`MOST_RATE_HEADERS`]. None of them is documented.
+    /// Headers that speak of a rate, as they came: a bounded number of them. None of them is documented.
     pub rate: Vec<(String, String)>,
 }
 

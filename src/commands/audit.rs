@@ -209,8 +209,7 @@ fn json(audited: &Audited, folder: &str, code: ExitCode) -> Result<String, Failu
         gaps: audited.gaps.iter().map(|(region, range)| Gap { region, range: *range }).collect(),
         hint: hint(audited),
     };
-    let json = serde_json::to_string_pretty(&document);
-    json.map(|json| json + "\n").map_err(|error| Failure::from_error(ExitCode::Bug, &error))
+    super::json(&document)
 }
 
 fn text(audited: &Audited, folder: &str) -> String {

@@ -87,11 +87,7 @@ fn pace(settings: &Settings, arguments: &CheckArguments) -> Pace {
 }
 
 fn tell(report: &Report, arguments: &CheckArguments) -> Result<(), Failure> {
-    let text = if arguments.json {
-        serde_json::to_string_pretty(report).map_err(|error| Failure::from_error(ExitCode::Bug, &error))? + "\n"
-    } else {
-        report.text()
-    };
+    let text = if arguments.json { super::json(report)? } else { report.text() };
     super::print(text.as_bytes())?;
     if let Some(file) = &arguments.write {
         let settings = written::settings(report, &run::now().to_string());

@@ -45,6 +45,20 @@ pub fn schema() -> Result<ExitCode, Failure> {
     print(crate::sink::columns::describe().as_bytes())
 }
 
+/// A command's answer as one JSON document on lines of its own.
+fn json(document: &impl serde::Serialize) -> Result<String, Failure> {
+    line_of(serde_json::to_string_pretty(document))
+}
+
+/// The same on one line.
+fn json_line(document: &impl serde::Serialize) -> Result<String, Failure> {
+    line_of(serde_json::to_string(document))
+}
+
+fn line_of(json: serde_json::Result<String>) -> Result<String, Failure> {
+    json.map(|json| json + "\n").map_err(|error| Failure::from_error(ExitCode::Bug, &error))
+}
+
 /// Writes a command's whole answer to stdout. A reader that closed it early, such as `head`, is no failure.
 fn print(text: &[u8]) -> Result<ExitCode, Failure> {
     use std::io::Write;

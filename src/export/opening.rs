@@ -5,7 +5,7 @@
 //! superseded. Where it is gone, or older than the state, the journal's own record of it is taken.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::api::contract::Region;
@@ -66,6 +66,25 @@ pub(super) struct Wanted {
     pub(super) shard: Option<Shard>,
     /// The regions that are asked.
     pub(super) regions: Vec<Region>,
+}
+
+impl Wanted {
+    /// An output as its own manifest says it is, with its state.
+    pub(super) fn as_found(found: &Manifest, (state, output): (&Path, &Path), now: EpochSeconds) -> Self {
+        Self {
+            identity: found.identity.clone(),
+            state: state.to_owned(),
+            output: output.to_owned(),
+            now,
+            start: Start::GoOn,
+            retain_seconds: found.retain_seconds,
+            range: found.range,
+            max_rejected: found.max_rejected,
+            confirm_after_seconds: found.confirm_after_seconds,
+            shard: None,
+            regions: found.regions.clone(),
+        }
+    }
 }
 
 impl Order {

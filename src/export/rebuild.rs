@@ -25,10 +25,10 @@ use crate::sink::publish::{Output, OutputError};
 use crate::sink::rewrite::Source;
 use crate::units::{ByteCount, EpochSeconds, RowCount};
 
+use super::ExportError;
 use super::commits::Commits;
 use super::opening::{self, Opened, Wanted, question_of};
 use super::stager::Stager;
-use super::{ExportError, Start};
 
 /// What a person asked for.
 #[derive(Clone, Debug)]
@@ -155,19 +155,7 @@ async fn close_what_ended_with_gaps(journal: &Journal) -> Result<(), ExportError
 
 impl Rebuild {
     fn wanted(&self, found: &Manifest) -> Wanted {
-        Wanted {
-            identity: found.identity.clone(),
-            state: self.state.clone(),
-            output: self.output.clone(),
-            now: self.now,
-            start: Start::GoOn,
-            retain_seconds: found.retain_seconds,
-            range: found.range,
-            max_rejected: found.max_rejected,
-            confirm_after_seconds: found.confirm_after_seconds,
-            shard: None,
-            regions: found.regions.clone(),
-        }
+        Wanted::as_found(found, (&self.state, &self.output), self.now)
     }
 
     fn identity(&self, manifest: &Manifest) -> Identity {

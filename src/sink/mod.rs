@@ -14,7 +14,6 @@ pub mod chains;
 pub mod columns;
 pub mod coverage;
 pub mod decode;
-pub mod find;
 mod former;
 pub mod history;
 pub mod identity;

@@ -12,11 +12,14 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::journal::record::PartRecord;
+use crate::plan::fact::{RowKey, VideoKey};
 use crate::sink::columns::{CREATE_TIME, VIDEO_ID};
-use crate::sink::find::RowId;
 use crate::sink::part::{BATCH_ROWS, PartError};
 use crate::sink::staging::StagingError;
 use crate::units::{EpochSeconds, TimeRange};
+
+/// A row's second and its `video_id`.
+pub type RowId = (EpochSeconds, String);
 
 /// The column of a row's own region.
 const OWN_REGION: &str = "region";
@@ -32,22 +35,33 @@ pub fn each_second(part: &PartRecord, file: &Path, mut tell: impl FnMut(EpochSec
     })
 }
 
+/// Those of the `wanted` rows that `part` holds.
+///
+/// # Errors
+/// Where the part cannot be read.
+pub fn rows_held((part, file): (&PartRecord, &Path), wanted: &BTreeSet<RowId>) -> Result<BTreeSet<RowId>, PartError> {
+    each_row(part, file, |row| wanted.contains(&row).then_some(row))
+}
+
+/// The same of rows as the plan knows them.
+///
+/// # Errors
+/// Where the part cannot be read.
+pub fn keys_held((part, file): (&PartRecord, &Path), wanted: &BTreeSet<RowKey>) -> Result<BTreeSet<RowKey>, PartError> {
+    let key = |(second, id): RowId| RowKey { second, video: VideoKey::of(&id) };
+    each_row(part, file, |row| Some(key(row)).filter(|key| wanted.contains(key)))
+}
+
 /// The rows of `part` in these ranges, which are in order and apart.
 ///
 /// # Errors
 /// Where the part cannot be read.
 pub fn rows_within(part: &PartRecord, file: &Path, ranges: &[TimeRange]) -> Result<BTreeSet<RowId>, PartError> {
-    let mut found = BTreeSet::new();
     let is_within = |second: EpochSeconds| {
         let after = ranges.partition_point(|range| range.end <= second);
         ranges.get(after).is_some_and(|range| range.contains(second))
     };
-    each_batch(part, file, &[CREATE_TIME, VIDEO_ID], |batch| {
-        let rows = seconds(batch).zip(texts(batch, VIDEO_ID)).filter_map(|(second, video)| second.zip(video));
-        found.extend(rows.filter(|(second, _)| is_within(*second)).map(|(second, video)| (second, video.to_owned())));
-        ControlFlow::Continue(())
-    })?;
-    Ok(found)
+    each_row(part, file, |row| is_within(row.0).then_some(row))
 }
 
 /// Those of the `wanted` videos that `part` holds, in whatever second.
@@ -73,6 +87,21 @@ pub fn own_region(part: &PartRecord, file: &Path) -> Result<Option<String>, Part
     each_batch(part, file, &[OWN_REGION], |batch| {
         found = texts(batch, OWN_REGION).flatten().next().map(str::to_owned);
         ControlFlow::Break(())
+    })?;
+    Ok(found)
+}
+
+/// What is wanted of the rows of `part`.
+fn each_row<T: Ord>(
+    part: &PartRecord,
+    file: &Path,
+    wanted: impl Fn(RowId) -> Option<T>,
+) -> Result<BTreeSet<T>, PartError> {
+    let mut found = BTreeSet::new();
+    each_batch(part, file, &[CREATE_TIME, VIDEO_ID], |batch| {
+        let rows = seconds(batch).zip(texts(batch, VIDEO_ID)).filter_map(|(second, video)| second.zip(video));
+        found.extend(rows.filter_map(|(second, video)| wanted((second, video.to_owned()))));
+        ControlFlow::Continue(())
     })?;
     Ok(found)
 }
@@ -131,5 +160,18 @@ mod tests {
         let wanted = ["2", "9"].map(str::to_owned).into_iter().collect();
         assert_eq!(videos_held(&part, &file, &wanted).unwrap(), ["2".to_owned()].into_iter().collect());
         assert_eq!(own_region(&part, &file).unwrap().as_deref(), Some("US"));
+    }
+
+    #[test]
+    fn a_row_is_found_by_its_second_and_its_id_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = parts(folder.path());
+        let rows: Vec<String> = (0..4).map(|n| row(n * 10, &format!("{n}"), n)).collect();
+        let part = parts.stage(&slice(range(0, 60)), given(vec![page(1, &rows)])).unwrap().unwrap();
+        let file = parts.staging.file(&part.path);
+        let second = |second: i64| range(second, second + 1).start;
+        let wanted = [(10, "1"), (20, "1"), (30, "3"), (40, "4")].map(|(at, id)| (second(at), id.to_owned()));
+        let found = rows_held((&part, &file), &wanted.into_iter().collect()).unwrap();
+        assert_eq!(found, [(second(10), "1".to_owned()), (second(30), "3".to_owned())].into_iter().collect());
     }
 }

@@ -47,11 +47,7 @@ pub async fn plan(settings: Settings, arguments: &PlanArguments, log: &Log) -> R
 }
 
 fn shown<T: Serialize>(told: &T, as_json: bool, text: impl FnOnce(&T) -> String) -> Result<String, Failure> {
-    if !as_json {
-        return Ok(text(told));
-    }
-    let json = serde_json::to_string_pretty(told);
-    json.map(|json| json + "\n").map_err(|error| Failure::from_error(ExitCode::Bug, &error))
+    if as_json { super::json(told) } else { Ok(text(told)) }
 }
 
 /// What ended the forecast before it could be one.

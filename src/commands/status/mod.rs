@@ -50,11 +50,10 @@ fn told(status: &Status, arguments: &StatusArguments, lines: Lines) -> Result<St
     if !arguments.json {
         return Ok(text::text(status));
     }
-    let json = match lines {
-        Lines::Many => serde_json::to_string_pretty(status),
-        Lines::One => serde_json::to_string(status),
-    };
-    json.map(|json| json + "\n").map_err(|error| Failure::from_error(ExitCode::Bug, &error))
+    match lines {
+        Lines::Many => super::json(status),
+        Lines::One => super::json_line(status),
+    }
 }
 
 /// On a terminal each look takes the place of the one before; elsewhere one follows the other.

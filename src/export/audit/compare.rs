@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::contract::{PageQuery, TimeOrder};
 use crate::api::reply::{PageAnswer, Row};
-use crate::sink::find::RowId;
+use crate::sink::reading::RowId;
 use crate::units::{DAY_SECONDS, EpochSeconds, TimeRange};
 
 use super::frame::Scope;

@@ -30,11 +30,10 @@ use crate::journal::Journal;
 use crate::journal::record::{PartRecord, RunOutcome};
 use crate::plan::answer::RegionHabit;
 use crate::sink::account::Lack;
-use crate::sink::find::rows_held;
 use crate::sink::manifest::{Manifest, Status};
 use crate::sink::part::PartError;
 use crate::sink::publish::Output;
-use crate::sink::reading::{each_second, own_region, rows_within, videos_held};
+use crate::sink::reading::{each_second, own_region, rows_held, rows_within, videos_held};
 use crate::units::{Credits, EpochSeconds, TimeRange};
 
 pub use asking::Stopped;
@@ -47,10 +46,10 @@ use compare::{Compared, Held, Neighbours, Page, ScopedRow, compare, gaps};
 use frame::{Census, Frame, Place, Scope, Start};
 use places::{Finder, question};
 
+use super::ExportError;
 use super::commits::Commits;
 use super::opening::{self, Opened, Wanted};
 use super::session::LEARNED_RATE;
-use super::{ExportError, Start as StartAnew};
 
 /// Where what audits cost is kept: the last one's [`Bill`].
 pub const AUDIT: &str = "audit";
@@ -209,19 +208,7 @@ impl Audit {
     }
 
     fn wanted(&self, found: &Manifest) -> Wanted {
-        Wanted {
-            identity: found.identity.clone(),
-            state: self.state.clone(),
-            output: self.output.clone(),
-            now: self.now,
-            start: StartAnew::GoOn,
-            retain_seconds: found.retain_seconds,
-            range: found.range,
-            max_rejected: found.max_rejected,
-            confirm_after_seconds: found.confirm_after_seconds,
-            shard: None,
-            regions: found.regions.clone(),
-        }
+        Wanted::as_found(found, (&self.state, &self.output), self.now)
     }
 
     fn asker(&self, client: Client, journal: &Journal, credits: Credits) -> Result<Asker, ExportError> {

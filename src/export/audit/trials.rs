@@ -12,7 +12,7 @@ use super::testing::{dice, range};
 use super::{Findings, findings};
 use crate::api::contract::{Filters, PAGE_SIZE, PageQuery, TimeOrder};
 use crate::api::reply::{Identity, PageAnswer, Row};
-use crate::sink::find::RowId;
+use crate::sink::reading::RowId;
 use crate::units::{DAY_SECONDS, EpochSeconds};
 
 const DAYS: i64 = 30;

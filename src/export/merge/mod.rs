@@ -13,9 +13,9 @@ use std::path::Path;
 use crate::failpoint::{self, Step};
 use crate::plan::fact::RowKey;
 use crate::sink::account::{Lack, Lacking};
-use crate::sink::find::keys_held;
 use crate::sink::manifest::{Manifest, Status};
 use crate::sink::publish::{Output, Standing, accounts};
+use crate::sink::reading::keys_held;
 use crate::sink::shard::Seam;
 use crate::units::{ByteCount, RowCount, TimeRange};
 

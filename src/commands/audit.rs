@@ -18,7 +18,7 @@ use crate::telemetry::Log;
 use crate::units::{Credits, TimeRange};
 
 use super::places::Places;
-use super::{run, signals};
+use super::{failures, run, signals};
 
 /// The version of the JSON form: a field that is renamed or changes its meaning raises it, a new field does not.
 const AUDIT_VERSION: u32 = 1;
@@ -68,7 +68,7 @@ pub async fn audit(mut settings: Settings, arguments: &AuditArguments, log: &Log
     signals::end_at_once(log)?;
     let places = Places::of(&settings, None)?;
     limits::require(u64::from(settings.pace.max_in_flight) * if settings.simulator.is_some() { 2 } else { 1 })?;
-    let found = Output::look(&places.output).await.map_err(|error| run::failure(&error.into(), &places.state))?;
+    let found = Output::look(&places.output).await.map_err(|error| failures::failure(&error.into(), &places.state))?;
     if let Some(found) = &found {
         settings.service.path.clone_from(&found.identity.path);
         refuse_another_service(&found.identity, &settings)?;
@@ -87,7 +87,7 @@ pub async fn audit(mut settings: Settings, arguments: &AuditArguments, log: &Log
         max_in_flight: usize::try_from(settings.pace.max_in_flight).unwrap_or(usize::MAX),
         give_up_after: settings.pace.give_up_after.get(),
     };
-    let audited = export::audit(&order, client).await.map_err(|error| run::failure(&error, &order.state))?;
+    let audited = export::audit(&order, client).await.map_err(|error| failures::failure(&error, &order.state))?;
     if audited.pages == 0 {
         return Err(nothing_came(&audited));
     }

@@ -17,7 +17,7 @@ use crate::replaced::{self, Readers};
 use crate::telemetry::Log;
 use crate::units::EpochSeconds;
 
-use super::{run, signals};
+use super::{failures, run, signals};
 
 /// How a check ended early.
 enum Early {
@@ -160,7 +160,7 @@ fn ended(early: Early) -> Result<ExitCode, Failure> {
     let (code, hint) = match early {
         Early::Stopped(Stop::Credits) => return Ok(ExitCode::Complete),
         Early::Stopped(Stop::Quota(_)) => (ExitCode::BudgetReached, "buy credits, or wait until the quota is renewed"),
-        Early::Stopped(Stop::Refused(code, _)) => (ExitCode::Refused, run::refusal_hint(code)),
+        Early::Stopped(Stop::Refused(code, _)) => (ExitCode::Refused, failures::refusal_hint(code)),
         Early::Stopped(Stop::Unwell(_)) => (ExitCode::ServiceUnwell, "try again when the service is well"),
         Early::Stopped(Stop::Unreachable(_)) => {
             (ExitCode::Usage, "check --base-url, and what this machine trusts and can look up")

@@ -7,7 +7,7 @@ use crate::sink::account::Lack;
 use crate::telemetry::Log;
 
 use super::places;
-use super::{run, signals};
+use super::{failures, signals};
 
 /// Gaps and unproven stretches that are named before they are only counted.
 const NAMED: usize = 10;
@@ -40,7 +40,7 @@ fn failure(error: &ExportError, output: &std::path::Path) -> Failure {
         ExportError::PartsNotWhole { .. } => {
             "the same `run --shard` commands look at every part and read again what is missing; nothing was changed"
         }
-        other => return run::failure(other, output),
+        other => return failures::failure(other, output),
     };
     let code = match error {
         ExportError::PartsNotWhole { .. } => ExitCode::LocalDamage,

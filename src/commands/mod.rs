@@ -4,6 +4,7 @@ mod audit;
 mod check;
 mod completions;
 mod deadline;
+mod failures;
 mod man;
 mod merge;
 mod places;

@@ -7,7 +7,7 @@ use crate::telemetry::Log;
 use crate::units::ByteCount;
 
 use super::places::Places;
-use super::{run, signals};
+use super::{failures, run, signals};
 
 /// Writes all parts of the output anew, in the partition of the settings where they say one.
 ///
@@ -34,7 +34,7 @@ async fn write_anew(settings: &Settings, which: Which, log: &Log) -> Result<Exit
     let output: &OutputSettings = &settings.output;
     let (packaging, part_rows) = (run::packaging(output), run::part_rows(output));
     let order = Rebuild { state: places.state, output: places.output, now: run::now(), which, packaging, part_rows };
-    let rebuilt = export::rebuild(&order).await.map_err(|error| run::failure(&error, &order.state))?;
+    let rebuilt = export::rebuild(&order).await.map_err(|error| failures::failure(&error, &order.state))?;
     super::print(text(&rebuilt, &output.folder.display().to_string()).as_bytes())
 }
 

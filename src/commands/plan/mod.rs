@@ -18,7 +18,7 @@ use crate::progress::Progress;
 use crate::telemetry::Log;
 
 use super::places::Places;
-use super::{run, signals};
+use super::{failures, run, signals};
 use told::Told;
 
 /// Says what the export of the settings' question will cost.
@@ -38,7 +38,7 @@ pub async fn plan(settings: Settings, arguments: &PlanArguments, log: &Log) -> R
     let simulator = run::embedded_simulator(&settings)?;
     let client = run::client(&settings, simulator.as_ref())?;
     let tools = Tools { client, progress: Progress::new(), interrupt: signals::listen(log, |_| ())? };
-    let forecast = export::forecast(&order, &tools).await.map_err(|error| run::failure(&error, &order.state))?;
+    let forecast = export::forecast(&order, &tools).await.map_err(|error| failures::failure(&error, &order.state))?;
     if let Some(failure) = why_none(&forecast, arguments.probe_credits) {
         return Err(failure);
     }
@@ -72,7 +72,7 @@ fn why_none(forecast: &Forecast, probe_credits: u32) -> Option<Failure> {
         }
         Ending::Interrupted(interrupt) => Failure::new(signals::code_of(*interrupt), "the forecast was interrupted")
             .with_hint(format!("the same command goes on; {KEPT}")),
-        ending => run::refusal(ending)?,
+        ending => failures::refusal(ending)?,
     };
     Some(failure)
 }

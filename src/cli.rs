@@ -42,14 +42,24 @@ pub struct Cli {
 pub enum Command {
     /// Export the range to Parquet; the same command again resumes, and does nothing when nothing is left
     Run(Box<RunArguments>),
+    /// Say what an export will cost: rows, credits, time and files, for a few credits that `run` then need not pay again
+    Plan(Box<PlanArguments>),
     /// Read the journal: how far the run is, what it cost, what is left; asks nothing of the service
     Status(StatusArguments),
     /// Read the output again and compare it with its manifest; asks nothing of the service
     Verify(VerifyArguments),
+    /// Read random pages of a finished output again: how much can be missing of it, at most; spends --credits
+    Audit(AuditArguments),
+    /// Write the report of the last run as one HTML page; asks nothing of the service
+    Report(ReportArguments),
+    /// Join what all shards of a question have read into one output; asks nothing of the service
+    Merge(MergeArguments),
     /// Write the output anew from its own parts, with another partition, part size or packing; asks nothing of the service
     Rebuild(RebuildArguments),
     /// Make one part of small neighbours within a folder of the output; asks nothing of the service
     Compact(CompactArguments),
+    /// Find out with few credits what the service's contract leaves open, for one region
+    Check(Box<CheckArguments>),
     /// Serve a simulated service on this machine, for trials without a key
     Simulate(SimulateArguments),
     /// Print the schema of the Parquet files
@@ -75,6 +85,64 @@ pub struct RunArguments {
     /// Where the state is damaged or of another version, move it aside and go on from the output's manifest
     #[arg(long)]
     pub adopt: bool,
+    #[command(flatten)]
+    place: PlaceArguments,
+    #[command(flatten)]
+    question: QuestionArguments,
+    #[command(flatten)]
+    effort: EffortArguments,
+    /// Which part of the question is read.
+    #[command(flatten)]
+    pub shard: ShardArguments,
+}
+
+/// Which part of the question this process reads, where several share it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Several processes, one output")]
+pub struct ShardArguments {
+    /// Read this part of the question alone, such as 1/4: its number from 1, of how many; `merge` joins all of them
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<String>,
+    /// The same where a variable holds the number, from 0: JOB_COMPLETION_INDEX, SLURM_ARRAY_TASK_ID; with --shards
+    #[arg(long, value_name = "VARIABLE", requires = "shards", conflicts_with = "shard")]
+    pub shard_index_from: Option<String>,
+    /// How many parts there are
+    #[arg(long, value_name = "N", requires = "shard_index_from", conflicts_with = "shard", value_parser = whole::<u32>)]
+    pub shards: Option<u32>,
+}
+
+/// The flags of `merge`.
+#[derive(Debug, Args)]
+pub struct MergeArguments {
+    #[command(flatten)]
+    place: MergePlaceArguments,
+}
+
+#[derive(Debug, Args)]
+struct MergePlaceArguments {
+    /// The TOML file with settings; config/reference.toml shows every key
+    #[arg(long, value_name = "FILE", env = "KEYAPI_EXPORT_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+    /// The output folder that the shards wrote into
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// The shape of log lines on stderr: auto is text on a terminal and JSON elsewhere
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+/// The flags of `plan`: those of `run` that say what is asked and how, so that one may be written in place of the other.
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Credits that the forecast may spend
+    #[arg(long, value_name = "CREDITS", default_value = "60", value_parser = whole::<u32>)]
+    pub probe_credits: u32,
+    /// Show the first windows and the addresses of the first requests; sends nothing and needs no key
+    #[arg(long)]
+    pub dry_run: bool,
     #[command(flatten)]
     place: PlaceArguments,
     #[command(flatten)]
@@ -111,6 +179,94 @@ pub struct VerifyArguments {
     pub json: bool,
     #[command(flatten)]
     place: PlaceArguments,
+}
+
+/// The flags of `report`.
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// The file; without a word about it, it lies beside the output, under its name with .report.html appended
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    #[command(flatten)]
+    place: PlaceArguments,
+}
+
+/// The flags of `audit`.
+#[derive(Debug, Args)]
+pub struct AuditArguments {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Requests that may be sent, 1 to 100000 [default: what it takes to find it where 1 % of all pages lack a row]
+    #[arg(long, value_name = "CREDITS", value_parser = clap::value_parser!(u64).range(1..=MOST_AUDIT_CREDITS))]
+    pub credits: Option<u64>,
+    #[command(flatten)]
+    place: PlaceArguments,
+    /// The service's scheme, host and port: https, except for this machine
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
+    /// A file that holds the key, readable by its owner only; wins over the variable KEYAPI_TOKEN
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Requests a second: auto learns the limit, a number is a ceiling
+    #[arg(long, value_name = "RATE")]
+    qps: Option<Qps>,
+    /// Requests on their way at once, 1 to 1024
+    #[arg(long, value_name = "COUNT", value_parser = whole::<u32>)]
+    max_in_flight: Option<u32>,
+    /// How long to go on without a single page, such as 15m; then exit 5
+    #[arg(long, value_name = "LENGTH")]
+    give_up_after: Option<HumanDuration>,
+}
+
+/// The flags of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Credits that it may spend; the first go to what is worth most
+    #[arg(long, value_name = "CREDITS", default_value = "40", value_parser = whole::<u64>)]
+    pub credits: u64,
+    /// Find out the rate limit and its headers too
+    #[arg(long)]
+    pub rate: bool,
+    /// Credits that this may spend beside the others
+    #[arg(long, value_name = "CREDITS", default_value = "200", value_parser = whole::<u64>)]
+    pub rate_credits: u64,
+    /// A file that gets what was found out as settings for `run --config`
+    #[arg(long, value_name = "FILE")]
+    pub write: Option<PathBuf>,
+    /// A folder that gets the answers, without the key and with other ids and texts, for `simulate --replay`
+    #[arg(long, value_name = "FOLDER")]
+    pub record: Option<PathBuf>,
+    /// The TOML file with settings; config/reference.toml shows every key
+    #[arg(long, value_name = "FILE", env = "KEYAPI_EXPORT_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+    /// The shape of log lines on stderr: auto is text on a terminal and JSON elsewhere
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+    /// A region code, such as US; of several the first is asked
+    #[arg(long, value_name = "CODE", value_delimiter = ',')]
+    region: Vec<Region>,
+    /// The first moment inside the range: 2026-01-01, RFC 3339, epoch seconds, -7d (midnight UTC), -12h, now-1d
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    from: Option<TimeSpec>,
+    /// The first moment after the range, written likewise; at the latest the moment the check begins
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    to: Option<TimeSpec>,
+    /// The service's scheme, host and port: https, except for this machine
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
+    /// A file that holds the key, readable by its owner only; wins over the variable KEYAPI_TOKEN
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Requests a second: auto learns the limit, a number is a ceiling
+    #[arg(long, value_name = "RATE")]
+    qps: Option<Qps>,
+    /// How long to go on without a single answer, such as 15m; then exit 5
+    #[arg(long, value_name = "LENGTH")]
+    give_up_after: Option<HumanDuration>,
 }
 
 /// Where configuration, output and state are.
@@ -251,6 +407,9 @@ struct EffortArguments {
     /// A file that gets the final summary as JSON
     #[arg(long, value_name = "FILE")]
     summary: Option<PathBuf>,
+    /// A file that gets the report of the run as one HTML page
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// A file that gets the metrics for Prometheus at the beginning, every 15 s and at each end; *.prom for node_exporter
     #[arg(long, value_name = "FILE")]
     metrics_file: Option<PathBuf>,
@@ -271,10 +430,16 @@ pub struct SimulateArguments {
     /// The shape of log lines on stderr: auto is text on a terminal and JSON elsewhere
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
+    /// Serve what `check --record FOLDER` recorded, in place of a simulated service; of the other flags --listen alone counts
+    #[arg(long, value_name = "FOLDER")]
+    pub replay: Option<PathBuf>,
     /// What the service is like
     #[command(flatten)]
     pub flags: SimulatorFlags,
 }
+
+/// Credits that an audit may spend, at most: what it keeps of each page is in memory.
+const MOST_AUDIT_CREDITS: u64 = 100_000;
 
 /// The one command whose flags are not settings of an export.
 const SIMULATE: &str = "simulate";
@@ -286,7 +451,7 @@ const ERROR_FORMAT: &str = "error_format";
 const REBUILD: &str = "rebuild";
 
 /// Which setting each flag stands for, by the flag's identity in clap.
-const FLAGS: [(&str, &str); 30] = [
+const FLAGS: [(&str, &str); 31] = [
     ("out", "output.folder"),
     ("state", "state.folder"),
     ("log_format", "report.log_format"),
@@ -314,6 +479,7 @@ const FLAGS: [(&str, &str); 30] = [
     ("time_budget", "budget.time_budget"),
     ("give_up_after", "pace.give_up_after"),
     ("summary", "report.summary"),
+    ("report", "report.report"),
     ("metrics_file", "report.metrics_file"),
     ("metrics_listen", "report.metrics_listen"),
     ("no_progress", "report.no_progress"),
@@ -519,7 +685,7 @@ mod tests {
             assert!(keys::all().iter().any(|known| known == key), "{key}");
             assert!(run.get_arguments().any(|arg| arg.get_id() == flag), "{flag}");
         }
-        let not_settings = ["config", "fresh", "adopt", "help"];
+        let not_settings = ["config", "fresh", "adopt", "help", "shard", "shard_index_from", "shards"];
         let mapped = |arg: &&Arg| FLAGS.iter().any(|(flag, _)| arg.get_id() == flag);
         let left: Vec<_> = run.get_arguments().filter(|arg| !mapped(arg)).map(|arg| arg.get_id().as_str()).collect();
         assert_eq!(left.iter().filter(|flag| !not_settings.contains(flag)).count(), 0, "{left:?}");
@@ -583,7 +749,7 @@ mod tests {
         let arguments = "keyapi-export run --region US --from 2026-01-01 --to now-1d --sales-flag 1 --created-by-ai false \
              --min-duration 5 --max-duration 60 --product-category-id 601450 --is-ad 1 --product-id 0017 --out o --state s \
              --base-url http://127.0.0.1:1 --token-file t --qps 12.5 --max-in-flight 3 --max-credits 9 --partition month \
-             --anchor-pages 7 --consistency deep --confirm-after 5s --time-budget 2h --give-up-after 1m --summary j --metrics-file m.prom --metrics-listen 127.0.0.1:9464 --log-format json \
+             --anchor-pages 7 --consistency deep --confirm-after 5s --time-budget 2h --give-up-after 1m --summary j --report h --metrics-file m.prom --metrics-listen 127.0.0.1:9464 --log-format json \
              --error-format json --no-progress --fresh --adopt --reread missing";
         let invocation = Invocation::read(arguments.split_whitespace()).unwrap();
         let sources = Sources { environment: std::collections::BTreeMap::new(), ..invocation.sources };

@@ -5,12 +5,14 @@ pub mod units;
 pub mod api;
 pub mod plan;
 pub mod fetch;
+pub mod check;
 pub mod journal;
 pub mod sink;
 
 pub mod failpoint;
 pub mod folder;
 pub mod replaced;
+pub mod recording;
 pub mod limits;
 pub mod stderr;
 pub mod failure;

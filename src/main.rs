@@ -81,11 +81,18 @@ async fn perform(
 ) -> Result<ExitCode, Failure> {
     match command {
         Command::Run(arguments) => Ok(commands::run(settings, &arguments, screen, log).await),
+        Command::Plan(arguments) => commands::plan(settings, &arguments, log).await,
         Command::Status(arguments) => commands::status(settings, &arguments, log).await,
         Command::Verify(arguments) => commands::verify(settings, &arguments, log).await,
+        Command::Report(_) => commands::report(settings, log).await,
+        Command::Audit(arguments) => commands::audit(settings, &arguments, log).await,
+        Command::Merge(_) => commands::merge(settings, log).await,
         Command::Rebuild(_) => commands::rebuild(settings, says_partition, log).await,
         Command::Compact(arguments) => commands::compact(settings, arguments.below, log).await,
-        Command::Simulate(arguments) => commands::simulate(settings, &arguments.flags, log).await,
+        Command::Check(arguments) => commands::check(settings, &arguments, log).await,
+        Command::Simulate(arguments) => {
+            commands::simulate(settings, (&arguments.flags, arguments.replay.as_deref()), log).await
+        }
         Command::Schema => commands::schema(),
         Command::Completions { shell } => commands::completions(shell),
         Command::Man { command } => commands::man(command.as_deref()),

@@ -66,6 +66,8 @@ pub struct Summary {
     pub unproven: Vec<Shortfall>,
     /// Holes and gaps of the output outside what was asked, between the first second and the last of each of its regions.
     pub elsewhere: Vec<Shortfall>,
+    /// What is unlike the runs before; nothing of it keeps the run from being complete.
+    pub warnings: Vec<Warning>,
     /// Rows without a usable id or time, kept in `_rejected`.
     pub rejected: u64,
     /// Values kept in `_extra`: of unknown fields, and those that their column could not hold.
@@ -126,6 +128,16 @@ pub struct Shortfall {
     /// Where it is the whole region that could not be had: why not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<RegionFault>,
+}
+
+/// Something that is unlike the runs before.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Warning {
+    /// What it is, with its numbers, for a person.
+    pub text: String,
+    /// The same as numbers: `kind` and what belongs to it.
+    #[serde(flatten)]
+    pub numbers: serde_json::Value,
 }
 
 /// The summary with what follows from it, as `--summary` writes it.
@@ -234,6 +246,7 @@ impl Summary {
             ("rejected", self.rejected.into()),
             ("gaps", self.gaps.len().into()),
             ("unproven", self.unproven.len().into()),
+            ("unusual", self.warnings.len().into()),
             ("duration_ms", u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX).into()),
         ];
         let named = named.into_iter().chain(self.next.as_deref().map(|next| ("next", next.into())));
@@ -326,10 +339,10 @@ impl Summary {
             let told = "believed at once (confirm_after is 0s), so pages that came empty for a while are not found out";
             line(formatter, "ends", &[told.to_owned()])?;
         }
-        if self.elsewhere.is_empty() {
-            return Ok(());
+        if !self.elsewhere.is_empty() {
+            write_shortfalls(formatter, "elsewhere", &self.elsewhere, "none")?;
         }
-        write_shortfalls(formatter, "elsewhere", &self.elsewhere, "none")
+        self.warnings.iter().try_for_each(|warning| line(formatter, "unusual", std::slice::from_ref(&warning.text)))
     }
 
     fn write_former(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -442,6 +455,7 @@ mod tests {
             confirm_after_s: 20,
             gaps: Vec::new(),
             unproven: Vec::new(),
+            warnings: vec![],
             rejected: 0,
             kept_in_extra: 5,
             extra_fields: BTreeMap::from([("music_id".to_owned(), 4), ("width".to_owned(), 1)]),

@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::contract::PageQuery;
 use super::echo::Blotter;
+use super::proxy::ProxyAddress;
 use super::reply::Heard;
 use super::signals::Signals;
 use super::transport::{chain, lacks_authorities, of_connection};
@@ -48,8 +49,8 @@ pub struct ClientSettings {
     pub request_timeout: Duration,
     /// The largest body that is read, after decompression.
     pub body_limit: ByteCount,
-    /// A proxy's address; none is used, not even from the environment, unless this is set.
-    pub proxy: Option<String>,
+    /// A proxy; none is used, not even from the environment, unless this is set.
+    pub proxy: Option<ProxyAddress>,
     /// Connections kept open for the next request.
     pub idle_connections: usize,
 }
@@ -59,6 +60,8 @@ pub struct ClientSettings {
 pub struct Client {
     http: reqwest::Client,
     endpoint: Url,
+    /// Host and port of the proxy, where there is one.
+    proxy: Option<String>,
     blotter: Arc<Blotter>,
     body_limit: ByteCount,
     request_timeout: Duration,
@@ -111,6 +114,14 @@ pub enum ClientError {
     /// The key would travel in clear text.
     #[error("the service's address `{0}` is not https; a key is sent in clear text to this machine alone")]
     ClearText(String),
+    /// The key would travel in clear text to a proxy, and beyond it.
+    #[error("the service's address `{address}` is not https, so the key would pass the proxy {proxy} in clear text")]
+    ClearTextToProxy {
+        /// The service's address.
+        address: String,
+        /// The proxy's host and port.
+        proxy: String,
+    },
     /// The header's name or the key has characters that no header may hold.
     #[error("{0} holds characters that an HTTP header cannot carry")]
     Header(&'static str),
@@ -128,6 +139,9 @@ impl ClientError {
         match self {
             Self::NoAuthorities(_) => Some(
                 "install the system's CA bundle (the package ca-certificates), or name one: SSL_CERT_FILE=FILE, in PEM",
+            ),
+            Self::ClearTextToProxy { .. } => Some(
+                "leave service.proxy out, or give an https address of the service; a proxy on this machine may see the key",
             ),
             _ => None,
         }
@@ -149,7 +163,7 @@ impl Client {
     /// without certificate authorities where TLS is spoken.
     pub fn new(settings: &ClientSettings, token: SecretString) -> Result<Self, ClientError> {
         let endpoint = endpoint(settings)?;
-        let builder = builder(settings.proxy.as_deref())?
+        let builder = builder(settings.proxy.as_ref())?
             .default_headers(auth_headers(settings, &token)?)
             .gzip(false)
             .connect_timeout(settings.connect_timeout)
@@ -161,7 +175,9 @@ impl Client {
         let http = builder.build().map_err(|error| unbuilt(&error))?;
         let (body_limit, request_timeout) = (settings.body_limit, settings.request_timeout);
         let first_answer = Arc::default();
-        Ok(Self { http, endpoint, blotter: Arc::new(Blotter::new(&token)), body_limit, request_timeout, first_answer })
+        let proxy = settings.proxy.as_ref().map(ProxyAddress::place);
+        let blotter = Arc::new(Blotter::new(&token));
+        Ok(Self { http, endpoint, proxy, blotter, body_limit, request_timeout, first_answer })
     }
 
     /// Whether any answer has come yet, whatever it was.
@@ -180,8 +196,16 @@ impl Client {
     /// # Errors
     /// Where no answer came; the service may have charged it all the same.
     pub async fn send(&self, query: &PageQuery) -> Result<Reply, TransportError> {
+        self.ask(&query.pairs()).await
+    }
+
+    /// The same with parameters as they are given, which may lie beyond the contract's bounds.
+    ///
+    /// # Errors
+    /// Those of [`Client::send`].
+    pub async fn ask(&self, pairs: &[(&str, String)]) -> Result<Reply, TransportError> {
         let mut url = self.endpoint.clone();
-        url.query_pairs_mut().extend_pairs(query.pairs());
+        url.query_pairs_mut().extend_pairs(pairs);
         let response = self.http.get(url).send().await.map_err(|error| self.transport(&error))?;
         let status = response.status().as_u16();
         self.first_answer.get_or_init(|| clocks(response.headers(), now_ms()));
@@ -234,8 +258,9 @@ impl Client {
     }
 
     fn without_key(&self, signals: Signals) -> Signals {
-        let clean = |place: String| String::from_utf8_lossy(&self.blotter.blot(place.into_bytes())).into_owned();
-        Signals { location: signals.location.map(clean), ..signals }
+        let clean = |text: String| String::from_utf8_lossy(&self.blotter.blot(text.into_bytes())).into_owned();
+        let rate = signals.rate.into_iter().map(|(name, value)| (name, clean(value))).collect();
+        Signals { location: signals.location.map(clean), rate, ..signals }
     }
 
     fn transport(&self, error: &reqwest::Error) -> TransportError {
@@ -244,7 +269,7 @@ impl Client {
         } else if error.is_body() || error.is_decode() {
             TransportError::Body(chain(error))
         } else {
-            of_connection(error, &place(&self.endpoint))
+            of_connection(error, (&place(&self.endpoint), self.proxy.as_deref()))
         }
     }
 }
@@ -263,8 +288,7 @@ pub async fn apart_where_long<T: Send + 'static>(bytes: usize, work: impl FnOnce
 
 /// Whether TLS is spoken to the service or to the proxy before it.
 fn speaks_tls(endpoint: &Url, settings: &ClientSettings) -> bool {
-    let is_https = |address: &str| address.to_ascii_lowercase().starts_with("https:");
-    endpoint.scheme() == "https" || settings.proxy.as_deref().is_some_and(is_https)
+    endpoint.scheme() == "https" || settings.proxy.as_ref().is_some_and(ProxyAddress::speaks_tls)
 }
 
 /// Why there is no client.
@@ -283,7 +307,7 @@ fn tried(variables: &[(&'static str, String)]) -> String {
 }
 
 /// What holds for every request that leaves this program: its certificates, no redirects, no hidden retries, no proxy unless set.
-pub(super) fn builder(proxy: Option<&str>) -> Result<reqwest::ClientBuilder, ClientError> {
+pub(super) fn builder(proxy: Option<&ProxyAddress>) -> Result<reqwest::ClientBuilder, ClientError> {
     // A provider that is installed already serves as well, so a refusal is no error.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = reqwest::Client::builder()
@@ -294,7 +318,8 @@ pub(super) fn builder(proxy: Option<&str>) -> Result<reqwest::ClientBuilder, Cli
         .http1_only();
     match proxy {
         Some(address) => {
-            let proxy = reqwest::Proxy::all(address).map_err(|error| ClientError::Setup(chain(&error)))?;
+            let proxy =
+                reqwest::Proxy::all(address.url().clone()).map_err(|error| ClientError::Setup(chain(&error)))?;
             Ok(builder.proxy(proxy))
         }
         None => Ok(builder.no_proxy()),
@@ -318,7 +343,10 @@ fn endpoint(settings: &ClientSettings) -> Result<Url, ClientError> {
     let url = Url::parse(&address).map_err(|error| bad(error.to_string()))?;
     match (url.scheme(), url.host_str()) {
         ("https", Some(_)) => Ok(url),
-        ("http", Some(host)) if is_loopback(host) => Ok(url),
+        ("http", Some(host)) if is_loopback(host) => match &settings.proxy {
+            Some(proxy) if !proxy.is_loopback() => Err(ClientError::ClearTextToProxy { address, proxy: proxy.place() }),
+            _ => Ok(url),
+        },
         ("http", Some(_)) => Err(ClientError::ClearText(address)),
         _ => Err(bad("it begins with neither https:// nor http://".to_owned())),
     }
@@ -384,6 +412,22 @@ mod tests {
         assert!(matches!(made("http://127.0.0.1.example.org", "k"), Err(ClientError::ClearText(_))));
         assert!(matches!(made("ftp://localhost", "k"), Err(ClientError::Address { .. })));
         assert!(matches!(made("api.keyapi.ai", "k"), Err(ClientError::Address { .. })));
+    }
+
+    #[test]
+    fn a_key_passes_no_proxy_in_clear_text_but_one_on_this_machine() {
+        let through = |base_url: &str, proxy: &str| {
+            let settings = ClientSettings { proxy: Some(proxy.parse().unwrap()), ..settings(base_url) };
+            Client::new(&settings, SecretString::from("k"))
+        };
+        let client = through("https://api.keyapi.ai", "http://someone:hidden@proxy.example:3128").unwrap();
+        assert!(!format!("{client:?}").contains("hidden"), "{client:?}");
+        assert!(through("http://127.0.0.1:8", "http://127.0.0.1:3128").is_ok());
+        let refused = through("http://127.0.0.1:8", "https://someone:hidden@proxy.example").unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "the service's address `http://127.0.0.1:8/v1/x` is not https, so the key would pass the proxy proxy.example:443 in clear text"
+        );
     }
 
     #[test]

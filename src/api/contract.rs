@@ -191,7 +191,7 @@ impl Filters {
     }
 }
 
-/// The order of a walk by `create_time` (`video_sort_field=2`).
+/// The order in which rows are asked: a walk's by `create_time` (`video_sort_field=2`), and one that only an audit asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TimeOrder {
@@ -199,6 +199,8 @@ pub enum TimeOrder {
     OldestFirst,
     /// `sort_type=1`, descending.
     NewestFirst,
+    /// `video_sort_field=3` and `sort_type=1`: by `total_views_cnt`, descending. No time follows from it.
+    MostViewedFirst,
 }
 
 /// One page, asked in full: the 14 documented parameters.
@@ -221,15 +223,16 @@ pub struct PageQuery {
 impl PageQuery {
     /// The parameters as they are sent, absent ones left out.
     pub fn pairs(&self) -> Vec<(&'static str, String)> {
-        let sort_type = match self.order {
-            TimeOrder::OldestFirst => "0",
-            TimeOrder::NewestFirst => "1",
+        let (sort_field, sort_type) = match self.order {
+            TimeOrder::OldestFirst => ("2", "0"),
+            TimeOrder::NewestFirst => ("2", "1"),
+            TimeOrder::MostViewedFirst => ("3", "1"),
         };
         let mut pairs = vec![("region", self.region.to_string())];
         pairs.extend(self.filters.pairs());
         pairs.extend(self.min_create_time.map(|second| ("min_create_time", second.get().to_string())));
         pairs.extend(self.max_create_time.map(|second| ("max_create_time", second.get().to_string())));
-        pairs.push(("video_sort_field", "2".to_owned()));
+        pairs.push(("video_sort_field", sort_field.to_owned()));
         pairs.push(("sort_type", sort_type.to_owned()));
         pairs.push(("page_num", self.page.get().to_string()));
         pairs.push(("page_size", PAGE_SIZE.to_string()));
@@ -270,6 +273,17 @@ mod tests {
              &product_id=1732322694475518433&min_create_time=1&max_create_time=2&video_sort_field=2&sort_type=0&page_num=1\
              &page_size=10"
         );
+    }
+
+    #[test]
+    fn another_order_is_another_sort_field() {
+        let sort = |order| {
+            let sent = PageQuery { order, ..full_query() }.pairs();
+            let value = |wanted: &str| sent.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.clone());
+            (value("video_sort_field").unwrap(), value("sort_type").unwrap())
+        };
+        assert_eq!(sort(TimeOrder::NewestFirst), ("2".to_owned(), "1".to_owned()));
+        assert_eq!(sort(TimeOrder::MostViewedFirst), ("3".to_owned(), "1".to_owned()));
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod fault;
 mod lenient;
 pub mod packed;
 pub mod plain;
+pub mod proxy;
 pub mod reply;
 pub mod row;
 pub mod scan;

@@ -154,9 +154,7 @@ impl PackedRows {
 
     /// The rows with these places on the page, which ascend, as bytes.
     pub fn encode(&self, places: &[u32]) -> Vec<u8> {
-        let mut wanted = places.iter().peekable();
-        let kept: Vec<&Place> =
-            self.rows.iter().filter(|row| wanted.next_if(|place| **place == row.index).is_some()).collect();
+        let kept: Vec<&Place> = self.rows.iter().filter(|row| places.binary_search(&row.index).is_ok()).collect();
         let bytes: usize = kept.iter().map(|row| row.text.length()).sum();
         let mut encoded = Vec::with_capacity(bytes + self.numbers.len() + 4 * kept.len() + 8);
         write(&mut encoded, bytes as u64);
@@ -350,6 +348,8 @@ mod tests {
         assert_eq!(ids(&[1, 4]), ["1", "4"]);
         assert_eq!(ids(&[0, 1, 2, 3, 4]).len(), 5);
         assert!(ids(&[]).is_empty());
+        // A place without a usable row costs no other.
+        assert_eq!(ids(&[3, 9]), ["3"]);
     }
 
     #[test]

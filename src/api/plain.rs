@@ -34,7 +34,7 @@ impl Plain {
         match self.http.get(url).send().await {
             Ok(response) => Ok(response.status().as_u16()),
             Err(error) if error.is_timeout() => Err(TransportError::Timeout(self.timeout)),
-            Err(error) => Err(of_connection(&error.without_url(), &place)),
+            Err(error) => Err(of_connection(&error.without_url(), (&place, None))),
         }
     }
 }

@@ -20,7 +20,14 @@ pub struct Signals {
     pub is_html: bool,
     /// Where a redirect points, without its user, its query and its fragment.
     pub location: Option<String>,
+    /// Headers that speak of a rate, as they came: a bounded number of them. None of them is documented.
+    pub rate: Vec<(String, String)>,
 }
+
+/// Headers of a rate that are kept of one answer.
+const MOST_RATE_HEADERS: usize = 8;
+/// Bytes of such a header's value that are kept.
+const LONGEST_RATE_HEADER: usize = 100;
 
 impl Signals {
     /// What `headers` say at `now_ms`, milliseconds since the epoch.
@@ -34,8 +41,17 @@ impl Signals {
             is_html: text(CONTENT_TYPE)
                 .is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/html")),
             location: text(LOCATION).map(place),
+            rate: rate_headers(headers),
         }
     }
+}
+
+fn rate_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    let is_of_rate = |name: &str| name.contains("ratelimit") || name.contains("rate-limit") || name == "retry-after";
+    let told = headers.iter().filter(|(name, _)| is_of_rate(name.as_str()));
+    let short = |value: &str| value.chars().take(LONGEST_RATE_HEADER).collect();
+    let pairs = told.filter_map(|(name, value)| Some((name.as_str().to_owned(), short(value.to_str().ok()?))));
+    pairs.take(MOST_RATE_HEADERS).collect()
 }
 
 /// The longest wait that the header names, as seconds or as an HTTP date; a date that is past asks for none.

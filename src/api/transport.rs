@@ -25,6 +25,12 @@ pub enum TransportError {
     /// The certificate is not one for this host, is out of date, or nobody known vouches for it.
     #[error("the TLS certificate of {0} is refused: {1}")]
     Certificate(String, String),
+    /// The proxy makes no way to the service.
+    #[error("the proxy {0} makes no way to the service: {1}")]
+    Proxy(String, String),
+    /// The proxy wants a user name and a password, or others.
+    #[error("the proxy {0} asks for a user name and a password, or for others than service.proxy holds")]
+    ProxyRefused(String),
     /// TLS was spoken to a port where something else is.
     #[error("{0} does not speak TLS: it is the port of something else, perhaps of plain HTTP")]
     NotTls(String),
@@ -46,13 +52,15 @@ impl TransportError {
     /// Whether it lies in the address or the certificate, so that asking again soon changes nothing. A refused connection and an
     /// odd answer may pass: a service that starts again gives both.
     pub const fn is_lasting(&self) -> bool {
-        matches!(self, Self::UnknownHost(..) | Self::Certificate(..) | Self::NotTls(_))
+        matches!(self, Self::UnknownHost(..) | Self::Certificate(..) | Self::NotTls(_) | Self::ProxyRefused(_))
     }
 }
 
-/// What kept a request to `place` (host and port) from being answered.
-pub(super) fn of_connection(error: &(dyn Error + 'static), place: &str) -> TransportError {
+/// What kept a request to `place` (host and port) from being answered. Where there is a proxy, it is the proxy's host that is looked up
+/// and connected to, and the service's certificate that is checked behind it.
+pub(super) fn of_connection(error: &(dyn Error + 'static), (place, proxy): (&str, Option<&str>)) -> TransportError {
     let (place, told) = (place.to_owned(), chain(error));
+    let reached = proxy.map_or_else(|| place.clone(), |proxy| format!("the proxy {proxy}"));
     for cause in causes(error) {
         if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
             match tls {
@@ -65,11 +73,17 @@ pub(super) fn of_connection(error: &(dyn Error + 'static), place: &str) -> Trans
         }
         let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
         if kind == Some(io::ErrorKind::ConnectionRefused) {
-            return TransportError::Refused(place);
+            return TransportError::Refused(reached);
         }
     }
+    // What the proxy itself answers, once it is connected to.
+    let tunnel = proxy.filter(|_| told.contains("tunnel error"));
     if is_unknown_name(&told) {
-        TransportError::UnknownHost(place, told)
+        TransportError::UnknownHost(reached, told)
+    } else if let Some(proxy) = tunnel.filter(|_| told.contains("authorization required")) {
+        TransportError::ProxyRefused(proxy.to_owned())
+    } else if let Some(proxy) = tunnel {
+        TransportError::Proxy(proxy.to_owned(), told)
     } else if told.contains("invalid HTTP") {
         TransportError::NotHttp(place, told)
     } else {
@@ -123,7 +137,7 @@ mod tests {
     struct Sending(#[source] io::Error);
 
     fn of(cause: io::Error) -> TransportError {
-        of_connection(&Sending(cause), "x.example:443")
+        of_connection(&Sending(cause), ("x.example:443", None))
     }
 
     #[test]
@@ -139,6 +153,21 @@ mod tests {
         assert!(!resolver("Temporary failure in name resolution").is_lasting());
         assert!(matches!(of(io::Error::other("invalid HTTP version parsed")), TransportError::NotHttp(..)));
         assert!(matches!(of(io::ErrorKind::ConnectionReset.into()), TransportError::Connection(_)));
+    }
+
+    #[test]
+    fn a_proxy_is_named_where_it_is_at_fault() {
+        let of = |cause| of_connection(&Sending(cause), ("x.example:443", Some("proxy.example:3128")));
+        let text = of(io::ErrorKind::ConnectionRefused.into()).to_string();
+        assert_eq!(text, "the connection to the proxy proxy.example:3128 was refused: nothing listens there");
+        let tunnel = |words: &str| of(io::Error::other(format!("tunnel error: {words}")));
+        assert_eq!(
+            tunnel("proxy authorization required"),
+            TransportError::ProxyRefused("proxy.example:3128".to_owned())
+        );
+        assert!(
+            !tunnel("unsuccessful").is_lasting() && tunnel("unsuccessful").to_string().contains("proxy.example:3128")
+        );
     }
 
     #[test]

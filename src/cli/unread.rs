@@ -16,7 +16,7 @@ pub struct Unread {
 }
 
 /// What somebody may mean by a command that there is not.
-const COMMANDS: [(&[&str], &str); 5] = [
+const COMMANDS: [(&[&str], &str); 6] = [
     (
         &["resume", "continue", "restart", "retry", "recover"],
         "there is no such command: run the same `run` command again, it resumes where it ended",
@@ -32,6 +32,10 @@ const COMMANDS: [(&[&str], &str); 5] = [
     (
         &["info", "show", "list", "progress", "state", "stats"],
         "`status` tells how far a run is, `verify` reads its output again, `schema` prints the columns",
+    ),
+    (
+        &["estimate", "forecast", "price", "cost", "count", "dry-run"],
+        "`plan` says what an export will cost: keyapi-export plan --help",
     ),
     (&["validate", "test"], "`verify` reads the output again and compares it with its manifest"),
 ];

@@ -1,20 +1,32 @@
 //! One function for each command: settings in, an exit code or a failure out. What is asked for goes to stdout.
 
+mod audit;
+mod check;
 mod completions;
 mod deadline;
+mod failures;
 mod man;
+mod merge;
 mod places;
+mod plan;
 mod rebuild;
+mod report;
 mod run;
+mod shard;
 mod signals;
 mod simulate;
 mod status;
 mod verify;
 mod watch;
 
+pub use audit::audit;
+pub use check::check;
 pub use completions::completions;
 pub use man::man;
+pub use merge::merge;
+pub use plan::plan;
 pub use rebuild::{compact, rebuild};
+pub use report::report;
 pub use run::run;
 pub use simulate::simulate;
 pub use status::status;
@@ -33,6 +45,20 @@ use crate::units::Credits;
 /// A stdout that cannot be written.
 pub fn schema() -> Result<ExitCode, Failure> {
     print(crate::sink::columns::describe().as_bytes())
+}
+
+/// A command's answer as one JSON document on lines of its own.
+fn json(document: &impl serde::Serialize) -> Result<String, Failure> {
+    line_of(serde_json::to_string_pretty(document))
+}
+
+/// The same on one line.
+fn json_line(document: &impl serde::Serialize) -> Result<String, Failure> {
+    line_of(serde_json::to_string(document))
+}
+
+fn line_of(json: serde_json::Result<String>) -> Result<String, Failure> {
+    json.map(|json| json + "\n").map_err(|error| Failure::from_error(ExitCode::Bug, &error))
 }
 
 /// Writes a command's whole answer to stdout. A reader that closed it early, such as `head`, is no failure.

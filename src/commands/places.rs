@@ -6,6 +6,8 @@ use crate::config::Settings;
 use crate::failure::{ExitCode, Failure};
 use crate::folder;
 use crate::sink::address::{Address, BucketAddress};
+use crate::sink::publish::OutputError;
+use crate::sink::shard::ShardName;
 
 /// How the default state's name goes on after the output's.
 const STATE: &str = ".state";
@@ -20,22 +22,26 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// The places that the settings mean. Makes nothing.
+    /// The places that the settings mean. Makes nothing. Each shard has a state of its own: beside the output, under its name and the
+    /// shard's; or below the folder that is named.
     ///
     /// # Errors
     /// A path that cannot be resolved, an output without a name to call the state by, two folders of which one holds the
     /// other, and a state that an earlier version kept elsewhere.
-    pub(super) fn of(settings: &Settings) -> Result<Self, Failure> {
+    pub(super) fn of(settings: &Settings, shard: Option<ShardName>) -> Result<Self, Failure> {
         let written = &settings.output.folder;
-        let output = address(written)?;
+        let output = output(settings)?;
         let state = match (&settings.state.folder, &output) {
-            (Some(folder), _) => local(folder)?,
-            (None, Address::Folder(output)) => beside(output)?,
+            (Some(folder), _) => shard.map_or(local(folder), |shard| Ok(local(folder)?.join(shard.file_name())))?,
+            (None, Address::Folder(output)) => beside(output, shard)?,
             (None, Address::Bucket(bucket)) => in_the_working_folder(bucket)?,
         };
+        if shard.is_some() {
+            folder_of_shards(&output)?;
+        }
         if let Address::Folder(folder) = &output {
             refuse_one_inside_the_other(folder, &state)?;
-            if settings.state.folder.is_none() {
+            if settings.state.folder.is_none() && shard.is_none() {
                 refuse_a_former_state(written, &state)?;
             }
         }
@@ -54,12 +60,31 @@ pub(super) fn named(written: &Path) -> Result<Address, Failure> {
     })
 }
 
-fn address(written: &Path) -> Result<Address, Failure> {
-    match named(written)? {
+/// The same, with a folder resolved.
+///
+/// # Errors
+/// The same, and a path that cannot be resolved.
+pub(super) fn output(settings: &Settings) -> Result<Address, Failure> {
+    match named(&settings.output.folder)? {
         Address::Folder(folder) => Ok(Address::Folder(resolved("output.folder", &folder)?)),
         bucket @ Address::Bucket(_) => Ok(bucket),
     }
 }
+
+/// The folder of an output that shards write into, or that is merged.
+///
+/// # Errors
+/// An output in a bucket.
+pub(super) fn folder_of_shards(output: &Address) -> Result<&Path, Failure> {
+    output.folder().ok_or_else(|| {
+        let error = OutputError::NoShards { output: output.to_string() };
+        Failure::from_error(ExitCode::Usage, &error).with_hint(SHARDS_HINT)
+    })
+}
+
+/// What to do about shards in a bucket.
+pub(super) const SHARDS_HINT: &str = "give the shards a folder that all of them reach with --out, and copy it into the bucket once it is merged: \
+                                      data/ first, _SUCCESS last; or ask without --shard, since one process may write into a bucket";
 
 /// The state's folder. An address of a bucket would be made as a folder of that name, and its state lost with this machine.
 fn local(written: &Path) -> Result<PathBuf, Failure> {
@@ -114,7 +139,7 @@ fn in_the_working_folder(bucket: &BucketAddress) -> Result<PathBuf, Failure> {
 }
 
 /// The state's default place: beside the output, under its name.
-fn beside(output: &Path) -> Result<PathBuf, Failure> {
+fn beside(output: &Path, shard: Option<ShardName>) -> Result<PathBuf, Failure> {
     let Some(name) = output.file_name() else {
         return Err(Failure::new(
             ExitCode::Usage,
@@ -123,6 +148,9 @@ fn beside(output: &Path) -> Result<PathBuf, Failure> {
         .with_hint("name the state's folder with --state, or choose another --out"));
     };
     let mut name = name.to_owned();
+    if let Some(shard) = shard {
+        name.push(format!(".{}", shard.file_name()));
+    }
     name.push(STATE);
     Ok(output.with_file_name(name))
 }
@@ -142,7 +170,7 @@ mod tests {
         let mut settings = Settings::default();
         settings.output.folder = output.to_owned();
         settings.state.folder = state.map(Path::to_owned);
-        Places::of(&settings)
+        Places::of(&settings, None)
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::telemetry::Log;
 use crate::units::ByteCount;
 
 use super::places::Places;
-use super::{run, signals};
+use super::{failures, run, signals};
 
 /// Writes all parts of the output anew, in the partition of the settings where they say one.
 ///
@@ -30,12 +30,12 @@ pub async fn compact(settings: Settings, below: HumanBytes, log: &Log) -> Result
 async fn write_anew(settings: &Settings, which: Which, log: &Log) -> Result<ExitCode, Failure> {
     // Whatever is done is durable, and what is not is done again: there is nothing to bring to an end.
     signals::end_at_once(log)?;
-    let places = Places::of(settings)?;
+    let places = Places::of(settings, None)?;
     let output: &OutputSettings = &settings.output;
     let (packaging, part_rows) = (run::packaging(output), run::part_rows(output));
     let (now, writers) = (run::now(), run::writers(output));
     let order = Rebuild { state: places.state, output: places.output, writers, now, which, packaging, part_rows };
-    let rebuilt = export::rebuild(&order).await.map_err(|error| run::failure(&error, &order.state))?;
+    let rebuilt = export::rebuild(&order).await.map_err(|error| failures::failure(&error, &order.state))?;
     super::print(text(&rebuilt, &output.folder.display().to_string()).as_bytes())
 }
 

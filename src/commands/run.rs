@@ -1,7 +1,6 @@
 //! `run`: settings become an order, the export carries it out, its outcome becomes a summary and an exit code.
 
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::FutureExt as _;
@@ -14,32 +13,30 @@ use crate::cli::RunArguments;
 use crate::config::token::{read_token, token_variable};
 use crate::config::{self, Qps, Settings};
 use crate::export::{
-    Budget, Ending, Ends, ExportError, History, Order, Outcome, PlanOrder, Reread, Start, State, Tools, Work, export,
+    Budget, Ending, Ends, History, Order, Outcome, PlanOrder, Reread, Start, State, Tools, Work, export,
 };
 use crate::failure::{ExitCode, Failure};
 use crate::fetch::throttle::Rate;
-use crate::journal::JournalError;
 use crate::limits;
 use crate::plan::event::RegionFault;
+use crate::plan::learned::Verified;
 use crate::plan::planner::Listed;
 use crate::plan::walk::Consistency;
 use crate::progress::{Progress, Reader, Screen};
 use crate::simulator::{RunningSimulator, Simulator};
 use crate::sink::columns::{Encodings, Packaging};
+use crate::sink::history::Unusual;
 use crate::sink::identity::Identity;
 use crate::sink::layout::Partition;
-use crate::sink::manifest::ManifestError;
-use crate::sink::part::PartError;
-use crate::sink::publish::OutputError;
+use crate::sink::shard::ShardName;
 use crate::sink::store::Writers;
-use crate::summary::{self, Former, Kept, Shortfall, Summary};
+use crate::summary::{self, Former, Kept, Shortfall, Summary, Warning};
 use crate::telemetry::Log;
 use crate::units::{ByteCount, EpochSeconds, RowCount};
 
-use super::deadline;
 use super::places::Places;
-use super::signals;
 use super::watch::Watch;
+use super::{deadline, failures, report, shard, signals};
 
 /// How long the summary may take to be taken from stdout.
 const SUMMARY_PATIENCE: Duration = Duration::from_secs(5);
@@ -89,12 +86,23 @@ async fn carry_out(
 ) -> Result<(Summary, Option<Failure>), Failure> {
     watch.begin(settings)?;
     settings.require_regions()?;
-    let order = order(settings, Places::of(settings)?, arguments)?;
+    let start = if arguments.fresh { Start::Fresh } else { Start::GoOn };
+    let damaged = if arguments.adopt { State::MovedAside } else { State::Refused };
+    let shard = shard::name_of(&arguments.shard)?;
+    let order = order(settings, (Places::of(settings, shard)?, shard), (start, damaged))?;
     limits::require(u64::from(settings.pace.max_in_flight) * if settings.simulator.is_some() { 2 } else { 1 })?;
     if let Some(file) = &settings.report.summary {
         summary::prepare(file).map_err(|error| {
             Failure::from_error(ExitCode::Usage, &error).with_hint("name a file that can be written; nothing was sent")
         })?;
+    }
+    if let Some(file) = &settings.report.report {
+        if shard.is_some() {
+            let why = "report.report is set, and a shard has no report of its own";
+            return Err(Failure::new(ExitCode::Usage, why)
+                .with_hint("leave it out, and use `report` once the shards are merged"));
+        }
+        report::prepare(file)?;
     }
     let simulator = embedded_simulator(settings)?;
     let client = client(settings, simulator.as_ref())?;
@@ -105,10 +113,10 @@ async fn carry_out(
     let reader = Reader::start(tools.progress.clone(), screen);
     let result = export(&order, &tools).await;
     reader.finish().await;
-    let outcome = result.map_err(|error| failure(&error, &order.state))?;
+    let outcome = result.map_err(|error| failures::failure(&error, &order.state))?;
     let settled = tools.progress.view().settled_share;
     let output = settings.output.folder.display().to_string();
-    Ok((Summary { output, ..summary(&order, &outcome, began, settled) }, refusal(&outcome)))
+    Ok((Summary { output, ..summary(&order, &outcome, began, settled) }, failures::refusal(&outcome.ending)))
 }
 
 /// Tells what the run came to. What cannot be told is logged: it does not change how the run ended.
@@ -120,23 +128,34 @@ async fn tell(summary: &Summary, settings: &Settings) {
     if let Some(Err(error)) = written {
         tracing::error!(error = %error, "the summary's file could not be written");
     }
+    let Some(file) = settings.report.report.clone() else { return };
+    let written = async { report::write(&Places::of(settings, None)?, Some(summary), &file).await };
+    if let Err(failure) = written.await {
+        tracing::error!(error = %failure, "the report could not be written");
+    }
 }
 
-fn order(settings: &Settings, places: Places, arguments: &RunArguments) -> Result<Order, Failure> {
+pub(super) fn order(
+    settings: &Settings,
+    (places, shard): (Places, Option<ShardName>),
+    (start, damaged): (Start, State),
+) -> Result<Order, Failure> {
     let now = now();
     let output = &settings.output;
     let ends = if settings.question.depends_on(now) { Ends::ByClock } else { Ends::Absolute };
     let identity = identity(settings)?;
+    let range = settings.question.range(now)?;
     Ok(Order {
+        shard: shard.map(|name| shard::of(name, settings, (range, now))).transpose()?,
         partition: identity.partition,
         identity,
         regions: settings.question.regions.clone(),
         filters: settings.question.filters.clone(),
-        range: settings.question.range(now)?,
+        range,
         ends,
         now,
-        start: if arguments.fresh { Start::Fresh } else { Start::GoOn },
-        damaged: if arguments.adopt { State::MovedAside } else { State::Refused },
+        start,
+        damaged,
         reread: settings.plan.reread.map(|reread| match reread {
             config::Reread::Missing => Reread::Missing,
             config::Reread::All => Reread::All,
@@ -150,7 +169,7 @@ fn order(settings: &Settings, places: Places, arguments: &RunArguments) -> Resul
         packaging: packaging(output),
         part_rows: part_rows(output),
         budget: Budget {
-            max_credits: settings.budget.max_credits,
+            max_credits: shard::credits(settings.budget.max_credits, shard)?,
             time: settings.budget.time_budget.map(|budget| budget.get()),
         },
         plan: PlanOrder {
@@ -163,14 +182,26 @@ fn order(settings: &Settings, places: Places, arguments: &RunArguments) -> Resul
                 config::Consistency::Deep => Consistency::Deep,
             },
             confirm_after: settings.plan.confirm_after.get(),
+            verified: verified(&settings.verified),
         },
-        rate: match settings.pace.qps {
+        verified_rate: settings.verified.requests_per_second,
+        rate: match shard::rate(settings.pace.qps, shard) {
             Qps::Auto => Rate::Auto,
             Qps::PerSecond(rate) => Rate::Fixed(rate),
         },
         max_in_flight: usize::try_from(settings.pace.max_in_flight).unwrap_or(usize::MAX),
         give_up_after: settings.pace.give_up_after.get(),
+        probing: None,
     })
+}
+
+fn verified(settings: &config::VerifiedSettings) -> Verified {
+    let is_inclusive = |kind: config::BoundKind| kind == config::BoundKind::Inclusive;
+    Verified {
+        min_inclusive: settings.min_bound.map(is_inclusive),
+        max_inclusive: settings.max_bound.map(is_inclusive),
+        last_page: settings.last_page,
+    }
 }
 
 pub(super) fn packaging(output: &config::OutputSettings) -> Packaging {
@@ -217,13 +248,13 @@ fn identity(settings: &Settings) -> Result<Identity, Failure> {
     })
 }
 
-fn embedded_simulator(settings: &Settings) -> Result<Option<RunningSimulator>, Failure> {
+pub(super) fn embedded_simulator(settings: &Settings) -> Result<Option<RunningSimulator>, Failure> {
     let Some(table) = &settings.simulator else { return Ok(None) };
     let simulator = super::simulate::from_table(table)?;
     Simulator::start(simulator).map(Some).map_err(|error| Failure::from_error(ExitCode::Usage, &error))
 }
 
-fn client(settings: &Settings, simulator: Option<&RunningSimulator>) -> Result<Client, Failure> {
+pub(super) fn client(settings: &Settings, simulator: Option<&RunningSimulator>) -> Result<Client, Failure> {
     let service = &settings.service;
     let (base_url, token) = match simulator {
         Some(simulator) => (simulator.base_url(), SecretString::from("simulated")),
@@ -237,7 +268,8 @@ fn client(settings: &Settings, simulator: Option<&RunningSimulator>) -> Result<C
         connect_timeout: service.connect_timeout.get(),
         request_timeout: service.request_timeout.get(),
         body_limit: service.body_limit.get(),
-        proxy: None,
+        // What is asked on this machine alone needs none.
+        proxy: service.proxy.clone().filter(|_| simulator.is_none()),
         idle_connections: usize::try_from(settings.pace.max_in_flight).unwrap_or(usize::MAX),
     };
     Client::new(&client, token).map_err(|error| {
@@ -270,12 +302,13 @@ fn summary(order: &Order, outcome: &Outcome, began: Instant, settled: f64) -> Su
         gaps: outcome.gaps.iter().map(shortfall).collect(),
         unproven: outcome.unproven.iter().map(shortfall).collect(),
         elsewhere: outcome.elsewhere.iter().map(shortfall).collect(),
+        warnings: outcome.unusual.iter().map(warning).collect(),
         rejected: outcome.delivered.rejected,
         kept_in_extra: outcome.delivered.extra_fields.total(),
         extra_fields: outcome.delivered.extra_fields.by_name().clone(),
         duplicates: outcome.delivered.duplicates,
         newest: outcome.newest.clone(),
-        next: next(outcome),
+        next: next_of(order, outcome),
     }
 }
 
@@ -284,9 +317,13 @@ fn shortfall(listed: &Listed) -> Shortfall {
     Shortfall { region, range, why, fault }
 }
 
+fn warning(unusual: &Unusual) -> Warning {
+    Warning { text: unusual.to_string(), numbers: serde_json::to_value(unusual).unwrap_or_default() }
+}
+
 fn code_of(ending: &Ending) -> ExitCode {
     match ending {
-        Ending::Complete => ExitCode::Complete,
+        Ending::Complete | Ending::Probed => ExitCode::Complete,
         Ending::Incomplete => ExitCode::Incomplete,
         Ending::CreditsSpent { .. } | Ending::QuotaSpent { .. } | Ending::TimeSpent => ExitCode::BudgetReached,
         Ending::Unwell { .. } => ExitCode::ServiceUnwell,
@@ -299,6 +336,41 @@ fn code_of(ending: &Ending) -> ExitCode {
 /// What becomes of what was bought.
 const GOES_ON: &str = "the same command goes on where this ended, and pays for no page again that it has";
 
+/// What a person does next; of a shard, once it is done.
+fn next_of(order: &Order, outcome: &Outcome) -> Option<String> {
+    let of_whole = next(outcome);
+    let Some(shard) = &order.shard else { return of_whole };
+    match (&outcome.ending, outcome.work) {
+        _ if shard.tiles.is_empty() => Some(format!(
+            "nothing: the question has fewer folders than there are shards, so shard {} has none to read",
+            shard.name
+        )),
+        (Ending::Complete | Ending::Incomplete, Work::Done) => Some(format!(
+            "once all {} shards are done: keyapi-export merge --out {}{}",
+            shard.name.of(),
+            order.output,
+            of_whole
+                .filter(|_| outcome.ending == Ending::Incomplete)
+                .map(|next| format!("; before, {next}"))
+                .unwrap_or_default()
+        )),
+        (Ending::Complete, Work::NothingLeft) => Some(format!(
+            "nothing: shard {} was finished before, so no request was sent; once all {} are done, `merge` joins them",
+            shard.name,
+            shard.name.of()
+        )),
+        (Ending::Incomplete, Work::NothingLeft) => {
+            Some("what is missing of a shard that is merged is read by the same command without --shard".to_owned())
+        }
+        (Ending::CreditsSpent { spent, max }, _) => Some(format!(
+            "{spent} of {max} are used, which are this shard's share; the same command with a larger --max-credits, of which each of the {} shards has \
+             its share, goes on where this ended, and pays for no page again that it has",
+            shard.name.of()
+        )),
+        _ => of_whole,
+    }
+}
+
 /// What a person does next, where something is left to do.
 fn next(outcome: &Outcome) -> Option<String> {
     Some(match &outcome.ending {
@@ -307,7 +379,7 @@ fn next(outcome: &Outcome) -> Option<String> {
              again"
                 .to_owned()
         }
-        Ending::Complete => return None,
+        Ending::Complete | Ending::Probed => return None,
         Ending::Incomplete if outcome.gaps.is_empty() && outcome.unproven.is_empty() => {
             "read the rejected rows in _rejected: each line says what is wrong with its row".to_owned()
         }
@@ -348,187 +420,6 @@ fn next(outcome: &Outcome) -> Option<String> {
 fn faulty_region(outcome: &Outcome) -> Option<(&Region, &RegionFault)> {
     outcome.gaps.iter().find_map(|gap| Some((&gap.region, gap.fault.as_ref()?)))
 }
-
-/// Ends that need more than the summary: what the service did.
-fn refusal(outcome: &Outcome) -> Option<Failure> {
-    match &outcome.ending {
-        Ending::Unwell { why } => Some(
-            Failure::new(ExitCode::ServiceUnwell, format!("no page came for too long; the last failure was: {why}"))
-                .with_hint("what was bought is kept; run the same command when the service is well again"),
-        ),
-        Ending::Unreachable { why } => Some(
-            Failure::new(ExitCode::Usage, format!("the service cannot be reached: {why}"))
-                .with_hint("check --base-url, and what this machine trusts and can look up; the same command goes on"),
-        ),
-        Ending::Refused { code, message } => Some(
-            Failure::new(ExitCode::Refused, format!("the service refuses the request with {code}: {message}"))
-                .with_hint(refusal_hint(*code)),
-        ),
-        Ending::Contradicted(contradiction) => Some(Failure::from_error(ExitCode::Refused, contradiction).with_hint(
-            "the service does not follow its documented contract here; nothing more was bought, and the same command \
-                     asks it anew",
-        )),
-        _ => None,
-    }
-}
-
-fn refusal_hint(code: u16) -> &'static str {
-    match code {
-        300..=399 => "set --base-url and service.path to where the service is; what was bought is kept",
-        401 => "check the key in KEYAPI_TOKEN or --token-file; what was bought is kept, and the same command goes on",
-        403 => "the key has no access to this endpoint; ask the vendor, then run the same command",
-        404 => "check --base-url and service.path",
-        _ => "check the regions and filters against the service's documentation",
-    }
-}
-
-pub(super) fn failure(error: &ExportError, state: &Path) -> Failure {
-    if let ExportError::Output(OutputError::Store(of_store)) = error
-        && let Some((code, hint)) = super::store_failure(of_store)
-    {
-        return Failure::from_error(code, error).with_hint(hint);
-    }
-    let (code, hint) = match error {
-        ExportError::Journal(JournalError::Locked { .. }) => (
-            ExitCode::Locked,
-            "wait for the other run, or give this question a state of its own with --state".to_owned(),
-        ),
-        ExportError::Output(OutputError::Locked { .. }) => {
-            (ExitCode::Locked, "wait for the other run, or choose another --out".to_owned())
-        }
-        ExportError::Output(OutputError::AnotherQuestion { is_layout_alone: true, .. }) => {
-            (ExitCode::Usage, LAID_OUT_OTHERWISE.to_owned())
-        }
-        ExportError::Journal(JournalError::OtherQuestion { stored, asked }) if are_laid_out_otherwise(stored, asked) => {
-            (ExitCode::Usage, LAID_OUT_OTHERWISE.to_owned())
-        }
-        ExportError::NoOutput { .. } => (ExitCode::Usage, "name the folder that --out named for `run`".to_owned()),
-        ExportError::Unfinished { .. } => (
-            ExitCode::Usage,
-            "bring it to its end with the same `run` command as before, then write the output anew; nothing was changed".to_owned(),
-        ),
-        ExportError::UnknownToState { .. } => (
-            ExitCode::Usage,
-            "name the state that `run` used with --state; where it is lost, bring the output to its end with the same `run` command; \
-             nothing was changed"
-                .to_owned(),
-        ),
-        ExportError::PartsNotWhole { .. } | ExportError::Overlap(_) | ExportError::Part(PartError::Damaged { .. }) => (
-            ExitCode::LocalDamage,
-            "`verify` tells what is wrong, and how it comes back; nothing was changed".to_owned(),
-        ),
-        ExportError::NoRoom { .. } => (
-            ExitCode::LocalDamage,
-            "free some space, or move the output to a larger disk, then run the same command; nothing was changed".to_owned(),
-        ),
-        ExportError::Output(OutputError::AnotherQuestion { .. }) => {
-            (ExitCode::Usage, "use another --out, with a state of its own, or ask as before".to_owned())
-        }
-        ExportError::Output(OutputError::Replaced { .. }) => (
-            ExitCode::Locked,
-            "let only one process write into an output at a time; the same command looks at what is there now".to_owned(),
-        ),
-        ExportError::Output(OutputError::Manifest { source: ManifestError::Version(_), .. }) => {
-            (ExitCode::Usage, OF_ANOTHER_VERSION.to_owned())
-        }
-        ExportError::Journal(JournalError::Version { .. }) => (
-            ExitCode::LocalDamage,
-            "finish the run with the version of this program that wrote it; or add --adopt, which moves the state aside and goes on from \
-             the output's manifest, so that only pages which were not published yet are paid for again"
-                .to_owned(),
-        ),
-        ExportError::NothingToGoOnFrom { .. } => (
-            ExitCode::LocalDamage,
-            "restore the state or the output from a copy; a run in a new --out and --state pays for everything".to_owned(),
-        ),
-        ExportError::Output(OutputError::Foreign { .. }) => {
-            (ExitCode::Usage, "move them away, or choose another --out".to_owned())
-        }
-        ExportError::Journal(JournalError::OtherQuestion { .. }) => (
-            ExitCode::Usage,
-            "use another --out and --state for this question, or ask the same one as before".to_owned(),
-        ),
-        ExportError::Clock(_) => (
-            ExitCode::LocalDamage,
-            "set the clock right, or write --from and --to as moments that lie before both; then run the same command. One request \
-             was sent at most"
-                .to_owned(),
-        ),
-        ExportError::Client(_) => (ExitCode::Usage, "see config/reference.toml, [service]".to_owned()),
-        ExportError::EmptyRange(_) => (ExitCode::Usage, "--to must be after --from, and --from before now".to_owned()),
-        ExportError::OtherOutput { .. } => (
-            ExitCode::Usage,
-            "name the state of this output with --state; where it has none any more, name a new one: what the output's manifest says is \
-             not paid for again"
-                .to_owned(),
-        ),
-        ExportError::PartsVanished { .. } => (
-            ExitCode::LocalDamage,
-            "the same command looks at every part and reads again what is missing of this run".to_owned(),
-        ),
-        ExportError::PartsMissing { .. } => {
-            (ExitCode::LocalDamage, "restore them, or ask for their time in a run of its own".to_owned())
-        }
-        ExportError::NothingThere { .. } => (
-            ExitCode::LocalDamage,
-            "mount or restore the folder, or name it with --out where it was moved, then run the same command; where it is lost, --fresh \
-             pays for the whole range again"
-                .to_owned(),
-        ),
-        ExportError::Journal(JournalError::Vanished { .. }) => (
-            ExitCode::LocalDamage,
-            format!(
-                "put the folder back where it was, then run the same command; without what was in {} a run pays for \
-                 everything again",
-                state.display()
-            ),
-        ),
-        ExportError::Journal(JournalError::Damaged { .. }) => (
-            ExitCode::LocalDamage,
-            "it is left as it is, and nothing is guessed; restore the state from a copy, or add --adopt, which moves it aside and goes on \
-             from the output's manifest, so that only pages which were not published yet are paid for again"
-                .to_owned(),
-        ),
-        ExportError::Journal(JournalError::Emptied { .. }) => (
-            ExitCode::LocalDamage,
-            format!(
-                "restore the database of {} from a copy; where there is none, add --adopt, which moves the state aside and goes on from \
-                 the output's manifest, so that only pages which were not published yet are paid for again",
-                state.display()
-            ),
-        ),
-        ExportError::Journal(JournalError::DiskFull { .. }) => (
-            ExitCode::LocalDamage,
-            "free some space, then run the same command: nothing that was paid for is lost".to_owned(),
-        ),
-        ExportError::Task(_)
-        | ExportError::Stager(_)
-        | ExportError::Stuck(_)
-        | ExportError::NotDone(_)
-        | ExportError::Decision(_) => {
-            (ExitCode::Bug, format!("please report this; what was paid for is safe in {}", state.display()))
-        }
-        _ => (
-            ExitCode::LocalDamage,
-            format!("what was paid for is in {}; mend the cause, then run the same command", state.display()),
-        ),
-    };
-    Failure::from_error(code, error).with_hint(hint)
-}
-
-/// What to do about another partition.
-const LAID_OUT_OTHERWISE: &str = "`rebuild` with the new --partition lays the output out anew, without a request; or use another --out and \
-                                  --state, or ask as before";
-
-/// Whether two questions, as a state keeps them, differ in the partition alone.
-fn are_laid_out_otherwise(stored: &str, asked: &str) -> bool {
-    let identity = |text: &str| serde_json::from_str::<Identity>(text).ok();
-    identity(stored).zip(identity(asked)).is_some_and(|(stored, asked)| stored.is_only_laid_out_otherwise(&asked))
-}
-
-/// What to do about an output or a state that another version wrote.
-const OF_ANOTHER_VERSION: &str = "go on with the version of this program that wrote it, or choose another --out and --state, \
-                                  which pays for every page again";
 
 pub(super) fn now() -> EpochSeconds {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -1,20 +1,44 @@
 //! `simulate`: the service, for whoever wants to try something without a key.
 
+use std::path::Path;
+
 use crate::config::Settings;
 use crate::failure::{ExitCode, Failure};
+use crate::recording::Recording;
 use crate::simulator::{Simulator, SimulatorFlags, SimulatorSettings};
 use crate::telemetry::Log;
 
 use super::signals;
 
-/// Serves the simulated service until it is interrupted, and prints its address to stdout.
+/// Serves the simulated service, or what was recorded of one, until it is interrupted, and prints its address to stdout.
 ///
 /// # Errors
-/// A setting out of its bounds, an address that cannot be served on.
-pub async fn simulate(settings: Settings, flags: &SimulatorFlags, log: &Log) -> Result<ExitCode, Failure> {
+/// A setting out of its bounds, a folder that holds no recording, an address that cannot be served on.
+pub async fn simulate(
+    settings: Settings,
+    (flags, replay): (&SimulatorFlags, Option<&Path>),
+    log: &Log,
+) -> Result<ExitCode, Failure> {
     let from_file = settings.simulator.as_ref().map(from_table).transpose()?.unwrap_or_default();
     let wanted = flags.over(from_file).map_err(|error| Failure::from_error(ExitCode::Usage, &error))?;
     let mut interrupt = signals::listen(log, |_| ())?;
+    if let Some(folder) = replay {
+        let recording = Recording::read(folder).map_err(|error| {
+            Failure::from_error(ExitCode::Usage, &error)
+                .with_hint("name a folder that `keyapi-export check --record FOLDER` wrote")
+        })?;
+        let flags = recording.about.flags();
+        let replay = Simulator::replay(recording, wanted.listen)
+            .map_err(|error| Failure::from_error(ExitCode::Usage, &error))?;
+        super::print(format!("{}\n", replay.base_url()).as_bytes())?;
+        tracing::info!(
+            base_url = replay.base_url(),
+            check = flags,
+            "the recording is served; `check` with these flags asks the same again"
+        );
+        let _signal = interrupt.wait_for(Option::is_some).await;
+        return Ok(ExitCode::Complete);
+    }
     let simulator = Simulator::start(wanted).map_err(|error| Failure::from_error(ExitCode::Usage, &error))?;
     super::print(format!("{}\n", simulator.base_url()).as_bytes())?;
     tracing::info!(base_url = simulator.base_url(), "the simulator serves; what it knows is at /_truth and /_stats");

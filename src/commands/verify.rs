@@ -111,8 +111,7 @@ fn json(report: &Report, folder: &str, code: ExitCode) -> Result<String, Failure
         elsewhere: &report.elsewhere,
         hints: &report.advice,
     };
-    let json = serde_json::to_string_pretty(&document);
-    json.map(|json| json + "\n").map_err(|error| Failure::from_error(ExitCode::Bug, &error))
+    super::json(&document)
 }
 
 fn text(report: &Report, folder: &str) -> String {

@@ -8,7 +8,7 @@ use serde::de::{Deserializer, Visitor};
 use crate::api::contract::Filters;
 use crate::config::{
     BudgetSettings, NotifySettings, OutputSettings, PaceSettings, PlanSettings, QuestionSettings, ReportSettings,
-    ServiceSettings, StateSettings,
+    ServiceSettings, StateSettings, VerifiedSettings,
 };
 
 /// The table whose keys are the simulator's own.
@@ -22,6 +22,7 @@ pub fn all() -> Vec<String> {
         ("service", fields_of::<ServiceSettings>()),
         ("pace", fields_of::<PaceSettings>()),
         ("plan", fields_of::<PlanSettings>()),
+        ("verified", fields_of::<VerifiedSettings>()),
         ("budget", fields_of::<BudgetSettings>()),
         ("output", fields_of::<OutputSettings>()),
         ("state", fields_of::<StateSettings>()),

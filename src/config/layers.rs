@@ -223,7 +223,14 @@ fn meanings(key: &str, text: &str) -> Vec<toml::Value> {
         _ => None,
     };
     let number = trimmed.parse::<i64>().ok().filter(|_| !trimmed.starts_with('+'));
-    let typed = [Some(text.into()), truth.map(toml::Value::Boolean), number.map(toml::Value::Integer)];
+    let fraction = trimmed.parse::<f64>().ok().filter(|value| value.is_finite() && !trimmed.starts_with('+'));
+    let typed = [
+        Some(text.into()),
+        truth.map(toml::Value::Boolean),
+        number.map(toml::Value::Integer),
+        // A whole number that does not fit is told as one.
+        fraction.filter(|_| number.is_none()).map(toml::Value::Float),
+    ];
     typed.into_iter().flatten().collect()
 }
 

@@ -21,6 +21,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::api::contract::{self, Filters, Region};
+use crate::api::proxy::ProxyAddress;
 use crate::config::value::through_choices;
 use crate::units::Credits;
 
@@ -42,6 +43,9 @@ pub struct Settings {
     pub pace: PaceSettings,
     /// How time is cut and walked.
     pub plan: PlanSettings,
+    /// What `check` found out about the service.
+    #[serde(skip_serializing_if = "is_default")]
+    pub verified: VerifiedSettings,
     /// What a run may cost.
     #[serde(skip_serializing_if = "is_default")]
     pub budget: BudgetSettings,
@@ -106,6 +110,10 @@ pub struct ServiceSettings {
     /// A file that holds the key and nothing else, readable by its owner only; wins over `KEYAPI_TOKEN`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_file: Option<PathBuf>,
+    /// The proxy through which the service is reached: `http://` or `https://`, host and port, perhaps user name and password. Never
+    /// printed. None by default, whatever the environment says.
+    #[serde(skip_serializing)]
+    pub proxy: Option<ProxyAddress>,
 }
 
 impl Default for ServiceSettings {
@@ -119,6 +127,7 @@ impl Default for ServiceSettings {
             request_timeout: HumanDuration::from_secs(60),
             body_limit: HumanBytes::from_mebibytes(16),
             token_file: None,
+            proxy: None,
         }
     }
 }
@@ -198,6 +207,36 @@ pub enum Consistency {
 
 through_choices!(Consistency);
 
+/// What `check --write` found out about the service. A run saves the requests that would find it out; what it sees itself counts more,
+/// so that a fact that is wrong costs credits and loses no row.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct VerifiedSettings {
+    /// Whether `min_create_time` takes its own second in. Unknown by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_bound: Option<BoundKind>,
+    /// Whether `max_create_time` takes its own second in. Unknown by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bound: Option<BoundKind>,
+    /// The last page of a query that is served, 1 to 100000. The documented 100000 by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_page: Option<u32>,
+    /// The rate limit, requests a second, more than 0: where the learned rate begins, where no earlier run learned one. Unknown by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_second: Option<f64>,
+}
+
+/// Whether a time bound takes its own second in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BoundKind {
+    /// It does.
+    Inclusive,
+    /// It does not.
+    Exclusive,
+}
+
+through_choices!(BoundKind);
+
 /// What a run may cost; both are resumable ends (exit 4).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -208,6 +247,12 @@ pub struct BudgetSettings {
     /// How long one start may take. No limit by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_budget: Option<HumanDuration>,
+    /// What a credit costs, in any currency, above 0: `plan` then tells a price. None by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credit_price: Option<f64>,
+    /// Credits of the key's quota, at least 1: `plan` then tells which share of it an export takes. None by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Credits>,
 }
 
 /// Where rows go, and in what shape.
@@ -300,6 +345,9 @@ pub struct ReportSettings {
     /// A file that gets the final summary as JSON. None by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<PathBuf>,
+    /// A file that gets the report of the run as one HTML page, at its end. None by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report: Option<PathBuf>,
     /// A file that gets the metrics for Prometheus: written at the beginning, every 15 s, and at each end. None by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics_file: Option<PathBuf>,
@@ -341,7 +389,7 @@ pub enum ErrorFormat {
 through_choices!(ErrorFormat);
 
 impl Settings {
-    /// The merged configuration as a file that would give it again, but for the addresses to be pinged. Holds no secret: the key is
+    /// The merged configuration as a file that would give it again, but for the proxy and the addresses to be pinged. Holds no secret: the key is
     /// not a setting.
     ///
     /// # Errors

@@ -54,6 +54,11 @@ impl TimeSpec {
         !matches!(self.meaning, Meaning::At(_))
     }
 
+    /// Whether it is the same second whenever on one day of UTC a run begins: it is absolute, or counts whole days.
+    pub const fn is_the_same_all_day(&self) -> bool {
+        !matches!(self.meaning, Meaning::SecondsAgo(_))
+    }
+
     /// The second that is meant by a run that begins at `now`.
     ///
     /// Whole days resolve to midnight UTC: `-7d` is the midnight seven days before the one that began today, so that a

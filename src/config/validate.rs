@@ -72,8 +72,26 @@ impl Settings {
         some_time("plan.stretch_age", plan.stretch_age)?;
         let may_wait = plan.confirm_after.get() <= MOST_CONFIRM_AFTER;
         bound("plan.confirm_after", plan.confirm_after, may_wait, "it is 0s to 1h")?;
+        if let Some(page) = self.verified.last_page {
+            bound("verified.last_page", page, pages.contains(&page), "it is 1 to 100000")?;
+        }
+        if let Some(rate) = self.verified.requests_per_second {
+            let fits = rate.is_finite() && rate > 0.0;
+            bound("verified.requests_per_second", rate, fits, "it is more than 0")?;
+        }
         if let Some(credits) = self.budget.max_credits {
             bound("budget.max_credits", credits.get(), credits.get() > 0, "a run needs at least 1 credit")?;
+        }
+        if let Some(price) = self.budget.credit_price {
+            bound(
+                "budget.credit_price",
+                price,
+                price.is_finite() && price > 0.0,
+                "it is a price above 0, such as 0.002",
+            )?;
+        }
+        if let Some(quota) = self.budget.quota {
+            bound("budget.quota", quota.get(), quota.get() > 0, "it is at least 1 credit")?;
         }
         self.budget.time_budget.map_or(Ok(()), |length| some_time("budget.time_budget", length))
     }

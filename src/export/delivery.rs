@@ -11,13 +11,16 @@ use crate::failpoint::{self, Step};
 use crate::journal::record::{Change, PartRecord, PartState, RunOutcome};
 use crate::journal::{JournalError, Ledger};
 use crate::plan::planner::{Listed, Planner};
+use crate::plan::region::RegionPlan;
 use crate::sink::account::{Lack, Share};
 use crate::sink::columns::SCHEMA_VERSION;
-use crate::sink::find::{RowId, rows_held};
+use crate::sink::history::{History, Reading, Unusual};
 use crate::sink::manifest::{MANIFEST_VERSION, Manifest, Status};
 use crate::sink::publish::Standing;
+use crate::sink::reading::{RowId, each_second, rows_held};
 use crate::sink::rejected::{RejectedLine, rejected_path};
-use crate::units::{EpochSeconds, RowCount, TimeRange};
+use crate::sink::shard::Seam;
+use crate::units::{DAY_SECONDS, EpochSeconds, RowCount, TimeRange};
 
 use super::counters::counters;
 use super::publisher::{Publisher, Replaced};
@@ -50,6 +53,8 @@ pub(super) struct Left {
     pub(super) unproven: Vec<Listed>,
     /// Holes and gaps outside it.
     pub(super) elsewhere: Vec<Listed>,
+    /// What of it is unlike the runs before.
+    pub(super) unusual: Vec<Unusual>,
 }
 
 /// What a manifest is to say.
@@ -60,6 +65,8 @@ struct Telling<'a> {
     replaced: &'a Replaced,
     counters: BTreeMap<String, u64>,
     rejected: u64,
+    /// What the run has read, once it has ended.
+    readings: Vec<Reading>,
 }
 
 impl<'a> Delivery<'a> {
@@ -99,7 +106,15 @@ impl<'a> Delivery<'a> {
         let (replaced, parts) = (Replaced::default(), self.published_parts()?);
         let shares = self.shares_so_far(planner).await?;
         let (counters, rejected) = (BTreeMap::new(), 0);
-        let telling = Telling { status: Status::Running, shares, parts, replaced: &replaced, counters, rejected };
+        let telling = Telling {
+            status: Status::Running,
+            shares,
+            parts,
+            replaced: &replaced,
+            counters,
+            rejected,
+            readings: Vec::new(),
+        };
         self.write(telling).await?;
         self.publisher.commits.keep_account(&self.publisher.journal).await
     }
@@ -124,13 +139,16 @@ impl<'a> Delivery<'a> {
         parts.extend(held.iter().cloned());
         let mut shares = if is_done { self.shares(planner)? } else { self.shares_so_far(planner).await? };
         self.tell_left(planner, &mut shares).await;
+        let readings = if is_done { self.readings(planner, &shares).await? } else { Vec::new() };
         let delivered = self.delivered()?;
         let is_read = is_done && !planner.has_left();
         let status = if is_read { Status::Complete } else { Status::Incomplete };
         let (counters, rejected) = (counters(planner, ledger, &delivered), delivered.rejected);
-        self.write(Telling { status, shares, parts, replaced: &replaced, counters, rejected }).await?;
+        self.note_seams(planner).await;
+        self.write(Telling { status, shares, parts, replaced: &replaced, counters, rejected, readings }).await?;
         self.take_away(&held, &replaced).await?;
         let left = self.left(delivered).await;
+        left.unusual.iter().for_each(|unusual| tracing::warn!("{unusual}"));
         if left.is_whole {
             self.publisher.output.write_success().await?;
         }
@@ -160,7 +178,15 @@ impl<'a> Delivery<'a> {
         if !is_told || !self.publisher.output.is_described(left.is_whole).await? {
             let (counters, rejected) = (counters(planner, ledger, &delivered), delivered.rejected);
             let (shares, parts, replaced) = (self.shares(planner)?, self.published_parts()?, Replaced::default());
-            let telling = Telling { status: Status::Complete, shares, parts, replaced: &replaced, counters, rejected };
+            let telling = Telling {
+                status: Status::Complete,
+                shares,
+                parts,
+                replaced: &replaced,
+                counters,
+                rejected,
+                readings: Vec::new(),
+            };
             self.publisher.output.clear_success().await?;
             self.write(telling).await?;
             left = self.left(delivered).await;
@@ -170,6 +196,58 @@ impl<'a> Delivery<'a> {
             self.publisher.commits.keep_account(&self.publisher.journal).await?;
         }
         Ok(left)
+    }
+
+    /// What the run has read of each region, as later runs are held against it.
+    async fn readings(&self, planner: &Planner, shares: &[Share]) -> Result<Vec<Reading>, ExportError> {
+        let (began_at, own) = (self.publisher.began_at, self.publisher.own_parts()?);
+        let is_recent = began_at.since(self.range.end) < DAY_SECONDS / 24;
+        let mut readings = Vec::new();
+        for share in shares {
+            let newest = planner.regions().iter().find(|plan| plan.region == share.region).and_then(|plan| plan.newest);
+            let mut reading = Reading {
+                region: share.region.clone(),
+                at: began_at,
+                days: Reading::whole_days(&share.read),
+                end: is_recent.then_some(self.range.end),
+                newest,
+            };
+            for part in own.iter().filter(|part| part.region == share.region && !part.carried) {
+                for (day, rows) in self.rows_by_day(part).await? {
+                    reading.days.entry(day).and_modify(|sum| *sum += rows);
+                }
+            }
+            readings.push(reading);
+        }
+        Ok(readings)
+    }
+
+    /// The rows of a part by their days. A part within one day is not read: of a bucket it would be copied for that.
+    async fn rows_by_day(&self, part: &PartRecord) -> Result<BTreeMap<EpochSeconds, u64>, ExportError> {
+        let day = part.range.start.day_start();
+        if part.range.end <= day.shifted(DAY_SECONDS) {
+            return Ok([(day, part.rows.get())].into_iter().collect());
+        }
+        let (part, file) = (part.clone(), self.publisher.output.local(part).await?);
+        let counted = tokio::task::spawn_blocking(move || {
+            let mut days = BTreeMap::new();
+            each_second(&part, &file, |second| *days.entry(second.day_start()).or_default() += 1).map(|()| days)
+        });
+        Ok(counted.await??)
+    }
+
+    /// What a shard has seen of its neighbours' time, for `merge` to compare.
+    async fn note_seams(&self, planner: &Planner) {
+        let seam = |plan: &RegionPlan| {
+            Some(Seam { region: plan.region.clone(), at: plan.neighbour()?, rows: plan.seen_beyond.clone()? })
+        };
+        let seams: Vec<Seam> = planner.regions().iter().filter_map(seam).collect();
+        let note = |manifest: &mut Manifest| {
+            if let Some(shard) = &mut manifest.shard {
+                shard.seams = seams;
+            }
+        };
+        self.publisher.commits.note(note).await;
     }
 
     /// What of former runs this one takes the place of: all seconds that it has read, and gaps in which it delivers rows.
@@ -211,7 +289,7 @@ impl<'a> Delivery<'a> {
     fn shares(&self, planner: &Planner) -> Result<Vec<Share>, ExportError> {
         let rejected = self.rejected()?;
         let lacking = planner.lacking();
-        let share = |plan: &crate::plan::region::RegionPlan| Share {
+        let share = |plan: &RegionPlan| Share {
             region: plan.region.clone(),
             range: plan.range,
             read: planner.covered(plan),
@@ -333,7 +411,7 @@ impl<'a> Delivery<'a> {
 
     /// Whether what the output holds is all that was asked for, by what is asked for now.
     fn is_enough(&self, manifest: &Manifest) -> bool {
-        let lacking = manifest.account.lacking(&self.order.regions, self.range);
+        let lacking = self.order.lacking(&manifest.account, self.range);
         lacking.is_nothing() && lacking.rejected.get() <= self.order.max_rejected
     }
 
@@ -341,7 +419,7 @@ impl<'a> Delivery<'a> {
         self.publisher
             .commits
             .read(|manifest| {
-                let lacking = manifest.account.lacking(&self.order.regions, self.range);
+                let lacking = self.order.lacking(&manifest.account, self.range);
                 let elsewhere = manifest.account.elsewhere(&self.order.regions, self.range);
                 let is_former = |part: &&PartRecord| {
                     let is_own = part.run == self.publisher.run && !part.carried;
@@ -354,6 +432,7 @@ impl<'a> Delivery<'a> {
                     gaps: listed(lacking.gaps),
                     unproven: listed(lacking.unproven),
                     elsewhere: listed(elsewhere),
+                    unusual: manifest.unusual.clone(),
                     delivered,
                 }
             })
@@ -362,7 +441,7 @@ impl<'a> Delivery<'a> {
 
     /// Replaces the manifest. One that would say complete says so only if the account does.
     async fn write(&self, telling: Telling<'_>) -> Result<(), ExportError> {
-        let Telling { status, shares, parts, replaced, counters, rejected } = telling;
+        let Telling { status, shares, parts, replaced, counters, rejected, readings } = telling;
         let order = self.order;
         let change = |manifest: &mut Manifest| {
             manifest.manifest_version = MANIFEST_VERSION;
@@ -384,6 +463,11 @@ impl<'a> Delivery<'a> {
             }
             manifest.rejected_rows = RowCount::new(rejected);
             manifest.counters = counters;
+            // A shard sees some days of some regions, which tells nothing of the runs before.
+            if manifest.shard.is_none() {
+                manifest.unusual = readings.iter().flat_map(|reading| manifest.history.unusual(reading)).collect();
+                manifest.history = readings.iter().fold(std::mem::take(&mut manifest.history), History::with);
+            }
             manifest.status = match status {
                 Status::Complete if !manifest.is_whole() => Status::Incomplete,
                 told => told,
@@ -398,7 +482,7 @@ fn lacks_of(listed: &[Listed], region: &Region) -> Vec<Lack> {
     of_region.map(|Listed { region, range, why, fault, .. }| Lack { region, range, why, fault }).collect()
 }
 
-fn listed(lacks: Vec<Lack>) -> Vec<Listed> {
+pub(super) fn listed(lacks: Vec<Lack>) -> Vec<Listed> {
     let listed = |Lack { region, range, why, fault }| Listed { region, range, why, fault, may_pass: false };
     lacks.into_iter().map(listed).collect()
 }

@@ -17,7 +17,7 @@ use crate::fetch::job::{Dice, JobId};
 use crate::fetch::pool::Sending;
 use crate::fetch::throttle::LearnedRate;
 use crate::journal::record::{NewPage, Upkeep};
-use crate::journal::{Attempt, Ended, Journal, JournalError, Ledger};
+use crate::journal::{self, Attempt, Journal, JournalError, Ledger};
 use crate::plan::event::PlanEvent;
 use crate::plan::planner::Planner;
 
@@ -57,6 +57,16 @@ pub(super) struct Parts<'a> {
     pub(super) clocks: ClockCheck,
 }
 
+/// How a loop ended.
+pub(super) struct Ended {
+    pub(super) planner: Planner,
+    pub(super) ending: Ending,
+    /// What is known of the rate.
+    pub(super) rate: LearnedRate,
+    /// How long an answer took; none where none came.
+    pub(super) latency_seconds: Option<f64>,
+}
+
 type Recording = Pin<Box<dyn Future<Output = Result<Vec<PlanEvent>, ExportError>> + Send>>;
 type Telling = Pin<Box<dyn Future<Output = Result<(), JournalError>> + Send>>;
 type Publishing = Pin<Box<dyn Future<Output = Result<Published, ExportError>> + Send>>;
@@ -85,7 +95,7 @@ struct Driver<'a> {
 
 impl Parts<'_> {
     /// Runs until the plan is done or something ends it. Gives the plan back as it stands then.
-    pub(super) async fn run(mut self, planner: Planner, began: Instant) -> Result<(Planner, Ending), ExportError> {
+    pub(super) async fn run(mut self, planner: Planner, began: Instant) -> Result<Ended, ExportError> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let regions = std::mem::take(&mut self.regions);
@@ -126,7 +136,7 @@ impl Driver<'_> {
     }
 
     /// Nothing is on its way any more, but for what was given up.
-    async fn conclude(mut self, conclusion: Conclusion) -> Result<(Planner, Ending), ExportError> {
+    async fn conclude(mut self, conclusion: Conclusion) -> Result<Ended, ExportError> {
         self.tasks.shutdown().await;
         match (self.error.take(), conclusion) {
             (Some(error), _) => Err(error),
@@ -144,7 +154,8 @@ impl Driver<'_> {
                     let text = serde_json::to_string(self.machine.unwell_regions())?;
                     self.parts.publisher.journal.learn(UNWELL_REGIONS, &text).await?;
                 }
-                Ok((self.machine.into_planner(), ending))
+                let (rate, latency_seconds) = self.machine.pace();
+                Ok(Ended { planner: self.machine.into_planner(), ending, rate, latency_seconds })
             }
             (None, Conclusion::Stuck(open)) => Err(ExportError::Stuck(open)),
             (None, Conclusion::Broken) => Err(ExportError::Stuck("what broke".to_owned())),
@@ -209,13 +220,14 @@ impl Driver<'_> {
     }
 
     fn send(&mut self, sending: Sending) {
-        self.tasks.spawn(sent(self.parts.tools.client.clone(), self.parts.ledger.clone(), sending));
+        let Tools { client, progress, .. } = self.parts.tools;
+        self.tasks.spawn(sent((client.clone(), progress.clone()), self.parts.ledger.clone(), sending));
     }
 
     fn discard(&mut self, job: JobId, why: &str) {
         let Some(came) = self.came.remove(&job) else { return };
         let (page, paid) = *came;
-        paid.ended(Ended::Astray);
+        paid.ended(journal::Ended::Astray);
         log_failure(&page.fact.address, why);
     }
 

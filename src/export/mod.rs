@@ -5,6 +5,7 @@
 //! cannot be had from a service that is unwell; `cutting` and `publisher` turn settled time into parts; `commits` holds the manifest; `delivery` says what the output
 //! holds; `rebuild` writes its parts anew, without a request. Resume is the ordinary start: a first run is an empty journal.
 
+mod audit;
 mod blame;
 pub mod clock;
 mod commits;
@@ -13,8 +14,10 @@ mod cutting;
 mod delivery;
 mod driver;
 mod fill;
+mod forecast;
 mod keeps;
 mod machine;
+mod merge;
 mod next;
 mod opening;
 mod order;
@@ -24,6 +27,7 @@ mod rebuild;
 mod regions;
 mod repair;
 mod session;
+mod shards;
 #[cfg(test)]
 mod simulation;
 mod stager;
@@ -42,24 +46,33 @@ use crate::fetch::throttle::Rate;
 use crate::journal::JournalError;
 use crate::journal::kept::KeptFields;
 use crate::plan::event::{Contradiction, PlanEvent};
+use crate::plan::learned::Verified;
 use crate::plan::planner::Listed;
 use crate::plan::reopen::NotDone;
 use crate::plan::walk::Consistency;
 use crate::progress::Progress;
+use crate::sink::account::{Account, Lacking};
 use crate::sink::address::Address;
+use crate::sink::history::Unusual;
 use crate::sink::identity::Identity;
 use crate::sink::layout::Partition;
 use crate::sink::part::PartError;
 use crate::sink::publish::OutputError;
 use crate::sink::rejected::RejectedError;
+use crate::sink::shard::{ShardName, Tile};
 use crate::sink::store::Writers;
 use crate::units::{ByteCount, Credits, EpochSeconds, RowCount, TimeRange};
 
 pub use crate::journal::Counts;
 pub use crate::journal::record::RangeEnds as Ends;
+pub use audit::{AUDIT, Audit, Audited, Bill, CONFIDENCE, REFRESH_SECONDS, Stopped, TARGET, audit};
+pub use forecast::{Forecast, forecast};
 pub use keeps::Reread;
+pub use machine::Probing;
+pub use merge::{MergeError, MergedOutput, merge};
 pub use order::export;
 pub use rebuild::{Contents, Rebuild, Rebuilt, Which, rebuild};
+pub use session::{TIMED, Timed};
 
 /// What a person asked for, resolved as far as it can be without the state.
 #[derive(Clone, Debug)]
@@ -92,6 +105,8 @@ pub struct Order {
     pub output: Address,
     /// Who else may write into it, where it is in a bucket.
     pub writers: Writers,
+    /// Which part of the question is read, where not all of it is.
+    pub shard: Option<Shard>,
     /// How the output is cut into folders.
     pub partition: Partition,
     /// Whether each run keeps its own snapshot.
@@ -106,10 +121,33 @@ pub struct Order {
     pub plan: PlanOrder,
     /// How fast.
     pub rate: Rate,
+    /// The limit that was found out before, requests a second: it stands where no earlier run learned one.
+    pub verified_rate: Option<f64>,
     /// Requests on their way at once, at least 1.
     pub max_in_flight: usize,
     /// How long to go on without a durable page.
     pub give_up_after: Duration,
+    /// Where no more is asked than a forecast needs: its bounds.
+    pub probing: Option<Probing>,
+}
+
+/// One shard of a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Its name.
+    pub name: ShardName,
+    /// What it reads.
+    pub tiles: Vec<Tile>,
+}
+
+impl Order {
+    /// What of it is not there, by an account.
+    fn lacking(&self, account: &Account, range: TimeRange) -> Lacking {
+        match &self.shard {
+            None => account.lacking(&self.regions, range),
+            Some(shard) => account.lacking_of(&shard.tiles),
+        }
+    }
 }
 
 /// Whether the latest run is gone on with.
@@ -161,6 +199,8 @@ pub struct PlanOrder {
     pub consistency: Consistency,
     /// How far apart two answers must be to be two witnesses of an end; with zero none is confirmed.
     pub confirm_after: Duration,
+    /// What was found out about the service before.
+    pub verified: Verified,
 }
 
 /// What the export works with.
@@ -227,6 +267,8 @@ pub enum Ending {
     Contradicted(Contradiction),
     /// A signal came.
     Interrupted(Interrupt),
+    /// A forecast has what it needs, or may ask for no more.
+    Probed,
 }
 
 /// What an export came to.
@@ -256,6 +298,8 @@ pub struct Outcome {
     pub unproven: Vec<Listed>,
     /// Holes and gaps of the output outside what was asked.
     pub elsewhere: Vec<Listed>,
+    /// What of the run is unlike the runs before it.
+    pub unusual: Vec<Unusual>,
     /// The second of the newest row that the run has seen of each region; none of a region without rows.
     pub newest: BTreeMap<Region, EpochSeconds>,
 }
@@ -383,6 +427,16 @@ pub enum ExportError {
         /// The output folder.
         output: String,
     },
+    /// An unfinished run asks something else, and only `run` may close it.
+    #[error("the unfinished run {run} of this state asks {was}, and {asked} is asked now")]
+    AsksSomethingElse {
+        /// The run.
+        run: String,
+        /// What it asks.
+        was: String,
+        /// What is asked now.
+        asked: String,
+    },
     /// There is no output to be written anew.
     #[error("{output} has no manifest, so it is no output folder")]
     NoOutput {
@@ -396,6 +450,22 @@ pub enum ExportError {
         output: String,
         /// The run.
         run: String,
+    },
+    /// A run may still be gone on with, which knows what is missing.
+    #[error("the output {output} is not audited while run {run} is unfinished")]
+    NotAudited {
+        /// The output folder.
+        output: String,
+        /// The run.
+        run: String,
+    },
+    /// No second of an output is there to be looked at.
+    #[error(
+        "the output {output} holds no second that could be read again: all that it says it has read is listed as missing or unproven"
+    )]
+    NothingToAudit {
+        /// The output folder.
+        output: String,
     },
     /// A run that is not in the state may still be gone on with.
     #[error("the state {state} does not know run {run}, which has not said of the output {output} that it is complete")]
@@ -437,6 +507,37 @@ pub enum ExportError {
         output: String,
         /// Why.
         source: std::io::Error,
+    },
+    /// The accounts of shards cannot be merged.
+    #[error(transparent)]
+    Merge(#[from] MergeError),
+    /// Shards of another question, or of another cut, have read what is not merged yet.
+    #[error("shard {theirs} of the output {output} was asked something else than shard {shard} is: {differences}")]
+    OtherShards {
+        /// The output folder.
+        output: String,
+        /// The shard.
+        shard: ShardName,
+        /// The other one.
+        theirs: ShardName,
+        /// In what they differ, for a person.
+        differences: String,
+    },
+    /// The state holds an unfinished shard of another question.
+    #[error("the state {state} holds run {run} of another question, which is not finished")]
+    OtherRun {
+        /// The state folder.
+        state: String,
+        /// The run.
+        run: String,
+    },
+    /// A part lies on both sides of where two shards meet.
+    #[error("the part {part} lies on both sides of {boundary}, where two shards meet")]
+    PartAcross {
+        /// Its path.
+        part: String,
+        /// Where they meet.
+        boundary: EpochSeconds,
     },
     /// A range cannot be opened again.
     #[error(transparent)]

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::api::contract::Region;
 use crate::failpoint::{self, Step};
 use crate::journal::record::{Change, PartRecord, PartState, StoredQuestion};
 use crate::journal::{Journal, JournalError};
@@ -22,8 +23,10 @@ use crate::sink::store::Writers;
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 
 use super::commits::KeptAccount;
+use super::forecast::{is_planned_only, tell_of_a_planned_run};
+use super::order::VOID_RUN;
 use super::repair::lost_altogether;
-use super::{ExportError, KEPT_ACCOUNT, Order, Start, clock};
+use super::{ExportError, KEPT_ACCOUNT, Order, Shard, Start, clock, shards};
 
 /// A state and its output, opened.
 pub(super) struct Opened {
@@ -63,6 +66,30 @@ pub(super) struct Wanted {
     pub(super) range: TimeRange,
     pub(super) max_rejected: u64,
     pub(super) confirm_after_seconds: u64,
+    /// The shard, where it is one that is opened.
+    pub(super) shard: Option<Shard>,
+    /// The regions that are asked.
+    pub(super) regions: Vec<Region>,
+}
+
+impl Wanted {
+    /// An output as its own manifest says it is, with its state.
+    pub(super) fn as_found(found: &Manifest, target: Target, now: EpochSeconds) -> Self {
+        Self {
+            identity: found.identity.clone(),
+            state: target.local,
+            output: target.address,
+            writers: target.writers,
+            now,
+            start: Start::GoOn,
+            retain_seconds: found.retain_seconds,
+            range: found.range,
+            max_rejected: found.max_rejected,
+            confirm_after_seconds: found.confirm_after_seconds,
+            shard: None,
+            regions: found.regions.clone(),
+        }
+    }
 }
 
 impl Order {
@@ -78,13 +105,15 @@ impl Order {
             range: self.range,
             max_rejected: self.max_rejected,
             confirm_after_seconds: self.plan.confirm_after.as_secs(),
+            shard: self.shard.clone(),
+            regions: self.regions.clone(),
         }
     }
 }
 
 impl Wanted {
     /// What is not in a bucket yet lies in the state's folder, which the journal has made and locked.
-    fn target(&self) -> Target {
+    pub(super) fn target(&self) -> Target {
         Target { address: self.output.clone(), local: self.state.clone(), writers: self.writers }
     }
 }
@@ -101,12 +130,23 @@ pub(super) async fn open(order: &Wanted, journal: &Journal) -> Result<Opened, Ex
     let stored = journal.question()?.filter(|stored| stored.fingerprint != question.fingerprint);
     if let Some(stored) = &stored {
         // Refused before the output is touched.
-        refuse_another_question((stored, &question), identity, Output::look(&order.output).await?.as_ref())?;
+        let found = Output::look(&order.output).await?;
+        if !gives_way((stored, identity), journal, found.as_ref()).await? {
+            refuse_another_question((stored, &question), identity, found.as_ref())?;
+        }
     }
-    let known: Vec<String> = journal.parts()?.into_iter().map(|(part, _)| part.path).collect();
-    let (output, found) = Output::open(order.target(), identity, &known).await?;
+    let (output, found, is_anew) = match &order.shard {
+        None => {
+            let known: Vec<String> = journal.parts()?.into_iter().map(|(part, _)| part.path).collect();
+            let (output, found) = Output::open(order.target(), identity, &known).await?;
+            (output, found, false)
+        }
+        Some(shard) => shards::open((order, shard), journal).await?,
+    };
     failpoint::pass(Step::OutputOpened);
     let kept = journal.learned(KEPT_ACCOUNT)?.map(|text| serde_json::from_str::<KeptAccount>(&text)).transpose()?;
+    // What a shard begins from is told by the output, whatever its state remembers of a former question.
+    let kept = kept.filter(|_| !is_anew);
     let latest = journal.latest_run()?;
     let kept = match found {
         None => unless_all_is_lost(order, journal, &output, kept).await?,
@@ -128,6 +168,25 @@ pub(super) async fn open(order: &Wanted, journal: &Journal) -> Result<Opened, Ex
     let mut opened = Opened { output: Arc::new(output), manifest, lost: Vec::new(), is_ahead_of_state };
     look_for_parts(order, journal, &mut opened).await?;
     Ok(opened)
+}
+
+/// A state that holds nothing but a forecast takes on another question: nothing was promised to anybody yet. What the forecast bought is
+/// kept where only the layout differs.
+async fn gives_way(
+    (stored, asked): (&StoredQuestion, &Identity),
+    journal: &Journal,
+    found: Option<&Manifest>,
+) -> Result<bool, ExportError> {
+    let Some(run) = journal.latest_run()?.filter(|_| found.is_none()) else { return Ok(false) };
+    if !is_planned_only(journal, &run)? || !journal.parts()?.is_empty() {
+        return Ok(false);
+    }
+    let was = serde_json::from_str::<Identity>(&stored.json).ok();
+    if !was.is_some_and(|was| was.is_only_laid_out_otherwise(asked)) {
+        tell_of_a_planned_run(journal, &run);
+        journal.learn(VOID_RUN, &run.begun.id).await?;
+    }
+    Ok(true)
 }
 
 /// A state follows its output where that was laid out anew and a `rebuild` died before it could tell the state: the manifest is what counts.
@@ -202,7 +261,7 @@ fn believed(order: &Wanted, kept: Option<&KeptAccount>, found: Option<Manifest>)
 }
 
 /// The manifest of an output that holds nothing yet.
-fn blank(order: &Wanted) -> Manifest {
+pub(super) fn blank(order: &Wanted) -> Manifest {
     let id = format!("{:x}-{:016x}", order.now.get(), rand::random::<u64>());
     Manifest {
         manifest_version: MANIFEST_VERSION,
@@ -223,7 +282,11 @@ fn blank(order: &Wanted) -> Manifest {
         superseded: Vec::new(),
         account: Account { id, ..Account::default() },
         rejected_rows: RowCount::ZERO,
+        history: Default::default(),
+        unusual: Vec::new(),
         counters: BTreeMap::new(),
+        shard: None,
+        merged: Vec::new(),
         written_at: clock::wall(),
     }
 }
@@ -241,6 +304,10 @@ async fn recover(
     let mut gone = if age == Age::Current { std::mem::take(&mut manifest.superseded) } else { Vec::new() };
     for (part, state) in journal.parts()? {
         match state {
+            // What a shard has listed and not shown waits for `merge`.
+            PartState::Held if is_listed(&part) && !output.shows_what_replaces() => {
+                change.published.push(part.path);
+            }
             PartState::Prepared | PartState::Held if is_listed(&part) => {
                 // What is not there any more is found so like any other part.
                 reveal(output, &part).await?;
@@ -282,6 +349,9 @@ async fn recover(
     for path in &gone {
         journal.forget_part(path).await?;
     }
+    if !output.shows_what_replaces() {
+        waiting.extend(listed);
+    }
     output.discard_staging_but(&waiting)?;
     failpoint::pass(Step::RecoveryDiscarded);
     Ok(())
@@ -293,9 +363,11 @@ pub(super) async fn take_held_of_others_back(journal: &Journal, output: &Output,
     let paths: Vec<String> = held.map(|(part, _)| part.path).collect();
     output.remove(&paths).await?;
     for path in &paths {
+        // Others that are staged may be a shard's, and wait for `merge`.
+        output.staging().remove(path).map_err(OutputError::from)?;
         journal.forget_part(path).await?;
     }
-    Ok(output.discard_staging_but(&[])?)
+    Ok(())
 }
 
 /// Whether a part that was written could be given its name.

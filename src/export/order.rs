@@ -7,17 +7,19 @@ use crate::journal::Journal;
 use crate::journal::record::{NewRun, PartRecord, RangeEnds, RunRecord};
 use crate::plan::reads::Reads;
 use crate::sink::manifest::{Manifest, Status};
+use crate::sink::shard;
 
 use super::clock::{ClockCheck, Skew};
 use super::commits::Commits;
+use super::forecast::{is_planned_only, tell_of_a_planned_run};
 use super::keeps::Keeps;
 use super::next::{Ask, Holds, Next, goes_on_forward, next};
 use super::opening::{self, Opened};
 use super::session::Session;
-use super::{Ending, ExportError, History, Order, Outcome, Start, State, Tools, Work, state_aside};
+use super::{Ending, ExportError, History, Order, Outcome, Start, State, Tools, Work, shards, state_aside};
 
 /// Where the name of a run is kept whose range was taken from a wrong clock: nothing of it is gone on with.
-const VOID_RUN: &str = "run_by_a_wrong_clock";
+pub(super) const VOID_RUN: &str = "run_by_a_wrong_clock";
 
 /// Carries an order out: goes on with the run that the state holds, or closes it, or begins one.
 ///
@@ -37,6 +39,11 @@ pub async fn export(order: &Order, tools: &Tools) -> Result<Outcome, ExportError
 }
 
 async fn attempt(order: &Order, tools: &Tools) -> Result<Outcome, ExportError> {
+    if let Some(shard) = &order.shard
+        && let Some(outcome) = shards::merged_already(order, shard).await?
+    {
+        return Ok(outcome);
+    }
     let journal = Journal::open(&order.state)?;
     let result = runs(order, tools, &journal).await;
     // What the run has to say matters more than a journal that could not be put away, unless there is nothing else to say.
@@ -47,16 +54,14 @@ async fn attempt(order: &Order, tools: &Tools) -> Result<Outcome, ExportError> {
 }
 
 async fn runs(order: &Order, tools: &Tools, journal: &Journal) -> Result<Outcome, ExportError> {
-    let opened = opening::open(&order.wanted(), journal).await?;
-    let latest = journal.latest_run()?;
-    let void_run = journal.learned(VOID_RUN)?;
-    let is_void = |run: &RunRecord| opened.is_ahead_of_state || void_run.as_ref() == Some(&run.begun.id);
-    let latest = latest.filter(|run| !is_void(run));
-    let holds = order.holds(&opened, latest.as_ref());
-    order.tell_of_a_lost_state(&opened, latest.as_ref());
+    let Found { opened, latest, next } = find(order, journal).await?;
     let commits = Arc::new(Commits::new(Arc::clone(&opened.output), opened.manifest.clone()));
     let session = |run: RunRecord| Session::new(order, tools, journal, (&opened.output, &commits), run);
-    match (next(&order.ask(), latest.as_ref(), holds), latest) {
+    match (next, latest) {
+        // What a shard has read of another question is in no other shard's account.
+        (Next::Extend | Next::CloseAndBegin(_), Some(run)) if order.shard.is_some() => {
+            Err(ExportError::OtherRun { state: order.state.display().to_string(), run: run.begun.id })
+        }
         (Next::GoOn | Next::LookAgain, Some(run)) => session(run).run(RangeEnds::Absolute).await,
         (Next::Extend, Some(run)) => session(run).extend(order.range, order.ends).await,
         (Next::CloseAndBegin(keeps), Some(run)) => {
@@ -72,6 +77,46 @@ async fn runs(order: &Order, tools: &Tools, journal: &Journal) -> Result<Outcome
             begin(order, tools, journal, &opened, (&commits, Keeps::All)).await
         }
     }
+}
+
+/// What a start finds.
+pub(super) struct Found {
+    pub(super) opened: Opened,
+    /// The state's latest run, unless nothing of it may be gone on with.
+    pub(super) latest: Option<RunRecord>,
+    /// What to do.
+    pub(super) next: Next,
+}
+
+/// Opens the output, and says what is to be done.
+pub(super) async fn find(order: &Order, journal: &Journal) -> Result<Found, ExportError> {
+    let opened = opening::open(&order.wanted(), journal).await?;
+    let latest = journal.latest_run()?;
+    let void_run = journal.learned(VOID_RUN)?;
+    let is_void = |run: &RunRecord| opened.is_ahead_of_state || void_run.as_ref() == Some(&run.begun.id);
+    let latest = latest.filter(|run| !is_void(run));
+    let holds = order.holds(&opened, latest.as_ref());
+    order.tell_of_a_lost_state(&opened, latest.as_ref());
+    let next = match (next(&order.ask(), latest.as_ref(), holds), &latest) {
+        (Next::CloseAndBegin(keeps), Some(run)) if is_planned_only(journal, run)? => {
+            tell_of_a_planned_run(journal, run);
+            Next::Begin(keeps)
+        }
+        (next, _) => next,
+    };
+    Ok(Found { opened, latest, next })
+}
+
+/// Nothing of a run is gone on with whose range a wrong clock decided.
+pub(super) async fn void_if_by_a_wrong_clock<T>(
+    journal: &Journal,
+    run: &str,
+    result: &Result<T, ExportError>,
+) -> Result<(), ExportError> {
+    if let Err(ExportError::Clock(_)) = result {
+        journal.learn(VOID_RUN, run).await?;
+    }
+    Ok(())
 }
 
 /// Begins a run. Whatever is still unfinished was not to be gone on with.
@@ -92,9 +137,7 @@ async fn begin(
     opening::take_held_of_others_back(journal, &opened.output, &id).await?;
     let session = Session::new(order, tools, journal, (&opened.output, commits), run);
     let result = session.run(order.ends).await;
-    if let Err(ExportError::Clock(_)) = result {
-        journal.learn(VOID_RUN, &id).await?;
-    }
+    void_if_by_a_wrong_clock(journal, &id, &result).await?;
     let work = if reads_nothing { Work::NothingLeft } else { Work::Done };
     result.map(|outcome| Outcome { work, ..outcome })
 }
@@ -136,13 +179,16 @@ impl Order {
     }
 
     /// What a run reads, once the output stands as it does.
-    async fn reads(&self, opened: &Opened, commits: &Commits, keeps: Keeps) -> Vec<Reads> {
+    pub(super) async fn reads(&self, opened: &Opened, commits: &Commits, keeps: Keeps) -> Vec<Reads> {
         let settled =
             self.retain_seconds.filter(|_| self.start == Start::GoOn).map(|seconds| self.now.shifted(-seconds));
         let reads = |manifest: &Manifest, region: &Region| {
             let lost = opened.lost.iter().filter(|part| part.region == *region).map(|part| part.range);
             let kept = keeps.of(region, (manifest, &lost.collect::<Vec<_>>()), settled);
-            Reads::of(region.clone(), self.range, &kept)
+            match &self.shard {
+                None => Reads::of(region.clone(), self.range, &kept),
+                Some(shard) => shard::reads(&shard.tiles, region, self.range, &kept),
+            }
         };
         commits.read(|manifest| self.regions.iter().map(|region| reads(manifest, region)).collect()).await
     }
@@ -158,12 +204,14 @@ impl Order {
         }
     }
 
-    fn new_run(&self, reads: Vec<Reads>) -> NewRun {
+    pub(super) fn new_run(&self, reads: Vec<Reads>) -> NewRun {
+        let ending = self.shard.as_ref().map(|shard| shard.name.run_ending()).unwrap_or_default();
         NewRun {
-            id: format!("{:x}{:04x}", self.now.get(), rand::random::<u16>()),
+            id: format!("{:x}{:04x}{ending}", self.now.get(), rand::random::<u16>()),
             range: self.range,
             reads,
-            ends: self.ends,
+            // A shard's days are those of all shards, however late it goes on.
+            ends: if self.shard.is_some() { RangeEnds::Absolute } else { self.ends },
             began_at: self.now,
             output: self.output.to_string(),
             partition: self.identity.layout_text(),

@@ -142,6 +142,7 @@ impl Publisher {
             let of_others = |manifest: &Manifest| manifest.account.coverage.of_others(region, &self.run);
             occupied.extend(self.commits.read(of_others).await);
         }
+        occupied.extend(self.output.shown_to_readers(region));
         Ok(occupied)
     }
 
@@ -189,6 +190,9 @@ impl Publisher {
     /// Gives every part that waited for the run's end its final name.
     pub(super) async fn reveal_held(&self) -> Result<Vec<PartRecord>, ExportError> {
         let held = self.own_parts_that(|state| state == PartState::Held)?;
+        if !self.output.shows_what_replaces() {
+            return Ok(held);
+        }
         for part in &held {
             self.output.reveal(part).await?;
         }

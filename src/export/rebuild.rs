@@ -22,15 +22,15 @@ use crate::sink::identity::Identity;
 use crate::sink::layout::{Layout, Partition, snapshot_second};
 use crate::sink::manifest::{MANIFEST_VERSION, Manifest, Status};
 use crate::sink::part::Parts;
-use crate::sink::publish::{Output, OutputError};
+use crate::sink::publish::{Output, OutputError, Target};
 use crate::sink::rewrite::Source;
 use crate::sink::store::Writers;
 use crate::units::{ByteCount, EpochSeconds, RowCount};
 
+use super::ExportError;
 use super::commits::Commits;
 use super::opening::{self, Opened, Wanted, question_of};
 use super::stager::Stager;
-use super::{ExportError, Start};
 
 /// What a person asked for.
 #[derive(Clone, Debug)]
@@ -159,18 +159,8 @@ async fn close_what_ended_with_gaps(journal: &Journal) -> Result<(), ExportError
 
 impl Rebuild {
     fn wanted(&self, found: &Manifest) -> Wanted {
-        Wanted {
-            identity: found.identity.clone(),
-            state: self.state.clone(),
-            output: self.output.clone(),
-            writers: self.writers,
-            now: self.now,
-            start: Start::GoOn,
-            retain_seconds: found.retain_seconds,
-            range: found.range,
-            max_rejected: found.max_rejected,
-            confirm_after_seconds: found.confirm_after_seconds,
-        }
+        let (address, local) = (self.output.clone(), self.state.clone());
+        Wanted::as_found(found, Target { address, local, writers: self.writers }, self.now)
     }
 
     fn identity(&self, manifest: &Manifest) -> Identity {

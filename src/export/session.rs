@@ -6,12 +6,14 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::api::contract::Region;
+use crate::fetch::throttle::LearnedRate;
 use crate::journal::record::{Change, PartRecord, PartState, RangeEnds, Replayed, RunRecord, Upkeep};
 use crate::journal::{Journal, JournalError, Ledger, Limits};
 use crate::plan::event::PlanEvent;
 use crate::plan::planner::{Backlog, PlanContext, Planner};
-use crate::progress::{Event, RegionStart, Spent};
-use crate::sink::layout::Layout;
+use crate::plan::reopen::Reopening;
+use crate::progress::{Event, RegionStart, Spent, Timeline};
+use crate::sink::layout::{Layout, Partition, Slice};
 use crate::sink::part::Parts;
 use crate::sink::publish::Output;
 use crate::units::{Credits, EpochSeconds, RowCount, TimeRange};
@@ -20,11 +22,12 @@ use super::clock::ClockCheck;
 use super::commits::Commits;
 use super::cutting::Cutting;
 use super::delivery::{Delivery, Left};
-use super::driver::Parts as Loop;
+use super::driver::{Ended, Parts as Loop};
+use super::forecast::{Forecast, PLANNED_RUN, RowSizes, attempts_a_page, measure, windows};
 use super::machine::upkeep;
 use super::publisher::{Publisher, Replaces};
 use super::regions::Regions;
-use super::repair::{Ended, Repair};
+use super::repair::{Ended as HadEnded, Repair};
 use super::stager::Stager;
 use super::{Ending, ExportError, History, Kept, Order, Outcome, Tools, Work};
 
@@ -36,6 +39,18 @@ pub(super) const LEARNED_RATE: &str = "rate";
 pub(super) const UNWELL_REGIONS: &str = "unwell_regions";
 /// Where the regions are kept of which this output has ever held a row: a list of codes.
 const KNOWN_REGIONS: &str = "known_regions";
+
+/// Where the last run's requests are kept over time, as its last start left them that ended by itself: see [`Timed`].
+pub const TIMED: &str = "timeline";
+
+/// A run's requests over time.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct Timed {
+    /// The run.
+    pub run: String,
+    /// Its requests.
+    pub timeline: Timeline,
+}
 
 /// One start of one run.
 pub(super) struct Session<'a> {
@@ -75,6 +90,76 @@ impl<'a> Session<'a> {
         self.go_on(planner, ends).await
     }
 
+    /// Asks what a forecast of the run needs, and publishes nothing. Of one that had ended it asks nothing.
+    pub(super) async fn forecast(self, ends: RangeEnds) -> Result<Forecast, ExportError> {
+        let began = Instant::now();
+        let planner = self.replayed_plan().await?;
+        if self.run.outcome.is_some() {
+            let missing = self.find_missing(&planner).await?;
+            return Ok(self.of_what_is_missing(&planner, &missing.ranges));
+        }
+        self.check_pages().await?;
+        let before = self.journal.ledger(Limits { max_credits: None, block: 1 })?.counts();
+        let credits = self.order.probing.map_or(0, |probing| u64::from(probing.credits));
+        let most = before.attempts + before.possibly_charged + credits;
+        let most = self.order.budget.max_credits.map_or(most, |max| max.get().min(most));
+        // With a block of its own each request is reserved by itself, so none is left over that counts as spent.
+        let ledger = self.journal.ledger(Limits { max_credits: Some(Credits::new(most)), block: 1 })?;
+        self.show_ledger(&ledger);
+        let run = self.work(ledger.clone(), self.publisher()?, ends)?;
+        let ended = run.run(planner, began).await?;
+        let spent = ledger.counts();
+        let sample = self.sample(&ended.planner).await?;
+        Ok(Forecast {
+            run: Some(self.run.begun.id.clone()),
+            range: self.run.begun.range,
+            regions: ended.planner.forecast(),
+            windows: windows(&ended.planner),
+            spent: spent.attempts.saturating_sub(before.attempts),
+            spent_before: before.attempts,
+            attempts_a_page: attempts_a_page(
+                spent.attempts.saturating_sub(before.attempts),
+                spent.answered_pages.saturating_sub(before.answered_pages),
+            ),
+            rate: ended.rate,
+            latency_seconds: ended.latency_seconds,
+            sample,
+            ending: ended.ending,
+        })
+    }
+
+    /// The same, of a run that goes on to a later end.
+    pub(super) async fn forecast_extended(
+        mut self,
+        asked: TimeRange,
+        ends: RangeEnds,
+    ) -> Result<Forecast, ExportError> {
+        let mut planner = self.replayed_plan().await?;
+        self.extend_range(&mut planner, asked).await?;
+        self.forecast(ends).await
+    }
+
+    /// What a run that has ended would read again.
+    fn of_what_is_missing(&self, planner: &Planner, missing: &[(Region, TimeRange, Reopening)]) -> Forecast {
+        let missing: Vec<(Region, TimeRange)> =
+            missing.iter().map(|(region, range, _)| (region.clone(), *range)).collect();
+        Forecast { regions: planner.forecast_again(&missing), ..Forecast::nothing(self.run.begun.range) }
+    }
+
+    /// How large the rows are that the journal holds, as parts of the run: written once with all of them, and once with every other
+    /// page, so that what a file takes by itself is told apart.
+    async fn sample(&self, planner: &Planner) -> Result<Option<RowSizes>, ExportError> {
+        let layout = Layout { partition: Partition::None, snapshot: None };
+        let parts = Parts::new(self.output.staging(), layout, self.order.packaging);
+        let most = planner.regions().iter().max_by_key(|plan| self.journal.count_rows(&plan.region, plan.range).ok());
+        let Some(plan) = most else { return Ok(None) };
+        let slice =
+            Slice { region: plan.region.clone(), range: plan.range, run: format!("{}-sample", self.run.begun.id) };
+        let (journal, staging) = (self.journal.clone(), self.output.staging());
+        let measured = tokio::task::spawn_blocking(move || measure(&parts, &slice, &journal, &staging));
+        measured.await?
+    }
+
     /// Goes on with an unfinished run up to the end of a later range.
     pub(super) async fn extend(mut self, asked: TimeRange, ends: RangeEnds) -> Result<Outcome, ExportError> {
         let mut planner = self.replayed_plan().await?;
@@ -83,12 +168,17 @@ impl<'a> Session<'a> {
         if !repair.is_empty() {
             self.repair(&mut planner, &repair).await?;
         }
+        self.extend_range(&mut planner, asked).await?;
+        self.go_on(planner, ends).await
+    }
+
+    async fn extend_range(&mut self, planner: &mut Planner, asked: TimeRange) -> Result<(), ExportError> {
         let range = TimeRange::new(self.run.begun.range.start, asked.end);
         tracing::info!(run = self.run.begun.id, "the unfinished run goes on, up to {}", range.end);
         let change = Change { extends: Some((self.run.begun.id.clone(), range)), ..Change::default() };
-        self.decide(&mut planner, |planner| planner.extending(range.end), change).await?;
+        self.decide(planner, |planner| planner.extending(range.end), change).await?;
         self.run.begun.range = range;
-        self.go_on(planner, ends).await
+        Ok(())
     }
 
     /// Publishes what an unfinished run has paid for, and ends it: what it has not read stays unread.
@@ -124,7 +214,7 @@ impl<'a> Session<'a> {
     }
 
     async fn find_missing(&self, planner: &Planner) -> Result<Repair, ExportError> {
-        let ended = if self.run.outcome.is_some() { Ended::Yes } else { Ended::No };
+        let ended = if self.run.outcome.is_some() { HadEnded::Yes } else { HadEnded::No };
         Repair::find(self.output, planner, &self.own_parts()?, ended).await
     }
 
@@ -149,6 +239,9 @@ impl<'a> Session<'a> {
 
     async fn go_on(self, planner: Planner, ends: RangeEnds) -> Result<Outcome, ExportError> {
         let began = Instant::now();
+        if self.journal.learned(PLANNED_RUN)?.as_ref() == Some(&self.run.begun.id) {
+            self.journal.learn(PLANNED_RUN, "").await?;
+        }
         let ledger = self.journal.ledger(Limits {
             max_credits: self.order.budget.max_credits,
             block: u32::try_from(self.order.max_in_flight).unwrap_or(u32::MAX),
@@ -156,8 +249,6 @@ impl<'a> Session<'a> {
         let attempts_before = ledger.counts().attempts;
         self.show_ledger(&ledger);
         self.tell_start(&planner, attempts_before)?;
-        // What another version wrote is no reason to stop: the rate is learned anew.
-        let learned = self.journal.learned(LEARNED_RATE)?.and_then(|text| serde_json::from_str(&text).ok());
         let publisher = self.publisher()?;
         if self.run.spent_at.is_some() {
             self.journal.tell_spent(&self.run.begun.id, None).await?;
@@ -166,18 +257,16 @@ impl<'a> Session<'a> {
         delivery.look_around().await?;
         self.output.clear_success().await?;
         delivery.write_running(&planner).await?;
-        let regions = Regions::new(self.order.give_up_after, self.listed(UNWELL_REGIONS)?);
-        let run = Loop {
-            order: &self.order,
-            tools: self.tools,
-            ledger: ledger.clone(),
-            publisher,
-            cutting: self.cutting(),
-            learned: learned.unwrap_or_default(),
-            regions,
-            clocks: ClockCheck { range: self.run.begun.range, ends },
-        };
-        let (planner, ending) = run.run(planner, began).await?;
+        let timed = self.journal.learned(TIMED)?.and_then(|text| serde_json::from_str::<Timed>(&text).ok());
+        let timed = timed.filter(|timed| timed.run == self.run.begun.id);
+        self.tools.progress.go_on_from(timed.map(|timed| timed.timeline).unwrap_or_default());
+        let run = self.work(ledger.clone(), publisher, ends)?;
+        let Ended { planner, ending, .. } = run.run(planner, began).await?;
+        let timed = Timed { run: self.run.begun.id.clone(), timeline: self.tools.progress.timeline() };
+        self.journal.learn(TIMED, &serde_json::to_string(&timed)?).await?;
+        if let Some(why) = planner.learned().contradicted() {
+            tracing::warn!(why, "the settings in [verified] do not fit this service; check it again");
+        }
         let left = delivery.finish(&planner, &ending, &ledger).await?;
         if let Ending::CreditsSpent { .. } = ending {
             self.journal.tell_spent(&self.run.begun.id, Some(self.order.now)).await?;
@@ -186,13 +275,29 @@ impl<'a> Session<'a> {
         self.outcome((ending, Work::Done), (ledger.counts(), attempts_before), (left, newest(&planner)))
     }
 
+    /// What the loop works with.
+    fn work(&self, ledger: Ledger, publisher: Publisher, ends: RangeEnds) -> Result<Loop<'_>, ExportError> {
+        // What another version wrote is no reason to stop: the rate is learned anew.
+        let learned = self.journal.learned(LEARNED_RATE)?.and_then(|text| serde_json::from_str(&text).ok());
+        Ok(Loop {
+            order: &self.order,
+            tools: self.tools,
+            ledger,
+            publisher,
+            cutting: self.cutting(),
+            learned: learned.unwrap_or(LearnedRate { limit: self.order.verified_rate, used: None }),
+            regions: Regions::new(self.order.give_up_after, self.listed(UNWELL_REGIONS)?),
+            clocks: ClockCheck { range: self.run.begun.range, ends },
+        })
+    }
+
     fn outcome(
         &self,
         (ending, work): (Ending, Work),
         (counts, attempts_before): (super::Counts, u64),
         (left, newest): (Left, BTreeMap<Region, EpochSeconds>),
     ) -> Result<Outcome, ExportError> {
-        let Left { delivered, former, gaps, unproven, elsewhere, .. } = left;
+        let Left { delivered, former, gaps, unproven, elsewhere, unusual, .. } = left;
         let (run, range, kept) = (self.run.begun.id.clone(), self.run.begun.range, self.kept()?);
         Ok(Outcome {
             ending,
@@ -207,6 +312,7 @@ impl<'a> Session<'a> {
             gaps,
             unproven,
             elsewhere,
+            unusual,
             newest,
         })
     }
@@ -265,7 +371,8 @@ impl<'a> Session<'a> {
     /// The plan as the journal's pages and decisions make it; opens the run where nothing is decided yet.
     async fn replayed_plan(&self) -> Result<Planner, ExportError> {
         let begun = &self.run.begun;
-        let mut planner = Planner::reading(&begun.reads, self.order.filters.clone(), begun.range);
+        let planner = Planner::reading(&begun.reads, self.order.filters.clone(), begun.range);
+        let mut planner = planner.verified(self.order.plan.verified);
         for entry in self.journal.replay()? {
             match entry {
                 Replayed::Event { json, .. } => planner.apply_event(&serde_json::from_str(&json)?),

@@ -134,6 +134,11 @@ impl Gate {
         self.throttle.learned()
     }
 
+    /// How long an answer takes, seconds, in a mean that forgets; none before the first.
+    pub fn latency(&self) -> Option<f64> {
+        Some(self.load.latency_seconds).filter(|latency| *latency > 0.0)
+    }
+
     /// How many workers the rate can use: rate times latency (Little's law), half as many again for latency's tail, at least
     /// two and at most what is allowed.
     pub fn useful_workers(&self) -> usize {

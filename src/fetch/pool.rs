@@ -363,6 +363,11 @@ impl Pool {
         self.gate.rate()
     }
 
+    /// How long an answer takes, seconds, in a mean that forgets; none before the first.
+    pub fn latency(&self) -> Option<f64> {
+        self.gate.latency()
+    }
+
     /// What the next run should know of the rate.
     pub fn learned(&self) -> LearnedRate {
         self.gate.learned()

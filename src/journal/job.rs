@@ -180,6 +180,8 @@ pub(super) fn purpose_columns(purpose: Purpose) -> (&'static str, i64, i64) {
         Purpose::ConfirmOldest => ("confirm_oldest", -1, -1),
         Purpose::ConfirmNewest => ("confirm_newest", -1, -1),
         Purpose::Bounds => ("bounds", -1, -1),
+        // Its anchor stands in place of a window: a page is still one row of the same columns.
+        Purpose::Count { anchor } => ("count", anchor.get(), -1),
     }
 }
 
@@ -196,6 +198,7 @@ pub(super) fn purpose_from(name: &str, window: i64, stretch: i64) -> Option<Purp
         "confirm_oldest" => Some(Purpose::ConfirmOldest),
         "confirm_newest" => Some(Purpose::ConfirmNewest),
         "bounds" => Some(Purpose::Bounds),
+        "count" => Some(Purpose::Count { anchor: EpochSeconds::new(window) }),
         _ => None,
     }
 }
@@ -212,5 +215,6 @@ pub(super) fn address_text(address: &PageAddress) -> String {
         Purpose::ConfirmOldest => format!("{region} confirm oldest {page}"),
         Purpose::ConfirmNewest => format!("{region} confirm newest {page}"),
         Purpose::Bounds => format!("{region} bounds {page}"),
+        Purpose::Count { anchor } => format!("{region} count from {anchor} {page}"),
     }
 }

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use lz4_flex::block::decompress;
 use rusqlite::{OptionalExtension as _, Row, params};
-use zstd::bulk::Decompressor;
 
 use super::codec::body_checksum;
 use super::error::JournalError;
@@ -18,8 +18,8 @@ use crate::units::{EpochSeconds, TimeRange};
 
 /// Answers read at once, still compressed.
 const PIECE: usize = 64;
-/// The database's own bound on a value: no stored body can have been longer.
-const LARGEST_BODY_BYTES: usize = 1_000_000_000;
+/// A byte of an LZ4 block stands for so many at most.
+const LARGEST_RATIO: usize = 256;
 
 /// The pages of a region whose span meets a range and whose body is still held, ordered by the first second of their span,
 /// then by sequence. Each is checked; after an error nothing more comes. Blocking.
@@ -28,7 +28,6 @@ pub struct PageReader {
     shared: Arc<Shared>,
     region: Region,
     range: TimeRange,
-    decompressor: Decompressor<'static>,
     piece: VecDeque<Compressed>,
     after: Place,
     ended: bool,
@@ -47,9 +46,8 @@ impl PageReader {
         shared: Arc<Shared>,
         (region, range): (Region, TimeRange),
     ) -> Result<Self, JournalError> {
-        let decompressor = Decompressor::new().map_err(JournalError::file("unpacking pages of", reader.file()))?;
         let after = (EpochSeconds::new(i64::MIN), i64::MIN);
-        Ok(Self { reader, shared, region, range, decompressor, piece: VecDeque::new(), after, ended: range.is_empty() })
+        Ok(Self { reader, shared, region, range, piece: VecDeque::new(), after, ended: range.is_empty() })
     }
 
     fn read(&mut self) -> Result<Option<StoredPage>, JournalError> {
@@ -81,12 +79,12 @@ impl PageReader {
         Ok(piece)
     }
 
-    fn unpack(&mut self, found: Compressed) -> Result<StoredPage, JournalError> {
+    fn unpack(&self, found: Compressed) -> Result<StoredPage, JournalError> {
         let Compressed { page, length, checksum } = found;
         let damaged = |why: String| self.reader.damaged(format!("the body of page {}", page.sequence), why);
-        let length = usize::try_from(length).ok().filter(|length| *length <= LARGEST_BODY_BYTES);
+        let length = usize::try_from(length).ok().filter(|length| *length / LARGEST_RATIO <= page.body.len());
         let length = length.ok_or_else(|| damaged("its length cannot be".to_owned()))?;
-        let body = self.decompressor.decompress(&page.body, length).map_err(|error| damaged(error.to_string()))?;
+        let body = decompress(&page.body, length).map_err(|error| damaged(error.to_string()))?;
         if body.len() != length || body_checksum(&self.region, &page, &body) != checksum {
             return Err(damaged("its checksum does not fit".to_owned()));
         }

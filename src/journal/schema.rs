@@ -25,8 +25,8 @@
 //! | `pages` | `sequence` | integer, key | one order for pages and events |
 //! | | `run` | integer | `runs.number` |
 //! | | `region` | text | the queried region |
-//! | | `purpose` | text | `walk`, `newest`, `without_filters`, `without_range`, `known_second`, `bounds`, `confirm_oldest`, `confirm_newest` |
-//! | | `window`, `stretch` | integer | of a walk's page; -1 for the other purposes |
+//! | | `purpose` | text | `walk`, `newest`, `without_filters`, `without_range`, `known_second`, `bounds`, `confirm_oldest`, `confirm_newest`, `count` |
+//! | | `window`, `stretch` | integer | of a walk's page; -1 for the other purposes, but that `window` is the second that a `count` begins at |
 //! | | `page` | integer | `page_num`; run, purpose, window, stretch, region and page together are unique |
 //! | | `fetched_at`, `slots`, `position` | integer | arrival; rows on the page; where the walk stood |
 //! | | `first`, `last` | integer or null | first and last second of the usable rows, both inclusive |
@@ -40,7 +40,7 @@
 //! | | `region`, `first`, `end` | text, integer | the seconds of the delivered rows; the page's position where it has none |
 //! | | `slots` | integer | rows on the page |
 //! | | `fetched_at_ms`, `request_id` | integer, text or null | for the columns of the same names in the output |
-//! | | `length`, `body` | integer, blob | bytes before compression; the delivered rows, packed as `api::packed` says, in a zstd frame |
+//! | | `length`, `body` | integer, blob | bytes before compression; the delivered rows, packed as `api::packed` says, in a block of LZ4 |
 //! | | `checksum` | blob | of sequence, region, first, end, fetched_at_ms, request_id and the body before compression |
 //! | `events` | `sequence` | integer, key | in the same order as `pages` |
 //! | | `json`, `checksum` | text, blob | the planner's decision; of sequence and text |

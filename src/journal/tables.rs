@@ -8,7 +8,6 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
-use zstd::bulk::Compressor;
 
 use super::book::Account;
 use super::bought::Bought;
@@ -62,7 +61,6 @@ pub(super) enum Entry {
 /// One open transaction.
 pub(super) struct Batch<'a> {
     pub(super) connection: &'a Connection,
-    pub(super) compressor: &'a mut Compressor<'static>,
     /// The current run's number.
     pub(super) run: Option<i64>,
     pub(super) cursor: Cursor,
@@ -283,10 +281,7 @@ impl Batch<'_> {
         };
         let region = &page.fact.address.region;
         let checksum = body_checksum(region, &stored, &page.body);
-        let body = self
-            .compressor
-            .compress(&page.body)
-            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        let body = lz4_flex::block::compress(&page.body);
         let sql = "INSERT INTO bodies (sequence, region, first, end, slots, fetched_at_ms, request_id, length, \
                    checksum, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         self.connection.prepare_cached(sql)?.execute(params![
@@ -536,7 +531,11 @@ fn says_something(text: &str) -> bool {
 fn keeps_body(page: &NewPage) -> bool {
     let asked = matches!(
         page.fact.address.purpose,
-        Purpose::Walk { .. } | Purpose::Newest | Purpose::ConfirmOldest | Purpose::ConfirmNewest
+        Purpose::Walk { .. }
+            | Purpose::Newest
+            | Purpose::ConfirmOldest
+            | Purpose::ConfirmNewest
+            | Purpose::Count { .. }
     );
     asked && page.fact.slots > 0
 }

@@ -29,7 +29,11 @@ fn seconds(start: i64, end: i64) -> TimeRange {
 fn new_run(id: &str) -> NewRun {
     let (output, partition) = ("out".to_owned(), "day".to_owned());
     let (range, began_at) = (seconds(0, 1_000), EpochSeconds::new(2_000));
-    let reads = vec![Reads { region: "US".parse().unwrap(), ranges: vec![seconds(0, 10), seconds(20, 1_000)] }];
+    let reads = vec![Reads {
+        region: "US".parse().unwrap(),
+        ranges: vec![seconds(0, 10), seconds(20, 1_000)],
+        beside: Default::default(),
+    }];
     NewRun { id: id.to_owned(), range, reads, ends: RangeEnds::ByClock, began_at, output, partition }
 }
 
@@ -181,13 +185,14 @@ async fn a_page_is_not_bought_twice_and_its_neighbours_in_the_transaction_stand(
         Purpose::KnownSecond,
         Purpose::ConfirmOldest,
         Purpose::ConfirmNewest,
+        Purpose::Count { anchor: EpochSeconds::new(-7) },
     ] {
         let address = PageAddress { purpose, ..walk(1, 1) };
         scene.buy(page(address.clone(), &[10])).await.unwrap();
         assert!(matches!(scene.buy(page(address, &[10])).await, Err(JournalError::BoughtTwice { .. })));
     }
     // What the table of purposes writes, it must read back: a purpose that it did not know once damaged every later start.
-    assert_eq!(scene.journal.replay().unwrap().len(), 8);
+    assert_eq!(scene.journal.replay().unwrap().len(), 9);
 }
 
 #[tokio::test]

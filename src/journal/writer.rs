@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::mpsc;
-use zstd::bulk::Compressor;
 
 use super::ballast::Ballast;
 use super::book::Book;
@@ -31,9 +30,6 @@ const LARGEST_BATCH: usize = 256;
 const LOG_BYTES: u64 = 8 * 1024 * 1024;
 /// What a transaction adds to the log beside the bodies: the pages of tables and indexes that it touches.
 const TRANSACTION_BYTES: u64 = 32 * 1024;
-/// The level of body compression. As measured, 3.4 times smaller; level 1 makes it 4.0 times and takes half as much time again.
-const ZSTD_LEVEL: i32 = -1;
-
 type Answer = Result<i64, JournalError>;
 
 /// What the handles see without asking the writer.
@@ -85,7 +81,6 @@ pub(super) struct Writer {
     ballast: Ballast,
     _folder: HeldFolder,
     place: Place,
-    compressor: Compressor<'static>,
     run: Option<i64>,
     cursor: Cursor,
     bought: Bought,
@@ -102,27 +97,12 @@ impl Writer {
         shared: Arc<Shared>,
         requests: mpsc::Receiver<Request>,
     ) -> Result<Self, JournalError> {
-        let compressor =
-            Compressor::new(ZSTD_LEVEL).map_err(JournalError::file("preparing to pack pages of", &opened.file))?;
         let place = Place::of(&opened.file)?;
         let Opened { connection, ballast, folder, run, cursor, bought, .. } = opened;
         let run = run.map(|(number, _)| number);
         let health = Health::Sound;
         let waiting = None;
-        Ok(Self {
-            connection,
-            ballast,
-            _folder: folder,
-            place,
-            compressor,
-            run,
-            cursor,
-            bought,
-            health,
-            shared,
-            requests,
-            waiting,
-        })
+        Ok(Self { connection, ballast, _folder: folder, place, run, cursor, bought, health, shared, requests, waiting })
     }
 
     /// Serves requests until the journal is closed or nobody can ask any more.
@@ -225,7 +205,6 @@ impl Writer {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut open = Batch {
             connection: &transaction,
-            compressor: &mut self.compressor,
             run: self.run,
             cursor: self.cursor,
             bought: &self.bought,

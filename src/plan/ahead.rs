@@ -118,6 +118,9 @@ impl Planner {
             let stretch = walk.stretch().number;
             return Decision::Record(vec![PlanEvent::PageTaken { window: id, stretch, page, has_more: others }]);
         }
+        if self.counted_already(window, walk, page).is_some() {
+            return Decision::take_counted(id, walk, page);
+        }
         let task = self.walk_task(id, window, walk, page);
         match window.on_way.contains(&task.address) {
             true => self.task_ahead(id, window).map_or(Decision::Idle, ask),

@@ -3,6 +3,7 @@
 use super::ends::End;
 use super::event::{Contradiction, Ending, PlanEvent, StretchReason};
 use super::fact::{PageAddress, Purpose, WindowId};
+use super::page::Finding;
 use super::planner::{Backlog, Decision, PlanContext, Planner, Task};
 use super::region::{Emptiness, RegionPlan};
 use super::step::Unproven;
@@ -140,8 +141,10 @@ impl Planner {
         if walk.misses_a_known_row(plan.newest) && self.is_another_at_it(id, plan) {
             return Decision::Idle;
         }
-        if self.wants_newest(plan) && is_leftmost {
-            return self.probe((id, plan), Purpose::Newest).map_or(Decision::Idle, ask);
+        if self.wants_newest(plan, walk) && (is_leftmost || plan.neighbour().is_some()) {
+            // Where a neighbour reads the end, any walk may be the first to need it.
+            let is_asked = self.is_newest_asked(plan);
+            return self.probe((id, plan), Purpose::Newest).filter(|_| !is_asked).map_or(Decision::Idle, ask);
         }
         if window.bounded != walk.is_bounded() {
             return self.start_again(id, window, context);
@@ -343,9 +346,16 @@ impl Planner {
         waits.min().map(Decision::Wait)
     }
 
-    /// Whether the region's newest page is still to be asked. No walk may end before it has come.
-    fn wants_newest(&self, plan: &RegionPlan) -> bool {
-        plan.has_rows() && !plan.newest_read && !self.learned.sort_ignored
+    /// Whether the region's newest page is still to be asked. No walk may end before it has come; where a neighbour reads the region's
+    /// end, a walk ends with a row of the neighbour's time, and only an empty page makes it worth a request.
+    fn wants_newest(&self, plan: &RegionPlan, walk: &Walk) -> bool {
+        let is_needed = plan.neighbour().is_none() || walk.finding == Finding::Empty;
+        plan.has_rows() && !plan.newest_read && !self.learned.sort_ignored && is_needed
+    }
+
+    fn is_newest_asked(&self, plan: &RegionPlan) -> bool {
+        let mut windows = plan.windows.values().filter_map(|id| self.windows.get(id));
+        windows.any(|window| window.on_way.iter().any(|address| address.purpose == Purpose::Newest))
     }
 
     /// A window that was begun and that nobody reads, the earliest first.
@@ -368,8 +378,9 @@ impl Planner {
 
     /// Once it is known where rows are, the window that held the whole range gives up all but its first part.
     fn first_cut(&self, context: &PlanContext) -> Option<Decision> {
-        let may_cut =
-            |plan: &&RegionPlan| !plan.is_cut && plan.newest_read && !plan.is_done() && !self.learned.min_is_loose;
+        let may_cut = |plan: &&RegionPlan| {
+            !plan.is_cut && plan.knows_its_extent() && !plan.is_done() && !self.learned.min_is_loose
+        };
         let plan = self.asked_regions().find(may_cut)?;
         let (id, window) = plan.windows.values().find_map(|id| Some((*id, self.windows.get(id)?)))?;
         let from = window.walk()?.reached().max(plan.oldest?);
@@ -392,7 +403,7 @@ impl Planner {
         // nothing tells then whether the density is far too high.
         let parked = self.in_order().filter(|(_, other)| other.parked > 0 && other.region == window.region).count();
         let is_calm = !window.bounded && window.parked == 0 && parked < MOST_PARKED;
-        let may_cut = |plan: &&RegionPlan| plan.newest_read && is_calm && !self.learned.min_is_loose;
+        let may_cut = |plan: &&RegionPlan| plan.knows_its_extent() && is_calm && !self.learned.min_is_loose;
         let Some(plan) = self.region(&window.region).filter(may_cut) else {
             return Decision::Record(vec![first]);
         };

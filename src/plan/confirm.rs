@@ -2,7 +2,7 @@
 
 use super::choose::{ask, doubted};
 use super::ends::{Confirmation, End};
-use super::event::{PlanEvent, StretchReason};
+use super::event::{Ending, PlanEvent, StretchReason};
 use super::fact::{Purpose, RowKey, WindowId};
 use super::planner::{Decision, PlanContext, Planner};
 use super::region::RegionPlan;
@@ -26,9 +26,11 @@ impl Planner {
             return Decision::Record(finishing);
         }
         let mut waits: Option<EpochSeconds> = None;
+        let meets = self.meets_its_neighbour(plan, &finishing);
         for (end, purpose) in [(End::Newest, Purpose::ConfirmNewest), (End::Oldest, Purpose::ConfirmOldest)] {
             match self.confirmation(plan, end, context.confirm_after) {
                 Confirmation::Done => {}
+                _ if meets && end == End::Newest => {}
                 // Another worker of the same window has set out for it.
                 Confirmation::Ask(_) if window.on_way.iter().any(|address| address.purpose == purpose) => {
                     return Decision::Idle;
@@ -128,7 +130,28 @@ impl Planner {
         !self.learned.sort_ignored && !plan.newest_is_unknown && !self.learned.min_is_loose
     }
 
+    /// Whether the last window before a neighbour's time ends, or has ended, with a row of that time, or is read within its own bounds:
+    /// then what is read has no end of its own.
+    fn meets_its_neighbour(&self, plan: &RegionPlan, finishing: &[PlanEvent]) -> bool {
+        let is_last =
+            |id: &WindowId| self.windows.get(id).is_some_and(|window| Some(window.range.end) == plan.neighbour());
+        let meets = |event: &PlanEvent| match event {
+            PlanEvent::WindowFinished { window, ending: Ending::RowBeyond, .. } => is_last(window),
+            _ => false,
+        };
+        let is_bounded = |id: &WindowId| self.windows.get(id).is_some_and(|window| window.bounded);
+        let ends = plan.windows.values().any(|id| is_last(id) && is_bounded(id));
+        plan.neighbour().is_some() && (plan.seen_beyond.is_some() || ends || finishing.iter().any(meets))
+    }
+
     fn confirmation(&self, plan: &RegionPlan, end: End, confirm_after: i64) -> Confirmation {
+        let is_a_seam = match end {
+            End::Oldest => plan.beside.before,
+            End::Newest => plan.seen_beyond.is_some(),
+        };
+        if is_a_seam {
+            return Confirmation::Done;
+        }
         plan.ends.confirmation(end, confirm_after, plan.range, plan.newest_rows.first().copied())
     }
 }
@@ -140,4 +163,108 @@ fn is_last(plan: &RegionPlan, planner: &Planner, id: WindowId, finishing: &[Plan
     };
     let mut others = plan.windows.values().filter(|other| **other != id);
     others.all(|other| finishes(*other) || planner.is_over(*other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::contract::Filters;
+    use crate::plan::fact::{PageFact, VideoKey};
+    use crate::plan::planner::Task;
+    use crate::plan::reads::{Beside, Reads};
+
+    fn range(start: i64, end: i64) -> TimeRange {
+        TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
+    }
+
+    fn us() -> Region {
+        "US".parse().unwrap()
+    }
+
+    fn fold(plan: &mut Planner, events: &[PlanEvent]) {
+        events.iter().for_each(|event| plan.apply_event(event));
+    }
+
+    /// A shard of [0, 200) that reads [100, 150) between two others.
+    fn between_two() -> Planner {
+        let beside = Beside { before: true, after: Some(EpochSeconds::new(200)) };
+        let reads = Reads { region: us(), ranges: vec![range(100, 150)], beside };
+        let mut plan = Planner::reading(&[reads], Filters::default(), range(0, 200));
+        let opening = plan.opening();
+        fold(&mut plan, &opening);
+        plan
+    }
+
+    /// Rows every four seconds until `newest`, which is told anew for each question; gives the purposes that were asked.
+    fn read_all(plan: &mut Planner, newest: impl Fn(&[Purpose]) -> i64) -> Vec<Purpose> {
+        let (mut asked, mut now) = (Vec::new(), EpochSeconds::new(1_000));
+        for _ in 0..200 {
+            let context = PlanContext { now, idle_workers: 1, confirm_after: 20, ..PlanContext::usual() };
+            match plan.next(None, &context) {
+                Decision::Record(events) => fold(plan, &events),
+                Decision::Wait(until) => now = until,
+                Decision::Ask(task) => {
+                    plan.set_out(&task);
+                    plan.came_back(&task);
+                    plan.apply_page(&answer(&task, newest(&asked), now));
+                    asked.push(task.address.purpose);
+                }
+                _ => break,
+            }
+        }
+        asked
+    }
+
+    fn answer(task: &Task, newest: i64, now: EpochSeconds) -> PageFact {
+        let (min, max) = (task.query.min_create_time.unwrap().get(), task.query.max_create_time.unwrap().get());
+        let mut seconds: Vec<i64> = (0..=newest).step_by(4).filter(|second| (min..=max).contains(second)).collect();
+        if task.query.order == crate::api::contract::TimeOrder::NewestFirst {
+            seconds.reverse();
+        }
+        let page = usize::try_from(task.query.page.get() - 1).unwrap();
+        let seconds: Vec<i64> = seconds.into_iter().skip(page * 10).take(10).collect();
+        let row = |second: &i64| RowKey { second: EpochSeconds::new(*second), video: VideoKey(*second as u64) };
+        PageFact {
+            address: task.address.clone(),
+            fetched_at: now,
+            slots: u32::try_from(seconds.len()).unwrap(),
+            rows: seconds.iter().map(row).collect(),
+            check: Default::default(),
+        }
+    }
+
+    fn seen_beyond(plan: &Planner) -> Option<Vec<i64>> {
+        let seen = plan.regions()[0].seen_beyond.as_ref()?;
+        Some(seen.iter().map(|row| row.second.get()).collect())
+    }
+
+    #[test]
+    fn what_ends_at_a_neighbour_is_proven_by_a_row_of_the_neighbours_and_by_nothing_else() {
+        let mut plan = between_two();
+        let asked = read_all(&mut plan, |_| 190);
+        assert!(plan.is_done() && plan.unproven().is_empty());
+        assert!(asked.iter().all(|purpose| matches!(purpose, Purpose::Walk { .. })), "{asked:?}");
+        assert_eq!(asked.len(), 2, "13 rows, and those beyond on the same page: {asked:?}");
+        assert_eq!(seen_beyond(&plan).unwrap()[..2], [152, 156]);
+    }
+
+    #[test]
+    fn where_rows_end_before_the_neighbour_that_end_is_confirmed_and_the_beginning_is_not() {
+        let mut plan = between_two();
+        let asked = read_all(&mut plan, |_| 120);
+        assert!(plan.is_done() && plan.unproven().is_empty());
+        let count = |wanted| asked.iter().filter(|purpose| **purpose == wanted).count();
+        let counted = [Purpose::Newest, Purpose::ConfirmNewest, Purpose::ConfirmOldest].map(count);
+        assert_eq!((counted, seen_beyond(&plan)), ([1, 1, 0], None), "{asked:?}");
+    }
+
+    /// Rows were silent for a while, from the walk's second page to the newest page; once the end is confirmed they are there.
+    #[test]
+    fn a_row_of_the_neighbours_that_comes_late_makes_the_end_be_read_again() {
+        let mut plan = between_two();
+        let newest = |asked: &[Purpose]| if asked.contains(&Purpose::Newest) { 190 } else { 120 };
+        let asked = read_all(&mut plan, |asked| if asked.len() < 2 { 120 } else { newest(asked) });
+        assert!(plan.is_done() && plan.unproven().is_empty(), "{asked:?}");
+        assert_eq!(seen_beyond(&plan).map(|seen| seen.contains(&152)), Some(true), "{asked:?}");
+    }
 }

@@ -176,6 +176,15 @@ pub enum PlanEvent {
         /// Whether others that were asked before their turn wait or are on their way.
         has_more: bool,
     },
+    /// A walk takes a page that its region was counted by, in place of buying it again.
+    CountTaken {
+        /// The walking window.
+        window: WindowId,
+        /// Its stretch.
+        stretch: u32,
+        /// The page.
+        page: PageNumber,
+    },
     /// The service does not keep to the lower bound: windows are cut no more, since each would read what lies before it.
     MinIsLoose,
     /// A window takes over the time of those after it, up to `until`: they have brought nothing.

@@ -51,6 +51,11 @@ pub enum Purpose {
     ConfirmNewest,
     /// A known row's second asked as a bound: tells which bounds are inclusive. Its pages count the questions.
     Bounds,
+    /// A page, by its number, of the region's rows from this second on, oldest first: tells how many rows lie before its own.
+    Count {
+        /// The first second that is counted; the lower bound is asked a second wider.
+        anchor: EpochSeconds,
+    },
 }
 
 /// A page's address in the plan. Two requests with the same address are the same purchase.

@@ -340,6 +340,8 @@ fn bound_lessons(page: &PageFact, stretch: &Stretch) -> Vec<Lesson> {
     let is_ordered = match stretch.order() {
         TimeOrder::OldestFirst => page.rows.is_sorted_by_key(|row| row.second),
         TimeOrder::NewestFirst => page.rows.is_sorted_by_key(|row| Reverse(row.second)),
+        // No walk asks so.
+        TimeOrder::MostViewedFirst => false,
     };
     if !is_ordered {
         return Vec::new();

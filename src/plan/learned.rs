@@ -80,6 +80,19 @@ pub struct Learned {
     /// ... and the anchors of those that did not, though a page came.
     anchors_lost: BTreeSet<EpochSeconds>,
     answers: SameAnswer,
+    verified: Verified,
+}
+
+/// What was found out about the service before the run. It spares requests and is never evidence: what is asked for stays as wide as
+/// without it, so that a fact that is wrong loses nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Whether the lower bound takes its own second in.
+    pub min_inclusive: Option<bool>,
+    /// Whether the upper bound does.
+    pub max_inclusive: Option<bool>,
+    /// The last page that the service serves.
+    pub last_page: Option<u32>,
 }
 
 /// Whether every answer so far held the same rows.
@@ -114,10 +127,40 @@ pub enum BoundQuestion {
     Upper,
 }
 
+impl BoundQuestion {
+    /// The question that this number stands for, in journals too.
+    const fn of(number: u32) -> Option<Self> {
+        match number {
+            1 => Some(Self::Both),
+            2 => Some(Self::Lower),
+            3 => Some(Self::Upper),
+            _ => None,
+        }
+    }
+}
+
 impl Learned {
     /// The last page that the service serves.
     pub fn last_page(&self) -> u32 {
-        self.cap.unwrap_or(LAST_PAGE)
+        // A page that came beyond what was verified shows that it is not so.
+        let verified = self.verified.last_page.filter(|last| *last >= self.deepest_page);
+        self.cap.or(verified).unwrap_or(LAST_PAGE)
+    }
+
+    /// Takes what was found out before the run.
+    pub fn take_verified(&mut self, verified: Verified) {
+        self.verified = verified;
+    }
+
+    /// What the run has seen that contradicts what was found out before it, for a person.
+    pub fn contradicted(&self) -> Option<&'static str> {
+        let Verified { min_inclusive, max_inclusive, last_page } = self.verified;
+        if (self.min_inclusive && min_inclusive == Some(false)) || (self.max_inclusive && max_inclusive == Some(false))
+        {
+            return Some("a row came at exactly an asked bound, which is said to be exclusive");
+        }
+        let cap = self.cap.filter(|cap| last_page.is_some_and(|last| *cap < last));
+        cap.map(|_| "rows ended at an earlier page than verified.last_page says")
     }
 
     /// Whether short pages are this service's habit and prove nothing.
@@ -212,22 +255,27 @@ impl Learned {
 
     /// The next question about the bounds, with the page number that stands for it; none once they are known.
     pub fn bound_question(&self) -> Option<(u32, BoundQuestion)> {
-        let number = self.bound_questions + 1;
-        match (self.bound_questions, self.min_inclusive, self.max_inclusive) {
-            (_, true, true) => None,
-            (0, _, _) => Some((number, BoundQuestion::Both)),
-            (1, false, _) => Some((number, BoundQuestion::Lower)),
-            (2, false, false) => Some((number, BoundQuestion::Upper)),
-            _ => None,
-        }
+        let (min, max) = (self.min_inclusive, self.max_inclusive);
+        // What is said to be exclusive is not asked: only a row that comes would tell anything.
+        let may_min = self.verified.min_inclusive != Some(false);
+        let may_max = self.verified.max_inclusive != Some(false);
+        (self.bound_questions + 1..=3).map_while(|number| Some((number, BoundQuestion::of(number)?))).find(
+            |(_, question)| match question {
+                BoundQuestion::Both => !(min && max) && may_min && may_max,
+                BoundQuestion::Lower => !min && may_min,
+                BoundQuestion::Upper => !min && !max && may_max,
+            },
+        )
     }
 
     /// Takes the answer to a question about the bounds of a row of this second.
     pub fn answer_bounds(&mut self, page: &PageFact, known: Option<EpochSeconds>) {
         let is_there = page.rows.iter().any(|row| Some(row.second) == known);
-        let asked = self.bound_question();
-        self.bound_questions = self.bound_questions.max(page.address.page.get());
-        match asked.filter(|_| is_there).map(|(_, question)| question) {
+        // The number alone tells what was asked: what is verified may be another thing in a later start.
+        let number = page.address.page.get();
+        let asked = BoundQuestion::of(number).filter(|_| number > self.bound_questions);
+        self.bound_questions = self.bound_questions.max(number);
+        match asked.filter(|_| is_there) {
             Some(BoundQuestion::Both) => (self.min_inclusive, self.max_inclusive) = (true, true),
             Some(BoundQuestion::Lower) => self.min_inclusive = true,
             Some(BoundQuestion::Upper) => self.max_inclusive = true,

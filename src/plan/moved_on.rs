@@ -99,7 +99,7 @@ mod tests {
     }
 
     fn opened(reads: &[TimeRange]) -> Planner {
-        let reads = Reads { region: us(), ranges: reads.to_vec() };
+        let reads = Reads { region: us(), ranges: reads.to_vec(), beside: Default::default() };
         let mut plan = Planner::reading(&[reads], Filters::default(), range(0, 100));
         let opening = plan.opening();
         fold(&mut plan, &opening);

@@ -15,7 +15,7 @@ use super::window::{State, Window};
 use crate::api::contract::{Filters, PageQuery, Region};
 use crate::units::{EpochSeconds, TimeRange};
 
-pub use super::learned::Learned;
+pub use super::learned::{Learned, Verified};
 
 /// What the plan may look at when it decides; may change at any time, also between two starts of a run.
 #[derive(Clone, Copy, Debug)]
@@ -164,6 +164,12 @@ impl Planner {
         }
     }
 
+    /// The same, with what was found out about the service before.
+    pub fn verified(mut self, verified: Verified) -> Self {
+        self.learned.take_verified(verified);
+        self
+    }
+
     /// The decisions that open a run; none where it is open already.
     pub fn opening(&self) -> Vec<PlanEvent> {
         if self.next_window > 0 {
@@ -292,6 +298,7 @@ impl Planner {
                 plan.learn_opening(page);
             }
         }
+        self.count_page(page);
         match page.address.purpose {
             Purpose::Walk { window, stretch } => self.apply_walked(page, window, stretch, settled),
             Purpose::Newest => self.learned.take_newest(page),
@@ -319,7 +326,7 @@ impl Planner {
         walk.is_some_and(|walk| walk.stretch().anchor == self.range_of(&address.region).start)
     }
 
-    fn apply_walked(&mut self, page: &PageFact, id: WindowId, stretch: u32, settled: EpochSeconds) {
+    pub(super) fn apply_walked(&mut self, page: &PageFact, id: WindowId, stretch: u32, settled: EpochSeconds) {
         let Some(window) = self.windows.get_mut(&id) else { return };
         window.parked = 0;
         let State::Walking(walk) = &mut window.state else { return };
@@ -373,7 +380,7 @@ impl Planner {
                 self.learned.take_ending(*ending);
                 self.learn_edges(*window, *rows, edges);
                 self.remember_empty(*window, *ending);
-                self.keep_seams(*window, beyond, opening);
+                self.keep_seams((*window, *ending), beyond, opening);
                 self.finish(*window, rows.saturating_sub(*excess));
             }
             PlanEvent::GapListed { window, why } => self.list_gap(*window, why),
@@ -423,6 +430,7 @@ impl Planner {
             PlanEvent::PageTaken { window, stretch, page, has_more } => {
                 self.take_waiting(*window, *stretch, page.get(), *has_more);
             }
+            PlanEvent::CountTaken { window, stretch, page } => self.take_counted(*window, *stretch, *page),
             PlanEvent::ShortPagesBelieved { region, range } => self.believed.push((region.clone(), *range)),
             PlanEvent::ShortPagesHide => {
                 self.learned.short_pages_hide = true;

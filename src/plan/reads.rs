@@ -12,6 +12,28 @@ pub struct Reads {
     pub region: Region,
     /// The seconds, in order, apart from each other; none where everything is there already.
     pub ranges: Vec<TimeRange>,
+    /// What other runs read of the same region at the same time.
+    #[serde(default, skip_serializing_if = "Beside::is_nothing")]
+    pub beside: Beside,
+}
+
+/// What other runs read of a region beside what this one reads of it: its neighbours' time. Where they meet is no end of the region's
+/// rows, so nothing is spent on proving one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beside {
+    /// Whether they read what lies right before.
+    pub before: bool,
+    /// Up to where they read what lies right after: pages are asked for up to there, and a row of that time proves, as a row beyond any
+    /// window does, that this run's own time is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<EpochSeconds>,
+}
+
+impl Beside {
+    /// Whether nobody else reads anything.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The seconds between a region's first and last that a run has not read.
@@ -33,18 +55,21 @@ impl NotRead {
 impl Reads {
     /// A region that is read whole.
     pub fn whole(region: Region, range: TimeRange) -> Self {
-        Self { region, ranges: vec![range] }
+        Self { region, ranges: vec![range], beside: Beside::default() }
     }
 
     /// What is read of `range` where these seconds are kept as they are; they may come in any order and overlap.
     pub fn of(region: Region, range: TimeRange, kept: &[TimeRange]) -> Self {
-        Self { region, ranges: range.without(kept) }
+        Self { region, ranges: range.without(kept), beside: Beside::default() }
     }
 
-    /// From the first second that is read to the last; empty, at `from`, where none is.
+    /// From the first second that is read to the last, or to the last of those who read what lies after; empty, at `from`, where
+    /// nothing is read.
     pub fn hull(&self, from: EpochSeconds) -> TimeRange {
         match (self.ranges.first(), self.ranges.last()) {
-            (Some(first), Some(last)) => TimeRange::new(first.start, last.end),
+            (Some(first), Some(last)) => {
+                TimeRange::new(first.start, self.beside.after.map_or(last.end, |after| after.max(last.end)))
+            }
             _ => TimeRange::new(from, from),
         }
     }
@@ -78,10 +103,13 @@ mod tests {
 
     #[test]
     fn a_region_of_which_nothing_is_read_has_an_empty_hull() {
-        let reads = Reads { region: "US".parse().unwrap(), ranges: vec![] };
+        let reads = Reads { region: "US".parse().unwrap(), ranges: vec![], beside: Beside::default() };
         assert_eq!((reads.hull(EpochSeconds::new(7)), reads.kept()), (range(7, 7), vec![]));
         let reads = Reads { ranges: vec![range(3, 5), range(8, 9)], ..reads };
         assert_eq!((reads.hull(EpochSeconds::new(7)), reads.kept()), (range(3, 9), vec![range(5, 8)]));
+        let beside = Beside { before: true, after: Some(EpochSeconds::new(20)) };
+        let reads = Reads { beside, ..reads };
+        assert_eq!((reads.hull(EpochSeconds::new(7)), reads.kept()), (range(3, 20), vec![range(5, 8), range(9, 20)]));
     }
 
     proptest! {

@@ -8,7 +8,8 @@ use super::ends::Ends;
 use super::event::Contradiction;
 use super::fact::{PageFact, Purpose, RowKey, Standing, VideoKey, WindowId};
 use super::page::longest_run;
-use super::reads::Reads;
+use super::reads::{Beside, Reads};
+use super::tally::CountedPages;
 use crate::api::contract::{PAGE_SIZE, Region};
 use crate::units::{EpochSeconds, TimeRange};
 
@@ -41,8 +42,12 @@ pub struct RegionPlan {
     pub region: Region,
     /// From the first second that is read to the last; empty where nothing is.
     pub range: TimeRange,
-    /// The seconds within it that are not read, in order: what the output holds of them is kept.
+    /// The seconds within it that are not read, in order: what the output holds of them is kept, or others read it.
     pub kept: Vec<TimeRange>,
+    /// What others read of it.
+    pub beside: Beside,
+    /// Rows that the walk before a neighbour's time saw of that time, once it has ended with one; of no use to the plan.
+    pub seen_beyond: Option<Vec<RowKey>>,
     /// Every second below is covered, or is listed as a gap.
     pub done_until: EpochSeconds,
     /// Every row below is in a published part.
@@ -104,6 +109,12 @@ pub struct RegionPlan {
     extensions: u32,
     /// Whether the output has held rows of it, so that its code is known to mean something.
     pub is_known: bool,
+    /// The pages that its rows were counted by, and pages of walks that tell the same.
+    pub(super) counted_pages: CountedPages,
+    /// Those that were refused; not journalled, since they are asked for a forecast alone.
+    pub(super) count_refused: BTreeSet<(EpochSeconds, u32)>,
+    /// Whether a page to count by could not be had; not journalled either.
+    pub(super) count_failed: bool,
 }
 
 impl RegionPlan {
@@ -114,6 +125,8 @@ impl RegionPlan {
             region: reads.region.clone(),
             range,
             kept: reads.kept(),
+            beside: reads.beside,
+            seen_beyond: None,
             done_until: range.start,
             published_until: range.start,
             windows: BTreeMap::new(),
@@ -150,6 +163,9 @@ impl RegionPlan {
             ends: Ends::default(),
             extensions: 0,
             is_known: false,
+            counted_pages: CountedPages::new(),
+            count_refused: BTreeSet::new(),
+            count_failed: false,
         }
     }
 
@@ -179,6 +195,9 @@ impl RegionPlan {
         self.range.end = new.end;
         self.extensions += 1;
         self.ends.extend();
+        // What lay at the former end may go on now.
+        self.counted_pages.values_mut().for_each(|pages| pages.retain(|_, page| page.slots >= PAGE_SIZE));
+        self.count_refused.clear();
         (self.newest_read, self.newest_is_unknown, self.probed_newest) = (false, false, None);
         self.newest_rows.clear();
         self.past_newest.clear();
@@ -217,8 +236,23 @@ impl RegionPlan {
         self.without_filters == Some(false)
     }
 
+    /// Where the time of a neighbour begins that goes on to the end of the range; none where this run reads that end.
+    pub fn neighbour(&self) -> Option<EpochSeconds> {
+        let last = self.kept.last().filter(|kept| kept.end == self.range.end);
+        last.filter(|_| self.beside.after.is_some()).map(|kept| kept.start)
+    }
+
+    /// Whether what the region's newest page would tell is known, or of no use: where a neighbour reads the end, rows may be
+    /// everywhere.
+    pub fn knows_its_extent(&self) -> bool {
+        self.newest_read || self.neighbour().is_some()
+    }
+
     /// The last second that may hold a row, as far as is known.
     pub fn last_second(&self) -> Option<EpochSeconds> {
+        if let Some(neighbour) = self.neighbour() {
+            return Some(neighbour.shifted(-1));
+        }
         if self.newest_is_unknown { Some(self.range.end.shifted(-1)) } else { self.newest }
     }
 
@@ -314,7 +348,10 @@ impl RegionPlan {
     pub fn apply(&mut self, page: &PageFact, is_first: bool) {
         self.learn_region(page);
         let (range, kept) = (self.range, &self.kept);
-        let is_read = |second| range.contains(second) && !kept.iter().any(|kept| kept.contains(second));
+        // A row of the neighbour's time contradicts a walk that found an end before it.
+        let neighbour = if page.address.purpose == Purpose::ConfirmNewest { self.neighbour() } else { None };
+        let is_kept = |second| kept.iter().any(|kept| kept.contains(second) && Some(kept.start) != neighbour);
+        let is_read = |second| range.contains(second) && !is_kept(second);
         self.ends.learn(page, is_read);
         let inside = page.rows.iter().map(|row| row.second).filter(|second| self.range.contains(*second));
         let (first, last) = (inside.clone().min(), inside.max());
@@ -350,7 +387,7 @@ impl RegionPlan {
                 self.oldest = self.oldest.or(first);
                 self.newest = self.newest.max(last);
             }
-            Purpose::Bounds => {}
+            Purpose::Bounds | Purpose::Count { .. } => {}
         }
         let is_probe = matches!(page.address.purpose, Purpose::Walk { .. } | Purpose::Newest);
         if is_probe && let (Some(first), Some(last)) = (first, last) {
@@ -376,6 +413,11 @@ impl RegionPlan {
         self.finished_rows += rows;
         self.has_answered |= rows > 0;
         self.finished_seconds += until.since(from).max(0);
+    }
+
+    /// Row places on the pages of its finished windows.
+    pub fn finished_rows(&self) -> u64 {
+        self.finished_rows
     }
 
     /// Rows a second, as seen so far: `walked` adds what running windows saw, as (rows, seconds). A guess from the first

@@ -110,6 +110,8 @@ impl Planner {
                 let end = if purpose == Purpose::ConfirmOldest { End::Oldest } else { End::Newest };
                 (Some(self.exact_range(plan.range)), PageNumber::new(plan.ends.next_question(end)).ok()?)
             }
+            // It is asked of a stretch of time, not of the region as a whole.
+            Purpose::Count { .. } => return None,
             Purpose::Newest | Purpose::Walk { .. } => {
                 (Some(self.exact_range(plan.range)), PageNumber::new(plan.next_newest()).ok()?)
             }

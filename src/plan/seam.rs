@@ -21,6 +21,7 @@ use super::event::{Ending, PlanEvent, StretchReason};
 use super::fact::{RowKey, VideoKey, WindowId};
 use super::page::{Finding, longest_run};
 use super::planner::Planner;
+use super::region::RegionPlan;
 use super::step::{WalkStep, anchor};
 use super::walk::{Stretch, Walk};
 use super::window::Window;
@@ -253,6 +254,12 @@ impl Planner {
         let left = self.left_of(window).filter(|left| compares && !left.is_over() && !left.bounded);
         let mut beyond = right.map_or_else(Vec::new, |_| walk.sure_rows(window.range.end));
         beyond.retain(|row| right.is_some_and(|right| right.range.contains(row.second)));
+        let is_seen = |plan: &&RegionPlan| saw_beyond && plan.neighbour() == Some(window.range.end);
+        if let Some(plan) = self.region(&window.region).filter(is_seen) {
+            // Another run compares it.
+            beyond = walk.sure_rows(window.range.end);
+            beyond.retain(|row| plan.range.contains(row.second));
+        }
         let opening = left.map_or_else(Vec::new, |_| window.opening.clone());
         let (rows, pages, excess) = (walk.total_slots(), walk.total_pages(), walk.rows_beyond());
         let edges = self.edges(id);
@@ -260,10 +267,13 @@ impl Planner {
     }
 
     /// Keeps what a finished window leaves to its neighbours.
-    pub(super) fn keep_seams(&mut self, id: WindowId, beyond: &[RowKey], opening: &[RowKey]) {
+    pub(super) fn keep_seams(&mut self, (id, ending): (WindowId, Ending), beyond: &[RowKey], opening: &[RowKey]) {
         let Some(window) = self.windows.get_mut(&id) else { return };
         window.opening = opening.to_vec();
         let (region, end) = (window.region.clone(), window.range.end);
+        if let Some(plan) = self.region_mut(&region).filter(|plan| plan.neighbour() == Some(end)) {
+            plan.seen_beyond = (ending == Ending::RowBeyond).then(|| beyond.to_vec());
+        }
         let right = self.region(&region).and_then(|plan| plan.windows.get(&end)).copied();
         if let Some(right) = right.and_then(|right| self.windows.get_mut(&right)) {
             right.expected = beyond.to_vec();

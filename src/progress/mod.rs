@@ -7,11 +7,12 @@ mod frame;
 mod lines;
 mod reader;
 pub mod tally;
+pub mod timeline;
 
 use std::fmt;
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
@@ -21,6 +22,7 @@ use crate::units::{ByteCount, Credits, EpochSeconds, RowCount, TimeRange};
 
 pub use reader::{HEARTBEAT, Reader};
 pub use tally::{Tally, View};
+pub use timeline::Timeline;
 
 /// Something that happened, as a person who watches the run would tell it.
 #[derive(Clone, Debug, PartialEq)]
@@ -172,7 +174,10 @@ pub struct Progress {
     tally: Arc<Mutex<Tally>>,
     /// A start works on one run, or closes one and begins another.
     runs: Arc<Mutex<Vec<Metered>>>,
+    /// The requests of the run that is worked on.
+    timeline: Arc<Mutex<Timeline>>,
     started: Instant,
+    started_at: EpochSeconds,
 }
 
 impl fmt::Debug for Progress {
@@ -190,7 +195,14 @@ impl Default for Progress {
 impl Progress {
     /// A telling that begins at this moment.
     pub fn new() -> Self {
-        Self { tally: Arc::default(), runs: Arc::default(), started: Instant::now() }
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            tally: Arc::default(),
+            runs: Arc::default(),
+            timeline: Arc::default(),
+            started: Instant::now(),
+            started_at: EpochSeconds::new(i64::try_from(since.as_secs()).unwrap_or(i64::MAX)),
+        }
     }
 
     /// Tells `event`: to the log at once, to the bars and the heartbeat with their next tick.
@@ -218,6 +230,26 @@ impl Progress {
     pub fn runs(&self) -> Vec<RunView> {
         let look = |run: &Metered| RunView { began_at: run.began_at, before: run.before, spent: (run.meter)() };
         self.metered().iter().map(look).collect()
+    }
+
+    /// From now on requests are those of a run of which this is known.
+    pub fn go_on_from(&self, timeline: Timeline) {
+        *self.timed() = timeline;
+    }
+
+    /// A request has ended, after so long.
+    pub fn request_ended(&self, outcome: AttemptOutcome, took: Duration) {
+        let passed = i64::try_from(self.started.elapsed().as_secs()).unwrap_or(i64::MAX);
+        self.timed().ended(self.started_at.shifted(passed), outcome, took);
+    }
+
+    /// The requests so far of the run that is worked on.
+    pub fn timeline(&self) -> Timeline {
+        self.timed().clone()
+    }
+
+    fn timed(&self) -> MutexGuard<'_, Timeline> {
+        self.timeline.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn metered(&self) -> MutexGuard<'_, Vec<Metered>> {

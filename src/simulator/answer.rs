@@ -12,7 +12,7 @@ use super::limits::{Arrival, Limiter};
 use super::query::{Asked, Parameters};
 use super::settings::{
     Access, Answering, DeadForm, EmptyPage, ErrorCharge, FaultSettings, Framing, KeyEcho, PageNum, PastLastPage,
-    QuotaForm, ShortPages, SimulatorSettings, ThrottleForm, TieOrder, TroubleForm,
+    QuotaForm, RateHeaders, ShortPages, SimulatorSettings, ThrottleForm, TieOrder, TroubleForm,
 };
 use super::stats::{Ledger, Outcome};
 use super::world::{Direction, Row, Selection, Ties, World};
@@ -46,6 +46,8 @@ pub(super) struct Answer {
     pub(super) body: String,
     /// Seconds for the `Retry-After` header; none sends no header.
     pub(super) retry_after_s: Option<u32>,
+    /// The `X-RateLimit-Limit` header, requests a second; none sends no header.
+    pub(super) rate_limit: Option<u32>,
     /// The `Location` header; none sends no header.
     pub(super) location: Option<&'static str>,
     /// How long to wait before the first byte.
@@ -117,6 +119,8 @@ impl Service {
                 (answer, attempt(number), page)
             }
         };
+        let limit = settings.limits.requests_per_second;
+        answer.rate_limit = (settings.limits.rate_headers == RateHeaders::Told && limit > 0).then_some(limit);
         answer.delay += latency(&settings.limits, attempt, page);
         (answer, question)
     }
@@ -486,6 +490,7 @@ fn json(status: StatusCode, body: String, outcome: Outcome) -> Answer {
         content_type: "application/json",
         body,
         retry_after_s: None,
+        rate_limit: None,
         location: None,
         delay: Duration::ZERO,
         stalls: false,

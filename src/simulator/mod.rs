@@ -13,6 +13,7 @@ mod chance;
 mod faults;
 mod limits;
 mod query;
+mod replay;
 mod server;
 mod settings;
 mod stats;
@@ -26,13 +27,19 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use replay::RunningReplay;
 pub use settings::*;
 pub use stats::Stats;
 use tokio::runtime::{Builder, Runtime};
 pub use world::{Presence, TruthRow, World};
 
-use self::answer::Service;
+use crate::recording::Recording;
+
+use self::answer::{Request, Service};
+use self::limits::Arrival;
+use self::query::Parameters;
 use self::server::{Shared, router};
+use self::stats::Outcome;
 use self::wire::{WireHandle, WireListener};
 
 /// Threads that serve.
@@ -77,29 +84,86 @@ impl Simulator {
     /// A setting out of its bounds, an address that cannot be served on, no threads.
     pub fn start(settings: SimulatorSettings) -> Result<RunningSimulator, SimulatorError> {
         settings.validate()?;
-        let address = settings.listen;
-        let refuse = |source| SimulatorError::Listen { address, source };
-        let listener = TcpListener::bind(address).map_err(refuse)?;
-        listener.set_nonblocking(true).map_err(refuse)?;
-        let address = listener.local_addr().map_err(refuse)?;
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(WORKER_THREADS)
-            .thread_name("simulator")
-            .enable_all()
-            .build()
-            .map_err(SimulatorError::Threads)?;
+        let listen = settings.listen;
         let service = Arc::new(Service::new(settings));
         let shared = Shared { service: Arc::clone(&service), started: Instant::now() };
-        let listener = {
-            let _context = runtime.enter();
-            WireListener(tokio::net::TcpListener::from_std(listener).map_err(refuse)?)
-        };
-        runtime.spawn(async move {
-            let app = router(shared).into_make_service_with_connect_info::<WireHandle>();
-            // It serves until the runtime ends and returns no error.
-            let _never = axum::serve(listener, app).await;
-        });
+        let (address, runtime) = served(listen, router(shared))?;
         Ok(RunningSimulator { address, service, runtime: Some(runtime) })
+    }
+
+    /// Serves what was recorded, each question's answers in their order, and the last of them from then on.
+    ///
+    /// # Errors
+    /// An address that cannot be served on, no threads.
+    pub fn replay(recording: Recording, listen: SocketAddr) -> Result<RunningReplay, SimulatorError> {
+        let (address, runtime) = served(listen, replay::router(recording))?;
+        Ok(RunningReplay { address, _runtime: runtime })
+    }
+}
+
+/// Serves an application on threads of its own; where it answers, and the threads.
+fn served(address: SocketAddr, app: axum::Router) -> Result<(SocketAddr, Runtime), SimulatorError> {
+    let refuse = |source| SimulatorError::Listen { address, source };
+    let listener = TcpListener::bind(address).map_err(refuse)?;
+    listener.set_nonblocking(true).map_err(refuse)?;
+    let address = listener.local_addr().map_err(refuse)?;
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
+        .thread_name("simulator")
+        .enable_all()
+        .build()
+        .map_err(SimulatorError::Threads)?;
+    let listener = {
+        let _context = runtime.enter();
+        WireListener(tokio::net::TcpListener::from_std(listener).map_err(refuse)?)
+    };
+    runtime.spawn(async move {
+        let app = app.into_make_service_with_connect_info::<WireHandle>();
+        // It serves until the runtime ends and returns no error.
+        let _never = axum::serve(listener, app).await;
+    });
+    Ok((address, runtime))
+}
+
+/// A service without a network: what it answers, asked by a function. Nothing is waited for, so its latency and its stalls are not
+/// there; what breaks on its way comes as no answer.
+pub struct DirectService(Service);
+
+/// An answer of a [`DirectService`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body, whole.
+    pub body: String,
+    /// The `Retry-After` header, seconds.
+    pub retry_after_s: Option<u32>,
+}
+
+impl DirectService {
+    /// The service of these settings.
+    ///
+    /// # Errors
+    /// A setting out of its bounds.
+    pub fn new(settings: SimulatorSettings) -> Result<Self, SimulatorError> {
+        settings.validate()?;
+        Ok(Self(Service::new(settings)))
+    }
+
+    /// The rows, and the truth about them.
+    pub fn world(&self) -> &World {
+        &self.0.world
+    }
+
+    /// The answer to a request with this key, so long after the service began; none where it breaks on its way.
+    pub fn ask(&self, key: &str, pairs: &[(&str, String)], uptime: Duration) -> Option<DirectAnswer> {
+        let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let arrival = Arrival { uptime, wall: uptime };
+        let request = Request { key: Some(key.to_owned()), parameters: Parameters(pairs), arrival };
+        let (answer, _question) = self.0.answer(&request);
+        let breaks = matches!(answer.outcome, Outcome::Reset | Outcome::Cut) || answer.stalls;
+        let (status, retry_after_s) = (answer.status.as_u16(), answer.retry_after_s);
+        (!breaks).then_some(DirectAnswer { status, body: answer.body, retry_after_s })
     }
 }
 

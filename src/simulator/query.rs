@@ -3,10 +3,13 @@
 use std::ops::Range;
 use std::str::FromStr;
 
-use super::settings::{Bound, Bounds, ContractSettings, OversizedPage, PageNum, Sort, TimeUnit};
+use super::settings::{Bound, Bounds, ContractSettings, FilterName, OversizedPage, PageNum, Sort, TimeUnit};
 use super::world::{Direction, Selection, SortKey, World};
 use crate::api::contract::{Filters, PAGE_SIZE};
 use crate::units::{EpochSeconds, TimeRange};
+
+/// Rows of a page where larger pages are honoured, at most.
+const LARGEST_PAGE: u64 = 100;
 
 /// A page, asked in full.
 #[derive(Clone, Debug)]
@@ -66,7 +69,8 @@ impl Parameters {
         self.text("region")?;
         let (sort, direction) = self.order(contract.sort)?;
         let offsets = self.offsets(contract, world)?;
-        let selection = Selection { filters: self.filters()?, offsets, sort, direction };
+        let filters = kept(self.filters()?, &contract.ignored_filters);
+        let selection = Selection { filters, offsets, sort, direction };
         let page = self.page(contract.page_num)?;
         Ok(Asked { region, selection, page, page_size: self.page_size(contract.oversized_page)? })
     }
@@ -81,6 +85,7 @@ impl Parameters {
         match (self.number("page_size")?.unwrap_or(0), oversized) {
             (0, _) => Err(invalid("page_size")),
             (size, OversizedPage::Refused) if size > most => Err(invalid("page_size")),
+            (size, OversizedPage::Honoured) => Ok(size.min(LARGEST_PAGE)),
             (size, _) => Ok(size.min(most)),
         }
     }
@@ -114,7 +119,10 @@ impl Parameters {
         if contract.bounds == Bounds::Ignored {
             return Ok(world.offsets(world.range()));
         }
-        let rounded = i64::from(contract.min_rounded_to_s.max(1));
+        let rounded = match contract.min_rounded_to_s {
+            0 | 1 => 1,
+            seconds => i64::from(seconds) * unit,
+        };
         let min = self.number::<i64>("min_create_time")?.map(|bound| bound - bound.rem_euclid(rounded));
         let start = min.map(|bound| match contract.min_bound {
             Bound::Inclusive => up(bound),
@@ -141,6 +149,22 @@ impl Parameters {
     fn value<T>(&self, name: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, String> {
         self.get(name).map(|text| read(text).ok_or_else(|| invalid(name))).transpose()
     }
+}
+
+/// The filters without those that leave nothing out.
+fn kept(mut filters: Filters, ignored: &[FilterName]) -> Filters {
+    for name in ignored {
+        match name {
+            FilterName::SalesFlag => filters.sales_flag = None,
+            FilterName::CreatedByAi => filters.created_by_ai = None,
+            FilterName::MinDuration => filters.min_duration = None,
+            FilterName::MaxDuration => filters.max_duration = None,
+            FilterName::ProductCategoryId => filters.product_category_id = None,
+            FilterName::IsAd => filters.is_ad = None,
+            FilterName::ProductId => filters.product_id = None,
+        }
+    }
+    filters
 }
 
 fn invalid(name: &str) -> String {

@@ -155,6 +155,9 @@ fn respond(answer: Answer, gzip: Option<usize>) -> Response<Body> {
     if encoded {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
+    if let Some(limit) = answer.rate_limit {
+        headers.insert("x-ratelimit-limit", HeaderValue::from(limit));
+    }
     if let Some(seconds) = answer.retry_after_s {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }

@@ -497,8 +497,13 @@ async fn odd_rows_are_served_as_the_truth_tells_them() {
 #[tokio::test]
 async fn drift_changes_rows_and_the_truth_says_which() {
     let (simulator, client) = start(|settings| {
-        settings.drift =
-            DriftSettings { inserts_per_1000: 300.0, deletes_per_1000: 200.0, late_rows: 7, late_after_requests: 50 };
+        settings.drift = DriftSettings {
+            inserts_per_1000: 300.0,
+            deletes_per_1000: 200.0,
+            late_rows: 7,
+            late_after_requests: 50,
+            ..DriftSettings::default()
+        };
     });
     let mut newest = Vec::new();
     for _ in 0..100 {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::contract::Region;
 use crate::plan::event::RegionFault;
 use crate::sink::coverage::{Coverage, Reader};
+use crate::sink::shard::Tile;
 use crate::units::{RowCount, TimeRange};
 
 /// A stretch of time that lacks something, and why.
@@ -112,6 +113,17 @@ impl Account {
         }
     }
 
+    /// The account with more gaps, which somebody found: what is listed within them already is not listed twice.
+    #[must_use]
+    pub fn lacking_also(&self, lacks: &[Lack]) -> Self {
+        let mut account = self.clone();
+        for lack in lacks {
+            account.gaps = without(&account.gaps, &lack.region, &[lack.range]);
+        }
+        account.gaps = sorted(account.gaps, lacks);
+        account
+    }
+
     /// The seconds of a region that need not be read: those that are covered, without gaps and what `lost` parts held.
     pub fn sound(&self, region: &Region, lost: &[TimeRange]) -> Vec<TimeRange> {
         let gaps = self.gaps.iter().filter(|gap| gap.region == *region).map(|gap| gap.range);
@@ -132,6 +144,57 @@ impl Account {
         let rejected = self.rejected.iter().filter(|one| regions.contains(&one.region) && one.range.overlaps(range));
         let rejected = rejected.fold(RowCount::ZERO, |sum, one| sum.plus(one.rows));
         Lacking { unread: unread.collect(), unproven: within(&self.unproven), gaps, rejected }
+    }
+
+    /// The same of the seconds of some tiles, at most one of a region.
+    pub fn lacking_of(&self, tiles: &[Tile]) -> Lacking {
+        let mut sum = Lacking::default();
+        for Tile { region, range } in tiles {
+            let Lacking { unread, gaps, unproven, rejected } = self.lacking(std::slice::from_ref(region), *range);
+            sum.unread.extend(unread);
+            sum.gaps.extend(gaps);
+            sum.unproven.extend(unproven);
+            sum.rejected = sum.rejected.plus(rejected);
+        }
+        sum
+    }
+
+    /// What it says of the seconds of some tiles; of rows that were rejected nothing, since they are of no second.
+    pub fn within(&self, tiles: &[Tile]) -> Self {
+        let mut within = Self { id: self.id.clone(), ..Self::default() };
+        within.take_in(tiles, self);
+        within
+    }
+
+    /// Takes in what another account says of the seconds of some tiles, in place of what this one says of them, and its rejected rows.
+    pub fn merge(&mut self, tiles: &[Tile], other: &Self) {
+        self.take_in(tiles, other);
+        let is_known =
+            |one: &Rejected, known: &[Rejected]| known.iter().any(|had| had.run == one.run && had.region == one.region);
+        let new = other.rejected.iter().filter(|one| !is_known(one, &self.rejected)).cloned();
+        let clipped = |one: Rejected| {
+            let tile = tiles.iter().find(|tile| tile.region == one.region);
+            Rejected { range: tile.map_or(one.range, |tile| tile.range.intersection(one.range)), ..one }
+        };
+        let new: Vec<Rejected> = new.map(clipped).collect();
+        self.rejected.extend(new);
+    }
+
+    /// Rejected rows of earlier runs count no more where every second of theirs is read again.
+    pub fn drop_rejected_before(&mut self, tiles: &[Tile], is_former: impl Fn(&str) -> bool) {
+        let of = |region: &Region| -> Vec<TimeRange> {
+            tiles.iter().filter(|tile| tile.region == *region).map(|tile| tile.range).collect()
+        };
+        self.rejected.retain(|one| !is_former(&one.run) || !one.is_read_again(&of(&one.region)));
+    }
+
+    fn take_in(&mut self, tiles: &[Tile], other: &Self) {
+        for Tile { region, range } in tiles {
+            self.coverage.take_in(region, *range, &other.coverage);
+            let of_tile = |lacks: &[Lack]| clipped(lacks, |of| if of == region { vec![*range] } else { vec![] });
+            self.gaps = sorted(without(&self.gaps, region, &[*range]), &of_tile(&other.gaps));
+            self.unproven = sorted(without(&self.unproven, region, &[*range]), &of_tile(&other.unproven));
+        }
     }
 
     /// Holes and gaps of all regions outside a question's seconds, between the first second of each region and its last.
@@ -270,6 +333,17 @@ mod tests {
         let again = after(&elsewhere, 3, &share(range(0, 60), &[range(0, 60)]));
         let lacking = again.lacking(&[us()], range(0, 60));
         assert_eq!((lacking.is_nothing(), lacking.rejected), (true, RowCount::ZERO));
+    }
+
+    #[test]
+    fn what_somebody_found_missing_is_a_gap_until_it_is_read() {
+        let first = after(&Account::default(), 1, &share(range(0, 50), &[range(0, 50)]));
+        let found = first.lacking_also(&[lack(10, 20, "an audit")]).lacking_also(&[lack(15, 30, "an audit")]);
+        assert_eq!(ranges(&found.gaps), [range(10, 15), range(15, 30)]);
+        assert_eq!(found.sound(&us(), &[]), [range(0, 10), range(30, 50)]);
+        assert_eq!(found.coverage, first.coverage, "its rows stand meanwhile");
+        let filled = after(&found, 2, &share(range(10, 30), &[range(10, 30)]));
+        assert!(filled.lacking(&[us()], range(0, 50)).is_nothing());
     }
 
     #[test]

@@ -96,6 +96,16 @@ impl Address {
     }
 }
 
+impl Address {
+    /// The folder; none where it is in a bucket.
+    pub fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Folder(folder) => Some(folder),
+            Self::Bucket(_) => None,
+        }
+    }
+}
+
 impl BucketAddress {
     /// A name for a local folder that belongs to it: bucket and prefix, with `-` between the levels.
     pub fn folder_name(&self) -> String {

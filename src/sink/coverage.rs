@@ -107,6 +107,15 @@ impl Coverage {
         join(stretches);
     }
 
+    /// Of these seconds, what another coverage says counts.
+    pub fn take_in(&mut self, region: &Region, range: TimeRange, other: &Self) {
+        self.lose(region, &[range]);
+        let stretches = self.0.entry(region.clone()).or_default();
+        let within = other.stretches(region).iter().map(|stretch| stretch.within(stretch.range().intersection(range)));
+        stretches.extend(within.filter(|stretch| !stretch.range().is_empty()));
+        join(stretches);
+    }
+
     /// These seconds are not there any more.
     pub fn lose(&mut self, region: &Region, ranges: &[TimeRange]) {
         if let Some(stretches) = self.0.get_mut(region) {

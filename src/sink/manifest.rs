@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::api::contract::Region;
 use crate::journal::record::PartRecord;
 use crate::sink::account::{Account, Lacking};
+use crate::sink::history::{History, Unusual};
 use crate::sink::identity::Identity;
+use crate::sink::shard::{Merged, ShardPart};
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 
 pub(super) mod former;
@@ -86,6 +88,18 @@ pub struct Manifest {
     pub rejected_rows: RowCount,
     /// What else was counted of this run.
     pub counters: BTreeMap<String, u64>,
+    /// What days and newest rows were like over the runs, which later runs are held against.
+    #[serde(default, skip_serializing_if = "History::is_empty")]
+    pub history: History,
+    /// What of this run is unlike the runs before it; nothing of it keeps its range from being complete.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unusual: Vec<Unusual>,
+    /// Of which part of the question this is the account; none in the manifest of a whole output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<ShardPart>,
+    /// The accounts of shards that the last `merge` has taken in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merged: Vec<Merged>,
     /// When this was written.
     pub written_at: EpochSeconds,
 }
@@ -154,9 +168,21 @@ impl Manifest {
         Ok(json)
     }
 
-    /// What of the run's regions and range is not there.
+    /// What of the run's regions and range is not there; in a shard's account, of its own part.
     pub fn lacking(&self) -> Lacking {
-        self.account.lacking(&self.regions, self.range)
+        match &self.shard {
+            None => self.account.lacking(&self.regions, self.range),
+            Some(shard) => self.account.lacking_of(&shard.tiles),
+        }
+    }
+
+    /// Whether the whole output has taken in a shard's account as it stands.
+    pub fn has_merged(&self, account: &Self) -> bool {
+        let is_it = |merged: &Merged| {
+            let name = account.shard.as_ref().map(|shard| shard.name);
+            name == Some(merged.name) && merged.run == account.run && merged.generation == account.generation
+        };
+        self.merged.iter().any(is_it)
     }
 
     /// Whether all of the run's regions and range is there: what [`SUCCESS`] stands for.

@@ -12,17 +12,19 @@
 //! OUT/_manifest.json     the owner and the list of parts
 //! OUT/_rejected/…        rows that no column can take
 //! OUT/_damaged/…         parts that were not what they should be, moved aside
+//! OUT/_shards/2-of-4.…   a shard's account, its lock, and the folder of its files being written; of a folder only
 //! OUT/_probe-…           there for a moment at a start: whether a bucket heeds the conditions of a write
 //! OUT/_SUCCESS           empty; there only while the manifest's range is covered whole
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 
+use crate::api::contract::Region;
 use crate::failpoint::{self, Step};
 use crate::folder;
 use crate::journal::record::PartRecord;
@@ -30,16 +32,19 @@ use crate::sink::identity::Identity;
 use crate::sink::layout::DATA;
 use crate::sink::manifest::{MANIFEST, Manifest, ManifestError, SUCCESS};
 use crate::sink::rejected::StagedRejected;
+use crate::sink::shard::ShardName;
 use crate::sink::staging::{Names, Staging, StagingError};
 use crate::sink::store::{LocalFile, Sharing, Store};
-use crate::units::ByteCount;
+use crate::units::{ByteCount, TimeRange};
 
 mod commit;
 mod error;
 mod owner;
+mod shards;
 mod target;
 
 pub use error::OutputError;
+pub use shards::{accounts, is_of_another_shard};
 pub use target::Target;
 
 use owner::{foreign_files, move_into_the_table, refuse_another_owner, refuse_foreign_files};
@@ -80,18 +85,42 @@ pub enum Standing {
     },
 }
 
+/// On whose behalf an output is opened: what is written, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Seat {
+    /// The output as a whole: its manifest and `_SUCCESS`.
+    Whole,
+    /// One shard of a folder: its account. What readers are shown is not the shard's to change.
+    Shard {
+        name: ShardName,
+        /// The parts that the output's manifest lists.
+        shown: BTreeMap<String, (Region, TimeRange)>,
+    },
+}
+
+impl Seat {
+    /// Where what is said of the output lies, below it.
+    fn account(&self) -> String {
+        match self {
+            Self::Whole => MANIFEST.to_owned(),
+            Self::Shard { name, .. } => name.account(),
+        }
+    }
+}
+
 /// An output that belongs to one question, open for one process.
 #[derive(Debug)]
 pub struct Output {
     store: Arc<dyn Store>,
     described: String,
     staging: Staging,
+    seat: Seat,
     /// The generation of the manifest that is there; none where there is none.
     generation: Mutex<Option<u64>>,
     /// Parts that were put into a bucket and that no manifest lists yet.
     unlisted: Mutex<BTreeSet<String>>,
-    /// Held, never read: the kernel lets go of the lock when the process ends.
-    _lock: Option<File>,
+    /// Held, never read: the kernel lets go of the locks when the process ends.
+    _locks: Vec<File>,
 }
 
 impl Output {
@@ -113,46 +142,68 @@ impl Output {
     ) -> Result<(Self, Option<Manifest>), OutputError> {
         let target = target.into();
         let (store, lock) = target.begin()?;
-        let opened = Self::of(store, lock, &target)?;
-        let manifest = opened.take(identity, known).await?;
+        if let Some(folder) = target.address.folder() {
+            shards::refuse_at_work(folder)?;
+        }
+        let opened = Self::of(store, lock.into_iter().collect(), &target);
+        opened.try_out().await?;
+        let manifest = opened.read(identity).await?;
+        if let Some(folder) = target.address.folder() {
+            shards::refuse_unmerged(folder, manifest.as_ref()).await?;
+        }
+        opened.take(manifest.as_ref(), known).await?;
         Ok((opened, manifest))
     }
 
-    fn of(store: Arc<dyn Store>, lock: Option<File>, target: &Target) -> Result<Self, OutputError> {
+    fn of(store: Arc<dyn Store>, locks: Vec<File>, target: &Target) -> Self {
         let (beside, names) = match store.sharing() {
             Sharing::Locked => (store.file(""), Names::BySlice),
             Sharing::Conditional => (target.local.clone(), Names::ByContent),
         };
         let staging = Staging::at(&beside).naming(names);
         let (generation, unlisted) = (Mutex::default(), Mutex::default());
-        Ok(Self { store, described: target.described(), staging, generation, unlisted, _lock: lock })
+        Self { store, described: target.described(), staging, seat: Seat::Whole, generation, unlisted, _locks: locks }
     }
 
-    /// Finds out whose the output is, and makes it this process's.
-    async fn take(&self, identity: &Identity, known: &[String]) -> Result<Option<Manifest>, OutputError> {
+    /// Clears away what an earlier process had begun in a bucket, and tries whether conditions are heeded there.
+    async fn try_out(&self) -> Result<(), OutputError> {
         if self.store.sharing() == Sharing::Conditional {
             self.staging.make()?;
             self.store.abort_uploads(&self.staging).await?;
             self.store.probe(&self.staging).await?;
         }
+        Ok(())
+    }
+
+    /// The manifest, which is that of the same question; none where there is none.
+    async fn read(&self, identity: &Identity) -> Result<Option<Manifest>, OutputError> {
         let manifest = self.store.read_manifest().await?.map(|json| Manifest::parse(&json)).transpose();
         let manifest = manifest.map_err(self.of_the_manifest())?;
         refuse_another_owner(&self.described, identity, manifest.as_ref())?;
-        if let Some(manifest) = manifest.as_ref().filter(|manifest| manifest.manifest_version == 1) {
+        Ok(manifest)
+    }
+
+    /// Makes the output this process's, once it is clear whose it is.
+    async fn take(&self, manifest: Option<&Manifest>, known: &[String]) -> Result<(), OutputError> {
+        if let Some(manifest) = manifest.filter(|manifest| manifest.manifest_version == 1) {
             self.make_data()?;
             move_into_the_table(&*self.store, manifest).await?;
         }
-        let foreign = foreign_files(&*self.store, manifest.as_ref(), known).await?;
-        refuse_foreign_files(&self.described, &foreign, manifest.as_ref())?;
+        let foreign = foreign_files(&*self.store, manifest, known).await?;
+        refuse_foreign_files(&self.described, &foreign, manifest)?;
         self.make_data()?;
         self.staging.make()?;
-        *self.generation() = manifest.as_ref().map(|manifest| manifest.generation);
-        self.claim(manifest.as_ref()).await?;
+        *self.generation() = manifest.map(|manifest| manifest.generation);
+        self.claim(manifest).await?;
+        self.set_all_aside(foreign).await
+    }
+
+    async fn set_all_aside(&self, foreign: Vec<String>) -> Result<(), OutputError> {
         for path in foreign {
             let aside = self.set_aside(&path).await?;
             tracing::warn!(part.path = path, ?aside, "a part that neither manifest nor state knows was moved aside");
         }
-        Ok(manifest)
+        Ok(())
     }
 
     /// Makes the folder of the parts; a bucket has no folders.
@@ -210,6 +261,8 @@ impl Output {
     pub async fn standing(&self, part: &PartRecord) -> Result<Standing, OutputError> {
         Ok(match self.store.size(&part.path).await? {
             Some(found) if found == part.bytes => Standing::Whole,
+            // What a shard has read in place of something else waits for `merge`.
+            None if self.seat != Seat::Whole && self.staging.size(&part.path) == Some(part.bytes) => Standing::Whole,
             Some(found) => Standing::Damaged { found },
             None => Standing::Missing,
         })
@@ -275,12 +328,17 @@ impl Output {
         }
     }
 
-    /// Removes parts, durably. What is not there is removed already.
+    /// Removes parts, durably. What is not there is removed already. A shard removes nothing that readers are shown.
     ///
     /// # Errors
     /// Where the disk fails.
     pub async fn remove(&self, paths: &[String]) -> Result<(), OutputError> {
-        self.take_away(paths, [Step::FormerUnlinked, Step::FormerRemoved]).await
+        let is_its_own = |path: &&String| match &self.seat {
+            Seat::Whole => true,
+            Seat::Shard { shown, .. } => !shown.contains_key(*path),
+        };
+        let paths: Vec<String> = paths.iter().filter(is_its_own).cloned().collect();
+        self.take_away(&paths, [Step::FormerUnlinked, Step::FormerRemoved]).await
     }
 
     /// Removes the folders in which these parts were, where nothing is left in them.
@@ -336,6 +394,9 @@ impl Output {
     /// # Errors
     /// Where the disk fails.
     pub async fn write_success(&self) -> Result<(), OutputError> {
+        if self.seat != Seat::Whole {
+            return Ok(());
+        }
         self.staging.write(SUCCESS, b"")?;
         self.move_to(SUCCESS, [Step::SuccessRenamed, Step::SuccessRevealed]).await?;
         Ok(self.staging.remove(SUCCESS)?)
@@ -346,7 +407,8 @@ impl Output {
     /// # Errors
     /// Where the disk fails.
     pub async fn is_described(&self, should_succeed: bool) -> Result<bool, OutputError> {
-        let has_manifest = self.store.size(MANIFEST).await?.is_some();
+        let has_manifest = self.store.size(&self.seat.account()).await?.is_some();
+        let should_succeed = should_succeed && self.seat == Seat::Whole;
         Ok(has_manifest && (!should_succeed || self.store.size(SUCCESS).await?.is_some()))
     }
 
@@ -355,6 +417,9 @@ impl Output {
     /// # Errors
     /// Where the disk fails.
     pub async fn clear_success(&self) -> Result<(), OutputError> {
+        if self.seat != Seat::Whole {
+            return Ok(());
+        }
         self.take_away(&[SUCCESS.to_owned()], [Step::SuccessUnlinked, Step::SuccessCleared]).await
     }
 

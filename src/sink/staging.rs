@@ -51,6 +51,8 @@ impl StagingError {
 #[derive(Clone, Debug)]
 pub struct Staging {
     folder: PathBuf,
+    /// Its name below the output folder.
+    name: String,
     names: Names,
 }
 
@@ -66,7 +68,12 @@ pub enum Names {
 impl Staging {
     /// The staging folder inside `output`, or inside a state's folder. Makes nothing.
     pub fn at(output: &Path) -> Self {
-        Self { folder: output.join(FOLDER), names: Names::BySlice }
+        Self::named(output, FOLDER)
+    }
+
+    /// The same under another name below the output folder, where no reader of Parquet looks either.
+    pub fn named(output: &Path, name: &str) -> Self {
+        Self { folder: output.join(name), name: name.to_owned(), names: Names::BySlice }
     }
 
     /// The same, made and synced with its name.
@@ -197,8 +204,8 @@ impl Staging {
     }
 
     /// The same, below the output folder.
-    pub fn location(path: &str) -> String {
-        format!("{FOLDER}/{}", staged_name(path))
+    pub fn location(&self, path: &str) -> String {
+        format!("{}/{}", self.name, staged_name(path))
     }
 
     /// Removes every staged file but those of these paths, and every copy; notes stay. Reveal what the journal calls prepared first.
@@ -327,7 +334,9 @@ mod tests {
 
     #[test]
     fn no_parquet_pattern_finds_a_staged_file() {
-        let location = Staging::location("data/query_region=US/date=2026-01-01/part-a-b-c.parquet");
+        let folder = tempfile::tempdir().unwrap();
+        let staging = Staging::open(folder.path()).unwrap();
+        let location = staging.location("data/query_region=US/date=2026-01-01/part-a-b-c.parquet");
         assert_eq!(location, ".staging/data,query_region=US,date=2026-01-01,part-a-b-c.parquet.staged");
     }
 

@@ -117,7 +117,11 @@ pub(crate) fn manifest(range: TimeRange, parts: Vec<PartRecord>) -> Manifest {
         superseded: vec![],
         account: Account { id: "o1".to_owned(), coverage, ..Account::default() },
         rejected_rows: RowCount::ZERO,
+        history: Default::default(),
+        unusual: Vec::new(),
         counters: [("pages".to_owned(), 3)].into(),
+        shard: None,
+        merged: vec![],
         written_at: range.end,
     }
 }

@@ -67,7 +67,7 @@ fn bodies(job: &Job) -> Vec<Vec<u8>> {
     let mut statement = journal.prepare("SELECT body, length FROM bodies").unwrap();
     let unpacked = |row: &rusqlite::Row<'_>| {
         let (body, length): (Vec<u8>, i64) = (row.get(0)?, row.get(1)?);
-        Ok(zstd::bulk::decompress(&body, usize::try_from(length).unwrap()).unwrap())
+        Ok(lz4_flex::block::decompress(&body, usize::try_from(length).unwrap()).unwrap())
     };
     statement.query_map([], unpacked).unwrap().map(Result::unwrap).collect()
 }

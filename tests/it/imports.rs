@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 
 /// Each module with the modules that it may import. The stages come in the order of the data's way; the modules below
 /// them are used sideways, and only by those that name them.
-const ALLOWED: [(&str, &[&str]); 23] = [
+const ALLOWED: [(&str, &[&str]); 25] = [
     // The data's way.
     ("units", &[]),
     ("api", &["units"]),
     ("plan", &["units", "api"]),
     ("fetch", &["units", "api", "plan", "progress"]),
+    ("check", &["units", "api", "fetch", "recording"]),
     ("journal", &["units", "api", "plan", "fetch", "failpoint", "folder"]),
     ("sink", &["units", "api", "plan", "fetch", "journal", "progress", "failpoint", "folder"]),
     (
@@ -37,6 +38,7 @@ const ALLOWED: [(&str, &[&str]); 23] = [
     ("failpoint", &[]),
     ("folder", &[]),
     ("replaced", &["folder"]),
+    ("recording", &["replaced"]),
     ("limits", &["failure"]),
     ("stderr", &[]),
     ("progress", &["units", "api", "stderr"]),
@@ -47,7 +49,7 @@ const ALLOWED: [(&str, &[&str]); 23] = [
     ("notify", &["api", "config", "failure"]),
     ("telemetry", &["config", "failure", "progress", "stderr"]),
     // The oracle knows the contract and nothing of the exporter, so that it cannot share its mistakes.
-    ("simulator", &["units", "api::contract"]),
+    ("simulator", &["units", "api::contract", "recording"]),
     // The edge.
     ("cli", &["api", "config", "failure", "simulator", "stderr"]),
     (
@@ -57,9 +59,12 @@ const ALLOWED: [(&str, &[&str]); 23] = [
             "api",
             "plan",
             "fetch",
+            "check",
             "journal",
             "sink",
             "folder",
+            "recording",
+            "replaced",
             "limits",
             "export",
             "progress",
@@ -68,6 +73,7 @@ const ALLOWED: [(&str, &[&str]); 23] = [
             "summary",
             "metrics",
             "notify",
+            "replaced",
             "telemetry",
             "stderr",
             "simulator",

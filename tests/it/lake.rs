@@ -1,6 +1,6 @@
 //! Outputs in a bucket, as a person meets them. Where no server for one can be started, each test says that it is skipped.
 
-use crate::support::{Job, Lake, exports_exactly, holds_exactly_the_truth, serve, small, until};
+use crate::support::{Ended, Job, Lake, exports_exactly, holds_exactly_the_truth, serve, small, until};
 
 /// The files of the table are those that the manifest lists, and nothing else of the program's is left.
 fn nothing_is_left_over(lake: &Lake, job: &Job) {
@@ -64,6 +64,64 @@ fn of_two_writers_with_two_states_the_earlier_one_ends_with_11_and_nothing_of_it
     assert!(earlier.error().contains("was replaced meanwhile"), "{earlier}");
     holds_exactly_the_truth(&simulator, &job);
     nothing_is_left_over(&lake, &job);
+}
+
+/// Writers that begin at once, each with a state of its own, into a bucket that holds nothing: `LAKE_RACES` rounds of 8, else one of 3.
+#[test]
+fn of_writers_that_begin_at_once_one_wins_and_nothing_of_the_others_is_seen() {
+    let rounds: Option<u32> = std::env::var("LAKE_RACES").ok().map(|rounds| rounds.parse().unwrap());
+    let writers = if rounds.is_some() { 8 } else { 3 };
+    for round in 0..rounds.unwrap_or(1) {
+        let Some(lake) = Lake::start() else { return };
+        let (simulator, job) = small(|_| {});
+        let job = job.into_lake(&lake).with_variable("KEYAPI_EXPORT_OUTPUT__PART_ROWS", "20");
+        let state = |writer: u32| format!("--state {}/{writer}.state", job.folder().display());
+        let begun: Vec<_> = (0..writers).map(|writer| job.start_with(&state(writer))).collect();
+        let mut codes: Vec<i32> = begun.into_iter().map(|writer| writer.wait().code).collect();
+        codes.sort_unstable();
+        println!("round {round}: {codes:?}");
+        // Who begins after another has ended finds everything there.
+        assert!(codes[0] == 0 && codes.iter().all(|code| matches!(code, 0 | 11)), "{codes:?}");
+        nothing_is_left_over(&lake, &job);
+        holds_exactly_the_truth(&simulator, &job);
+        let verified = job.verify();
+        assert_eq!(verified.code, 0, "{verified}");
+    }
+}
+
+#[test]
+fn shards_are_refused_in_a_bucket_before_anything_is_sent() {
+    let (simulator, job) = small(|_| {});
+    let is_refused = |refused: &Ended| {
+        assert_eq!(refused.code, 2, "{refused}");
+        let error = refused.error();
+        let told = "is in a bucket, and shards can write into a folder alone";
+        assert!(error.contains(told) && error.contains("hint: give the shards a folder"), "{error}");
+    };
+    is_refused(&job.run_with("--out s3://lake/videos --shard 1/2"));
+    assert_eq!(simulator.stats().requests, 0);
+    let Some(lake) = Lake::start() else { return };
+    is_refused(&job.into_lake(&lake).does_without_state("merge", &[]).unwrap());
+}
+
+/// What was written for folders reads and changes a bucket too.
+#[test]
+fn a_bucket_is_planned_audited_and_reported_like_a_folder() {
+    let Some(lake) = Lake::start() else { return };
+    let (simulator, job) = small(|_| {});
+    let job = job.into_lake(&lake);
+    exports_exactly(&simulator, &job);
+    let before = simulator.stats().requests;
+    let planned = job.plan("");
+    assert_eq!((planned.code, simulator.stats().requests), (0, before), "{planned}");
+    let page = job.folder().join("page.html");
+    let reported = job.does("report", &format!("--report {}", page.display()), &[]).unwrap();
+    assert_eq!(reported.code, 0, "{reported}");
+    assert!(std::fs::read_to_string(page).unwrap().contains(lake.address()));
+    let audited = job.does("audit", &format!("--base-url {} --credits 20", job.base_url()), &[]).unwrap();
+    assert_eq!(audited.code, 0, "{audited}");
+    nothing_is_left_over(&lake, &job);
+    assert_eq!(crate::support::files_below(&job.staging()), Vec::<std::path::PathBuf>::new(), "no copy is left");
 }
 
 #[test]

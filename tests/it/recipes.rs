@@ -156,3 +156,102 @@ fn systemd_accepts_the_unit_and_its_timer() {
         Err(_) => eprintln!("skipped: systemd-analyze is not there"),
     }
 }
+
+/// Ends are believed at once: what they are believed on is not what these tests are about.
+fn at_once() -> (String, String) {
+    ("KEYAPI_EXPORT_PLAN__CONFIRM_AFTER".to_owned(), "0s".to_owned())
+}
+
+/// What stands in a list of arguments in YAML, in brackets after `args:`, as words.
+fn arguments_of(text: &str, which: usize) -> String {
+    let lists: Vec<&str> = text.lines().map(str::trim).filter_map(|line| line.strip_prefix("args: [")).collect();
+    lists[which].trim_end_matches(']').replace(',', " ").replace('"', "")
+}
+
+#[test]
+fn the_pods_of_kubernetes_and_their_merge_give_the_week() {
+    let machine = Machine::new();
+    let text = recipe("kubernetes-shards.yaml");
+    assert_eq!(behind(&text, "completions:"), "4");
+    let command = |which| machine.placed(&format!("/usr/local/bin/keyapi-export {}", arguments_of(&text, which)));
+    for index in ["0", "1", "2", "3"] {
+        let missing = machine.runs(&command(1), &[]);
+        assert_eq!(missing.status.code(), Some(2), "before pod {index}");
+        let index_of_pod = ("JOB_COMPLETION_INDEX".to_owned(), index.to_owned());
+        let pod = machine.runs(&command(0), &[index_of_pod, at_once()]);
+        assert_eq!(pod.status.code(), Some(0), "{}", String::from_utf8_lossy(&pod.stderr));
+    }
+    machine.holds_the_week(&machine.runs(&command(1), &[]));
+}
+
+#[test]
+fn the_array_job_of_slurm_and_its_merge_give_the_week() {
+    let machine = Machine::new();
+    let place = |name: &str| {
+        let path = machine.place("etc").join(name.replace('/', "-"));
+        std::fs::write(&path, machine.placed(&recipe(name))).unwrap();
+        path.display().to_string()
+    };
+    let (shard, merge) = (place("slurm/shard.sbatch"), place("slurm/merge.sbatch"));
+    let days = |ago: &str| {
+        let printed = Command::new("date").args(["--utc", "--date", ago, "+%F"]).output().unwrap();
+        String::from_utf8(printed.stdout).unwrap().trim().to_owned()
+    };
+    let dates = [("FROM".to_owned(), days("7 days ago")), ("TO".to_owned(), days("today"))];
+    for task in ["0", "1", "2", "3"] {
+        let task = ("SLURM_ARRAY_TASK_ID".to_owned(), task.to_owned());
+        let ended = machine.runs(&format!("exec bash {shard}"), &[dates.as_slice(), &[task, at_once()]].concat());
+        assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
+    }
+    machine.holds_the_week(&machine.runs(&format!("exec bash {merge}"), &[]));
+}
+
+/// Words of a recipe that look like flags; what a person is told in comments apart.
+fn flags_of(text: &str) -> std::collections::BTreeSet<String> {
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let words = lines.flat_map(|line| line.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '-')));
+    let is_flag = |word: &&str| {
+        word.strip_prefix("--").is_some_and(|name| name.starts_with(|letter: char| letter.is_ascii_lowercase()))
+    };
+    words.filter(is_flag).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_flag_that_a_recipe_names_is_one() {
+    let help = |command: &str| {
+        let told = Command::new(PROGRAM).args([command, "--help"]).output().unwrap();
+        flags_of(&String::from_utf8(told.stdout).unwrap())
+    };
+    let known: std::collections::BTreeSet<String> = ["run", "merge"].into_iter().flat_map(help).collect();
+    let recipes = [
+        ("crontab", vec![]),
+        ("keyapi-export.service", vec![]),
+        ("kubernetes.yaml", vec![]),
+        ("kubernetes-shards.yaml", vec![]),
+        ("airflow/keyapi_export.py", vec![]),
+        ("slurm/shard.sbatch", vec![]),
+        ("slurm/merge.sbatch", vec![]),
+        // Those of date and sbatch.
+        ("slurm/submit", vec!["--date", "--dependency", "--kill-on-invalid-dep", "--parsable", "--utc"]),
+    ];
+    for (name, others) in recipes {
+        let unknown: Vec<String> = flags_of(&recipe(name)).difference(&known).cloned().collect();
+        assert_eq!(unknown, others, "{name}");
+    }
+}
+
+#[test]
+fn the_exit_codes_that_recipes_name_are_those_of_the_program() {
+    use keyapi_export::failure::ExitCode;
+    let is_known = |number: &str| ExitCode::ALL.iter().any(|code| code.number().to_string() == number);
+    let text = recipe("airflow/keyapi_export.py");
+    for name in ["DONE = {", "TRY_AGAIN = {"] {
+        let numbers = behind(&text, name).trim_end_matches('}');
+        assert!(numbers.split(", ").all(is_known), "{name}: {numbers}");
+    }
+    let text = recipe("slurm/shard.sbatch");
+    for case in text.lines().map(str::trim).filter(|line| line.starts_with(|first: char| first.is_ascii_digit())) {
+        let numbers = case.split(')').next().unwrap();
+        assert!(numbers.split(" | ").all(is_known), "{case}");
+    }
+}

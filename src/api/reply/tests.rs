@@ -44,11 +44,19 @@ fn class(verdict: &Verdict) -> &'static str {
     }
 }
 
-const WAIT: Signals =
-    Signals { retry_after: Some(Duration::from_secs(15)), is_rate_spent: false, is_html: false, location: None };
-const SPENT: Signals = Signals { retry_after: None, is_rate_spent: true, is_html: false, location: None };
-const HTML: Signals = Signals { retry_after: None, is_rate_spent: false, is_html: true, location: None };
-const PLAIN: Signals = Signals { retry_after: None, is_rate_spent: false, is_html: false, location: None };
+const WAIT: Signals = Signals {
+    retry_after: Some(Duration::from_secs(15)),
+    is_rate_spent: false,
+    is_html: false,
+    location: None,
+    rate: Vec::new(),
+};
+const SPENT: Signals =
+    Signals { retry_after: None, is_rate_spent: true, is_html: false, location: None, rate: Vec::new() };
+const HTML: Signals =
+    Signals { retry_after: None, is_rate_spent: false, is_html: true, location: None, rate: Vec::new() };
+const PLAIN: Signals =
+    Signals { retry_after: None, is_rate_spent: false, is_html: false, location: None, rate: Vec::new() };
 
 #[test]
 fn the_table_of_classes() {

@@ -22,34 +22,34 @@ const MOST_RUNS: usize = 5;
 
 /// The run that is told.
 #[derive(Clone, Debug)]
-pub(super) struct Run {
-    pub(super) id: String,
-    pub(super) range: TimeRange,
-    pub(super) regions: Vec<Region>,
+pub(in crate::commands) struct Run {
+    pub(in crate::commands) id: String,
+    pub(in crate::commands) range: TimeRange,
+    pub(in crate::commands) regions: Vec<Region>,
     /// What it reads of them; none where only the manifest tells of it.
-    pub(super) reads: Option<Vec<Reads>>,
-    pub(super) began_at: EpochSeconds,
+    pub(in crate::commands) reads: Option<Vec<Reads>>,
+    pub(in crate::commands) began_at: EpochSeconds,
     /// How it ended; none while it is unfinished.
-    pub(super) outcome: Option<RunOutcome>,
-    pub(super) output: String,
-    pub(super) partition: String,
+    pub(in crate::commands) outcome: Option<RunOutcome>,
+    pub(in crate::commands) output: String,
+    pub(in crate::commands) partition: String,
 }
 
 /// Everything that was read.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Facts {
-    pub(super) run: Option<Run>,
+pub(in crate::commands) struct Facts {
+    pub(in crate::commands) run: Option<Run>,
     /// Whether a process is at work; none where the system does not tell.
-    pub(super) is_held: Option<bool>,
+    pub(in crate::commands) is_held: Option<bool>,
     /// What the run has asked; none where only the manifest tells of it.
-    pub(super) counts: Option<Counts>,
+    pub(in crate::commands) counts: Option<Counts>,
     /// The last runs, the latest first.
-    pub(super) runs: Vec<FormerRun>,
+    pub(in crate::commands) runs: Vec<FormerRun>,
     /// Live parts of all runs.
-    pub(super) parts: Vec<PartRecord>,
-    pub(super) account: Account,
+    pub(in crate::commands) parts: Vec<PartRecord>,
+    pub(in crate::commands) account: Account,
     /// What the process said last of an unfinished run.
-    pub(super) standing: Option<Standing>,
+    pub(in crate::commands) standing: Option<Standing>,
 }
 
 impl Facts {
@@ -57,7 +57,7 @@ impl Facts {
     ///
     /// # Errors
     /// Neither is there, or the one that is cannot be read.
-    pub(super) async fn read(places: &Places) -> Result<Self, Failure> {
+    pub(in crate::commands) async fn read(places: &Places) -> Result<Self, Failure> {
         match JournalView::open(&places.state).map_err(unreadable)? {
             Some(view) => Self::of_state(&view).map_err(unreadable),
             None => Self::of_output(places).await,

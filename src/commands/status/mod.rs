@@ -3,9 +3,9 @@
 //! `facts` reads, in a time that does not grow with the pages that were bought; `report` works out what they mean, `picture` and
 //! `text` draw it. Nothing is written, and nothing of the run is held up.
 
-mod facts;
+pub(super) mod facts;
 mod picture;
-mod report;
+pub(super) mod report;
 mod text;
 
 use std::io::IsTerminal as _;
@@ -28,7 +28,7 @@ use report::Status;
 /// A state or a manifest that cannot be read; neither of them there.
 pub async fn status(settings: Settings, arguments: &StatusArguments, log: &Log) -> Result<ExitCode, Failure> {
     signals::end_at_once(log)?;
-    let places = Places::of(&settings)?;
+    let places = Places::of(&settings, None)?;
     let Some(every) = arguments.every() else {
         return super::print(told(&look(&places).await?, arguments, Lines::Many)?.as_bytes());
     };
@@ -50,11 +50,10 @@ fn told(status: &Status, arguments: &StatusArguments, lines: Lines) -> Result<St
     if !arguments.json {
         return Ok(text::text(status));
     }
-    let json = match lines {
-        Lines::Many => serde_json::to_string_pretty(status),
-        Lines::One => serde_json::to_string(status),
-    };
-    json.map(|json| json + "\n").map_err(|error| Failure::from_error(ExitCode::Bug, &error))
+    match lines {
+        Lines::Many => super::json(status),
+        Lines::One => super::json_line(status),
+    }
 }
 
 /// On a terminal each look takes the place of the one before; elsewhere one follows the other.

@@ -3,12 +3,12 @@
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 
 /// The longest picture: with a region's code before it, it fits into 80 columns.
-pub(super) const COLUMNS: usize = 60;
+pub(in crate::commands) const COLUMNS: usize = 60;
 /// Rows a second in parts, from the fewest to the most of the region.
 const DENSITIES: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// What the characters mean, in the order in which a picture's legend names them.
-pub(super) const LEGEND: [(&[char], &str); 7] = [
+pub(in crate::commands) const LEGEND: [(&[char], &str); 7] = [
     (&DENSITIES, "▁ to █ rows a second in parts"),
     (&[NO_ROWS], "_ no rows"),
     (&[READ], "+ read, not in a part yet"),
@@ -26,26 +26,26 @@ const UNPROVEN: char = '?';
 
 /// What a picture is drawn from. Ranges of a kind do not overlap.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Axis<'a> {
+pub(in crate::commands) struct Axis<'a> {
     /// The seconds from the left to the right.
-    pub(super) range: Option<TimeRange>,
+    pub(in crate::commands) range: Option<TimeRange>,
     /// What readers of the output see.
-    pub(super) covered: &'a [TimeRange],
+    pub(in crate::commands) covered: &'a [TimeRange],
     /// What is read, whether or not it is in a part.
-    pub(super) read: &'a [TimeRange],
+    pub(in crate::commands) read: &'a [TimeRange],
     /// Where somebody reads.
-    pub(super) positions: &'a [EpochSeconds],
-    pub(super) gaps: &'a [TimeRange],
-    pub(super) unproven: &'a [TimeRange],
+    pub(in crate::commands) positions: &'a [EpochSeconds],
+    pub(in crate::commands) gaps: &'a [TimeRange],
+    pub(in crate::commands) unproven: &'a [TimeRange],
     /// The parts' ranges and rows.
-    pub(super) parts: &'a [(TimeRange, RowCount)],
+    pub(in crate::commands) parts: &'a [(TimeRange, RowCount)],
 }
 
 /// The line, at most so many characters long, never longer than the range has seconds.
 ///
 /// Each character stands for an equal share of the range. A gap, an unproven range and a reader show however short they are, in this
 /// order; otherwise it shows what most of its seconds are.
-pub(super) fn line(axis: &Axis<'_>, columns: usize) -> String {
+pub(in crate::commands) fn line(axis: &Axis<'_>, columns: usize) -> String {
     let Some(range) = axis.range.filter(|range| !range.is_empty()) else { return String::new() };
     let cells = cells(range, columns);
     let densities: Vec<f64> = cells.iter().map(|cell| density(*cell, axis.parts)).collect();

@@ -23,93 +23,93 @@ const FRESH_S: i64 = 15;
 
 /// How a run is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Status {
+pub(in crate::commands) struct Status {
     version: u32,
     /// The moment of the look.
-    pub(super) at: EpochSeconds,
+    pub(in crate::commands) at: EpochSeconds,
     /// The run's name; none where none has begun.
-    pub(super) run: Option<String>,
+    pub(in crate::commands) run: Option<String>,
     /// `running`, `unfinished`, `complete`, `incomplete` or `closed`.
-    pub(super) outcome: Option<&'static str>,
+    pub(in crate::commands) outcome: Option<&'static str>,
     /// Whether a process holds the state.
-    pub(super) running: bool,
-    pub(super) began_at: Option<EpochSeconds>,
+    pub(in crate::commands) running: bool,
+    pub(in crate::commands) began_at: Option<EpochSeconds>,
     /// The asked range.
-    pub(super) range: Option<TimeRange>,
+    pub(in crate::commands) range: Option<TimeRange>,
     /// Where the output lay when the run began, and how it is laid out.
-    pub(super) output: Option<String>,
-    pub(super) partition: Option<String>,
-    pub(super) regions: Vec<RegionStatus>,
+    pub(in crate::commands) output: Option<String>,
+    pub(in crate::commands) partition: Option<String>,
+    pub(in crate::commands) regions: Vec<RegionStatus>,
     /// Requests of the run that were sent and ended, over all its starts.
-    pub(super) credits: Option<u64>,
-    pub(super) requests: Option<Requests>,
+    pub(in crate::commands) credits: Option<u64>,
+    pub(in crate::commands) requests: Option<Requests>,
     /// Pages a second over the last minute.
-    pub(super) rate: Option<f64>,
+    pub(in crate::commands) rate: Option<f64>,
     /// Requests a second that the run allows itself.
-    pub(super) permitted_rate: Option<f64>,
+    pub(in crate::commands) permitted_rate: Option<f64>,
     /// How long the rest may take.
-    pub(super) eta_seconds: Option<u64>,
+    pub(in crate::commands) eta_seconds: Option<u64>,
     /// When the process said last how far it is, where that is what is told.
-    pub(super) said_at: Option<EpochSeconds>,
+    pub(in crate::commands) said_at: Option<EpochSeconds>,
     /// Live parts of all runs, with their rows and bytes.
-    pub(super) parts: u64,
-    pub(super) rows: RowCount,
-    pub(super) bytes: ByteCount,
+    pub(in crate::commands) parts: u64,
+    pub(in crate::commands) rows: RowCount,
+    pub(in crate::commands) bytes: ByteCount,
     /// Pages that were bought and wait to be published.
-    pub(super) waiting_pages: Option<u64>,
+    pub(in crate::commands) waiting_pages: Option<u64>,
     /// Rows of the range that no column can take; none while the run is unfinished.
-    pub(super) rejected: Option<RowCount>,
+    pub(in crate::commands) rejected: Option<RowCount>,
     /// Gaps and unproven ranges of an unfinished run beyond the first thousand of each.
-    pub(super) unlisted: u64,
+    pub(in crate::commands) unlisted: u64,
     /// Holes and gaps of the output outside what the run was asked for.
-    pub(super) elsewhere: Vec<Shortfall>,
+    pub(in crate::commands) elsewhere: Vec<Shortfall>,
     /// The last runs, the latest first.
-    pub(super) runs: Vec<RunStatus>,
+    pub(in crate::commands) runs: Vec<RunStatus>,
 }
 
 /// How a region of the run is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct RegionStatus {
-    pub(super) region: Region,
+pub(in crate::commands) struct RegionStatus {
+    pub(in crate::commands) region: Region,
     /// The seconds of the range that readers of the output have, without gaps.
-    pub(super) covered: Vec<TimeRange>,
-    pub(super) covered_share: f64,
+    pub(in crate::commands) covered: Vec<TimeRange>,
+    pub(in crate::commands) covered_share: f64,
     /// The seconds that are read or need not be, without gaps; none where the process has said nothing yet.
-    pub(super) read: Option<Vec<TimeRange>>,
-    pub(super) read_share: Option<f64>,
+    pub(in crate::commands) read: Option<Vec<TimeRange>>,
+    pub(in crate::commands) read_share: Option<f64>,
     /// The windows that are being read, and how far.
-    pub(super) reading: Vec<Walking>,
-    pub(super) gaps: Vec<Shortfall>,
-    pub(super) unproven: Vec<Shortfall>,
+    pub(in crate::commands) reading: Vec<Walking>,
+    pub(in crate::commands) gaps: Vec<Shortfall>,
+    pub(in crate::commands) unproven: Vec<Shortfall>,
     /// When the runs began that read what is covered: the first of them, and the last.
-    pub(super) oldest_read_at: Option<EpochSeconds>,
-    pub(super) newest_read_at: Option<EpochSeconds>,
+    pub(in crate::commands) oldest_read_at: Option<EpochSeconds>,
+    pub(in crate::commands) newest_read_at: Option<EpochSeconds>,
     /// Its live parts, over all time.
-    pub(super) parts: u64,
-    pub(super) rows: RowCount,
+    pub(in crate::commands) parts: u64,
+    pub(in crate::commands) rows: RowCount,
     /// For the picture.
     #[serde(skip)]
-    pub(super) densities: Vec<(TimeRange, RowCount)>,
+    pub(in crate::commands) densities: Vec<(TimeRange, RowCount)>,
 }
 
 /// One of the last runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct RunStatus {
-    pub(super) run: String,
-    pub(super) began_at: EpochSeconds,
-    pub(super) range: TimeRange,
-    pub(super) outcome: &'static str,
-    pub(super) credits: u64,
-    pub(super) requests: Requests,
+pub(in crate::commands) struct RunStatus {
+    pub(in crate::commands) run: String,
+    pub(in crate::commands) began_at: EpochSeconds,
+    pub(in crate::commands) range: TimeRange,
+    pub(in crate::commands) outcome: &'static str,
+    pub(in crate::commands) credits: u64,
+    pub(in crate::commands) requests: Requests,
     /// Rows that it read and that stand; none where it has not ended, or a later run has replaced some.
-    pub(super) rows: Option<RowCount>,
+    pub(in crate::commands) rows: Option<RowCount>,
     /// Its credits over the least that so many rows can cost.
-    pub(super) price_over_floor: Option<f64>,
+    pub(in crate::commands) price_over_floor: Option<f64>,
 }
 
 impl Status {
     /// What the facts mean at this moment.
-    pub(super) fn of(facts: &Facts, now: EpochSeconds) -> Self {
+    pub(in crate::commands) fn of(facts: &Facts, now: EpochSeconds) -> Self {
         let running = facts.is_held.unwrap_or(false);
         let account = account(facts);
         let said = facts.standing.as_ref();

@@ -15,6 +15,7 @@ use crate::journal::record::NewPage;
 use crate::journal::{Attempt, Ended, Journal, JournalError, Ledger, LedgerError};
 use crate::plan::answer::tie;
 use crate::plan::fact::{PageAddress, PageFact};
+use crate::progress::{AttemptOutcome, Progress};
 
 /// A task that came back.
 pub(super) enum Returned {
@@ -35,7 +36,7 @@ pub(super) enum Returned {
 
 /// Reserves a credit, sends the request, and makes of its answer what it is. Once it is on its way it is waited for, also
 /// while the run stops.
-pub(super) async fn sent(client: Client, ledger: Ledger, sending: Sending) -> Returned {
+pub(super) async fn sent((client, progress): (Client, Progress), ledger: Ledger, sending: Sending) -> Returned {
     let Sending { job, work, asks } = sending;
     let admitted = match asks {
         Asks::First => ledger.admit().await,
@@ -48,7 +49,10 @@ pub(super) async fn sent(client: Client, ledger: Ledger, sending: Sending) -> Re
         }
         Err(LedgerError::Journal(error)) => return Returned::Broke(Broken::Job(job), error),
     };
-    match (attempt(&client, work.query()).await, &work) {
+    let began = Instant::now();
+    let attempted = attempt(&client, work.query()).await;
+    progress.request_ended(outcome(&attempted), began.elapsed());
+    match (attempted, &work) {
         (Ok(Came { answer, reply }), Work::Page(task)) => {
             let tied = tie(&task.query, task.expected, &answer);
             let heard = Heard::Page { doubt: tied.doubt.clone() };
@@ -66,6 +70,14 @@ pub(super) async fn sent(client: Client, ledger: Ledger, sending: Sending) -> Re
             paid.ended(how(&heard));
             Returned::Heard { job, heard, page: None }
         }
+    }
+}
+
+fn outcome(attempted: &Result<Came, Heard>) -> AttemptOutcome {
+    match attempted {
+        Ok(_) => AttemptOutcome::Answered,
+        Err(Heard::Throttled { .. }) => AttemptOutcome::Throttled,
+        Err(_) => AttemptOutcome::Failed,
     }
 }
 

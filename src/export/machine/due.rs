@@ -26,6 +26,9 @@ impl Machine {
     }
 
     fn due(&self, moment: &Moment) -> Vec<Due> {
+        if self.settings.probing.is_some() {
+            return Vec::new();
+        }
         let Some(urgency) = self.urgency(moment) else { return Vec::new() };
         let regions = self.planner.regions().iter();
         regions

@@ -31,6 +31,7 @@ impl Machine {
             (_, Some(open)) => Conclusion::Stuck(open.clone()),
             _ if self.is_broken => Conclusion::Broken,
             (Some(ending), _) => Conclusion::Ended(ending.clone()),
+            (None, _) if self.settings.probing.is_some() => Conclusion::Ended(Ending::Probed),
             (None, _) if self.planner.is_done() => Conclusion::Ended(Ending::Complete),
             (None, _) => Conclusion::Stuck(self.what_is_open()),
         })

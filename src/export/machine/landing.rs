@@ -135,6 +135,10 @@ impl Machine {
     fn take_refusal(&mut self, task: &Task, (code, message): (u16, String), moment: &Moment) {
         self.last_page = moment.awake;
         let is_walk = matches!(task.address.purpose, Purpose::Walk { .. });
+        let counts = matches!(task.address.purpose, Purpose::Count { .. });
+        if counts && task.address.page > PageNumber::FIRST && may_lie_beyond_the_end(code) {
+            return self.planner.count_refused(&task.address);
+        }
         if is_walk
             && task.address.page > PageNumber::FIRST
             && may_lie_beyond_the_end(code)
@@ -153,10 +157,18 @@ impl Machine {
             Verdict::Visit => self.probe(task.query.region.clone(), (Reason::Blame, Duration::ZERO), now),
             Verdict::Page => {
                 self.effects.push_back(Effect::Note(Note::Parked { why }));
-                let events = self.planner.park(&task.address, task.window);
-                self.record(events, Then::Nothing);
+                self.leave_page(task);
             }
         }
+    }
+
+    /// A page cannot be had: its window is tried again later. Nothing hangs on a page to count by but how sure a forecast is.
+    pub(super) fn leave_page(&mut self, task: &Task) {
+        if matches!(task.address.purpose, Purpose::Count { .. }) {
+            return self.planner.count_failed(&task.address.region);
+        }
+        let events = self.planner.park(&task.address, task.window);
+        self.record(events, Then::Nothing);
     }
 
     fn apply_published(&mut self, event: &PlanEvent, parts: Vec<PartRecord>) {

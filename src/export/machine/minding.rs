@@ -34,8 +34,7 @@ impl Machine {
             OnRefusal::AskAgain(_) | OnRefusal::Leave => {}
             OnRefusal::Page => {
                 self.effects.push_back(Effect::Note(Note::Refused { code }));
-                let events = self.planner.park(&task.address, task.window);
-                self.record(events, Then::Nothing);
+                self.leave_page(task);
             }
         }
     }
@@ -131,6 +130,7 @@ impl Machine {
             order: TimeOrder::NewestFirst,
             page: PageNumber::FIRST,
         };
+        self.asked = self.asked.saturating_add(1);
         // What it shows, it shows of the moment after the rest.
         let job = self.pool.probe(query, rest, now);
         self.probes.insert(job, (reason, now + rest));

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::contract::{Filters, Region};
-use crate::fetch::job::{Dice, Heard, JobId};
+use crate::fetch::job::{Asks, Dice, Heard, JobId};
 use crate::fetch::pool::{Over, Pool, Sending};
 use crate::fetch::throttle::{LearnedRate, Rate};
 use crate::journal::record::{PartRecord, Upkeep};
@@ -54,6 +54,17 @@ pub(super) struct Settings {
     pub(super) give_up_after: Duration,
     /// Time of this start.
     pub(super) time: Option<Duration>,
+    /// Where no more is asked than a forecast needs: its bounds.
+    pub(super) probing: Option<Probing>,
+}
+
+/// The bounds of a forecast.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Probing {
+    /// Requests that it may send.
+    pub credits: u32,
+    /// Where samples lie, 0 to 1.
+    pub seed: f64,
 }
 
 impl From<&Order> for Settings {
@@ -65,6 +76,7 @@ impl From<&Order> for Settings {
             max_in_flight: order.max_in_flight,
             give_up_after: order.give_up_after,
             time: order.budget.time,
+            probing: order.probing,
         }
     }
 }
@@ -288,6 +300,8 @@ pub(super) struct Machine {
     /// When a page was last folded in, without suspensions.
     last_page: Duration,
     pages: u64,
+    /// Requests of this start: jobs that were begun, and what was asked again.
+    asked: u32,
     /// Busy and useful workers when nobody could be given anything to do; until something comes, nobody can.
     idle_at: Option<(usize, usize)>,
     /// Regions of which nothing is left but to wait for that second or a later one.
@@ -325,6 +339,7 @@ impl Machine {
             drained_by: None,
             last_page: Duration::ZERO,
             pages: 0,
+            asked: 0,
             idle_at: None,
             waiting: BTreeSet::new(),
             waits_until: None,
@@ -398,6 +413,11 @@ impl Machine {
         &self.planner
     }
 
+    /// What is known of the rate, and how long an answer takes, seconds; none before the first.
+    pub(super) fn pace(&self) -> (LearnedRate, Option<f64>) {
+        (self.pool.learned(), self.pool.latency())
+    }
+
     /// The plan as it stands.
     pub(super) fn into_planner(self) -> Planner {
         self.planner
@@ -421,6 +441,8 @@ impl Machine {
             self.sync_regions();
         }
         let sending = self.pool.go_on(moment.now);
+        let again = sending.iter().filter(|sending| sending.asks != Asks::First).count();
+        self.asked = self.asked.saturating_add(u32::try_from(again).unwrap_or(u32::MAX));
         self.effects.extend(sending.into_iter().map(Effect::Send));
         if !self.told_of_leave
             && let Some(waited) = self.pool.notable_wait()

@@ -11,7 +11,7 @@ use crate::plan::fact::WindowId;
 use crate::plan::planner::{Backlog, Decision, PlanContext, Planner, Task};
 use crate::plan::region::RegionPlan;
 
-use super::{Effect, Landed, Machine, Moment, Note, Publishing};
+use super::{Effect, Landed, Machine, Moment, Note, Probing, Publishing};
 use crate::export::Ending;
 
 /// Decisions in a row without a request, beside one for each open window, beyond which the planner is broken.
@@ -102,7 +102,7 @@ impl Machine {
 
     /// Finds the next job of a worker, and begins it.
     fn employ(&mut self, reads: Option<WindowId>, decisions: u32, moment: &Moment) -> Found {
-        match self.planner.next(reads, &self.context(moment)) {
+        match self.next_move(reads, moment) {
             Decision::Record(_) if decisions as usize >= MOST_DECISIONS + self.open_windows() => {
                 self.is_broken = true;
                 self.stuck = Some(self.what_is_open());
@@ -141,6 +141,16 @@ impl Machine {
         }
     }
 
+    fn next_move(&self, reads: Option<WindowId>, moment: &Moment) -> Decision {
+        let context = self.context(moment);
+        match self.settings.probing {
+            Some(Probing { credits, seed }) => {
+                self.planner.next_probe(credits.saturating_sub(self.asked), seed, &context)
+            }
+            None => self.planner.next(reads, &context),
+        }
+    }
+
     /// Where commits are slow, all of them may have ended when a decision is due.
     fn open_windows(&self) -> usize {
         self.planner.regions().iter().map(|plan| plan.windows.len()).sum()
@@ -153,6 +163,7 @@ impl Machine {
 
     pub(super) fn begin_again(&mut self, task: Task, asks: Asks, moment: &Moment) {
         self.planner.set_out(&task);
+        self.asked = self.asked.saturating_add(1);
         let patience = if self.planner.is_parked(task.window) { Patience::Short } else { Patience::Full };
         self.pool.begin(task, (asks, patience), moment.now);
     }

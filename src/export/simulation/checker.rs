@@ -110,7 +110,7 @@ impl Checker {
                     TimeOrder::OldestFirst if planner.learned().max_inclusive => {
                         asked_max.shifted(1).min(self.range.end)
                     }
-                    TimeOrder::OldestFirst => asked_max,
+                    TimeOrder::OldestFirst | TimeOrder::MostViewedFirst => asked_max,
                 };
                 self.stretches.insert((*window, number), (stretch, end));
             }

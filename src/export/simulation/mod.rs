@@ -9,6 +9,7 @@
 //! `PLAN_SEEDS=1000000 cargo test --lib whatever_the_service` runs more seeds than the usual ones, `PLAN_FIRST_SEED` says from where on, `PLAN_SEED=123` replays one, and `PLAN_TRACE=1` prints what it decides and reads.
 
 mod checker;
+mod forecast;
 mod journal;
 mod levels;
 mod limits;

@@ -67,7 +67,7 @@ impl Year {
         let skip = u64::from(query.page.get() - 1) * u64::from(PAGE_SIZE);
         let many = high.saturating_sub(low).saturating_sub(skip).min(u64::from(PAGE_SIZE));
         let row = |place: u64| match query.order {
-            TimeOrder::OldestFirst => low + skip + place,
+            TimeOrder::OldestFirst | TimeOrder::MostViewedFirst => low + skip + place,
             TimeOrder::NewestFirst => high - 1 - skip - place,
         };
         let key = |row: u64| RowKey {

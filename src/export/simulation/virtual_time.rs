@@ -27,6 +27,7 @@ use crate::plan::answer::Tied;
 use crate::plan::event::PlanEvent;
 use crate::plan::evidence::observation::Turn;
 use crate::plan::fact::{PageFact, RowKey};
+use crate::plan::learned::Verified;
 use crate::plan::planner::Planner;
 use crate::plan::walk::Consistency;
 use crate::units::{EpochSeconds, TimeRange};
@@ -105,11 +106,13 @@ impl Drive {
                 stretch_age: Duration::from_secs(self.stretch_age.unsigned_abs()),
                 consistency: self.consistency,
                 confirm_after: Duration::from_secs(self.confirm_after),
+                verified: Verified::default(),
             },
             rate: self.rate,
             max_in_flight: self.workers,
             give_up_after: self.give_up_after,
             time: if let Stops::Time(time) = stops { Some(time) } else { None },
+            probing: None,
         }
     }
 }

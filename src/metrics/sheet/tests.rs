@@ -54,6 +54,7 @@ fn summary(outcome: ExitCode) -> Summary {
         requests: Requests::default(),
         former: FormerParts::default(),
         elsewhere: Vec::new(),
+        warnings: Vec::new(),
         journal: Kept::default(),
         settled_share: None,
         requests_of_this_start: 0,

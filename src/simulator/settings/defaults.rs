@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use super::{
     Access, Answering, Bound, Bounds, Compression, ContractSettings, DeadForm, Density, DriftSettings, EmptyPage,
     ErrorCharge, FaultSettings, Framing, KeyEcho, LimitKind, LimitSettings, Moment, OddSettings, OversizedPage,
-    PageNum, PastLastPage, QuotaForm, ShortPages, SimulatorSettings, Sort, ThrottleForm, TieOrder, TimeUnit,
-    TroubleForm, WorldSettings,
+    PageNum, PastLastPage, QuotaForm, RateHeaders, ShortPages, SimulatorSettings, Sort, ThrottleForm, TieOrder,
+    TimeUnit, TroubleForm, WorldSettings,
 };
 use crate::units::{EpochSeconds, LAST_PAGE};
 
@@ -57,6 +57,7 @@ impl Default for ContractSettings {
             bounds: Bounds::default(),
             min_rounded_to_s: 1,
             oversized_page: OversizedPage::default(),
+            ignored_filters: Vec::new(),
             short_pages: ShortPages::default(),
             short_fraction: 1.0,
             empty_page: EmptyPage::default(),
@@ -75,6 +76,7 @@ impl Default for LimitSettings {
             limit_kind: LimitKind::default(),
             bucket_capacity: 0,
             throttle_form: ThrottleForm::default(),
+            rate_headers: RateHeaders::default(),
             retry_after_s: 0,
             credits: None,
             quota_form: QuotaForm::default(),
@@ -139,6 +141,14 @@ impl Default for OddSettings {
 
 impl Default for DriftSettings {
     fn default() -> Self {
-        Self { inserts_per_1000: 0.0, deletes_per_1000: 0.0, late_rows: 0, late_after_requests: 0 }
+        Self {
+            inserts_per_1000: 0.0,
+            deletes_per_1000: 0.0,
+            late_rows: 0,
+            late_after_requests: 0,
+            hidden: 0.0,
+            hidden_in_a_row: 1,
+            hidden_for_requests: 1_000_000,
+        }
     }
 }

@@ -124,6 +124,9 @@ pub struct ContractSettings {
     /// What a `page_size` above 10 does.
     #[arg(long)]
     pub oversized_page: OversizedPage,
+    /// A filter that leaves nothing out; may be repeated.
+    #[arg(long)]
+    pub ignored_filters: Vec<FilterName>,
     /// Why pages are shorter than asked.
     #[arg(long)]
     pub short_pages: ShortPages,
@@ -163,6 +166,9 @@ pub struct LimitSettings {
     /// How a request above the limit is answered.
     #[arg(long)]
     pub throttle_form: ThrottleForm,
+    /// Whether every answer tells the limit in `X-RateLimit-Limit`.
+    #[arg(long)]
+    pub rate_headers: RateHeaders,
     /// The `Retry-After` header of such an answer, seconds; 0 sends none.
     #[arg(long)]
     pub retry_after_s: u32,
@@ -327,6 +333,15 @@ pub struct DriftSettings {
     /// After how many requests the late rows appear.
     #[arg(long)]
     pub late_after_requests: u64,
+    /// The share of rows that the service does not show at first, 0 to 1: it has them, and serves its pages without them.
+    #[arg(long)]
+    pub hidden: f64,
+    /// How many neighbours are hidden together, 1 to 1,000,000.
+    #[arg(long)]
+    pub hidden_in_a_row: u32,
+    /// After how many requests hidden rows are shown.
+    #[arg(long)]
+    pub hidden_for_requests: u64,
 }
 
 /// A setting that no service could have.
@@ -393,6 +408,8 @@ impl SimulatorSettings {
             ("drift.inserts_per_1000", drift.inserts_per_1000, 0.0, 100_000.0),
             ("drift.deletes_per_1000", drift.deletes_per_1000, 0.0, 100_000.0),
             ("drift.late_rows", f64::from(drift.late_rows), 0.0, 1_000_000.0),
+            ("drift.hidden", drift.hidden, 0.0, 1.0),
+            ("drift.hidden_in_a_row", f64::from(drift.hidden_in_a_row), 1.0, 1_000_000.0),
         ];
         bounded.extend(faults.fractions().map(|value| ("faults (a fraction)", value, 0.0, 1.0)));
         bounded.extend(odd.fractions().map(|value| ("odd (a fraction)", value, 0.0, 1.0)));

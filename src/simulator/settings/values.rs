@@ -273,6 +273,28 @@ choice!(
         Refused,
         /// It is taken as 10.
         Clamped,
+        /// So many rows come.
+        Honoured,
+    }
+);
+choice!(
+    /// A documented filter, by its name.
+    FilterName {
+        /// `sales_flag`.
+        #[default]
+        SalesFlag,
+        /// `created_by_ai`.
+        CreatedByAi,
+        /// `min_duration`.
+        MinDuration,
+        /// `max_duration`.
+        MaxDuration,
+        /// `product_category_id`.
+        ProductCategoryId,
+        /// `is_ad`.
+        IsAd,
+        /// `product_id`.
+        ProductId,
     }
 );
 choice!(
@@ -369,6 +391,16 @@ choice!(
         Unavailable,
         /// An empty page that looks like success.
         EmptyPage,
+    }
+);
+choice!(
+    /// Whether answers tell the rate limit.
+    RateHeaders {
+        /// They do not.
+        #[default]
+        Silent,
+        /// Each does.
+        Told,
     }
 );
 choice!(

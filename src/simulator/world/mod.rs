@@ -71,6 +71,7 @@ struct DriftDone {
     inserts: u64,
     deletes: u64,
     late_rows: u64,
+    shows_all: bool,
 }
 
 impl World {
@@ -102,7 +103,8 @@ impl World {
     pub fn truth(&self, region: &Region, filters: &Filters, range: TimeRange) -> Vec<TruthRow> {
         let Some(place) = self.region(region.as_str()) else { return Vec::new() };
         self.with_rows(place, |rows| {
-            let here = rows.within(&self.offsets(range)).iter().map(|row| match rows.is_late(*row) {
+            let hidden = rows.hidden().iter().filter(|row| range.contains(self.second(**row)));
+            let here = rows.within(&self.offsets(range)).iter().chain(hidden).map(|row| match rows.is_late(*row) {
                 false => (*row, Presence::Always),
                 true => (*row, Presence::Appeared),
             });
@@ -186,11 +188,17 @@ impl World {
         let late_due = if requests > drift.late_after_requests { u64::from(drift.late_rows) } else { 0 };
         let due = |per_1000: f64| (requests as f64 * per_1000 / 1_000.0) as u64;
         let (inserts, deletes) = (due(drift.inserts_per_1000), due(drift.deletes_per_1000));
-        if inserts + deletes + late_due == 0 {
+        let shows_all = drift.hidden > 0.0 && requests > drift.hidden_for_requests;
+        if inserts + deletes + late_due == 0 && !shows_all {
             return;
         }
         let mut done = self.drift.lock().unwrap_or_else(PoisonError::into_inner);
         let seconds = u64::try_from(self.range().seconds()).unwrap_or(0);
+        if shows_all && !done.shows_all {
+            let rows = |place| self.rows(place).write().unwrap_or_else(PoisonError::into_inner);
+            self.regions.iter().for_each(|place| rows(place).show());
+            done.shows_all = true;
+        }
         while done.late_rows < late_due {
             let key = (3 << 60) | done.late_rows;
             let stretch = seconds.min(LATE_STRETCH);
@@ -271,7 +279,19 @@ impl World {
 
     fn rows<'a>(&self, place: &'a RegionWorld) -> &'a RwLock<RegionRows> {
         let make = || density::offsets(&self.settings.world, self.settings.seed, place.teller.salt);
-        place.rows.get_or_init(|| RwLock::new(RegionRows::new(&make())))
+        place.rows.get_or_init(|| {
+            let mut rows = RegionRows::new(&make());
+            rows.hide(|row| self.is_hidden(place, row));
+            RwLock::new(rows)
+        })
+    }
+
+    /// Whether the service keeps a row to itself at first.
+    fn is_hidden(&self, place: &RegionWorld, row: Row) -> bool {
+        let drift = &self.settings.drift;
+        let block = u64::from(row.serial / drift.hidden_in_a_row);
+        let key = (4 << 60) | block;
+        drift.hidden > 0.0 && Dice::new(self.settings.seed ^ place.teller.salt, Purpose::Drift, key).hits(drift.hidden)
     }
 
     fn with_rows<T>(&self, place: &RegionWorld, read: impl FnOnce(&RegionRows) -> T) -> T {

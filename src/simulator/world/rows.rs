@@ -85,6 +85,8 @@ pub(super) struct RegionRows {
     views: Vec<View>,
     arranged: Vec<Arranged>,
     deleted: Vec<Row>,
+    /// Rows that are there and not shown yet.
+    hidden: Vec<Row>,
     /// Serial numbers from here on were given while the service ran.
     born_later: u32,
     next_serial: u32,
@@ -100,6 +102,7 @@ impl RegionRows {
             views: Vec::new(),
             arranged: Vec::new(),
             deleted: Vec::new(),
+            hidden: Vec::new(),
             born_later: count,
             next_serial: count,
         }
@@ -115,6 +118,24 @@ impl RegionRows {
         &self.deleted
     }
 
+    /// The rows that are not shown yet.
+    pub(super) fn hidden(&self) -> &[Row] {
+        &self.hidden
+    }
+
+    /// Shows some rows no more, before any page is cut.
+    pub(super) fn hide(&mut self, is_hidden: impl Fn(Row) -> bool) {
+        self.hidden = self.all.extract_if(.., |row| is_hidden(*row)).collect();
+    }
+
+    /// Shows every row.
+    pub(super) fn show(&mut self) {
+        self.all.append(&mut self.hidden);
+        self.all.sort_unstable();
+        self.views.clear();
+        self.arranged.clear();
+    }
+
     /// Whether the row appeared while the service ran.
     pub(super) fn is_late(&self, row: Row) -> bool {
         row.serial >= self.born_later
@@ -122,7 +143,7 @@ impl RegionRows {
 
     /// Whether the row is there now, or was.
     pub(super) fn knows(&self, row: Row) -> bool {
-        self.all.binary_search(&row).is_ok() || self.deleted.contains(&row)
+        self.all.binary_search(&row).is_ok() || self.deleted.contains(&row) || self.hidden.contains(&row)
     }
 
     /// Whether pages of `selection` can be cut without preparation.

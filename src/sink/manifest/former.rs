@@ -79,7 +79,11 @@ pub(super) fn parse(json: &[u8]) -> Result<Manifest, ManifestError> {
         superseded: Vec::new(),
         account,
         rejected_rows: former.rejected_rows,
+        history: Default::default(),
+        unusual: Vec::new(),
         counters: former.counters,
+        shard: None,
+        merged: Vec::new(),
         written_at: former.written_at,
     })
 }

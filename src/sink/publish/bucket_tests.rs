@@ -27,8 +27,10 @@ fn target(state: &TempDir) -> Target {
 }
 
 async fn start_with(bucket: &Arc<Misbehaving>, state: TempDir, known: &[String]) -> Result<Process, OutputError> {
-    let output = Output::of(bucket.store(Writers::Any), None, &target(&state))?;
-    let manifest = output.take(&identity(), known).await?;
+    let output = Output::of(bucket.store(Writers::Any), Vec::new(), &target(&state));
+    output.try_out().await?;
+    let manifest = output.read(&identity()).await?;
+    output.take(manifest.as_ref(), known).await?;
     Ok(Process { state, output, manifest })
 }
 
@@ -40,7 +42,7 @@ impl Process {
     fn stage(&self, run: &str) -> PartRecord {
         let parts = Parts::new(self.output.staging(), Layout::default(), Packaging::default());
         let slice = crate::sink::layout::Slice { run: run.to_owned(), ..slice(range(0, 60)) };
-        parts.stage(&slice, given(vec![page(1, &[row(5, "7", 1)])])).unwrap().part.unwrap()
+        parts.stage(&slice, given(vec![page(1, &[row(5, "7", 1)])])).unwrap().unwrap()
     }
 
     async fn commit(&self, run: &str, parts: Vec<PartRecord>) -> Result<Manifest, OutputError> {
@@ -82,7 +84,7 @@ async fn who_opens_a_bucket_later_is_the_one_that_may_write() {
     let second = start(&bucket).await;
     assert_eq!(second.manifest, Some(before.clone()), "claiming changes nothing that a reader sees");
     let late = Parts::new(first.output.staging(), Layout::default(), Packaging::default());
-    let late = late.stage(&slice(range(60, 120)), given(vec![page(2, &[row(65, "8", 1)])])).unwrap().part.unwrap();
+    let late = late.stage(&slice(range(60, 120)), given(vec![page(2, &[row(65, "8", 1)])])).unwrap().unwrap();
     first.output.reveal(&late).await.unwrap();
     second.commit("r2", vec![listed.clone()]).await.unwrap();
     let text = first.commit("r1", vec![listed.clone(), late.clone()]).await.unwrap_err().to_string();

@@ -3,7 +3,7 @@
 use super::{Output, OutputError};
 use crate::failpoint::{self, Step};
 use crate::sink::layout::is_of_run;
-use crate::sink::manifest::{MANIFEST, MANIFEST_VERSION, Manifest};
+use crate::sink::manifest::{MANIFEST_VERSION, Manifest};
 use crate::sink::store::{NextManifest, Replacement, Sharing};
 
 impl Output {
@@ -26,7 +26,7 @@ impl Output {
         manifest.generation = self.generation().unwrap_or(0).max(manifest.generation) + 1;
         self.replace(manifest).await?;
         failpoint::pass(Step::ManifestRenamed);
-        self.store.settle(MANIFEST)?;
+        self.store.settle(&self.seat.account())?;
         failpoint::pass(Step::ManifestRevealed);
         *self.generation() = Some(manifest.generation);
         self.listed(manifest)

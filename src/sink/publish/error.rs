@@ -2,6 +2,7 @@
 
 use super::{DAMAGED, MOST_SET_ASIDE};
 use crate::sink::manifest::ManifestError;
+use crate::sink::shard::ShardName;
 use crate::sink::staging::StagingError;
 use crate::sink::store::StoreError;
 use crate::units::ByteCount;
@@ -12,6 +13,36 @@ pub enum OutputError {
     /// Another process writes into it.
     #[error("another run holds the output {output}")]
     Locked {
+        /// The output.
+        output: String,
+    },
+    /// Another process writes a shard of it.
+    #[error("another run holds shard {shard} of the output {output}")]
+    ShardLocked {
+        /// The output.
+        output: String,
+        /// The shard.
+        shard: ShardName,
+    },
+    /// A run of the whole question is at work on it, or was when it ended without a word.
+    #[error("run {run} of the whole question has not ended in the output {output}, so no shard can begin there")]
+    RunAtWork {
+        /// The output.
+        output: String,
+        /// The run; `another` where it is not known.
+        run: String,
+    },
+    /// Shards have read what no manifest lists yet.
+    #[error("the output {output} holds what shards have read and `merge` has not taken in: {shards}")]
+    NotMerged {
+        /// The output.
+        output: String,
+        /// The shards.
+        shards: String,
+    },
+    /// It is in a bucket, and shards keep their locks in a folder.
+    #[error("the output {output} is in a bucket, and shards can write into a folder alone")]
+    NoShards {
         /// The output.
         output: String,
     },

@@ -9,26 +9,37 @@ use crate::folder;
 use crate::sink::identity::Identity;
 use crate::sink::layout::{DATA, is_of_run};
 use crate::sink::manifest::{MANIFEST, Manifest, SUCCESS, former};
+use crate::sink::shard::SHARDS;
 use crate::sink::staging::StagingError;
 use crate::sink::store::Store;
 
 /// What lies in the output under a name of ours lies in the output itself: a link there would have it written elsewhere.
 pub(super) fn refuse_links(output: &Path) -> Result<(), OutputError> {
-    let names = [LOCK, MANIFEST, SUCCESS, DATA, REJECTED, DAMAGED];
+    let names = [LOCK, MANIFEST, SUCCESS, DATA, REJECTED, DAMAGED, SHARDS];
     names.into_iter().map(|name| output.join(name)).try_for_each(|place| {
         folder::refuse_link(&place).map_err(|error| StagingError::of("opening", &place)(error).into())
     })
 }
 
+/// A folder, for a person.
+pub(super) fn described(folder: &Path) -> String {
+    format!("folder {}", folder.display())
+}
+
 pub(super) fn lock(folder: &Path) -> Result<File, OutputError> {
-    let path = folder.join(LOCK);
+    let locked = lock_file(&folder.join(LOCK))?;
+    locked.ok_or_else(|| OutputError::Locked { output: described(folder) })
+}
+
+/// The lock at a path, held; none where another process holds it.
+pub(super) fn lock_file(path: &Path) -> Result<Option<File>, OutputError> {
     let mut options = File::options();
     let file =
-        options.create(true).truncate(false).write(true).open(&path).map_err(StagingError::of("creating", &path))?;
+        options.create(true).truncate(false).write(true).open(path).map_err(StagingError::of("creating", path))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OutputError::Locked { output: format!("folder {}", folder.display()) }),
-        Err(TryLockError::Error(source)) => Err(StagingError::of("locking", &path)(source).into()),
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(source)) => Err(StagingError::of("locking", path)(source).into()),
     }
 }
 

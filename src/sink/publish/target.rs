@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::owner::{lock, refuse_links};
+use super::owner::{described, lock, refuse_links};
 use super::{Output, OutputError, of_the_manifest};
 use crate::folder;
 use crate::sink::address::Address;
@@ -25,9 +25,9 @@ pub struct Target {
 
 impl Target {
     /// The output, for a person.
-    pub(super) fn described(&self) -> String {
+    pub fn described(&self) -> String {
         match &self.address {
-            Address::Folder(folder) => format!("folder {}", folder.display()),
+            Address::Folder(folder) => described(folder),
             Address::Bucket(_) => self.address.to_string(),
         }
     }

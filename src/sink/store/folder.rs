@@ -25,6 +25,8 @@ use crate::units::ByteCount;
 pub struct Folder {
     objects: LocalFileSystem,
     root: PathBuf,
+    /// Where its manifest lies, below the folder.
+    manifest: String,
 }
 
 impl Folder {
@@ -34,7 +36,13 @@ impl Folder {
     /// Where it cannot be resolved.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         let objects = LocalFileSystem::new_with_prefix(root).map_err(failed("opening", &root.display().to_string()))?;
-        Ok(Self { objects: objects.with_fsync(true), root: root.to_owned() })
+        Ok(Self { objects: objects.with_fsync(true), root: root.to_owned(), manifest: MANIFEST.to_owned() })
+    }
+
+    /// The same folder, of which another file is the manifest: a shard's account.
+    #[must_use]
+    pub fn with_manifest(self, place: String) -> Self {
+        Self { manifest: place, ..self }
     }
 
     /// Makes the names of `path` and of its folders durable.
@@ -72,7 +80,7 @@ impl Store for Folder {
     }
 
     async fn read_manifest(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read(MANIFEST).await
+        self.read(&self.manifest).await
     }
 
     /// The lock is held, so nobody comes between the look and the rename who heeds it.
@@ -82,13 +90,13 @@ impl Store for Folder {
         {
             return Ok(Replacement::Refused { found });
         }
-        staging.write(MANIFEST, next.json)?;
-        self.reveal(staging, MANIFEST).await?;
+        staging.write(&self.manifest, next.json)?;
+        self.reveal(staging, &self.manifest).await?;
         Ok(Replacement::Done)
     }
 
-    async fn reveal(&self, _staging: &Staging, path: &str) -> Result<(), StoreError> {
-        let staged = location(&Staging::location(path))?;
+    async fn reveal(&self, staging: &Staging, path: &str) -> Result<(), StoreError> {
+        let staged = location(&staging.location(path))?;
         self.objects.rename(&staged, &location(path)?).await.map_err(failed("revealing", path))
     }
 

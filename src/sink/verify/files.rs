@@ -1,44 +1,35 @@
-//! The parts of an output as files of this machine, while it is verified. Those of a bucket are copied one after the other, each once:
-//! of each that is sound the keys of its videos are kept, eight bytes a row, until all parts can be compared.
+//! The parts of an output as files, while it is verified. Those of a bucket are copied one after the other, each once: of each that is
+//! sound the keys of its videos are kept, eight bytes a row, until all parts can be compared.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{BufReader, BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::StringArray;
 use parquet::errors::ParquetError;
-use tokio::runtime::Handle;
 
 use super::{MISSING, open, texts};
 use crate::journal::record::PartRecord;
 use crate::sink::columns::VIDEO_ID;
-use crate::sink::store::{LocalFile, Sharing, Store, StoreError};
+use crate::sink::copies::Copies;
+use crate::sink::store::{LocalFile, Store, StoreError};
 use crate::sink::videos;
 
-/// The parts, and where their copies and keys lie.
+/// The parts, and what is kept of their copies.
 pub(super) struct Files {
-    store: Arc<dyn Store>,
-    runtime: Handle,
-    scratch: Option<Scratch>,
-    /// Names that were given to copies and keys; a manifest's own words are no names of files here.
-    named: Cell<u64>,
+    copies: Copies,
     keys: BTreeMap<String, PathBuf>,
 }
 
 impl Files {
-    /// The parts of an output. Of a bucket, copies lie in the system's folder for temporary files.
+    /// The parts of an output.
     ///
     /// # Errors
-    /// Where that folder cannot be used.
+    /// Where copies have no place.
     pub(super) fn of(store: Arc<dyn Store>) -> std::io::Result<Self> {
-        let scratch = match store.sharing() {
-            Sharing::Locked => None,
-            Sharing::Conditional => Some(Scratch::new()?),
-        };
-        Ok(Self { store, runtime: Handle::current(), scratch, named: Cell::new(0), keys: BTreeMap::new() })
+        Ok(Self { copies: Copies::of(store)?, keys: BTreeMap::new() })
     }
 
     /// One part as a file. Blocks.
@@ -46,8 +37,7 @@ impl Files {
     /// # Errors
     /// A phrase that follows the part's path.
     pub(super) fn local(&self, part: &PartRecord) -> Result<LocalFile, String> {
-        let copy = self.place();
-        match self.runtime.block_on(self.store.local(&part.path, &copy)) {
+        match self.copies.local(part) {
             Err(StoreError::Object { source: object_store::Error::NotFound { .. }, .. }) => Err(MISSING.to_owned()),
             local => local.map_err(|error| format!("cannot be read: {error}")),
         }
@@ -55,7 +45,7 @@ impl Files {
 
     /// Whether a part's file has the size that is recorded. Blocks.
     pub(super) fn has_its_size(&self, part: &PartRecord) -> bool {
-        self.runtime.block_on(self.store.size(&part.path)).is_ok_and(|found| found == Some(part.bytes))
+        self.copies.has_its_size(part)
     }
 
     /// Keeps the keys of a part's videos, where its file is a copy that is about to go.
@@ -66,7 +56,7 @@ impl Files {
         if !file.is_copy() {
             return Ok(());
         }
-        let place = self.place();
+        let place = self.copies.place();
         let mut kept = BufWriter::new(File::create(&place)?);
         each_key((file, part.schema), |key| Ok(kept.write_all(&key.to_le_bytes())?))?;
         kept.flush()?;
@@ -80,7 +70,7 @@ impl Files {
     /// Where they cannot be read.
     pub(super) fn keys(&self, part: &PartRecord, mut take: impl FnMut(u64)) -> Result<(), ParquetError> {
         let Some(kept) = self.keys.get(&part.path) else {
-            return each_key((&self.store.file(&part.path), part.schema), |key| {
+            return each_key((&self.copies.file(part), part.schema), |key| {
                 take(key);
                 Ok(())
             });
@@ -95,39 +85,6 @@ impl Files {
             }
         }
     }
-
-    fn place(&self) -> PathBuf {
-        self.named.set(self.named.get() + 1);
-        self.scratch.as_ref().map_or_else(PathBuf::new, |scratch| scratch.folder.join(self.named.get().to_string()))
-    }
-}
-
-/// A folder of our own that goes with us.
-struct Scratch {
-    folder: PathBuf,
-}
-
-impl Scratch {
-    fn new() -> std::io::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("keyapi-export-verify-{:016x}", rand::random::<u64>()));
-        make_private(&folder)?;
-        Ok(Self { folder })
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What is left over is in the system's folder for such.
-        let _left_over = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-/// Nobody else has business in it.
-fn make_private(folder: &Path) -> std::io::Result<()> {
-    let mut builder = DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }
 
 /// The keys of the videos of a part that lies at a file and has columns of a schema version.

@@ -144,7 +144,11 @@ fn manifest(record: PartRecord) -> Manifest {
         superseded: vec![],
         account: Account { id: "o1".to_owned(), coverage, ..Account::default() },
         rejected_rows: RowCount::ZERO,
+        history: Default::default(),
+        unusual: Vec::new(),
         counters: [("pages".to_owned(), 1)].into(),
+        shard: None,
+        merged: Vec::new(),
         written_at: HOUR.end,
     }
 }

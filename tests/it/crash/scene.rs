@@ -204,7 +204,7 @@ impl Scene {
         assert_eq!(ended.code, 0, "{story}: {ended}");
         let carried = self.holds_the_truth(story);
         self.is_tidy(&ended, story);
-        let figures = self.has_bought_each_page_once(kills, story);
+        let figures = self.has_bought_each_page_once(kills, &format!("{story}: {ended}"));
         Figures { rows: identities(&self.job.out()).len() as u64, carried, ..figures }
     }
 

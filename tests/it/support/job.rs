@@ -210,10 +210,19 @@ impl Job {
 
     /// Starts it with other flags and variables on top, for this start alone.
     pub(crate) fn start_as(&self, flags: &str, variables: &[(&str, String)]) -> Running {
+        self.asks("run", flags, variables)
+    }
+
+    /// `plan` of the same question, with other flags on top.
+    pub(crate) fn plan(&self, flags: &str) -> Ended {
+        self.asks("plan", flags, &[]).wait()
+    }
+
+    fn asks(&self, command: &str, flags: &str, variables: &[(&str, String)]) -> Running {
         let summary = self.folder().join("summary.json");
         // A summary of an earlier start would answer for this one.
         let _none_yet = std::fs::remove_file(&summary);
-        let mut arguments: Vec<String> = vec!["run".to_owned()];
+        let mut arguments: Vec<String> = vec![command.to_owned()];
         let (out, state) = (self.address(), self.state().display().to_string());
         let mut own = vec![
             ("--region", self.regions.join(",")),
@@ -257,6 +266,12 @@ impl Job {
         let state = is_own_state.then(|| ["--state".to_owned(), state]).into_iter().flatten();
         let arguments: Vec<String> =
             own.into_iter().chain(state).chain(flags.split_whitespace().map(str::to_owned)).collect();
+        self.process(&arguments, variables, None).survives()
+    }
+
+    /// A command that knows of no state, on the job's output; none where a signal ended it.
+    pub(crate) fn does_without_state(&self, command: &str, variables: &[(&str, String)]) -> Option<Ended> {
+        let arguments = [command.to_owned(), "--out".to_owned(), self.address()];
         self.process(&arguments, variables, None).survives()
     }
 

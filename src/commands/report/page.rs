@@ -1,0 +1,625 @@
+//! The page: what was gathered, as HTML for a person. Pure.
+//!
+//! It stands alone: no script, no font, no picture from elsewhere, and a policy that lets none be loaded. Whatever is not a number is
+//! escaped.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use indicatif::{FormattedDuration, HumanBytes, HumanCount};
+
+use crate::api::contract::PAGE_SIZE;
+use crate::progress::timeline::{Stretch, add, quantile};
+use crate::summary::Shortfall;
+use crate::units::{EpochSeconds, TimeRange};
+
+use super::super::status::report::{RegionStatus, RunStatus};
+use super::chart::{Columns, Series, bars, lines, meter, strip};
+use super::gather::Gathered;
+
+const STYLE: &str = include_str!("style.css");
+/// What the policy lets through: this style and nothing else. A test computes it.
+const STYLE_HASH: &str = "sha256-znyGlNrkZAaU+NTIRHJyFUBK+MIdJzxgszY5nI+TsOg=";
+/// Regions that have a chart of their own; all others share one.
+const MOST_CHARTS: usize = 12;
+/// Rows of a table; what is left out is counted.
+const MOST_ROWS: usize = 100;
+/// Columns of a chart of requests, at most.
+const MOST_STRETCHES: usize = 120;
+
+/// The whole page.
+pub(super) fn page(gathered: &Gathered) -> String {
+    let title = format!("Export {}", output(gathered));
+    let sections = [
+        header(gathered),
+        tiles(gathered),
+        warnings(gathered),
+        next(gathered),
+        coverage(gathered),
+        shortfalls(gathered),
+        requests(gathered),
+        credits(gathered),
+        quality(gathered),
+        files(gathered),
+    ];
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src '{STYLE_HASH}'; base-uri 'none'; form-action 'none'\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n\
+         <title>{}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{}\n<footer>Written by keyapi-export {} at {}. This page loads \
+         nothing and runs nothing.</footer>\n</main>\n</body>\n</html>\n",
+        escaped(&title),
+        sections.join("\n"),
+        env!("CARGO_PKG_VERSION"),
+        moment(gathered.status.at),
+    )
+}
+
+/// Text as it may stand in HTML, also within an attribute.
+pub(super) fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            // HTML knows no other control character.
+            control if control.is_control() && !matches!(control, '\n' | '\t') => safe.push('\u{fffd}'),
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+fn moment(second: EpochSeconds) -> String {
+    let text = second.to_string().replace('T', " ");
+    text.strip_suffix(":00Z").or(text.strip_suffix('Z')).map_or(text.clone(), |text| format!("{text} UTC"))
+}
+
+fn day(second: EpochSeconds) -> String {
+    second.to_string().chars().take(10).collect()
+}
+
+fn span(range: TimeRange) -> String {
+    let is_day = |second: EpochSeconds| second == second.day_start();
+    match is_day(range.start) && is_day(range.end) {
+        true => format!("{} up to {}", day(range.start), day(range.end)),
+        false => format!("{} up to {}", moment(range.start), moment(range.end)),
+    }
+}
+
+fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    match percent {
+        0.0 => "0 %".to_owned(),
+        100.0 => "100 %".to_owned(),
+        tiny if tiny < 0.01 => "&lt; 0.01 %".to_owned(),
+        // What is not all is never told as all.
+        some => format!("{:.2} %", (some * 100.0).floor() / 100.0),
+    }
+}
+
+fn output(gathered: &Gathered) -> String {
+    let folder = gathered.status.output.clone().unwrap_or_default();
+    folder.rsplit('/').find(|name| !name.is_empty()).unwrap_or("output").to_owned()
+}
+
+/// The verdict, and how it is coloured.
+fn verdict(gathered: &Gathered) -> (String, &'static str) {
+    let (status, outcome) = (&gathered.status, gathered.status.outcome);
+    let lacks = |of: fn(&RegionStatus) -> usize| status.regions.iter().map(of).sum::<usize>();
+    let is_whole = lacks(|region| region.gaps.len()) + lacks(|region| region.unproven.len()) == 0;
+    match outcome {
+        Some("complete") if is_whole => ("Complete".to_owned(), "ok"),
+        // Something was found missing after its end.
+        Some("complete" | "incomplete" | "closed") => ("Finished, but not whole".to_owned(), ""),
+        Some("running") => ("Running".to_owned(), ""),
+        _ => match &gathered.summary {
+            Some(summary) => (format!("Stopped: {}", summary.outcome.meaning()), "bad"),
+            None => ("Unfinished".to_owned(), "bad"),
+        },
+    }
+}
+
+fn header(gathered: &Gathered) -> String {
+    let status = &gathered.status;
+    let (told, class) = verdict(gathered);
+    let codes: Vec<String> = status.regions.iter().map(|region| region.region.to_string()).collect();
+    let began = status.began_at.map(moment).unwrap_or_default();
+    format!(
+        "<header><p class=\"over\">Export report</p><div class=\"head\"><h1>{}</h1><span class=\"pill {class}\">{}</span></div>\
+         <p class=\"sub\">{} · {} {} · run <code>{}</code>, begun {}<br><code>{}</code></p></header>",
+        escaped(&output(gathered)),
+        escaped(&told),
+        span(gathered.range),
+        if codes.len() == 1 { "region" } else { "regions" },
+        escaped(&codes.join(", ")),
+        escaped(status.run.as_deref().unwrap_or_default()),
+        began,
+        escaped(status.output.as_deref().unwrap_or_default()),
+    )
+}
+
+fn tile(name: &str, value: &str, more: &str) -> String {
+    let more = if more.is_empty() { String::new() } else { format!("<em>{more}</em>") };
+    format!("<div class=\"tile\"><span>{name}</span><b>{value}</b>{more}</div>")
+}
+
+fn tiles(gathered: &Gathered) -> String {
+    let status = &gathered.status;
+    let rows: u64 = gathered.parts.iter().map(|part| part.rows.get()).sum();
+    let bytes: u64 = gathered.parts.iter().map(|part| part.bytes.get()).sum();
+    let covered =
+        status.regions.iter().map(|region| region.covered_share).sum::<f64>() / as_float(status.regions.len().max(1));
+    let gaps: usize = status.regions.iter().map(|region| region.gaps.len()).sum();
+    let unproven: usize = status.regions.iter().map(|region| region.unproven.len()).sum();
+    let mut tiles = vec![
+        tile(
+            "Rows in the range",
+            &HumanCount(rows).to_string(),
+            &format!("{} in {} files", HumanBytes(bytes), gathered.parts.len()),
+        ),
+        tile(
+            "Covered",
+            &percent(covered),
+            &format!("{} gaps, {} unproven", HumanCount(gaps as u64), HumanCount(unproven as u64)),
+        ),
+    ];
+    if let Some(requests) = &status.requests {
+        let price = latest(gathered).and_then(|run| run.price_over_floor);
+        let price =
+            price.map_or_else(|| "price known at the end".to_owned(), |price| format!("{price:.3} times the floor"));
+        tiles.push(tile("Credits spent", &HumanCount(requests.attempts.get()).to_string(), &price));
+        tiles.push(tile(
+            "Asked to slow down",
+            &HumanCount(requests.throttled).to_string(),
+            &format!("{} pages asked again", HumanCount(requests.retries)),
+        ));
+    }
+    if let Some(summary) = &gathered.summary {
+        let took = FormattedDuration(Duration::from_secs(summary.duration.as_secs()));
+        let rate = summary
+            .requests_per_second()
+            .map_or("no request was sent".to_owned(), |rate| format!("{rate:.1} requests a second"));
+        tiles.push(tile("This start took", &took.to_string(), &rate));
+    }
+    if let Some(newest) = newest(gathered) {
+        tiles.push(tile("Newest row", &day(newest), moment(newest).replace(&day(newest), "").trim()));
+    }
+    format!("<section class=\"tiles\">{}</section>", tiles.concat())
+}
+
+fn newest(gathered: &Gathered) -> Option<EpochSeconds> {
+    gathered.summary.as_ref()?.newest.values().copied().max()
+}
+
+fn latest(gathered: &Gathered) -> Option<&RunStatus> {
+    gathered.status.runs.first()
+}
+
+fn warnings(gathered: &Gathered) -> String {
+    let mut told: Vec<String> = warned(gathered);
+    if let Some(first) = gathered.unreadable.first() {
+        told.push(format!("{} parts could not be read for this report, such as {first}", gathered.unreadable.len()));
+    }
+    if told.is_empty() {
+        return String::new();
+    }
+    let items: String = told.iter().map(|one| format!("<li>{}</li>", escaped(one))).collect();
+    format!("<section class=\"card alert\"><h2>Worth a look</h2><ul>{items}</ul></section>")
+}
+
+/// What is unlike the runs before, as the run's own manifest says it.
+fn warned(gathered: &Gathered) -> Vec<String> {
+    let own = gathered.manifest.as_ref().filter(|manifest| Some(&manifest.run) == gathered.status.run.as_ref());
+    own.map(|manifest| manifest.unusual.iter().map(ToString::to_string).collect()).unwrap_or_default()
+}
+
+fn next(gathered: &Gathered) -> String {
+    match gathered.summary.as_ref().and_then(|summary| summary.next.as_deref()) {
+        Some(next) => {
+            format!("<section class=\"card next\"><h2>What to do next</h2><p>{}</p></section>", escaped(next))
+        }
+        None => String::new(),
+    }
+}
+
+fn card(title: &str, note: &str, body: &str) -> String {
+    format!("<section class=\"card\"><h2>{title}</h2><p class=\"note\">{note}</p>{body}</section>")
+}
+
+fn legend(items: &[(&str, &str)]) -> String {
+    let items: String =
+        items.iter().map(|(class, name)| format!("<span><i class=\"{class}\"></i>{name}</span>")).collect();
+    format!("<div class=\"legend\">{items}</div>")
+}
+
+fn axis(range: TimeRange, is_short: bool) -> String {
+    let middle = range.start.shifted(range.seconds() / 2);
+    let told = |second: EpochSeconds| if is_short { moment(second) } else { day(second) };
+    let (first, last) = (told(range.start), told(range.end));
+    format!(
+        "<div class=\"axis\"><span>{first}</span><span class=\"wide\">{}</span><span>{last}</span></div>",
+        told(middle)
+    )
+}
+
+fn coverage(gathered: &Gathered) -> String {
+    let columns = gathered.columns;
+    let regions = &gathered.status.regions;
+    let charts: String = if regions.len() <= MOST_CHARTS {
+        regions.iter().map(|region| region_chart(gathered, region, regions.len() > 1)).collect()
+    } else {
+        let mut sum = vec![0.0; columns.count()];
+        for rows in gathered.rows.values() {
+            sum.iter_mut().zip(rows).for_each(|(sum, rows)| *sum += rows);
+        }
+        figure(columns, sum, &format!("Rows of {} regions together", regions.len()), "") + &region_table(regions)
+    };
+    let legend = legend(&[
+        ("rows", "rows"),
+        ("covered", "covered"),
+        ("unproven", "unproven"),
+        ("gap", "gap"),
+        ("unread", "not read"),
+    ]);
+    let note = format!(
+        "Rows by the {}, by the time at which videos were made (UTC); below it, what of the time is there.",
+        columns.name
+    );
+    card("Coverage and rows over time", &note, &(charts + &legend))
+}
+
+fn figure(columns: Columns, rows: Vec<f64>, label: &str, below: &str) -> String {
+    let most = rows.iter().copied().fold(0.0, f64::max);
+    let is_short = columns.length < crate::units::DAY_SECONDS;
+    let named = |column: usize| if is_short { moment(columns.start(column)) } else { day(columns.start(column)) };
+    let titles: Vec<String> =
+        rows.iter().enumerate().map(|(column, rows)| format!("{}: {} rows", named(column), count_of(*rows))).collect();
+    let label = format!("{label}, by the {}; at most {} rows", columns.name, count_of(most));
+    format!(
+        "<figure><div class=\"peak\">at most {} rows in one {}</div>{}{below}{}</figure>",
+        count_of(most),
+        columns.name,
+        bars(&[Series { class: "rows", values: rows }], &label, &titles),
+        axis(columns.range, is_short)
+    )
+}
+
+fn region_chart(gathered: &Gathered, region: &RegionStatus, is_named: bool) -> String {
+    let columns = gathered.columns;
+    let rows = gathered.rows.get(&region.region).cloned().unwrap_or_else(|| vec![0.0; columns.count()]);
+    let (gaps, unproven) = (ranges(&region.gaps), ranges(&region.unproven));
+    let layers: [(&str, &[TimeRange]); 3] = [("covered", &region.covered), ("unproven", &unproven), ("gap", &gaps)];
+    let label = format!("Region {}: {} covered", region.region, percent(region.covered_share));
+    let strip = strip(columns, &layers, &label);
+    let code = escaped(region.region.as_str());
+    let name = if is_named {
+        let sum: f64 = rows.iter().sum();
+        format!("<h3>{code} · {} rows · {} covered</h3>", count_of(sum), percent(region.covered_share))
+    } else {
+        String::new()
+    };
+    name + &figure(columns, rows, &format!("Rows of region {}", region.region), &strip)
+}
+
+fn ranges(shortfalls: &[Shortfall]) -> Vec<TimeRange> {
+    shortfalls.iter().map(|shortfall| shortfall.range).collect()
+}
+
+fn region_table(regions: &[RegionStatus]) -> String {
+    let row = |region: &RegionStatus| {
+        format!(
+            "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
+            escaped(region.region.as_str()),
+            HumanCount(region.rows.get()),
+            percent(region.covered_share),
+            region.gaps.len(),
+            region.unproven.len()
+        )
+    };
+    table(
+        "<th>Region</th><th class=\"n\">Rows</th><th class=\"n\">Covered</th><th class=\"n\">Gaps</th><th class=\"n\">Unproven</th>",
+        &regions.iter().map(row).collect::<Vec<_>>(),
+    )
+}
+
+/// A table with as many rows as are told; the rest is counted.
+fn table(head: &str, rows: &[String]) -> String {
+    let told: String = rows.iter().take(MOST_ROWS).map(String::as_str).collect();
+    let left = rows.len().saturating_sub(MOST_ROWS);
+    let more = if left > 0 {
+        format!("<p class=\"note\">and {} more; the manifest lists all</p>", HumanCount(left as u64))
+    } else {
+        String::new()
+    };
+    format!("<table><thead><tr>{head}</tr></thead><tbody>{told}</tbody></table>{more}")
+}
+
+fn shortfalls(gathered: &Gathered) -> String {
+    let regions = &gathered.status.regions;
+    let of = |kind: &str, class: &str, one: &Shortfall| {
+        format!(
+            "<tr><td><span class=\"{class}\">{kind}</span></td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            escaped(one.region.as_str()),
+            span(one.range),
+            escaped(&one.why)
+        )
+    };
+    let gaps = regions.iter().flat_map(|region| &region.gaps).map(|one| of("gap", "gap", one));
+    let unproven = regions.iter().flat_map(|region| &region.unproven).map(|one| of("unproven", "unproven", one));
+    let elsewhere = gathered.status.elsewhere.iter().map(|one| of("elsewhere", "unread", one));
+    let rows: Vec<String> = gaps.chain(unproven).chain(elsewhere).collect();
+    if rows.is_empty() {
+        let note = "None. Every second of the range was read, and nothing that came speaks against its being all.";
+        return card("Gaps and unproven ranges", note, "");
+    }
+    let note = "Time that could not be read, or that was read and is not proven to be all. The same command reads gaps again, and nothing else.";
+    card("Gaps and unproven ranges", note, &table("<th>What</th><th>Region</th><th>Time</th><th>Why</th>", &rows))
+}
+
+fn requests(gathered: &Gathered) -> String {
+    let Some(timeline) = &gathered.timeline else {
+        return card(
+            "Requests",
+            "No start of this run that ended by itself has told how its requests went over time.",
+            "",
+        );
+    };
+    let together = timeline.stretches.len().div_ceil(MOST_STRETCHES).max(1);
+    let stretches: Vec<Stretch> = timeline.stretches.chunks(together).map(joined).collect();
+    let value = |of: fn(&Stretch) -> u64| {
+        stretches.iter().map(|stretch| as_float_of(of(stretch)) / seconds(stretch)).collect::<Vec<f64>>()
+    };
+    let title = |stretch: &Stretch| {
+        format!(
+            "{}: {} answered, {} asked to slow down, {} failed",
+            moment(stretch.start),
+            stretch.answered,
+            stretch.throttled,
+            stretch.failed
+        )
+    };
+    let titles: Vec<String> = stretches.iter().map(title).collect();
+    let series = [
+        Series { class: "answered", values: value(|stretch| stretch.answered) },
+        Series { class: "throttled", values: value(|stretch| stretch.throttled) },
+        Series { class: "failed", values: value(|stretch| stretch.failed) },
+    ];
+    let most = stretches.iter().map(|stretch| as_float_of(stretch.requests()) / seconds(stretch)).fold(0.0, f64::max);
+    let range = stretches.first().zip(stretches.last()).map(|(first, last)| TimeRange::new(first.start, last.end));
+    let axis = range.map(|range| axis(range, true)).unwrap_or_default();
+    let rate = format!(
+        "<figure><div class=\"peak\">at most {most:.1} requests a second</div>{}{axis}</figure>{}",
+        bars(&series, &format!("Requests a second over time, at most {most:.1}"), &titles),
+        legend(&[("answered", "answered"), ("throttled", "asked to slow down (429)"), ("failed", "failed")])
+    );
+    let at = |share: f64| stretches.iter().map(|stretch| stretch.latency_ms(share)).collect::<Vec<Option<f64>>>();
+    let (half, most) = (at(0.5), at(0.95));
+    let slowest = most.iter().flatten().copied().fold(0.0, f64::max);
+    let mut all = Vec::new();
+    stretches.iter().for_each(|stretch| add(&mut all, &stretch.latencies));
+    let told = |share| quantile(&all, share).map_or_else(|| "–".to_owned(), milliseconds);
+    let latency = format!(
+        "<h3>How long an answer took</h3><p class=\"note\">half within {}, 95 of 100 within {}, 99 of 100 within {}</p><figure>\
+         <div class=\"peak\">up to {}</div>{}{axis}</figure>{}",
+        told(0.5),
+        told(0.95),
+        told(0.99),
+        milliseconds(slowest),
+        lines(&[("p95", most), ("p50", half)], "How long answers took over time"),
+        legend(&[("p50", "half of all answers within"), ("p95", "95 of 100 within")])
+    );
+    card(
+        "Requests",
+        "Requests a second, by how they ended, over the time in which the run was at work; pauses between starts are left out.",
+        &(rate + &latency),
+    )
+}
+
+fn joined(stretches: &[Stretch]) -> Stretch {
+    let mut sum = stretches.first().cloned().unwrap_or_default();
+    for more in stretches.iter().skip(1) {
+        sum.end = more.end;
+        sum.answered += more.answered;
+        sum.throttled += more.throttled;
+        sum.failed += more.failed;
+        add(&mut sum.latencies, &more.latencies);
+    }
+    sum
+}
+
+fn seconds(stretch: &Stretch) -> f64 {
+    as_float_of(stretch.end.since(stretch.start).unsigned_abs().max(1))
+}
+
+fn milliseconds(ms: f64) -> String {
+    if ms >= 1_000.0 { format!("{:.1} s", ms / 1_000.0) } else { format!("{ms:.0} ms") }
+}
+
+fn credits(gathered: &Gathered) -> String {
+    let Some(requests) = &gathered.status.requests else { return String::new() };
+    let rows = latest(gathered).and_then(|run| run.rows);
+    let floor = rows.map(|rows| rows.get().div_ceil(PAGE_SIZE as u64));
+    let (attempts, answered) = (requests.attempts.get(), requests.answered.get());
+    let most = as_float_of(attempts.max(floor.unwrap_or(0)).max(1));
+    let row = |name: &str, count: u64, class: &str| {
+        format!(
+            "<tr><td>{name}</td><td class=\"n\">{}</td><td class=\"m\">{}</td></tr>",
+            HumanCount(count),
+            meter(as_float_of(count) / most, class)
+        )
+    };
+    let mut lines =
+        vec![row("Requests sent", attempts, "answered"), row("of them answered with a page", answered, "covered")];
+    if let Some(floor) = floor {
+        lines.push(row("Floor: the run's rows by ten", floor, "floor"));
+    }
+    lines.push(row("Asked again", requests.retries, "unproven"));
+    lines.push(row("Asked to slow down", requests.throttled, "unproven"));
+    if requests.possibly_charged.get() > 0 {
+        lines.push(row("Sent when a process died: possibly charged", requests.possibly_charged.get(), "gap"));
+    }
+    let credits = table("<th>Requests</th><th class=\"n\">Count</th><th></th>", &lines);
+    let note =
+        "A page holds at most ten rows and costs one credit, so no export can cost less than its rows divided by ten.";
+    card("Credits against the floor", note, &(credits + &former(gathered)))
+}
+
+fn former(gathered: &Gathered) -> String {
+    let runs = &gathered.status.runs;
+    if runs.len() < 2 {
+        return String::new();
+    }
+    let row = |run: &RunStatus| {
+        format!(
+            "<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n wide\">{}</td><td class=\"n\">{}</td></tr>",
+            moment(run.began_at),
+            run.outcome,
+            HumanCount(run.credits),
+            run.rows.map_or_else(|| "–".to_owned(), |rows| HumanCount(rows.get()).to_string()),
+            run.price_over_floor.map_or_else(|| "–".to_owned(), |price| format!("{price:.3}"))
+        )
+    };
+    let head = "<th>Run begun</th><th>Outcome</th><th class=\"n\">Credits</th><th class=\"n wide\">Rows</th><th class=\"n\">× floor</th>";
+    format!("<h3>The last runs</h3>{}", table(head, &runs.iter().map(row).collect::<Vec<_>>()))
+}
+
+fn quality(gathered: &Gathered) -> String {
+    let nulls = &gathered.nulls;
+    // Where nothing had to be kept, `_extra` is null, as it should be.
+    let told = nulls.columns.iter().filter(|(name, _)| *name != "_extra");
+    let mut columns: Vec<(&String, Option<u64>)> = told.map(|(name, count)| (name, *count)).collect();
+    columns.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let full = columns.iter().filter(|(_, count)| *count == Some(0)).count();
+    let row = |(name, count): &(&String, Option<u64>)| {
+        let share = count.map(|count| as_float_of(count) / as_float_of(nulls.rows.max(1)));
+        format!(
+            "<tr><td><code>{}</code></td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"m\">{}</td></tr>",
+            escaped(name),
+            count.map_or_else(|| "not told".to_owned(), |count| HumanCount(count).to_string()),
+            share.map(percent).unwrap_or_default(),
+            share.map(|share| meter(share, "null")).unwrap_or_default()
+        )
+    };
+    let with_nulls: Vec<String> = columns.iter().filter(|(_, count)| *count != Some(0)).map(row).collect();
+    let nulls_told = if with_nulls.is_empty() {
+        format!("<p>No column holds a null, in {} rows.</p>", HumanCount(nulls.rows))
+    } else {
+        format!("<p class=\"note\">{full} further columns hold no null.</p>")
+            + &table("<th>Column</th><th class=\"n\">Nulls</th><th class=\"n\">Share</th><th></th>", &with_nulls)
+    };
+    let mut extra: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut duplicates = 0;
+    for part in &gathered.parts {
+        duplicates += part.duplicates;
+        part.extra_fields.by_name().iter().for_each(|(name, count)| *extra.entry(name).or_default() += count);
+    }
+    let kept: u64 = extra.values().sum();
+    let rejected = gathered.status.rejected.map_or(0, |rows| rows.get());
+    let other =
+        gathered.manifest.as_ref().and_then(|manifest| manifest.counters.get("rows_of_another_region")).copied();
+    let mut counted = vec![
+        ("Rows that no column can take, kept in _rejected", rejected),
+        ("Values kept in _extra", kept),
+        ("Rows that were read more than once and stand once", duplicates),
+    ];
+    counted.extend(other.map(|rows| ("Rows that name another region as their own", rows)));
+    let line =
+        |(name, count): &(&str, u64)| format!("<tr><td>{name}</td><td class=\"n\">{}</td></tr>", HumanCount(*count));
+    let counts =
+        table("<th>Rows and values</th><th class=\"n\">Count</th>", &counted.iter().map(line).collect::<Vec<_>>());
+    let mut fields: Vec<(&str, u64)> = extra.into_iter().collect();
+    fields.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let field = |(name, count): &(&str, u64)| {
+        format!("<tr><td><code>{}</code></td><td class=\"n\">{}</td></tr>", escaped(name), HumanCount(*count))
+    };
+    let fields: Vec<String> = fields.iter().map(field).collect();
+    let extra = if fields.is_empty() {
+        String::new()
+    } else {
+        format!("<h3>What _extra keeps</h3>{}", table("<th>Field</th><th class=\"n\">Values</th>", &fields))
+    };
+    card(
+        "Data quality",
+        "Of the files that hold something of the range.",
+        &format!("{counts}{extra}<h3>Nulls</h3>{nulls_told}"),
+    )
+}
+
+fn files(gathered: &Gathered) -> String {
+    let row = |part: &crate::journal::record::PartRecord| {
+        format!(
+            "<tr><td><code>{}</code></td><td class=\"n\">{}</td><td class=\"n wide\">{}</td></tr>",
+            escaped(&part.path),
+            HumanCount(part.rows.get()),
+            HumanBytes(part.bytes.get())
+        )
+    };
+    let rows: Vec<String> = gathered.parts.iter().map(row).collect();
+    if rows.is_empty() {
+        return card("Files", "None yet.", "");
+    }
+    let note = "Parquet, below the output folder; each is listed in <code>_manifest.json</code> with its SHA-256.";
+    card("Files", note, &table("<th>File</th><th class=\"n\">Rows</th><th class=\"n wide\">Size</th>", &rows))
+}
+
+/// Rows of a column, for a person.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rows of a picture, never negative")]
+fn count_of(rows: f64) -> HumanCount {
+    HumanCount(rows.round() as u64)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for a picture")]
+fn as_float_of(count: u64) -> f64 {
+    count as f64
+}
+
+fn as_float(count: usize) -> f64 {
+    as_float_of(count as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest as _, Sha256};
+
+    use super::*;
+
+    fn base64(bytes: &[u8]) -> String {
+        const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut text = String::new();
+        for chunk in bytes.chunks(3) {
+            let all = chunk.iter().fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+            for place in 0..=chunk.len() {
+                text.push(LETTERS[(all >> (18 - 6 * place) & 63) as usize] as char);
+            }
+            text.push_str(&"=".repeat(3 - chunk.len()));
+        }
+        text
+    }
+
+    #[test]
+    fn the_policy_lets_this_style_through_and_nothing_else() {
+        assert_eq!(base64(b"Man"), "TWFu");
+        assert_eq!(base64(b"Ma"), "TWE=");
+        assert_eq!(STYLE_HASH, format!("sha256-{}", base64(&Sha256::digest(STYLE.as_bytes()))));
+        assert!(!STYLE.contains("url(") && !STYLE.contains("@import") && !STYLE.contains("</"));
+    }
+
+    #[test]
+    fn no_text_becomes_markup() {
+        assert_eq!(escaped("<a href='x' \"y\">&\u{7}"), "&lt;a href=&#39;x&#39; &quot;y&quot;&gt;&amp;\u{fffd}");
+    }
+
+    #[test]
+    fn times_and_shares_read_well() {
+        let at = EpochSeconds::new;
+        assert_eq!(moment(at(1_767_225_600)), "2026-01-01 00:00 UTC");
+        assert_eq!(moment(at(1_767_225_661)), "2026-01-01 00:01:01 UTC");
+        assert_eq!(span(TimeRange::new(at(1_767_225_600), at(1_767_312_000))), "2026-01-01 up to 2026-01-02");
+        assert_eq!([percent(0.0), percent(0.999_999), percent(1.0)], ["0 %", "99.99 %", "100 %"]);
+        assert_eq!(percent(0.000_01), "&lt; 0.01 %");
+    }
+}

@@ -1,0 +1,498 @@
+//! Reading random pages of a finished output again: how much of what the service has can be missing, at most.
+//!
+//! `frame` says where pages are placed, `places` how they are asked, `asking` asks within the credits, `compare` holds what came against the
+//! output, `bound` says what so many pages prove. Nothing is changed before the end; then what was missed, and came again when it was asked
+//! once more, becomes a gap in the manifest, which the next run reads.
+
+mod asking;
+mod bound;
+mod compare;
+mod frame;
+mod places;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod trials;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::client::Client;
+use crate::api::contract::{Filters, PAGE_SIZE, PageQuery, Region};
+use crate::api::reply::PageAnswer;
+use crate::fetch::pool::Pool;
+use crate::fetch::throttle::Rate;
+use crate::journal::Journal;
+use crate::journal::record::{PartRecord, RunOutcome};
+use crate::plan::answer::RegionHabit;
+use crate::sink::account::Lack;
+use crate::sink::address::Address;
+use crate::sink::manifest::{Manifest, Status};
+use crate::sink::part::PartError;
+use crate::sink::publish::{Output, Target};
+use crate::sink::reading::{each_second, own_region, rows_held, rows_within, videos_held};
+use crate::sink::store::{LocalFile, Writers};
+use crate::units::{Credits, EpochSeconds, TimeRange};
+
+pub use asking::Stopped;
+pub use bound::{CONFIDENCE, TARGET};
+pub use compare::REFRESH_SECONDS;
+
+use asking::{Asker, Question};
+use bound::{at_most, pages_for};
+use compare::{Compared, Held, Neighbours, Page, ScopedRow, compare, gaps};
+use frame::{Census, Frame, Place, Scope, Start};
+use places::{Finder, question};
+
+use super::ExportError;
+use super::commits::Commits;
+use super::opening::{self, Opened, Wanted};
+use super::session::LEARNED_RATE;
+
+/// Where what audits cost is kept: the last one's [`Bill`].
+pub const AUDIT: &str = "audit";
+/// One credit of so many is kept back, to ask pages that differ once more.
+const KEPT_BACK: u64 = 10;
+
+/// What a person asked for.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    /// The state folder.
+    pub state: PathBuf,
+    /// The output.
+    pub output: Address,
+    /// Who else may write into it, where it is in a bucket.
+    pub writers: Writers,
+    /// This moment.
+    pub now: EpochSeconds,
+    /// What it may spend; none takes what finding [`TARGET`] costs.
+    pub credits: Option<Credits>,
+    /// How fast.
+    pub rate: Rate,
+    /// Requests on their way at once, at least 1.
+    pub max_in_flight: usize,
+    /// How long to go on without a page.
+    pub give_up_after: Duration,
+}
+
+/// What the last audit of a state cost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bill {
+    /// When it began.
+    pub began_at: EpochSeconds,
+    /// What it might spend.
+    pub credits: Credits,
+    /// What it spent; none where it died before it could tell, so that up to `credits` may have been charged.
+    pub spent: Option<Credits>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Audited {
+    /// Pages that were placed at random and came.
+    pub pages: u64,
+    /// Pages of these that lack a row, refuted ones left out.
+    pub differ: u64,
+    /// Pages that were to be read and did not come.
+    pub unread: u64,
+    /// Rows that were looked for.
+    pub rows_checked: u64,
+    /// Different rows that should be there, and came again when asked once more.
+    pub rows_missing: u64,
+    /// Different rows that should be there, whose page could not be asked once more.
+    pub rows_unconfirmed: u64,
+    /// Different rows that may have come after their second was read.
+    pub rows_came_later: u64,
+    /// Rows that the output holds in another second.
+    pub rows_moved: u64,
+    /// Rows of the output that the service does not show any more.
+    pub rows_deleted: u64,
+    /// The share of the range that may lack a row, at most, with [`CONFIDENCE`].
+    pub missing_at_most: f64,
+    /// Rows of the output that were open to be looked at.
+    pub rows: u64,
+    /// What might be spent.
+    pub credits: Credits,
+    /// What finding [`TARGET`] costs.
+    pub suggested: Credits,
+    /// What was spent: attempts.
+    pub spent: Credits,
+    /// Why the service gave no more pages; none where it did.
+    pub stopped: Option<Stopped>,
+    /// What the next run reads again.
+    pub gaps: Vec<(Region, TimeRange)>,
+    /// Whether some of that lies outside what the last run was asked.
+    pub is_elsewhere: bool,
+}
+
+/// Reads random pages again.
+///
+/// # Errors
+/// Where it cannot; the output is then as it was, and what was spent is in the state.
+pub async fn audit(order: &Audit, client: Client) -> Result<Audited, ExportError> {
+    let told = order.output.to_string();
+    let found = Output::look(&order.output).await?.ok_or(ExportError::NoOutput { output: told })?;
+    let journal = Journal::open(&order.state)?;
+    let result = look_again(order, client, &journal, &found).await;
+    // What it has to say matters more than a journal that could not be put away, unless there is nothing else to say.
+    let closed = journal.close().await;
+    let audited = result?;
+    closed?;
+    Ok(audited)
+}
+
+async fn look_again(
+    order: &Audit,
+    client: Client,
+    journal: &Journal,
+    found: &Manifest,
+) -> Result<Audited, ExportError> {
+    order.refuse_unfinished(journal, found)?;
+    let opened = opening::open(&order.wanted(found), journal).await?;
+    if let Some(example) = opened.lost.first() {
+        return Err(ExportError::PartsNotWhole { count: opened.lost.len(), example: example.path.clone() });
+    }
+    let subject = Arc::new(Subject::of(&opened, order.now).await?);
+    let frame = subject.blocking(Subject::frame).await?;
+    let needed = pages_for(TARGET / frame.inflation()).min(frame.rows().div_ceil(PAGE_SIZE as u64) * 2 + KEPT_BACK);
+    let suggested = Credits::new(needed + needed.div_ceil(KEPT_BACK - 1));
+    let credits = order.credits.unwrap_or(suggested);
+    let placed = credits.get() - credits.get() / KEPT_BACK - u64::from((2..KEPT_BACK).contains(&credits.get()));
+    let places: Vec<Place> = (0..placed).filter_map(|_| frame.place(rand::random)).collect();
+    if places.is_empty() {
+        return Err(ExportError::NothingToAudit { output: order.output.to_string() });
+    }
+    let questions = subject.blocking(move |subject| subject.questions(&places)).await?;
+    let mut bill = Bill { began_at: order.now, credits, spent: None };
+    journal.learn(AUDIT, &serde_json::to_string(&bill)?).await?;
+    let mut asker = order.asker(client, journal, credits)?;
+    let (findings, unread) = read(&subject, &mut asker, &questions).await?;
+    bill.spent = Some(asker.spent());
+    journal.learn(AUDIT, &serde_json::to_string(&bill)?).await?;
+    let Findings { pages, differ, compared, confirmed, unconfirmed } = findings;
+    let seconds = Arc::clone(&confirmed);
+    let gaps = subject.blocking(move |subject| subject.gaps(&seconds)).await?;
+    let is_elsewhere = tell(&opened, journal, &gaps).await?;
+    Ok(Audited {
+        pages,
+        differ,
+        unread,
+        rows_checked: compared.checked,
+        rows_missing: confirmed.len() as u64,
+        rows_unconfirmed: unconfirmed,
+        rows_came_later: compared.later.len() as u64,
+        rows_moved: compared.moved,
+        rows_deleted: compared.gone.len() as u64,
+        missing_at_most: (at_most(differ, pages) * frame.inflation()).min(1.0),
+        rows: frame.rows(),
+        credits,
+        suggested,
+        spent: asker.spent(),
+        stopped: asker.stopped().cloned(),
+        gaps,
+        is_elsewhere,
+    })
+}
+
+impl Audit {
+    /// An unfinished run knows better than anybody what is missing.
+    fn refuse_unfinished(&self, journal: &Journal, found: &Manifest) -> Result<(), ExportError> {
+        let output = || self.output.to_string();
+        match journal.latest_run()? {
+            Some(run) if run.outcome.is_none() => Err(ExportError::NotAudited { output: output(), run: run.begun.id }),
+            _ if found.status == Status::Running => {
+                Err(ExportError::NotAudited { output: output(), run: found.run.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn wanted(&self, found: &Manifest) -> Wanted {
+        let (address, local) = (self.output.clone(), self.state.clone());
+        Wanted::as_found(found, Target { address, local, writers: self.writers }, self.now)
+    }
+
+    fn asker(&self, client: Client, journal: &Journal, credits: Credits) -> Result<Asker, ExportError> {
+        let learned = journal.learned(LEARNED_RATE)?.and_then(|text| serde_json::from_str(&text).ok());
+        let pool = Pool::new(self.rate, learned.unwrap_or_default(), self.max_in_flight);
+        Ok(Asker::new(client, pool, credits, self.give_up_after))
+    }
+}
+
+/// The output, as far as it is looked at.
+struct Subject {
+    filters: Filters,
+    scopes: Vec<Scope>,
+    /// For each scope its parts and where they lie, in the order of time.
+    parts: Vec<Vec<(PartRecord, LocalFile)>>,
+    /// For each scope, when its seconds were read.
+    read: Vec<Vec<(TimeRange, EpochSeconds)>>,
+}
+
+impl Subject {
+    /// All seconds that the output says it holds, but for what it lists as missing or unproven, and for what may be gone because of its age.
+    async fn of(opened: &Opened, now: EpochSeconds) -> Result<Self, ExportError> {
+        let Opened { manifest, output, .. } = opened;
+        let account = &manifest.account;
+        let expired = manifest.retained_from(now).map(|from| TimeRange::new(EpochSeconds::new(i64::MIN), from));
+        let is_snapshot = manifest.identity.snapshot;
+        let mut subject = Self {
+            filters: serde_json::from_value(manifest.identity.filters.clone())?,
+            scopes: Vec::new(),
+            parts: Vec::new(),
+            read: Vec::new(),
+        };
+        for region in account.coverage.regions() {
+            let unproven = account.unproven.iter().filter(|lack| lack.region == *region).map(|lack| lack.range);
+            let others = if is_snapshot { account.coverage.of_others(region, &manifest.run) } else { Vec::new() };
+            let left_out: Vec<TimeRange> = unproven.chain(expired).chain(others).collect();
+            let ranges: Vec<TimeRange> =
+                account.sound(region, &[]).into_iter().flat_map(|range| range.without(&left_out)).collect();
+            let ranges = TimeRange::merged(&ranges);
+            if ranges.is_empty() {
+                continue;
+            }
+            let is_own = |part: &&PartRecord| part.region == *region && (!is_snapshot || part.run == manifest.run);
+            let mut parts = Vec::new();
+            for part in manifest.parts.iter().filter(is_own) {
+                parts.push((part.clone(), output.local(part).await?));
+            }
+            parts.sort_by_key(|(part, _)| part.range);
+            let read = account.coverage.stretches(region).iter().map(|stretch| (stretch.range(), stretch.read_at));
+            subject.read.push(read.collect());
+            subject.parts.push(parts);
+            subject.scopes.push(Scope { region: region.clone(), ranges });
+        }
+        Ok(subject)
+    }
+
+    /// Does what reads files apart from the tasks that send.
+    async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, PartError> + Send + 'static,
+    ) -> Result<T, ExportError> {
+        let subject = Arc::clone(self);
+        Ok(tokio::task::spawn_blocking(move || work(&subject)).await??)
+    }
+
+    fn frame(&self) -> Result<Frame, PartError> {
+        let mut counted = Vec::new();
+        for (number, scope) in self.scopes.iter().enumerate() {
+            let mut census = Census::of(scope.clone());
+            self.each_row(number, |second| census.row(second))?;
+            counted.push(census);
+        }
+        Ok(Frame::new(counted))
+    }
+
+    /// Tells the seconds of a scope's rows that are looked at, in the order of time.
+    fn each_row(&self, scope: usize, mut tell: impl FnMut(EpochSeconds)) -> Result<(), PartError> {
+        let (Some(own), Some(parts)) = (self.scopes.get(scope), self.parts.get(scope)) else { return Ok(()) };
+        parts.iter().try_for_each(|(part, file)| {
+            each_second(part, file, |second| {
+                if own.range_of(second).is_some() {
+                    tell(second);
+                }
+            })
+        })
+    }
+
+    /// The pages at these places, each with the number of its scope.
+    fn questions(&self, places: &[Place]) -> Result<Vec<(usize, Question)>, PartError> {
+        let mut questions = Vec::new();
+        for (number, scope) in self.scopes.iter().enumerate() {
+            let here = places.iter().filter(|place| place.scope == number);
+            let rows =
+                here.clone().filter_map(|place| if let Start::Row(row) = place.start { Some(row) } else { None });
+            let mut finder = Finder::of(rows);
+            self.each_row(number, |second| finder.row(second))?;
+            let habit = self.habit(number)?;
+            let asked = here.filter_map(|place| {
+                let around = if let Start::Row(row) = place.start { finder.found(row) } else { None };
+                question((*place, around), scope, &self.filters, rand::random())
+            });
+            questions.extend(asked.map(|query| (number, (query, habit))));
+        }
+        Ok(questions)
+    }
+
+    /// What the rows of a scope name as their region: by that a page of another region is known.
+    fn habit(&self, scope: usize) -> Result<RegionHabit, PartError> {
+        let (Some(own), Some((part, file))) =
+            (self.scopes.get(scope), self.parts.get(scope).and_then(|all| all.first()))
+        else {
+            return Ok(RegionHabit::Unknown);
+        };
+        Ok(match own_region(part, file)? {
+            Some(named) if named == own.region.as_str() => RegionHabit::Own,
+            Some(_) => RegionHabit::Another,
+            None => RegionHabit::Unknown,
+        })
+    }
+
+    /// What the output holds around pages.
+    fn held(&self, pages: &BTreeMap<usize, Page>) -> Result<Held, PartError> {
+        let mut held = Held::default();
+        for (number, parts) in self.parts.iter().enumerate() {
+            let own = || pages.values().filter(|page| page.scope == number);
+            let wanted: BTreeSet<_> = own().flat_map(|page| page.rows.iter().cloned()).collect();
+            let whole = TimeRange::merged(&own().filter_map(|page| page.whole).collect::<Vec<_>>());
+            let mut left: BTreeSet<String> = wanted.iter().map(|(_, video)| video.clone()).collect();
+            for (part, file) in parts {
+                let here: BTreeSet<_> =
+                    wanted.iter().filter(|(second, _)| part.range.contains(*second)).cloned().collect();
+                let mut found = if here.is_empty() { here } else { rows_held((part, &**file), &here)? };
+                if whole.iter().any(|range| range.overlaps(part.range)) {
+                    found.extend(rows_within(part, file, &whole)?);
+                }
+                found.iter().for_each(|(_, video)| {
+                    left.remove(video);
+                });
+                held.rows.extend(found.into_iter().map(|row| (number, row)));
+            }
+            for (part, file) in if left.is_empty() { &[] } else { parts.as_slice() } {
+                held.elsewhere.extend(videos_held(part, file, &left)?.into_iter().map(|video| (number, video)));
+            }
+        }
+        Ok(held)
+    }
+
+    fn read_at(&self, scope: usize, second: EpochSeconds) -> EpochSeconds {
+        let stretches = self.read.get(scope).map(Vec::as_slice).unwrap_or_default();
+        let found = stretches.iter().find(|(range, _)| range.contains(second));
+        found.map_or(EpochSeconds::new(i64::MIN), |(_, read_at)| *read_at)
+    }
+
+    /// What is read again because of missing rows.
+    fn gaps(&self, missing: &BTreeSet<ScopedRow>) -> Result<Vec<(Region, TimeRange)>, PartError> {
+        let mut all = Vec::new();
+        for (number, scope) in self.scopes.iter().enumerate() {
+            let here = missing.iter().filter(|(scope, _)| *scope == number);
+            let seconds: BTreeSet<EpochSeconds> = here.map(|(_, (second, _))| *second).collect();
+            if seconds.is_empty() {
+                continue;
+            }
+            let mut neighbours = Neighbours::of(&seconds);
+            self.each_row(number, |second| neighbours.row(second))?;
+            let ranges = gaps(&seconds, scope, |second| neighbours.around(second));
+            all.extend(ranges.into_iter().map(|range| (scope.region.clone(), range)));
+        }
+        Ok(all)
+    }
+}
+
+/// What pages have shown.
+struct Findings {
+    pages: u64,
+    differ: u64,
+    compared: Compared,
+    confirmed: Arc<BTreeSet<ScopedRow>>,
+    unconfirmed: u64,
+}
+
+/// Reads the pages, and those that differ once more: what came once may have been an accident. Tells also how many did not come.
+async fn read(
+    subject: &Arc<Subject>,
+    asker: &mut Asker,
+    questions: &[(usize, Question)],
+) -> Result<(Findings, u64), ExportError> {
+    let asked: Vec<Question> = questions.iter().map(|(_, question)| question.clone()).collect();
+    let answers = asker.ask(&asked).await;
+    let unread = (questions.len() - answers.len()) as u64;
+    let pages = pages_of(subject, questions, &answers);
+    let count = pages.len() as u64;
+    let compared = compare_with(subject, pages.clone()).await?;
+    let again: Vec<usize> = compared.differ.iter().copied().collect();
+    let asked: Vec<Question> = again.iter().filter_map(|place| asked.get(*place).cloned()).collect();
+    let answers = if asker.stopped().is_some() { BTreeMap::new() } else { asker.ask(&asked).await };
+    let answers = answers.into_iter().filter_map(|(place, answer)| Some((*again.get(place)?, answer))).collect();
+    let seen = pages_of(subject, questions, &answers);
+    Ok((findings(&pages, compared, &seen, count), unread))
+}
+
+/// What stands after the pages that differ were asked once more; `seen` are those that came.
+fn findings(pages: &BTreeMap<usize, Page>, compared: Compared, seen: &BTreeMap<usize, Page>, count: u64) -> Findings {
+    let mut confirmed = BTreeSet::new();
+    let (mut differ, mut open) = (0, BTreeSet::new());
+    for place in &compared.differ {
+        let Some(page) = pages.get(place) else { continue };
+        let lacks = page.rows.iter().map(|row| (page.scope, row.clone())).filter(|row| compared.missing.contains(row));
+        let lacks: Vec<ScopedRow> = lacks.collect();
+        match seen.get(place) {
+            Some(again) => {
+                let came: Vec<ScopedRow> = lacks.into_iter().filter(|(_, row)| again.rows.contains(row)).collect();
+                differ += u64::from(!came.is_empty());
+                confirmed.extend(came);
+            }
+            None => {
+                differ += 1;
+                open.extend(lacks);
+            }
+        }
+    }
+    let unconfirmed = open.difference(&confirmed).count() as u64;
+    Findings { pages: count, differ, compared, confirmed: Arc::new(confirmed), unconfirmed }
+}
+
+fn pages_of(
+    subject: &Subject,
+    questions: &[(usize, Question)],
+    answers: &BTreeMap<usize, PageAnswer>,
+) -> BTreeMap<usize, Page> {
+    let page = |(place, answer): (&usize, &PageAnswer)| {
+        let (number, (query, _)): &(usize, (PageQuery, RegionHabit)) = questions.get(*place)?;
+        Some((*place, Page::of((*number, subject.scopes.get(*number)?), query, answer)))
+    };
+    answers.iter().filter_map(page).collect()
+}
+
+async fn compare_with(subject: &Arc<Subject>, pages: BTreeMap<usize, Page>) -> Result<Compared, ExportError> {
+    subject
+        .blocking(move |subject| {
+            let held = subject.held(&pages)?;
+            Ok(compare(&pages, &held, |scope, second| subject.read_at(scope, second)))
+        })
+        .await
+}
+
+/// Lists what is missing, so that a run reads it, and withdraws `_SUCCESS` where the last run's range is whole no more. Whether some of it
+/// lies outside that range.
+async fn tell(opened: &Opened, journal: &Journal, gaps: &[(Region, TimeRange)]) -> Result<bool, ExportError> {
+    if gaps.is_empty() {
+        return Ok(false);
+    }
+    // A run that has ended looks only at what it knows itself, so what is missing is read by a run of its own.
+    if let Some(run) = journal.latest_run()?
+        && matches!(run.outcome, Some(RunOutcome::Complete | RunOutcome::Incomplete))
+    {
+        journal.finish_run(&run.begun.id, RunOutcome::Closed).await?;
+    }
+    let commits = Commits::new(Arc::clone(&opened.output), opened.manifest.clone());
+    let why = "an audit found rows here that the output lacks".to_owned();
+    let lack = |(region, range): &(Region, TimeRange)| Lack {
+        region: region.clone(),
+        range: *range,
+        why: why.clone(),
+        fault: None,
+    };
+    let lacks: Vec<Lack> = gaps.iter().map(lack).collect();
+    let with_gaps = |manifest: &mut Manifest| {
+        manifest.account = manifest.account.lacking_also(&lacks);
+        if !manifest.is_whole() {
+            manifest.status = Status::Incomplete;
+        }
+    };
+    let mut next = opened.manifest.clone();
+    with_gaps(&mut next);
+    if !next.is_whole() {
+        opened.output.clear_success().await?;
+    }
+    commits.commit(with_gaps).await?;
+    commits.keep_account(journal).await?;
+    let is_asked = |(region, range): &(Region, TimeRange)| next.regions.contains(region) && next.range.covers(*range);
+    Ok(!gaps.iter().all(is_asked))
+}

@@ -5,7 +5,7 @@
 //! superseded. Where it is gone, or older than the state, the journal's own record of it is taken.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::api::contract::Region;
@@ -27,6 +27,9 @@ use super::forecast::{is_planned_only, tell_of_a_planned_run};
 use super::order::VOID_RUN;
 use super::repair::lost_altogether;
 use super::{ExportError, KEPT_ACCOUNT, Order, Shard, Start, clock, shards};
+
+/// Where a state keeps by what its writes are known in a bucket.
+const WRITER: &str = "writer";
 
 /// A state and its output, opened.
 pub(super) struct Opened {
@@ -74,12 +77,17 @@ pub(super) struct Wanted {
 
 impl Wanted {
     /// An output as its own manifest says it is, with its state.
-    pub(super) fn as_found(found: &Manifest, target: Target, now: EpochSeconds) -> Self {
+    pub(super) fn as_found(
+        found: &Manifest,
+        (state, output): (&Path, &Address),
+        writers: Writers,
+        now: EpochSeconds,
+    ) -> Self {
         Self {
             identity: found.identity.clone(),
-            state: target.local,
-            output: target.address,
-            writers: target.writers,
+            state: state.to_owned(),
+            output: output.clone(),
+            writers,
             now,
             start: Start::GoOn,
             retain_seconds: found.retain_seconds,
@@ -113,9 +121,23 @@ impl Order {
 
 impl Wanted {
     /// What is not in a bucket yet lies in the state's folder, which the journal has made and locked.
-    pub(super) fn target(&self) -> Target {
-        Target { address: self.output.clone(), local: self.state.clone(), writers: self.writers }
+    async fn target(&self, journal: &Journal) -> Result<Target, ExportError> {
+        let writer = match &self.output {
+            Address::Folder(_) => String::new(),
+            Address::Bucket(_) => writer_of(journal).await?,
+        };
+        Ok(Target { address: self.output.clone(), local: self.state.clone(), writers: self.writers, writer })
     }
+}
+
+/// By what the writes of a state are known in a bucket.
+async fn writer_of(journal: &Journal) -> Result<String, JournalError> {
+    if let Some(known) = journal.learned(WRITER)? {
+        return Ok(known);
+    }
+    let new = format!("{:016x}", rand::random::<u64>());
+    journal.learn(WRITER, &new).await?;
+    Ok(new)
 }
 
 /// An identity as a state keeps it.
@@ -138,7 +160,7 @@ pub(super) async fn open(order: &Wanted, journal: &Journal) -> Result<Opened, Ex
     let (output, found, is_anew) = match &order.shard {
         None => {
             let known: Vec<String> = journal.parts()?.into_iter().map(|(part, _)| part.path).collect();
-            let (output, found) = Output::open(order.target(), identity, &known).await?;
+            let (output, found) = Output::open(order.target(journal).await?, identity, &known).await?;
             (output, found, false)
         }
         Some(shard) => shards::open((order, shard), journal).await?,

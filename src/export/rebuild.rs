@@ -22,7 +22,7 @@ use crate::sink::identity::Identity;
 use crate::sink::layout::{Layout, Partition, snapshot_second};
 use crate::sink::manifest::{MANIFEST_VERSION, Manifest, Status};
 use crate::sink::part::Parts;
-use crate::sink::publish::{Output, OutputError, Target};
+use crate::sink::publish::{Output, OutputError};
 use crate::sink::rewrite::Source;
 use crate::sink::store::Writers;
 use crate::units::{ByteCount, EpochSeconds, RowCount};
@@ -159,8 +159,7 @@ async fn close_what_ended_with_gaps(journal: &Journal) -> Result<(), ExportError
 
 impl Rebuild {
     fn wanted(&self, found: &Manifest) -> Wanted {
-        let (address, local) = (self.output.clone(), self.state.clone());
-        Wanted::as_found(found, Target { address, local, writers: self.writers }, self.now)
+        Wanted::as_found(found, (&self.state, &self.output), self.writers, self.now)
     }
 
     fn identity(&self, manifest: &Manifest) -> Identity {

@@ -11,7 +11,7 @@ use crate::journal::Journal;
 use crate::journal::record::{Change, PartState};
 use crate::sink::address::Address;
 use crate::sink::manifest::{Manifest, Status};
-use crate::sink::publish::{Output, OutputError, accounts};
+use crate::sink::publish::{Output, OutputError, accounts, described_at};
 use crate::sink::shard::{ShardName, ShardPart};
 
 use super::delivery::listed;
@@ -111,7 +111,7 @@ fn refuse_another_identity(order: &Wanted, shown: &Manifest) -> Result<(), Expor
         return Ok(());
     }
     Err(ExportError::Output(OutputError::AnotherQuestion {
-        output: order.target().described(),
+        output: described_at(&order.output),
         differences: differences.join("; "),
         is_layout_alone: shown.identity.is_only_laid_out_otherwise(&order.identity),
     }))

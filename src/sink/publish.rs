@@ -45,7 +45,7 @@ mod target;
 
 pub use error::OutputError;
 pub use shards::{accounts, is_of_another_shard};
-pub use target::Target;
+pub use target::{Target, described_at};
 
 use owner::{foreign_files, move_into_the_table, refuse_another_owner, refuse_foreign_files};
 
@@ -113,6 +113,7 @@ impl Seat {
 pub struct Output {
     store: Arc<dyn Store>,
     described: String,
+    writer: String,
     staging: Staging,
     seat: Seat,
     /// The generation of the manifest that is there; none where there is none.
@@ -160,9 +161,16 @@ impl Output {
             Sharing::Locked => (store.file(""), Names::BySlice),
             Sharing::Conditional => (target.local.clone(), Names::ByContent),
         };
-        let staging = Staging::at(&beside).naming(names);
-        let (generation, unlisted) = (Mutex::default(), Mutex::default());
-        Self { store, described: target.described(), staging, seat: Seat::Whole, generation, unlisted, _locks: locks }
+        Self {
+            store,
+            described: target.described(),
+            writer: target.writer.clone(),
+            staging: Staging::at(&beside).naming(names),
+            seat: Seat::Whole,
+            generation: Mutex::default(),
+            unlisted: Mutex::default(),
+            _locks: locks,
+        }
     }
 
     /// Clears away what an earlier process had begun in a bucket, and tries whether conditions are heeded there.

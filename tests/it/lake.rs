@@ -10,7 +10,9 @@ fn nothing_is_left_over(lake: &Lake, job: &Job) {
         manifest["parts"].as_array().unwrap().iter().map(|part| part["path"].as_str().unwrap().to_owned()).collect();
     wanted.extend(["_SUCCESS", "_manifest.json"].map(str::to_owned));
     wanted.sort();
-    assert_eq!(lake.names(), wanted);
+    // A part that was between upload and commit as another process began is moved aside, where no reader looks.
+    let seen: Vec<String> = lake.names().into_iter().filter(|name| !name.starts_with("_damaged/")).collect();
+    assert_eq!(seen, wanted);
     assert_eq!(lake.open_uploads(), 0);
 }
 

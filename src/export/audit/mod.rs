@@ -33,7 +33,7 @@ use crate::sink::account::Lack;
 use crate::sink::address::Address;
 use crate::sink::manifest::{Manifest, Status};
 use crate::sink::part::PartError;
-use crate::sink::publish::{Output, Target};
+use crate::sink::publish::Output;
 use crate::sink::reading::{each_second, own_region, rows_held, rows_within, videos_held};
 use crate::sink::store::{LocalFile, Writers};
 use crate::units::{Credits, EpochSeconds, TimeRange};
@@ -212,8 +212,7 @@ impl Audit {
     }
 
     fn wanted(&self, found: &Manifest) -> Wanted {
-        let (address, local) = (self.output.clone(), self.state.clone());
-        Wanted::as_found(found, Target { address, local, writers: self.writers }, self.now)
+        Wanted::as_found(found, (&self.state, &self.output), self.writers, self.now)
     }
 
     fn asker(&self, client: Client, journal: &Journal, credits: Credits) -> Result<Asker, ExportError> {

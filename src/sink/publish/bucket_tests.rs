@@ -23,7 +23,8 @@ struct Process {
 
 fn target(state: &TempDir) -> Target {
     let address = Address::parse(Path::new("s3://bucket/lake/videos")).unwrap();
-    Target { address, local: state.path().to_owned(), writers: Writers::Any }
+    let writer = state.path().file_name().unwrap().to_str().unwrap().to_owned();
+    Target { address, local: state.path().to_owned(), writers: Writers::Any, writer }
 }
 
 async fn start_with(bucket: &Arc<Misbehaving>, state: TempDir, known: &[String]) -> Result<Process, OutputError> {
@@ -103,8 +104,28 @@ async fn a_claim_alone_is_enough_to_be_refused() {
     let first = start(&bucket).await;
     first.commit("r1", vec![]).await.unwrap();
     let _second = start(&bucket).await;
-    let text = first.commit("r1", vec![]).await.unwrap_err().to_string();
+    // The manifest still tells of the first one's run; nobody will list its part.
+    let part = first.stage("r1");
+    first.output.reveal(&part).await.unwrap();
+    let text = first.commit("r1", vec![part]).await.unwrap_err().to_string();
     assert!(text.ends_with("generation 1 was expected, and that of another process is there"), "{text}");
+    assert_eq!(bucket.names().await, [MANIFEST]);
+}
+
+#[tokio::test]
+async fn what_a_copy_of_the_same_state_may_list_yet_is_not_taken_back() {
+    let bucket = Misbehaving::new();
+    let mut first = start(&bucket).await;
+    let second = start(&bucket).await;
+    first.output.writer.clone_from(&second.output.writer);
+    let (one, same) = (first.stage("r1"), second.stage("r1"));
+    assert_eq!(one.path, same.path);
+    first.output.reveal(&one).await.unwrap();
+    second.commit("r1", vec![]).await.unwrap();
+    first.commit("r1", vec![one]).await.unwrap_err();
+    second.output.reveal(&same).await.unwrap();
+    second.commit("r1", vec![same.clone()]).await.unwrap();
+    assert_eq!(second.output.standing(&same).await.unwrap(), Standing::Whole);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -2,7 +2,6 @@
 
 use super::{Output, OutputError};
 use crate::failpoint::{self, Step};
-use crate::sink::layout::is_of_run;
 use crate::sink::manifest::{MANIFEST_VERSION, Manifest};
 use crate::sink::store::{NextManifest, Replacement, Sharing};
 
@@ -34,7 +33,7 @@ impl Output {
 
     async fn replace(&self, manifest: &mut Manifest) -> Result<(), OutputError> {
         let expected = *self.generation();
-        manifest.write_id = self.store.write_id();
+        manifest.write_id = self.store.write_id().map(|id| format!("{}-{id}", self.writer));
         let json = manifest.to_json().map_err(self.of_the_manifest())?;
         let next = NextManifest { json: &json, expected, write_id: manifest.write_id.as_deref() };
         let Replacement::Refused { found } = self.store.replace_manifest(&self.staging, next).await? else {
@@ -61,14 +60,17 @@ impl Output {
     }
 
     /// Takes back what was put into a bucket for a commit that somebody else was faster with: nobody is to see anything of it. It is
-    /// still staged. What cannot be removed is named.
+    /// still staged. Who has a copy of the same state may list the same parts yet, so those stay. What cannot be removed is named.
     async fn withdraw(&self, found: &[u8]) {
         if self.store.sharing() == Sharing::Locked {
             return;
         }
         let Ok(found) = Manifest::parse(found) else { return };
+        if found.write_id.is_some_and(|id| id.starts_with(&format!("{}-", self.writer))) {
+            return;
+        }
         let unlisted = std::mem::take(&mut *self.unlisted());
-        for path in unlisted.into_iter().filter(|path| !is_of_run(path, &found.run)) {
+        for path in unlisted.into_iter().filter(|path| found.parts.iter().all(|part| part.path != *path)) {
             match self.store.unlink(&path).await {
                 Ok(()) => tracing::warn!(part.path = path, "a part that no manifest will list was taken back"),
                 Err(error) => tracing::error!(part.path = path, "a part that no manifest lists is left over: {error}"),

@@ -21,15 +21,15 @@ pub struct Target {
     pub local: PathBuf,
     /// Who else may write into a bucket.
     pub writers: Writers,
+    /// What a state's writes of a bucket's manifest begin with, and those of no other state; copies of a state have the same. Of a folder it
+    /// may be empty.
+    pub writer: String,
 }
 
 impl Target {
     /// The output, for a person.
     pub fn described(&self) -> String {
-        match &self.address {
-            Address::Folder(folder) => described(folder),
-            Address::Bucket(_) => self.address.to_string(),
-        }
+        described_at(&self.address)
     }
 
     /// Makes a folder where it is missing, and locks it; of a bucket nothing is to be made.
@@ -44,10 +44,18 @@ impl Target {
     }
 }
 
+/// An output, for a person.
+pub fn described_at(address: &Address) -> String {
+    match address {
+        Address::Folder(folder) => described(folder),
+        Address::Bucket(_) => address.to_string(),
+    }
+}
+
 impl From<&Path> for Target {
     /// A folder.
     fn from(folder: &Path) -> Self {
-        Self { address: folder.into(), local: folder.to_owned(), writers: Writers::Any }
+        Self { address: folder.into(), local: folder.to_owned(), writers: Writers::Any, writer: String::new() }
     }
 }
 
@@ -69,7 +77,6 @@ impl Output {
         }
         let store = store::open(address, Writers::Any)?;
         let manifest = store.read_manifest().await?.map(|json| Manifest::parse(&json)).transpose();
-        let target = Target { address: address.clone(), local: PathBuf::new(), writers: Writers::Any };
-        manifest.map_err(of_the_manifest(&target.described()))
+        manifest.map_err(of_the_manifest(&described_at(address)))
     }
 }

@@ -47,7 +47,8 @@ pub struct Manifest {
     pub manifest_version: u32,
     /// Counts the manifests of this output; this one took the place of the one before it.
     pub generation: u64,
-    /// What tells the write of this text from every other; of an output in a bucket only.
+    /// What tells the write of this text from every other: a word for the state that wrote it, `-`, and a random one; of an output in a
+    /// bucket only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub write_id: Option<String>,
     /// The program's version.

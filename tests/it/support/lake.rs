@@ -121,10 +121,17 @@ impl Lake {
         let _there_may_be_none = std::fs::remove_dir_all(folder);
         std::fs::create_dir_all(folder).unwrap();
         for name in self.names() {
+            let read = async {
+                match self.store.get(&self.location(&name)).await {
+                    // Another process may have taken it away meanwhile.
+                    Err(object_store::Error::NotFound { .. }) => None,
+                    found => Some(found.unwrap().bytes().await.unwrap()),
+                }
+            };
+            let Some(content) = self.runtime.block_on(read) else { continue };
             let file = folder.join(&name);
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-            let read = async { self.store.get(&self.location(&name)).await.unwrap().bytes().await.unwrap() };
-            std::fs::write(file, self.runtime.block_on(read)).unwrap();
+            std::fs::write(file, content).unwrap();
         }
     }
 

@@ -63,6 +63,8 @@ const FLAGS: [(&[&str], &str); 10] = [
         &["verbose", "v", "debug", "quiet", "q", "log-level", "level"],
         "the log's level is in the variable KEYAPI_EXPORT_LOG: error, warn, info, debug or trace",
     ),
+    (&["dry-run", "dryrun", "n"], "`plan --dry-run` shows what would be asked, and sends nothing"),
+    (&["json"], "--summary FILE writes the summary of a run as JSON"),
     (&["force", "overwrite", "clean", "reset"], "--fresh begins a new run, and pays for every page again"),
 ];
 

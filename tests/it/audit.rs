@@ -2,7 +2,9 @@
 
 use keyapi_export::simulator::{RunningSimulator, SimulatorSettings, TieOrder};
 
-use crate::support::{Ended, Job, holds_exactly_the_truth, identities, is_whole, same, serve, truth_of, unfiltered};
+use crate::support::{
+    Ended, Job, around_now, holds_exactly_the_truth, identities, is_whole, same, serve, truth_of, unfiltered,
+};
 
 /// Requests after which hidden rows show; a run takes fewer, and is given the rest by hand.
 const HIDDEN_FOR: u64 = 350;
@@ -90,10 +92,7 @@ fn rows_that_the_run_was_not_shown_are_found_and_the_next_run_reads_them() {
 #[test]
 fn what_came_shortly_after_its_day_is_not_taken_for_a_loss() {
     let (simulator, job) = month(|service| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-        let moment = |ago: u64| format!("{}", now - ago).parse().unwrap();
-        service.world.from = moment(40 * 3_600);
-        service.world.to = moment(3_600);
+        around_now(service, 40 * 3_600, -3_600);
         service.drift.hidden = 0.2;
         service.drift.hidden_for_requests = HIDDEN_FOR;
     });

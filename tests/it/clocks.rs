@@ -1,22 +1,15 @@
 //! The machine's clock beside the service's: a relative range that a wrong clock made is not bought.
 
-use keyapi_export::simulator::{Moment, RunningSimulator};
-use keyapi_export::units::EpochSeconds;
+use keyapi_export::simulator::RunningSimulator;
 
-use crate::support::{Job, holds_exactly_the_truth, is_whole, serve};
+use crate::support::{Job, around_now, holds_exactly_the_truth, is_whole, now, serve};
 
 const HOURS: i32 = 3_600;
-
-fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_secs()).unwrap()
-}
 
 /// A service whose rows end now, and whose clock is that far from ours.
 fn serve_apart(offset_s: i32, age_s: Option<u32>) -> RunningSimulator {
     serve(|service| {
-        (service.world.from, service.world.to) =
-            (Moment(EpochSeconds::new(now() - 5 * 86_400)), Moment(EpochSeconds::new(now())));
+        around_now(service, 5 * 86_400, 0);
         service.world.rows = 300;
         (service.contract.date_offset_s, service.contract.age_s) = (offset_s, age_s);
     })

@@ -3,18 +3,13 @@
 //! The clock is real, so two days are two services at the same address whose rows have nothing in common: whatever stands
 //! in the output afterwards tells which day it came from.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use keyapi_export::simulator::{Moment, RunningSimulator, SimulatorSettings};
+use keyapi_export::simulator::{Density, Moment, RunningSimulator, SimulatorSettings};
 use keyapi_export::units::{DAY_SECONDS, EpochSeconds, TimeRange};
 
 use crate::support::{
-    END_LOOKS, Ended, Found, Job, identities, parquet_files, region, same, seconds, serve, truth_of, unfiltered, until,
+    END_LOOKS, Ended, Found, Job, identities, now, parquet_files, region, same, seconds, serve, truth_of, unfiltered,
+    until,
 };
-
-fn now() -> i64 {
-    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
-}
 
 /// The range that a run resolved for itself.
 fn range_of(ended: &Ended) -> TimeRange {
@@ -28,6 +23,7 @@ fn serve_day(day: u64, range: TimeRange, in_place_of: Option<RunningSimulator>) 
         service.seed = day;
         (service.world.from, service.world.to) = (Moment(range.start), Moment(range.end));
         service.world.rows = 4_000;
+        service.world.density = Density::Uniform;
     };
     match in_place_of {
         None => serve(settings),

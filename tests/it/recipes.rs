@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use keyapi_export::simulator::{Moment, RunningSimulator};
-use keyapi_export::units::EpochSeconds;
+use keyapi_export::simulator::RunningSimulator;
 
-use crate::support::{TOKEN, parquet_files, serve};
+use crate::support::{TOKEN, around_now, parquet_files, serve};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_keyapi-export");
 
@@ -21,10 +20,8 @@ fn recipe(name: &str) -> String {
 /// The regions of `config/daily.toml`, over more days than it asks for.
 fn the_last_days() -> RunningSimulator {
     serve(|service| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-        let now = EpochSeconds::new(i64::try_from(now).unwrap());
         service.world.regions = ["US", "GB"].map(|code| code.parse().unwrap()).to_vec();
-        (service.world.from, service.world.to) = (Moment(now.shifted(-10 * 86_400)), Moment(now));
+        around_now(service, 10 * 86_400, 0);
         service.world.rows = 400;
     })
 }

@@ -1,12 +1,10 @@
 //! One bad region does not take the others with it: refused, dead, quiet, at the start, in mid-run and for a time.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use keyapi_export::simulator::{DeadForm, Moment, RunningSimulator, SimulatorSettings};
-use keyapi_export::units::EpochSeconds;
+use keyapi_export::simulator::{DeadForm, RunningSimulator, SimulatorSettings};
 
 use crate::support::{
-    Ended, Found, Job, holds_exactly_the_truth, identities, is_whole, region, same, serve, truth_of, unfiltered, until,
+    Ended, Found, Job, around_now, holds_exactly_the_truth, identities, is_whole, now, region, same, serve, truth_of,
+    unfiltered, until,
 };
 
 const OTHERS: [&str; 3] = ["US", "FR", "DE"];
@@ -203,11 +201,9 @@ fn a_region_that_always_hangs_is_a_gap_and_the_others_are_exported() {
 
 #[test]
 fn a_relative_range_goes_on_to_new_days_beside_a_dead_region() {
-    let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
     let simulator = serve(|service| {
         service.world.regions = ["US", "GB"].map(region).to_vec();
-        (service.world.from, service.world.to) =
-            (Moment(EpochSeconds::new(now - 7_200)), Moment(EpochSeconds::new(now + 7_200)));
+        around_now(service, 7_200, 7_200);
         service.faults.dead_regions = vec![region("GB")];
     });
     let job =
@@ -280,11 +276,9 @@ fn kills_beside_a_refused_region_change_nothing_of_what_comes_out() {
 /// The service keeps a region's code and drops all its rows: the second day's answer is an empty one in every way.
 #[test]
 fn a_region_that_has_had_rows_and_has_none_any_more_is_complete() {
-    let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
     let world = |service: &mut SimulatorSettings, regions: &[&str]| {
         service.world.regions = regions.iter().map(|code| region(code)).collect();
-        (service.world.from, service.world.to) =
-            (Moment(EpochSeconds::new(now - 7_200)), Moment(EpochSeconds::new(now + 7_200)));
+        around_now(service, 7_200, 7_200);
     };
     let first = serve(|service| world(service, &["US", "GB"]));
     let job = Job::of(&first).with_regions(&["US", "GB"]).with_range_text("-1800s", "now");
@@ -298,7 +292,7 @@ fn a_region_that_has_had_rows_and_has_none_any_more_is_complete() {
             world(service, &["US"]);
             service.listen = listen;
         });
-        let moved_on = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64 > end + 1;
+        let moved_on = || now() > end + 1;
         until("the range to move on", moved_on);
         let ended = job.run();
         assert_eq!(ended.code, 0, "{ended}");

@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use keyapi_export::failpoint::Step;
 use keyapi_export::simulator::{DenseSecond, Density, Moment, RunningSimulator, Simulator, SimulatorSettings, Stats};
@@ -18,8 +17,8 @@ use tempfile::TempDir;
 
 use super::disk::looked_up;
 use crate::support::{
-    END_LOOKS, Ended, Found, Job, files_below, identities, identities_of_manifest, parquet_files, same, seconds, serve,
-    truth_of, unfiltered, until,
+    END_LOOKS, Ended, Found, Job, files_below, identities, identities_of_manifest, now, parquet_files, same, seconds,
+    serve, truth_of, unfiltered, until,
 };
 
 /// Requests on their way at once.
@@ -78,8 +77,7 @@ impl Scene {
 
     /// The service's rows begin so many seconds after the first day's range.
     fn of_world_from(offset: i64) -> Self {
-        let now = now();
-        let world = seconds(now - REACH + offset, now + 7_200);
+        let world = seconds(now() - REACH + offset, now() + 7_200);
         let simulator = serve(|service| day(1, world, service));
         let job = Job::of(&simulator)
             .with_regions(&["US", "GB"])
@@ -95,7 +93,7 @@ impl Scene {
         let early = truth_of(simulator.world(), &job.regions(), &unfiltered(), former);
         same(&identities(&job.out()), &early);
         // The first seconds of the former range are dense: once the range has moved on, there are rows to be carried over.
-        until("the range to move on", || crate::crash::scene::now() > former.end.get() + 4);
+        until("the range to move on", || now() > former.end.get() + 4);
         let left = tempfile::tempdir().unwrap();
         for folder in ["out", "state"] {
             copy(&job.folder().join(folder), &left.path().join(folder));
@@ -282,7 +280,7 @@ fn day(seed: u64, world: TimeRange, service: &mut SimulatorSettings) {
     // The second day has fewer rows, so that its slices are longer than the former parts: each former part goes with the slice
     // that holds all of its seconds.
     service.world.rows = if seed == 1 { ROWS } else { ROWS * 3 / 4 };
-    service.world.density = Density::default();
+    service.world.density = Density::Uniform;
     // These are the first seconds of the first day's range, where the world begins before it.
     let began = world.start.get() + 2_000;
     let dense = |second: i64| DenseSecond { second: Moment(EpochSeconds::new(began + second)), rows: 4 };
@@ -309,10 +307,6 @@ impl Held {
 /// A second as the names of parts write it.
 fn name_of(second: i64) -> String {
     jiff::Timestamp::from_second(second).unwrap().strftime("%Y%m%dT%H%M%SZ").to_string()
-}
-
-fn now() -> i64 {
-    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
 }
 
 /// Copies a folder with everything in it.

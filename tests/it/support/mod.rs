@@ -11,7 +11,7 @@ mod rows;
 use std::time::{Duration, Instant};
 
 use keyapi_export::api::contract::{Filters, Region};
-use keyapi_export::simulator::{RunningSimulator, Simulator, SimulatorSettings};
+use keyapi_export::simulator::{Density, Moment, RunningSimulator, Simulator, SimulatorSettings};
 use keyapi_export::units::{EpochSeconds, TimeRange};
 
 pub(crate) use fields::{as_served, documented};
@@ -28,6 +28,20 @@ pub(crate) fn serve(change: impl FnOnce(&mut SimulatorSettings)) -> RunningSimul
     settings.world.rows = 4_000;
     change(&mut settings);
     Simulator::start(settings).unwrap()
+}
+
+/// Seconds since 1970, by this machine's clock.
+pub(crate) fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_secs()).unwrap()
+}
+
+/// The world reaches from `before` seconds ago to `after` seconds from now, as full in every hour: what such a test sees
+/// must not depend on the time of day at which it runs.
+pub(crate) fn around_now(service: &mut SimulatorSettings, before: i64, after: i64) {
+    let moment = |second| Moment(EpochSeconds::new(second));
+    (service.world.from, service.world.to) = (moment(now() - before), moment(now() + after));
+    service.world.density = Density::Uniform;
 }
 
 /// A small world and a job of one worker, so that every number but sizes and times is the same each time.

@@ -12,8 +12,8 @@ use keyapi_export::units::{DAY_SECONDS, EpochSeconds, TimeRange};
 use serde_json::Value;
 
 use crate::support::{
-    Ended, Found, Job, asks_nothing_more, holds_exactly_the_truth, identities, identities_of_manifest, is_whole,
-    parquet_files, region, same, seconds, serve, truth_of, unfiltered, until,
+    Ended, Found, Job, around_now, asks_nothing_more, holds_exactly_the_truth, identities, identities_of_manifest,
+    is_whole, now, parquet_files, region, same, seconds, serve, truth_of, unfiltered, until,
 };
 
 /// 2025-12-01T00:00:00Z.
@@ -267,17 +267,10 @@ fn rejected_rows_withhold_success_unless_so_many_are_allowed() {
 }
 
 /// The moment at which a wall clock stands, in whole seconds.
-fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_secs()).unwrap()
-}
-
 fn serve_today(rows: u32) -> RunningSimulator {
-    let now = now();
     serve(|service| {
         service.world.rows = rows;
-        (service.world.from, service.world.to) =
-            (Moment(EpochSeconds::new(now - 40_000)), Moment(EpochSeconds::new(now + 40_000)));
+        around_now(service, 40_000, 40_000);
     })
 }
 

@@ -41,7 +41,7 @@ const COMMANDS: [(&[&str], &str); 6] = [
 ];
 
 /// What somebody may mean by a flag that there is not.
-const FLAGS: [(&[&str], &str); 10] = [
+const FLAGS: [(&[&str], &str); 12] = [
     (&["resume", "continue", "restart"], "run the same command again: it resumes where it ended"),
     (
         &["since", "start", "begin", "from-date", "start-date", "start-time"],

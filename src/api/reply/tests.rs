@@ -61,7 +61,7 @@ const PLAIN: Signals =
 #[test]
 fn the_table_of_classes() {
     let page = "<!DOCTYPE html><title>Log in</title>";
-    let table: [(&str, u16, &Signals, String); 62] = [
+    let table: [(&str, u16, &Signals, String); 63] = [
         // A rate limit in its disguises.
         ("throttled", 429, &PLAIN, error(429, "qps limit exceeded")),
         ("throttled", 429, &PLAIN, String::new()),

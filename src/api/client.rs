@@ -14,12 +14,12 @@ use super::contract::PageQuery;
 use super::echo::Blotter;
 use super::proxy::ProxyAddress;
 use super::reply::Heard;
-use super::signals::Signals;
+use super::signals::{Signals, moment_ms};
 use super::transport::{chain, lacks_authorities, of_connection};
-use super::unpack::{UnpackError, gunzip};
+use super::unpack::{Packing, UnpackError, unpack};
 use crate::units::{ByteCount, EpochSeconds};
 
-pub use super::transport::TransportError;
+pub use super::transport::{InVain, TransportError};
 
 /// What answers may be packed with. The HTTP library unpacks the others, and gzip is unpacked here.
 const ACCEPTED: &str = "gzip, br, zstd";
@@ -210,9 +210,9 @@ impl Client {
         let status = response.status().as_u16();
         self.first_answer.get_or_init(|| clocks(response.headers(), now_ms()));
         let signals = self.without_key(Signals::read(response.headers(), now_ms()));
-        let is_gzip = is_gzip(response.headers());
+        let packing = packing(response.headers());
         let read = match self.read_body(response).await {
-            Ok(packed) => self.clean(packed, is_gzip).await,
+            Ok(packed) => self.clean(packed, packing).await,
             Err(error) => Err(error),
         };
         let (body, broken) = match read {
@@ -223,10 +223,10 @@ impl Client {
     }
 
     /// The body, unpacked, with a blot in place of every echo of the key.
-    async fn clean(&self, packed: Vec<u8>, is_gzip: bool) -> Result<Vec<u8>, TransportError> {
+    async fn clean(&self, packed: Vec<u8>, packing: Packing) -> Result<Vec<u8>, TransportError> {
         let client = self.clone();
         let cleaned = apart_where_long(packed.len(), move || {
-            client.unpack(packed, is_gzip).map(|body| client.blotter.blot(body))
+            client.unpack(packed, packing).map(|body| client.blotter.blot(body))
         });
         cleaned.await.unwrap_or_else(|| Err(TransportError::Body("the program is ending".to_owned())))
     }
@@ -243,11 +243,8 @@ impl Client {
         Ok(body)
     }
 
-    fn unpack(&self, body: Vec<u8>, is_gzip: bool) -> Result<Vec<u8>, TransportError> {
-        if !is_gzip {
-            return Ok(body);
-        }
-        gunzip(body, self.limit()).map_err(|error| match error {
+    fn unpack(&self, body: Vec<u8>, packing: Packing) -> Result<Vec<u8>, TransportError> {
+        unpack(body, packing, self.limit()).map_err(|error| match error {
             UnpackError::Damaged(why) => TransportError::Body(why.to_string()),
             UnpackError::TooLarge => TransportError::TooLarge(self.body_limit),
         })
@@ -332,9 +329,12 @@ pub(super) fn place(endpoint: &Url) -> String {
     format!("{}:{port}", endpoint.host_str().unwrap_or_default())
 }
 
-fn is_gzip(headers: &HeaderMap) -> bool {
+fn packing(headers: &HeaderMap) -> Packing {
     let encoding = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    matches!(encoding.trim().to_ascii_lowercase().as_str(), "gzip" | "x-gzip")
+    match encoding.trim().eq_ignore_ascii_case("deflate") {
+        true => Packing::Deflate,
+        false => Packing::AsItBegins,
+    }
 }
 
 fn endpoint(settings: &ClientSettings) -> Result<Url, ClientError> {
@@ -370,7 +370,7 @@ fn auth_headers(settings: &ClientSettings, token: &SecretString) -> Result<Heade
 /// The service's clock by `Date`, plus `Age` where a cache kept the answer (RFC 9110, 9111). What cannot be read says nothing.
 fn clocks(headers: &HeaderMap, now_ms: i64) -> Option<Clocks> {
     let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
-    let date = jiff::fmt::rfc2822::parse(text(DATE)?).ok()?.timestamp().as_second();
+    let date = moment_ms(text(DATE)?)?.div_euclid(1_000);
     let age = text(AGE).and_then(|text| text.parse::<u32>().ok()).unwrap_or_default();
     let ours = EpochSeconds::new(now_ms.div_euclid(1_000));
     Some(Clocks { ours, service: EpochSeconds::new(date).shifted(i64::from(age)) })

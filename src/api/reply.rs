@@ -7,7 +7,7 @@
 //! 1. Status 2xx and `code` 0: a page; but an empty one that speaks of the rate or of an empty account is that. 204 and 205
 //!    without a body are empty pages.
 //! 2. 402, or words of an empty account: quota. Words of the rate come before words of the account, see `words`.
-//! 3. Words of the rate, 429 or 420, 503 with `Retry-After`, 400 or 403 with `Retry-After` or with a spent rate in its
+//! 3. Words of the rate, 429, 420 or 509, 503 with `Retry-After`, 400 or 403 with `Retry-After` or with a spent rate in its
 //!    headers: throttled. Both 2 and 3 hold for the status and for a `code` inside a 200 alike.
 //! 4. What is HTML is the gateway's and not the service's: it may pass, whatever its status.
 //! 5. A redirect, and any other 4xx that asking again does not change: refused.
@@ -159,7 +159,7 @@ impl<'a> Found<'a> {
         let signals = self.heard.signals;
         match effective {
             // 42900 to 42999: the documented code with a number of the vendor's own behind it.
-            420 | 429 | 42_900..=42_999 => true,
+            420 | 429 | 509 | 42_900..=42_999 => true,
             503 if signals.retry_after.is_some() => true,
             400 | 403 if signals.retry_after.is_some() || signals.is_rate_spent => true,
             // Other lasting refusals may well name a rate or a frequency among their parameters.

@@ -2,7 +2,7 @@
 //!
 //! None of these headers is documented by the vendor; each is honoured when it comes.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use reqwest::Url;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
@@ -64,8 +64,17 @@ fn wait(text: &str, now_ms: i64) -> Option<Duration> {
         // What no duration can hold is cut to a year by way of the bound; whoever waits has a bound of his own.
         return (seconds >= 0.0).then(|| Duration::from_secs_f64(seconds.min(LONGEST_SECONDS)));
     }
-    let date = jiff::fmt::rfc2822::parse(text).ok()?;
-    u64::try_from(date.timestamp().as_millisecond() - now_ms).ok().map(Duration::from_millis)
+    u64::try_from(moment_ms(text)? - now_ms).ok().map(Duration::from_millis)
+}
+
+/// A moment in milliseconds since the epoch: in one of HTTP's three forms (RFC 9110, 5.6.7), or as mail writes it, with an offset.
+pub(super) fn moment_ms(text: &str) -> Option<i64> {
+    let by_mail = || Some(jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_millisecond());
+    let by_http = || {
+        let since = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+        i64::try_from(since.as_millis()).ok()
+    };
+    by_http().or_else(by_mail)
 }
 
 /// A year: beyond it a wait is a typing error.
@@ -111,6 +120,9 @@ mod tests {
         assert_eq!(of(" 1.5 "), Some(Duration::from_millis(1_500)));
         assert_eq!(of("0"), Some(Duration::ZERO));
         assert_eq!(of("Wed, 31 Dec 2025 20:35:20 GMT"), Some(Duration::from_secs(2)));
+        assert_eq!(of("Wednesday, 31-Dec-25 20:35:20 GMT"), Some(Duration::from_secs(2)));
+        assert_eq!(of("Wed Dec 31 20:35:20 2025"), Some(Duration::from_secs(2)));
+        assert_eq!(of("Wed, 31 Dec 2025 22:35:20 +0200"), Some(Duration::from_secs(2)));
         assert_eq!(of("99999999999999999999"), Some(Duration::from_secs_f64(LONGEST_SECONDS)));
         for nothing in ["Wed, 31 Dec 2025 20:35:00 GMT", "soon", "-3", "", "NaN"] {
             assert_eq!(of(nothing), None, "{nothing}");

@@ -48,11 +48,25 @@ pub enum TransportError {
     TooLarge(ByteCount),
 }
 
+/// What about the address keeps attempts from the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InVain {
+    /// The name, the certificate, TLS or the proxy.
+    Address,
+    /// Nothing listens on the port, or something else does. A service that starts again gives both for a while.
+    Port,
+}
+
 impl TransportError {
-    /// Whether it lies in the address or the certificate, so that asking again soon changes nothing. A refused connection and an
-    /// odd answer may pass: a service that starts again gives both.
-    pub const fn is_lasting(&self) -> bool {
-        matches!(self, Self::UnknownHost(..) | Self::Certificate(..) | Self::NotTls(_) | Self::ProxyRefused(_))
+    /// What about the address it lies in, so that asking again soon changes nothing; none where it is trouble that may pass.
+    pub const fn in_vain(&self) -> Option<InVain> {
+        match self {
+            Self::UnknownHost(..) | Self::Certificate(..) | Self::NotTls(_) | Self::ProxyRefused(_) => {
+                Some(InVain::Address)
+            }
+            Self::Refused(_) | Self::NotHttp(..) => Some(InVain::Port),
+            _ => None,
+        }
     }
 }
 
@@ -84,7 +98,7 @@ pub(super) fn of_connection(error: &(dyn Error + 'static), (place, proxy): (&str
         TransportError::ProxyRefused(proxy.to_owned())
     } else if let Some(proxy) = tunnel {
         TransportError::Proxy(proxy.to_owned(), told)
-    } else if told.contains("invalid HTTP") {
+    } else if told.contains("invalid HTTP") || told.contains("unexpected message") {
         TransportError::NotHttp(place, told)
     } else {
         TransportError::Connection(told)
@@ -149,8 +163,9 @@ mod tests {
         let plain = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
         assert_eq!(of(io::Error::other(plain)), TransportError::NotTls(place));
         let resolver = |words: &str| of(io::Error::other(format!("failed to lookup address information: {words}")));
-        assert!(resolver("Name or service not known").is_lasting());
-        assert!(!resolver("Temporary failure in name resolution").is_lasting());
+        assert_eq!(resolver("Name or service not known").in_vain(), Some(InVain::Address));
+        assert_eq!(resolver("Temporary failure in name resolution").in_vain(), None);
+        assert_eq!(of(io::ErrorKind::ConnectionRefused.into()).in_vain(), Some(InVain::Port));
         assert!(matches!(of(io::Error::other("invalid HTTP version parsed")), TransportError::NotHttp(..)));
         assert!(matches!(of(io::ErrorKind::ConnectionReset.into()), TransportError::Connection(_)));
     }
@@ -166,7 +181,8 @@ mod tests {
             TransportError::ProxyRefused("proxy.example:3128".to_owned())
         );
         assert!(
-            !tunnel("unsuccessful").is_lasting() && tunnel("unsuccessful").to_string().contains("proxy.example:3128")
+            tunnel("unsuccessful").in_vain().is_none()
+                && tunnel("unsuccessful").to_string().contains("proxy.example:3128")
         );
     }
 

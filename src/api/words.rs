@@ -7,150 +7,56 @@
 /// The longest piece of a service's words that is quoted to a person, in characters.
 const QUOTED_CHARACTERS: usize = 300;
 
-/// Phrases that mean the rate wherever they stand.
-const OF_RATE: [&str; 36] = [
-    "too many request",
-    "too many call",
-    "too many quer",
-    "too many concurrent",
-    "too many connection",
-    "rate limit",
-    "rate-limit",
-    "rate_limit",
-    "ratelimit",
-    "slow down",
-    "throttl",
-    "too often",
-    "too frequent",
-    "too fast",
-    "per second",
-    "per minute",
-    "per hour",
-    "hourly",
-    "retry after",
-    "concurrency limit",
-    "flow control",
-    "频繁",
-    "頻繁",
-    "请求过多",
-    "太快",
-    "過快",
-    "次/秒",
-    "每分钟",
-    "频率",
-    "頻率",
-    "限流",
-    "限频",
-    "流控",
-    "过快",
-    "并发",
-    "每秒",
-];
-/// Words that mean the rate, each as a whole word.
-const RATE_WORDS: [&str; 6] = ["qps", "tps", "rps", "rpm", "rate", "429"];
-/// Words that mean the rate beside a word of excess.
-const RATE_NOUNS: [&str; 5] = ["frequency", "frequently", "concurrent", "concurrency", "requests"];
+/// What means the rate wherever it stands.
+const RATE: &str = "rate$|ratelimit|tps$|rps$|rpm$|429$|slow down|throttl|too often|too frequent|too fast|too quickly|\
+    too many concurrent|too many connection|per second|per minute|per hour|hourly|retry after|flow control";
+/// The same in the middle of a word, and in Chinese, which writes none.
+const RATE_ANYWHERE: &str = "qps|频繁|頻繁|请求过多|太快|過快|过快|次/秒|每分钟|频率|頻率|限流|限频|流控|并发|每秒";
+/// What means the rate beside a word of excess.
+const PACE: &str = "frequen|concurren";
+/// Too many of these mean the rate, unless they are counted over a long stretch.
+const TOO_MANY: &str = "too many request|too many call|too many quer|too many hit|too many attempt|too many api";
+/// What means the rate beside a word of excess where nothing speaks of an account.
+const REQUESTS: &str = "requests$|request limit|requestlimit|call limit|api limit|access limit";
 /// Words of excess.
-const EXCESS: [&str; 11] =
-    ["limit", "limited", "limits", "exceed", "exceeded", "exceeds", "exceeding", "high", "too", "reduce", "reached"];
-/// Limits that mean the rate where they are met.
-const REQUEST_LIMITS: [&str; 6] =
-    ["request limit", "requests limit", "call limit", "api limit", "access limit", "requestlimit"];
+const EXCESS: &str = "limit$|limited|limits|exceed|high$|too$|reduce|reached|over$|hit$";
 
-/// Phrases that mean the account wherever they stand.
-const OF_ACCOUNT: [&str; 33] = [
-    "quota",
-    "usage limit",
-    "usage cap",
-    "recharge",
-    "top up",
-    "top-up",
-    "topup",
-    "payment required",
-    "payment is required",
-    "payment overdue",
-    "payment failed",
-    "non-payment",
-    "please pay",
-    "spending limit",
-    "spend limit",
-    "past due",
-    "billing",
-    "unpaid",
-    "overdue",
-    "arrears",
-    "plan limit",
-    "plan's limit",
-    "plan has expired",
-    "plan expired",
-    "trial expired",
-    "trial has e",
-    "余额",
-    "餘額",
-    "充值",
-    "额度",
-    "額度",
-    "配额",
-    "欠费",
-];
-/// Further Chinese phrases of the same: uses, points and packages that are gone.
-const OF_ACCOUNT_TOO: [&str; 8] = ["次数不足", "次数已用", "积分不足", "点数不足", "用尽", "已用完", "续费", "套餐已"];
-/// What an account holds; the account is meant beside a word of lack.
-const HOLDINGS: [&str; 11] = [
-    "credit",
-    "credits",
-    "balance",
-    "funds",
-    "points",
-    "units",
-    "allowance",
-    "subscription",
-    "coins",
-    "wallet",
-    "money",
-];
-/// Words of lack.
-const LACK: [&str; 32] = [
-    "insufficient",
-    "not enough",
-    "inadequate",
-    "no more",
-    "no credit",
-    "no balance",
-    "no active",
-    "no remaining",
-    "no funds",
-    "out of",
-    "run out",
-    "ran out",
-    "exhaust",
-    "deplet",
-    "used up",
-    "used all",
-    "all used",
-    "zero",
-    "0 credit",
-    ": 0",
-    "reached",
-    "empty",
-    "left",
-    "remain",
-    "lack",
-    "expired",
-    "ended",
-    "exceed",
-    "negative",
-    "too low",
-    "inactive",
-    "purchase",
-];
-/// Words of lack beside requests: they are gone rather than too fast.
-const NONE_LEFT: [&str; 6] = ["left", "remaining", "used up", "used all", "exhaust", "ran out"];
+/// Money, and what is bought for it.
+const MONEY: &str =
+    "credit$|credits|balance$|balances|fund$|funds|points$|units$|allowance|allotment|coins|wallet|money";
+/// What may be held of a service for a time; a part of it may be one region, which is no empty account.
+const CONTRACT: &str = "subscription|membership|package|trial|tier$|plan$|usage|budget|tokens$";
+/// Uses of a service.
+const USES: &str = "request|call$|calls$|queries|hits$";
+/// What means an account with nothing left wherever it stands.
+const UNPAID: &str = "payment|invoice|arrear|debt$|unpaid|overdue|past due|billing|prepaid|recharge|top up|topup|please pay|\
+    non payment|spending limit|spend limit|credit limit";
+/// The same in Chinese.
+const UNPAID_ANYWHERE: &str =
+    "余额|餘額|充值|额度|額度|配额|欠费|续费|用尽|用完|耗尽|次数不足|次数已|次数超限|积分不足|点数不足|套餐已|调用量";
+/// Money that is lacking.
+const LACK: &str = "insufficien|inadequate|exhaust|deplet|consumed|spent|used$|lapse|negative|empty|zero|lack|ended|over$|dry$|\
+    reached|remain|left$|gone$|expired|exceed|inactive|suspend|finished|run out|ran out|out of|not enough|not sufficient|\
+    no more|low$|below|have 0$|has 0$";
+/// A contract that has ended, or whose uses have.
+const ENDED: &str = "exhaust|deplet|consumed|spent|used up|used all|been used|lapse|ended|over$|expired|inactive|\
+    suspend|finished|run out|ran out|out of|no more|no active|remaining 0$|0 remaining|no remaining";
+/// What a person is told to do for more.
+const DEMAND: &str = "add$|buy$|purchase|refill|deposit|renew|replenish|reload";
+/// Uses that are gone rather than too fast.
+const NONE_LEFT: &str = "left$|remaining|used up|used all|are used|been used|exhaust|ran out|run out|consumed|spent";
 /// Stretches over which an account is counted, as against a rate.
-const LONG_STRETCHES: [&str; 5] = ["daily", "monthly", "per day", "per month", "billing period"];
-/// What a plan may lack beside uses: then it is no empty account.
-const OF_ACCESS: [&str; 8] =
-    ["access", "region", "endpoint", "feature", "permission", "available", "support", "within the last"];
+const LONG_STRETCHES: &str = "daily|weekly|monthly|yearly|annual|today|per day|per week|per month|per year|this day|this week|\
+    this month|this year|the day$|the month$|24 hours|billing period|billing cycle|current period|this period|this cycle";
+/// Words of a limit that is met.
+const LIMIT: &str = "limit|cap$|exceed|reached|hit$|maximum|spent|used$";
+/// What a contract may lack beside uses: then it is no empty account.
+const ACCESS: &str = "access|endpoint|feature|permission|available|supported|supports|not support|unsupported|within the last|include|history|\
+    older|days$";
+/// One region and not the account, also where it is a quota that is used up there.
+const REGION: &str = "region|country|countries|market$|markets|territor";
+/// The same in Chinese.
+const REGION_ANYWHERE: &str = "地区|地區|区域|區域|国家|國家";
 
 /// What an error speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,44 +71,103 @@ pub(super) enum Subject {
 
 /// What the words of an error speak of.
 pub(super) fn subject(words: &str) -> Subject {
-    let lower = words.to_lowercase();
-    if speaks_of_rate(&lower) {
+    let words = Words::new(words);
+    if words.of_rate() {
         Subject::Rate
-    } else if speaks_of_account(&lower) {
+    } else if words.of_account() {
         Subject::Account
+    } else if words.has(REQUESTS) && words.has(EXCESS) && !words.has(NONE_LEFT) && !words.has("quota|usage|plan") {
+        Subject::Rate
     } else {
         Subject::Other
     }
 }
 
-fn speaks_of_rate(lower: &str) -> bool {
-    let is_of_account =
-        any_in(lower, &LONG_STRETCHES) || any_in(lower, &NONE_LEFT) || any_in(lower, &["quota", "usage", "plan"]);
-    let is_of_requests = has_word(lower, &RATE_NOUNS) && has_word(lower, &EXCESS);
-    let is_limit_met = any_in(lower, &REQUEST_LIMITS) && any_in(lower, &["exceed", "reached", "hit"]);
-    any_in(lower, &OF_RATE) || has_word(lower, &RATE_WORDS) || ((is_of_requests || is_limit_met) && !is_of_account)
+/// The words of an error, ready to be looked at.
+struct Words {
+    /// As they came, in lower case.
+    lower: String,
+    /// Words alone, each between single spaces: `RateLimit_exceeded` is ` rate limit exceeded `. What divides a sentence is a
+    /// word `,`, so that no phrase reaches across.
+    spaced: String,
 }
 
-fn speaks_of_account(lower: &str) -> bool {
-    let is_lacking = has_word(lower, &HOLDINGS) && any_in(lower, &LACK);
-    let is_used_up = has_word(lower, &["requests", "calls"]) && any_in(lower, &NONE_LEFT);
-    let is_counted = any_in(lower, &LONG_STRETCHES) && has_word(lower, &EXCESS);
-    // To be told to upgrade is no lack: what the plan does not hold may be one region.
-    let is_over_plan = has_word(lower, &["plan"]) && has_word(lower, &EXCESS);
-    any_in(lower, &OF_ACCOUNT)
-        || any_in(lower, &OF_ACCOUNT_TOO)
-        || is_lacking
-        || is_used_up
-        || is_counted
-        || (is_over_plan && !any_in(lower, &OF_ACCESS))
-}
+impl Words {
+    fn new(text: &str) -> Self {
+        let mut spaced = String::from(" ");
+        let mut is_small = false;
+        for c in text.chars() {
+            let is_word = c.is_ascii_alphanumeric() || !c.is_ascii();
+            if (!is_word || (is_small && c.is_ascii_uppercase())) && !spaced.ends_with(' ') {
+                spaced.push(' ');
+            }
+            if is_word {
+                spaced.extend(c.to_lowercase());
+            } else if matches!(c, '.' | ',' | ';' | ':' | '!' | '?') {
+                spaced.push_str(", ");
+            }
+            is_small = c.is_ascii_lowercase();
+        }
+        if !spaced.ends_with(' ') {
+            spaced.push(' ');
+        }
+        Self { lower: text.to_lowercase(), spaced }
+    }
 
-fn any_in(text: &str, list: &[&str]) -> bool {
-    list.iter().any(|phrase| text.contains(phrase))
-}
+    /// Whether any of the phrases of `list`, which `|` divides, begins at a word; one that ends with `$` ends at a word, too.
+    fn has(&self, list: &str) -> bool {
+        list.split('|').any(|entry| {
+            let (phrase, is_whole) = entry.strip_suffix('$').map_or((entry, false), |phrase| (phrase, true));
+            self.spaced.match_indices(phrase).any(|(at, _)| {
+                let rest = self.spaced.get(at + phrase.len()..).unwrap_or_default();
+                self.spaced.get(..at).is_some_and(|before| before.ends_with(' '))
+                    && (!is_whole || rest.starts_with(' '))
+            })
+        })
+    }
 
-fn has_word(text: &str, list: &[&str]) -> bool {
-    text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| list.contains(&word))
+    fn has_anywhere(&self, list: &str) -> bool {
+        list.split('|').any(|phrase| self.lower.contains(phrase))
+    }
+
+    fn of_rate(&self) -> bool {
+        self.has(RATE)
+            || self.has_anywhere(RATE_ANYWHERE)
+            || (self.has(PACE) && self.has(EXCESS))
+            || (self.has(TOO_MANY) && !self.has(LONG_STRETCHES))
+    }
+
+    fn of_account(&self) -> bool {
+        let is_money = self.has(MONEY) && (self.has(LACK) || self.has(DEMAND) || self.names_none());
+        is_money || self.has(UNPAID) || (self.of_uses() && !self.has(REGION) && !self.has_anywhere(REGION_ANYWHERE))
+    }
+
+    /// Uses that are gone, or a contract that has ended.
+    fn of_uses(&self) -> bool {
+        let is_limited = (self.has("plan$|plans$|usage|budget") && self.has(LIMIT))
+            || (self.has("subscription|membership|package") && self.has(DEMAND))
+            || (self.has(CONTRACT) && self.has("insufficien|not enough"));
+        self.has("quota")
+            || self.has_anywhere(UNPAID_ANYWHERE)
+            || (self.has(CONTRACT) && self.has(ENDED) && !self.is_key_of_tokens())
+            || (self.has(USES) && self.has(NONE_LEFT))
+            || (self.has(LONG_STRETCHES) && (self.has(LIMIT) || self.has(TOO_MANY)))
+            || (is_limited && !self.has(ACCESS))
+    }
+
+    /// Tokens that expired are a key, and not what is spent.
+    fn is_key_of_tokens(&self) -> bool {
+        self.has("tokens$") && self.has("expired|inactive|suspend")
+    }
+
+    /// No credits, 0 credits, no API credits, credits: 0.
+    fn names_none(&self) -> bool {
+        let is_money = |word: &str| MONEY.split('|').any(|entry| word == entry.trim_end_matches('$'));
+        let is_none = |word: &str| matches!(word, "no" | "0" | "without");
+        let words: Vec<&str> = self.spaced.split_whitespace().filter(|word| *word != ",").collect();
+        let mut near = words.windows(2).chain(words.windows(3));
+        near.any(|near| near.iter().any(|word| is_money(word)) && near.iter().any(|word| is_none(word)))
+    }
 }
 
 /// A service's words for a person: one line, at most 300 characters.
@@ -254,6 +219,12 @@ mod tests {
                 "rate limit quota per second exceeded",
                 "Quota exceeded for quota metric 'Queries' and limit 'Queries per minute'",
                 "API rate limit exceeded, please recharge or upgrade your plan",
+                "You have gone over your allowed requests-per-second",
+                "CUQPS_HAS_EXCEEDED_THE_LIMIT",
+                "ACCESS_TOO_FREQUENT",
+                "Concurrent requests of your plan exceeded",
+                "requests are too many",
+                "Developer Over Rate",
             ],
         );
     }
@@ -292,8 +263,63 @@ mod tests {
                 "额度已用完",
                 "积分不足",
                 "配额不足",
+                // As other vendors, and people of other languages, put it.
+                "Please renew your subscription to continue",
+                "Prepaid amount fully consumed",
+                "Your free tier has been fully consumed",
+                "You have consumed all of your credits",
+                "This account has no API credits; add some to go on",
+                "You've hit your monthly cap",
+                "Your package has been used up",
+                "Request allotment for this cycle is spent",
+                "You have exceeded your requests for today",
+                "Maximum number of requests for this month reached",
+                "Too many requests this month",
+                "Budget exceeded for this account",
+                "Account is in debt",
+                "There is an outstanding invoice on this account",
+                "Please add funds to your account",
+                "Insufficient fund",
+                "The points is not sufficient",
+                "Insufficient tokens",
+                "Your free trial is over",
+                "Account suspended: payment has not been received",
+                "INSUFFICIENT_BALANCE",
+                "InsufficientCreditsError",
+                "NotEnoughCredits",
+                "no_credits",
+                "credits: 0",
+                "This request costs 1 credit but you have 0",
+                "All your prepaid calls are used",
+                "Usage exceeded for the current period",
+                "USER_DAILY_QUERY_OVER_LIMIT",
+                "QUOTA_PLAN_RUN_OUT",
+                "Arrearage",
+                "subscription lapsed",
+                "Your plan expired 3 days ago, renew to restore access",
+                "Plan limit exceeded, contact support",
+                "您的积分已耗尽",
+                "今日调用量超限",
             ],
         );
+    }
+
+    #[test]
+    fn a_limit_of_one_region_is_no_empty_account() {
+        all_speak_of(
+            Subject::Other,
+            &[
+                "region limit of your plan exceeded",
+                "Plan limit exceeded for region GB",
+                "Your quota does not cover this country",
+                "Your subscription for this market has expired",
+                "Your plan has insufficient permissions for this endpoint",
+                "Purchase a package with this region included",
+                "您的套餐已不含该地区",
+            ],
+        );
+        // Money is one for all regions.
+        all_speak_of(Subject::Account, &["insufficient balance to read region GB", "no credits left (region US)"]);
     }
 
     #[test]
@@ -319,6 +345,9 @@ mod tests {
                 "Requests must be signed",
                 "Bad request: limit must be at most 10",
                 "max_create_time must not exceed now",
+                "the time range must not exceed 1 month",
+                "all access tokens have expired",
+                "Your plan is limited to 90 days of history",
             ],
         );
     }

@@ -10,6 +10,8 @@ use super::question::Question;
 const MOST_ASTRAY: usize = 3;
 /// Refusals that show that it is the question which is refused: one may be an accident.
 const REFUSALS: usize = 2;
+/// The most that it takes beyond them of a service that refuses by accident.
+const MOST_ACCIDENTS: usize = 3;
 
 /// Why a rule cannot say its verdict.
 #[derive(Clone, Debug, PartialEq)]
@@ -140,7 +142,7 @@ impl Seen {
     fn heard_since(&self, question: &Question, first: usize, refusals: usize) -> Result<Heard<'_>, Halt> {
         let (mut astray, mut refused) = (0, 0);
         // One refusal is enough for whoever glances.
-        let accidents = usize::from(refusals > 1 && self.refuses_by_accident());
+        let accidents = if refusals > 1 { self.accidents() } else { 0 };
         for (number, answer) in self.answers().skip(first).filter(|(_, answer)| answer.question == *question) {
             match &answer.outcome {
                 Outcome::Page(page) => {
@@ -187,11 +189,21 @@ impl Seen {
         })
     }
 
-    /// Whether a question was refused once and answered another time.
-    fn refuses_by_accident(&self) -> bool {
-        let is_page = |answer: &Answer| matches!(answer.outcome, Outcome::Page(_));
-        let mut refused = self.answers.iter().filter(|answer| matches!(answer.outcome, Outcome::Refused { .. }));
-        refused.any(|one| self.answers.iter().any(|other| is_page(other) && other.question == one.question))
+    /// How many refusals more it takes of a service that refuses by accident: the more questions it refused once and answered another
+    /// time, the more often it does so several times in a row.
+    fn accidents(&self) -> usize {
+        let is_answered = |question: &Question| {
+            let is_page = |answer: &Answer| matches!(answer.outcome, Outcome::Page(_));
+            self.answers.iter().any(|answer| is_page(answer) && answer.question == *question)
+        };
+        let mut accidents: Vec<&Question> = Vec::new();
+        for answer in &self.answers {
+            let is_refused = matches!(answer.outcome, Outcome::Refused { .. });
+            if is_refused && !accidents.contains(&&answer.question) && is_answered(&answer.question) {
+                accidents.push(&answer.question);
+            }
+        }
+        if accidents.is_empty() { 0 } else { (accidents.len() + 1).min(MOST_ACCIDENTS) }
     }
 
     /// Whether a question for a known row came without any once, and with rows another time.
@@ -299,5 +311,15 @@ mod tests {
         assert!(matches!(seen.glanced(&question(1, 9)), Ok(Heard::Refused { .. })));
         seen.take(answer(&question(1, 9), refused(), "b"));
         assert!(matches!(seen.heard(&question(1, 9)), Ok(Heard::Refused { code: 400, .. })));
+        // The more accidents there are, the more refusals it takes.
+        for (other, needed) in [(2, 4), (3, 5), (4, 5)] {
+            seen.take(answer(&question(other, 9), refused(), "c"));
+            seen.take(answer(&question(other, 9), Outcome::Page(page(&[other])), "d"));
+            let refusals = |seen: &Seen| seen.answers.iter().filter(|answer| answer.question == question(1, 9)).count();
+            while let Err(Halt::Ask(_)) = seen.heard(&question(1, 9)) {
+                seen.take(answer(&question(1, 9), refused(), "e"));
+            }
+            assert_eq!(refusals(&seen), needed, "{other}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use super::Check;
 use super::answer::{Answer, Outcome, Page};
 use super::question::Question;
 use super::report::Exchange;
-use crate::api::client::{Client, Reply, TransportError};
+use crate::api::client::{Client, InVain, Reply, TransportError};
 use crate::api::reply::{PageAnswer, Verdict, judge};
 use crate::fetch::gate::{Gate, Permit};
 use crate::fetch::retry::{Next, Patience, Retry, Trouble};
@@ -147,7 +147,9 @@ impl<'a> Sender<'a> {
         let now = self.began.elapsed();
         let reply = match reply {
             Ok(reply) => reply,
-            Err(error) if error.is_lasting() && self.came.is_zero() => return Heard::Lost(error.to_string()),
+            Err(error) if error.in_vain() == Some(InVain::Address) && self.came.is_zero() => {
+                return Heard::Lost(error.to_string());
+            }
             Err(error) => {
                 self.gate.failed(now, rand::random());
                 return Heard::Trouble(Trouble::Failed, error.to_string());

@@ -41,7 +41,7 @@ const COMMANDS: [(&[&str], &str); 6] = [
 ];
 
 /// What somebody may mean by a flag that there is not.
-const FLAGS: [(&[&str], &str); 10] = [
+const FLAGS: [(&[&str], &str); 12] = [
     (&["resume", "continue", "restart"], "run the same command again: it resumes where it ended"),
     (
         &["since", "start", "begin", "from-date", "start-date", "start-time"],
@@ -63,6 +63,8 @@ const FLAGS: [(&[&str], &str); 10] = [
         &["verbose", "v", "debug", "quiet", "q", "log-level", "level"],
         "the log's level is in the variable KEYAPI_EXPORT_LOG: error, warn, info, debug or trace",
     ),
+    (&["dry-run", "dryrun", "n"], "`plan --dry-run` shows what would be asked, and sends nothing"),
+    (&["json"], "--summary FILE writes the summary of a run as JSON"),
     (&["force", "overwrite", "clean", "reset"], "--fresh begins a new run, and pays for every page again"),
 ];
 

@@ -105,6 +105,9 @@ pub fn require_tls(url: &str) -> Result<(), ConfigError> {
     if !parsed.username().is_empty() || parsed.password().is_some() {
         return refused(shown, "it holds a user name or password; the key has its own place");
     }
+    if parsed.port() == Some(0) {
+        return refused(shown, "its port is 0, where nothing can listen");
+    }
     if parsed.query().is_some() || parsed.fragment().is_some() {
         return refused(shown, "it holds a query or fragment");
     }

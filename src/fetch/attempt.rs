@@ -37,5 +37,8 @@ pub async fn attempt(client: &Client, query: &PageQuery) -> Result<Came, Heard> 
 
 fn unanswered(error: &TransportError) -> Heard {
     let why = error.to_string();
-    if error.is_lasting() { Heard::Unreached { why } } else { Heard::Unanswered { why } }
+    match error.in_vain() {
+        Some(what) => Heard::Unreached { what, why },
+        None => Heard::Unanswered { why },
+    }
 }

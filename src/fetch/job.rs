@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::api::client::InVain;
 use crate::api::contract::PageQuery;
 use crate::plan::answer::{ANSWERS_ASKED, Doubt};
 use crate::plan::planner::Task;
@@ -94,8 +95,10 @@ pub enum Heard {
         /// What is wrong, for a person.
         why: String,
     },
-    /// No answer came, and the trouble lies in the address or the certificate.
+    /// No answer came, and the trouble lies in how the service is addressed.
     Unreached {
+        /// In what about it.
+        what: InVain,
         /// What is wrong, for a person.
         why: String,
     },
@@ -120,7 +123,7 @@ impl Heard {
             Self::Throttled { why, .. }
             | Self::Failed { why, .. }
             | Self::Unanswered { why }
-            | Self::Unreached { why } => Some(why),
+            | Self::Unreached { why, .. } => Some(why),
             Self::Page { .. } | Self::Quota { .. } | Self::Refused { .. } | Self::OutOfCredits { .. } => None,
         }
     }
@@ -268,7 +271,9 @@ impl FetchJob {
             Heard::Refused { code, message, .. } => return Then::End(Fetched::Refused { code, message }),
             Heard::OutOfCredits { spent, max } => return Then::End(Fetched::OutOfCredits { spent, max }),
             Heard::Throttled { why, .. } => (Trouble::Throttled, why),
-            Heard::Failed { why, .. } | Heard::Unanswered { why } | Heard::Unreached { why } => (Trouble::Failed, why),
+            Heard::Failed { why, .. } | Heard::Unanswered { why } | Heard::Unreached { why, .. } => {
+                (Trouble::Failed, why)
+            }
         };
         self.has_failed |= trouble == Trouble::Failed;
         if is_probe {

@@ -214,7 +214,7 @@ impl Pool {
         let Stands::OnItsWay(permit) = self.jobs.get(&id)?.stands else { return None };
         let work = self.jobs.get(&id)?.work.clone();
         let hold = self.heed(&heard, permit, dice.spread, now);
-        let is_lost = matches!(heard, Heard::Unreached { .. }) && self.reach.lasting(now);
+        let is_lost = matches!(heard, Heard::Unreached { what, .. } if self.reach.lasting(what, now));
         let then = self.jobs.get_mut(&id)?.after(heard.clone(), dice.jitter, (now, self.apart));
         let astray = heard.doubt().filter(|_| !work.is_probe() && !matches!(then, Then::Keep)).map(ToString::to_string);
         let why = heard.why().or(astray.as_deref()).map(str::to_owned);

@@ -23,6 +23,7 @@ mod job;
 pub mod kept;
 mod ledger;
 mod lock;
+mod mark;
 mod pages;
 mod reader;
 pub mod record;

@@ -16,6 +16,7 @@ use super::bought::Bought;
 use super::error::{JournalError, is_full};
 use super::held::Held;
 use super::lock::HeldFolder;
+use super::mark;
 use super::reader::Reader;
 use super::schema::{self, FILE, Found};
 use super::tables::Cursor;
@@ -28,11 +29,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) const PAGE_BYTES: i64 = 8_192;
 /// Statements kept prepared, above the number that the journal uses.
 const STATEMENTS: usize = 64;
-
-/// Says that the folder's journal was begun: made once the database is durable, and never removed. So a database without
-/// tables beside it was lost or emptied, and is not one that was never made.
-const MARK: &str = "begun";
-const MARK_TEXT: &str = "A journal was begun in this folder. What it holds was paid for.\n";
 
 /// The journal as it was found, ready to be written.
 #[derive(Debug)]
@@ -63,10 +59,11 @@ pub(super) fn open(folder: &Path) -> Result<Opened, JournalError> {
     let connection = open_database(&folder, &file)?;
     failpoint::pass(Step::DatabaseOpened);
     folder.sync()?;
-    mark(&folder)?;
+    mark::make(&folder)?;
     failpoint::pass(Step::StateSynced);
     let reader = open_reader(&file)?;
     let (run, cursor) = (reader.account()?, reader.cursor()?);
+    refuse_forgotten(&file, run.as_ref())?;
     let (held, bought) = (reader.held()?, reader.bought()?);
     Ok(Opened { connection, ballast, folder, file, run, cursor, held, bought })
 }
@@ -89,7 +86,7 @@ pub(super) fn open_view(folder: &Path) -> Result<Option<Reader>, JournalError> {
     }
     let reader = open_reader(&file)?;
     match reader.inspect()? {
-        Found::New if is_marked(&file) => Err(emptied(&file, "it has no tables")),
+        Found::New if mark::is_there(&file) => Err(emptied(&file, "it has no tables")),
         Found::New => Ok(None),
         Found::Journal => Ok(Some(reader)),
     }
@@ -98,7 +95,7 @@ pub(super) fn open_view(folder: &Path) -> Result<Option<Reader>, JournalError> {
 /// Our files are ours: a link in the place of one would have them written, or cut to nothing, elsewhere.
 fn refuse_links(state: &Path) -> Result<(), JournalError> {
     let log = [format!("{FILE}-wal"), format!("{FILE}-shm"), format!("{FILE}-journal")];
-    let names = [FILE, MARK, ballast::NAME, ballast::NEW].map(str::to_owned);
+    let names = [FILE, mark::NAME, ballast::NAME, ballast::NEW].map(str::to_owned);
     names
         .into_iter()
         .chain(log)
@@ -111,7 +108,7 @@ fn refuse_links(state: &Path) -> Result<(), JournalError> {
 fn refuse_emptied(file: &Path) -> Result<(), JournalError> {
     let size = |file: &Path| fs::metadata(file).map(|found| found.len()).ok();
     let log = file.with_file_name(format!("{FILE}-wal"));
-    let was_begun = is_marked(file) || size(&log).is_some_and(|bytes| bytes > 0);
+    let was_begun = mark::is_there(file) || size(&log).is_some_and(|bytes| bytes > 0);
     match size(file) {
         None if was_begun => Err(emptied(file, "it is not there")),
         Some(0) if was_begun => Err(emptied(file, "it is empty")),
@@ -119,26 +116,17 @@ fn refuse_emptied(file: &Path) -> Result<(), JournalError> {
     }
 }
 
-fn is_marked(file: &Path) -> bool {
-    fs::symlink_metadata(file.with_file_name(MARK)).is_ok()
+/// A journal that knows less than its mark does has lost its log. What is left of it stays as it is.
+fn refuse_forgotten(file: &Path, run: Option<&(i64, Account)>) -> Result<(), JournalError> {
+    let known = run.map(|(number, account)| (*number, account.tally.attempts));
+    match mark::least(file).is_some_and(|least| known.unwrap_or_default() < least) {
+        true => Err(emptied(file, "what its log held is gone")),
+        false => Ok(()),
+    }
 }
 
 fn emptied(file: &Path, found: &'static str) -> JournalError {
     JournalError::Emptied { file: file.to_owned(), found }
-}
-
-/// Makes the mark, durably, where it is not there yet.
-fn mark(state: &HeldFolder) -> Result<(), JournalError> {
-    let path = state.path().join(MARK);
-    if fs::symlink_metadata(&path).is_ok() {
-        return Ok(());
-    }
-    let written = fs::write(&path, MARK_TEXT).and_then(|()| fs::File::open(&path)?.sync_all());
-    match written {
-        Err(error) if error.kind() == std::io::ErrorKind::StorageFull => Err(JournalError::DiskFull { file: path }),
-        Err(error) => Err(JournalError::file("writing", &path)(error)),
-        Ok(()) => state.sync(),
-    }
 }
 
 fn open_database(state: &HeldFolder, file: &Path) -> Result<Connection, JournalError> {
@@ -152,7 +140,7 @@ fn open_database(state: &HeldFolder, file: &Path) -> Result<Connection, JournalE
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // Before anything is changed, so that a foreign database stays as it is.
     let found = schema::inspect(&connection, file)?;
-    if found == Found::New && is_marked(file) {
+    if found == Found::New && mark::is_there(file) {
         return Err(emptied(file, "it has no tables"));
     }
     configure(&connection).map_err(failed)?;

@@ -4,6 +4,7 @@
 //! more; from then on only pages, the answers in flight, are tried, and nothing new is reserved. Any other failure of the
 //! database stops the writer for good, because after a failed sync nothing that a second one says can be believed.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,6 +19,7 @@ use super::held::Held;
 use super::job::{Job, Request};
 use super::ledger::SharedBook;
 use super::lock::{HeldFolder, Place};
+use super::mark::{Known, Marker};
 use super::recovery::{Opened, checkpoint};
 use super::tables::{Batch, Cursor, Entry};
 use crate::failpoint::{self, Step};
@@ -83,6 +85,9 @@ pub(super) struct Writer {
     place: Place,
     run: Option<i64>,
     cursor: Cursor,
+    marker: Marker,
+    /// What is durable of the ledger.
+    known: Option<Known>,
     bought: Bought,
     health: Health,
     shared: Arc<Shared>,
@@ -99,10 +104,25 @@ impl Writer {
     ) -> Result<Self, JournalError> {
         let place = Place::of(&opened.file)?;
         let Opened { connection, ballast, folder, run, cursor, bought, .. } = opened;
-        let run = run.map(|(number, _)| number);
+        let known = run.map(|(number, account)| (number, account.tally.attempts));
+        let (run, marker) = (run.map(|(number, _)| number), Marker::new(&opened.file, known));
         let health = Health::Sound;
         let waiting = None;
-        Ok(Self { connection, ballast, _folder: folder, place, run, cursor, bought, health, shared, requests, waiting })
+        Ok(Self {
+            connection,
+            ballast,
+            _folder: folder,
+            place,
+            run,
+            cursor,
+            marker,
+            known,
+            bought,
+            health,
+            shared,
+            requests,
+            waiting,
+        })
     }
 
     /// Serves requests until the journal is closed or nobody can ask any more.
@@ -143,6 +163,17 @@ impl Writer {
                 let _ = request.answer.send(answer);
             }
             self.move_log();
+            self.tell_mark();
+        }
+    }
+
+    /// Tells the mark what the log holds by now, where that is due. To be without it would leave a lost log unseen.
+    fn tell_mark(&mut self) {
+        let Some(known) = self.known.filter(|_| matches!(self.health, Health::Sound)) else { return };
+        match self.marker.knows(known) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => self.declare_full(),
+            Err(error) => self.health = Health::Stopped(error.to_string()),
         }
     }
 
@@ -215,8 +246,9 @@ impl Writer {
         for request in batch {
             answers.push(open.answer(&request.job)?);
         }
-        if let Some(book) = &book {
-            open.account(book.lock().account(more))?;
+        let account = book.as_ref().map(|book| book.lock().account(more));
+        if let Some(account) = account {
+            open.account(account)?;
         }
         let (cursor, draft) = (open.cursor, open.draft);
         transaction.commit()?;
@@ -225,6 +257,7 @@ impl Writer {
             failpoint::pass(Step::CreditsReserved);
         }
         self.cursor = Cursor { written_bytes: cursor.written_bytes + TRANSACTION_BYTES, ..cursor };
+        self.known = self.run.zip(account.map(|account| account.tally.attempts)).or(self.known);
         self.know(draft);
         if let Some(book) = &book {
             book.lock().grant(more);
@@ -332,7 +365,12 @@ impl Writer {
         }
         self.cursor.written_bytes = 0;
         match checkpoint(&self.connection, "PASSIVE") {
-            Ok(()) => failpoint::pass(Step::LogMoved),
+            Ok(()) => {
+                if let Some(known) = self.known {
+                    self.marker.moved(known);
+                }
+                failpoint::pass(Step::LogMoved);
+            }
             Err(error) if is_full(&error) => self.declare_full(),
             Err(error) => self.health = Health::Stopped(error.to_string()),
         }

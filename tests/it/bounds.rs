@@ -302,6 +302,40 @@ fn a_database_that_was_emptied_or_lost_is_refused_and_not_begun_anew() {
     assert!(simulator.stats().repeated_purchases <= 18, "{:?}", simulator.stats().repeated_questions);
 }
 
+/// A database goes on without a word from what was moved out of its log before.
+#[test]
+fn a_log_that_was_emptied_or_lost_is_refused_and_what_it_held_is_not_bought_again() {
+    let simulator = serve(|service| service.limits.latency_ms = 3.0);
+    let job = Job::of(&simulator).with("--partition none");
+    let log = job.state().join("journal.sqlite-wal");
+    for pages in [60, 140] {
+        let running = job.start();
+        until("some pages", || simulator.stats().pages > pages);
+        running.kill();
+        let sound = std::fs::read(&log).unwrap();
+        assert!(!sound.is_empty(), "nothing is in the log");
+        let requests = simulator.stats().requests;
+        let lost: [(&str, &dyn Fn()); 3] = [
+            ("emptied", &|| std::fs::write(&log, "").unwrap()),
+            ("lost", &|| std::fs::remove_file(&log).unwrap()),
+            ("zeros", &|| std::fs::write(&log, vec![0; sound.len()]).unwrap()),
+        ];
+        for (how, damage) in lost {
+            damage();
+            let ended = job.run();
+            assert_eq!(ended.code, 7, "{how} after {pages}: {ended}");
+            assert!(ended.error().contains("what its log held is gone"), "{how}: {ended}");
+            assert_eq!(simulator.stats().requests, requests, "something was sent");
+        }
+        std::fs::write(&log, &sound).unwrap();
+    }
+    simulator.change(|service| service.limits.latency_ms = 0.0).unwrap();
+    let ended = job.run();
+    assert_eq!(ended.code, 0, "{ended}");
+    holds_exactly_the_truth(&simulator, &job);
+    assert!(simulator.stats().repeated_purchases <= 34, "{:?}", simulator.stats().repeated_questions);
+}
+
 #[test]
 fn a_part_that_vanishes_in_mid_run_is_found_before_success_is_said() {
     for damage in

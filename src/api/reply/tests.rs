@@ -61,7 +61,7 @@ const PLAIN: Signals =
 #[test]
 fn the_table_of_classes() {
     let page = "<!DOCTYPE html><title>Log in</title>";
-    let table: [(&str, u16, &Signals, String); 62] = [
+    let table: [(&str, u16, &Signals, String); 63] = [
         // A rate limit in its disguises.
         ("throttled", 429, &PLAIN, error(429, "qps limit exceeded")),
         ("throttled", 429, &PLAIN, String::new()),
@@ -83,6 +83,7 @@ fn the_table_of_classes() {
         ("throttled", 400, &SPENT, String::new()),
         ("throttled", 500, &PLAIN, error(500, "rate limit quota per second exceeded")),
         ("throttled", 503, &WAIT, "<html>maintenance</html>".to_owned()),
+        ("throttled", 509, &PLAIN, "Bandwidth Limit Exceeded".to_owned()),
         ("throttled", 503, &WAIT, error(503, "maintenance")),
         // An account with nothing left.
         ("quota", 402, &PLAIN, String::new()),

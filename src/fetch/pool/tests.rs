@@ -4,6 +4,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::super::gate::SLACK;
 use super::*;
+use crate::api::client::InVain;
 use crate::api::contract::{Filters, TimeOrder};
 use crate::plan::fact::{PageAddress, Purpose, WindowId};
 use crate::units::{EpochSeconds, PageNumber};
@@ -336,7 +337,7 @@ fn an_address_at_which_nothing_was_ever_heard_ends_the_job() {
     let job = timed.pool.begin(task(1), (Asks::First, Patience::Full), Duration::ZERO);
     for attempt in 1..=5 {
         timed.next();
-        let heard = Heard::Unreached { why: "no such name".to_owned() };
+        let heard = Heard::Unreached { what: InVain::Address, why: "no such name".to_owned() };
         let heeded = timed.pool.heard(job, heard, dice, timed.now).unwrap();
         let is_over = matches!(heeded.then, Outcome::Over(Over { how: Fetched::Unreachable { .. }, .. }));
         assert_eq!(is_over, attempt == 5, "attempt {attempt} at {:?}", timed.now);

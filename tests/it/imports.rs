@@ -15,7 +15,7 @@ const ALLOWED: [(&str, &[&str]); 25] = [
     ("plan", &["units", "api"]),
     ("fetch", &["units", "api", "plan", "progress"]),
     ("check", &["units", "api", "fetch", "recording"]),
-    ("journal", &["units", "api", "plan", "fetch", "failpoint", "folder"]),
+    ("journal", &["units", "api", "plan", "fetch", "failpoint", "folder", "replaced"]),
     ("sink", &["units", "api", "plan", "fetch", "journal", "progress", "failpoint", "folder"]),
     (
         "export",

@@ -9,6 +9,7 @@ mod echo;
 pub mod envelope;
 pub mod fault;
 mod lenient;
+pub mod number;
 pub mod packed;
 pub mod plain;
 pub mod proxy;

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use crate::units::EpochSeconds;
 
 use super::contract::FIELDS;
+use super::number;
 use super::packed::{CREATE_TIME, Members, REGION, VIDEO_ID};
 use super::scan::{Malformed, Name, Scanner, inside};
 use super::words::quoted;
@@ -37,8 +38,8 @@ pub enum Row {
     },
 }
 
-/// Reads a row's identity: `video_id` as text or whole number, `create_time` as a whole number of seconds after 1970, or
-/// the text of one (text in examples of this endpoint, a number on its siblings).
+/// Reads a row's identity: `video_id` as text or whole number, `create_time` as a whole number of seconds after 1970,
+/// however it is spelled, or the text of one (text in examples of this endpoint, a number on its siblings).
 ///
 /// # Errors
 /// Why the row cannot be placed, for a person. Such a row is kept whole, never dropped.
@@ -110,7 +111,7 @@ impl<'a> Seen<'a> {
         self.members.set(place, value);
         match place {
             VIDEO_ID => self.video_id.see(value),
-            CREATE_TIME => self.create_time.see(value),
+            CREATE_TIME => self.create_time.see_number(value),
             REGION => self.region.see(value),
             _ => {}
         }
@@ -131,9 +132,7 @@ fn identity_of(
     }
     let video_id = video_id.text("video_id", "a text or a whole number")?.into_owned();
     let written = create_time.text("create_time", "a number of seconds")?;
-    let second = written
-        .parse::<i64>()
-        .ok()
+    let second = number::whole(&written)
         .map(EpochSeconds::new)
         .filter(|second| second.get() > 0 && *second <= EpochSeconds::MAX)
         .ok_or_else(|| format!("`create_time` {} is not a number of seconds since 1970", quoted(&written)))?;
@@ -152,7 +151,17 @@ enum Member<'a> {
 
 impl<'a> Member<'a> {
     fn see(&mut self, value: &'a str) {
-        match (scalar_text(value), &self) {
+        self.take(value, scalar_text(value));
+    }
+
+    /// As [`see`](Self::see), but also a number with a fraction or an exponent, as many encoders write a whole one.
+    fn see_number(&mut self, value: &'a str) {
+        let is_number = matches!(value.as_bytes().first(), Some(b'-' | b'0'..=b'9'));
+        self.take(value, scalar_text(value).or_else(|| is_number.then_some(Cow::Borrowed(value))));
+    }
+
+    fn take(&mut self, value: &'a str, text: Option<Cow<'a, str>>) {
+        match (text, &self) {
             (Some(text), _) => *self = Self::Text(text),
             (None, Self::Text(_)) => {}
             (None, _) => *self = Self::Unusable(value),
@@ -261,7 +270,11 @@ mod tests {
             Identity { second: EpochSeconds::new(5), video_id: "7590123280372190477".to_owned(), region: None };
         assert_eq!(of("5", "7590123280372190477").unwrap(), expected);
         assert_eq!(of("\" 5 \"", "\"7590123280372190477\"").unwrap(), expected);
-        assert!(of("5.5", "\"7\"").is_err());
+        for spelling in ["5.0", "0.5e1", "\"5.00\"", "5E0"] {
+            assert_eq!(of(spelling, "\"7590123280372190477\"").unwrap(), expected, "{spelling}");
+        }
+        assert_eq!(of("5.5", "\"7\"").unwrap_err(), "`create_time` 5.5 is not a number of seconds since 1970");
+        assert!(of("5", "7.5901e18").is_err(), "an id that went through a float is another");
     }
 
     #[test]

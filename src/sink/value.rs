@@ -1,13 +1,14 @@
 //! One JSON value as its column holds it, or the finding that the column cannot.
 //!
 //! The rule for "without loss": the column's value means what was sent. A number and the text of that number are the same value,
-//! and so are `12` and `12.0`; how it was spelled (as text or number, leading zeros, trailing zeros of a fraction) is not kept. A
+//! and so are `12`, `12.0` and `1.2e1`; how it was spelled (as text or number, leading zeros, trailing zeros of a fraction) is not kept. A
 //! decimal fits where every digit of it does. Everything else, such as text in a count, the empty text in a flag, a count beyond
 //! 64 bits, or an amount with more places than the column has, is a [`Fit::Misfit`]: null in the column and the original in
 //! `_extra`. No number passes through a float. Pure.
 
 use std::borrow::Cow;
 
+use crate::api::number;
 use crate::api::reply::repair_surrogates;
 use crate::api::scan::{Malformed, each_item, each_member};
 use crate::sink::columns::{DECIMAL_DIGITS, DECIMAL_PLACES};
@@ -67,7 +68,7 @@ pub fn text(raw: &str) -> Fit<Cow<'_, str>> {
 pub fn whole(raw: &str) -> Fit<i64> {
     match few_digits(raw) {
         Some(number) => Fit::Exact(number),
-        None => text(raw).and_then(|text| whole_from(&text)),
+        None => text(raw).and_then(|text| number::whole(&text)),
     }
 }
 
@@ -85,7 +86,7 @@ fn few_digits(raw: &str) -> Option<i64> {
 pub fn decimal(raw: &str) -> Fit<i128> {
     match few_digits(raw) {
         Some(number) => Fit::from(places_of(number), false),
-        None => text(raw).and_then(|text| decimal_from(&text)),
+        None => text(raw).and_then(|text| number::scaled(&text, DECIMAL_PLACES, MOST_DIGITS)),
     }
 }
 
@@ -184,38 +185,6 @@ fn string(raw: &str) -> Fit<Cow<'_, str>> {
     }
 }
 
-fn whole_from(text: &str) -> Option<i64> {
-    let (digits, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let plain = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    let fits = plain(digits.strip_prefix('-').unwrap_or(digits))
-        && !fraction.is_empty()
-        && fraction.bytes().all(|byte| byte == b'0');
-    fits.then(|| digits.parse().ok()).flatten()
-}
-
-/// The number that `[-]digits[.digits][e[+-]digits]` spells, in the column's smallest places, where it is a whole number of them.
-fn decimal_from(text: &str) -> Option<i128> {
-    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-    let (is_negative, mantissa) = mantissa.strip_prefix('-').map_or((false, mantissa), |rest| (true, rest));
-    let (before, after) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
-    let is_plain = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if ![before, after, exponent.strip_prefix(['+', '-']).unwrap_or(exponent)].into_iter().all(is_plain) {
-        return None;
-    }
-    let digits = format!("{before}{after}");
-    let significant = digits.trim_matches('0');
-    if significant.is_empty() {
-        return Some(0);
-    }
-    let trailing = digits.len() - digits.trim_end_matches('0').len();
-    // How many zeros follow the significant digits; fewer than none is a place that the column does not have.
-    let places = i128::from(DECIMAL_PLACES) + exponent.parse::<i128>().ok()?;
-    let zeros = places.checked_sub(i128::try_from(after.len()).ok()?)?.checked_add(i128::try_from(trailing).ok()?)?;
-    let zeros = usize::try_from(zeros).ok().filter(|zeros| zeros.saturating_add(significant.len()) <= MOST_DIGITS)?;
-    let amount: i128 = format!("{significant}{}", "0".repeat(zeros)).parse().ok()?;
-    Some(if is_negative { -amount } else { amount })
-}
-
 /// Digits that a decimal column holds.
 const MOST_DIGITS: usize = DECIMAL_DIGITS as usize;
 
@@ -259,13 +228,13 @@ mod tests {
 
     #[test]
     fn a_whole_number_may_be_spelled_in_many_ways() {
-        for spelling in ["15", "\"15\"", "15.0", "\"15.00\"", "\"015\""] {
+        for spelling in ["15", "\"15\"", "15.0", "\"15.00\"", "\"015\"", "1.5e1"] {
             assert_eq!(whole(spelling), Fit::Exact(15), "{spelling}");
         }
         assert_eq!(whole("-9223372036854775808"), Fit::Exact(i64::MIN));
         assert_eq!(whole("null"), Fit::Absent);
         let too_large = "1180591620717411303424";
-        for odd in ["\"\"", "\"abc\"", "1.5", "1e3", "\"+5\"", "\" 5\"", "\"5.\"", "\"-\"", "true", too_large] {
+        for odd in ["\"\"", "\"abc\"", "1.5", "1e-3", "\"+5\"", "\" 5\"", "\"5.\"", "\"-\"", "true", too_large] {
             assert_eq!(whole(odd), Fit::Misfit, "{odd}");
         }
     }

@@ -82,13 +82,13 @@ mod tests {
         file.limits.credits = Some(3);
         assert_eq!(flags(&[]).over(file.clone()).unwrap(), file);
 
-        let laid = flags(&["--density", "one_hour", "--poison", "2025-12-02", "--regions", "GB", "--regions", "DE"]);
+        let laid = flags(&["--density", "one_hour", "--poison", "2025-12-02", "--regions", "GB,DE", "--regions", "FR"]);
         let settings = laid.over(file).unwrap();
         assert_eq!(settings.world.rows, 7);
         assert_eq!(settings.world.density, Density::OneHour);
         assert_eq!(settings.limits.credits, Some(3));
         assert_eq!(settings.faults.poison, [Moment(EpochSeconds::new(1_764_633_600))]);
-        assert_eq!(settings.world.regions.len(), 2);
+        assert_eq!(settings.world.regions.len(), 3);
     }
 
     #[test]

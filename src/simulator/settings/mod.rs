@@ -56,7 +56,7 @@ pub struct SimulatorSettings {
 #[serde(deny_unknown_fields, default)]
 pub struct WorldSettings {
     /// The regions that hold rows; at least one. Any other region is empty.
-    #[arg(long)]
+    #[arg(long, value_delimiter = ',')]
     pub regions: Vec<Region>,
     /// The first second that may hold rows (RFC 3339, date or epoch seconds); not before 2001-09-09T01:46:40Z.
     #[arg(long)]
@@ -254,7 +254,7 @@ pub struct FaultSettings {
     #[arg(long)]
     pub refused_regions: Vec<RefusedRegion>,
     /// A region that always fails; may be repeated.
-    #[arg(long)]
+    #[arg(long, value_delimiter = ',')]
     pub dead_regions: Vec<Region>,
     /// How such a region fails.
     #[arg(long)]

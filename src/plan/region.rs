@@ -420,15 +420,31 @@ impl RegionPlan {
         self.finished_rows
     }
 
-    /// Rows a second, as seen so far: `walked` adds what running windows saw, as (rows, seconds). A guess from the first
-    /// pages, rather too high than too low, until a window has been walked.
+    /// Rows a second, as seen so far: `walked` adds what running windows saw, as (rows, seconds). Until a window has been walked
+    /// it is what was counted, or else a guess from the first pages, rather too high than too low.
     pub fn density(&self, walked: (u64, i64)) -> f64 {
         let rows = self.finished_rows + walked.0;
         let seconds = self.finished_seconds + walked.1;
         // So many rows have come, or would have if the guess were right.
         let many = f64::from(PAGE_SIZE) * 20.0;
         let enough = rows as f64 >= many || self.first_density * seconds as f64 >= many;
-        if enough && seconds > 0 { rows.max(1) as f64 / seconds as f64 } else { self.first_density }
+        match enough && seconds > 0 {
+            true => rows.max(1) as f64 / seconds as f64,
+            false => self.counted_density().unwrap_or(self.first_density),
+        }
+    }
+
+    /// Rows a second up to the furthest page that was asked to count by, whose number tells how many rows lie before its last.
+    fn counted_density(&self) -> Option<f64> {
+        let is_asked = |page: &&PageFact| matches!(page.address.purpose, Purpose::Count { .. }) && !page.rows.is_empty();
+        let legs = self.counted_pages.iter().filter_map(|(anchor, pages)| {
+            let page = pages.values().rev().find(is_asked)?;
+            let last = page.rows.iter().map(|row| row.second).max()?;
+            let from = self.oldest.map_or(*anchor, |oldest| oldest.max(*anchor));
+            Some((f64::from(page.address.page.get() * PAGE_SIZE), last.since(from).max(0) + 1))
+        });
+        let (rows, seconds) = legs.fold((0.0, 0), |sum, leg| (sum.0 + leg.0, sum.1 + leg.1));
+        (seconds > 0).then(|| rows / seconds as f64)
     }
 
     /// What an empty first page means, once every needed answer is there.

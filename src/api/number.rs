@@ -38,7 +38,8 @@ mod tests {
 
     #[test]
     fn a_whole_number_may_be_spelled_in_many_ways() {
-        for spelling in ["15", "015", "15.0", "15.00", "1.5e1", "1.5E+1", "0.15e2", "150e-1", "1500000000000000000000e-20"]
+        for spelling in
+            ["15", "015", "15.0", "15.00", "1.5e1", "1.5E+1", "0.15e2", "150e-1", "1500000000000000000000e-20"]
         {
             assert_eq!(whole(spelling), Some(15), "{spelling}");
         }

@@ -436,7 +436,8 @@ impl RegionPlan {
 
     /// Rows a second up to the furthest page that was asked to count by, whose number tells how many rows lie before its last.
     fn counted_density(&self) -> Option<f64> {
-        let is_asked = |page: &&PageFact| matches!(page.address.purpose, Purpose::Count { .. }) && !page.rows.is_empty();
+        let is_asked =
+            |page: &&PageFact| matches!(page.address.purpose, Purpose::Count { .. }) && !page.rows.is_empty();
         let legs = self.counted_pages.iter().filter_map(|(anchor, pages)| {
             let page = pages.values().rev().find(is_asked)?;
             let last = page.rows.iter().map(|row| row.second).max()?;

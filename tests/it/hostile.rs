@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
-use crate::support::{Job, Parrot, serve};
+use crate::support::{Job, Parrot, holds_exactly_the_truth, serve};
 
 /// Rounds of each of the tests.
 const ROUNDS: u64 = 3;
@@ -218,4 +218,31 @@ fn whatever_a_service_answers_the_run_ends_second_part() {
 #[test]
 fn whatever_a_service_answers_the_run_ends_third_part() {
     rounds_from(3);
+}
+
+/// A page that was refused, and whose next answer is settled another way, once left everybody waiting for who would ask it again.
+#[test]
+fn a_page_that_is_refused_in_changing_words_holds_nobody_for_good() {
+    for codes in [&[403, 404][..], &[401, 400], &[403, 403, 404], &[403, 500], &[401, 429], &[404]] {
+        for (page, workers) in [(2, 1), (3, 16)] {
+            let simulator = serve(|service| service.world.rows = 400);
+            let (behind, answers) = (simulator.base_url(), std::sync::atomic::AtomicUsize::new(0));
+            let parrot = Parrot::start(move |asked| {
+                let refused = (asked.page == page).then(|| codes.get(answers.fetch_add(1, Ordering::AcqRel))).flatten();
+                if let Some(code) = refused {
+                    let body = format!(r#"{{"code":{code},"data":null,"message":"not now"}}"#);
+                    let head =
+                        format!("HTTP/1.1 {code} X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+                    return vec![(head + &body).into_bytes()];
+                }
+                ask(&behind, &asked.head)
+                    .map_or_else(|_| Vec::new(), |(head, body)| vec![(head + "\r\n\r\n").into_bytes(), body])
+            });
+            let flags = format!("--base-url {} --max-in-flight {workers}", parrot.base_url());
+            let job = Job::of(&simulator).with(&flags);
+            let ended = job.run();
+            assert_eq!(ended.code, 0, "{codes:?} of page {page} for {workers}: {ended}");
+            holds_exactly_the_truth(&simulator, &job);
+        }
+    }
 }

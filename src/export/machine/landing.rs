@@ -114,44 +114,42 @@ impl Machine {
         };
         self.planner.came_back(&task);
         match how {
-            Fetched::Refused { .. } | Fetched::Failed { .. } if self.planner.give_up_ahead(&task) => {
-                self.regions.failed(&task.address.region, task.window);
-            }
-            Fetched::Refused { code, message } => self.take_refusal(&task, (code, message), moment),
-            Fetched::Failed { why } => self.take_failure(&task, (began, moment.now), why),
-            Fetched::Quota { .. } | Fetched::OutOfCredits { .. } | Fetched::Unreachable { .. } => {}
-            Fetched::Stopped => {
-                self.regions.failed(&task.address.region, task.window);
-                if has_failed {
-                    self.blame.stopped(task.address.clone(), moment.now);
+            Fetched::Refused { .. } | Fetched::Failed { .. } if self.planner.give_up_ahead(&task) => {}
+            // A refusal that is weighed is the one thing by which a page may be asked again for the sake of its region.
+            Fetched::Refused { code, message } => {
+                self.last_page = moment.awake;
+                if !self.is_settled_by_the_walk(&task, code, moment) {
+                    let is_walk = matches!(task.address.purpose, Purpose::Walk { .. });
+                    return self.weigh_refusal(&task, !is_walk, (code, message), moment);
                 }
             }
-            Fetched::Well | Fetched::TooEarly => {}
+            Fetched::Failed { why } => self.take_failure(&task, (began, moment.now), why),
+            Fetched::Stopped if has_failed => self.blame.stopped(task.address.clone(), moment.now),
+            Fetched::Quota { .. } | Fetched::OutOfCredits { .. } | Fetched::Unreachable { .. } => {}
+            Fetched::Stopped | Fetched::Well | Fetched::TooEarly => {}
         }
+        self.regions.failed(&task.address.region, task.window);
     }
 
-    /// A refused page beyond the first may lie beyond the end: the walk settles the doubt by reading from its last second again.
-    /// What is refused otherwise is asked again before it is believed.
-    fn take_refusal(&mut self, task: &Task, (code, message): (u16, String), moment: &Moment) {
-        self.last_page = moment.awake;
-        let is_walk = matches!(task.address.purpose, Purpose::Walk { .. });
-        let counts = matches!(task.address.purpose, Purpose::Count { .. });
-        if counts && task.address.page > PageNumber::FIRST && may_lie_beyond_the_end(code) {
-            return self.planner.count_refused(&task.address);
+    /// Whether a refused page may only lie beyond the end: then the walk settles the doubt by reading from its last second again, and
+    /// a count goes on without it.
+    fn is_settled_by_the_walk(&mut self, task: &Task, code: u16, moment: &Moment) -> bool {
+        if task.address.page == PageNumber::FIRST || !may_lie_beyond_the_end(code) {
+            return false;
         }
-        if is_walk
-            && task.address.page > PageNumber::FIRST
-            && may_lie_beyond_the_end(code)
-            && let Some(Decision::Record(events)) = self.planner.after_refusal(task.window, &self.context(moment))
-        {
-            return self.record(events, Then::Nothing);
+        match task.address.purpose {
+            Purpose::Count { .. } => self.planner.count_refused(&task.address),
+            Purpose::Walk { .. } => match self.planner.after_refusal(task.window, &self.context(moment)) {
+                Some(Decision::Record(events)) => self.record(events, Then::Nothing),
+                _ => return false,
+            },
+            _ => return false,
         }
-        self.weigh_refusal(task, !is_walk, (code, message), moment);
+        true
     }
 
     /// A window whose page cannot be had is parked, unless it is the service that is unwell and not the page.
     fn take_failure(&mut self, task: &Task, (began, now): (Duration, Duration), why: String) {
-        self.regions.failed(&task.address.region, task.window);
         match self.blame.failed(task.address.clone(), (began, now)) {
             Verdict::Wait => {}
             Verdict::Visit => self.probe(task.query.region.clone(), (Reason::Blame, Duration::ZERO), now),

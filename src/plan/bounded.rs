@@ -58,6 +58,10 @@ pub struct Bounded {
     end_is_sure: bool,
     /// Rows of the window came before it was read within its bounds.
     is_known_to_hold_rows: bool,
+    /// When the page after the last one first came empty, and whether it did so again, long enough after.
+    ended_at: Option<EpochSeconds>,
+    is_asked_again: bool,
+    end_is_confirmed: bool,
 }
 
 impl Walk {
@@ -65,6 +69,17 @@ impl Walk {
     pub fn shows_a_row_of(&self, range: TimeRange) -> bool {
         let seconds = self.bounded.iter().flat_map(|reading| &reading.seconds);
         seconds.into_iter().any(|second| range.contains(*second))
+    }
+
+    /// Whether rows of it are known, and a reading within its own bounds has brought none.
+    pub(super) fn has_brought_nothing_known(&self) -> bool {
+        self.bounded.as_ref().is_some_and(|reading| reading.pages == 0 && reading.ended_at.is_some())
+    }
+
+    /// When the empty page came that a reading within its own bounds ended with, where none has come since, long enough after.
+    pub(super) fn unconfirmed_end(&self) -> Option<EpochSeconds> {
+        let reading = self.bounded.as_ref()?;
+        reading.ended_at.filter(|_| !reading.end_is_confirmed)
     }
 }
 
@@ -81,7 +96,17 @@ impl Bounded {
         self.own_rows_before = Some(self.own_rows);
         (self.pages, self.rows, self.own_rows, self.short_pages, self.last_was_full) = (0, 0, 0, 0, false);
         (self.end_is_sure, self.unusable, self.unknown, self.probe) = (false, 0, 0, None);
+        self.forget_end();
         self.seen.clear();
+    }
+
+    /// The page after the last one is asked again; the reading goes on with it, should it hold rows.
+    pub fn begin_confirming(&mut self) {
+        (self.end_is_sure, self.probe, self.last_was_probe, self.is_asked_again) = (false, None, false, true);
+    }
+
+    fn forget_end(&mut self) {
+        (self.ended_at, self.is_asked_again, self.end_is_confirmed) = (None, false, false);
     }
 
     /// Whether pages had free places: the last one has, nearly always, and nothing tells whether it left a row out.
@@ -115,8 +140,12 @@ impl Bounded {
             return;
         }
         match finding {
-            Finding::Empty | Finding::SamePage => {}
+            Finding::Empty | Finding::SamePage => {
+                self.ended_at.get_or_insert(page.fetched_at);
+                self.end_is_confirmed |= self.is_asked_again;
+            }
             _ => {
+                self.forget_end();
                 self.pages += 1;
                 self.unusable = if rows.is_empty() { self.unusable + 1 } else { 0 };
                 self.short_pages += u32::from(!self.last_was_full && self.pages > 1);
@@ -174,6 +203,7 @@ impl Bounded {
         }
         let probe = context.window_pages.min(context.cap);
         let may_be_large = self.pages == 1 && self.last_was_full && self.probe.is_none() && self.readings == 0;
+        let may_be_large = may_be_large && !self.is_asked_again;
         let number = if context.sort_ignored && may_be_large && probe > 3 && range.seconds() > 1 {
             probe
         } else {

@@ -114,6 +114,17 @@ impl Planner {
         believes.then(|| PlanEvent::RowGone { region: window.region.clone(), range })
     }
 
+    /// What a walk says of the time after its window that ends with an empty page, where others were to read that.
+    fn nothing_follows(&self, window: &Window, walk: &Walk, ending: Ending) -> Option<PlanEvent> {
+        let plan = self.region(&window.region)?;
+        let from = walk.frontier().unwrap_or(window.range.start).max(window.range.start);
+        let range = TimeRange::new(from.min(window.range.end), window.range.end);
+        let is_known_better = plan.newest.max(plan.ends.newest()).is_some_and(|newest| newest >= range.end);
+        let says_so = ending == Ending::EmptyPage && !walk.is_bounded() && !is_known_better;
+        (says_so && range.end < plan.range.end && !range.is_empty())
+            .then(|| PlanEvent::NothingFollows { region: window.region.clone(), range })
+    }
+
     /// What a finishing walk believed of its short pages.
     pub(super) fn settle_believed(&self, window: &Window, walk: &Walk) -> Option<PlanEvent> {
         let range = walk.believed()?.intersection(self.range_of(&window.region));
@@ -176,7 +187,8 @@ impl Planner {
     ) -> Decision {
         let region = || window.region.clone();
         let is_astray = matches!(step, WalkStep::Finish { ending: Ending::Listed, .. });
-        let lists = if is_astray || walk.stretch().why == StretchReason::KnownRow { doubted } else { unproven };
+        let may_pass = is_astray || walk.stretch().why == StretchReason::KnownRow || walk.has_brought_nothing_known();
+        let lists = if may_pass { doubted } else { unproven };
         let listed = |unproven: Unproven| {
             unproven.iter().map(|(range, why)| lists(&window.region, *range, why)).collect::<Vec<_>>()
         };
@@ -196,6 +208,7 @@ impl Planner {
                 let mut events = listed(unproven);
                 events.extend(self.gone(window, walk, ending));
                 events.extend(self.settle_believed(window, walk));
+                events.extend(self.nothing_follows(window, walk, ending));
                 events.push(self.finished_at_seams(id, window, walk, ending));
                 if ending == Ending::EmptyPage && !walk.is_bounded() {
                     events.extend(self.nothing_beyond(window, walk));

@@ -22,7 +22,16 @@ impl Planner {
         context: &PlanContext,
     ) -> Decision {
         let Some(plan) = self.region(&window.region) else { return Decision::Idle };
-        if context.confirm_after <= 0 || !self.can_confirm(plan) || !is_last(plan, self, id, &finishing) {
+        if context.confirm_after <= 0 {
+            return Decision::Record(finishing);
+        }
+        let holds_nothing =
+            |event: &PlanEvent| matches!(event, PlanEvent::WindowFinished { ending: Ending::NothingThere, .. });
+        // Whatever order rows come in, one row shows that a region is not empty.
+        if self.learned.sort_ignored && !finishing.iter().any(holds_nothing) {
+            return self.confirm_bounded((id, window), walk, finishing, context);
+        }
+        if !is_last(plan, self, id, &finishing) {
             return Decision::Record(finishing);
         }
         let mut waits: Option<EpochSeconds> = None;
@@ -31,6 +40,8 @@ impl Planner {
             match self.confirmation(plan, end, context.confirm_after) {
                 Confirmation::Done => {}
                 _ if meets && end == End::Newest => {}
+                // The region's oldest page would be that of all time.
+                _ if end == End::Oldest && self.learned.min_is_loose => {}
                 // Another worker of the same window has set out for it.
                 Confirmation::Ask(_) if window.on_way.iter().any(|address| address.purpose == purpose) => {
                     return Decision::Idle;
@@ -53,6 +64,23 @@ impl Planner {
             }
         }
         waits.map_or(Decision::Record(finishing), Decision::Wait)
+    }
+
+    /// Where rows come in no order, no page is that of a region's end. So each window's empty page is asked once more, long enough after.
+    fn confirm_bounded(
+        &self,
+        (id, window): (WindowId, &Window),
+        walk: &Walk,
+        finishing: Vec<PlanEvent>,
+        context: &PlanContext,
+    ) -> Decision {
+        let lists = finishing.iter().any(|event| matches!(event, PlanEvent::UnprovenListed { .. }));
+        let Some(ended_at) = walk.unconfirmed_end().filter(|_| !lists) else { return Decision::Record(finishing) };
+        let due = ended_at.shifted(context.confirm_after);
+        if due > context.now && ended_at <= context.now {
+            return Decision::Wait(due);
+        }
+        Decision::Record(vec![self.stretch((id, window), window.range.start, StretchReason::ConfirmEnd, context)])
     }
 
     /// What is listed of an end that cannot be confirmed.
@@ -88,8 +116,10 @@ impl Planner {
             Confirmation::Unseen(range) => Some((end, range)),
             _ => None,
         };
+        let refuted = || plan.ends.refuted(plan.newest).map(|range| (End::Newest, range));
+        let any = || refuted().or_else(|| unseen(End::Newest)).or_else(|| unseen(End::Oldest));
         // A run that was closed asks nothing any more.
-        (plan.is_done() && !self.has_left()).then(|| unseen(End::Newest).or_else(|| unseen(End::Oldest))).flatten()
+        (plan.is_done() && !self.has_left()).then(any).flatten()
     }
 
     /// Regions of which nothing is left but to wait until their ends may be confirmed.
@@ -123,11 +153,6 @@ impl Planner {
         if let Some(plan) = self.region_mut(&region) {
             plan.ends.learn_edges(rows, edges);
         }
-    }
-
-    /// Whether the service can be asked for a region's ends: in an order that it keeps to, within bounds that it keeps to.
-    fn can_confirm(&self, plan: &RegionPlan) -> bool {
-        !self.learned.sort_ignored && !plan.newest_is_unknown && !self.learned.min_is_loose
     }
 
     /// Whether the last window before a neighbour's time ends, or has ended, with a row of that time, or is read within its own bounds:

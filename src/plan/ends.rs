@@ -50,6 +50,8 @@ pub struct Ends {
     newest: Side,
     /// What was believed to be gone with a row that was not found any more.
     gone: Option<TimeRange>,
+    /// Where windows before others ended with an empty page.
+    nothing_follows: Vec<TimeRange>,
 }
 
 /// What is known of one end.
@@ -59,8 +61,8 @@ struct Side {
     seen: BTreeSet<RowKey>,
     /// Whether there were more than are remembered.
     has_forgotten: bool,
-    /// The last answer to the question about it: when it came, whether it held any row slot, and its rows of the run's range.
-    answer: Option<(EpochSeconds, bool, Vec<RowKey>)>,
+    /// The last answer to the question about it.
+    answer: Option<Answer>,
     /// Answers in a row that lacked the outermost row which walks have shown.
     poor: u32,
     asked: u32,
@@ -72,6 +74,20 @@ struct Side {
     was_contradicted: bool,
     /// Whether its page could not be had, or what stays in doubt of it was listed.
     is_settled: bool,
+}
+
+/// An answer to the question about an end.
+#[derive(Clone, Debug)]
+struct Answer {
+    at: EpochSeconds,
+    /// Whether it held any row slot.
+    has_slots: bool,
+    /// Its rows of the run's range.
+    rows: Vec<RowKey>,
+    /// Whether it came oldest first where the newest were asked for, so that it says nothing of the end.
+    is_contrary: bool,
+    /// The outermost second that walks had shown by then.
+    outermost: Option<EpochSeconds>,
 }
 
 impl Ends {
@@ -89,7 +105,9 @@ impl Ends {
             Purpose::ConfirmOldest | Purpose::ConfirmNewest => {
                 let rows = page.rows.iter().filter(inside).copied().collect();
                 let end = if page.address.purpose == Purpose::ConfirmOldest { End::Oldest } else { End::Newest };
-                self.answered(end, (page.fetched_at, page.slots > 0, rows));
+                let is_contrary = end == End::Newest && page.is_oldest_first();
+                let (at, has_slots, outermost) = (page.fetched_at, page.slots > 0, self.side(end).outermost(end));
+                self.answered(end, Answer { at, has_slots, rows, is_contrary, outermost });
             }
             _ => {}
         }
@@ -103,6 +121,7 @@ impl Ends {
     /// The range goes on to a later end: both are confirmed anew, and what walks have shown stays known.
     pub fn extend(&mut self) {
         self.first_answer = None;
+        self.nothing_follows.clear();
         for side in [&mut self.oldest, &mut self.newest] {
             let Side { seen, has_forgotten, asked, asked_before, .. } = std::mem::take(side);
             *side = Side { seen, has_forgotten, asked_before: asked_before + asked, ..Side::default() };
@@ -115,6 +134,23 @@ impl Ends {
         for side in [&mut self.oldest, &mut self.newest] {
             side.seen.retain(|row| row.second.shifted(1) != range.end);
         }
+    }
+
+    /// An empty page said that nothing follows the rows before these seconds.
+    pub fn nothing_follows(&mut self, range: TimeRange) {
+        self.nothing_follows.push(range);
+    }
+
+    /// These seconds are read again.
+    pub fn reopened(&mut self, range: TimeRange) {
+        self.nothing_follows.retain(|taken| !taken.overlaps(range));
+        self.read_again();
+    }
+
+    /// Seconds that were taken for the end of all rows, where rows are known beyond them. `newest` is the newest second known.
+    pub fn refuted(&self, newest: Option<EpochSeconds>) -> Option<TimeRange> {
+        let newest = newest.max(self.newest())?;
+        self.nothing_follows.iter().copied().find(|range| newest >= range.end)
     }
 
     /// The last second that walks have shown, without rows that are gone.
@@ -152,6 +188,9 @@ impl Ends {
     /// An end is not asked for any more.
     pub fn settle(&mut self, end: End) {
         self.side_mut(end).is_settled = true;
+        if end == End::Newest {
+            self.nothing_follows.clear();
+        }
     }
 
     /// What is to be done about an end. `newest_page` is the newest row of the page that was asked at first: where a walk ended with
@@ -174,9 +213,20 @@ impl Ends {
         };
         let base = if is_witnessed && !side.was_contradicted { self.first_answer } else { self.last_walked };
         let due = base.unwrap_or(range.start).shifted(confirm_after);
-        let Some((at, has_slots, rows)) = &side.answer else { return Confirmation::Ask(due) };
+        let Some(answer) = &side.answer else { return Confirmation::Ask(due) };
+        let Answer { at, has_slots, rows, .. } = answer;
         let is_spent = side.asked >= MOST_ASKED;
         let doubtful = side.beyond(end, last, range);
+        if answer.is_contrary {
+            // What a walk finds there once more is the witness, unless it went on.
+            let goes_on = last != answer.outermost;
+            return match side.read_again == side.asked {
+                false => Confirmation::Unseen(doubtful),
+                true if !goes_on => Confirmation::Done,
+                true if is_spent => Confirmation::Doubtful(doubtful),
+                true => Confirmation::Ask(self.last_walked.unwrap_or(*at).shifted(confirm_after)),
+            };
+        }
         let unseen = side.unseen(end, rows).map(|unseen| hull(doubtful, side.beyond(end, Some(unseen), range)));
         let is_back = |gone: &TimeRange| end == End::Newest && rows.iter().any(|row| row.second.shifted(1) >= gone.end);
         if let Some(wide) = unseen.or(self.gone.filter(is_back)) {
@@ -203,13 +253,13 @@ impl Ends {
         side.beyond(end, side.outermost(end), range)
     }
 
-    fn answered(&mut self, end: End, answer: (EpochSeconds, bool, Vec<RowKey>)) {
+    fn answered(&mut self, end: End, answer: Answer) {
         let side = self.side_mut(end);
         side.asked += 1;
-        let outermost = side.outermost(end);
-        let unseen = side.unseen(end, &answer.2).is_some();
+        let outermost = answer.outermost;
+        let unseen = side.unseen(end, &answer.rows).is_some();
         side.was_contradicted |= unseen;
-        let shows_it = outermost.is_none() || answer.2.iter().any(|row| Some(row.second) == outermost);
+        let shows_it = outermost.is_none() || answer.rows.iter().any(|row| Some(row.second) == outermost);
         side.poor = if unseen || shows_it { 0 } else { side.poor + 1 };
         side.answer = Some(answer);
     }

@@ -206,6 +206,13 @@ pub enum PlanEvent {
         /// Which end.
         end: End,
     },
+    /// A window before others ended with an empty page, which says that nothing follows its last row: a row beyond the window refutes it.
+    NothingFollows {
+        /// The region.
+        region: Region,
+        /// From its last row to the window's end.
+        range: TimeRange,
+    },
     /// A known row was not found by its second, nor long enough after: it is gone, and so may be what lies before it.
     RowGone {
         /// Its region.
@@ -257,6 +264,8 @@ pub enum StretchReason {
     KnownRow,
     /// What contradicts what is known is asked again, long enough after.
     Confirm,
+    /// The empty page that a window ended with, read within its own bounds, is asked again, long enough after.
+    ConfirmEnd,
     /// A second fills all pages that the service serves: it is read from its last row on, newest first.
     FromEnd,
     /// A window's first page lacks a row that its left neighbour saw: these seconds are read again, by the neighbour beyond its own

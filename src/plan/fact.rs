@@ -141,6 +141,12 @@ impl PageFact {
         let last = self.rows.iter().map(|row| row.second).max()?;
         Some(TimeRange::new(first, last.shifted(1)))
     }
+
+    /// Whether its usable rows come oldest first, and not all of one second.
+    pub fn is_oldest_first(&self) -> bool {
+        let ends = self.rows.first().zip(self.rows.last());
+        ends.is_some_and(|(first, last)| first.second < last.second) && self.rows.is_sorted_by_key(|row| row.second)
+    }
 }
 
 #[cfg(test)]

@@ -420,6 +420,11 @@ impl Planner {
                     plan.ends.settle(*end);
                 }
             }
+            PlanEvent::NothingFollows { region, range } => {
+                if let Some(plan) = self.region_mut(region) {
+                    plan.ends.nothing_follows(*range);
+                }
+            }
             PlanEvent::RowGone { region, range } => {
                 if let Some(plan) = self.region_mut(region) {
                     plan.row_gone(*range);

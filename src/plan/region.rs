@@ -105,6 +105,8 @@ pub struct RegionPlan {
     opening: Option<EpochSeconds>,
     /// Where its rows begin and end, and whether that is confirmed.
     pub ends: Ends,
+    /// Seconds that were done and were, or are, read again.
+    pub(super) read_again: Vec<TimeRange>,
     /// How often its range was extended.
     extensions: u32,
     /// Whether the output has held rows of it, so that its code is known to mean something.
@@ -161,6 +163,7 @@ impl RegionPlan {
             opened_late: 0,
             opening: None,
             ends: Ends::default(),
+            read_again: Vec::new(),
             extensions: 0,
             is_known: false,
             counted_pages: CountedPages::new(),
@@ -401,9 +404,7 @@ impl RegionPlan {
         self.probed_newest = last;
         self.newest = self.newest.max(last);
         self.newest_rows = page.rows.iter().copied().filter(|row| self.range.contains(row.second)).collect();
-        let (first, last) = (page.rows.first().map(|row| row.second), page.rows.last().map(|row| row.second));
-        self.newest_is_unknown =
-            page.check.is_astray() || (first < last && page.rows.is_sorted_by_key(|row| row.second));
+        self.newest_is_unknown = page.check.is_astray() || page.is_oldest_first();
     }
 
     /// Counts a finished window into the density.

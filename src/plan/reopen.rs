@@ -143,11 +143,17 @@ impl Planner {
         self.next_window = self.next_window.max(id.0 + 1).max(rest.0 + 1);
         self.gaps = cut_out(&self.gaps, region, range);
         self.unproven = cut_out(&self.unproven, region, range);
-        self.reopened.push(Listed { region: region.clone(), range, why: why.to_owned(), fault: None, may_pass: false });
         let Some(plan) = self.regions.iter_mut().find(|plan| plan.region == *region) else { return };
+        // What is in no part yet is published in its turn, with what lies before it.
+        let published = TimeRange::new(range.start, range.end.min(plan.published_until).max(range.start));
+        if !published.is_empty() {
+            let (region, range, why) = (region.clone(), published, why.to_owned());
+            self.reopened.push(Listed { region, range, why, fault: None, may_pass: false });
+        }
         // What is left of the first window is no share of the region to be cut any more.
         plan.is_cut = true;
-        plan.ends.read_again();
+        plan.ends.reopened(range);
+        plan.read_again.push(range);
         let mut done = vec![];
         if range.start < plan.done_until {
             done.push(TimeRange::new(range.end, plan.done_until));

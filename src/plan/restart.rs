@@ -48,6 +48,7 @@ impl Walk {
         self.brought_new = false;
         self.overlaps = 0;
         match (&mut self.bounded, bounded) {
+            (Some(reading), Some(_)) if stretch.why == StretchReason::ConfirmEnd => reading.begin_confirming(),
             (Some(reading), Some(_)) => reading.begin_reading(),
             (state, bounded) => *state = bounded,
         }

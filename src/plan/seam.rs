@@ -203,7 +203,8 @@ impl Planner {
     /// Whether what was read of a window can be compared: in order, and not long after its neighbours.
     fn compares(&self, window: &Window) -> bool {
         let is_here = |range: TimeRange| range.start <= window.range.end && window.range.start <= range.end;
-        let is_reopened = self.reopened.iter().any(|open| open.region == window.region && is_here(open.range));
+        let plan = self.region(&window.region);
+        let is_reopened = plan.is_some_and(|plan| plan.read_again.iter().any(|range| is_here(*range)));
         !window.bounded && !is_reopened && self.learned.order_is_proven()
     }
 

@@ -105,6 +105,7 @@ impl Parameters {
         })?;
         match sort {
             Sort::Ignored => Ok((SortKey::Arbitrary, Direction::Ascending)),
+            Sort::AlwaysAscending => Ok((key.unwrap_or(SortKey::Arbitrary), Direction::Ascending)),
             Sort::Honoured => Ok((key.unwrap_or(SortKey::Arbitrary), direction.unwrap_or(Direction::Descending))),
         }
     }

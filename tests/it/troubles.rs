@@ -1,7 +1,7 @@
 //! Trouble that begins and ends while a run reads, the same for every worker: nothing is lost without a word, and after the trouble
 //! the same command completes what is missing.
 
-use keyapi_export::simulator::{RunningSimulator, SimulatorSettings, ThrottleForm, TroubleForm};
+use keyapi_export::simulator::{RunningSimulator, SimulatorSettings, Sort, ThrottleForm, TroubleForm};
 
 use crate::support::{
     Ended, Found, Job, exports_exactly, holds_exactly_the_truth, identities, is_whole, region, same, serve, truth_of,
@@ -96,6 +96,30 @@ fn answers_of_another_time_for_a_while_lose_nothing_for_one_worker() {
 #[test]
 fn answers_of_another_time_for_a_while_lose_nothing_for_sixteen() {
     troubles(TroubleForm::OtherTime, "16");
+}
+
+/// Where a service does not sort as it is asked, or not newest first, its ends were once believed inside the same trouble.
+fn unsorted(sort: Sort, workers: &str) {
+    for (after, seconds) in [(3, 2.0), (90, 0.5), (150, 2.5)] {
+        let trouble = |service: &mut SimulatorSettings| {
+            service.contract.sort = sort;
+            let faults = &mut service.faults;
+            (faults.trouble, faults.trouble_after, faults.trouble_s) = (TroubleForm::Empty, after, seconds);
+        };
+        holds(trouble, workers);
+    }
+}
+
+#[test]
+fn empty_pages_of_a_service_without_order_are_no_end() {
+    unsorted(Sort::Ignored, "1");
+    unsorted(Sort::Ignored, "16");
+}
+
+#[test]
+fn empty_pages_of_a_service_that_never_answers_newest_first_are_no_end() {
+    unsorted(Sort::AlwaysAscending, "1");
+    unsorted(Sort::AlwaysAscending, "16");
 }
 
 /// A limit that answers empty pages in place of 429 slows the run down as a 429 does.

@@ -299,3 +299,22 @@ proptest! {
         prop_assert_eq!(told.planner.done(&told.planner.regions()[0]), [range(0, 100)]);
     }
 }
+
+/// What was in no part yet was once filled apart, and with that what lay before it was released unpublished.
+#[test]
+fn what_is_in_no_part_yet_is_read_again_and_published_in_its_turn() {
+    let mut told = Told::new();
+    told.finish(0);
+    told.tell(vec![PlanEvent::SlicePublished { region: us(), until: EpochSeconds::new(40) }]);
+    told.reopen(60, 100, &Reopening::Unseen);
+    assert_eq!((told.planner.reopened(), told.planner.next_fill(&us())), (&[][..], None));
+    assert_eq!(told.covered(), [range(0, 40)]);
+    told.settle_one(0, false);
+    assert!(told.planner.is_done());
+    told.reopen(30, 70, &Reopening::Unseen);
+    let open: Vec<TimeRange> = told.planner.reopened().iter().map(|open| open.range).collect();
+    assert_eq!((open, told.covered()), (vec![range(30, 40)], vec![range(0, 30)]));
+    told.settle_one(0, false);
+    told.fill(30, 40);
+    assert_eq!(told.covered(), [range(0, 40)]);
+}

@@ -229,6 +229,8 @@ choice!(
         /// It is.
         #[default]
         Honoured,
+        /// By what it asks, but always the least first.
+        AlwaysAscending,
         /// Rows come in an arbitrary, stable order.
         Ignored,
     }

@@ -184,6 +184,15 @@ impl<'a> Difference<'a> {
     }
 }
 
+/// What a version changes for who follows the table version by version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// Which rows there are.
+    Changed,
+    /// In which files they lie, and nothing else.
+    Same,
+}
+
 /// Who makes a version, and when.
 #[derive(Clone, Copy, Debug)]
 pub struct Maker<'a> {
@@ -195,6 +204,8 @@ pub struct Maker<'a> {
     pub at: EpochSeconds,
     /// The program's version.
     pub tool_version: &'a str,
+    /// What it changes.
+    pub rows: Rows,
 }
 
 impl Maker<'_> {
@@ -247,12 +258,16 @@ impl Table {
 }
 
 fn commit_info(maker: Maker<'_>, difference: &Difference<'_>) -> Value {
-    let mode = if difference.removed.is_empty() { "Append" } else { "Overwrite" };
+    let is_append = difference.removed.is_empty();
+    let (operation, parameters) = match maker.rows {
+        Rows::Changed => ("WRITE", json!({ "mode": if is_append { "Append" } else { "Overwrite" } })),
+        Rows::Same => ("OPTIMIZE", json!({})),
+    };
     json!({ "commitInfo": {
         "timestamp": maker.at_ms(),
-        "operation": "WRITE",
-        "operationParameters": { "mode": mode },
-        "isBlindAppend": difference.removed.is_empty(),
+        "operation": operation,
+        "operationParameters": parameters,
+        "isBlindAppend": is_append,
         "engineInfo": format!("keyapi-export/{}", maker.tool_version),
     } })
 }
@@ -281,7 +296,7 @@ fn remove(maker: Maker<'_>, path: &str, bytes: ByteCount) -> Value {
     json!({ "remove": {
         "path": path_in_the_table(path),
         "deletionTimestamp": maker.at_ms(),
-        "dataChange": true,
+        "dataChange": maker.rows == Rows::Changed,
         "extendedFileMetadata": true,
         "partitionValues": partition_values(path),
         "size": bytes.get(),
@@ -295,7 +310,7 @@ fn add(maker: Maker<'_>, part: &PartRecord, statistics: Option<&String>) -> Valu
         "partitionValues": partition_values(&part.path),
         "size": part.bytes.get(),
         "modificationTime": maker.at_ms(),
-        "dataChange": true,
+        "dataChange": maker.rows == Rows::Changed,
         "stats": statistics.cloned().unwrap_or_else(rows),
     } })
 }

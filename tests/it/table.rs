@@ -181,6 +181,8 @@ fn an_output_that_is_laid_out_anew_is_a_table_of_other_partitions_from_one_versi
     assert_eq!(log.actions(before + 1, "metaData")[0]["partitionColumns"], json!(["query_region", "month"]));
     table_is_in_step(&job.out());
     same(&log.rows(before), &log.rows(before + 1));
+    assert!(log.actions(before + 1, "add").iter().all(|add| add["dataChange"] == false), "the rows are the same");
+    assert!(log.actions(before, "add").iter().all(|add| add["dataChange"] == true));
     let verified = job.verify();
     assert_eq!(verified.code, 0, "{verified}");
 }

@@ -13,7 +13,7 @@ use crate::sink::address::Address;
 use crate::sink::manifest::Manifest;
 use crate::sink::store::{self, Creation, Store, StoreError, Writers};
 use crate::sink::table::{
-    Difference, Files, LOG, Maker, Replay, Shape, Superseded, Table, files_of, footer_bytes, log_file, log_text,
+    Difference, Files, LOG, Maker, Replay, Rows, Shape, Superseded, Table, files_of, footer_bytes, log_file, log_text,
     statistics,
 };
 use crate::units::{ByteCount, EpochSeconds, RowCount};
@@ -102,7 +102,7 @@ impl Output {
     }
 
     /// What the log will be once this manifest is there, which is told so. None where the output is no table, or a shard's account is written.
-    pub(super) async fn next_log(&self, manifest: &mut Manifest) -> Result<Option<Log>, OutputError> {
+    pub(super) async fn next_log(&self, manifest: &mut Manifest, rows: Rows) -> Result<Option<Log>, OutputError> {
         if manifest.table.is_none() || self.seat != Seat::Whole {
             return Ok(None);
         }
@@ -120,6 +120,7 @@ impl Output {
             generation: manifest.generation,
             at: manifest.written_at,
             tool_version: &manifest.tool_version,
+            rows,
         };
         let table = log.table.after(maker, &Shape::of(&manifest.identity), &difference, &statistics);
         manifest.table = Some(table.clone());

@@ -5,7 +5,7 @@ use crate::sink::testing::{given, identity, page, parts, range, row, slice};
 use crate::units::EpochSeconds;
 
 fn maker(generation: u64) -> Maker<'static> {
-    Maker { output: "o1", generation, at: EpochSeconds::new(1_000), tool_version: "0.1.0" }
+    Maker { output: "o1", generation, at: EpochSeconds::new(1_000), tool_version: "0.1.0", rows: Rows::Changed }
 }
 
 fn part(second: i64, digits: &str) -> (PartRecord, tempfile::TempDir) {

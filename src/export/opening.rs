@@ -198,7 +198,7 @@ pub(super) async fn open(order: &Wanted, journal: &Journal) -> Result<Opened, Ex
         take_over(journal, &manifest).await?;
     }
     manifest.parts = published(journal)?;
-    vacuum(order, &output).await?;
+    vacuum(order, &output, &manifest.parts).await?;
     let mut opened = Opened { output: Arc::new(output), manifest, lost: Vec::new(), is_ahead_of_state };
     look_for_parts(order, journal, &mut opened).await?;
     Ok(opened)
@@ -291,9 +291,9 @@ pub(super) fn refuse_another_table(order: &Wanted, found: Option<&Manifest>) -> 
 }
 
 /// Removes what the table superseded long enough ago.
-async fn vacuum(order: &Wanted, output: &Output) -> Result<(), ExportError> {
+async fn vacuum(order: &Wanted, output: &Output, parts: &[PartRecord]) -> Result<(), ExportError> {
     let Some(seconds) = order.table.and_then(|table| table.superseded_seconds) else { return Ok(()) };
-    let old = output.vacuum(order.now.shifted(-seconds)).await?;
+    let old = output.vacuum(order.now.shifted(-seconds), parts).await?;
     if !old.is_empty() {
         let bytes = ByteCount::new(old.iter().map(|one| one.bytes.get()).sum());
         tracing::info!(files = old.len(), %bytes, "files that only former versions of the table list were removed");

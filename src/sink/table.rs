@@ -248,10 +248,11 @@ impl Table {
         Self { version, shape: Some(shape.clone()), actions, superseded }
     }
 
-    /// Takes out the files that were superseded before a moment: they are to be removed.
-    pub fn take_superseded_before(&mut self, moment: EpochSeconds) -> Vec<Superseded> {
+    /// Takes out the files that were superseded at a moment or before, and are none of these parts: they are to be removed.
+    pub fn take_superseded(&mut self, moment: EpochSeconds, parts: &[PartRecord]) -> Vec<Superseded> {
+        let live: BTreeSet<&String> = parts.iter().map(|part| &part.path).collect();
         let all = std::mem::take(&mut self.superseded);
-        let (old, kept) = all.into_iter().partition(|one| one.at <= moment);
+        let (old, kept) = all.into_iter().partition(|one| one.at <= moment && !live.contains(&one.path));
         self.superseded = kept;
         old
     }

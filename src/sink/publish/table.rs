@@ -167,13 +167,13 @@ impl Output {
         self.log().table.superseded.iter().map(|one| one.path.clone()).collect()
     }
 
-    /// Removes the files that the table has not listed since `moment` or before, durably. The next manifest does not tell of them any more.
+    /// Removes the files that the table has not listed since `moment` or before, durably; none of the output's parts. The next manifest does not tell of them any more.
     /// Gives what was removed.
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn vacuum(&self, moment: EpochSeconds) -> Result<Vec<Superseded>, OutputError> {
-        let old = self.log().table.take_superseded_before(moment);
+    pub async fn vacuum(&self, moment: EpochSeconds, parts: &[PartRecord]) -> Result<Vec<Superseded>, OutputError> {
+        let old = self.log().table.take_superseded(moment, parts);
         let paths: Vec<String> = old.iter().map(|one| one.path.clone()).collect();
         self.take_away(&paths, [Step::TableUnlinked, Step::TableRemoved]).await?;
         if !paths.is_empty() {

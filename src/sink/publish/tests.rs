@@ -250,9 +250,9 @@ async fn what_a_table_has_listed_is_removed_by_the_vacuum_alone() {
     let path = std::slice::from_ref(&part.path);
     output.remove(path).await.unwrap();
     assert!(output.holds(&part).await.unwrap());
-    assert_eq!(output.vacuum(told.written_at.shifted(-1)).await.unwrap(), []);
+    assert_eq!(output.vacuum(told.written_at.shifted(-1), &[]).await.unwrap(), []);
     assert!(output.holds(&part).await.unwrap());
-    assert_eq!(output.vacuum(told.written_at).await.unwrap().len(), 1);
+    assert_eq!(output.vacuum(told.written_at, &[]).await.unwrap().len(), 1);
     assert!(!output.holds(&part).await.unwrap());
     output.commit(&mut told).await.unwrap();
     assert_eq!(told.table.unwrap().superseded, []);

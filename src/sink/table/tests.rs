@@ -71,9 +71,10 @@ fn what_was_removed_and_comes_back_is_not_vacuumed() {
     let mut back = after(&gone, &Files::new(), 6, std::slice::from_ref(&one));
     assert_eq!((gone.superseded.len(), back.superseded.len()), (1, 0));
     let mut gone = gone;
-    assert_eq!(gone.take_superseded_before(EpochSeconds::new(999)), []);
-    assert_eq!(gone.take_superseded_before(EpochSeconds::new(1_000)).len(), 1);
-    assert_eq!(back.take_superseded_before(EpochSeconds::MAX), []);
+    assert_eq!(gone.take_superseded(EpochSeconds::new(999), &[]), []);
+    assert_eq!(gone.take_superseded(EpochSeconds::MAX, std::slice::from_ref(&one)), [], "it is a part");
+    assert_eq!(gone.take_superseded(EpochSeconds::new(1_000), &[]).len(), 1);
+    assert_eq!(back.take_superseded(EpochSeconds::MAX, &[]), []);
 }
 
 #[test]

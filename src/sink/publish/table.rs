@@ -47,7 +47,9 @@ impl Output {
             return Ok(());
         }
         let log = Log { table: table.clone(), files: files_of(&manifest.parts) };
-        if !table.actions.is_empty() {
+        let is_there = table.actions.is_empty()
+            || self.store.read(&log_file(version)).await?.is_some_and(|text| text == log_text(&table.actions).as_bytes());
+        if !is_there {
             return self.put_log(log).await;
         }
         *self.log() = log;

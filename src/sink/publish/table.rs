@@ -48,7 +48,11 @@ impl Output {
         }
         let log = Log { table: table.clone(), files: files_of(&manifest.parts) };
         let is_there = table.actions.is_empty()
-            || self.store.read(&log_file(version)).await?.is_some_and(|text| text == log_text(&table.actions).as_bytes());
+            || self
+                .store
+                .read(&log_file(version))
+                .await?
+                .is_some_and(|text| text == log_text(&table.actions).as_bytes());
         if !is_there {
             return self.put_log(log).await;
         }

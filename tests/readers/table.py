@@ -9,6 +9,7 @@ the last one holds the rows of the one before it in other files; it is partition
 
 import datetime
 import json
+import os
 import re
 import sys
 
@@ -119,4 +120,6 @@ def duckdb(out, _schema):
 
 if __name__ == "__main__":
     reader, out, schema = sys.argv[1:]
-    print(reader, {"deltalake": deltalake, "polars": polars, "duckdb": duckdb}[reader](out, schema))
+    print(reader, {"deltalake": deltalake, "polars": polars, "duckdb": duckdb}[reader](out, schema), flush=True)
+    # deltalake 1.6.6 beside pyarrow 26.0.1 sometimes aborts when its threads are taken down, after all is done.
+    os._exit(0)

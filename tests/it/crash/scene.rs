@@ -77,9 +77,19 @@ impl Scene {
     /// The same of an output that is a table too, and that has replaced all of its parts once: a start removes those that are kept for
     /// readers of the former version.
     pub(super) fn of_a_table() -> Self {
+        Self::of_a_table_in(|job| job)
+    }
+
+    /// The same in a bucket.
+    #[cfg(feature = "cloud")]
+    pub(super) fn of_a_table_in_lake(lake: &crate::support::Lake) -> Self {
+        Self::of_a_table_in(|job| job.into_lake(lake))
+    }
+
+    fn of_a_table_in(place: impl FnOnce(Job) -> Job) -> Self {
         let scene = Self::of_world_from(-2_000, |job| {
-            job.with_variable("KEYAPI_EXPORT_OUTPUT__TABLE", "delta")
-                .with_variable("KEYAPI_EXPORT_OUTPUT__TABLE_KEEPS", "0s")
+            let job = job.with_variable("KEYAPI_EXPORT_OUTPUT__TABLE", "delta");
+            place(job.with_variable("KEYAPI_EXPORT_OUTPUT__TABLE_KEEPS", "0s"))
         });
         let rebuilt = scene.job.does("rebuild", "", &[]).unwrap();
         assert_eq!(rebuilt.code, 0, "{rebuilt}");

@@ -149,6 +149,11 @@ fn the_steps_of_a_table_are_survived_also_twice() {
     let steps = Step::ALL.iter().copied().filter(|step| is_passed(step) && is_of_a_folder(step));
     let steps = steps.filter(|step| is_long || OF_THE_TABLE.contains(step));
     steps.fold(Scene::of_a_table(), |scene, step| survives_death_at(step, scene));
+    #[cfg(feature = "cloud")]
+    if is_long && let Some(lake) = crate::support::Lake::start() {
+        let scene = Scene::of_a_table_in_lake(&lake);
+        OF_THE_TABLE.into_iter().fold(scene, |scene, step| survives_death_at(step, scene));
+    }
 }
 
 fn third_of_the_steps(third: usize) -> impl Iterator<Item = Step> {

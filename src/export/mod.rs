@@ -33,6 +33,7 @@ mod simulation;
 mod stager;
 pub mod standing;
 mod state_aside;
+mod table;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -20,13 +20,14 @@ use crate::sink::identity::Identity;
 use crate::sink::manifest::{MANIFEST_VERSION, Manifest, Status};
 use crate::sink::publish::{Output, OutputError, Standing, Target};
 use crate::sink::store::Writers;
-use crate::sink::table::{FIRST_SCHEMA, Table};
-use crate::units::{ByteCount, EpochSeconds, RowCount, TimeRange};
+use crate::sink::table::Table;
+use crate::units::{EpochSeconds, RowCount, TimeRange};
 
 use super::commits::KeptAccount;
 use super::forecast::{is_planned_only, tell_of_a_planned_run};
 use super::order::VOID_RUN;
 use super::repair::lost_altogether;
+use super::table::{refuse_another_table, vacuum};
 use super::{ExportError, KEPT_ACCOUNT, KeptTable, Order, Shard, Start, clock, shards};
 
 /// Where a state keeps by what its writes are known in a bucket.
@@ -273,32 +274,6 @@ fn refuse_another_output(
         }),
         _ => Ok(()),
     }
-}
-
-/// What readers of the table rely on is not given up by a setting that was left out; and no table holds columns that have changed their
-/// type since.
-pub(super) fn refuse_another_table(order: &Wanted, found: Option<&Manifest>) -> Result<(), ExportError> {
-    let Some(found) = found else { return Ok(()) };
-    let output = || order.output.to_string();
-    match (&order.table, &found.table) {
-        (None, Some(_)) => Err(ExportError::HasTable { output: output() }),
-        (Some(_), None) => match found.parts.iter().filter(|part| part.schema < FIRST_SCHEMA).count() {
-            0 => Ok(()),
-            parts => Err(ExportError::TooOldForTable { output: output(), parts }),
-        },
-        _ => Ok(()),
-    }
-}
-
-/// Removes what the table superseded long enough ago.
-async fn vacuum(order: &Wanted, output: &Output, parts: &[PartRecord]) -> Result<(), ExportError> {
-    let Some(seconds) = order.table.and_then(|table| table.superseded_seconds) else { return Ok(()) };
-    let old = output.vacuum(order.now.shifted(-seconds), parts).await?;
-    if !old.is_empty() {
-        let bytes = ByteCount::new(old.iter().map(|one| one.bytes.get()).sum());
-        tracing::info!(files = old.len(), %bytes, "files that only former versions of the table list were removed");
-    }
-    Ok(())
 }
 
 /// The manifest to go on from.

@@ -18,7 +18,7 @@ use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcom
 use crate::api::contract::Region;
 use crate::config::{
     Consistency, Encoding, ErrorFormat, HumanBytes, HumanDuration, LogFormat, Partition, Qps, Reread, Settings,
-    Sources, TimeSpec, keys, socket_address,
+    Sources, Table, TimeSpec, keys, socket_address,
 };
 use crate::failure::ExitCode;
 use crate::simulator::SimulatorFlags;
@@ -386,6 +386,9 @@ struct EffortArguments {
     /// The stretch of create-time (UTC) that shares a folder
     #[arg(long, value_name = "STRETCH")]
     partition: Option<Partition>,
+    /// Keep the output as a table too: none, or delta for a Delta log in data/_delta_log
+    #[arg(long, value_name = "FORMAT")]
+    table: Option<Table>,
     /// Pages before a walk may begin anew at the last second it saw
     #[arg(long, value_name = "PAGES", value_parser = whole::<u32>)]
     anchor_pages: Option<u32>,
@@ -451,7 +454,7 @@ const ERROR_FORMAT: &str = "error_format";
 const REBUILD: &str = "rebuild";
 
 /// Which setting each flag stands for, by the flag's identity in clap.
-const FLAGS: [(&str, &str); 31] = [
+const FLAGS: [(&str, &str); 32] = [
     ("out", "output.folder"),
     ("state", "state.folder"),
     ("log_format", "report.log_format"),
@@ -472,6 +475,7 @@ const FLAGS: [(&str, &str); 31] = [
     ("max_in_flight", "pace.max_in_flight"),
     ("max_credits", "budget.max_credits"),
     ("partition", "output.partition"),
+    ("table", "output.table"),
     ("anchor_pages", "plan.anchor_pages"),
     ("consistency", "plan.consistency"),
     ("confirm_after", "plan.confirm_after"),
@@ -748,7 +752,7 @@ mod tests {
     fn every_flag_reaches_its_setting() {
         let arguments = "keyapi-export run --region US --from 2026-01-01 --to now-1d --sales-flag 1 --created-by-ai false \
              --min-duration 5 --max-duration 60 --product-category-id 601450 --is-ad 1 --product-id 0017 --out o --state s \
-             --base-url http://127.0.0.1:1 --token-file t --qps 12.5 --max-in-flight 3 --max-credits 9 --partition month \
+             --base-url http://127.0.0.1:1 --token-file t --qps 12.5 --max-in-flight 3 --max-credits 9 --partition month --table delta \
              --anchor-pages 7 --consistency deep --confirm-after 5s --time-budget 2h --give-up-after 1m --summary j --report h --metrics-file m.prom --metrics-listen 127.0.0.1:9464 --log-format json \
              --error-format json --no-progress --fresh --adopt --reread missing";
         let invocation = Invocation::read(arguments.split_whitespace()).unwrap();

@@ -64,6 +64,14 @@ steps! {
     ManifestRenamed = "manifest.renamed",
     /// The manifest has it for good.
     ManifestRevealed = "manifest.revealed",
+    /// A version of the table's log has its name; the folder is not synced.
+    TableRenamed = "table.renamed",
+    /// The log has it for good: readers of the table see what the manifest lists.
+    TableRevealed = "table.revealed",
+    /// A file that the table superseded long enough ago is gone; the folder is not synced.
+    TableUnlinked = "table.unlinked",
+    /// It is gone for good.
+    TableRemoved = "table.removed",
     /// Decisions of the planner are in the journal, and nothing followed from them yet.
     DecisionCommitted = "decision.committed",
     /// Attempts are reserved, and none of them was sent.

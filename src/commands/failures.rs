@@ -132,6 +132,23 @@ pub(super) fn failure(error: &ExportError, state: &Path) -> Failure {
             ExitCode::Locked,
             "let only one process write into an output at a time; the same command looks at what is there now".to_owned(),
         ),
+        ExportError::HasTable { .. } => (
+            ExitCode::Usage,
+            "say --table delta, or output.table = \"delta\": its readers go by the table's log; nothing was changed".to_owned(),
+        ),
+        ExportError::TooOldForTable { .. } => {
+            (ExitCode::Usage, "`rebuild` writes them anew with these columns; then run the same command".to_owned())
+        }
+        ExportError::Output(OutputError::ForeignLog { .. }) => (
+            ExitCode::LocalDamage,
+            "only this program may write into its table: restore data/_delta_log from a copy, or move it away and run the same command, \
+             which begins the log anew"
+                .to_owned(),
+        ),
+        ExportError::Output(OutputError::LogLost { .. }) => (
+            ExitCode::LocalDamage,
+            "restore data/_delta_log from a copy; or move all of it away and run the same command, which begins it anew".to_owned(),
+        ),
         ExportError::Output(OutputError::Manifest { source: ManifestError::Version(_), .. }) => {
             (ExitCode::Usage, OF_ANOTHER_VERSION.to_owned())
         }

@@ -13,7 +13,7 @@ use crate::cli::RunArguments;
 use crate::config::token::{read_token, token_variable};
 use crate::config::{self, Qps, Settings};
 use crate::export::{
-    Budget, Ending, Ends, History, Order, Outcome, PlanOrder, Reread, Start, State, Tools, Work, export,
+    Budget, Ending, Ends, History, KeptTable, Order, Outcome, PlanOrder, Reread, Start, State, Tools, Work, export,
 };
 use crate::failure::{ExitCode, Failure};
 use crate::fetch::throttle::Rate;
@@ -161,6 +161,7 @@ pub(super) fn order(
             config::Reread::All => Reread::All,
         }),
         retain_seconds: output.retain.map(|length| i64::try_from(length.get().as_secs()).unwrap_or(i64::MAX)),
+        table: table(output),
         max_rejected: output.max_rejected,
         state: places.state,
         output: places.output,
@@ -221,6 +222,15 @@ const PART_BYTES_A_ROW: u64 = 200;
 
 pub(super) fn writers(output: &config::OutputSettings) -> Writers {
     if output.single_writer { Writers::One } else { Writers::Any }
+}
+
+const fn table(output: &config::OutputSettings) -> Option<KeptTable> {
+    match output.table {
+        config::Table::None => None,
+        config::Table::Delta => {
+            Some(KeptTable { superseded_seconds: Some(output.table_keeps.get().as_secs().cast_signed()) })
+        }
+    }
 }
 
 pub(super) fn part_rows(output: &config::OutputSettings) -> RowCount {

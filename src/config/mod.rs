@@ -266,6 +266,10 @@ pub struct OutputSettings {
     pub partition: Partition,
     /// Keep history: a level `snapshot=YYYY-MM-DD` for each run in place of replacing what a run covers. Default false.
     pub snapshot: bool,
+    /// What the parts are beside files: `delta` keeps a Delta log of them in `data/_delta_log`. Default `none`.
+    pub table: Table,
+    /// How long files that the table lists no more are kept for readers of its former versions. Default `7d`.
+    pub table_keeps: HumanDuration,
     /// Rows in a row group, at least 1; memory is bounded by one. Default 262144.
     pub row_group_rows: u32,
     /// Rows at which a part is finished, at least 1. Default 1000000.
@@ -292,6 +296,8 @@ impl Default for OutputSettings {
             folder: PathBuf::from("out"),
             partition: Partition::Day,
             snapshot: false,
+            table: Table::None,
+            table_keeps: HumanDuration::from_secs(7 * 86_400),
             row_group_rows: 262_144,
             part_rows: 1_000_000,
             part_bytes: HumanBytes::from_mebibytes(256),
@@ -316,6 +322,17 @@ pub enum Partition {
 }
 
 through_choices!(Partition);
+
+/// What an output's parts are beside files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Table {
+    /// Nothing: readers go by the files.
+    None,
+    /// A Delta table: readers go by its log.
+    Delta,
+}
+
+through_choices!(Table);
 
 /// Which readers the output's files are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

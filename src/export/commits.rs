@@ -8,6 +8,7 @@ use crate::journal::Journal;
 use crate::sink::account::Account;
 use crate::sink::manifest::Manifest;
 use crate::sink::publish::{Output, OutputError};
+use crate::sink::table::Rows;
 
 use super::{ExportError, KEPT_ACCOUNT, clock};
 
@@ -33,11 +34,23 @@ impl Commits {
 
     /// Changes the manifest, for readers too. Where it fails, nothing is changed.
     pub(super) async fn commit(&self, change: impl FnOnce(&mut Manifest)) -> Result<(), OutputError> {
+        self.replace(change, Rows::Changed).await
+    }
+
+    /// The same where the parts hold the rows that they held before, in other files.
+    pub(super) async fn commit_same_rows(&self, change: impl FnOnce(&mut Manifest)) -> Result<(), OutputError> {
+        self.replace(change, Rows::Same).await
+    }
+
+    async fn replace(&self, change: impl FnOnce(&mut Manifest), rows: Rows) -> Result<(), OutputError> {
         let mut manifest = self.manifest.lock().await;
         let mut next = manifest.clone();
         change(&mut next);
         next.written_at = clock::wall();
-        self.output.commit(&mut next).await?;
+        match rows {
+            Rows::Changed => self.output.commit(&mut next).await?,
+            Rows::Same => self.output.commit_same_rows(&mut next).await?,
+        }
         *manifest = next;
         Ok(())
     }

@@ -172,7 +172,11 @@ impl<'a> Delivery<'a> {
         let delivered = self.delivered()?;
         let mut left = self.left(delivered.clone()).await;
         let is_told = |manifest: &Manifest| {
-            left.is_whole == self.is_enough(manifest) && manifest.retain_seconds == self.order.retain_seconds
+            let is_listed = manifest.table.as_ref().is_none_or(|table| table.version.is_some());
+            // One that was restored from an older copy stands where another should.
+            let is_there = self.publisher.output.is_at(manifest.generation);
+            let is_kept = manifest.retain_seconds == self.order.retain_seconds;
+            left.is_whole == self.is_enough(manifest) && is_kept && is_listed && is_there
         };
         let is_told = self.publisher.commits.read(is_told).await;
         if !is_told || !self.publisher.output.is_described(left.is_whole).await? {

@@ -33,6 +33,7 @@ mod simulation;
 mod stager;
 pub mod standing;
 mod state_aside;
+mod table;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -97,6 +98,8 @@ pub struct Order {
     pub reread: Option<Reread>,
     /// How long parts are kept, in seconds; older ones may be missing.
     pub retain_seconds: Option<i64>,
+    /// Whether the output is kept as a table too, and how.
+    pub table: Option<KeptTable>,
     /// Rows that no column can take, up to which a run counts as complete.
     pub max_rejected: u64,
     /// The state folder.
@@ -129,6 +132,13 @@ pub struct Order {
     pub give_up_after: Duration,
     /// Where no more is asked than a forecast needs: its bounds.
     pub probing: Option<Probing>,
+}
+
+/// How an output is kept as a table of Delta too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptTable {
+    /// How long files stay that the table lists no more, in seconds; none where nothing is removed.
+    pub superseded_seconds: Option<i64>,
 }
 
 /// One shard of a question.
@@ -372,6 +382,20 @@ pub enum ExportError {
         output: String,
         /// The name of the output that lies there.
         now: String,
+    },
+    /// The output has a table, and none is asked for.
+    #[error("the output {output} is a Delta table too, and `output.table` is none")]
+    HasTable {
+        /// The output.
+        output: String,
+    },
+    /// Parts have columns of another type than the table's.
+    #[error("{parts} parts of the output {output} are of the first schema, which has no table")]
+    TooOldForTable {
+        /// The output.
+        output: String,
+        /// How many.
+        parts: usize,
     },
     /// There is no manifest to go on from in place of a state.
     #[error("{why}; and {output} holds no manifest from which to go on without it")]

@@ -20,13 +20,15 @@ use crate::sink::identity::Identity;
 use crate::sink::manifest::{MANIFEST_VERSION, Manifest, Status};
 use crate::sink::publish::{Output, OutputError, Standing, Target};
 use crate::sink::store::Writers;
+use crate::sink::table::Table;
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 
 use super::commits::KeptAccount;
 use super::forecast::{is_planned_only, tell_of_a_planned_run};
 use super::order::VOID_RUN;
 use super::repair::lost_altogether;
-use super::{ExportError, KEPT_ACCOUNT, Order, Shard, Start, clock, shards};
+use super::table::{refuse_another_table, vacuum};
+use super::{ExportError, KEPT_ACCOUNT, KeptTable, Order, Shard, Start, clock, shards};
 
 /// Where a state keeps by what its writes are known in a bucket.
 const WRITER: &str = "writer";
@@ -65,6 +67,8 @@ pub(super) struct Wanted {
     pub(super) start: Start,
     /// How long parts are kept, in seconds.
     pub(super) retain_seconds: Option<i64>,
+    /// Whether the output is kept as a table too, and how.
+    pub(super) table: Option<KeptTable>,
     /// What an output that holds nothing yet says of what it was asked.
     pub(super) range: TimeRange,
     pub(super) max_rejected: u64,
@@ -91,6 +95,8 @@ impl Wanted {
             now,
             start: Start::GoOn,
             retain_seconds: found.retain_seconds,
+            // Who asks for nothing of the table removes nothing of it.
+            table: found.table.as_ref().map(|_| KeptTable { superseded_seconds: None }),
             range: found.range,
             max_rejected: found.max_rejected,
             confirm_after_seconds: found.confirm_after_seconds,
@@ -110,6 +116,7 @@ impl Order {
             now: self.now,
             start: self.start,
             retain_seconds: self.retain_seconds,
+            table: self.table,
             range: self.range,
             max_rejected: self.max_rejected,
             confirm_after_seconds: self.plan.confirm_after.as_secs(),
@@ -175,18 +182,24 @@ pub(super) async fn open(order: &Wanted, journal: &Journal) -> Result<Opened, Ex
         Some(_) => kept,
     };
     refuse_another_output(order, kept.as_ref(), found.as_ref())?;
+    refuse_another_table(order, found.as_ref())?;
     // What the output refuses, a new state must not remember.
     match stored {
         Some(_) => journal.replace_question(question).await?,
         None => journal.remember_question(question).await?,
     }
     let (mut manifest, age) = believed(order, kept.as_ref(), found);
+    manifest.table = order.table.map(|_| output.table());
     let is_later = kept.as_ref().is_some_and(|kept| manifest.generation > kept.generation);
     let is_ahead_of_state = is_later && latest.as_ref().is_some_and(|run| run.begun.id != manifest.run);
     let latest_id = latest.as_ref().map(|run| run.begun.id.as_str());
     recover((journal, &output), &mut manifest, age, latest_id).await?;
-    take_over(journal, &manifest).await?;
+    // A state that is later than the manifest knows every live part; others that are listed were superseded since, and may still lie there.
+    if age == Age::Current {
+        take_over(journal, &manifest).await?;
+    }
     manifest.parts = published(journal)?;
+    vacuum(order, &output, &manifest.parts).await?;
     let mut opened = Opened { output: Arc::new(output), manifest, lost: Vec::new(), is_ahead_of_state };
     look_for_parts(order, journal, &mut opened).await?;
     Ok(opened)
@@ -302,6 +315,7 @@ pub(super) fn blank(order: &Wanted) -> Manifest {
         retain_seconds: order.retain_seconds,
         parts: Vec::new(),
         superseded: Vec::new(),
+        table: order.table.as_ref().map(|_| Table::default()),
         account: Account { id, ..Account::default() },
         rejected_rows: RowCount::ZERO,
         history: Default::default(),
@@ -413,6 +427,7 @@ async fn show(output: &Output, manifest: &mut Manifest, revealed: &[PartRecord],
         manifest.parts.retain(|listed| listed.path != part.path);
         manifest.parts.push(part.clone());
     }
+    manifest.written_at = clock::wall();
     Ok(output.commit(manifest).await?)
 }
 

@@ -256,7 +256,7 @@ impl Replacement {
             manifest.parts.sort_by(|one, other| one.path.cmp(&other.path));
             manifest.superseded.clone_from(&self.old);
         };
-        commits.commit(listed).await
+        commits.commit_same_rows(listed).await
     }
 
     /// After the commit: the state learns of it, and what nobody is shown any more goes.

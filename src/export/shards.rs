@@ -16,6 +16,7 @@ use crate::sink::shard::{ShardName, ShardPart};
 
 use super::delivery::listed;
 use super::opening::{Wanted, blank};
+use super::table::refuse_another_table;
 use super::{Delivered, Ending, ExportError, Kept, Order, Outcome, Shard, Start, Work};
 use crate::journal::Counts;
 
@@ -28,6 +29,7 @@ pub(super) async fn open(
     let shown = Output::look(&order.output).await?;
     if let Some(shown) = &shown {
         refuse_another_identity(order, shown)?;
+        refuse_another_table(order, Some(shown))?;
     }
     refuse_other_questions((order, folder), shard, shown.as_ref()).await?;
     let known: Vec<String> = journal.parts()?.into_iter().map(|(part, _)| part.path).collect();

@@ -17,6 +17,7 @@ use crate::sink::account::{Account, Lacking};
 use crate::sink::history::{History, Unusual};
 use crate::sink::identity::Identity;
 use crate::sink::shard::{Merged, ShardPart};
+use crate::sink::table::Table;
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 
 pub(super) mod former;
@@ -82,6 +83,9 @@ pub struct Manifest {
     /// Paths of parts that this manifest replaced: they are gone, or about to go.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub superseded: Vec<String>,
+    /// What readers of tables are told, where the output is kept as a table too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<Table>,
     /// What the output holds and lacks, over all runs.
     #[serde(flatten)]
     pub account: Account,

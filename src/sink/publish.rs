@@ -8,7 +8,8 @@
 //! ```text
 //! OUT/.lock              held by the kernel for one process; empty; of a folder only
 //! OUT/.staging/          files being written; of a bucket it is STATE/.staging/
-//! OUT/data/query_region=…/…   parts: the root of the table, with nothing else in it
+//! OUT/data/query_region=…/…   parts: the root of the table, with nothing else in it but a table's log
+//! OUT/data/_delta_log/…  the log, where the output is kept as a table too
 //! OUT/_manifest.json     the owner and the list of parts
 //! OUT/_rejected/…        rows that no column can take
 //! OUT/_damaged/…         parts that were not what they should be, moved aside
@@ -41,13 +42,18 @@ mod commit;
 mod error;
 mod owner;
 mod shards;
+mod table;
 mod target;
 
 pub use error::OutputError;
 pub use shards::{accounts, is_of_another_shard};
+pub use table::TableStanding;
 pub use target::{Target, described_at};
 
+pub(in crate::sink) use table::replay as replay_log;
+
 use owner::{foreign_files, move_into_the_table, refuse_another_owner, refuse_foreign_files};
+use table::Log;
 
 /// The lock's name in the output folder.
 const LOCK: &str = ".lock";
@@ -118,6 +124,8 @@ pub struct Output {
     seat: Seat,
     /// The generation of the manifest that is there; none where there is none.
     generation: Mutex<Option<u64>>,
+    /// What the table's log says; as it begins where the output is no table.
+    log: Mutex<Log>,
     /// Parts that were put into a bucket and that no manifest lists yet.
     unlisted: Mutex<BTreeSet<String>>,
     /// Held, never read: the kernel lets go of the locks when the process ends.
@@ -168,6 +176,7 @@ impl Output {
             staging: Staging::at(&beside).naming(names),
             seat: Seat::Whole,
             generation: Mutex::default(),
+            log: Mutex::default(),
             unlisted: Mutex::default(),
             _locks: locks,
         }
@@ -197,12 +206,15 @@ impl Output {
             self.make_data()?;
             move_into_the_table(&*self.store, manifest).await?;
         }
-        let foreign = foreign_files(&*self.store, manifest, known).await?;
+        let mut foreign = foreign_files(&*self.store, manifest, known).await?;
+        let in_the_log = self.in_the_log(&foreign, manifest, known).await?;
+        foreign.retain(|path| !in_the_log.contains(path));
         refuse_foreign_files(&self.described, &foreign, manifest)?;
         self.make_data()?;
         self.staging.make()?;
         *self.generation() = manifest.map(|manifest| manifest.generation);
         self.claim(manifest).await?;
+        self.open_log(manifest).await?;
         self.set_all_aside(foreign).await
     }
 
@@ -336,7 +348,8 @@ impl Output {
         }
     }
 
-    /// Removes parts, durably. What is not there is removed already. A shard removes nothing that readers are shown.
+    /// Removes parts, durably. What is not there is removed already. A shard removes nothing that readers are shown; and what a table has
+    /// listed stays for those who read a former version of it, until [`Output::vacuum`].
     ///
     /// # Errors
     /// Where the disk fails.
@@ -345,7 +358,9 @@ impl Output {
             Seat::Whole => true,
             Seat::Shard { shown, .. } => !shown.contains_key(*path),
         };
-        let paths: Vec<String> = paths.iter().filter(is_its_own).cloned().collect();
+        let kept = self.kept_for_readers_of_the_table();
+        let is_kept = |path: &&String| kept.contains(*path);
+        let paths: Vec<String> = paths.iter().filter(|path| is_its_own(path) && !is_kept(path)).cloned().collect();
         self.take_away(&paths, [Step::FormerUnlinked, Step::FormerRemoved]).await
     }
 
@@ -408,6 +423,11 @@ impl Output {
         self.staging.write(SUCCESS, b"")?;
         self.move_to(SUCCESS, [Step::SuccessRenamed, Step::SuccessRevealed]).await?;
         Ok(self.staging.remove(SUCCESS)?)
+    }
+
+    /// Whether the manifest that is there, or was when it was read or written last, is of this generation.
+    pub fn is_at(&self, generation: u64) -> bool {
+        *self.generation() == Some(generation)
     }
 
     /// Whether there is a manifest, and `_SUCCESS` where it should be.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use crate::sink::address::Address;
 use crate::sink::staging::{Staging, StagingError};
@@ -89,6 +90,18 @@ pub enum Replacement {
     },
 }
 
+/// What became of a file that was to be put where none stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Creation {
+    /// It is there.
+    Done,
+    /// Another one stands there; nothing was changed.
+    Refused {
+        /// Its content.
+        found: Vec<u8>,
+    },
+}
+
 /// Whether another process may be writing into an output at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
@@ -125,6 +138,25 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// # Errors
     /// Where the store fails. Whether the manifest was replaced is then looked at, and an answer that was lost is no error.
     async fn replace_manifest(&self, staging: &Staging, next: NextManifest<'_>) -> Result<Replacement, StoreError>;
+
+    /// Puts a small file where none stands, whole or not at all. Where the same content stands there, that is as good. Durable only after
+    /// [`Store::settle`].
+    ///
+    /// # Errors
+    /// Where the store fails. Whether the file was put is then looked at, and an answer that was lost is no error.
+    async fn create(&self, staging: &Staging, path: &str, content: &[u8]) -> Result<Creation, StoreError>;
+
+    /// The content of a small file; none where there is no such file.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The last bytes of a file of this size, `bytes` of them at most.
+    ///
+    /// # Errors
+    /// Where the store fails, or there is no such file.
+    async fn tail(&self, path: &str, size: ByteCount, bytes: u64) -> Result<Bytes, StoreError>;
 
     /// Gives what is staged for `path` its final name, over what stands there. Durable only after [`Store::settle`]; repeating it is
     /// harmless.

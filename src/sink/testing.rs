@@ -115,6 +115,7 @@ pub(crate) fn manifest(range: TimeRange, parts: Vec<PartRecord>) -> Manifest {
         retain_seconds: None,
         parts,
         superseded: vec![],
+        table: None,
         account: Account { id: "o1".to_owned(), coverage, ..Account::default() },
         rejected_rows: RowCount::ZERO,
         history: Default::default(),

@@ -26,10 +26,12 @@ use crate::sink::layout::{Layout, Slice, is_of_run, snapshot_of};
 use crate::sink::manifest::{MANIFEST, Manifest, ManifestError, SUCCESS, Status};
 use crate::sink::staging::sha256_of;
 use crate::sink::store::{self, Store, StoreError, Writers};
+use crate::sink::table::is_of_the_log;
 use crate::units::{ByteCount, EpochSeconds, RowCount};
 
 mod files;
 mod seconds;
+mod table;
 
 use files::Files;
 
@@ -112,6 +114,7 @@ async fn verify_in(store: Arc<dyn Store>) -> Result<Report, VerifyError> {
     let says_success = store.size(SUCCESS).await?.is_some();
     let found = store.parquet_files().await?;
     let now = now();
+    let of_the_table = table::compare(&*store, &manifest).await?;
     let report = tokio::task::spawn_blocking(move || {
         let mut report = promised(&manifest, says_success);
         let (foreign, newer) = unlisted(&manifest, &found);
@@ -119,6 +122,7 @@ async fn verify_in(store: Arc<dyn Store>) -> Result<Report, VerifyError> {
         if !newer.is_empty() {
             report.shortfalls.push(format!("{} parts of run {} are newer than {MANIFEST}", newer.len(), manifest.run));
         }
+        of_the_table.tell(&mut report);
         check_parts(&mut Files::of(store)?, &manifest, now, &mut report);
         Ok(report)
     });
@@ -189,8 +193,10 @@ fn elsewhere(manifest: &Manifest) -> Vec<String> {
 fn unlisted<'a>(manifest: &Manifest, found: &'a [String]) -> (Vec<&'a String>, Vec<&'a String>) {
     let listed: BTreeSet<&str> = manifest.parts.iter().map(|part| part.path.as_str()).collect();
     let is_newer = |path: &&String| manifest.status == Status::Running && is_of_run(path, &manifest.run);
-    let is_going = |path: &&String| manifest.superseded.contains(path);
-    let unlisted = found.iter().filter(|path| !listed.contains(path.as_str()) && !is_going(path));
+    let tables = manifest.table.iter();
+    let kept: BTreeSet<&String> = tables.flat_map(|table| table.superseded.iter().map(|one| &one.path)).collect();
+    let is_ours = |path: &&String| manifest.superseded.contains(path) || kept.contains(path) || is_of_the_log(path);
+    let unlisted = found.iter().filter(|path| !listed.contains(path.as_str()) && !is_ours(path));
     unlisted.partition(|path| !is_newer(path))
 }
 

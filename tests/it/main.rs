@@ -50,6 +50,7 @@ mod status;
 mod storms;
 mod streams;
 mod support;
+mod table;
 mod texts;
 mod troubles;
 mod years;

@@ -11,7 +11,7 @@ use crate::sink::account::Account;
 use crate::sink::address::Address;
 use crate::sink::identity::Identity;
 use crate::sink::manifest::{MANIFEST, Manifest, Status};
-use crate::sink::publish::{Output, OutputError};
+use crate::sink::publish::{Output, OutputError, TableStanding};
 use crate::units::{EpochSeconds, TimeRange};
 
 use super::Places;
@@ -50,6 +50,8 @@ pub(in crate::commands) struct Facts {
     pub(in crate::commands) account: Account,
     /// What the process said last of an unfinished run.
     pub(in crate::commands) standing: Option<Standing>,
+    /// How the output's table stands; none where it has none, or where that is not looked at.
+    pub(in crate::commands) table: Option<TableStanding>,
 }
 
 impl Facts {
@@ -59,7 +61,7 @@ impl Facts {
     /// Neither is there, or the one that is cannot be read.
     pub(in crate::commands) async fn read(places: &Places) -> Result<Self, Failure> {
         match JournalView::open(&places.state).map_err(unreadable)? {
-            Some(view) => Self::of_state(&view).map_err(unreadable),
+            Some(view) => Ok(Self { table: table_of(places).await, ..Self::of_state(&view).map_err(unreadable)? }),
             None => Self::of_output(places).await,
         }
     }
@@ -83,6 +85,7 @@ impl Facts {
             parts: parts.map(|(part, _)| part).collect(),
             account: account.unwrap_or_default(),
             standing,
+            table: None,
             run: Some(Run::of_state(run, identity.as_ref())),
         })
     }
@@ -101,11 +104,18 @@ impl Facts {
         };
         Ok(Self {
             run: Some(Run::of_manifest(&manifest, places)),
+            table: TableStanding::look(&places.output).await.ok().flatten(),
             parts: manifest.parts,
             account: manifest.account,
             ..Self::default()
         })
     }
+}
+
+/// Of a folder alone: a state is told without asking a bucket. What cannot be read is for `verify` to tell.
+async fn table_of(places: &Places) -> Option<TableStanding> {
+    places.output.folder()?;
+    TableStanding::look(&places.output).await.ok().flatten()
 }
 
 impl Run {

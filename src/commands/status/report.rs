@@ -10,6 +10,7 @@ use crate::export::standing::{RegionStanding, Standing, Walking};
 use crate::journal::record::{FormerRun, PartRecord};
 use crate::sink::account::{Account, Lack, Share};
 use crate::sink::coverage::Reader;
+use crate::sink::publish::TableStanding;
 use crate::summary::{Requests, Shortfall};
 use crate::units::{ByteCount, EpochSeconds, RowCount, TimeRange};
 
@@ -55,6 +56,9 @@ pub(in crate::commands) struct Status {
     pub(in crate::commands) parts: u64,
     pub(in crate::commands) rows: RowCount,
     pub(in crate::commands) bytes: ByteCount,
+    /// How the table stands; left out where the output has none, or where that is not looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::commands) table: Option<TableStanding>,
     /// Pages that were bought and wait to be published.
     pub(in crate::commands) waiting_pages: Option<u64>,
     /// Rows of the range that no column can take; none while the run is unfinished.
@@ -138,6 +142,7 @@ impl Status {
             parts: facts.parts.len() as u64,
             rows: rows(&facts.parts),
             bytes: facts.parts.iter().fold(ByteCount::ZERO, |sum, part| sum.plus(part.bytes)),
+            table: facts.table,
             waiting_pages: said.map(|said| said.held_pages).or((!is_unfinished).then_some(0)),
             rejected: rejected.filter(|_| !is_unfinished),
             unlisted: said.map_or(0, |said| said.unlisted),

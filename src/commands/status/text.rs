@@ -161,6 +161,14 @@ fn write_credits(text: &mut String, status: &Status) {
 fn write_holdings(text: &mut String, status: &Status) {
     let (rows, bytes) = (HumanCount(status.rows.get()), HumanBytes(status.bytes.get()));
     line(text, "parts", &format!("{} with {rows} rows, {bytes}", HumanCount(status.parts)));
+    if let Some(table) = &status.table {
+        let behind = if table.is_in_the_log { "" } else { ", not in its log yet: the next start puts it there" };
+        line(text, "table", &format!("version {} of a Delta table{behind}", HumanCount(table.version)));
+        if table.superseded_files > 0 {
+            let (files, bytes) = (HumanCount(table.superseded_files), HumanBytes(table.superseded_bytes.get()));
+            line(text, "", &format!("{files} files with {bytes} are kept for readers of former versions"));
+        }
+    }
     if let Some(pages) = status.waiting_pages.filter(|pages| *pages > 0) {
         line(text, "journal", &format!("{} pages wait to be published", HumanCount(pages)));
     }

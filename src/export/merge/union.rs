@@ -233,6 +233,8 @@ fn describe(next: &mut Manifest, first: &Manifest, open: &[Told<'_>]) {
     next.began_at = accounts().map(|account| account.began_at).min().unwrap_or(first.began_at);
     next.max_rejected = accounts().map(|account| account.max_rejected).min().unwrap_or(0);
     next.confirm_after_seconds = accounts().map(|account| account.confirm_after_seconds).min().unwrap_or(0);
+    // The shards were asked for a table: the manifest that lists their parts begins it.
+    next.table = next.table.take().or_else(|| first.table.clone());
     next.retain_seconds = accounts().filter_map(|account| account.retain_seconds).max();
     next.rejected_rows = accounts().fold(RowCount::ZERO, |sum, account| sum.plus(account.rejected_rows));
     let mut counters: BTreeMap<String, u64> = BTreeMap::new();

@@ -77,6 +77,7 @@ pub(super) fn parse(json: &[u8]) -> Result<Manifest, ManifestError> {
         retain_seconds: None,
         parts,
         superseded: Vec::new(),
+        table: None,
         account,
         rejected_rows: former.rejected_rows,
         history: Default::default(),

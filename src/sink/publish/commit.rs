@@ -4,6 +4,7 @@ use super::{Output, OutputError};
 use crate::failpoint::{self, Step};
 use crate::sink::manifest::{MANIFEST_VERSION, Manifest};
 use crate::sink::store::{NextManifest, Replacement, Sharing};
+use crate::sink::table::Rows;
 
 impl Output {
     /// Writes the manifest of a bucket again as it is, under an id of this process: whoever read it before can replace it no more.
@@ -17,18 +18,36 @@ impl Output {
     }
 
     /// Replaces the manifest by this one, which gets the next generation: a reader sees the former one or this one, whole. This is the
-    /// one moment at which anything changes for who goes by the manifest.
+    /// one moment at which anything changes for who goes by the manifest. Where the output is kept as a table, its log follows.
     ///
     /// # Errors
-    /// [`OutputError::Replaced`] where another manifest is there than the last one that was read or written here; or the disk fails.
+    /// [`OutputError::Replaced`] where another manifest is there than the last one that was read or written here; a log that somebody else
+    /// has written into; or the disk fails.
     pub async fn commit(&self, manifest: &mut Manifest) -> Result<(), OutputError> {
+        self.commit_as(manifest, Rows::Changed).await
+    }
+
+    /// The same of a manifest whose parts hold the rows of the one before it in other files.
+    ///
+    /// # Errors
+    /// Those of [`Output::commit`].
+    pub async fn commit_same_rows(&self, manifest: &mut Manifest) -> Result<(), OutputError> {
+        self.commit_as(manifest, Rows::Same).await
+    }
+
+    async fn commit_as(&self, manifest: &mut Manifest, rows: Rows) -> Result<(), OutputError> {
         manifest.generation = self.generation().unwrap_or(0).max(manifest.generation) + 1;
+        let log = self.next_log(manifest, rows).await?;
         self.replace(manifest).await?;
         failpoint::pass(Step::ManifestRenamed);
         self.store.settle(&self.seat.account())?;
         failpoint::pass(Step::ManifestRevealed);
         *self.generation() = Some(manifest.generation);
-        self.listed(manifest)
+        self.listed(manifest)?;
+        match log {
+            Some(log) => self.put_log(log).await,
+            None => Ok(()),
+        }
     }
 
     async fn replace(&self, manifest: &mut Manifest) -> Result<(), OutputError> {

@@ -105,6 +105,22 @@ pub enum OutputError {
         /// Why.
         source: ManifestError,
     },
+    /// Somebody else has written into the table's log.
+    #[error("the table of the output {output} was written by somebody else: {found}")]
+    ForeignLog {
+        /// The output.
+        output: String,
+        /// What is there.
+        found: String,
+    },
+    /// The table's log lacks what the manifest does not tell any more.
+    #[error("the log of the table of the output {output} lacks {missing}")]
+    LogLost {
+        /// The output.
+        output: String,
+        /// The file that is missing.
+        missing: String,
+    },
     /// The disk.
     #[error(transparent)]
     Disk(#[from] StagingError),

@@ -12,6 +12,7 @@ use crate::sink::manifest::{MANIFEST, Manifest, SUCCESS, former};
 use crate::sink::shard::SHARDS;
 use crate::sink::staging::StagingError;
 use crate::sink::store::Store;
+use crate::sink::table::is_of_the_log;
 
 /// What lies in the output under a name of ours lies in the output itself: a link there would have it written elsewhere.
 pub(super) fn refuse_links(output: &Path) -> Result<(), OutputError> {
@@ -87,9 +88,11 @@ pub(super) async fn foreign_files(
 ) -> Result<Vec<String>, OutputError> {
     let listed = manifest.iter().flat_map(|manifest| manifest.parts.iter().map(|part| &part.path));
     let replaced = manifest.iter().flat_map(|manifest| &manifest.superseded);
-    let ours: BTreeSet<&String> = listed.chain(replaced).chain(known).collect();
+    let tables = manifest.iter().filter_map(|manifest| manifest.table.as_ref());
+    let kept = tables.flat_map(|table| table.superseded.iter().map(|one| &one.path));
+    let ours: BTreeSet<&String> = listed.chain(replaced).chain(kept).chain(known).collect();
     let mut found = store.parquet_files().await?;
-    found.retain(|path| !ours.contains(path));
+    found.retain(|path| !ours.contains(path) && !is_of_the_log(path));
     Ok(found)
 }
 

@@ -210,3 +210,50 @@ async fn a_part_of_the_manifests_run_that_nobody_knows_is_moved_aside() {
     assert_eq!(output.standing(&part).await.unwrap(), Standing::Missing);
     assert_eq!(std::fs::read_dir(folder.path().join("_damaged")).unwrap().count(), 1);
 }
+
+/// A manifest of an output that is a table too.
+fn of_a_table(parts: Vec<PartRecord>) -> Manifest {
+    Manifest { generation: 0, table: Some(Default::default()), ..manifest(range(0, 60), parts) }
+}
+
+#[tokio::test]
+async fn a_version_that_was_committed_and_not_put_is_put_by_whoever_opens_the_output_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, _) = open(folder.path()).await.unwrap();
+    let part = stage(&output);
+    output.reveal(&part).await.unwrap();
+    let mut told = of_a_table(vec![part.clone()]);
+    output.commit(&mut told).await.unwrap();
+    let file = folder.path().join("data/_delta_log/00000000000000000000.json");
+    let text = std::fs::read(&file).unwrap();
+    drop(output);
+    std::fs::remove_file(&file).unwrap();
+    let (output, _) = open(folder.path()).await.unwrap();
+    assert_eq!(std::fs::read(&file).unwrap(), text, "the same bytes");
+    // Nothing has changed, so there is no other version; and the manifest does not repeat what the log has.
+    output.commit(&mut told).await.unwrap();
+    let table = told.table.clone().unwrap();
+    assert_eq!((table.version, table.actions.len()), (Some(0), 0));
+    assert_eq!(std::fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn what_a_table_has_listed_is_removed_by_the_vacuum_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, _) = open(folder.path()).await.unwrap();
+    let part = stage(&output);
+    output.reveal(&part).await.unwrap();
+    let mut told = of_a_table(vec![part.clone()]);
+    output.commit(&mut told).await.unwrap();
+    told.parts.clear();
+    output.commit(&mut told).await.unwrap();
+    let path = std::slice::from_ref(&part.path);
+    output.remove(path).await.unwrap();
+    assert!(output.holds(&part).await.unwrap());
+    assert_eq!(output.vacuum(told.written_at.shifted(-1), &[]).await.unwrap(), []);
+    assert!(output.holds(&part).await.unwrap());
+    assert_eq!(output.vacuum(told.written_at, &[]).await.unwrap().len(), 1);
+    assert!(!output.holds(&part).await.unwrap());
+    output.commit(&mut told).await.unwrap();
+    assert_eq!(told.table.unwrap().superseded, []);
+}

@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::TryStreamExt as _;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path as Location;
 use object_store::{GetResult, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, UpdateVersion};
 use tokio::io::AsyncWriteExt as _;
 
-use super::{LocalFile, NextManifest, Replacement, Sharing, Store, StoreError, failed, probe, upload};
+use super::{Creation, LocalFile, NextManifest, Replacement, Sharing, Store, StoreError, failed, probe, upload};
 use crate::sink::layout::DATA;
 use crate::sink::manifest::{MANIFEST, Manifest};
 use crate::sink::staging::{Staging, StagingError};
@@ -202,6 +203,36 @@ impl Store for Bucket {
         }
         let why = format!("the store refused it {MOST_PUTS} times, although nothing had taken its place");
         Err(self.failed("replacing", MANIFEST)(object_store::Error::Generic { store: "bucket", source: why.into() }))
+    }
+
+    async fn create(&self, _staging: &Staging, path: &str, content: &[u8]) -> Result<Creation, StoreError> {
+        let told = |found: Vec<u8>| if found == content { Creation::Done } else { Creation::Refused { found } };
+        let mode = match self.writers {
+            Writers::Any => PutMode::Create,
+            // Where no condition is heeded, a look has to do.
+            Writers::One => match self.read(path).await? {
+                Some(found) => return Ok(told(found)),
+                None => PutMode::Overwrite,
+            },
+        };
+        let payload = PutPayload::from(content.to_vec());
+        match self.objects.put_opts(&self.location(path)?, payload, mode.into()).await {
+            Ok(_) => Ok(Creation::Done),
+            Err(refused) => match self.read(path).await? {
+                Some(found) => Ok(told(found)),
+                None => Err(self.failed("writing", path)(refused)),
+            },
+        }
+    }
+
+    async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(found) = self.get(path).await? else { return Ok(None) };
+        Ok(Some(found.bytes().await.map_err(self.failed("reading", path))?.to_vec()))
+    }
+
+    async fn tail(&self, path: &str, size: ByteCount, bytes: u64) -> Result<Bytes, StoreError> {
+        let range = size.get().saturating_sub(bytes)..size.get();
+        self.objects.get_range(&self.location(path)?, range).await.map_err(self.failed("reading", path))
     }
 
     async fn reveal(&self, staging: &Staging, path: &str) -> Result<(), StoreError> {

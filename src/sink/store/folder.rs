@@ -10,12 +10,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::TryStreamExt as _;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Location;
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
 
-use super::{LocalFile, NextManifest, Replacement, Sharing, Store, StoreError, failed};
+use super::{Creation, LocalFile, NextManifest, Replacement, Sharing, Store, StoreError, failed};
 use crate::sink::manifest::{MANIFEST, Manifest};
 use crate::sink::staging::{Staging, sync_folder};
 use crate::units::ByteCount;
@@ -49,15 +50,6 @@ impl Folder {
     fn sync_upwards(&self, path: &str) -> Result<(), StoreError> {
         let folders = Path::new(path).ancestors().skip(1);
         folders.map(|folder| self.root.join(folder)).try_for_each(|folder| Ok(sync_folder(&folder)?))
-    }
-
-    async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let found = match self.objects.get(&location(path)?).await {
-            Ok(found) => found,
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(source) => return Err(failed("reading", path)(source)),
-        };
-        Ok(Some(found.bytes().await.map_err(failed("reading", path))?.to_vec()))
     }
 }
 
@@ -93,6 +85,32 @@ impl Store for Folder {
         staging.write(&self.manifest, next.json)?;
         self.reveal(staging, &self.manifest).await?;
         Ok(Replacement::Done)
+    }
+
+    /// The lock is held, so nobody comes between the look and the rename who heeds it.
+    async fn create(&self, staging: &Staging, path: &str, content: &[u8]) -> Result<Creation, StoreError> {
+        match self.read(path).await? {
+            Some(found) if found == content => return Ok(Creation::Done),
+            Some(found) => return Ok(Creation::Refused { found }),
+            None => {}
+        }
+        staging.write(path, content)?;
+        self.reveal(staging, path).await?;
+        Ok(Creation::Done)
+    }
+
+    async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let found = match self.objects.get(&location(path)?).await {
+            Ok(found) => found,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(source) => return Err(failed("reading", path)(source)),
+        };
+        Ok(Some(found.bytes().await.map_err(failed("reading", path))?.to_vec()))
+    }
+
+    async fn tail(&self, path: &str, size: ByteCount, bytes: u64) -> Result<Bytes, StoreError> {
+        let range = size.get().saturating_sub(bytes)..size.get();
+        self.objects.get_range(&location(path)?, range).await.map_err(failed("reading", path))
     }
 
     async fn reveal(&self, staging: &Staging, path: &str) -> Result<(), StoreError> {

@@ -171,3 +171,25 @@ async fn an_upload_that_fails_or_dies_on_its_way_is_given_up() {
     store.abort_uploads(&staging).await.unwrap();
     assert_eq!((bucket.open_uploads().await, staging.notes().unwrap()), (0, vec![]));
 }
+
+#[tokio::test]
+async fn a_file_that_is_put_where_none_stands_is_put_once_whatever_the_answer_says() {
+    let (_folder, staging) = staging();
+    for fault in [None, Some(Fault::SaysThatItExists), Some(Fault::AnswerIsLost)] {
+        let bucket = Misbehaving::new();
+        fault.into_iter().for_each(|fault| bucket.next(fault));
+        let (one, other) = (bucket.store(Writers::Any), bucket.store(Writers::Any));
+        assert_eq!(one.create(&staging, "data/_delta_log/0.json", b"a").await.unwrap(), Creation::Done, "{fault:?}");
+        assert_eq!(one.create(&staging, "data/_delta_log/0.json", b"a").await.unwrap(), Creation::Done);
+        let refused = other.create(&staging, "data/_delta_log/0.json", b"b").await.unwrap();
+        assert_eq!(refused, Creation::Refused { found: b"a".to_vec() });
+        assert_eq!(one.read("data/_delta_log/0.json").await.unwrap(), Some(b"a".to_vec()));
+        assert_eq!(one.read("data/_delta_log/1.json").await.unwrap(), None);
+    }
+    let bucket = Misbehaving::new();
+    let alone = bucket.store(Writers::One);
+    assert_eq!(alone.create(&staging, "x", b"abc").await.unwrap(), Creation::Done);
+    assert_eq!(alone.create(&staging, "x", b"b").await.unwrap(), Creation::Refused { found: b"abc".to_vec() });
+    assert_eq!(&alone.tail("x", ByteCount::new(3), 2).await.unwrap()[..], b"bc");
+    assert_eq!(&alone.tail("x", ByteCount::new(3), 9).await.unwrap()[..], b"abc");
+}

@@ -142,6 +142,7 @@ fn manifest(record: PartRecord) -> Manifest {
         retain_seconds: None,
         parts: vec![record],
         superseded: vec![],
+        table: None,
         account: Account { id: "o1".to_owned(), coverage, ..Account::default() },
         rejected_rows: RowCount::ZERO,
         history: Default::default(),

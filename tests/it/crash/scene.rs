@@ -17,8 +17,8 @@ use tempfile::TempDir;
 
 use super::disk::looked_up;
 use crate::support::{
-    END_LOOKS, Ended, Found, Job, files_below, identities, identities_of_manifest, now, parquet_files, same, seconds,
-    serve, truth_of, unfiltered, until,
+    END_LOOKS, Ended, Found, Job, TableLog, files_below, identities, identities_of_manifest, now, parquet_files, same,
+    seconds, serve, table_is_in_step, truth_of, unfiltered, until,
 };
 
 /// Requests on their way at once.
@@ -72,6 +72,34 @@ impl Scene {
     /// Runs the first day, whose first seconds hold rows.
     pub(super) fn new() -> Self {
         Self::of_world_from(-2_000, |job| job)
+    }
+
+    /// The same of an output that is a table too, and that has replaced all of its parts once: a start removes those that are kept for
+    /// readers of the former version.
+    pub(super) fn of_a_table() -> Self {
+        Self::of_a_table_in(|job| job)
+    }
+
+    /// The same in a bucket.
+    #[cfg(feature = "cloud")]
+    pub(super) fn of_a_table_in_lake(lake: &crate::support::Lake) -> Self {
+        Self::of_a_table_in(|job| job.into_lake(lake))
+    }
+
+    fn of_a_table_in(place: impl FnOnce(Job) -> Job) -> Self {
+        let scene = Self::of_world_from(-2_000, |job| {
+            let job = job.with_variable("KEYAPI_EXPORT_OUTPUT__TABLE", "delta");
+            place(job.with_variable("KEYAPI_EXPORT_OUTPUT__TABLE_KEEPS", "0s"))
+        });
+        let rebuilt = scene.job.does("rebuild", "", &[]).unwrap();
+        assert_eq!(rebuilt.code, 0, "{rebuilt}");
+        let place = scene.left.path().join("out");
+        std::fs::remove_dir_all(&place).unwrap();
+        copy(&scene.job.out(), &place);
+        let place = scene.left.path().join("state");
+        std::fs::remove_dir_all(&place).unwrap();
+        copy(&scene.job.state(), &place);
+        scene
     }
 
     /// The same in a bucket.
@@ -171,6 +199,9 @@ impl Scene {
         let manifest = std::fs::read(self.job.out().join("_manifest.json"));
         let manifest: serde_json::Value =
             manifest.map_or_else(|_| json!({}), |text| serde_json::from_slice(&text).unwrap());
+        if TableLog::read(&self.job.out()).is_some() {
+            self.misleads_no_reader_of_the_table(&manifest, story);
+        }
         if self.job.out().join("_SUCCESS").exists() {
             assert_eq!(manifest["status"], "complete", "{story}: _SUCCESS stands beside a run that has not ended");
         }
@@ -198,6 +229,16 @@ impl Scene {
         };
         let lost = self.early.iter().filter(|row| !there.contains(row) && !is_replaced(row)).count();
         assert_eq!(lost, 0, "{story}: rows of the first day are gone before others took their place");
+    }
+
+    /// The log lists what the manifest lists, or is one version behind it; and every file that its last version lists is
+    /// there.
+    fn misleads_no_reader_of_the_table(&self, manifest: &serde_json::Value, story: &str) {
+        let log = TableLog::read(&self.job.out()).unwrap();
+        let told = usize::try_from(manifest["table"]["version"].as_u64().unwrap()).unwrap();
+        assert!(told == log.latest() || told == log.latest() + 1, "{story}: {told} is told, {} is there", log.latest());
+        let rows = log.rows(log.latest());
+        assert!(!self.keeps_the_first_day || !rows.is_empty(), "{story}: readers of the table see nothing");
     }
 
     /// The same command to its end, and everything that must then be true. `kills` met a run that was buying pages.
@@ -230,6 +271,7 @@ impl Scene {
         let verified = self.job.verify();
         assert!(verified.code == 0 && verified.stdout.contains("sound and complete"), "{story}: {verified}");
         assert_eq!(files_below(&self.job.staging()), Vec::<std::path::PathBuf>::new(), "{story}");
+        table_is_in_step(&self.job.out());
         let (run, last) = (ended.summary["run"].as_str().unwrap(), *self.runs().last().unwrap());
         for region in self.job.regions() {
             let garbage = |range| self.simulator.world().garbage_rows(&region, &unfiltered(), range).get();

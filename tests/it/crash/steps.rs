@@ -25,6 +25,8 @@ enum Way {
     ManyPages,
     /// The second day's run, into a bucket.
     BucketAlone,
+    /// The second day's run, of an output that is a table too.
+    TableAlone,
 }
 
 fn way_to(step: Step) -> Way {
@@ -35,6 +37,7 @@ fn way_to(step: Step) -> Way {
         Step::RecoveryForgotten => Way::AfterLossOfStaged,
         Step::TakeoverPublished => Way::StateLost,
         Step::LogMoved => Way::ManyPages,
+        Step::TableRenamed | Step::TableRevealed | Step::TableUnlinked | Step::TableRemoved => Way::TableAlone,
         Step::ManifestClaimed | Step::UploadBegun | Step::UploadSent => Way::BucketAlone,
         _ => Way::SecondDay,
     }
@@ -58,7 +61,7 @@ const RECOVERY: [Step; 10] = [
 fn on_the_way_to(step: Step, scene: Scene) -> Scene {
     let scene = scene.again();
     match way_to(step) {
-        Way::SecondDay | Way::ManyPages | Way::BucketAlone => scene,
+        Way::SecondDay | Way::ManyPages | Way::BucketAlone | Way::TableAlone => scene,
         Way::FirstDay => scene.without_a_first_day(),
         Way::StateLost => scene.without_state(),
         Way::AfterDeathAt(before) => {
@@ -96,7 +99,7 @@ fn each_survives(steps: impl Iterator<Item = Step>) {
         return;
     }
     steps
-        .filter(|step| !matches!(way_to(*step), Way::ManyPages | Way::BucketAlone))
+        .filter(|step| !matches!(way_to(*step), Way::ManyPages | Way::BucketAlone | Way::TableAlone))
         .fold(Scene::new(), |scene, step| survives_death_at(step, scene));
 }
 
@@ -113,7 +116,7 @@ fn the_steps_of_a_bucket_are_survived_also_twice() {
     }
     let Some(lake) = crate::support::Lake::start() else { return };
     let is_long = std::env::var_os("CRASH_BUCKET").is_some();
-    let steps = Step::ALL.iter().copied().filter(|step| way_to(*step) != Way::ManyPages);
+    let steps = Step::ALL.iter().copied().filter(|step| !matches!(way_to(*step), Way::ManyPages | Way::TableAlone));
     let steps = steps.filter(|step| is_long || OF_THE_BUCKET.contains(step));
     let scene = steps.fold(Scene::in_lake(&lake), |scene, step| {
         let scene = survives_death_at(step, scene);
@@ -126,6 +129,31 @@ fn the_steps_of_a_bucket_are_survived_also_twice() {
         scene
     });
     drop(scene);
+}
+
+/// The steps at which something of a table changes, in the order of a start; `CRASH_TABLE=all` dies at all the others too.
+const OF_THE_TABLE: [Step; 5] =
+    [Step::TableUnlinked, Step::TableRemoved, Step::ManifestRevealed, Step::TableRenamed, Step::TableRevealed];
+
+/// Dead between the manifest and the log, the table's readers see what they saw before; whatever start comes next puts the rest.
+#[test]
+fn the_steps_of_a_table_are_survived_also_twice() {
+    if !cfg!(debug_assertions) {
+        println!("skipped: a release build has no steps to die at");
+        return;
+    }
+    let is_long = std::env::var_os("CRASH_TABLE").is_some();
+    // What a table has listed is removed long after the commit, at steps of its own.
+    let is_passed = |step: &Step| !matches!(step, Step::FormerUnlinked | Step::FormerRemoved);
+    let is_of_a_folder = |step: &Step| !matches!(way_to(*step), Way::ManyPages | Way::BucketAlone);
+    let steps = Step::ALL.iter().copied().filter(|step| is_passed(step) && is_of_a_folder(step));
+    let steps = steps.filter(|step| is_long || OF_THE_TABLE.contains(step));
+    steps.fold(Scene::of_a_table(), |scene, step| survives_death_at(step, scene));
+    #[cfg(feature = "cloud")]
+    if is_long && let Some(lake) = crate::support::Lake::start() {
+        let scene = Scene::of_a_table_in_lake(&lake);
+        OF_THE_TABLE.into_iter().fold(scene, |scene, step| survives_death_at(step, scene));
+    }
 }
 
 fn third_of_the_steps(third: usize) -> impl Iterator<Item = Step> {
@@ -233,7 +261,7 @@ fn any_two_deaths_in_a_row_lose_nothing() {
     }
     let mut scene = Scene::new();
     let mut pairs = 0;
-    let is_passed = |step: &Step| !matches!(way_to(*step), Way::ManyPages | Way::BucketAlone);
+    let is_passed = |step: &Step| !matches!(way_to(*step), Way::ManyPages | Way::BucketAlone | Way::TableAlone);
     for first in Step::ALL.iter().copied().filter(is_passed) {
         for second in Step::ALL.iter().copied() {
             scene = on_the_way_to(first, scene);

@@ -9,6 +9,7 @@ mod job;
 mod lake;
 mod parrot;
 mod rows;
+mod table;
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,10 @@ pub(crate) use job::{Ended, Job, TOKEN};
 #[cfg(feature = "cloud")]
 pub(crate) use lake::Lake;
 pub(crate) use parrot::{Asked, Parrot, Pieces};
-pub(crate) use rows::{Found, batches, files_below, identities, identities_of_manifest, parquet_files, truth_of};
+pub(crate) use rows::{
+    Found, batches, files_below, identities, identities_of_files, identities_of_manifest, parquet_files, truth_of,
+};
+pub(crate) use table::{TableLog, table_is_in_step};
 
 /// How long anything may take before a test calls it stuck. Generous, because no test is about time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use super::table::TableLog;
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::TimestampMillisecondType;
 use keyapi_export::api::contract::{Filters, Region};
@@ -40,14 +41,22 @@ pub(crate) fn batches(file: &Path) -> Vec<RecordBatch> {
     reader.map(Result::unwrap).collect()
 }
 
-/// The identities of all rows, in the files' order. Each file must lie below `data` and be sorted by time and id, and its rows
-/// must say the region that its folder says.
+/// The identities of all rows, in the files' order: of an output that is a table too, of the files that the log's last version lists. Each
+/// file must lie below `data` and be sorted by time and id, and its rows must say the region that its folder says.
 pub(crate) fn identities(out: &Path) -> Vec<Found> {
+    match TableLog::read(out) {
+        Some(log) => log.rows(log.latest()),
+        None => identities_of_files(out, &parquet_files(out)),
+    }
+}
+
+/// The same of some files.
+pub(crate) fn identities_of_files(out: &Path, files: &[PathBuf]) -> Vec<Found> {
     let mut all = Vec::new();
-    for file in parquet_files(out) {
+    for file in files {
         assert!(file.starts_with(out.join("data")), "{} lies outside the table", file.display());
-        let region = queried_region(&file);
-        let rows: Vec<Found> = batches(&file).iter().flat_map(|batch| identities_of(batch, &region)).collect();
+        let region = queried_region(file);
+        let rows: Vec<Found> = batches(file).iter().flat_map(|batch| identities_of(batch, &region)).collect();
         assert!(rows.is_sorted(), "{} is not sorted", file.display());
         all.extend(rows);
     }

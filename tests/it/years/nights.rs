@@ -8,7 +8,10 @@ use keyapi_export::simulator::{Moment, RunningSimulator};
 use keyapi_export::units::{EpochSeconds, TimeRange};
 
 use super::{ENDS, asking, day, days, ends_whole, moved, serve_weeks, truth};
-use crate::support::{Ended, Found, Job, identities, identities_of_manifest, region, same, serve, until};
+use crate::support::{
+    Ended, Found, Job, TableLog, identities, identities_of_manifest, parquet_files, region, same, serve,
+    table_is_in_step, until,
+};
 
 /// Nights of the short form.
 const SHORT: i64 = 10;
@@ -16,6 +19,8 @@ const SHORT: i64 = 10;
 const AGAIN: i64 = 3;
 /// Rows of a region on one day.
 const ROWS_A_DAY: u32 = 100;
+/// From this night on the output is a table too, whose superseded files the next night removes.
+const TABLE_FROM: i64 = 4;
 /// Requests on their way at once.
 const IN_FLIGHT: u64 = 2;
 
@@ -77,6 +82,7 @@ impl Expected {
     }
 
     fn is_there(&self, job: &Job) {
+        table_is_in_step(&job.out());
         let rows: Vec<Found> = self.held.values().flatten().cloned().collect();
         same(&identities(&job.out()), &rows);
         same(&identities_of_manifest(&job.out()), &rows);
@@ -153,6 +159,9 @@ fn each_night_of_many_holds_exactly_its_truth_and_costs_what_it_reads() {
         let refused = codes.last().copied().filter(|_| event == Event::Refused && codes.len() > 1);
         let tonight = serve_night(night, nights, refused);
         let mut at_work = job.take().unwrap_or_else(|| Job::of(&tonight).with(&format!("--max-in-flight {IN_FLIGHT}")));
+        if night == TABLE_FROM {
+            at_work = at_work.with("--table delta").with_variable("KEYAPI_EXPORT_OUTPUT__TABLE_KEEPS", "0s");
+        }
         match event {
             Event::Moved => at_work = moved(at_work, &format!("out-{night}"), &format!("state-{night}")),
             Event::StateLost => std::fs::remove_dir_all(at_work.state()).unwrap(),
@@ -185,6 +194,9 @@ fn each_night_of_many_holds_exactly_its_truth_and_costs_what_it_reads() {
     }
     let job = job.unwrap();
     backfill(&job, (nights, nights), &mut expected);
+    let log = TableLog::read(&job.out()).unwrap();
+    // One more start has nothing to read: what its predecessors superseded goes.
+    assert_eq!(parquet_files(&job.out()).len(), log.files(log.latest()).len());
 }
 
 /// Asks for all of all regions: what was never read, or not the last time, is read, and nothing else.

@@ -34,7 +34,7 @@ use crate::summary::{self, Former, Kept, Shortfall, Summary, Warning};
 use crate::telemetry::Log;
 use crate::units::{ByteCount, EpochSeconds, RowCount};
 
-use super::places::Places;
+use super::places::{self, Places};
 use super::watch::Watch;
 use super::{deadline, failures, report, shard, signals};
 
@@ -84,6 +84,7 @@ async fn carry_out(
     (screen, log): (&Screen, &Log),
     (watch, progress): (&mut Watch, Progress),
 ) -> Result<(Summary, Option<Failure>), Failure> {
+    places::refuse_files_of_its_own(settings, shard::name_of(&arguments.shard).unwrap_or(None))?;
     watch.begin(settings)?;
     settings.require_regions()?;
     let start = if arguments.fresh { Start::Fresh } else { Start::GoOn };
@@ -406,6 +407,9 @@ fn next(outcome: &Outcome) -> Option<String> {
         }
         Ending::Incomplete if !outcome.gaps.is_empty() => {
             "the same command reads the gaps again, and nothing else".to_owned()
+        }
+        Ending::Incomplete if outcome.unproven.iter().any(|listed| listed.may_pass) => {
+            "the same command reads again what a passing trouble may have left unproven, and nothing else".to_owned()
         }
         Ending::Incomplete => "--fresh reads the whole range again and pays for all of it".to_owned(),
         Ending::CreditsSpent { spent, max } => {

@@ -324,7 +324,7 @@ impl Planner {
             // Where another region has shown rows of the asked time, seconds are understood, and one row here shows a wrong one.
             Err(Contradiction::SecondsNotUnderstood { .. }) if self.regions.iter().any(RegionPlan::has_rows) => {
                 let why = "it answers no row, and the row that it shows without a range is not found by its second";
-                finish(vec![unproven(&plan.region, plan.range, why), self.finished(id, Ending::NothingThere, walk)])
+                finish(vec![doubted(&plan.region, plan.range, why), self.finished(id, Ending::NothingThere, walk)])
             }
             Err(contradiction) => Decision::Stop(contradiction),
             Ok(Emptiness::Believed | Emptiness::AskAgain) => {
@@ -336,7 +336,7 @@ impl Planner {
                     (_, true) => "it answers no row, and what would confirm that it is empty could not be had",
                     _ => "the region answers no row at all, not even without a range, so its code may be wrong",
                 };
-                finish(vec![unproven(&plan.region, plan.range, why), self.finished(id, Ending::NothingThere, walk)])
+                finish(vec![doubted(&plan.region, plan.range, why), self.finished(id, Ending::NothingThere, walk)])
             }
             Ok(Emptiness::Ask(purpose)) => self.probe((id, plan), purpose).map_or(Decision::Idle, ask),
         }

@@ -209,6 +209,18 @@ impl RegionPlan {
         }
     }
 
+    /// Its seconds are read again: where it has never shown a row, whether it is empty is asked anew too.
+    pub(super) fn reopen(&mut self, range: TimeRange) {
+        // What is left of the first window is no share of the region to be cut any more.
+        self.is_cut = true;
+        self.ends.reopened(range);
+        self.read_again.push(range);
+        if !self.has_answered {
+            self.ends.extend();
+            self.ask_anew();
+        }
+    }
+
     /// The number of the next question for the newest page.
     pub fn next_newest(&self) -> u32 {
         1 + self.extensions

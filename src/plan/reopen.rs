@@ -150,10 +150,7 @@ impl Planner {
             let (region, range, why) = (region.clone(), published, why.to_owned());
             self.reopened.push(Listed { region, range, why, fault: None, may_pass: false });
         }
-        // What is left of the first window is no share of the region to be cut any more.
-        plan.is_cut = true;
-        plan.ends.reopened(range);
-        plan.read_again.push(range);
+        plan.reopen(range);
         let mut done = vec![];
         if range.start < plan.done_until {
             done.push(TimeRange::new(range.end, plan.done_until));

@@ -98,6 +98,32 @@ fn answers_of_another_time_for_a_while_lose_nothing_for_sixteen() {
     troubles(TroubleForm::OtherTime, "16");
 }
 
+/// All that a start was answered came empty: the next one asks again, for some requests, and finds out.
+#[test]
+fn a_region_that_came_empty_all_the_time_is_read_by_the_next_start() {
+    for regions in [&["US"][..], &["US", "GB"]] {
+        let simulator = serve_two(|service| {
+            (service.faults.trouble, service.faults.trouble_s) = (TroubleForm::Empty, 3_600.0);
+        });
+        let job = Job::of(&simulator).with_regions(regions).with("--confirm-after 1s");
+        let ended = job.run();
+        assert_eq!(ended.code, 3, "{ended}");
+        assert!(
+            ended.stdout.contains("the same command") || ended.stdout.contains("check the region codes"),
+            "{ended}"
+        );
+        let again = job.run();
+        assert_eq!(again.code, 3, "{again}");
+        let asked = simulator.stats().requests;
+        assert!(asked <= 12 * regions.len() as u64, "{asked}");
+        simulator.change(|service| service.faults.trouble = TroubleForm::None).unwrap();
+        let again = job.run();
+        assert_eq!(again.code, 0, "{again}");
+        holds_exactly_the_truth(&simulator, &job);
+        is_whole(&job);
+    }
+}
+
 /// Where a service does not sort as it is asked, or not newest first, its ends were once believed inside the same trouble.
 fn unsorted(sort: Sort, workers: &str) {
     for (after, seconds) in [(3, 2.0), (90, 0.5), (150, 2.5)] {

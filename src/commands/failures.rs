@@ -41,8 +41,10 @@ pub(super) fn refusal_hint(code: u16) -> &'static str {
         300..=399 => "set --base-url and service.path to where the service is; what was bought is kept",
         401 => "check the key in KEYAPI_TOKEN or --token-file; what was bought is kept, and the same command goes on",
         403 => "the key has no access to this endpoint; ask the vendor, then run the same command",
-        404 => "check --base-url and service.path",
-        _ => "check the regions and filters against the service's documentation",
+        404 | 410 => {
+            "check --base-url and service.path; where those are right, the regions: the service may not know one of them"
+        }
+        _ => "check the range, the regions and the filters against the service's documentation",
     }
 }
 

@@ -194,10 +194,15 @@ fn is_of_the_output(output: &Path, file: &Path) -> bool {
 }
 
 fn resolved(key: &str, written: &Path) -> Result<PathBuf, Failure> {
-    folder::resolve(written).map_err(|error| {
-        Failure::new(ExitCode::Usage, format!("`{key} = {}` names no folder: {error}", written.display()))
+    let refused = |why: &dyn std::fmt::Display| {
+        Failure::new(ExitCode::Usage, format!("`{key} = {}` names no folder: {why}", written.display()))
             .with_hint("write the path of a folder, such as --out data/videos or --state data/videos.state")
-    })
+    };
+    let folder = folder::resolve(written).map_err(|error| refused(&error))?;
+    match folder.metadata() {
+        Ok(found) if !found.is_dir() => Err(refused(&"something else is there")),
+        _ => Ok(folder),
+    }
 }
 
 #[cfg(test)]
@@ -223,6 +228,18 @@ mod tests {
         assert!(told("s.json", Some("out/../s.json")).unwrap_or_default().contains("report.report"));
         for beside in ["out.summary.json", "out/summary.json", "data/s.json", "out.state.json"] {
             assert_eq!(told(beside, Some("r.html")), None, "{beside}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_no_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a");
+        std::fs::write(&file, "x").unwrap();
+        for refused in
+            [places(&file, None), places(&folder.path().join("out"), Some(&file)), places(Path::new("/dev/null"), None)]
+        {
+            assert!(refused.unwrap_err().to_string().contains("names no folder: something else is there"));
         }
     }
 

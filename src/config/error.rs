@@ -119,6 +119,9 @@ impl ConfigError {
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
+            Self::ReadFile { source, .. } if source.kind() != std::io::ErrorKind::NotFound => {
+                "name a file of TOML in UTF-8 that can be read, such as --config config/demo.toml".to_owned()
+            }
             Self::ReadFile { .. } => "name an existing file, such as --config config/demo.toml".to_owned(),
             Self::UnknownKey { nearest, .. } => {
                 format!("did you mean `{nearest}`? config/reference.toml lists every key")

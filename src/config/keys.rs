@@ -48,8 +48,12 @@ pub(crate) fn is_known(path: &str) -> bool {
 pub(crate) fn nearest(path: &str) -> String {
     let last_word = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
     let word = last_word(path);
+    let table = |path: &str| path.rsplit_once('.').map(|(table, _)| table.to_owned());
     let distance = |known: &String| {
-        let by_word = edit_distance(&last_word(known), &word);
+        let last = last_word(known);
+        // `service.token` is short for `service.token_file`, however near other words are.
+        let is_short = !word.is_empty() && table(known) == table(path) && last.starts_with(&word);
+        let by_word = if is_short { 0 } else { edit_distance(&last, &word) };
         (by_word, edit_distance(known, path))
     };
     all().into_iter().min_by_key(distance).unwrap_or_default()
@@ -141,6 +145,7 @@ mod tests {
         assert_eq!(nearest("qps"), "pace.qps");
         assert_eq!(nearest("pace.max_inflight"), "pace.max_in_flight");
         assert_eq!(nearest("output.region"), "question.regions");
+        assert_eq!(nearest("service.token"), "service.token_file");
         assert_eq!(edit_distance("kitten", "sitting"), 3);
     }
 

@@ -62,6 +62,8 @@ pub struct Bounded {
     ended_at: Option<EpochSeconds>,
     is_asked_again: bool,
     end_is_confirmed: bool,
+    /// Whether the page after the last one was refused.
+    is_refused: bool,
 }
 
 impl Walk {
@@ -107,6 +109,12 @@ impl Bounded {
 
     fn forget_end(&mut self) {
         (self.ended_at, self.is_asked_again, self.end_is_confirmed) = (None, false, false);
+        self.is_refused = false;
+    }
+
+    /// The page after the last one is refused: the window may hold more than the service serves.
+    pub fn refused(&mut self) {
+        self.is_refused = true;
     }
 
     /// Whether pages had free places: the last one has, nearly always, and nothing tells whether it left a row out.
@@ -169,6 +177,7 @@ impl Bounded {
     /// Decides the next move.
     pub fn step(&self, range: TimeRange, finding: Finding, context: &WalkContext) -> WalkStep {
         match finding {
+            _ if self.is_refused => self.halve(range),
             finding if finding.is_astray() && self.readings + 1 < ASTRAY_READINGS => WalkStep::ReadAgain,
             finding if finding.is_astray() => {
                 let why = "what was asked of it is answered with rows of another time or region, also when asked again";

@@ -97,6 +97,9 @@ impl Walk {
     /// The page after the last is refused, which is like an empty one.
     pub(super) fn refused(&mut self) {
         self.finding = Finding::Empty;
+        if let Some(reading) = &mut self.bounded {
+            reading.refused();
+        }
         self.end_looks();
     }
 

@@ -1,0 +1,210 @@
+//! Folding journalled decisions into the plan. Pure.
+
+use super::{Listed, Planner};
+use crate::api::contract::Region;
+use crate::plan::event::{Ending, PlanEvent, StretchReason};
+use crate::plan::fact::WindowId;
+use crate::plan::walk::{Stretch, Walk};
+use crate::plan::window::{State, Window};
+use crate::units::{EpochSeconds, TimeRange};
+
+/// How often the newest page, or what would confirm an empty answer, may fail before the run goes on without it.
+const NEWEST_FAILURES: u32 = 2;
+
+impl Planner {
+    /// Folds one journalled decision in.
+    pub fn apply_event(&mut self, event: &PlanEvent) {
+        match event {
+            PlanEvent::WindowOpened { window, region, range } => self.open(*window, region, *range),
+            PlanEvent::WindowSplit { window, at, new } => self.split(*window, *at, *new),
+            PlanEvent::StretchStarted { window, stretch, anchor, asked_min, asked_max, at, why } => {
+                let (number, anchor, started_at, why) = (*stretch, *anchor, *at, *why);
+                let (asked_min, asked_max) = (*asked_min, *asked_max);
+                let stretch = Stretch { number, anchor, asked_min, asked_max, started_at, why };
+                self.count_seam(*window, why);
+                if why == StretchReason::Confirm {
+                    self.read_ends_again(*window);
+                }
+                self.with_window(*window, |window| window.begin(stretch));
+            }
+            PlanEvent::WindowFinished { window, rows, excess, ending, beyond, opening, edges, .. } => {
+                self.learned.take_ending(*ending);
+                self.learn_edges(*window, *rows, edges);
+                self.remember_empty(*window, *ending);
+                self.keep_seams((*window, *ending), beyond, opening);
+                self.finish(*window, rows.saturating_sub(*excess));
+            }
+            PlanEvent::GapListed { window, why } => self.list_gap(*window, why),
+            PlanEvent::WindowGivenUp { window, fault } => self.give_window_up(*window, fault),
+            PlanEvent::RegionKnown { region } => {
+                if let Some(plan) = self.region_mut(region) {
+                    plan.is_known = true;
+                }
+            }
+            PlanEvent::UnprovenListed { region, range, why, may_pass } => {
+                self.list_unproven(region, *range, (why, *may_pass));
+            }
+            PlanEvent::SlicePublished { region, until } => {
+                if let Some(plan) = self.region_mut(region) {
+                    plan.published_until = plan.published_until.max(*until);
+                }
+            }
+            PlanEvent::SortIgnored => {
+                self.learned.sort_ignored = true;
+                self.windows.values_mut().filter(|window| !window.is_over()).for_each(|window| window.bounded = true);
+            }
+            PlanEvent::WindowBounded { window } => self.with_window(*window, Window::bound),
+            PlanEvent::RangeReopened { window, rest, region, range, why } => {
+                self.reopen((*window, *rest), region, *range, why);
+            }
+            PlanEvent::RangeExtended { window, region, range } => self.extend(*window, region, *range),
+            PlanEvent::WindowLeft { window } => self.leave(*window),
+            PlanEvent::RangeFilled { region, range } => {
+                self.reopened.retain(|open| open.region != *region || !range.covers(open.range));
+            }
+            PlanEvent::MinIsLoose => self.learned.min_is_loose = true,
+            PlanEvent::WindowsJoined { window, until } => self.join(*window, *until),
+            PlanEvent::AskedAnew { window } => self.ask_anew(*window),
+            PlanEvent::FalseEndSeen { last_page } => self.learned.take_end(*last_page),
+            PlanEvent::EndSettled { region, end } => {
+                if let Some(plan) = self.region_mut(region) {
+                    plan.ends.settle(*end);
+                }
+            }
+            PlanEvent::RowGone { region, range } => {
+                if let Some(plan) = self.region_mut(region) {
+                    plan.row_gone(*range);
+                }
+            }
+            PlanEvent::PageRefused { window } => self.with_window(*window, Window::refused),
+            PlanEvent::WindowParked { window, times } => self.park_window(*window, *times),
+            PlanEvent::PageTaken { window, stretch, page, has_more } => {
+                self.take_waiting(*window, *stretch, page.get(), *has_more);
+            }
+            PlanEvent::CountTaken { window, stretch, page } => self.take_counted(*window, *stretch, *page),
+            PlanEvent::ShortPagesBelieved { region, range } => self.believed.push((region.clone(), *range)),
+            PlanEvent::ShortPagesHide => {
+                self.learned.short_pages_hide = true;
+                self.believed.clear();
+            }
+        }
+    }
+
+    pub(super) fn with_window(&mut self, id: WindowId, change: impl FnOnce(&mut Window)) {
+        if let Some(window) = self.windows.get_mut(&id) {
+            change(window);
+        }
+    }
+
+    fn open(&mut self, id: WindowId, region: &Region, range: TimeRange) {
+        self.next_window = self.next_window.max(id.0 + 1);
+        self.windows.insert(id, Window::new(region.clone(), range));
+        if let Some(plan) = self.region_mut(region) {
+            plan.windows.insert(range.start, id);
+        }
+    }
+
+    fn split(&mut self, id: WindowId, at: EpochSeconds, new: WindowId) {
+        self.next_window = self.next_window.max(new.0 + 1);
+        let Some(window) = self.windows.get_mut(&id) else { return };
+        let part = window.split_off(at);
+        let (region, start) = (part.region.clone(), part.range.start);
+        self.windows.insert(new, part);
+        if let Some(plan) = self.region_mut(&region) {
+            plan.is_cut = true;
+            plan.windows.insert(start, new);
+        }
+    }
+
+    fn join(&mut self, id: WindowId, until: EpochSeconds) {
+        let Some(window) = self.windows.get_mut(&id) else { return };
+        let (region, end) = (window.region.clone(), window.range.end);
+        window.extend(until);
+        let Some(plan) = self.regions.iter_mut().find(|plan| plan.region == region) else { return };
+        let joined: Vec<EpochSeconds> = plan.windows.range(end..until).map(|(start, _)| *start).collect();
+        for start in joined {
+            let joined = plan.windows.remove(&start);
+            joined.and_then(|id| self.windows.remove(&id));
+        }
+    }
+
+    fn ask_anew(&mut self, id: WindowId) {
+        self.learned.ask_anew();
+        let Some(window) = self.windows.get_mut(&id) else { return };
+        window.ask_anew();
+        let region = window.region.clone();
+        if let Some(plan) = self.region_mut(&region) {
+            plan.ask_anew();
+        }
+    }
+
+    /// A walk that ends at a row far beyond its window has shown that nothing lies between.
+    fn remember_empty(&mut self, id: WindowId, ending: Ending) {
+        let Some(window) = self.windows.get(&id).filter(|_| ending == Ending::RowBeyond) else { return };
+        let (region, empty) = (window.region.clone(), window.walk().and_then(Walk::empty_beyond));
+        if let (Some(plan), Some(empty)) = (self.region_mut(&region), empty) {
+            plan.empty = empty;
+        }
+    }
+
+    fn finish(&mut self, id: WindowId, rows: u64) {
+        let Some(window) = self.windows.get_mut(&id) else { return };
+        window.state = State::Over;
+        let (region, range) = (window.region.clone(), window.range);
+        if let Some(plan) = self.region_mut(&region) {
+            plan.count_finished(range, rows);
+        }
+        self.merge_done(&region);
+    }
+
+    fn list_gap(&mut self, id: WindowId, why: &str) {
+        let Some(window) = self.windows.get_mut(&id) else { return };
+        window.state = State::Over;
+        let (region, range) = (window.region.clone(), window.range);
+        self.gaps.push(Listed { region: region.clone(), range, why: why.to_owned(), fault: None, may_pass: false });
+        self.merge_done(&region);
+    }
+
+    fn list_unproven(&mut self, region: &Region, range: TimeRange, (why, may_pass): (&str, bool)) {
+        self.unproven.push(Listed { region: region.clone(), range, why: why.to_owned(), fault: None, may_pass });
+        self.late.retain(|(of, second)| of != region || !range.contains(*second));
+        if let Some(plan) = self.region_mut(region) {
+            plan.of_another_region.retain(|page| !range.covers(*page));
+            plan.probes_of_another_region.retain(|page| !range.covers(*page));
+        }
+        for window in self.windows.values_mut().filter(|window| window.region == *region) {
+            if let State::Walking(walk) = &mut window.state {
+                walk.is_listed(range);
+            }
+        }
+    }
+
+    /// Where the newest page itself cannot be had, the run goes on without it.
+    fn park_window(&mut self, id: WindowId, times: u32) {
+        let Some(window) = self.windows.get_mut(&id) else { return };
+        window.parked = times;
+        let region = window.region.clone();
+        if let Some(plan) = self.region_mut(&region).filter(|plan| plan.has_rows() && !plan.newest_read)
+            && times >= NEWEST_FAILURES
+        {
+            plan.newest_read = true;
+            plan.newest_is_unknown = true;
+        }
+        if let Some(plan) = self.region_mut(&region).filter(|plan| plan.looks_empty()) {
+            plan.evidence_failed |= times >= NEWEST_FAILURES;
+        }
+    }
+
+    /// Windows that are over and touch what is done become part of it and are forgotten.
+    pub(in crate::plan) fn merge_done(&mut self, region: &Region) {
+        let Some(plan) = self.regions.iter_mut().find(|plan| plan.region == *region) else { return };
+        loop {
+            plan.done_until = plan.past_kept(plan.done_until);
+            let Some(id) = plan.windows.get(&plan.done_until).copied() else { return };
+            let Some(window) = self.windows.get(&id).filter(|window| window.is_over()) else { return };
+            plan.windows.remove(&window.range.start);
+            plan.done_until = window.range.end;
+            self.windows.remove(&id);
+        }
+    }
+}

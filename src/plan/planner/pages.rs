@@ -1,0 +1,85 @@
+//! Folding durable pages into the plan. Pure.
+
+use super::Planner;
+use crate::api::contract::Region;
+use crate::plan::fact::{PageAddress, PageFact, Purpose, WindowId};
+use crate::plan::walk::Shown;
+use crate::plan::window::{State, Window};
+use crate::units::EpochSeconds;
+
+impl Planner {
+    /// Folds one durable page in.
+    pub fn apply_page(&mut self, page: &PageFact) {
+        let region = page.address.region.clone();
+        let is_first = self.is_first_page(&page.address);
+        let settled = self.settled(&region);
+        if page.slots > 0 || page.address.page.get() > 1 {
+            self.learned.take_answer(page);
+        }
+        let opens = is_first && self.asks_from_the_start(&page.address);
+        if let Some(plan) = self.region_mut(&region) {
+            plan.apply(page, is_first);
+            if opens {
+                plan.learn_opening(page);
+            }
+        }
+        self.count_page(page);
+        match page.address.purpose {
+            Purpose::Walk { window, stretch } => self.apply_walked(page, window, stretch, settled),
+            Purpose::Newest => self.learned.take_newest(page),
+            Purpose::Bounds => {
+                let known = self.region(&region).and_then(|plan| plan.probed_newest);
+                self.learned.answer_bounds(page, known);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether it is page 1 of the region's first seconds, before anything else is done.
+    fn is_first_page(&self, address: &PageAddress) -> bool {
+        let Purpose::Walk { window, .. } = address.purpose else { return false };
+        let range = self.range_of(&address.region);
+        let asks_all =
+            |window: &Window| window.range.start == range.start && (!window.bounded || window.range.end == range.end);
+        address.page.get() == 1 && self.windows.get(&window).is_some_and(asks_all)
+    }
+
+    /// Whether it is of a stretch that begins with its region's first second.
+    fn asks_from_the_start(&self, address: &PageAddress) -> bool {
+        let Purpose::Walk { window, .. } = address.purpose else { return false };
+        let walk = self.windows.get(&window).and_then(Window::walk);
+        walk.is_some_and(|walk| walk.stretch().anchor == self.range_of(&address.region).start)
+    }
+
+    pub(in crate::plan) fn apply_walked(&mut self, page: &PageFact, id: WindowId, stretch: u32, settled: EpochSeconds) {
+        let Some(window) = self.windows.get_mut(&id) else { return };
+        window.parked = 0;
+        let State::Walking(walk) = &mut window.state else { return };
+        if walk.stretch().number != stretch {
+            return;
+        }
+        let shown = walk.apply(page);
+        window.keep_opening();
+        self.take_shown(&page.address.region, shown, settled);
+    }
+
+    /// A page that came before its turn, and waited, is folded in.
+    pub(super) fn take_waiting(&mut self, id: WindowId, stretch: u32, page: u32, has_more: bool) {
+        let Some(region) = self.window_region(id).cloned() else { return };
+        let settled = self.settled(&region);
+        let Some(window) = self.windows.get_mut(&id) else { return };
+        let State::Walking(walk) = &mut window.state else { return };
+        if walk.stretch().number == stretch {
+            let shown = walk.take_waiting(page, has_more);
+            self.take_shown(&region, shown, settled);
+        }
+    }
+
+    fn take_shown(&mut self, region: &Region, shown: Shown, settled: EpochSeconds) {
+        shown.lessons.into_iter().for_each(|lesson| self.learned.take(lesson));
+        let late = shown.strays.into_iter().map(|row| row.second).filter(|second| *second < settled);
+        let range = self.range_of(region);
+        let late = late.filter(|second| range.contains(*second));
+        self.late.extend(late.map(|second| (region.clone(), second)));
+    }
+}

@@ -73,7 +73,7 @@ fn ties_move(kernel: &Kernel<'_>, ways: Ways) -> bool {
 }
 
 /// Whether the rows that both hold stand in another order; where one holds a row twice, nobody knows.
-fn changes_places(one: &[VideoKey], other: &[VideoKey]) -> bool {
+pub(super) fn changes_places(one: &[VideoKey], other: &[VideoKey]) -> bool {
     let place = |video: &VideoKey| other.iter().position(|seen| seen == video);
     let is_once = |all: &[VideoKey]| all.iter().collect::<BTreeSet<_>>().len() == all.len();
     let places: Vec<usize> = one.iter().filter_map(place).collect();

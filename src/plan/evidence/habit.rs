@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::certificate::Kernel;
-use super::observation::{Observation, ObservationId};
+use super::observation::{Observation, ObservationId, Rules};
 use super::placement::Reading;
 use crate::plan::fact::VideoKey;
 use crate::units::TimeRange;
@@ -67,8 +67,8 @@ impl Looks {
 
     /// Whether free places of the page are believed to be empty: enough looks found nothing, at this page or at all, and none found a
     /// row anywhere.
-    pub fn believe(&self, page: &Observation, needed: u32) -> bool {
-        let is_habit = self.agreeing >= needed && self.agreeing > 0;
+    pub fn believe(&self, page: &Observation, rules: &Rules) -> bool {
+        let is_habit = rules.is_habit || (self.agreeing >= rules.looks && self.agreeing > 0);
         self.hiding == 0 && (is_habit || self.settled.contains(&page.id()))
     }
 }

@@ -54,6 +54,11 @@ impl Ledger {
     pub fn settle(&mut self) -> Vec<Uncovered> {
         let found = disagreement::refutations(&self.kernel());
         found.into_iter().for_each(|refutation| self.refute(refutation));
+        self.settle_as_told()
+    }
+
+    /// The same without asking what the open observations refute, where others know that.
+    pub fn settle_as_told(&mut self) -> Vec<Uncovered> {
         let kernel = self.kernel();
         let mut certificates = self.of_plain_pages(&kernel);
         let mut covered = self.covered();

@@ -51,6 +51,7 @@ mod plain;
 pub mod premise;
 pub mod readings;
 pub mod recording;
+pub mod run;
 mod whole;
 mod zone;
 

@@ -25,10 +25,10 @@ pub struct Scan {
 impl Scan {
     /// The scan of one stretch of a walk. `end` is the first second that it was not meant to reach; what was sent lies a second
     /// further out while a bound is not known to be inclusive.
-    pub fn of_stretch(fact: &PageFact, stretch: &Stretch, end: EpochSeconds) -> Self {
+    pub fn of_stretch((region, purpose): (&Region, Purpose), stretch: &Stretch, end: EpochSeconds) -> Self {
         Self {
-            region: fact.address.region.clone(),
-            purpose: fact.address.purpose,
+            region: region.clone(),
+            purpose,
             question: 1,
             is_newest_first: stretch.order() == TimeOrder::NewestFirst,
             sure: TimeRange::new(stretch.anchor, end),
@@ -156,11 +156,14 @@ pub struct Rules {
     pub leap: i64,
     /// Looks around short pages that must have found nothing before short pages are believed.
     pub looks: u32,
+    /// Whether so many are known to have found nothing elsewhere.
+    pub is_habit: bool,
 }
 
 impl Rules {
     /// As the documented service is judged.
-    pub const USUAL: Self = Self { page_size: PAGE_SIZE, confirm_after: 120, witnesses: 1, leap: 16, looks: 20 };
+    pub const USUAL: Self =
+        Self { page_size: PAGE_SIZE, confirm_after: 120, witnesses: 1, leap: 16, looks: 20, is_habit: false };
 }
 
 #[cfg(test)]
@@ -189,7 +192,11 @@ mod tests {
     #[test]
     fn a_page_of_a_walk_holds_the_ranks_of_its_number() {
         let fact = fact(Purpose::Walk { window: WindowId(1), stretch: 2 }, 3, 3);
-        let scan = Scan::of_stretch(&fact, &stretch(StretchReason::First), EpochSeconds::new(10));
+        let scan = Scan::of_stretch(
+            (&fact.address.region, fact.address.purpose),
+            &stretch(StretchReason::First),
+            EpochSeconds::new(10),
+        );
         let page = Observation::of(&fact, scan, Turn::InTurn);
         assert_eq!((page.page.get(), page.unplaced, page.slots(), page.free(10)), (3, 1, 3, 7));
         assert_eq!(page.scan.sure, TimeRange::new(EpochSeconds::new(5), EpochSeconds::new(10)));
@@ -208,7 +215,11 @@ mod tests {
     #[test]
     fn a_stretch_from_the_end_is_read_newest_first() {
         let fact = fact(Purpose::Walk { window: WindowId(1), stretch: 2 }, 1, 2);
-        let scan = Scan::of_stretch(&fact, &stretch(StretchReason::FromEnd), EpochSeconds::new(6));
+        let scan = Scan::of_stretch(
+            (&fact.address.region, fact.address.purpose),
+            &stretch(StretchReason::FromEnd),
+            EpochSeconds::new(6),
+        );
         assert!(scan.is_newest_first && scan.sure.seconds() == 1);
     }
 }

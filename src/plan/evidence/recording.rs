@@ -57,7 +57,9 @@ pub fn examine(
 pub fn observed(recorded: &Recorded<'_>, range: TimeRange) -> Option<Observation> {
     let fact = recorded.fact;
     let scan = match (fact.address.purpose, recorded.stretch) {
-        (Purpose::Walk { .. }, Some((stretch, end))) => Scan::of_stretch(fact, stretch, end),
+        (Purpose::Walk { .. }, Some((stretch, end))) => {
+            Scan::of_stretch((&fact.address.region, fact.address.purpose), stretch, end)
+        }
         (Purpose::Newest | Purpose::ConfirmNewest | Purpose::ConfirmOldest, _) => Scan::of_end(fact, range),
         _ => return None,
     };

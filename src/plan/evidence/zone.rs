@@ -71,7 +71,7 @@ impl Kernel<'_> {
             match page.free(self.rules.page_size) {
                 0 => {}
                 free if reading.is_last(index) => unseen.at_end += free,
-                free if self.looks_around.believe(page, self.rules.looks) => unseen.believed += free,
+                free if self.looks_around.believe(page, &self.rules) => unseen.believed += free,
                 free => unseen.free += free,
             }
         }

@@ -6,7 +6,7 @@ use crate::plan::evidence::observation::{Observation, Rules};
 use crate::plan::evidence::premise::Refutation;
 use crate::plan::evidence::testing::{made, page, scan, second};
 
-const RULES: Rules = Rules { page_size: 3, confirm_after: 100, witnesses: 1, leap: 99, looks: 1 };
+const RULES: Rules = Rules { page_size: 3, confirm_after: 100, witnesses: 1, leap: 99, looks: 1, is_habit: false };
 
 fn found(pages: &[Observation]) -> Vec<Refutation> {
     refutations(&Kernel::new(pages, RULES, &BTreeSet::new())).into_iter().collect()

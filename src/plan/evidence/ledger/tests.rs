@@ -7,7 +7,7 @@ use crate::plan::evidence::testing::{made, page, scan, second};
 use crate::plan::fact::VideoKey;
 use crate::units::TimeRange;
 
-const RULES: Rules = Rules { page_size: 3, confirm_after: 100, witnesses: 1, leap: 99, looks: 1 };
+const RULES: Rules = Rules { page_size: 3, confirm_after: 100, witnesses: 1, leap: 99, looks: 1, is_habit: false };
 
 fn ledger(pages: &[Observation]) -> Ledger {
     let mut ledger = Ledger::new(RULES, TimeRange::new(second(0), second(100)));

@@ -35,7 +35,7 @@ fn scenario(rows: Vec<Row>, (lists, requests): (Vec<List>, Vec<Request>)) -> Sce
 }
 
 fn rules(witnesses: usize, leap: i64) -> Rules {
-    Rules { page_size: 2, confirm_after: LATER, witnesses, leap, looks: 1 }
+    Rules { page_size: 2, confirm_after: LATER, witnesses, leap, looks: 1, is_habit: false }
 }
 
 /// Every number of rows in every second.

@@ -75,7 +75,14 @@ pub(super) fn world(dice: &mut Dice) -> (Scenario, Rules) {
     let scenario = Scenario { rows, lists, requests, cap, page_size, confirm_after: 100 };
     let leap = if dice.hits(2) { 0 } else { 9 };
     let witnesses = 1 + usize::from(dice.hits(3));
-    let rules = Rules { page_size: u32::try_from(page_size).unwrap(), confirm_after: 100, witnesses, leap, looks: 1 };
+    let rules = Rules {
+        page_size: u32::try_from(page_size).unwrap(),
+        confirm_after: 100,
+        witnesses,
+        leap,
+        looks: 1,
+        is_habit: false,
+    };
     (scenario, rules)
 }
 

@@ -128,6 +128,12 @@ struct Versioned {
 }
 
 impl Manifest {
+    /// Paths of former parts that may still lie there: they are about to go, or stay for readers of former versions of the table.
+    pub fn former_paths(&self) -> impl Iterator<Item = &String> {
+        let of_the_table = self.table.iter().flat_map(|table| table.superseded.iter().map(|one| &one.path));
+        self.superseded.iter().chain(of_the_table)
+    }
+
     /// Reads a manifest's JSON text. One of a former version is told in the terms of this one.
     ///
     /// # Errors

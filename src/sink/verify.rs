@@ -193,9 +193,8 @@ fn elsewhere(manifest: &Manifest) -> Vec<String> {
 fn unlisted<'a>(manifest: &Manifest, found: &'a [String]) -> (Vec<&'a String>, Vec<&'a String>) {
     let listed: BTreeSet<&str> = manifest.parts.iter().map(|part| part.path.as_str()).collect();
     let is_newer = |path: &&String| manifest.status == Status::Running && is_of_run(path, &manifest.run);
-    let tables = manifest.table.iter();
-    let kept: BTreeSet<&String> = tables.flat_map(|table| table.superseded.iter().map(|one| &one.path)).collect();
-    let is_ours = |path: &&String| manifest.superseded.contains(path) || kept.contains(path) || is_of_the_log(path);
+    let former: BTreeSet<&String> = manifest.former_paths().collect();
+    let is_ours = |path: &&String| former.contains(path) || is_of_the_log(path);
     let unlisted = found.iter().filter(|path| !listed.contains(path.as_str()) && !is_ours(path));
     unlisted.partition(|path| !is_newer(path))
 }

@@ -60,12 +60,14 @@ fn troubles(form: TroubleForm, workers: &str) {
     let wanted = std::env::var("HTTP_TROUBLES").map_or(5, |runs| runs.parse().unwrap());
     let spread = (0_u32..).map(|run| (u64::from(run * 37 % 310), 0.3 + f64::from(run * 7 % 30) / 10.0));
     let fixed = [(0, 0.5), (3, 2.0), (90, 0.5), (150, 2.5), (290, 1.5)];
-    for (after, seconds) in fixed.into_iter().chain(spread).take(wanted) {
-        let trouble = |service: &mut SimulatorSettings| {
-            (service.faults.trouble, service.faults.trouble_after, service.faults.trouble_s) = (form, after, seconds);
-        };
-        holds(trouble, workers);
+    for when in fixed.into_iter().chain(spread).take(wanted) {
+        holds(|service| begins(service, form, when), workers);
     }
+}
+
+/// A trouble after so many requests, for so many seconds.
+fn begins(service: &mut SimulatorSettings, form: TroubleForm, (after, seconds): (u64, f64)) {
+    (service.faults.trouble, service.faults.trouble_after, service.faults.trouble_s) = (form, after, seconds);
 }
 
 #[test]
@@ -126,11 +128,10 @@ fn a_region_that_came_empty_all_the_time_is_read_by_the_next_start() {
 
 /// Where a service does not sort as it is asked, or not newest first, its ends were once believed inside the same trouble.
 fn unsorted(sort: Sort, workers: &str) {
-    for (after, seconds) in [(3, 2.0), (90, 0.5), (150, 2.5)] {
+    for when in [(3, 2.0), (90, 0.5), (150, 2.5)] {
         let trouble = |service: &mut SimulatorSettings| {
             service.contract.sort = sort;
-            let faults = &mut service.faults;
-            (faults.trouble, faults.trouble_after, faults.trouble_s) = (TroubleForm::Empty, after, seconds);
+            begins(service, TroubleForm::Empty, when);
         };
         holds(trouble, workers);
     }

@@ -87,10 +87,8 @@ pub(super) async fn foreign_files(
     known: &[String],
 ) -> Result<Vec<String>, OutputError> {
     let listed = manifest.iter().flat_map(|manifest| manifest.parts.iter().map(|part| &part.path));
-    let replaced = manifest.iter().flat_map(|manifest| &manifest.superseded);
-    let tables = manifest.iter().filter_map(|manifest| manifest.table.as_ref());
-    let kept = tables.flat_map(|table| table.superseded.iter().map(|one| &one.path));
-    let ours: BTreeSet<&String> = listed.chain(replaced).chain(kept).chain(known).collect();
+    let former = manifest.iter().flat_map(|manifest| manifest.former_paths());
+    let ours: BTreeSet<&String> = listed.chain(former).chain(known).collect();
     let mut found = store.parquet_files().await?;
     found.retain(|path| !ours.contains(path) && !is_of_the_log(path));
     Ok(found)

@@ -211,19 +211,21 @@ async fn a_part_of_the_manifests_run_that_nobody_knows_is_moved_aside() {
     assert_eq!(std::fs::read_dir(folder.path().join("_damaged")).unwrap().count(), 1);
 }
 
-/// A manifest of an output that is a table too.
-fn of_a_table(parts: Vec<PartRecord>) -> Manifest {
-    Manifest { generation: 0, table: Some(Default::default()), ..manifest(range(0, 60), parts) }
+/// An output that is a table too, with one part that its manifest and its log list.
+async fn table_of_one_part(folder: &Path) -> (Output, PartRecord, Manifest) {
+    let (output, _) = open(folder).await.unwrap();
+    let part = stage(&output);
+    output.reveal(&part).await.unwrap();
+    let mut told =
+        Manifest { generation: 0, table: Some(Default::default()), ..manifest(range(0, 60), vec![part.clone()]) };
+    output.commit(&mut told).await.unwrap();
+    (output, part, told)
 }
 
 #[tokio::test]
 async fn a_version_that_was_committed_and_not_put_is_put_by_whoever_opens_the_output_next() {
     let folder = tempfile::tempdir().unwrap();
-    let (output, _) = open(folder.path()).await.unwrap();
-    let part = stage(&output);
-    output.reveal(&part).await.unwrap();
-    let mut told = of_a_table(vec![part.clone()]);
-    output.commit(&mut told).await.unwrap();
+    let (output, _part, mut told) = table_of_one_part(folder.path()).await;
     let file = folder.path().join("data/_delta_log/00000000000000000000.json");
     let text = std::fs::read(&file).unwrap();
     drop(output);
@@ -240,11 +242,7 @@ async fn a_version_that_was_committed_and_not_put_is_put_by_whoever_opens_the_ou
 #[tokio::test]
 async fn what_a_table_has_listed_is_removed_by_the_vacuum_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let (output, _) = open(folder.path()).await.unwrap();
-    let part = stage(&output);
-    output.reveal(&part).await.unwrap();
-    let mut told = of_a_table(vec![part.clone()]);
-    output.commit(&mut told).await.unwrap();
+    let (output, part, mut told) = table_of_one_part(folder.path()).await;
     told.parts.clear();
     output.commit(&mut told).await.unwrap();
     let path = std::slice::from_ref(&part.path);

@@ -144,7 +144,13 @@ impl Ends {
     /// These seconds are read again.
     pub fn reopened(&mut self, range: TimeRange) {
         self.nothing_follows.retain(|taken| !taken.overlaps(range));
+        let newest_was_read_again = self.newest.read_again;
         self.read_again();
+        // Of an end whose answer says nothing, a walk that reads its last row again is the one witness.
+        let says_nothing = self.newest.answer.as_ref().is_some_and(|answer| answer.is_contrary);
+        if says_nothing && !self.newest().is_some_and(|last| range.contains(last)) {
+            self.newest.read_again = newest_was_read_again;
+        }
     }
 
     /// Seconds that were taken for the end of all rows, where rows are known beyond them. `newest` is the newest second known.
@@ -321,4 +327,39 @@ impl Side {
 
 fn hull(one: TimeRange, other: TimeRange) -> TimeRange {
     TimeRange::new(one.start.min(other.start), one.end.max(other.end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::fact::{PageAddress, VideoKey, WindowId};
+    use crate::units::PageNumber;
+
+    fn second(at: i64) -> EpochSeconds {
+        EpochSeconds::new(at)
+    }
+
+    fn page(purpose: Purpose, at: i64, seconds: &[i64]) -> PageFact {
+        let row = |of: &i64| RowKey { second: second(*of), video: VideoKey(of.unsigned_abs()) };
+        let address = PageAddress { region: "US".parse().unwrap(), purpose, page: PageNumber::FIRST };
+        let (slots, rows) = (seconds.len() as u32, seconds.iter().map(row).collect());
+        PageFact { address, fetched_at: second(at), slots, rows, check: Default::default() }
+    }
+
+    /// A page that came oldest first where the newest was asked for says nothing: the end's last row has to be read again.
+    #[test]
+    fn what_is_read_again_elsewhere_confirms_no_end() {
+        let range = TimeRange::new(second(0), second(100));
+        let walk = Purpose::Walk { window: WindowId(0), stretch: 0 };
+        let mut ends = Ends::default();
+        ends.learn(&page(walk, 1_000, &[10, 20, 30]), |_| true);
+        ends.learn(&page(Purpose::ConfirmNewest, 1_030, &[10, 20]), |_| true);
+        let found = |ends: &Ends| ends.confirmation(End::Newest, 20, range, None);
+        let unseen = Confirmation::Unseen(TimeRange::new(second(30), second(100)));
+        assert_eq!(found(&ends), unseen);
+        ends.reopened(TimeRange::new(second(10), second(20)));
+        assert_eq!(found(&ends), unseen);
+        ends.reopened(TimeRange::new(second(30), second(100)));
+        assert_eq!(found(&ends), Confirmation::Done);
+    }
 }

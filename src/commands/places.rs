@@ -200,7 +200,12 @@ fn resolved(key: &str, written: &Path) -> Result<PathBuf, Failure> {
     };
     let folder = folder::resolve(written).map_err(|error| refused(&error))?;
     match folder.metadata() {
-        Ok(found) if !found.is_dir() => Err(refused(&"something else is there")),
+        // What is there may have taken the folder's place by accident, so it is trouble with the disk, as a missing folder is.
+        Ok(found) if !found.is_dir() => Err(Failure::new(
+            ExitCode::LocalDamage,
+            format!("`{key} = {}` is no folder: something else is there", folder.display()),
+        )
+        .with_hint("move away what is there, or name a folder, such as --out data/videos or --state data/videos.state")),
         _ => Ok(folder),
     }
 }
@@ -239,7 +244,7 @@ mod tests {
         for refused in
             [places(&file, None), places(&folder.path().join("out"), Some(&file)), places(Path::new("/dev/null"), None)]
         {
-            assert!(refused.unwrap_err().to_string().contains("names no folder: something else is there"));
+            assert!(refused.unwrap_err().to_string().contains("is no folder: something else is there"));
         }
     }
 

@@ -171,9 +171,7 @@ impl<'a> Found<'a> {
 
     fn redirect(&self) -> String {
         let target = self.heard.signals.location.as_deref().unwrap_or("a place that it does not name");
-        format!(
-            "a redirect to {target}; redirects are not followed: set service.base_url and service.path to where the service is"
-        )
+        format!("a redirect to {target}, which is not followed")
     }
 
     fn told_message(&self) -> String {

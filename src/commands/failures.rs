@@ -38,7 +38,9 @@ pub(super) fn refusal(ending: &Ending) -> Option<Failure> {
 /// What to do about a refusal with this status or code.
 pub(super) fn refusal_hint(code: u16) -> &'static str {
     match code {
-        300..=399 => "set --base-url and service.path to where the service is; what was bought is kept",
+        300..=399 => {
+            "set service.base_url (--base-url) and service.path to where the service is; what was bought is kept, and the same command goes on"
+        }
         401 => "check the key in KEYAPI_TOKEN or --token-file; what was bought is kept, and the same command goes on",
         403 => "the key has no access to this endpoint; ask the vendor, then run the same command",
         404 | 410 => {

@@ -73,6 +73,8 @@ fn a_lasting_refusal_of_everything_ends_soon_with_the_services_words() {
 fn a_redirect_is_named_with_its_target_and_without_what_may_be_secret() {
     let (_simulator, ended) = refused_as(Access::Moved, &["301", "https://moved.example/v2/list", "base_url"]);
     assert!(!ended.stderr.contains("secret"), "{ended}");
+    let error = ended.error().lines().take(2).collect::<Vec<_>>().join(" ");
+    assert_eq!(error.matches("base_url").count(), 1, "what to do is told once: {ended}");
 }
 
 /// The last failure was once told only where it was no 429, so that such a run ended with "no answer came".

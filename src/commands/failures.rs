@@ -156,6 +156,9 @@ pub(super) fn failure(error: &ExportError, state: &Path) -> Failure {
         ExportError::Output(OutputError::Manifest { source: ManifestError::Version(_), .. }) => {
             (ExitCode::Usage, OF_ANOTHER_VERSION.to_owned())
         }
+        ExportError::Output(OutputError::Manifest { source: ManifestError::Unreadable(_), .. }) => {
+            (ExitCode::LocalDamage, DAMAGED_MANIFEST.to_owned())
+        }
         ExportError::Journal(JournalError::Version { .. }) => (
             ExitCode::LocalDamage,
             "finish the run with the version of this program that wrote it; or add --adopt, which moves the state aside and goes on from \
@@ -250,6 +253,10 @@ fn are_laid_out_otherwise(stored: &str, asked: &str) -> bool {
     let identity = |text: &str| serde_json::from_str::<Identity>(text).ok();
     identity(stored).zip(identity(asked)).is_some_and(|(stored, asked)| stored.is_only_laid_out_otherwise(&asked))
 }
+
+/// What to do about a manifest that cannot be read.
+pub(super) const DAMAGED_MANIFEST: &str = "restore it from a copy; or move it away and give the same `run` command as before, with the \
+                                           same state, which writes it again without a request";
 
 /// What to do about an output or a state that another version wrote.
 const OF_ANOTHER_VERSION: &str = "go on with the version of this program that wrote it, or choose another --out and --state, \

@@ -131,8 +131,8 @@ fn unreadable_manifest(error: &ManifestError) -> Failure {
         ManifestError::Version(_) => {
             Failure::from_error(ExitCode::Usage, error).with_hint("use the version of this program that wrote it")
         }
-        ManifestError::Unreadable(_) => Failure::from_error(ExitCode::LocalDamage, error).with_hint(
-            "restore it from a copy; or move it away and run the same command with its state, which writes it again",
-        ),
+        ManifestError::Unreadable(_) => {
+            Failure::from_error(ExitCode::LocalDamage, error).with_hint(failures::DAMAGED_MANIFEST)
+        }
     }
 }

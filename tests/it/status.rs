@@ -189,8 +189,7 @@ fn without_a_state_the_manifest_is_told_and_one_that_is_damaged_is_refused() {
     assert_eq!(told["regions"][0]["covered"], with_state["regions"][0]["covered"]);
     assert_eq!((&told["credits"], &told["requests"]), (&Value::Null, &Value::Null), "the manifest does not know");
     fs::write(job.out().join("_manifest.json"), "{\"manifest_version\": 3, ").unwrap();
-    for command in ["status", "verify --json"] {
-        let damaged = if command == "status" { job.status() } else { job.verify_as_json() };
+    for damaged in [job.status(), job.verify_as_json(), job.run()] {
         assert_eq!((damaged.code, damaged.stdout.as_str()), (7, ""), "{damaged}");
         assert!(damaged.error().contains("_manifest.json cannot be read"), "{damaged}");
         assert!(damaged.error().contains("\nhint: restore it"), "{damaged}");

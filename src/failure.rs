@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use serde::{Serialize, Serializer};
 
 use crate::config::error::ConfigError;
-use crate::config::redact::told;
+use crate::config::redact::{on_one_line, told};
 use crate::config::token::{TokenError, token_variable};
 
 /// What the process tells its caller. The numbers are a promise to scripts and do not change.
@@ -140,7 +140,8 @@ pub struct Failure {
 impl Failure {
     /// An end with `code`; `message` says what was being done, to what, and why it failed.
     ///
-    /// What was written wrongly may hold the key, also where nobody expects it; so no error about usage repeats it.
+    /// What was written wrongly may hold the key, also where nobody expects it; so no error about usage repeats it. It is one line,
+    /// whatever a path or a value in it holds.
     pub fn new(code: ExitCode, message: impl Into<String>) -> Self {
         Self { code, message: safe(code, message.into()), hint: None }
     }
@@ -206,13 +207,13 @@ impl From<TokenError> for Failure {
     }
 }
 
-/// A text about usage without the key; others hold nothing that a person wrote.
+/// A text on one line, and about usage without the key; others hold of what a person wrote nothing but paths.
 fn safe(code: ExitCode, text: String) -> String {
     if code != ExitCode::Usage {
-        return text;
+        return on_one_line(&text);
     }
     let key = token_variable();
-    told(&text, key.as_ref().map(ExposeSecret::expose_secret))
+    on_one_line(&told(&text, key.as_ref().map(ExposeSecret::expose_secret)))
 }
 
 #[cfg(test)]
@@ -246,6 +247,14 @@ mod tests {
     fn an_error_about_usage_tells_no_key() {
         let failure = Failure::new(ExitCode::Usage, "seed = sk_live_tellnobody").with_hint("not sk_live_tellnobody");
         assert!(!failure.to_string().contains("tellnobody"), "{failure}");
+    }
+
+    #[test]
+    fn an_error_is_one_line_whatever_a_path_in_it_holds() {
+        for code in [ExitCode::Usage, ExitCode::LocalDamage] {
+            let failure = Failure::new(code, "the output /a\r\nb\u{1b}[2J is no folder").with_hint("not /a\r\nb");
+            assert_eq!(failure.to_string(), "error: the output /a\\r\\nb\\u{1b}[2J is no folder\nhint: not /a\\r\\nb");
+        }
     }
 
     #[test]

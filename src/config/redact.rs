@@ -14,9 +14,18 @@ const LEAST_KEY: usize = 8;
 /// The least characters of a word of letters and digits that is taken for a key whatever it begins with.
 const LEAST_OPAQUE: usize = 24;
 
-/// A value as an error may quote it: what may be a key is left out, and the rest is cut.
+/// A value as an error may quote it, on one line: what may be a key is left out, and the rest is cut.
 pub(crate) fn quoted(value: &str) -> String {
-    cut(&without_keys(value, |word| looks_like_key(word) || is_opaque(word)), LONGEST_VALUE)
+    on_one_line(&cut(&without_keys(value, |word| looks_like_key(word) || is_opaque(word)), LONGEST_VALUE))
+}
+
+/// The text with its control characters spelled out (`\n`), so that it neither breaks a line nor moves a terminal's cursor.
+pub(crate) fn on_one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() { line.extend(letter.escape_default()) } else { line.push(letter) }
+    }
+    line
 }
 
 /// A whole error as a person may see it: neither `key` nor a word that begins like one, and not longer than a paragraph.
@@ -92,6 +101,11 @@ mod tests {
         {
             assert_eq!(quoted(value), value);
         }
+    }
+
+    #[test]
+    fn a_value_stays_on_its_line() {
+        assert_eq!(quoted("/v1\r\n/x\u{1b}[2J\té"), "/v1\\r\\n/x\\u{1b}[2J\\té");
     }
 
     #[test]

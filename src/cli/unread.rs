@@ -41,7 +41,7 @@ const COMMANDS: [(&[&str], &str); 6] = [
 ];
 
 /// What somebody may mean by a flag that there is not.
-const FLAGS: [(&[&str], &str); 12] = [
+const FLAGS: [(&[&str], &str); 16] = [
     (&["resume", "continue", "restart"], "run the same command again: it resumes where it ended"),
     (
         &["since", "start", "begin", "from-date", "start-date", "start-time"],
@@ -64,6 +64,16 @@ const FLAGS: [(&[&str], &str); 12] = [
         "the log's level is in the variable KEYAPI_EXPORT_LOG: error, warn, info, debug or trace",
     ),
     (&["dry-run", "dryrun", "n"], "`plan --dry-run` shows what would be asked, and sends nothing"),
+    (&["url", "endpoint", "host", "api-url", "server"], "the service's address is --base-url"),
+    (
+        &["proxy", "http-proxy", "https-proxy"],
+        "a proxy is set as service.proxy in the file, or by the variable KEYAPI_EXPORT_SERVICE__PROXY",
+    ),
+    (
+        &["header", "auth-header", "auth-scheme"],
+        "the header that carries the key is set as service.auth_header and service.auth_scheme in the file",
+    ),
+    (&["bucket", "s3", "prefix"], "a bucket is an output: --out s3://BUCKET/PREFIX, gs://… or az://…"),
     (&["json"], "--summary FILE writes the summary of a run as JSON"),
     (&["force", "overwrite", "clean", "reset"], "--fresh begins a new run, and pays for every page again"),
 ];
@@ -233,6 +243,9 @@ mod tests {
         assert!(told("keyapi-export run --resume").contains("it resumes"));
         assert!(told("keyapi-export run --since 2026-01-01").contains("--from"));
         assert!(told("keyapi-export run --output x").contains("--out"));
+        assert!(told("keyapi-export run --endpoint x").contains("--base-url"));
+        assert!(told("keyapi-export run --proxy x").contains("service.proxy"));
+        assert!(told("keyapi-export run --auth-header x").contains("service.auth_header"));
         assert!(told("keyapi-export run --regions US").contains("'--region'"), "clap's own advice stays");
     }
 

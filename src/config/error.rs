@@ -34,8 +34,8 @@ pub enum ConfigError {
         key: String,
         /// The file with the line, or the variable.
         place: String,
-        /// The known key that is written most alike.
-        nearest: String,
+        /// What to do about it.
+        hint: String,
     },
     /// A key that a setting has, with a value of the wrong kind.
     #[error("reading `{key}` from {place}: {why}")]
@@ -57,7 +57,7 @@ pub enum ConfigError {
         /// The file with the line, the variable or the command line, where it is known.
         place: Option<String>,
         /// The bounds.
-        why: &'static str,
+        why: String,
     },
     /// One end of the range lies before the first moment that the service can mean.
     #[error("`question.{end} = {text}` is not possible: it is {moment}, and no video is older than 1970")]
@@ -123,16 +123,13 @@ impl ConfigError {
                 "name a file of TOML in UTF-8 that can be read, such as --config config/demo.toml".to_owned()
             }
             Self::ReadFile { .. } => "name an existing file, such as --config config/demo.toml".to_owned(),
-            Self::UnknownKey { nearest, .. } => {
-                format!("did you mean `{nearest}`? config/reference.toml lists every key")
-            }
+            Self::UnknownKey { hint, .. } => hint.clone(),
             Self::Missing { flag, .. } => format!("give {flag}, or set it in the file"),
             Self::EmptyRange { .. } => {
                 "the range is half-open: --to must be after --from, and --from before now".to_owned()
             }
             Self::BeforeEpoch { .. } => {
-                "write the year with four digits, such as --from 2026-01-01, or a shorter time before now, such as -30d"
-                    .to_owned()
+                "give a shorter time before now, such as --from -30d, or a date, such as --from 2026-01-01".to_owned()
             }
             Self::BaseUrl { .. } => {
                 "give https://HOST, or http://127.0.0.1:PORT for a service on this machine".to_owned()

@@ -44,9 +44,53 @@ pub(crate) fn is_known(path: &str) -> bool {
     in_open_table || all().iter().any(|known| known == path)
 }
 
+/// Last words under which somebody may set the service's key, which no setting holds.
+const KEY_NAMES: [&str; 14] = [
+    "token",
+    "key",
+    "api_key",
+    "apikey",
+    "api_token",
+    "keyapi_token",
+    "keyapi_key",
+    "access_token",
+    "auth_token",
+    "authorization",
+    "bearer",
+    "secret",
+    "password",
+    "credentials",
+];
+const EVERY_KEY: &str = "config/reference.toml lists every key";
+
+/// What to do about a key that no setting has: where the service's key belongs, or the known key that is nearest, where one is near.
+pub(crate) fn advice(path: &str) -> String {
+    let word = last_word(path).to_lowercase();
+    if KEY_NAMES.contains(&word.as_str()) {
+        return "the service's key is set by the variable KEYAPI_TOKEN, or stands alone in a file that `service.token_file` names"
+            .to_owned();
+    }
+    let below = format!("{path}.");
+    if let Some(key) = all().into_iter().find(|known| known.starts_with(&below)) {
+        return format!("`{path}` is a table: write [{path}], and below it keys such as `{key}`; {EVERY_KEY}");
+    }
+    match nearest(path) {
+        nearest if is_alike(&last_word(&nearest), &word) => format!("did you mean `{nearest}`? {EVERY_KEY}"),
+        _ => EVERY_KEY.to_owned(),
+    }
+}
+
+/// Whether one word may be meant by another: most of its letters are right, or it is the beginning.
+fn is_alike(known: &str, word: &str) -> bool {
+    !word.is_empty() && (known.starts_with(word) || 2 * edit_distance(known, word) < word.chars().count())
+}
+
+fn last_word(path: &str) -> String {
+    path.rsplit('.').next().unwrap_or_default().to_owned()
+}
+
 /// The known key that is written most like `path`; one with the same last word wins.
-pub(crate) fn nearest(path: &str) -> String {
-    let last_word = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
+fn nearest(path: &str) -> String {
     let word = last_word(path);
     let table = |path: &str| path.rsplit_once('.').map(|(table, _)| table.to_owned());
     let distance = |known: &String| {
@@ -147,6 +191,27 @@ mod tests {
         assert_eq!(nearest("output.region"), "question.regions");
         assert_eq!(nearest("service.token"), "service.token_file");
         assert_eq!(edit_distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn what_is_meant_is_told_and_nothing_where_nothing_is_near() {
+        for path in [
+            "pace.max_inflight",
+            "max_in_flight",
+            "output.region",
+            "service.base",
+            "qps",
+            "report.sumary",
+            "partition_key",
+        ] {
+            assert!(advice(path).starts_with("did you mean `"), "{path}: {}", advice(path));
+        }
+        for path in ["token", "key", "service.token", "service.api_key", "keyapi_token", "KEYAPI_TOKEN"] {
+            assert!(advice(path).contains("the variable KEYAPI_TOKEN"), "{path}: {}", advice(path));
+        }
+        for path in ["service.user", "output.bucket", "colour", "x", ""] {
+            assert_eq!(advice(path), EVERY_KEY, "{path}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use serde::Deserialize as _;
 
 use crate::config::error::ConfigError;
 use crate::config::redact::quoted;
+use crate::config::validate::bounds_in_words;
 use crate::config::{Settings, file, keys};
 
 /// What the name of every environment variable of a setting begins with.
@@ -67,7 +68,7 @@ impl Settings {
         }
         // Each value fits by itself, and no two keys depend on each other's kind.
         let wrong = |error: toml::de::Error| {
-            let why = plain(error.message());
+            let why = plain("", error.message());
             ConfigError::WrongKind { key: "settings".to_owned(), place: "the settings".to_owned(), why }
         };
         let settings = Self::deserialize(merged).map_err(wrong)?;
@@ -238,7 +239,7 @@ fn meanings(key: &str, text: &str) -> Vec<toml::Value> {
 fn fits(key: &str, value: &toml::Value) -> Result<(), String> {
     let mut alone = toml::Table::new();
     put(&mut alone, key, value.clone());
-    Settings::deserialize(alone).map(drop).map_err(|error| plain(error.message()))
+    Settings::deserialize(alone).map(drop).map_err(|error| plain(key, error.message()))
 }
 
 /// Sets the value at a path with dots, over what stands there.
@@ -260,23 +261,24 @@ fn refuse_unknown(key: &str, place: &str) -> Result<(), ConfigError> {
     if keys::is_known(key) {
         return Ok(());
     }
-    Err(ConfigError::UnknownKey { key: quoted(key), place: place.to_owned(), nearest: keys::nearest(key) })
+    Err(ConfigError::UnknownKey { key: quoted(key), place: place.to_owned(), hint: keys::advice(key) })
 }
 
 /// What the reader of a type says, in words of the person's own, with no more of the value than an error may quote.
-fn plain(message: &str) -> String {
+fn plain(key: &str, message: &str) -> String {
     let message = message.trim();
     let told = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
     let Some((found, wanted)) = told.and_then(|told| told.rsplit_once(", expected ")) else {
         return message.to_owned();
     };
-    let wanted = match wanted {
-        "u8" => "a whole number of 0 to 255",
-        "u32" => "a whole number of 0 to 4294967295",
-        "u64" => "a whole number, at least 0",
-        "bool" | "a boolean" => "true or false",
-        "a string" | "path string" => "text in quotes",
-        other => other,
+    let wanted = match (wanted, bounds_in_words(key)) {
+        ("u8" | "u32" | "u64", Some(bounds)) => format!("a whole number, {bounds}"),
+        ("u8", None) => format!("a whole number, 0 to {}", u8::MAX),
+        ("u32", None) => format!("a whole number, 0 to {}", u32::MAX),
+        ("u64", None) => "a whole number, at least 0".to_owned(),
+        ("bool" | "a boolean", _) => "true or false".to_owned(),
+        ("a string" | "path string", _) => "text in quotes".to_owned(),
+        (other, _) => other.to_owned(),
     };
     format!("expected {wanted}, not {}", quoted(found))
 }

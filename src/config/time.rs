@@ -32,7 +32,8 @@ const RELATIVE: &str = "a time before now is a whole number and d, h, m or s, su
 const TOO_FEW_DIGITS: &str = "as epoch seconds it would lie near 1970; write a date as 2026-01-01";
 const TOO_MANY_DIGITS: &str = "it is too large for epoch seconds; milliseconds must be divided by 1000";
 const NO_OFFSET: &str = "it has no offset from UTC; add Z for UTC, as in 2026-01-01T06:30:00Z";
-const TOO_EARLY: &str = "it lies before 1970, and no video is so old; a year has four digits, as in 2026-01-01";
+const TOO_EARLY: &str =
+    "it lies before 1970, and no video is so old; look at its year again, which is written as in 2026-01-01";
 const FRACTION: &str = "the service knows whole seconds only; leave the fraction out";
 
 /// Epoch seconds below this (1973-03-03) are taken for a mistyped date, 0 excepted.
@@ -217,7 +218,7 @@ mod tests {
         assert!(refusal("2026-01-01T06:30:00").contains("add Z"));
         assert!(refusal("2026-01-01T06:30:00.5Z").contains("whole seconds"));
         for text in ["0205-12-01", "1969-12-31", "1969-12-31T23:59:59Z", "0000-01-01T00:00:00Z"] {
-            assert!(refusal(text).contains("four digits"), "{text}");
+            assert!(refusal(text).contains("look at its year again"), "{text}");
         }
         for text in ["", "yesterday", "2026-13-01", "01/02/2026"] {
             assert!(refusal(text).contains("write a date"), "{text}");

@@ -11,6 +11,18 @@ use crate::units::{EpochSeconds, LAST_PAGE, TimeRange};
 
 /// The most requests that may be on their way at once.
 pub const MAX_IN_FLIGHT: u32 = 1_024;
+/// What a whole number may be, for each key that bounds it more than its type does: the least, and the most where there is one.
+const WHOLE_NUMBERS: [(&str, u64, Option<u64>); 9] = [
+    ("pace.max_in_flight", 1, Some(MAX_IN_FLIGHT as u64)),
+    ("plan.window_pages", 1, Some(LAST_PAGE as u64)),
+    ("plan.anchor_pages", 1, Some(LAST_PAGE as u64)),
+    ("verified.last_page", 1, Some(LAST_PAGE as u64)),
+    ("budget.max_credits", 1, None),
+    ("budget.quota", 1, None),
+    ("output.row_group_rows", 1, Some(u32::MAX as u64)),
+    ("output.part_rows", 1, None),
+    ("output.zstd_level", 1, Some(22)),
+];
 /// The smallest answer limit that surely holds a page of ten rows with long descriptions, bytes.
 const LEAST_BODY_LIMIT: u64 = 64 << 10;
 /// 0000-01-01T00:00:00Z: earlier moments are told in words.
@@ -62,25 +74,23 @@ impl Settings {
     }
 
     fn validate_plan(&self) -> Result<(), ConfigError> {
-        let in_flight = self.pace.max_in_flight;
-        bound("pace.max_in_flight", in_flight, (1..=MAX_IN_FLIGHT).contains(&in_flight), "it is 1 to 1024")?;
+        whole("pace.max_in_flight", self.pace.max_in_flight.into())?;
         some_time("pace.give_up_after", self.pace.give_up_after)?;
         let plan = &self.plan;
-        let pages = 1..=LAST_PAGE;
-        bound("plan.window_pages", plan.window_pages, pages.contains(&plan.window_pages), "it is 1 to 100000")?;
-        bound("plan.anchor_pages", plan.anchor_pages, pages.contains(&plan.anchor_pages), "it is 1 to 100000")?;
+        whole("plan.window_pages", plan.window_pages.into())?;
+        whole("plan.anchor_pages", plan.anchor_pages.into())?;
         some_time("plan.stretch_age", plan.stretch_age)?;
         let may_wait = plan.confirm_after.get() <= MOST_CONFIRM_AFTER;
         bound("plan.confirm_after", plan.confirm_after, may_wait, "it is 0s to 1h")?;
         if let Some(page) = self.verified.last_page {
-            bound("verified.last_page", page, pages.contains(&page), "it is 1 to 100000")?;
+            whole("verified.last_page", page.into())?;
         }
         if let Some(rate) = self.verified.requests_per_second {
             let fits = rate.is_finite() && rate > 0.0;
             bound("verified.requests_per_second", rate, fits, "it is more than 0")?;
         }
         if let Some(credits) = self.budget.max_credits {
-            bound("budget.max_credits", credits.get(), credits.get() > 0, "a run needs at least 1 credit")?;
+            whole("budget.max_credits", credits.get())?;
         }
         if let Some(price) = self.budget.credit_price {
             bound(
@@ -91,7 +101,7 @@ impl Settings {
             )?;
         }
         if let Some(quota) = self.budget.quota {
-            bound("budget.quota", quota.get(), quota.get() > 0, "it is at least 1 credit")?;
+            whole("budget.quota", quota.get())?;
         }
         self.budget.time_budget.map_or(Ok(()), |length| some_time("budget.time_budget", length))
     }
@@ -100,11 +110,11 @@ impl Settings {
         let output = &self.output;
         let named = !output.folder.as_os_str().is_empty();
         bound("output.folder", output.folder.display(), named, "it is the path of a folder")?;
-        bound("output.row_group_rows", output.row_group_rows, output.row_group_rows > 0, "it is at least 1")?;
-        bound("output.part_rows", output.part_rows, output.part_rows > 0, "it is at least 1")?;
+        whole("output.row_group_rows", output.row_group_rows.into())?;
+        whole("output.part_rows", output.part_rows)?;
         bound("output.part_bytes", output.part_bytes, output.part_bytes.get().get() > 0, "it is at least 1B")?;
         output.retain.map_or(Ok(()), |length| some_time("output.retain", length))?;
-        bound("output.zstd_level", output.zstd_level, (1..=22).contains(&output.zstd_level), "it is 1 to 22")
+        whole("output.zstd_level", output.zstd_level.into())
     }
 }
 
@@ -160,9 +170,29 @@ fn some_time(key: &'static str, length: HumanDuration) -> Result<(), ConfigError
     bound(key, length, !length.get().is_zero(), "it must be longer than nothing")
 }
 
-fn bound(key: &'static str, value: impl Display, fits: bool, why: &'static str) -> Result<(), ConfigError> {
-    let refusal = || ConfigError::OutOfBounds { key, value: quoted(&value.to_string()), place: None, why };
+fn bound(key: &'static str, value: impl Display, fits: bool, why: &str) -> Result<(), ConfigError> {
+    let refusal =
+        || ConfigError::OutOfBounds { key, value: quoted(&value.to_string()), place: None, why: why.to_owned() };
     if fits { Ok(()) } else { Err(refusal()) }
+}
+
+fn whole(key: &'static str, number: u64) -> Result<(), ConfigError> {
+    let Some((least, most)) = bounds_of(key) else { return Ok(()) };
+    let fits = number >= least && most.is_none_or(|most| number <= most);
+    bound(key, number, fits, &format!("it is {}", told_bounds(least, most)))
+}
+
+fn bounds_of(key: &str) -> Option<(u64, Option<u64>)> {
+    WHOLE_NUMBERS.iter().find(|(name, ..)| *name == key).map(|(_, least, most)| (*least, *most))
+}
+
+fn told_bounds(least: u64, most: Option<u64>) -> String {
+    most.map_or_else(|| format!("at least {least}"), |most| format!("{least} to {most}"))
+}
+
+/// `1 to 1024`: what the whole number of a key may be, where the key bounds it more than its type does.
+pub(crate) fn bounds_in_words(key: &str) -> Option<String> {
+    bounds_of(key).map(|(least, most)| told_bounds(least, most))
 }
 
 #[cfg(test)]

@@ -232,8 +232,7 @@ fn of_a_million_pages() {
     many(1_000_000, "INSERT INTO row_keys SELECT i, randomblob(160), randomblob(8) FROM n");
     many(
         100_000,
-        "INSERT INTO bodies SELECT i, 'US', 1764547200, 1764547201, 10, randomblob(40), 0, NULL, 9000, randomblob(8), \
-         randomblob(2500) FROM n",
+        "INSERT INTO bodies SELECT i, 'US', 1764547200, 1764547201, 10, 0, NULL, 9000, randomblob(8), randomblob(2500) FROM n",
     );
     many(50_000, "INSERT INTO events SELECT i + 2000000, '{}', randomblob(8) FROM n");
     many(

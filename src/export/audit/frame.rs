@@ -3,7 +3,8 @@
 //! A page that is placed at a random row of the output never falls into time that lost all its rows, and one at a random second seldom falls
 //! into a dense second. So pages begin at random rows; in holes, at any of their seconds; and a few at any second at all. A hole is a stretch
 //! without rows which chance does not explain among the rows around it, and weighs as many rows as stand on the average in as much time
-//! on either side of it. What holes and time add makes each page of rows so much less likely than among the rows alone: that is the
+//! on either side of it. A second that fills pages may have lost its last rows, behind the numbers of those that are known: the page behind
+//! them weighs a quarter of them. What holes and time add makes each page of rows so much less likely than among the rows alone: that is the
 //! frame's [`Frame::inflation`], and both the pages that are needed and the bound are larger by it.
 
 use std::cmp::Reverse;
@@ -16,6 +17,9 @@ use crate::units::{EpochSeconds, TimeRange};
 const AROUND: usize = 20;
 /// Rows that should be in a hole, at the least: among rows that come by chance, one interval of 160,000 is so long.
 const HOLE_ROWS: f64 = 12.0;
+/// Rows from which on a second fills pages, and what the page behind its last row weighs, as a share of them.
+const DEEP_ROWS: u64 = 20;
+const BEHIND_WEIGHS: f64 = 0.25;
 /// Holes of an output that are looked into, the largest first.
 const MOST_HOLES: usize = 20_000;
 /// The most that all holes together weigh, as a share of the rows: nights and ends are holes too.
@@ -75,6 +79,8 @@ pub(super) enum Start {
     Row(u64),
     /// At a second, wherever rows are.
     Second(EpochSeconds),
+    /// In a second that fills pages, behind so many rows of it.
+    Behind(EpochSeconds, u64),
 }
 
 /// A page's place.
@@ -92,6 +98,8 @@ struct Hole {
     range: TimeRange,
     /// How many.
     rows: f64,
+    /// The rows of its one second that are known; 0 of a stretch without rows.
+    known: u64,
 }
 
 /// All seconds that are looked at, and what they weigh.
@@ -143,8 +151,11 @@ impl Frame {
         for hole in &self.holes {
             let weight = hole.rows * self.hole_weight;
             if left < weight {
-                let second = self.scopes.get(hole.scope)?.second_within(hole.range, dice())?;
-                return Some(Place { scope: hole.scope, start: Start::Second(second) });
+                let start = match hole.known {
+                    0 => Start::Second(self.scopes.get(hole.scope)?.second_within(hole.range, dice())?),
+                    known => Start::Behind(hole.range.start, known),
+                };
+                return Some(Place { scope: hole.scope, start });
             }
             left -= weight;
         }
@@ -236,6 +247,7 @@ impl Census {
             }
             _ => {}
         }
+        self.look_behind();
         if self.recent.len() == 2 * AROUND {
             self.begin();
             self.look_after(AROUND - 1);
@@ -246,6 +258,7 @@ impl Census {
 
     fn finished(mut self) -> Self {
         self.begin();
+        self.look_behind();
         for place in (AROUND - 1).min(self.recent.len())..self.recent.len() {
             self.look_after(place);
         }
@@ -294,7 +307,18 @@ impl Census {
         if rows < HOLE_ROWS {
             return;
         }
-        self.holes.push(Reverse(Largest(Hole { scope: 0, range, rows })));
+        self.keep(Hole { scope: 0, range, rows, known: 0 });
+    }
+
+    /// Looks behind the rows of the last second, which is over.
+    fn look_behind(&mut self) {
+        let Some((second, known)) = self.recent.back().copied().filter(|(_, rows)| *rows >= DEEP_ROWS) else { return };
+        let range = TimeRange::new(second, second.shifted(1));
+        self.keep(Hole { scope: 0, range, rows: as_float(known) * BEHIND_WEIGHS, known });
+    }
+
+    fn keep(&mut self, hole: Hole) {
+        self.holes.push(Reverse(Largest(hole)));
         if self.holes.len() > MOST_HOLES {
             self.holes.pop();
         }
@@ -317,87 +341,4 @@ fn share_of(share: f64, count: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::export::audit::testing::{dice, range};
-
-    fn frame(ranges: &[TimeRange], seconds: &[i64]) -> Frame {
-        let mut census = Census::of(Scope { region: "US".parse().unwrap(), ranges: ranges.to_vec() });
-        seconds.iter().for_each(|second| census.row(EpochSeconds::new(*second)));
-        Frame::new(vec![census])
-    }
-
-    /// The seconds where pages are placed; a row stands for its own.
-    fn places(frame: &Frame, seconds: &[i64], count: usize) -> Vec<i64> {
-        let mut dice = dice(7);
-        let second = |place: Place| match place.start {
-            Start::Row(number) => seconds[usize::try_from(number).unwrap()],
-            Start::Second(second) => second.get(),
-        };
-        (0..count).map(|_| second(frame.place(&mut dice).unwrap())).collect()
-    }
-
-    #[test]
-    fn evenly_spread_rows_cost_next_to_nothing_more() {
-        let seconds: Vec<i64> = (0..20_000).map(|number| number * 50).collect();
-        let frame = frame(&[range(0, 1_000_000)], &seconds);
-        assert!((1.0..1.05).contains(&frame.inflation()), "{}", frame.inflation());
-        let early = places(&frame, &seconds, 4_000).into_iter().filter(|second| *second < 100_000).count();
-        assert!((320..480).contains(&early), "a tenth of the time has a tenth of the places: {early}");
-    }
-
-    #[test]
-    fn a_hole_among_rows_is_looked_at_as_if_its_rows_were_there() {
-        for length in [1_000, 10_000, 100_000, 300_000] {
-            let hole = range(500_000, 500_000 + length);
-            let there = (0..20_000).map(|number| number * 50);
-            let seconds: Vec<i64> = there.filter(|second| !hole.contains(EpochSeconds::new(*second))).collect();
-            let frame = frame(&[range(0, 1_000_000)], &seconds);
-            let inside = places(&frame, &seconds, 40_000).into_iter();
-            let inside = inside.filter(|second| hole.contains(EpochSeconds::new(*second))).count() as i64;
-            assert!(
-                inside * 25 > length * 7 / 10,
-                "{inside} of 40000 places for a hole of {length} seconds in 1000000"
-            );
-        }
-    }
-
-    #[test]
-    fn what_is_before_the_first_row_and_after_the_last_is_looked_at_too() {
-        let seconds: Vec<i64> = (3_000..7_000).map(|number| number * 100).collect();
-        let frame = frame(&[range(0, 1_000_000)], &seconds);
-        let places = places(&frame, &seconds, 4_000);
-        let early = places.iter().filter(|second| **second < 299_900).count();
-        let late = places.iter().filter(|second| **second > 700_000).count();
-        assert!(early > 500 && late > 500, "{early} and {late}");
-        assert!(frame.inflation() <= 1.0 + MOST_HOLES_WEIGH + TIME_WEIGHS + 1e-9, "{}", frame.inflation());
-    }
-
-    #[test]
-    fn a_second_that_fills_pages_makes_no_holes_beside_it() {
-        let seconds: Vec<i64> =
-            (0..1_000).flat_map(|number| vec![number * 1_000; if number % 100 == 0 { 500 } else { 1 }]).collect();
-        let frame = frame(&[range(0, 1_000_000)], &seconds);
-        assert!(frame.inflation() < 1.1, "{}", frame.inflation());
-    }
-
-    #[test]
-    fn what_is_not_looked_at_has_no_places() {
-        let ranges = [range(0, 100), range(900, 1_000)];
-        let seconds: Vec<i64> = (0..100).chain(400..600).chain(900..1_000).collect();
-        let frame = frame(&ranges, &seconds);
-        assert_eq!(frame.rows(), 200);
-        let looked_at: Vec<i64> = (0..100).chain(900..1_000).collect();
-        let inside = |second: &i64| ranges.iter().any(|range| range.contains(EpochSeconds::new(*second)));
-        assert!(places(&frame, &looked_at, 1_000).iter().all(inside));
-    }
-
-    #[test]
-    fn an_output_without_rows_is_looked_at_all_over() {
-        let frame = frame(&[range(0, 1_000)], &[]);
-        assert_eq!((frame.rows(), frame.inflation() as u64), (0, 1));
-        let late = places(&frame, &[], 1_000).into_iter().filter(|second| *second >= 500).count();
-        assert!((400..600).contains(&late), "{late}");
-        assert!(Frame::new(vec![]).place(dice(1)).is_none());
-    }
-}
+mod tests;

@@ -82,7 +82,7 @@ pub(super) fn question(
     share: f64,
 ) -> Option<PageQuery> {
     let second = match (place.start, around) {
-        (Start::Second(second), _) => second,
+        (Start::Second(second) | Start::Behind(second, _), _) => second,
         (Start::Row(_), around) => around?.second,
     };
     let range = scope.range_of(second)?;
@@ -95,6 +95,14 @@ pub(super) fn question(
         page,
     };
     let first = range.start.shifted(-1);
+    // Deep inside a second that fills pages.
+    let deep = |rank: u64| {
+        let number = u32::try_from(rank / PAGE_ROWS + 1).unwrap_or(LAST_PAGE).min(LAST_PAGE);
+        Some(ask((second.shifted(-1), range.end), TimeOrder::OldestFirst, PageNumber::new(number).ok()?))
+    };
+    if let Start::Behind(_, known) = place.start {
+        return deep(known);
+    }
     let Some(around) = around else {
         let order = if share < NEWEST_FIRST { TimeOrder::NewestFirst } else { TimeOrder::OldestFirst };
         let bounds = match order {
@@ -104,10 +112,7 @@ pub(super) fn question(
         return Some(ask(bounds, order, PageNumber::FIRST));
     };
     if around.rank >= PAGE_ROWS {
-        // Deep inside a second that fills pages.
-        let number = u32::try_from(around.rank / PAGE_ROWS + 1).unwrap_or(LAST_PAGE).min(LAST_PAGE);
-        let bounds = (second.shifted(-1), range.end);
-        return Some(ask(bounds, TimeOrder::OldestFirst, PageNumber::new(number).ok()?));
+        return deep(around.rank);
     }
     let after_former = around.before.map_or(first, |before| before.max(first));
     let (order, bounds) = if share < NEWEST_FIRST {
@@ -159,6 +164,14 @@ mod tests {
         let seconds: Vec<i64> = [5].into_iter().chain([7; 100]).collect();
         assert_eq!(asked(&seconds, 5, 0.9), (5, 1_000, TimeOrder::OldestFirst, 1));
         assert_eq!(asked(&seconds, 1 + 57, 0.1), (6, 1_000, TimeOrder::OldestFirst, 6));
+    }
+
+    #[test]
+    fn behind_the_known_rows_of_a_second_the_next_page_is_asked() {
+        let scope = Scope { region: "US".parse().unwrap(), ranges: vec![range(0, 1_000)] };
+        let place = Place { scope: 0, start: Start::Behind(at(7), 57) };
+        let query = question((place, None), &scope, &Filters::default(), 0.1).unwrap();
+        assert_eq!((query.min_create_time.unwrap().get(), query.page.get()), (6, 6));
     }
 
     #[test]

@@ -205,7 +205,9 @@ fn resolved(key: &str, written: &Path) -> Result<PathBuf, Failure> {
             ExitCode::LocalDamage,
             format!("`{key} = {}` is no folder: something else is there", folder.display()),
         )
-        .with_hint("move away what is there, or name a folder, such as --out data/videos or --state data/videos.state")),
+        .with_hint(
+            "move away what is there, or name a folder, such as --out data/videos or --state data/videos.state",
+        )),
         _ => Ok(folder),
     }
 }

@@ -169,13 +169,14 @@ impl Book {
         self.reserved.saturating_sub(self.unsent)
     }
 
-    /// Up to where a copy may let this book go that is to let it send so many more.
-    pub(super) fn ahead(&self, more: u64) -> u64 {
+    /// Up to where a copy may let this book go that knows of every attempt which has ended: what is on its way is at risk too.
+    pub(super) fn ahead(&self, at_risk: u64) -> u64 {
+        let ended = self.tally.attempts + self.lost;
         if self.has_ended {
-            return self.sent();
+            return ended;
         }
-        let most = self.limits.max_credits.map_or(u64::MAX, |max| max.get().saturating_sub(self.sent()));
-        self.sent().saturating_add(more.min(most))
+        let most = self.limits.max_credits.map_or(u64::MAX, |max| max.get().saturating_sub(ended));
+        ended.saturating_add(at_risk.min(most))
     }
 
     /// The copy holds a reservation of so many.

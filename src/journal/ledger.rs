@@ -3,7 +3,6 @@
 //! The arithmetic is in `book`; this file asks the writer for reservations and carries attempts to their ends.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -114,11 +113,11 @@ impl Ledger {
         }
     }
 
-    /// Waits until no request may be on its way any more that was admitted before: `grace` after the lease of the journal's copy has run
-    /// out; for ever where there is none.
-    pub async fn runs_out(&self, grace: Duration) {
+    /// Waits until no request may be on its way any more that was admitted before, since the lease of the journal's copy has run out; for ever
+    /// where there is none.
+    pub async fn runs_out(&self) {
         match &self.shipping {
-            Some(shipping) => shipping.runs_out(grace).await,
+            Some(shipping) => shipping.runs_out().await,
             None => std::future::pending().await,
         }
     }

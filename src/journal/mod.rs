@@ -42,6 +42,7 @@ pub use error::{JournalError, LedgerError};
 pub use ledger::{Attempt, Counts, Ended, Ledger, Limits};
 pub use pages::{PageReader, RejectedReader};
 pub use recovery::restore;
+pub use schema::VERSION;
 pub use shipping::{Changes, Deadline, Lapse, Lease, Shipping};
 pub use view::JournalView;
 
@@ -390,6 +391,25 @@ impl Journal {
         match &self.shared.shipping {
             Some(shipping) => shipping.all_is_shipped().await,
             None => Ok(()),
+        }
+    }
+
+    /// Waits until something may be sent that no ledger admits; at once where no copy is kept elsewhere.
+    ///
+    /// # Errors
+    /// [`JournalError::Lapsed`] where nothing ever may.
+    pub async fn leave_to_send(&self) -> Result<(), JournalError> {
+        match &self.shared.shipping {
+            Some(shipping) => shipping.leave_to_send().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Like [`Ledger::runs_out`].
+    pub async fn runs_out(&self) {
+        match &self.shared.shipping {
+            Some(shipping) => shipping.runs_out().await,
+            None => std::future::pending().await,
         }
     }
 

@@ -81,6 +81,7 @@ pub fn restore<E: From<JournalError>>(
     let folder = HeldFolder::take(folder)?;
     let file = folder.path().join(FILE);
     refuse_links(folder.path())?;
+    refuse_of_another_user(folder.path())?;
     for name in [FILE.to_owned(), format!("{FILE}-wal"), format!("{FILE}-shm"), mark::NAME.to_owned()] {
         let old = folder.path().join(name);
         match fs::remove_file(&old) {
@@ -107,6 +108,23 @@ pub fn restore<E: From<JournalError>>(
     drop(connection);
     let synced = fs::File::open(&file).and_then(|file| file.sync_all());
     Ok(synced.map_err(JournalError::file("syncing", &file))?)
+}
+
+/// In a folder for temporary files somebody else may have made it before.
+#[cfg(unix)]
+fn refuse_of_another_user(folder: &Path) -> Result<(), JournalError> {
+    use std::os::unix::fs::MetadataExt as _;
+    let refused = JournalError::file("using the folder", folder);
+    match fs::metadata(folder) {
+        Ok(found) if found.uid() == rustix::process::geteuid().as_raw() => Ok(()),
+        Ok(_) => Err(refused(std::io::Error::new(std::io::ErrorKind::PermissionDenied, "it belongs to another user"))),
+        Err(error) => Err(refused(error)),
+    }
+}
+
+#[cfg(not(unix))]
+fn refuse_of_another_user(_folder: &Path) -> Result<(), JournalError> {
+    Ok(())
 }
 
 /// A new database with the tables of a journal, which is not synced.

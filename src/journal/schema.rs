@@ -70,7 +70,7 @@ use twox_hash::XxHash3_64;
 use super::error::JournalError;
 
 /// The version of the tables that this program reads and writes.
-pub(super) const VERSION: i64 = 6;
+pub const VERSION: i64 = 6;
 
 /// The database's name in the state folder.
 pub(super) const FILE: &str = "journal.sqlite";

@@ -87,6 +87,8 @@ pub enum Lapse {
 #[derive(Debug)]
 pub struct Shipping {
     requests_at_risk: u64,
+    /// How long a request may be on its way after the lease has run out.
+    grace: Duration,
     committed: AtomicU64,
     shipped: watch::Sender<u64>,
     wanted: Notify,
@@ -94,10 +96,12 @@ pub struct Shipping {
 }
 
 impl Shipping {
-    /// Of a journal whose copy lets so many requests be sent that it does not know of, at least 1.
-    pub fn new(requests_at_risk: u64, lease: Lease) -> Arc<Self> {
+    /// Of a journal whose copy lets so many requests be sent that it does not know of, at least 1; `grace` after the lease has run out none of
+    /// them may be on its way any more.
+    pub fn new(requests_at_risk: u64, grace: Duration, lease: Lease) -> Arc<Self> {
         Arc::new(Self {
             requests_at_risk: requests_at_risk.max(1),
+            grace,
             committed: AtomicU64::new(0),
             shipped: watch::Sender::new(0),
             wanted: Notify::new(),
@@ -182,12 +186,12 @@ impl Shipping {
         }
     }
 
-    /// Waits until a request that was sent before may not be on its way any more: `grace` after the lease has run out.
-    pub(super) async fn runs_out(&self, grace: Duration) {
+    /// Waits until a request that was sent before may not be on its way any more.
+    pub(super) async fn runs_out(&self) {
         let mut lease = self.lease.subscribe();
         loop {
             let left = match &*lease.borrow_and_update() {
-                Lease::Held(until) => until.later(grace).left(),
+                Lease::Held(until) => until.later(self.grace).left(),
                 Lease::Over(_) => return,
             };
             if left.is_zero() {
@@ -253,7 +257,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_sent_once_the_lease_has_run_out_until_it_is_renewed() {
-        let shipping = Shipping::new(10, Lease::Held(Deadline::after(Duration::ZERO)));
+        let shipping = Shipping::new(10, Duration::ZERO, Lease::Held(Deadline::after(Duration::ZERO)));
         assert!(!shipping.may_send().unwrap());
         let waits = {
             let shipping = Arc::clone(&shipping);
@@ -271,7 +275,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_the_copy_hears_also_that_there_is_none_any_more() {
-        let shipping = Shipping::new(10, Lease::Held(Deadline::after(Duration::from_secs(60))));
+        let shipping = Shipping::new(10, Duration::ZERO, Lease::Held(Deadline::after(Duration::from_secs(60))));
         shipping.all_is_shipped().await.unwrap();
         shipping.committed();
         let waits = {

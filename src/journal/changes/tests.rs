@@ -11,7 +11,7 @@ use super::*;
 use crate::journal::record::{Change, PartState, RunOutcome};
 use crate::journal::shipping::{Deadline, Lease, Shipping};
 use crate::journal::tests::{closing, limits, new_run, page, part, region, walk};
-use crate::journal::{Journal, JournalError, Ledger, LedgerError, restore};
+use crate::journal::{Ended, Journal, JournalError, Ledger, LedgerError, restore};
 use crate::units::EpochSeconds;
 
 /// A journal that is shipped, and what its copy was given.
@@ -30,7 +30,7 @@ fn a_lease() -> Lease {
 impl Shipped {
     async fn begin(at_risk: u64, max_credits: Option<u64>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let shipping = Shipping::new(at_risk, a_lease());
+        let shipping = Shipping::new(at_risk, Duration::ZERO, a_lease());
         let journal = Journal::open_shipped(folder.path(), shipping.clone()).unwrap();
         journal.begin_run(new_run("run-1")).await.unwrap();
         let ledger = journal.ledger(limits(max_credits)).unwrap();
@@ -167,6 +167,19 @@ proptest! {
     }
 }
 
+/// The note of a row that was touched once made its second upsert fail, which stopped the journal for good.
+#[tokio::test]
+async fn a_row_may_be_replaced_again_before_it_is_shipped() {
+    let mut shipped = Shipped::begin(1_000, None).await;
+    for json in ["1", "2", "3"] {
+        shipped.journal.learn("rate", json).await.unwrap();
+        shipped.journal.hold_part(part("x")).await.unwrap();
+    }
+    shipped.ship(Extent::Touched, true).await;
+    let restored = shipped.restored();
+    assert_eq!(Journal::open(restored.path()).unwrap().learned("rate").unwrap().as_deref(), Some("3"));
+}
+
 #[tokio::test]
 async fn what_came_and_went_between_two_shipments_takes_no_room() {
     let mut shipped = Shipped::begin(1_000, None).await;
@@ -186,13 +199,14 @@ async fn no_more_is_sent_than_the_copy_has_reserved_and_none_before_it_knows_of_
     let mut shipped = Shipped::begin(3, Some(5)).await;
     let ledger = shipped.ledger.clone();
     let waits = tokio::spawn(async move {
-        let mut taken = Vec::new();
+        let mut sent = 0;
         loop {
             match ledger.admit().await {
-                Ok(attempt) => taken.push(attempt),
-                Err(LedgerError::Exhausted { .. }) => return taken.len(),
+                Ok(attempt) => attempt.ended(Ended::Failed),
+                Err(LedgerError::Exhausted { .. }) => return sent,
                 Err(LedgerError::Journal(error)) => panic!("{error}"),
             }
+            sent += 1;
         }
     });
     let reserved = |restored: &TempDir| {
@@ -208,7 +222,7 @@ async fn no_more_is_sent_than_the_copy_has_reserved_and_none_before_it_knows_of_
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(waits.await.unwrap(), 5);
-    assert_eq!(reserved(&shipped.restored()), 5, "what nobody saw the end of may have been charged");
+    assert_eq!(reserved(&shipped.restored()), 5);
 }
 
 #[tokio::test]

@@ -278,7 +278,7 @@ pub struct PlaceArguments {
     /// The output folder, or one at s3://, gs://, az://
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// The folder of the journal, which keeps what was paid for
+    /// The folder of the journal, which keeps what was paid for, or one at s3://, gs://, az://
     #[arg(long, value_name = "FOLDER")]
     state: Option<PathBuf>,
     /// The shape of log lines on stderr: auto is text on a terminal and JSON elsewhere

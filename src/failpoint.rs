@@ -120,6 +120,12 @@ steps! {
     SuccessRenamed = "success.renamed",
     /// It has it for good.
     SuccessRevealed = "success.revealed",
+    /// A part that waits for the end of its run is kept where the state is; the journal does not know of it.
+    HeldKept = "held.kept",
+    /// Segments of a state in a bucket are there, and its head does not name them.
+    SegmentPut = "segment.put",
+    /// The head names them: a start elsewhere knows what they hold.
+    SegmentShipped = "segment.shipped",
     /// The journal knows how the run ended.
     RunFinished = "run.finished",
     /// The journal's log is empty, and nothing is left to write.

@@ -8,6 +8,7 @@ pub mod fetch;
 pub mod check;
 pub mod journal;
 pub mod sink;
+pub mod replica;
 
 pub mod failpoint;
 pub mod folder;

@@ -17,7 +17,7 @@ use crate::sink::publish::Output;
 use crate::telemetry::Log;
 use crate::units::{Credits, TimeRange};
 
-use super::places::Places;
+use super::places::{Places, told_state};
 use super::{failures, run, signals};
 
 /// The version of the JSON form: a field that is renamed or changes its meaning raises it, a new field does not.
@@ -77,6 +77,7 @@ pub async fn audit(mut settings: Settings, arguments: &AuditArguments, log: &Log
     let client = run::client(&settings, simulator.as_ref())?;
     let order = Audit {
         state: places.state,
+        away: places.away,
         output: places.output,
         writers: run::writers(&settings.output),
         now: run::now(),
@@ -88,7 +89,9 @@ pub async fn audit(mut settings: Settings, arguments: &AuditArguments, log: &Log
         max_in_flight: usize::try_from(settings.pace.max_in_flight).unwrap_or(usize::MAX),
         give_up_after: settings.pace.give_up_after.get(),
     };
-    let audited = export::audit(&order, client).await.map_err(|error| failures::failure(&error, &order.state))?;
+    let audited = export::audit(&order, client)
+        .await
+        .map_err(|error| failures::failure(&error, &told_state(&order.state, order.away.as_ref())))?;
     if audited.pages == 0 {
         return Err(nothing_came(&audited));
     }

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::export::{Ending, ExportError};
 use crate::failure::{ExitCode, Failure};
-use crate::journal::JournalError;
+use crate::journal::{JournalError, Lapse};
+use crate::replica::ReplicaError;
 use crate::sink::identity::Identity;
 use crate::sink::manifest::ManifestError;
 use crate::sink::part::PartError;
@@ -57,7 +58,11 @@ pub(super) fn failure(error: &ExportError, state: &Path) -> Failure {
     {
         return Failure::from_error(code, error).with_hint(hint);
     }
+    if let ExportError::Replica(of_replica) = error {
+        return of_the_replica(of_replica);
+    }
     let (code, hint) = match error {
+        ExportError::Journal(JournalError::Lapsed(lapse)) => return of_the_lease(lapse),
         ExportError::Journal(JournalError::Locked { .. }) => (
             ExitCode::Locked,
             "wait for the other run, or give this question a state of its own with --state".to_owned(),
@@ -242,6 +247,46 @@ pub(super) fn failure(error: &ExportError, state: &Path) -> Failure {
         ),
     };
     Failure::from_error(code, error).with_hint(hint)
+}
+
+/// What a state in a bucket could not be worked on for.
+fn of_the_replica(error: &ReplicaError) -> Failure {
+    let (code, hint) = match error {
+        ReplicaError::Store(of_store) => match super::store_failure(of_store) {
+            Some(known) => known,
+            None => (ExitCode::LocalDamage, super::BUCKET_HINT.to_owned()),
+        },
+        ReplicaError::Held { lasts, .. } => (
+            ExitCode::Locked,
+            format!(
+                "wait for the other run; one that has died is taken over by the same command, which waits {} s for a sign of life",
+                lasts.as_secs()
+            ),
+        ),
+        ReplicaError::Lapsed(lapse) => return of_the_lease(lapse),
+        error if error.is_about_a_bad_state() => (
+            ExitCode::LocalDamage,
+            "it is left as it is, and nothing is guessed; restore the state from a copy, or add --adopt, which leaves it aside and goes on \
+             from the output's manifest, so that only pages which were not published yet are paid for again"
+                .to_owned(),
+        ),
+        ReplicaError::Journal(JournalError::Locked { .. }) => (
+            ExitCode::Locked,
+            "wait for the other run, or name another state.work_folder".to_owned(),
+        ),
+        ReplicaError::Late { .. } => (ExitCode::LocalDamage, super::BUCKET_HINT.to_owned()),
+        _ => (ExitCode::LocalDamage, "mend the cause, then run the same command".to_owned()),
+    };
+    Failure::from_error(code, error).with_hint(hint)
+}
+
+fn of_the_lease(lapse: &Lapse) -> Failure {
+    let (code, hint) = match lapse {
+        Lapse::Taken { .. } => (ExitCode::Locked, "wait for the other run: it goes on from what this one had shipped"),
+        Lapse::Silent { .. } => (ExitCode::LocalDamage, super::BUCKET_HINT),
+        Lapse::Released { .. } => (ExitCode::Bug, "please report this; what was paid for is in the state"),
+    };
+    Failure::from_error(code, lapse).with_hint(hint)
 }
 
 /// What to do about another partition.

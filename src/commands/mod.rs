@@ -5,6 +5,7 @@ mod check;
 mod completions;
 mod deadline;
 mod failures;
+mod look;
 mod man;
 mod merge;
 mod places;

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::Settings;
+use crate::config::{Settings, StateSettings};
 use crate::failure::{ExitCode, Failure};
 use crate::folder;
+use crate::replica::Away;
 use crate::sink::address::{Address, BucketAddress};
 use crate::sink::publish::OutputError;
 use crate::sink::shard::ShardName;
@@ -18,7 +19,10 @@ const JOURNAL: &str = "journal.sqlite";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Places {
     pub(super) output: Address,
+    /// The state's folder; of one in a bucket the folder that a start works in.
     pub(super) state: PathBuf,
+    /// Where the state is kept, if that is a bucket.
+    pub(super) away: Option<Away>,
 }
 
 impl Places {
@@ -31,11 +35,19 @@ impl Places {
     pub(super) fn of(settings: &Settings, shard: Option<ShardName>) -> Result<Self, Failure> {
         let written = &settings.output.folder;
         let output = output(settings)?;
-        let state = match (&settings.state.folder, &output) {
-            (Some(folder), _) => shard.map_or(local(folder), |shard| Ok(local(folder)?.join(shard.file_name())))?,
-            (None, Address::Folder(output)) => beside(output, shard)?,
-            (None, Address::Bucket(bucket)) => in_the_working_folder(bucket)?,
+        let away = away(&settings.state, shard)?;
+        let state = match (&settings.state.folder, &away, &output) {
+            (_, Some(away), _) => to_work_in(&settings.state, &away.address)?,
+            (Some(folder), None, _) => {
+                let folder = resolved("state.folder", folder)?;
+                shard.map_or(folder.clone(), |shard| folder.join(shard.file_name()))
+            }
+            (None, None, Address::Folder(output)) => beside(output, shard)?,
+            (None, None, Address::Bucket(bucket)) => in_the_working_folder(bucket)?,
         };
+        if let (Some(away), Address::Bucket(output)) = (&away, &output) {
+            refuse_one_below_the_other(output, &away.address)?;
+        }
         if shard.is_some() {
             folder_of_shards(&output)?;
         }
@@ -45,8 +57,18 @@ impl Places {
                 refuse_a_former_state(written, &state)?;
             }
         }
-        Ok(Self { output, state })
+        Ok(Self { output, state, away })
     }
+
+    /// Where the state is, for a person.
+    pub(super) fn told_state(&self) -> PathBuf {
+        told_state(&self.state, self.away.as_ref())
+    }
+}
+
+/// Where a state is, for a person.
+pub(super) fn told_state(folder: &Path, away: Option<&Away>) -> PathBuf {
+    away.map_or_else(|| folder.to_owned(), |away| PathBuf::from(away.told()))
 }
 
 /// Where the output is that the settings mean; a folder as it was written.
@@ -86,18 +108,48 @@ pub(super) fn folder_of_shards(output: &Address) -> Result<&Path, Failure> {
 pub(super) const SHARDS_HINT: &str = "give the shards a folder that all of them reach with --out, and copy it into the bucket once it is merged: \
                                       data/ first, _SUCCESS last; or ask without --shard, since one process may write into a bucket";
 
-/// The state's folder. An address of a bucket would be made as a folder of that name, and its state lost with this machine.
-fn local(written: &Path) -> Result<PathBuf, Failure> {
-    if matches!(Address::parse(written), Ok(Address::Folder(_))) {
-        return resolved("state.folder", written);
+/// Where the state is kept, if the settings name a bucket; each shard's below that, under its name.
+///
+/// # Errors
+/// An address that names no bucket.
+pub(super) fn away(settings: &StateSettings, shard: Option<ShardName>) -> Result<Option<Away>, Failure> {
+    let Some(written) = &settings.folder else { return Ok(None) };
+    let address = Address::parse(written).map_err(|error| {
+        Failure::new(ExitCode::Usage, format!("`state.folder = {}` names no state: {error}", written.display()))
+            .with_hint("write the path of a folder, or s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX")
+    })?;
+    let Address::Bucket(mut address) = address else { return Ok(None) };
+    if let Some(shard) = shard {
+        let levels = [address.prefix.as_str(), &shard.file_name()].map(str::to_owned);
+        address.prefix = levels.into_iter().filter(|level| !level.is_empty()).collect::<Vec<_>>().join("/");
     }
-    Err(Failure::new(
-        ExitCode::Usage,
-        format!("`state.folder = {}` names no folder of this machine", written.display()),
-    )
-    .with_hint(
-        "keep the state in a local folder, such as --state /var/lib/keyapi/videos.state; only --out may be in a bucket",
-    ))
+    Ok(Some(Away {
+        address,
+        requests_at_risk: u64::from(settings.requests_at_risk),
+        ship_every: settings.ship_every.get(),
+        lease_interval: settings.lease_interval.get(),
+    }))
+}
+
+/// The folder that a start works in whose state is in a bucket: the same for each start on a machine.
+fn to_work_in(settings: &StateSettings, state: &BucketAddress) -> Result<PathBuf, Failure> {
+    let below = settings.work_folder.clone().unwrap_or_else(std::env::temp_dir);
+    let name = format!("keyapi-export-{}-{}{STATE}", state.provider.scheme(), state.folder_name());
+    Ok(resolved("state.work_folder", &below)?.join(name))
+}
+
+fn refuse_one_below_the_other(output: &BucketAddress, state: &BucketAddress) -> Result<(), Failure> {
+    let levels = |address: &BucketAddress| {
+        let own = address.prefix.split('/').filter(|level| !level.is_empty()).map(str::to_owned);
+        std::iter::once(format!("{}://{}", address.provider.scheme(), address.name)).chain(own).collect::<Vec<_>>()
+    };
+    let (of_output, of_state) = (levels(output), levels(state));
+    if !of_output.starts_with(&of_state) && !of_state.starts_with(&of_output) {
+        return Ok(());
+    }
+    let (output, state) = (Address::Bucket(output.clone()), Address::Bucket(state.clone()));
+    Err(Failure::new(ExitCode::Usage, format!("of the output {output} and the state {state} one lies below the other"))
+        .with_hint("give each a prefix of its own, such as --out s3://lake/videos --state s3://lake/videos.state"))
 }
 
 fn refuse_one_inside_the_other(output: &Path, state: &Path) -> Result<(), Failure> {
@@ -160,7 +212,7 @@ fn beside(output: &Path, shard: Option<ShardName>) -> Result<PathBuf, Failure> {
 /// # Errors
 /// The setting by its key, and where else its file may lie. What cannot be resolved is refused elsewhere.
 pub(super) fn refuse_files_of_its_own(settings: &Settings, shard: Option<ShardName>) -> Result<(), Failure> {
-    let Ok(Places { output, state }) = Places::of(settings, shard) else { return Ok(()) };
+    let Ok(Places { output, state, .. }) = Places::of(settings, shard) else { return Ok(()) };
     let report = &settings.report;
     let named = [
         ("report.summary", &report.summary),
@@ -282,7 +334,18 @@ mod tests {
             ("s3://lake/videos/us", here.join("lake-videos-us.state"))
         );
         assert!(places(bucket, Some(Path::new("s"))).unwrap().state.ends_with("s"));
-        for (output, state) in [("s3://lake/x", Some("s3://lake/y")), ("ftp://lake/x", None)] {
+        let both = places(bucket, Some(Path::new("s3://lake/videos.state/"))).unwrap();
+        assert_eq!(both.told_state(), Path::new("s3://lake/videos.state"));
+        assert!(both.state.ends_with("keyapi-export-s3-lake-videos.state.state"), "{}", both.state.display());
+        places(bucket, Some(Path::new("gs://lake/videos/us"))).unwrap();
+        for (output, state) in [
+            ("ftp://lake/x", None),
+            ("x", Some("ftp://lake/x")),
+            ("s3://lake/x", Some("s3://lake/x")),
+            ("s3://lake/x", Some("s3://lake/x/state")),
+            ("s3://lake/x/y", Some("s3://lake/x")),
+            ("s3://lake", Some("s3://lake/state")),
+        ] {
             let refused = places(Path::new(output), state.map(Path::new)).unwrap_err();
             assert_eq!(refused.code(), ExitCode::Usage, "{refused}");
         }

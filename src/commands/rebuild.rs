@@ -6,7 +6,7 @@ use crate::failure::{ExitCode, Failure};
 use crate::telemetry::Log;
 use crate::units::ByteCount;
 
-use super::places::Places;
+use super::places::{Places, told_state};
 use super::{failures, run, signals};
 
 /// Writes all parts of the output anew, in the partition of the settings where they say one.
@@ -34,8 +34,11 @@ async fn write_anew(settings: &Settings, which: Which, log: &Log) -> Result<Exit
     let output: &OutputSettings = &settings.output;
     let (packaging, part_rows) = (run::packaging(output), run::part_rows(output));
     let (now, writers) = (run::now(), run::writers(output));
-    let order = Rebuild { state: places.state, output: places.output, writers, now, which, packaging, part_rows };
-    let rebuilt = export::rebuild(&order).await.map_err(|error| failures::failure(&error, &order.state))?;
+    let (state, away) = (places.state, places.away);
+    let order = Rebuild { state, away, output: places.output, writers, now, which, packaging, part_rows };
+    let rebuilt = export::rebuild(&order)
+        .await
+        .map_err(|error| failures::failure(&error, &told_state(&order.state, order.away.as_ref())))?;
     super::print(text(&rebuilt, &output.folder.display().to_string()).as_bytes())
 }
 

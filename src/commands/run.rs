@@ -23,6 +23,7 @@ use crate::plan::learned::Verified;
 use crate::plan::planner::Listed;
 use crate::plan::walk::Consistency;
 use crate::progress::{Progress, Reader, Screen};
+use crate::replica::GRACE;
 use crate::simulator::{RunningSimulator, Simulator};
 use crate::sink::columns::{Encodings, Packaging};
 use crate::sink::history::Unusual;
@@ -34,7 +35,7 @@ use crate::summary::{self, Former, Kept, Shortfall, Summary, Warning};
 use crate::telemetry::Log;
 use crate::units::{ByteCount, EpochSeconds, RowCount};
 
-use super::places::{self, Places};
+use super::places::{self, Places, told_state};
 use super::watch::Watch;
 use super::{deadline, failures, report, shard, signals};
 
@@ -114,7 +115,7 @@ async fn carry_out(
     let reader = Reader::start(tools.progress.clone(), screen);
     let result = export(&order, &tools).await;
     reader.finish().await;
-    let outcome = result.map_err(|error| failures::failure(&error, &order.state))?;
+    let outcome = result.map_err(|error| failures::failure(&error, &told_state(&order.state, order.away.as_ref())))?;
     let settled = tools.progress.view().settled_share;
     let output = settings.output.folder.display().to_string();
     Ok((Summary { output, ..summary(&order, &outcome, began, settled) }, failures::refusal(&outcome.ending)))
@@ -165,6 +166,7 @@ pub(super) fn order(
         table: table(output),
         max_rejected: output.max_rejected,
         state: places.state,
+        away: places.away,
         output: places.output,
         writers: writers(output),
         history: if output.snapshot { History::Kept } else { History::Replaced },
@@ -267,6 +269,9 @@ pub(super) fn embedded_simulator(settings: &Settings) -> Result<Option<RunningSi
 
 pub(super) fn client(settings: &Settings, simulator: Option<&RunningSimulator>) -> Result<Client, Failure> {
     let service = &settings.service;
+    // Where a lease runs out, nothing may be sent any more soon after.
+    let away = places::away(&settings.state, None)?;
+    let soon = away.map_or(Duration::MAX, |away| away.lease_interval / GRACE);
     let (base_url, token) = match simulator {
         Some(simulator) => (simulator.base_url(), SecretString::from("simulated")),
         None => (service.base_url.clone(), read_token(service, token_variable())?),
@@ -276,7 +281,7 @@ pub(super) fn client(settings: &Settings, simulator: Option<&RunningSimulator>) 
         path: service.path.clone(),
         auth_header: service.auth_header.clone(),
         auth_scheme: service.auth_scheme.clone(),
-        connect_timeout: service.connect_timeout.get(),
+        connect_timeout: service.connect_timeout.get().min(soon),
         request_timeout: service.request_timeout.get(),
         body_limit: service.body_limit.get(),
         // What is asked on this machine alone needs none.

@@ -346,13 +346,35 @@ pub enum Encoding {
 through_choices!(Encoding);
 
 /// Where the journal lives.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StateSettings {
-    /// The folder of what was paid for. Default: beside the output folder, under its name with `.state` appended;
+    /// The folder of what was paid for, or one in a bucket. Default: beside the output folder, under its name with `.state` appended;
     /// of a bucket in the working folder, under the name of bucket and prefix.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathBuf>,
+    /// The folder below which a start works whose state is in a bucket. Default: the system's folder for temporary files, `TMPDIR`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub work_folder: Option<PathBuf>,
+    /// Requests that may be sent beyond what a bucket's state knows of: the most pages that are bought again where a machine is lost with its
+    /// disk. Default 1000.
+    pub requests_at_risk: u32,
+    /// How long something may wait before it is added to a bucket's state. Default 10s.
+    pub ship_every: HumanDuration,
+    /// How often the lease of a bucket's state is renewed; one that missed three is taken over. Default 10s.
+    pub lease_interval: HumanDuration,
+}
+
+impl Default for StateSettings {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            work_folder: None,
+            requests_at_risk: 1_000,
+            ship_every: HumanDuration::from_secs(10),
+            lease_interval: HumanDuration::from_secs(10),
+        }
+    }
 }
 
 /// What the run tells.

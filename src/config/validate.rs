@@ -29,6 +29,10 @@ const LEAST_BODY_LIMIT: u64 = 64 << 10;
 const FIRST_NAMED_SECOND: i64 = -62_167_219_200;
 /// Each request on its way may hold an answer of this size, and a column of one answer must fit what Parquet's writer takes.
 const MOST_BODY_LIMIT: u64 = 256 << 20;
+/// How often a lease may be renewed.
+const LEAST_LEASE: Duration = Duration::from_millis(100);
+/// How seldom.
+const MOST_LEASE: Duration = Duration::from_secs(600);
 /// The longest wait before an end is confirmed.
 const MOST_CONFIRM_AFTER: Duration = Duration::from_secs(3_600);
 
@@ -42,7 +46,8 @@ impl Settings {
         self.question.filters.validate()?;
         self.validate_service()?;
         self.validate_plan()?;
-        self.validate_output()
+        self.validate_output()?;
+        self.validate_state()
     }
 
     /// Checks that at least one region is asked.
@@ -104,6 +109,16 @@ impl Settings {
             whole("budget.quota", quota.get())?;
         }
         self.budget.time_budget.map_or(Ok(()), |length| some_time("budget.time_budget", length))
+    }
+
+    fn validate_state(&self) -> Result<(), ConfigError> {
+        let state = &self.state;
+        let at_risk = state.requests_at_risk;
+        bound("state.requests_at_risk", at_risk, at_risk > 0, "it is at least 1")?;
+        some_time("state.ship_every", state.ship_every)?;
+        let lease = LEAST_LEASE..=MOST_LEASE;
+        let is_one = lease.contains(&state.lease_interval.get());
+        bound("state.lease_interval", state.lease_interval, is_one, "it is 100ms to 10m")
     }
 
     fn validate_output(&self) -> Result<(), ConfigError> {

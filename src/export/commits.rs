@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 use crate::journal::Journal;
 use crate::sink::account::Account;
 use crate::sink::manifest::Manifest;
-use crate::sink::publish::{Output, OutputError};
+use crate::sink::publish::Output;
 use crate::sink::table::Rows;
 
 use super::{ExportError, KEPT_ACCOUNT, clock};
@@ -23,26 +23,28 @@ pub(super) struct KeptAccount {
 /// The output's manifest: what a reader sees, and what the next one will say besides.
 #[derive(Debug)]
 pub(super) struct Commits {
+    journal: Journal,
     output: Arc<Output>,
     manifest: Mutex<Manifest>,
 }
 
 impl Commits {
-    pub(super) fn new(output: Arc<Output>, manifest: Manifest) -> Self {
-        Self { output, manifest: Mutex::new(manifest) }
+    pub(super) fn new(journal: &Journal, output: Arc<Output>, manifest: Manifest) -> Self {
+        Self { journal: journal.clone(), output, manifest: Mutex::new(manifest) }
     }
 
-    /// Changes the manifest, for readers too. Where it fails, nothing is changed.
-    pub(super) async fn commit(&self, change: impl FnOnce(&mut Manifest)) -> Result<(), OutputError> {
+    /// Changes the manifest, for readers too. Where it fails, nothing is changed. What it rests on is in every copy of the state by then.
+    pub(super) async fn commit(&self, change: impl FnOnce(&mut Manifest)) -> Result<(), ExportError> {
         self.replace(change, Rows::Changed).await
     }
 
     /// The same where the parts hold the rows that they held before, in other files.
-    pub(super) async fn commit_same_rows(&self, change: impl FnOnce(&mut Manifest)) -> Result<(), OutputError> {
+    pub(super) async fn commit_same_rows(&self, change: impl FnOnce(&mut Manifest)) -> Result<(), ExportError> {
         self.replace(change, Rows::Same).await
     }
 
-    async fn replace(&self, change: impl FnOnce(&mut Manifest), rows: Rows) -> Result<(), OutputError> {
+    async fn replace(&self, change: impl FnOnce(&mut Manifest), rows: Rows) -> Result<(), ExportError> {
+        self.journal.shipped().await?;
         let mut manifest = self.manifest.lock().await;
         let mut next = manifest.clone();
         change(&mut next);

@@ -477,7 +477,7 @@ impl<'a> Delivery<'a> {
                 told => told,
             };
         };
-        Ok(self.publisher.commits.commit(change).await?)
+        self.publisher.commits.commit(change).await
     }
 }
 

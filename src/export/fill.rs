@@ -62,12 +62,14 @@ impl Publisher {
     async fn show(&self, fill: &Fill, parts: &[PartRecord], superseded: &[String]) -> Result<Vec<String>, ExportError> {
         if !self.is_new(&fill.region, fill.range).await? {
             for part in parts {
+                self.keep_elsewhere(part).await?;
                 self.journal.hold_part_again(part.clone()).await?;
             }
             return Ok(Vec::new());
         }
         for part in parts {
             self.journal.replace_part(part.clone()).await?;
+            self.journal.shipped().await?;
             self.output.reveal(part).await?;
         }
         self.commit_new(parts, (&fill.region, &fill.range.without(&fill.not_read.all)), superseded).await?;
@@ -165,9 +167,10 @@ mod tests {
             let mut running = manifest(range(0, 0), vec![]);
             running.account = Account::default();
             let publisher = Publisher {
+                replica: None,
                 parts: Parts::new(output.staging(), layout, Packaging::default()),
+                commits: Arc::new(Commits::new(&journal, Arc::clone(&output), running)),
                 journal,
-                commits: Arc::new(Commits::new(Arc::clone(&output), running)),
                 output,
                 stager: Stager::start().unwrap(),
                 layout,

@@ -21,6 +21,7 @@ use super::keeps::Keeps;
 use super::next::Next;
 use super::order::{self, Found};
 use super::session::Session;
+use super::state::OpenState;
 use super::{Ending, ExportError, Order, Tools};
 
 /// Under which name the run is kept that nobody has gone on with since a forecast began it.
@@ -94,18 +95,19 @@ pub async fn forecast(order: &Order, tools: &Tools) -> Result<Forecast, ExportEr
     if order.range.is_empty() {
         return Err(ExportError::EmptyRange(order.range));
     }
-    let journal = Journal::open(&order.state)?;
-    let result = foretell(order, tools, &journal).await;
-    let closed = journal.close().await;
+    let state = OpenState::open(&order.state, order.away.as_ref(), order.damaged).await?;
+    let result = foretell(order, tools, &state).await;
+    let closed = state.close().await;
     let forecast = result?;
     closed?;
     Ok(forecast)
 }
 
-async fn foretell(order: &Order, tools: &Tools, journal: &Journal) -> Result<Forecast, ExportError> {
+async fn foretell(order: &Order, tools: &Tools, state: &OpenState) -> Result<Forecast, ExportError> {
+    let journal = &state.journal;
     let Found { opened, latest, next, .. } = order::find(order, journal).await?;
-    let commits = Arc::new(Commits::new(Arc::clone(&opened.output), opened.manifest.clone()));
-    let session = |run: RunRecord| Session::new(order, tools, journal, (&opened.output, &commits), run);
+    let commits = Arc::new(Commits::new(journal, Arc::clone(&opened.output), opened.manifest.clone()));
+    let session = |run: RunRecord| Session::new(order, tools, state, (&opened.output, &commits), run);
     let keeps = match (next, latest) {
         (Next::GoOn | Next::LookAgain, Some(run)) => return session(run).forecast(RangeEnds::Absolute).await,
         (Next::Extend, Some(run)) => return session(run).forecast_extended(order.range, order.ends).await,

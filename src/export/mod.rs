@@ -32,6 +32,7 @@ mod shards;
 mod simulation;
 mod stager;
 pub mod standing;
+mod state;
 mod state_aside;
 mod table;
 
@@ -52,6 +53,7 @@ use crate::plan::planner::Listed;
 use crate::plan::reopen::NotDone;
 use crate::plan::walk::Consistency;
 use crate::progress::Progress;
+use crate::replica::{Away, ReplicaError};
 use crate::sink::account::{Account, Lacking};
 use crate::sink::address::Address;
 use crate::sink::history::Unusual;
@@ -104,6 +106,8 @@ pub struct Order {
     pub max_rejected: u64,
     /// The state folder.
     pub state: PathBuf,
+    /// Where the state is kept, if that is a bucket; the folder is then the one that a start works in.
+    pub away: Option<Away>,
     /// The output.
     pub output: Address,
     /// Who else may write into it, where it is in a bucket.
@@ -359,6 +363,9 @@ pub enum ExportError {
     /// The journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The state in a bucket.
+    #[error(transparent)]
+    Replica(#[from] ReplicaError),
     /// The output folder.
     #[error(transparent)]
     Output(OutputError),

@@ -16,6 +16,7 @@ use super::keeps::Keeps;
 use super::next::{Ask, Holds, Next, goes_on_forward, next};
 use super::opening::{self, Opened};
 use super::session::Session;
+use super::state::OpenState;
 use super::{Ending, ExportError, History, Order, Outcome, Start, State, Tools, Work, shards, state_aside};
 
 /// Where the name of a run is kept whose range was taken from a wrong clock: nothing of it is gone on with.
@@ -30,7 +31,9 @@ pub async fn export(order: &Order, tools: &Tools) -> Result<Outcome, ExportError
         return Err(ExportError::EmptyRange(order.range));
     }
     match attempt(order, tools).await {
-        Err(ExportError::Journal(error)) if order.damaged == State::MovedAside && error.is_about_a_bad_state() => {
+        Err(ExportError::Journal(error))
+            if order.away.is_none() && order.damaged == State::MovedAside && error.is_about_a_bad_state() =>
+        {
             state_aside::move_aside(order, &error).await?;
             attempt(order, tools).await
         }
@@ -44,19 +47,20 @@ async fn attempt(order: &Order, tools: &Tools) -> Result<Outcome, ExportError> {
     {
         return Ok(outcome);
     }
-    let journal = Journal::open(&order.state)?;
-    let result = runs(order, tools, &journal).await;
+    let state = OpenState::open(&order.state, order.away.as_ref(), order.damaged).await?;
+    let result = runs(order, tools, &state).await;
     // What the run has to say matters more than a journal that could not be put away, unless there is nothing else to say.
-    let closed = journal.close().await;
+    let closed = state.close().await;
     let outcome = result?;
     closed?;
     Ok(outcome)
 }
 
-async fn runs(order: &Order, tools: &Tools, journal: &Journal) -> Result<Outcome, ExportError> {
+async fn runs(order: &Order, tools: &Tools, state: &OpenState) -> Result<Outcome, ExportError> {
+    let journal = &state.journal;
     let Found { opened, latest, next } = find(order, journal).await?;
-    let commits = Arc::new(Commits::new(Arc::clone(&opened.output), opened.manifest.clone()));
-    let session = |run: RunRecord| Session::new(order, tools, journal, (&opened.output, &commits), run);
+    let commits = Arc::new(Commits::new(journal, Arc::clone(&opened.output), opened.manifest.clone()));
+    let session = |run: RunRecord| Session::new(order, tools, state, (&opened.output, &commits), run);
     match (next, latest) {
         // What a shard has read of another question is in no other shard's account.
         (Next::Extend | Next::CloseAndBegin(_), Some(run)) if order.shard.is_some() => {
@@ -69,12 +73,12 @@ async fn runs(order: &Order, tools: &Tools, journal: &Journal) -> Result<Outcome
             if !matches!(closed.ending, Ending::Complete | Ending::Incomplete) {
                 return Ok(closed);
             }
-            begin(order, tools, journal, &opened, (&commits, keeps)).await
+            begin(order, tools, state, &opened, (&commits, keeps)).await
         }
-        (Next::Begin(keeps), _) => begin(order, tools, journal, &opened, (&commits, keeps)).await,
+        (Next::Begin(keeps), _) => begin(order, tools, state, &opened, (&commits, keeps)).await,
         // Without a run there is none to go on with.
         (Next::GoOn | Next::LookAgain | Next::Extend | Next::CloseAndBegin(_), None) => {
-            begin(order, tools, journal, &opened, (&commits, Keeps::All)).await
+            begin(order, tools, state, &opened, (&commits, Keeps::All)).await
         }
     }
 }
@@ -123,19 +127,20 @@ pub(super) async fn void_if_by_a_wrong_clock<T>(
 async fn begin(
     order: &Order,
     tools: &Tools,
-    journal: &Journal,
+    state: &OpenState,
     opened: &Opened,
     (commits, keeps): (&Arc<Commits>, Keeps),
 ) -> Result<Outcome, ExportError> {
     if let Some(Skew::Harmful(wrong)) = tools.client.clocks().map(|clocks| order.clock_check().compare(clocks)) {
         return Err(wrong.into());
     }
+    let journal = &state.journal;
     let reads = order.reads(opened, commits, keeps).await;
     let reads_nothing = reads.iter().all(|reads| reads.ranges.is_empty());
     let run = journal.begin_run_anew(order.new_run(reads)).await?;
     let id = run.begun.id.clone();
     opening::take_held_of_others_back(journal, &opened.output, &id).await?;
-    let session = Session::new(order, tools, journal, (&opened.output, commits), run);
+    let session = Session::new(order, tools, state, (&opened.output, commits), run);
     let result = session.run(order.ends).await;
     void_if_by_a_wrong_clock(journal, &id, &result).await?;
     let work = if reads_nothing { Work::NothingLeft } else { Work::Done };

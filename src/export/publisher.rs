@@ -13,6 +13,7 @@ use crate::journal::record::{PartRecord, PartState, Upkeep};
 use crate::journal::{Journal, JournalError};
 use crate::plan::event::PlanEvent;
 use crate::plan::reads::NotRead;
+use crate::replica::Replica;
 use crate::sink::coverage::Reader;
 use crate::sink::layout::{Layout, Slice};
 use crate::sink::manifest::Manifest;
@@ -28,6 +29,8 @@ use super::stager::Stager;
 #[derive(Clone, Debug)]
 pub(super) struct Publisher {
     pub(super) journal: Journal,
+    /// What ships the journal, where a copy of it is kept elsewhere.
+    pub(super) replica: Option<Arc<Replica>>,
     pub(super) output: Arc<Output>,
     pub(super) commits: Arc<Commits>,
     pub(super) parts: Parts,
@@ -79,10 +82,14 @@ impl Publisher {
             failpoint::pass(Step::PartStaged);
             if is_new && is_read {
                 self.journal.prepare_part(part.clone()).await?;
+                // No file is where readers look that a start elsewhere would not know.
+                self.journal.shipped().await?;
                 self.output.reveal(part).await?;
                 self.commit_new(std::slice::from_ref(part), (&slice.region, &[slice.range]), &[]).await?;
                 self.journal.publish_part(&part.path).await?;
+                self.journal.ship();
             } else {
+                self.keep_elsewhere(part).await?;
                 self.journal.hold_part(part.clone()).await?;
             }
         } else if is_new {
@@ -111,7 +118,7 @@ impl Publisher {
         parts: &[PartRecord],
         (region, read): (&Region, &[TimeRange]),
         superseded: &[String],
-    ) -> Result<(), OutputError> {
+    ) -> Result<(), ExportError> {
         let change = |manifest: &mut Manifest| {
             let is_replaced = |path: &String| superseded.contains(path) || parts.iter().any(|part| part.path == *path);
             manifest.parts.retain(|part| !is_replaced(&part.path));
@@ -121,6 +128,19 @@ impl Publisher {
             manifest.account.coverage.read(region, read, self.reader());
         };
         self.commits.commit(change).await
+    }
+
+    /// Keeps a part that waits for the end of the run where the state is kept, if it is on this machine's disk alone: its pages are released
+    /// before it is shown.
+    pub(super) async fn keep_elsewhere(&self, part: &PartRecord) -> Result<(), ExportError> {
+        match &self.replica {
+            Some(replica) if self.output.stages_beside_the_state() => {
+                replica.keep(&part.path, &self.output.staging().file(&part.path)).await?;
+                failpoint::pass(Step::HeldKept);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn note_empty(&self, empty: &Slice, not_read: &NotRead) {
@@ -193,6 +213,7 @@ impl Publisher {
         if !self.output.shows_what_replaces() {
             return Ok(held);
         }
+        self.journal.shipped().await?;
         for part in &held {
             self.output.reveal(part).await?;
         }

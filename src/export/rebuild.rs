@@ -15,6 +15,7 @@ use std::sync::Arc;
 use crate::failpoint::{self, Step};
 use crate::journal::Journal;
 use crate::journal::record::{Change, PartRecord, RunOutcome};
+use crate::replica::Away;
 use crate::sink::address::Address;
 use crate::sink::chains::{Chain, chains, small_neighbours};
 use crate::sink::columns::{Packaging, SCHEMA_VERSION};
@@ -22,21 +23,24 @@ use crate::sink::identity::Identity;
 use crate::sink::layout::{Layout, Partition, snapshot_second};
 use crate::sink::manifest::{MANIFEST_VERSION, Manifest, Status};
 use crate::sink::part::Parts;
-use crate::sink::publish::{Output, OutputError};
+use crate::sink::publish::Output;
 use crate::sink::rewrite::Source;
 use crate::sink::store::Writers;
 use crate::units::{ByteCount, EpochSeconds, RowCount};
 
-use super::ExportError;
 use super::commits::Commits;
 use super::opening::{self, Opened, Wanted, question_of};
 use super::stager::Stager;
+use super::state::OpenState;
+use super::{ExportError, State};
 
 /// What a person asked for.
 #[derive(Clone, Debug)]
 pub struct Rebuild {
     /// The state folder.
     pub state: PathBuf,
+    /// Where the state is kept, if that is a bucket; the folder is then the one that is worked in.
+    pub away: Option<Away>,
     /// The output.
     pub output: Address,
     /// Who else may write into it, where it is in a bucket.
@@ -91,10 +95,10 @@ pub struct Rebuilt {
 pub async fn rebuild(order: &Rebuild) -> Result<Rebuilt, ExportError> {
     let told = order.output.to_string();
     let found = Output::look(&order.output).await?.ok_or(ExportError::NoOutput { output: told })?;
-    let journal = Journal::open(&order.state)?;
-    let result = write_anew(order, &journal, &found).await;
+    let state = OpenState::open(&order.state, order.away.as_ref(), State::Refused).await?;
+    let result = write_anew(order, &state.journal, &found).await;
     // What it has to say matters more than a journal that could not be put away, unless there is nothing else to say.
-    let closed = journal.close().await;
+    let closed = state.close().await;
     let rebuilt = result?;
     closed?;
     Ok(rebuilt)
@@ -117,7 +121,7 @@ async fn write_anew(order: &Rebuild, journal: &Journal, found: &Manifest) -> Res
     })?;
     let old: Vec<String> = chains.into_iter().flat_map(|chain| chain.parts).map(|part| part.path).collect();
     let change = Replacement { identity, new, old };
-    let commits = Commits::new(Arc::clone(&opened.output), opened.manifest.clone());
+    let commits = Commits::new(journal, Arc::clone(&opened.output), opened.manifest.clone());
     if change.changes(&opened.manifest) {
         close_what_ended_with_gaps(journal).await?;
         opened.output.clear_success().await?;
@@ -236,7 +240,7 @@ impl Replacement {
         !self.old.is_empty() || manifest.identity != self.identity
     }
 
-    async fn publish(&self, output: &Output, commits: &Commits) -> Result<(), OutputError> {
+    async fn publish(&self, output: &Output, commits: &Commits) -> Result<(), ExportError> {
         let announced = |manifest: &mut Manifest| {
             manifest.manifest_version = MANIFEST_VERSION;
             manifest.superseded = self.new.iter().map(|part| part.path.clone()).collect();

@@ -13,6 +13,7 @@ use crate::plan::event::PlanEvent;
 use crate::plan::planner::{Backlog, PlanContext, Planner};
 use crate::plan::reopen::Reopening;
 use crate::progress::{Event, RegionStart, Spent, Timeline};
+use crate::replica::Replica;
 use crate::sink::layout::{Layout, Partition, Slice};
 use crate::sink::part::Parts;
 use crate::sink::publish::Output;
@@ -29,6 +30,7 @@ use super::publisher::{Publisher, Replaces};
 use super::regions::Regions;
 use super::repair::{Ended as HadEnded, Repair};
 use super::stager::Stager;
+use super::state::OpenState;
 use super::{Ending, ExportError, History, Kept, Order, Outcome, Tools, Work};
 
 /// Windows that are begun anew at a start because what they showed contradicts the contract.
@@ -58,6 +60,7 @@ pub(super) struct Session<'a> {
     order: Order,
     tools: &'a Tools,
     journal: &'a Journal,
+    replica: Option<&'a Arc<Replica>>,
     output: &'a Arc<Output>,
     commits: &'a Arc<Commits>,
     run: RunRecord,
@@ -67,12 +70,12 @@ impl<'a> Session<'a> {
     pub(super) fn new(
         order: &Order,
         tools: &'a Tools,
-        journal: &'a Journal,
+        state: &'a OpenState,
         (output, commits): (&'a Arc<Output>, &'a Arc<Commits>),
         run: RunRecord,
     ) -> Self {
         let order = Order { regions: run.begun.regions(), ..order.clone() };
-        Self { order, tools, journal, output, commits, run }
+        Self { order, tools, journal: &state.journal, replica: state.replica.as_ref(), output, commits, run }
     }
 
     /// Goes on with an unfinished run. One that had ended is gone on with where something of it is missing. `ends` says what this
@@ -475,6 +478,7 @@ impl<'a> Session<'a> {
         let layout = self.layout();
         Ok(Publisher {
             journal: self.journal.clone(),
+            replica: self.replica.cloned(),
             output: Arc::clone(self.output),
             commits: Arc::clone(self.commits),
             stager: Stager::start().map_err(ExportError::Thread)?,

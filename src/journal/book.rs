@@ -97,6 +97,8 @@ pub(super) enum Take {
     Taken,
     /// A durable reservation must be made first.
     NeedsReservation,
+    /// The copy that is kept elsewhere must know of more first.
+    BeyondCopy,
     /// The run has no credit left.
     Exhausted {
         /// What the run may have cost so far.
@@ -110,6 +112,9 @@ pub(super) enum Take {
 #[derive(Clone, Debug)]
 pub(super) struct Book {
     limits: Limits,
+    /// Attempts up to which a copy that is kept elsewhere holds a reservation; none where there is no copy.
+    ceiling: Option<u64>,
+    has_ended: bool,
     reserved: u64,
     unsent: u64,
     lost: u64,
@@ -123,24 +128,67 @@ impl Book {
     pub(super) fn recover(account: Account) -> Self {
         let lost = account.reserved.saturating_sub(account.tally.attempts);
         let limits = Limits { max_credits: Some(Credits::ZERO), block: 0 };
-        Self { limits, reserved: account.reserved, unsent: 0, lost, tally: account.tally }
+        Self {
+            limits,
+            ceiling: None,
+            has_ended: false,
+            reserved: account.reserved,
+            unsent: 0,
+            lost,
+            tally: account.tally,
+        }
+    }
+
+    /// The same of a journal of which a copy is kept elsewhere: nothing can be taken before the copy holds a reservation.
+    pub(super) fn with_a_copy(self) -> Self {
+        Self { ceiling: Some(0), ..self }
     }
 
     /// Sets what a person may set. What is reserved already stays reserved.
     pub(super) fn limit(&mut self, limits: Limits) {
         self.limits = Limits { block: limits.block.max(1), ..limits };
+        self.has_ended = false;
     }
 
     /// Takes one attempt from the reservation, if it holds one.
     pub(super) fn take(&mut self) -> Take {
-        if self.unsent > 0 {
+        let is_beyond_copy = self.ceiling.is_some_and(|ceiling| self.sent() >= ceiling);
+        if self.unsent > 0 && !is_beyond_copy {
             self.unsent -= 1;
             return Take::Taken;
         }
         match self.limits.max_credits {
-            Some(max) if self.reserved >= max.get() => Take::Exhausted { spent: Credits::new(self.reserved), max },
+            Some(max) if self.sent() >= max.get() => Take::Exhausted { spent: Credits::new(self.reserved), max },
+            _ if is_beyond_copy => Take::BeyondCopy,
             _ => Take::NeedsReservation,
         }
+    }
+
+    /// Attempts that were taken, whatever became of them.
+    fn sent(&self) -> u64 {
+        self.reserved.saturating_sub(self.unsent)
+    }
+
+    /// Up to where a copy may let this book go that knows of every attempt which has ended: what is on its way is at risk too.
+    pub(super) fn ahead(&self, at_risk: u64) -> u64 {
+        let ended = self.tally.attempts + self.lost;
+        if self.has_ended {
+            return ended;
+        }
+        let most = self.limits.max_credits.map_or(u64::MAX, |max| max.get().saturating_sub(ended));
+        ended.saturating_add(at_risk.min(most))
+    }
+
+    /// The copy holds a reservation of so many.
+    pub(super) fn let_go_up_to(&mut self, ceiling: u64) {
+        self.ceiling = self.ceiling.map(|before| before.max(ceiling));
+    }
+
+    /// Whether more than half of what may be sent beyond the copy was sent, so that it should know of more.
+    pub(super) fn nears_its_ceiling(&self, at_risk: u64) -> bool {
+        let is_near =
+            |ceiling: u64| ceiling.saturating_sub(self.sent()) <= at_risk / 2 && self.ahead(at_risk) > ceiling;
+        self.ceiling.is_some_and(is_near)
     }
 
     /// How many attempts a reservation made now would add: what fills the block, within the run's credits. Attempts in flight
@@ -196,6 +244,12 @@ impl Book {
     /// What a commit writes: the book as it stands, with `more` attempts reserved.
     pub(super) fn account(&self, more: u64) -> Account {
         Account { reserved: self.reserved.saturating_add(more), tally: self.tally }
+    }
+
+    /// The run has ended: what is reserved and not sent is given back, and a copy lets nothing more be sent before the next limits.
+    pub(super) fn end(&mut self) {
+        self.give_back();
+        self.has_ended = true;
     }
 
     /// The numbers, for people.

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::ErrorCode;
 use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 
+use super::changes::NoPiece;
+use super::shipping::Lapse;
 use crate::units::Credits;
 
 /// Why the journal did not do what it was asked.
@@ -139,6 +141,17 @@ pub enum JournalError {
         /// Where it was.
         file: PathBuf,
     },
+    /// The lease of the copy that is kept elsewhere is over.
+    #[error(transparent)]
+    Lapsed(Lapse),
+    /// What was kept elsewhere is not what was written.
+    #[error("reading {piece}: {why}")]
+    NoPiece {
+        /// Which piece.
+        piece: String,
+        /// What is wrong with it.
+        why: NoPiece,
+    },
     /// The journal was closed, or its writer has ended.
     #[error("the journal is closed")]
     Closed,
@@ -163,7 +176,14 @@ pub enum LedgerError {
 impl JournalError {
     /// Whether nothing can be gone on from in the state folder: it is damaged, emptied, foreign, or of another version.
     pub const fn is_about_a_bad_state(&self) -> bool {
-        matches!(self, Self::Damaged { .. } | Self::Emptied { .. } | Self::Foreign { .. } | Self::Version { .. })
+        matches!(
+            self,
+            Self::Damaged { .. }
+                | Self::Emptied { .. }
+                | Self::Foreign { .. }
+                | Self::Version { .. }
+                | Self::NoPiece { .. }
+        )
     }
 
     /// Wraps a failure of the operating system.

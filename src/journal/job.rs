@@ -4,9 +4,11 @@ use rusqlite::ErrorCode;
 use tokio::sync::oneshot;
 
 use super::book::Ended;
+use super::changes::Extent;
 use super::error::JournalError;
 use super::ledger::{Attempt, SharedBook};
 use super::record::{Change, NewPage, NewRun, PartRecord, RunOutcome, StoredQuestion, Upkeep};
+use super::shipping::Changes;
 use crate::api::contract::Region;
 use crate::failpoint::Step;
 use crate::plan::fact::{PageAddress, Purpose, WindowId};
@@ -60,6 +62,13 @@ pub(super) enum Job {
     },
     /// Fill the reservation of a ledger, whose run must be the current one.
     Reserve(SharedBook),
+    /// Hand out what was committed since that was asked last; with `last`, what is reserved and unsent is given back before. Answered by a
+    /// channel of its own.
+    Changes {
+        extent: Extent,
+        last: bool,
+        answer: oneshot::Sender<Result<Changes, JournalError>>,
+    },
     /// Write what is known, move the log into the database, and end. Written alone.
     Close,
     /// End as a killed process does. Written alone.
@@ -136,7 +145,7 @@ impl Job {
     /// Whether the job changes what later jobs are written under, so that it shares no transaction.
     pub(super) fn is_alone(&self) -> bool {
         match self {
-            Self::BeginRun { .. } | Self::FinishRun { .. } | Self::Close => true,
+            Self::BeginRun { .. } | Self::FinishRun { .. } | Self::Changes { .. } | Self::Close => true,
             #[cfg(test)]
             Self::Crash => true,
             _ => false,

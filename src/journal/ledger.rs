@@ -10,6 +10,7 @@ use super::book::{Asking, Book, Take};
 pub use super::book::{Counts, Ended, Limits};
 use super::error::{JournalError, LedgerError};
 use super::job::{Job, Request};
+use super::shipping::Shipping;
 
 /// A run's book, shared by its attempts and the writer.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ impl SharedBook {
 pub struct Ledger {
     book: SharedBook,
     requests: mpsc::Sender<Request>,
+    /// Where a copy of the journal is kept elsewhere.
+    shipping: Option<Arc<Shipping>>,
 }
 
 /// The right to send one request, taken from a durable reservation.
@@ -50,8 +53,8 @@ pub struct Attempt {
 }
 
 impl Ledger {
-    pub(super) fn new(book: SharedBook, requests: mpsc::Sender<Request>) -> Self {
-        Self { book, requests }
+    pub(super) fn new(book: SharedBook, requests: mpsc::Sender<Request>, shipping: Option<Arc<Shipping>>) -> Self {
+        Self { book, requests, shipping }
     }
 
     /// Takes one attempt for a page that is asked for the first time. Mostly it does not wait: commits refill the reservation
@@ -84,12 +87,38 @@ impl Ledger {
 
     async fn take(&self, asking: Asking) -> Result<Attempt, LedgerError> {
         loop {
-            let taken = self.book.lock().take();
-            match taken {
-                Take::Taken => return Ok(Attempt { book: self.book.clone(), asking, open: true }),
-                Take::Exhausted { spent, max } => return Err(LedgerError::Exhausted { spent, max }),
-                Take::NeedsReservation => self.reserve().await?,
+            if let Some(shipping) = &self.shipping {
+                shipping.leave_to_send().await?;
             }
+            let mut shipments = self.shipping.as_ref().map(|shipping| shipping.shipments());
+            let taken = self.book.lock().take();
+            match (taken, &mut shipments) {
+                (Take::Taken, _) => {
+                    self.ship_in_time();
+                    return Ok(Attempt { book: self.book.clone(), asking, open: true });
+                }
+                (Take::Exhausted { spent, max }, _) => return Err(LedgerError::Exhausted { spent, max }),
+                (Take::BeyondCopy, Some(shipments)) => shipments.next().await?,
+                (Take::NeedsReservation | Take::BeyondCopy, _) => self.reserve().await?,
+            }
+        }
+    }
+
+    /// Lets the copy know of more before anybody has to wait for it.
+    fn ship_in_time(&self) {
+        if let Some(shipping) = &self.shipping
+            && self.book.lock().nears_its_ceiling(shipping.requests_at_risk())
+        {
+            shipping.want();
+        }
+    }
+
+    /// Waits until no request may be on its way any more that was admitted before, since the lease of the journal's copy has run out; for ever
+    /// where there is none.
+    pub async fn runs_out(&self) {
+        match &self.shipping {
+            Some(shipping) => shipping.runs_out().await,
+            None => std::future::pending().await,
         }
     }
 

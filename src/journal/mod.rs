@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 mod ballast;
 mod book;
 mod bought;
+mod changes;
 mod codec;
 mod error;
 mod held;
@@ -29,15 +30,20 @@ mod reader;
 pub mod record;
 mod recovery;
 mod schema;
+mod shipping;
 mod tables;
 #[cfg(test)]
 mod tests;
 mod view;
 mod writer;
 
+pub use changes::{Extent, NoPiece};
 pub use error::{JournalError, LedgerError};
 pub use ledger::{Attempt, Counts, Ended, Ledger, Limits};
 pub use pages::{PageReader, RejectedReader};
+pub use recovery::restore;
+pub use schema::VERSION;
+pub use shipping::{Changes, Deadline, Lapse, Lease, Shipping};
 pub use view::JournalView;
 
 use crate::api::contract::Region;
@@ -69,8 +75,21 @@ impl Journal {
     /// [`JournalError::Locked`] when another run holds the folder; another version, a foreign or damaged database by name;
     /// whatever the operating system refuses.
     pub fn open(folder: &Path) -> Result<Self, JournalError> {
+        Self::open_as(folder, None)
+    }
+
+    /// The same of a journal of which a copy is kept elsewhere: what it commits is noted, for [`Journal::changes`], and nothing is
+    /// reserved before the copy knows of it.
+    ///
+    /// # Errors
+    /// Those of [`Journal::open`].
+    pub fn open_shipped(folder: &Path, shipping: Arc<Shipping>) -> Result<Self, JournalError> {
+        Self::open_as(folder, Some(shipping))
+    }
+
+    fn open_as(folder: &Path, shipping: Option<Arc<Shipping>>) -> Result<Self, JournalError> {
         let mut opened = recovery::open(folder)?;
-        let shared = Arc::new(Shared::new(&mut opened));
+        let shared = Arc::new(Shared::new(&mut opened, shipping));
         let reader = Arc::new(Mutex::new(recovery::open_reader(&shared.file)?));
         let (requests, queue) = mpsc::channel(writer::QUEUE);
         let writer = Writer::new(opened, shared.clone(), queue)?;
@@ -361,7 +380,57 @@ impl Journal {
     pub fn ledger(&self, limits: Limits) -> Result<Ledger, JournalError> {
         let book = self.shared.book().ok_or(JournalError::NoRun)?;
         book.lock().limit(limits);
-        Ok(Ledger::new(book, self.requests.clone()))
+        Ok(Ledger::new(book, self.requests.clone(), self.shared.shipping.clone()))
+    }
+
+    /// Waits until the copy that is kept elsewhere knows everything that is durable at this moment; at once where there is none.
+    ///
+    /// # Errors
+    /// [`JournalError::Lapsed`] where it never will.
+    pub async fn shipped(&self) -> Result<(), JournalError> {
+        match &self.shared.shipping {
+            Some(shipping) => shipping.all_is_shipped().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until something may be sent that no ledger admits; at once where no copy is kept elsewhere.
+    ///
+    /// # Errors
+    /// [`JournalError::Lapsed`] where nothing ever may.
+    pub async fn leave_to_send(&self) -> Result<(), JournalError> {
+        match &self.shared.shipping {
+            Some(shipping) => shipping.leave_to_send().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Like [`Ledger::runs_out`].
+    pub async fn runs_out(&self) {
+        match &self.shared.shipping {
+            Some(shipping) => shipping.runs_out().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Lets the copy that is kept elsewhere know of more, without waiting for it.
+    pub fn ship(&self) {
+        if let Some(shipping) = &self.shared.shipping {
+            shipping.want();
+        }
+    }
+
+    /// Takes what was committed since this was asked last: the caller must keep it. With `last`, what is reserved and unsent is
+    /// given back before. Of a journal without a copy there is nothing.
+    ///
+    /// # Errors
+    /// Only those that every call may have.
+    pub async fn changes(&self, extent: Extent, last: bool) -> Result<Changes, JournalError> {
+        let (answer, answered) = oneshot::channel();
+        let (unused, _nobody_waits) = oneshot::channel();
+        let request = Request { job: Job::Changes { extent, last, answer }, answer: unused };
+        self.requests.send(request).await.map_err(|_| JournalError::Closed)?;
+        answered.await.map_err(|_| JournalError::Closed)?
     }
 
     /// Writes what is known, gives back the credits that are reserved and unsent, leaves everything in the one database file,

@@ -13,6 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::ballast::{self, Ballast};
 use super::book::Account;
 use super::bought::Bought;
+use super::changes::{self, NotApplied};
 use super::error::{JournalError, is_full};
 use super::held::Held;
 use super::lock::HeldFolder;
@@ -66,6 +67,74 @@ pub(super) fn open(folder: &Path) -> Result<Opened, JournalError> {
     refuse_forgotten(&file, run.as_ref())?;
     let (held, bought) = (reader.held()?, reader.bought()?);
     Ok(Opened { connection, ballast, folder, file, run, cursor, held, bought })
+}
+
+/// Makes a journal of the pieces that another one has shipped, in their order, in place of what lies in the folder. It has no mark before it is
+/// opened. Blocking.
+///
+/// # Errors
+/// A folder that another run holds; [`JournalError::NoPiece`] for a piece that is none; whatever the operating system refuses.
+pub fn restore<E: From<JournalError>>(
+    folder: &Path,
+    pieces: impl Iterator<Item = Result<(String, Vec<u8>), E>>,
+) -> Result<(), E> {
+    let folder = HeldFolder::take(folder)?;
+    let file = folder.path().join(FILE);
+    refuse_links(folder.path())?;
+    refuse_of_another_user(folder.path())?;
+    for name in [FILE.to_owned(), format!("{FILE}-wal"), format!("{FILE}-shm"), mark::NAME.to_owned()] {
+        let old = folder.path().join(name);
+        match fs::remove_file(&old) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(JournalError::file("removing", &old)(error).into());
+            }
+            _ => {}
+        }
+    }
+    let failed = |error: rusqlite::Error| match is_full(&error) {
+        true => JournalError::DiskFull { file: file.clone() },
+        false => JournalError::read("restoring the database", &file)(error),
+    };
+    let mut connection = open_empty(&file).map_err(failed)?;
+    let transaction = connection.transaction().map_err(failed)?;
+    for piece in pieces {
+        let (name, piece) = piece?;
+        changes::apply(&transaction, &piece).map_err(|error| match error {
+            NotApplied::NoPiece(why) => JournalError::NoPiece { piece: name, why },
+            NotApplied::Database(error) => failed(error),
+        })?;
+    }
+    transaction.commit().map_err(failed)?;
+    drop(connection);
+    let synced = fs::File::open(&file).and_then(|file| file.sync_all());
+    Ok(synced.map_err(JournalError::file("syncing", &file))?)
+}
+
+/// In a folder for temporary files somebody else may have made it before.
+#[cfg(unix)]
+fn refuse_of_another_user(folder: &Path) -> Result<(), JournalError> {
+    use std::os::unix::fs::MetadataExt as _;
+    let refused = JournalError::file("using the folder", folder);
+    match fs::metadata(folder) {
+        Ok(found) if found.uid() == rustix::process::geteuid().as_raw() => Ok(()),
+        Ok(_) => Err(refused(std::io::Error::new(std::io::ErrorKind::PermissionDenied, "it belongs to another user"))),
+        Err(error) => Err(refused(error)),
+    }
+}
+
+#[cfg(not(unix))]
+fn refuse_of_another_user(_folder: &Path) -> Result<(), JournalError> {
+    Ok(())
+}
+
+/// A new database with the tables of a journal, which is not synced.
+fn open_empty(file: &Path) -> rusqlite::Result<Connection> {
+    let mut connection = Connection::open(file)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+    connection.pragma_update(None, "synchronous", "OFF")?;
+    schema::create(&mut connection)?;
+    Ok(connection)
 }
 
 /// Opens a second, read-only connection.

@@ -70,7 +70,7 @@ use twox_hash::XxHash3_64;
 use super::error::JournalError;
 
 /// The version of the tables that this program reads and writes.
-pub(super) const VERSION: i64 = 6;
+pub const VERSION: i64 = 6;
 
 /// The database's name in the state folder.
 pub(super) const FILE: &str = "journal.sqlite";
@@ -112,6 +112,10 @@ CREATE TABLE parts (
 ) STRICT;
 CREATE TABLE learned (name TEXT PRIMARY KEY, json TEXT NOT NULL) STRICT;
 ";
+
+/// Every table, in the order in which pieces of a journal number them (`changes`): a new one comes last.
+pub(super) const TABLES_IN_ORDER: [&str; 10] =
+    ["question", "runs", "pages", "row_keys", "bodies", "events", "closed_windows", "rejected", "parts", "learned"];
 
 /// Tables that hold the current run only, emptied when another begins.
 pub(super) const OF_ONE_RUN: [&str; 6] = ["pages", "row_keys", "bodies", "events", "closed_windows", "rejected"];

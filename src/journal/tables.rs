@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::book::Account;
 use super::bought::Bought;
+use super::changes::Recording;
 use super::codec::{body_checksum, encode_keys, event_checksum, keys_checksum, standing_name};
 use super::error::JournalError;
 use super::held::{HeldPage, Place};
@@ -67,6 +68,8 @@ pub(super) struct Batch<'a> {
     /// What was bought, and what holds a body, before this transaction.
     pub(super) bought: &'a Bought,
     pub(super) shared: &'a Shared,
+    /// What notes the rows that are touched, where a copy is kept elsewhere.
+    pub(super) recording: Option<&'a Recording>,
     /// What this transaction makes of it.
     pub(super) draft: Vec<Entry>,
 }
@@ -114,7 +117,7 @@ impl Batch<'_> {
             Job::Change(change) => self.change(change),
             Job::Learn { name, json } => self.learn(name, json),
             // The ledger's row is written with every transaction; these ask for nothing more.
-            Job::Reserve(_) | Job::Close => Ok(0),
+            Job::Reserve(_) | Job::Changes { .. } | Job::Close => Ok(0),
             #[cfg(test)]
             Job::Crash => Ok(0),
             #[cfg(test)]
@@ -168,8 +171,13 @@ impl Batch<'_> {
         if let Some(run) = unfinished {
             self.set_outcome(&run, Some(RunOutcome::Incomplete))?;
         }
-        for table in OF_ONE_RUN {
-            self.connection.execute(&format!("DELETE FROM {table}"), [])?;
+        match self.recording {
+            Some(recording) => recording.clear_run(self.connection)?,
+            None => {
+                for table in OF_ONE_RUN {
+                    self.connection.execute(&format!("DELETE FROM {table}"), [])?;
+                }
+            }
         }
         self.draft.push(Entry::Cleared);
         Ok(number)

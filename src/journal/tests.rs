@@ -18,15 +18,15 @@ pub(super) fn find_room(connection: &Connection) {
     connection.pragma_update_and_check(None, "max_page_count", 1_000_000, |_| Ok(())).unwrap();
 }
 
-fn region(code: &str) -> Region {
+pub(super) fn region(code: &str) -> Region {
     code.parse().unwrap()
 }
 
-fn seconds(start: i64, end: i64) -> TimeRange {
+pub(super) fn seconds(start: i64, end: i64) -> TimeRange {
     TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
 }
 
-fn new_run(id: &str) -> NewRun {
+pub(super) fn new_run(id: &str) -> NewRun {
     let (output, partition) = ("out".to_owned(), "day".to_owned());
     let (range, began_at) = (seconds(0, 1_000), EpochSeconds::new(2_000));
     let reads = vec![Reads {
@@ -37,13 +37,13 @@ fn new_run(id: &str) -> NewRun {
     NewRun { id: id.to_owned(), range, reads, ends: RangeEnds::ByClock, began_at, output, partition }
 }
 
-fn walk(window: u32, page: u32) -> PageAddress {
+pub(super) fn walk(window: u32, page: u32) -> PageAddress {
     let purpose = Purpose::Walk { window: WindowId(window), stretch: 0 };
     PageAddress { region: region("US"), purpose, page: PageNumber::new(page).unwrap() }
 }
 
 /// A page whose rows stand at the given seconds.
-fn page(address: PageAddress, at: &[i64]) -> NewPage {
+pub(super) fn page(address: PageAddress, at: &[i64]) -> NewPage {
     let key = |second: &i64| RowKey { second: EpochSeconds::new(*second), video: VideoKey(*second as u64 + 7) };
     let rows: Vec<RowKey> = at.iter().map(key).collect();
     let body = format!("{{\"data\":{at:?},\"of\":{:?}}}", address.page).into_bytes();
@@ -65,11 +65,11 @@ fn page(address: PageAddress, at: &[i64]) -> NewPage {
     }
 }
 
-fn closing(window: u32) -> Upkeep {
+pub(super) fn closing(window: u32) -> Upkeep {
     Upkeep { closed: vec![WindowId(window)], ..Upkeep::default() }
 }
 
-fn limits(max: Option<u64>) -> Limits {
+pub(super) fn limits(max: Option<u64>) -> Limits {
     Limits { max_credits: max.map(Credits::new), block: 4 }
 }
 
@@ -513,7 +513,7 @@ async fn rejected_rows_are_kept_once_a_run_and_region() {
     assert_eq!(scene.journal.rejected("run-0").unwrap().count(), 0);
 }
 
-fn part(path: &str) -> PartRecord {
+pub(super) fn part(path: &str) -> PartRecord {
     PartRecord {
         path: path.to_owned(),
         region: region("US"),

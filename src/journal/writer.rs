@@ -12,8 +12,9 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::mpsc;
 
 use super::ballast::Ballast;
-use super::book::Book;
+use super::book::{Account, Book};
 use super::bought::Bought;
+use super::changes::{Extent, Recording, Reserved};
 use super::error::{JournalError, is_damage, is_full};
 use super::held::Held;
 use super::job::{Job, Request};
@@ -21,6 +22,7 @@ use super::ledger::SharedBook;
 use super::lock::{HeldFolder, Place};
 use super::mark::{Known, Marker};
 use super::recovery::{Opened, checkpoint};
+use super::shipping::{Changes, Shipping};
 use super::tables::{Batch, Cursor, Entry};
 use crate::failpoint::{self, Step};
 
@@ -40,13 +42,18 @@ pub(super) struct Shared {
     pub(super) file: PathBuf,
     held: Mutex<Held>,
     book: Mutex<Option<SharedBook>>,
+    /// Where a copy is kept elsewhere.
+    pub(super) shipping: Option<Arc<Shipping>>,
 }
 
 impl Shared {
-    pub(super) fn new(opened: &mut Opened) -> Self {
-        let book = opened.run.map(|(_, account)| SharedBook::new(Book::recover(account)));
+    pub(super) fn new(opened: &mut Opened, shipping: Option<Arc<Shipping>>) -> Self {
         let held = Mutex::new(std::mem::take(&mut opened.held));
-        Self { file: opened.file.clone(), held, book: Mutex::new(book) }
+        let shared = Self { file: opened.file.clone(), held, book: Mutex::default(), shipping };
+        if let Some((_, account)) = opened.run {
+            shared.set_book(account);
+        }
+        shared
     }
 
     /// The pages that hold a body.
@@ -59,8 +66,10 @@ impl Shared {
         self.book.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set_book(&self, book: SharedBook) {
-        *self.book.lock().unwrap_or_else(PoisonError::into_inner) = Some(book);
+    fn set_book(&self, account: Account) {
+        let book = Book::recover(account);
+        let book = if self.shipping.is_some() { book.with_a_copy() } else { book };
+        *self.book.lock().unwrap_or_else(PoisonError::into_inner) = Some(SharedBook::new(book));
     }
 }
 
@@ -90,6 +99,10 @@ pub(super) struct Writer {
     known: Option<Known>,
     bought: Bought,
     health: Health,
+    /// What notes the rows that are touched, where a copy is kept elsewhere.
+    recording: Option<Recording>,
+    /// What the copy was told last of the ledger.
+    told: Option<Reserved>,
     shared: Arc<Shared>,
     requests: mpsc::Receiver<Request>,
     /// A request that was gathered and must be written alone.
@@ -107,7 +120,9 @@ impl Writer {
         let known = run.map(|(number, account)| (number, account.tally.attempts));
         let (run, marker) = (run.map(|(number, _)| number), Marker::new(&opened.file, known));
         let health = Health::Sound;
-        let waiting = None;
+        let recording = shared.shipping.is_some().then(|| Recording::begin(&connection)).transpose();
+        let recording = recording.map_err(JournalError::read("beginning to note changes", &opened.file))?;
+        let (told, waiting) = (None, None);
         Ok(Self {
             connection,
             ballast,
@@ -119,6 +134,8 @@ impl Writer {
             known,
             bought,
             health,
+            recording,
+            told,
             shared,
             requests,
             waiting,
@@ -135,6 +152,10 @@ impl Writer {
                     drop(self);
                     let _ = request.answer.send(answer);
                     return;
+                }
+                Job::Changes { extent, last, answer } => {
+                    // Who does not wait any more has ended, and ships nothing.
+                    let _ = answer.send(self.changes(extent, last));
                 }
                 #[cfg(test)]
                 Job::Crash => {
@@ -215,7 +236,7 @@ impl Writer {
         if let [Request { job: Job::FinishRun { .. }, .. }] = batch
             && let Some(book) = self.shared.book()
         {
-            book.lock().give_back();
+            book.lock().end();
         }
         let answers = match self.write(batch) {
             Err(error) if is_full(&error) => self.write_on_full_disk(batch),
@@ -224,7 +245,7 @@ impl Writer {
         };
         if let ([Request { job: Job::BeginRun { .. }, .. }], [Ok(number)]) = (batch, answers.as_slice()) {
             self.run = Some(*number);
-            self.shared.set_book(SharedBook::new(Book::recover(Default::default())));
+            self.shared.set_book(Account::default());
         }
         answers
     }
@@ -240,6 +261,7 @@ impl Writer {
             cursor: self.cursor,
             bought: &self.bought,
             shared: &self.shared,
+            recording: self.recording.as_ref(),
             draft: Vec::new(),
         };
         let mut answers = Vec::with_capacity(batch.len());
@@ -252,6 +274,9 @@ impl Writer {
         }
         let (cursor, draft) = (open.cursor, open.draft);
         transaction.commit()?;
+        if let Some(shipping) = &self.shared.shipping {
+            shipping.committed();
+        }
         batch.iter().filter_map(|request| request.job.step()).for_each(failpoint::pass);
         if more > 0 {
             failpoint::pass(Step::CreditsReserved);
@@ -374,6 +399,32 @@ impl Writer {
             Err(error) if is_full(&error) => self.declare_full(),
             Err(error) => self.health = Health::Stopped(error.to_string()),
         }
+    }
+
+    /// What was committed since this was asked last, with a ledger that lets as much be sent as may be lost.
+    fn changes(&mut self, extent: Extent, last: bool) -> Result<Changes, JournalError> {
+        if matches!(self.health, Health::Vanished | Health::Stopped(_)) {
+            return Err(self.refusal());
+        }
+        let book = self.shared.book();
+        if last {
+            if let Some(book) = &book {
+                book.lock().give_back();
+            }
+            self.write(&[]).map_err(|error| if is_full(&error) { self.refusal() } else { self.stop_for(&error) })?;
+        }
+        let at_risk = self.shared.shipping.as_ref().filter(|_| !last).map_or(0, |shipping| shipping.requests_at_risk());
+        let reserved = self.run.zip(book.as_ref().map(|book| book.lock().ahead(at_risk)));
+        let reserved = reserved.map(|(run, attempts)| Reserved { run, attempts });
+        let position = self.shared.shipping.as_ref().map_or(0, |shipping| shipping.position());
+        let taken = match &self.recording {
+            Some(recording) => recording.take(&self.connection, extent, (reserved, reserved != self.told)),
+            None => Ok(Vec::new()),
+        };
+        let pieces = taken.map_err(|error| self.stop_for(&error))?;
+        self.told = reserved;
+        let ceiling = book.zip(reserved.map(|reserved| reserved.attempts));
+        Ok(Changes { pieces, position, ceiling })
     }
 
     /// Gives back what is reserved and unsent, and leaves the log empty.

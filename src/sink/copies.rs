@@ -58,16 +58,26 @@ impl Copies {
     }
 }
 
-/// A folder of our own that goes with us.
-struct Scratch {
+/// A folder of our own, in the system's folder for temporary files, that goes with us.
+#[derive(Debug)]
+pub struct Scratch {
     folder: PathBuf,
 }
 
 impl Scratch {
-    fn new() -> std::io::Result<Self> {
+    /// A new one.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub fn new() -> std::io::Result<Self> {
         let folder = std::env::temp_dir().join(format!("keyapi-export-copies-{:016x}", rand::random::<u64>()));
         make_private(&folder)?;
         Ok(Self { folder })
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 }
 

@@ -235,6 +235,11 @@ impl Output {
         Ok(folder::make(&data).map_err(StagingError::of("making the folder of the parts", &data))?)
     }
 
+    /// Whether what is staged lies in the state's folder, and not beside what readers see.
+    pub fn stages_beside_the_state(&self) -> bool {
+        self.store.sharing() == Sharing::Conditional
+    }
+
     /// Where files are written before they are revealed.
     pub fn staging(&self) -> Staging {
         self.staging.clone()

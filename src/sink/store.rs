@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use object_store::path::Path as Location;
 
-use crate::sink::address::Address;
+use crate::sink::address::{Address, BucketAddress};
 use crate::sink::staging::{Staging, StagingError};
 use crate::units::ByteCount;
 
@@ -44,7 +45,7 @@ pub enum StoreError {
     #[error(transparent)]
     Disk(#[from] StagingError),
     /// Buckets are left out of this program.
-    #[error("the output {output} is in a bucket, and this program was built without the cargo feature `cloud`")]
+    #[error("{output} is in a bucket, and this program was built without the cargo feature `cloud`")]
     NoCloud {
         /// The address.
         output: String,
@@ -283,7 +284,34 @@ pub fn open(address: &Address, writers: Writers) -> Result<Arc<dyn Store>, Store
     }
 }
 
-fn failed(doing: &'static str, path: &str) -> impl FnOnce(object_store::Error) -> StoreError {
+/// The objects of a bucket, for what is no output. Nothing is sent.
+///
+/// # Errors
+/// A bucket that cannot be addressed as the environment says.
+pub fn objects(address: &BucketAddress, told: &str) -> Result<Arc<dyn Objects>, StoreError> {
+    #[cfg(feature = "cloud")]
+    return cloud::objects(address, told);
+    #[cfg(not(feature = "cloud"))]
+    {
+        let _unused = address;
+        Err(StoreError::NoCloud { output: told.to_owned() })
+    }
+}
+
+/// Makes sure that the conditions of a write are heeded, by an object of this name, which is gone then.
+///
+/// # Errors
+/// [`StoreError::Unconditional`] where they are not; a store that fails.
+pub async fn require_conditions(objects: &dyn Objects, name: &Location, told: &str) -> Result<(), StoreError> {
+    probe::require(objects, name, told).await
+}
+
+/// Names what was being done to an object.
+pub fn failed_at(doing: &'static str, path: &str) -> impl FnOnce(object_store::Error) -> StoreError + use<> {
+    failed(doing, path)
+}
+
+fn failed(doing: &'static str, path: &str) -> impl FnOnce(object_store::Error) -> StoreError + use<> {
     let path = path.to_owned();
     move |source| StoreError::Object { doing, path, source }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Each module with the modules that it may import. The stages come in the order of the data's way; the modules below
 /// them are used sideways, and only by those that name them.
-const ALLOWED: [(&str, &[&str]); 25] = [
+const ALLOWED: [(&str, &[&str]); 26] = [
     // The data's way.
     ("units", &[]),
     ("api", &["units"]),
@@ -17,9 +17,11 @@ const ALLOWED: [(&str, &[&str]); 25] = [
     ("check", &["units", "api", "fetch", "recording"]),
     ("journal", &["units", "api", "plan", "fetch", "failpoint", "folder", "replaced"]),
     ("sink", &["units", "api", "plan", "fetch", "journal", "progress", "failpoint", "folder"]),
+    ("replica", &["units", "journal", "sink", "failpoint"]),
     (
         "export",
         &[
+            "replica",
             "units",
             "api",
             "plan",
@@ -62,6 +64,7 @@ const ALLOWED: [(&str, &[&str]); 25] = [
             "check",
             "journal",
             "sink",
+            "replica",
             "folder",
             "recording",
             "replaced",

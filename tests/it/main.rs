@@ -13,6 +13,8 @@ mod bounds;
 mod clocks;
 mod answers;
 mod audit;
+#[cfg(feature = "cloud")]
+mod away;
 mod check;
 mod command_line;
 mod completions;

@@ -17,6 +17,7 @@ use crate::sink::reading::each_second;
 use crate::sink::store::{self, Writers};
 use crate::units::TimeRange;
 
+use super::super::look::Look;
 use super::super::places::Places;
 use super::super::status::facts::Facts;
 use super::super::status::report::Status;
@@ -52,8 +53,11 @@ impl Gathered {
         let facts = Facts::read(places).await?;
         let status = Status::of(&facts, super::super::run::now());
         let Some(run) = &facts.run else {
-            return Err(Failure::new(ExitCode::Usage, format!("no run has begun in {}", places.state.display()))
-                .with_hint("`run` begins one; then there is something to report"));
+            return Err(Failure::new(
+                ExitCode::Usage,
+                format!("no run has begun in {}", places.told_state().display()),
+            )
+            .with_hint("`run` begins one; then there is something to report"));
         };
         let (range, columns) = (run.range, Columns::of(run.range));
         let is_asked = |part: &&PartRecord| run.regions.contains(&part.region) && part.range.overlaps(range);
@@ -63,7 +67,7 @@ impl Gathered {
             range,
             columns,
             rows: BTreeMap::new(),
-            timeline: timeline(places, &run.id),
+            timeline: timeline(places, &run.id).await,
             nulls: Nulls::default(),
             parts: Vec::new(),
             unreadable: Vec::new(),
@@ -109,8 +113,9 @@ impl Gathered {
     }
 }
 
-fn timeline(places: &Places, run: &str) -> Option<Timeline> {
-    let view = JournalView::open(&places.state).ok()??;
+async fn timeline(places: &Places, run: &str) -> Option<Timeline> {
+    let there = Look::at(places).await.ok()??;
+    let view = JournalView::open(there.folder()).ok()??;
     let timed: Timed = serde_json::from_str(&view.learned(TIMED).ok()??).ok()?;
     (timed.run == run && !timed.timeline.stretches.is_empty()).then_some(timed.timeline)
 }

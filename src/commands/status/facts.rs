@@ -15,6 +15,7 @@ use crate::sink::publish::{Output, OutputError, TableStanding};
 use crate::units::{EpochSeconds, TimeRange};
 
 use super::Places;
+use crate::commands::look::Look;
 use crate::commands::{BUCKET_HINT, unreadable_manifest};
 
 /// Runs that are told beside the one at hand.
@@ -60,8 +61,12 @@ impl Facts {
     /// # Errors
     /// Neither is there, or the one that is cannot be read.
     pub(in crate::commands) async fn read(places: &Places) -> Result<Self, Failure> {
-        match JournalView::open(&places.state).map_err(unreadable)? {
-            Some(view) => Ok(Self { table: table_of(places).await, ..Self::of_state(&view).map_err(unreadable)? }),
+        let Some(there) = Look::at(places).await? else { return Self::of_output(places).await };
+        match JournalView::open(there.folder()).map_err(unreadable)? {
+            Some(view) => {
+                let facts = Self::of_state(&view).map_err(unreadable)?;
+                Ok(Self { table: table_of(places).await, is_held: there.is_held().or(facts.is_held), ..facts })
+            }
             None => Self::of_output(places).await,
         }
     }
@@ -154,7 +159,8 @@ impl Run {
 }
 
 fn nothing(places: &Places) -> Failure {
-    let (state, output) = (places.state.display(), &places.output);
+    let (state, output) = (places.told_state(), &places.output);
+    let state = state.display();
     Failure::new(ExitCode::Usage, format!("{state} holds no state, and {output} no {MANIFEST}"))
         .with_hint("name the folder that `run` used: --state, or the --out that it lies beside")
 }

@@ -15,6 +15,7 @@ use crate::fetch::attempt::{Came, attempt};
 use crate::fetch::job::{Asks, Dice, Fetched, Heard, JobId, Work};
 use crate::fetch::pool::{Outcome, Over, Pool, Sending};
 use crate::fetch::retry::Patience;
+use crate::journal::Journal;
 use crate::plan::answer::{Expected, RegionHabit, tie};
 use crate::plan::fact::{PageAddress, Purpose, WindowId};
 use crate::plan::planner::Task;
@@ -42,6 +43,8 @@ pub(super) type Question = (PageQuery, RegionHabit);
 /// Asks within a number of credits.
 pub(super) struct Asker {
     client: Client,
+    /// What must hold the state while something is sent.
+    journal: Journal,
     pool: Pool,
     credits: Credits,
     spent: Credits,
@@ -58,10 +61,16 @@ enum Step {
 }
 
 impl Asker {
-    pub(super) fn new(client: Client, pool: Pool, credits: Credits, give_up_after: Duration) -> Self {
+    pub(super) fn new(
+        (client, journal): (Client, Journal),
+        pool: Pool,
+        credits: Credits,
+        give_up_after: Duration,
+    ) -> Self {
         let now = Instant::now();
         Self {
             client,
+            journal,
             pool,
             credits,
             spent: Credits::ZERO,
@@ -122,8 +131,17 @@ impl Asker {
                 continue;
             }
             self.spent = self.spent.plus(Credits::new(1));
-            let client = self.client.clone();
-            tasks.spawn(async move { asked(&client, job, &work).await });
+            let (client, journal) = (self.client.clone(), self.journal.clone());
+            tasks.spawn(async move {
+                let lapsed = |why: String| (job, Heard::Unanswered { why }, None);
+                if let Err(error) = journal.leave_to_send().await {
+                    return lapsed(error.to_string());
+                }
+                tokio::select! {
+                    asked = asked(&client, job, &work) => asked,
+                    () = journal.runs_out() => lapsed("the lease of the state ran out".to_owned()),
+                }
+            });
         }
     }
 

@@ -29,6 +29,7 @@ use crate::fetch::throttle::Rate;
 use crate::journal::Journal;
 use crate::journal::record::{PartRecord, RunOutcome};
 use crate::plan::answer::RegionHabit;
+use crate::replica::Away;
 use crate::sink::account::Lack;
 use crate::sink::address::Address;
 use crate::sink::manifest::{Manifest, Status};
@@ -48,10 +49,11 @@ use compare::{Compared, Held, Neighbours, Page, ScopedRow, compare, gaps};
 use frame::{Census, Frame, Place, Scope, Start};
 use places::{Finder, question};
 
-use super::ExportError;
 use super::commits::Commits;
 use super::opening::{self, Opened, Wanted};
 use super::session::LEARNED_RATE;
+use super::state::OpenState;
+use super::{ExportError, State};
 
 /// Where what audits cost is kept: the last one's [`Bill`].
 pub const AUDIT: &str = "audit";
@@ -63,6 +65,8 @@ const KEPT_BACK: u64 = 10;
 pub struct Audit {
     /// The state folder.
     pub state: PathBuf,
+    /// Where the state is kept, if that is a bucket; the folder is then the one that is worked in.
+    pub away: Option<Away>,
     /// The output.
     pub output: Address,
     /// Who else may write into it, where it is in a bucket.
@@ -136,10 +140,10 @@ pub struct Audited {
 pub async fn audit(order: &Audit, client: Client) -> Result<Audited, ExportError> {
     let told = order.output.to_string();
     let found = Output::look(&order.output).await?.ok_or(ExportError::NoOutput { output: told })?;
-    let journal = Journal::open(&order.state)?;
-    let result = look_again(order, client, &journal, &found).await;
+    let state = OpenState::open(&order.state, order.away.as_ref(), State::Refused).await?;
+    let result = look_again(order, client, &state.journal, &found).await;
     // What it has to say matters more than a journal that could not be put away, unless there is nothing else to say.
-    let closed = journal.close().await;
+    let closed = state.close().await;
     let audited = result?;
     closed?;
     Ok(audited)
@@ -218,7 +222,7 @@ impl Audit {
     fn asker(&self, client: Client, journal: &Journal, credits: Credits) -> Result<Asker, ExportError> {
         let learned = journal.learned(LEARNED_RATE)?.and_then(|text| serde_json::from_str(&text).ok());
         let pool = Pool::new(self.rate, learned.unwrap_or_default(), self.max_in_flight);
-        Ok(Asker::new(client, pool, credits, self.give_up_after))
+        Ok(Asker::new((client, journal.clone()), pool, credits, self.give_up_after))
     }
 }
 
@@ -470,7 +474,7 @@ async fn tell(opened: &Opened, journal: &Journal, gaps: &[(Region, TimeRange)]) 
     {
         journal.finish_run(&run.begun.id, RunOutcome::Closed).await?;
     }
-    let commits = Commits::new(Arc::clone(&opened.output), opened.manifest.clone());
+    let commits = Commits::new(journal, Arc::clone(&opened.output), opened.manifest.clone());
     let why = "an audit found rows here that the output lacks".to_owned();
     let lack = |(region, range): &(Region, TimeRange)| Lack {
         region: region.clone(),

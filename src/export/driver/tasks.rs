@@ -50,7 +50,11 @@ pub(super) async fn sent((client, progress): (Client, Progress), ledger: Ledger,
         Err(LedgerError::Journal(error)) => return Returned::Broke(Broken::Job(job), error),
     };
     let began = Instant::now();
-    let attempted = attempt(&client, work.query()).await;
+    let attempted = tokio::select! {
+        attempted = attempt(&client, work.query()) => attempted,
+        // Another process may send from here on, and what came could not be kept where that one looks.
+        () = ledger.runs_out() => Err(Heard::Unanswered { why: "the lease of the state ran out".to_owned() }),
+    };
     progress.request_ended(outcome(&attempted), began.elapsed());
     match (attempted, &work) {
         (Ok(Came { answer, reply }), Work::Page(task)) => {

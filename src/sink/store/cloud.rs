@@ -23,13 +23,20 @@ const RETRY_TIMEOUT: Duration = Duration::from_secs(60);
 /// # Errors
 /// Where a variable of the environment cannot be understood.
 pub(super) fn open(bucket: &BucketAddress, told: &str, writers: Writers) -> Result<Bucket, StoreError> {
-    // A provider that is installed already serves as well, so a refusal is no error.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let objects = objects(bucket).map_err(|source| StoreError::Setup { output: told.to_owned(), source })?;
-    Ok(Bucket::new(objects, &bucket.prefix, told, writers))
+    Ok(Bucket::new(objects(bucket, told)?, &bucket.prefix, told, writers))
 }
 
-fn objects(bucket: &BucketAddress) -> object_store::Result<Arc<dyn Objects>> {
+/// The objects of a bucket. Nothing is sent.
+///
+/// # Errors
+/// Where a variable of the environment cannot be understood.
+pub(super) fn objects(bucket: &BucketAddress, told: &str) -> Result<Arc<dyn Objects>, StoreError> {
+    // A provider that is installed already serves as well, so a refusal is no error.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    build(bucket).map_err(|source| StoreError::Setup { output: told.to_owned(), source })
+}
+
+fn build(bucket: &BucketAddress) -> object_store::Result<Arc<dyn Objects>> {
     let retry = RetryConfig { max_retries: MOST_RETRIES, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() };
     let name = bucket.name.as_str();
     let timeout = ClientConfigKey::Timeout;

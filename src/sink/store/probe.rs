@@ -25,6 +25,20 @@ pub(super) async fn probe(
         Err(error) if tried.is_ok() => return Err(failed("removing the probe of", told)(error)),
         Err(_) => {}
     }
+    verdict(tried, told)
+}
+
+/// The same where nothing is noted: an object that is left over is for its caller to find.
+///
+/// # Errors
+/// The same.
+pub(super) async fn require(objects: &dyn Objects, location: &Location, told: &str) -> Result<(), StoreError> {
+    let tried = conditions(objects, location).await;
+    let _left_over = objects.delete(location).await;
+    verdict(tried, told)
+}
+
+fn verdict(tried: object_store::Result<Option<&'static str>>, told: &str) -> Result<(), StoreError> {
     match tried {
         Ok(None) => Ok(()),
         Ok(Some(found)) => Err(StoreError::Unconditional { output: told.to_owned(), found: found.to_owned() }),

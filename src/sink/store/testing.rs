@@ -16,7 +16,7 @@ use object_store::{
 
 use super::{Bucket, Store, Writers};
 
-/// What goes wrong, once; but for the last, which always does.
+/// What goes wrong, once; but for the last two, which do until something else is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// A put lands, and its answer says that something was there already.
@@ -31,6 +31,8 @@ pub(crate) enum Fault {
     CompletionIsLost,
     /// No condition is heeded.
     NoConditions,
+    /// Nothing is put or read.
+    NothingIsReached,
 }
 
 /// The bucket.
@@ -50,6 +52,11 @@ impl Misbehaving {
     /// Lets this go wrong next.
     pub(crate) fn next(&self, fault: Fault) {
         *self.fault.lock().unwrap() = Some(fault);
+    }
+
+    /// Lets nothing go wrong any more.
+    pub(crate) fn mend(&self) {
+        *self.fault.lock().unwrap() = None;
     }
 
     /// The output below a prefix of it, as another process would open it.
@@ -78,7 +85,7 @@ impl Misbehaving {
     fn strikes(&self, which: &[Fault]) -> Option<Fault> {
         let mut fault = self.fault.lock().unwrap();
         let struck = fault.filter(|fault| which.contains(fault))?;
-        if struck != Fault::NoConditions {
+        if !matches!(struck, Fault::NoConditions | Fault::NothingIsReached) {
             *fault = None;
         }
         Some(struck)
@@ -102,9 +109,10 @@ impl fmt::Display for Misbehaving {
 #[async_trait]
 impl ObjectStore for Misbehaving {
     async fn put_opts(&self, location: &Location, payload: PutPayload, mut options: PutOptions) -> Result<PutResult> {
-        use Fault::{AnswerIsLost, ConflictOfNothing, NoConditions, SaysThatItExists};
-        match self.strikes(&[SaysThatItExists, AnswerIsLost, ConflictOfNothing, NoConditions]) {
+        use Fault::{AnswerIsLost, ConflictOfNothing, NoConditions, NothingIsReached, SaysThatItExists};
+        match self.strikes(&[SaysThatItExists, AnswerIsLost, ConflictOfNothing, NoConditions, NothingIsReached]) {
             None => self.inner.put_opts(location, payload, options).await,
+            Some(NothingIsReached) => Err(lost()),
             Some(ConflictOfNothing) => Err(exists(location)),
             Some(NoConditions) => {
                 options.mode = PutMode::Overwrite;
@@ -126,7 +134,10 @@ impl ObjectStore for Misbehaving {
     }
 
     async fn get_opts(&self, location: &Location, options: GetOptions) -> Result<GetResult> {
-        self.inner.get_opts(location, options).await
+        match self.strikes(&[Fault::NothingIsReached]) {
+            None => self.inner.get_opts(location, options).await,
+            Some(_) => Err(lost()),
+        }
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Location>>) -> BoxStream<'static, Result<Location>> {

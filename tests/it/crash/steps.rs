@@ -27,6 +27,8 @@ enum Way {
     BucketAlone,
     /// The second day's run, of an output that is a table too.
     TableAlone,
+    /// A run whose state is in a bucket: `tests/it/away.rs` dies there.
+    AwayAlone,
 }
 
 fn way_to(step: Step) -> Way {
@@ -38,6 +40,7 @@ fn way_to(step: Step) -> Way {
         Step::TakeoverPublished => Way::StateLost,
         Step::LogMoved => Way::ManyPages,
         Step::TableRenamed | Step::TableRevealed | Step::TableUnlinked | Step::TableRemoved => Way::TableAlone,
+        Step::HeldKept | Step::SegmentPut | Step::SegmentShipped => Way::AwayAlone,
         Step::ManifestClaimed | Step::UploadBegun | Step::UploadSent => Way::BucketAlone,
         _ => Way::SecondDay,
     }
@@ -61,7 +64,7 @@ const RECOVERY: [Step; 10] = [
 fn on_the_way_to(step: Step, scene: Scene) -> Scene {
     let scene = scene.again();
     match way_to(step) {
-        Way::SecondDay | Way::ManyPages | Way::BucketAlone | Way::TableAlone => scene,
+        Way::SecondDay | Way::ManyPages | Way::BucketAlone | Way::TableAlone | Way::AwayAlone => scene,
         Way::FirstDay => scene.without_a_first_day(),
         Way::StateLost => scene.without_state(),
         Way::AfterDeathAt(before) => {
@@ -99,7 +102,7 @@ fn each_survives(steps: impl Iterator<Item = Step>) {
         return;
     }
     steps
-        .filter(|step| !matches!(way_to(*step), Way::ManyPages | Way::BucketAlone | Way::TableAlone))
+        .filter(|step| !matches!(way_to(*step), Way::ManyPages | Way::BucketAlone | Way::TableAlone | Way::AwayAlone))
         .fold(Scene::new(), |scene, step| survives_death_at(step, scene));
 }
 
@@ -116,7 +119,10 @@ fn the_steps_of_a_bucket_are_survived_also_twice() {
     }
     let Some(lake) = crate::support::Lake::start() else { return };
     let is_long = std::env::var_os("CRASH_BUCKET").is_some();
-    let steps = Step::ALL.iter().copied().filter(|step| !matches!(way_to(*step), Way::ManyPages | Way::TableAlone));
+    let steps = Step::ALL
+        .iter()
+        .copied()
+        .filter(|step| !matches!(way_to(*step), Way::ManyPages | Way::TableAlone | Way::AwayAlone));
     let steps = steps.filter(|step| is_long || OF_THE_BUCKET.contains(step));
     let scene = steps.fold(Scene::in_lake(&lake), |scene, step| {
         let scene = survives_death_at(step, scene);
@@ -145,7 +151,7 @@ fn the_steps_of_a_table_are_survived_also_twice() {
     let is_long = std::env::var_os("CRASH_TABLE").is_some();
     // What a table has listed is removed long after the commit, at steps of its own.
     let is_passed = |step: &Step| !matches!(step, Step::FormerUnlinked | Step::FormerRemoved);
-    let is_of_a_folder = |step: &Step| !matches!(way_to(*step), Way::ManyPages | Way::BucketAlone);
+    let is_of_a_folder = |step: &Step| !matches!(way_to(*step), Way::ManyPages | Way::BucketAlone | Way::AwayAlone);
     let steps = Step::ALL.iter().copied().filter(|step| is_passed(step) && is_of_a_folder(step));
     let steps = steps.filter(|step| is_long || OF_THE_TABLE.contains(step));
     steps.fold(Scene::of_a_table(), |scene, step| survives_death_at(step, scene));
@@ -261,7 +267,8 @@ fn any_two_deaths_in_a_row_lose_nothing() {
     }
     let mut scene = Scene::new();
     let mut pairs = 0;
-    let is_passed = |step: &Step| !matches!(way_to(*step), Way::ManyPages | Way::BucketAlone | Way::TableAlone);
+    let is_passed =
+        |step: &Step| !matches!(way_to(*step), Way::ManyPages | Way::BucketAlone | Way::TableAlone | Way::AwayAlone);
     for first in Step::ALL.iter().copied().filter(is_passed) {
         for second in Step::ALL.iter().copied() {
             scene = on_the_way_to(first, scene);

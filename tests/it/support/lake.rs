@@ -95,6 +95,17 @@ impl Lake {
         Some(lake)
     }
 
+    /// Another prefix of the same bucket, whose name goes on after this one's.
+    pub(crate) fn beside(&self, ending: &str) -> Self {
+        let (address, prefix) = (format!("{}{ending}", self.address), format!("{}{ending}", self.prefix));
+        Self { address, prefix, ..self.clone() }
+    }
+
+    /// Where moto listens; none of another store.
+    pub(crate) fn listens_at(&self) -> Option<&str> {
+        self.server.as_ref()?.endpoint.strip_prefix("http://")
+    }
+
     /// What `--out` is given.
     pub(crate) fn address(&self) -> &str {
         &self.address

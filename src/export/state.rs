@@ -1,0 +1,54 @@
+//! The state of a start: a journal in a folder of this machine, and where it is kept in a bucket, what ships it there.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::journal::Journal;
+use crate::replica::{Away, Beginning, Replica};
+
+use super::{ExportError, State};
+
+/// A state that is open.
+#[derive(Debug)]
+pub(super) struct OpenState {
+    pub(super) journal: Journal,
+    /// What ships it; none of a state that is a folder alone.
+    pub(super) replica: Option<Arc<Replica>>,
+}
+
+impl OpenState {
+    /// Opens a state, and holds it until it is closed. `found` says what becomes of one in a bucket that cannot be gone on from.
+    pub(super) async fn open(folder: &Path, away: Option<&Away>, found: State) -> Result<Self, ExportError> {
+        let Some(away) = away else { return Ok(Self { journal: Journal::open(folder)?, replica: None }) };
+        let replica = match Replica::open(away, folder, Beginning::AsFound).await {
+            Err(error) if found == State::MovedAside && error.is_about_a_bad_state() => {
+                tracing::warn!("{error}");
+                Replica::open(away, folder, Beginning::Empty).await?
+            }
+            opened => opened?,
+        };
+        match Journal::open_shipped(folder, replica.shipping()) {
+            Ok(journal) => {
+                replica.attach(&journal).await;
+                Ok(Self { journal, replica: Some(Arc::new(replica)) })
+            }
+            Err(error) => {
+                // Nobody need wait for a lease of a process that has ended.
+                let _it_runs_out_by_itself = replica.finish().await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Puts the state away: what it holds is durable, or in the bucket, and others may hold it.
+    pub(super) async fn close(self) -> Result<(), ExportError> {
+        let Self { journal, replica } = self;
+        let Some(replica) = replica else { return Ok(journal.close().await?) };
+        let shipped = replica.finish().await;
+        let closed = journal.close().await;
+        shipped?;
+        closed?;
+        replica.tidy().await;
+        Ok(())
+    }
+}

@@ -4,6 +4,7 @@ use super::{Listed, Planner};
 use crate::api::contract::Region;
 use crate::plan::event::{Ending, PlanEvent, StretchReason};
 use crate::plan::fact::WindowId;
+use crate::plan::gate::{Again, reason::Lacks};
 use crate::plan::walk::{Stretch, Walk};
 use crate::plan::window::{State, Window};
 use crate::units::{EpochSeconds, TimeRange};
@@ -26,6 +27,7 @@ impl Planner {
                     self.read_ends_again(*window);
                 }
                 self.with_window(*window, |window| window.begin(stretch));
+                self.begin_evidence(*window, stretch);
             }
             PlanEvent::WindowFinished { window, rows, excess, ending, beyond, opening, edges, .. } => {
                 self.learned.take_ending(*ending);
@@ -41,8 +43,12 @@ impl Planner {
                     plan.is_known = true;
                 }
             }
-            PlanEvent::UnprovenListed { region, range, why, may_pass } => {
-                self.list_unproven(region, *range, (why, *may_pass));
+            PlanEvent::UnprovenListed { region, range, why, may_pass, lacks } => {
+                self.list_unproven(region, *range, (why, *may_pass, *lacks));
+            }
+            PlanEvent::SecondsReadAgain { window, rest, region, range, times, not_before, rows, .. } => {
+                let again = Again { times: *times, not_before: *not_before };
+                self.read_again((*window, *rest), region, *range, (again, *rows));
             }
             PlanEvent::SlicePublished { region, until } => {
                 if let Some(plan) = self.region_mut(region) {
@@ -153,6 +159,7 @@ impl Planner {
     }
 
     fn finish(&mut self, id: WindowId, rows: u64) {
+        self.leave_evidence(id);
         let Some(window) = self.windows.get_mut(&id) else { return };
         window.state = State::Over;
         let (region, range) = (window.region.clone(), window.range);
@@ -166,12 +173,24 @@ impl Planner {
         let Some(window) = self.windows.get_mut(&id) else { return };
         window.state = State::Over;
         let (region, range) = (window.region.clone(), window.range);
-        self.gaps.push(Listed { region: region.clone(), range, why: why.to_owned(), fault: None, may_pass: false });
+        self.gaps.push(Listed {
+            region: region.clone(),
+            range,
+            why: why.to_owned(),
+            fault: None,
+            may_pass: false,
+            lacks: None,
+        });
         self.merge_done(&region);
     }
 
-    fn list_unproven(&mut self, region: &Region, range: TimeRange, (why, may_pass): (&str, bool)) {
-        self.unproven.push(Listed { region: region.clone(), range, why: why.to_owned(), fault: None, may_pass });
+    fn list_unproven(
+        &mut self,
+        region: &Region,
+        range: TimeRange,
+        (why, may_pass, lacks): (&str, bool, Option<Lacks>),
+    ) {
+        self.unproven.push(Listed { region: region.clone(), range, why: why.to_owned(), fault: None, may_pass, lacks });
         self.late.retain(|(of, second)| of != region || !range.contains(*second));
         if let Some(plan) = self.region_mut(region) {
             plan.of_another_region.retain(|page| !range.covers(*page));

@@ -43,6 +43,20 @@ impl Lacks {
         }
     }
 
+    /// Its name, as it is stored.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reading => "reading",
+            Self::ToBefore => "to_before",
+            Self::ToAfter => "to_after",
+            Self::FullPages => "full_pages",
+            Self::Rows => "rows",
+            Self::StableTies => "stable_ties",
+            Self::WholePages => "whole_pages",
+            Self::SecondReading => "second_reading",
+        }
+    }
+
     /// Whether it may be the service's trouble of a while: then a later start reads it again. Short pages and ties that move are its
     /// habits, and would be paid for at each start anew.
     pub fn may_pass(self) -> bool {

@@ -414,9 +414,9 @@ fn next(outcome: &Outcome) -> Option<String> {
             "the same command reads the gaps again, and nothing else".to_owned()
         }
         Ending::Incomplete if outcome.unproven.iter().any(|listed| listed.may_pass) => {
-            "the same command reads again what a passing trouble may have left unproven, and nothing else".to_owned()
+            "the same command reads the unproven ranges once more, and nothing else".to_owned()
         }
-        Ending::Incomplete => "--fresh reads the whole range again and pays for all of it".to_owned(),
+        Ending::Incomplete => "what is unproven stayed so when it was read again; --fresh reads the whole range again and pays for all of it".to_owned(),
         Ending::CreditsSpent { spent, max } => {
             let more = max.get().saturating_mul(2);
             format!(

@@ -296,6 +296,19 @@ mod tests {
         }
     }
 
+    /// What was kept of a part beside a fill was taken for another run's: the next fill left it standing, with its rows twice.
+    #[tokio::test]
+    async fn what_one_fill_kept_beside_it_the_next_one_replaces() {
+        let mut scene = Scene::begin().await;
+        scene.buy(&[10, 12, 14, 19, 20]).await;
+        scene.fill(range(10, 30), &[range(10, 30)], &[]).await;
+        scene.buy(&[13, 14, 15]).await;
+        scene.fill(range(13, 18), &[range(13, 18)], &[]).await;
+        scene.buy(&[12, 13, 14, 15, 16, 19]).await;
+        scene.fill(range(11, 20), &[range(11, 20)], &[]).await;
+        assert_eq!(scene.live(), [(range(10, 11), 1), (range(11, 20), 6), (range(20, 30), 1)]);
+    }
+
     #[tokio::test]
     async fn a_crash_after_the_parts_were_revealed_is_made_good_by_doing_it_again() {
         let mut scene = Scene::begin().await;

@@ -157,8 +157,9 @@ pub(super) async fn lost_altogether(journal: &Journal, output: &Output) -> Resul
     Ok(Some(missing).filter(|missing| *missing > 0))
 }
 
-/// What is opened of one region: the lost ranges, and of a run that has ended the gaps and what is in doubt for a while, each grown
-/// until it holds every gap and every live part that it touches whole, so that a part is replaced whole or not at all.
+/// What is opened of one region: the lost ranges, and of a run that has ended the gaps and what is in doubt for a while. Lost ranges
+/// and gaps grow until they hold every gap and every live part that they touch whole; what is in doubt holds every gap, and the rows
+/// beside it in its part are carried over, so that nothing else is bought again.
 fn ranges_to_open(
     (gaps, doubts): (&[TimeRange], &[TimeRange]),
     lost: &[(TimeRange, String)],
@@ -168,8 +169,9 @@ fn ranges_to_open(
     let of_gaps = gaps.iter().filter(|_| ended == Ended::Yes).map(|gap| (*gap, Reopening::Gap));
     let of_doubts = doubts.iter().filter(|_| ended == Ended::Yes).map(|doubt| (*doubt, Reopening::Doubt));
     let of_lost = lost.iter().map(|(range, text)| (*range, Reopening::Lost(text.clone())));
+    let whole = of_lost.chain(of_gaps).map(|(range, why)| (grown(range, gaps, live), why));
     let mut open: Vec<(TimeRange, Reopening)> =
-        of_lost.chain(of_doubts).chain(of_gaps).map(|(range, why)| (grown(range, gaps, live), why)).collect();
+        whole.chain(of_doubts.map(|(range, why)| (grown(range, gaps, &[]), why))).collect();
     open.sort_by_key(|(range, _)| *range);
     open.into_iter().fold(Vec::new(), |mut merged, (range, why)| {
         match merged.last_mut() {
@@ -222,10 +224,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_in_doubt_is_opened_once_a_run_has_ended_with_the_parts_that_it_touches() {
+    fn what_was_in_doubt_is_opened_once_a_run_has_ended_and_nothing_beside_it() {
         let live = [range(0, 30), range(30, 50)];
         let open = |ended| ranges_to_open((&[range(60, 61)], &[range(40, 60)]), &[], &live, ended);
-        assert_eq!(open(Ended::Yes), [(range(30, 60), Reopening::Doubt), (range(60, 61), Reopening::Gap)]);
+        assert_eq!(open(Ended::Yes), [(range(40, 60), Reopening::Doubt), (range(60, 61), Reopening::Gap)]);
         assert_eq!(open(Ended::No), []);
     }
 

@@ -1,7 +1,7 @@
 //! Deciding what a worker does next. Pure: reads the plan, changes nothing.
 
 use super::ends::End;
-use super::event::{Contradiction, Ending, PlanEvent, StretchReason};
+use super::event::{Again, Contradiction, Ending, PlanEvent, StretchReason};
 use super::fact::{PageAddress, Purpose, WindowId};
 use super::page::Finding;
 use super::planner::{Backlog, Decision, PlanContext, Planner, Task};
@@ -14,6 +14,9 @@ use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 /// The least estimated pages that a running window must have left to be shared.
 const SHARED_PAGES: f64 = 24.0;
+
+/// Pages of one second after which a cap of the service is not asked for again by a later start.
+const PAGES_OF_A_CAP: u32 = 30;
 
 /// Windows of a region whose pages failed, while fewer than which others are cut to size.
 const MOST_PARKED: usize = 16;
@@ -188,9 +191,14 @@ impl Planner {
         let region = || window.region.clone();
         let is_astray = matches!(step, WalkStep::Finish { ending: Ending::Listed, .. });
         let may_pass = is_astray || walk.stretch().why == StretchReason::KnownRow || walk.has_brought_nothing_known();
-        let lists = if may_pass { doubted } else { unproven };
+        let is_at_the_cap = walk.pages >= self.learned.last_page().max(PAGES_OF_A_CAP);
+        let again = match (may_pass, is_at_the_cap) {
+            (true, _) => Again::Always,
+            (false, true) => Again::Never,
+            (false, false) => Again::Once,
+        };
         let listed = |unproven: Unproven| {
-            unproven.iter().map(|(range, why)| lists(&window.region, *range, why)).collect::<Vec<_>>()
+            unproven.iter().map(|(range, why)| listing(&window.region, *range, (why, again))).collect::<Vec<_>>()
         };
         match step {
             WalkStep::Ask(page) => self.in_turn(id, window, walk, page),
@@ -537,13 +545,18 @@ pub(super) fn ask(task: Task) -> Decision {
     Decision::Ask(Box::new(task))
 }
 
-pub(super) fn unproven(region: &Region, range: TimeRange, why: &str) -> PlanEvent {
-    PlanEvent::UnprovenListed { region: region.clone(), range, why: why.to_owned(), may_pass: false }
+fn listing(region: &Region, range: TimeRange, (why, again): (&str, Again)) -> PlanEvent {
+    PlanEvent::UnprovenListed { region: region.clone(), range, why: why.to_owned(), again }
 }
 
-/// The same of what may be the service's trouble of a while.
+/// Lists what the next start reads once more.
+pub(super) fn unproven(region: &Region, range: TimeRange, why: &str) -> PlanEvent {
+    listing(region, range, (why, Again::Once))
+}
+
+/// Lists what may be the service's trouble of a while.
 pub(super) fn doubted(region: &Region, range: TimeRange, why: &str) -> PlanEvent {
-    PlanEvent::UnprovenListed { region: region.clone(), range, why: why.to_owned(), may_pass: true }
+    listing(region, range, (why, Again::Always))
 }
 
 fn unproven_short(region: &Region, range: TimeRange) -> PlanEvent {

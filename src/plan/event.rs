@@ -99,9 +99,9 @@ pub enum PlanEvent {
         range: TimeRange,
         /// Why, for a person.
         why: String,
-        /// Whether it may be the service's trouble of a while: then the next start of a run that has ended reads it again.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        may_pass: bool,
+        /// Which later starts of a run that has ended read it again.
+        #[serde(default)]
+        again: Again,
     },
     /// The service does not honour the sort: unfinished windows are read whole within strict bounds.
     SortIgnored,
@@ -143,6 +143,9 @@ pub enum PlanEvent {
         range: TimeRange,
         /// Why, for a person.
         why: String,
+        /// Whether it is because the start before listed them as unproven.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        was_unproven: bool,
     },
     /// The run's range goes on to a later end: a region's new seconds have a window of their own.
     RangeExtended {
@@ -236,6 +239,19 @@ pub enum PlanEvent {
 
 fn is_none(excess: &u64) -> bool {
     *excess == 0
+}
+
+/// Which later starts of a run that has ended read an unproven stretch again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Again {
+    /// None: it was read to the last page that the service serves, and would be again.
+    #[default]
+    Never,
+    /// The next one. What is found twice, by two starts, is taken for a property of the service and not for its trouble of a while.
+    Once,
+    /// Each: nothing that it costs brought anything yet.
+    Always,
 }
 
 /// Why a stretch began where it began.

@@ -111,7 +111,7 @@ pub struct Listed {
     pub why: String,
     /// Where it is a gap because of its whole region: what is the matter with that.
     pub fault: Option<RegionFault>,
-    /// Where it is unproven: whether it may be the service's trouble of a while.
+    /// Where it is unproven: whether it may be the service's trouble of a while, so that the next start reads it again.
     pub may_pass: bool,
 }
 
@@ -130,6 +130,8 @@ pub struct Planner {
     pub(super) believed: Vec<(Region, TimeRange)>,
     pub(super) gaps: Vec<Listed>,
     pub(super) unproven: Vec<Listed>,
+    /// What was unproven and was read again since.
+    pub(super) read_twice: Vec<(Region, TimeRange)>,
     /// What was left unread when the run was closed.
     pub(super) left: Vec<(Region, TimeRange)>,
     /// What is read again and is in no published part yet.
@@ -158,6 +160,7 @@ impl Planner {
             believed: Vec::new(),
             gaps: Vec::new(),
             unproven: Vec::new(),
+            read_twice: Vec::new(),
             left: Vec::new(),
             reopened: Vec::new(),
             set_aside: BTreeSet::new(),

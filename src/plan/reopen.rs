@@ -72,13 +72,14 @@ impl Planner {
             events.push(self.finished(id, Ending::RowBeyond, walk));
         }
         let (window, rest) = (number(), number());
+        let was_unproven = *why == Reopening::Doubt;
         let text = match why {
             Reopening::Gap => "it was a gap, and is being read again".to_owned(),
             Reopening::Lost(text) => text.clone(),
             Reopening::Doubt => "it was in doubt, and is being read again".to_owned(),
             Reopening::Unseen => "it holds rows that came only when its end was asked again".to_owned(),
         };
-        events.push(PlanEvent::RangeReopened { window, rest, region: region.clone(), range, why: text });
+        events.push(PlanEvent::RangeReopened { window, rest, region: region.clone(), range, why: text, was_unproven });
         if *why == Reopening::Gap && !self.is_of_a_region(region, range) {
             // A later second may still fail, so nothing beyond the gap is asked.
             events.push(PlanEvent::WindowBounded { window });

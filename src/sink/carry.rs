@@ -54,7 +54,9 @@ impl Parts {
             part.write(&rows)?;
         }
         let kept_in_extra = extra_fields.total();
-        Ok(part.finish()?.map(|record| PartRecord { kept_in_extra, extra_fields, carried: true, ..record }))
+        // What the run has read itself stays its own, in whichever part it lies.
+        let carried = former.carried || former.run != slice.run;
+        Ok(part.finish()?.map(|record| PartRecord { kept_in_extra, extra_fields, carried, ..record }))
     }
 }
 

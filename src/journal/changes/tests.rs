@@ -229,7 +229,8 @@ async fn no_more_is_sent_than_the_copy_has_reserved_and_none_before_it_knows_of_
 async fn a_run_that_ended_leaves_nothing_in_doubt() {
     let mut shipped = Shipped::begin(50, None).await;
     shipped.ship(Extent::Touched, false).await;
-    shipped.step(0, Step::Buy(0, 1, 5)).await;
+    let attempt = shipped.ledger.admit().await.unwrap();
+    shipped.journal.commit_page(page(walk(0, 1), &[5]), attempt).await.unwrap();
     shipped.journal.finish_run("run-1", RunOutcome::Complete).await.unwrap();
     shipped.ship(Extent::Touched, false).await;
     let restored = shipped.restored();

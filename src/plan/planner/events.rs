@@ -2,7 +2,7 @@
 
 use super::{Listed, Planner};
 use crate::api::contract::Region;
-use crate::plan::event::{Ending, PlanEvent, StretchReason};
+use crate::plan::event::{Again, Ending, PlanEvent, StretchReason};
 use crate::plan::fact::WindowId;
 use crate::plan::walk::{Stretch, Walk};
 use crate::plan::window::{State, Window};
@@ -41,8 +41,8 @@ impl Planner {
                     plan.is_known = true;
                 }
             }
-            PlanEvent::UnprovenListed { region, range, why, may_pass } => {
-                self.list_unproven(region, *range, (why, *may_pass));
+            PlanEvent::UnprovenListed { region, range, why, again } => {
+                self.list_unproven(region, *range, (why, *again));
             }
             PlanEvent::SlicePublished { region, until } => {
                 if let Some(plan) = self.region_mut(region) {
@@ -54,7 +54,10 @@ impl Planner {
                 self.windows.values_mut().filter(|window| !window.is_over()).for_each(|window| window.bounded = true);
             }
             PlanEvent::WindowBounded { window } => self.with_window(*window, Window::bound),
-            PlanEvent::RangeReopened { window, rest, region, range, why } => {
+            PlanEvent::RangeReopened { window, rest, region, range, why, was_unproven } => {
+                if *was_unproven {
+                    self.read_twice.push((region.clone(), *range));
+                }
                 self.reopen((*window, *rest), region, *range, why);
             }
             PlanEvent::RangeExtended { window, region, range } => self.extend(*window, region, *range),
@@ -170,7 +173,12 @@ impl Planner {
         self.merge_done(&region);
     }
 
-    fn list_unproven(&mut self, region: &Region, range: TimeRange, (why, may_pass): (&str, bool)) {
+    fn list_unproven(&mut self, region: &Region, range: TimeRange, (why, again): (&str, Again)) {
+        let may_pass = match again {
+            Again::Never => false,
+            Again::Once => !self.read_twice.iter().any(|(of, twice)| of == region && twice.overlaps(range)),
+            Again::Always => true,
+        };
         self.unproven.push(Listed { region: region.clone(), range, why: why.to_owned(), fault: None, may_pass });
         self.late.retain(|(of, second)| of != region || !range.contains(*second));
         if let Some(plan) = self.region_mut(region) {

@@ -95,7 +95,9 @@ impl Holder {
 
     /// Whether it seems to be at work, by its clock and a reader's: for people alone.
     pub fn seems_alive(&self, now: i64) -> bool {
-        now.saturating_sub(self.renewed_at) <= i64::try_from(self.lasts().as_secs()).unwrap_or(i64::MAX)
+        // Both clocks tell whole seconds, so what lasts less than one may be a second old.
+        let lasts = self.lasts().as_millis().div_ceil(1000);
+        now.saturating_sub(self.renewed_at) <= i64::try_from(lasts).unwrap_or(i64::MAX)
     }
 }
 

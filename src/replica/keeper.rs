@@ -207,12 +207,13 @@ impl Keeper {
         let pieces = std::mem::take(&mut changes.pieces);
         let segments = Arc::new((first..).zip(&pieces).map(seal).collect::<Vec<_>>());
         self.in_hand = Some(InHand { changes, segments: Arc::clone(&segments), added: None, is_whole });
-        self.put(segments);
+        self.put(segments, Duration::ZERO);
     }
 
-    fn put(&mut self, segments: Arc<Vec<Segment>>) {
+    fn put(&mut self, segments: Arc<Vec<Segment>>, wait: Duration) {
         let place = self.place.clone();
         self.putting = Some(Box::pin(async move {
+            tokio::time::sleep(wait).await;
             for segment in segments.iter() {
                 place.put_segment(segment).await?;
             }
@@ -230,16 +231,8 @@ impl Keeper {
                 let (state, seconds) = (self.place.told(), (self.interval * GIVES_UP_AFTER).as_secs());
                 return self.is_over(Lapse::Silent { state, seconds, why: error.to_string() });
             }
-            let (segments, wait) = (Arc::clone(&in_hand.segments), self.interval / TRIES);
-            let place = self.place.clone();
-            self.putting = Some(Box::pin(async move {
-                tokio::time::sleep(wait).await;
-                for segment in segments.iter() {
-                    place.put_segment(segment).await?;
-                }
-                Ok(())
-            }));
-            return;
+            let segments = Arc::clone(&in_hand.segments);
+            return self.put(segments, self.interval / TRIES);
         }
         failpoint::pass(Step::SegmentPut);
         self.puts_until = None;

@@ -68,9 +68,10 @@ impl Cutting {
                 Due::Slice { region, range, not_read, urgency } => {
                     self.slice((region, run), range, urgency, journal)?.map(|cut| cut.ready(not_read))
                 }
-                Due::Fill { region, range, not_read } => {
-                    let slices = self.slices(&region, range, &not_read.all, journal)?;
-                    Some(Ready::Fill(Fill { region, range, slices, not_read }))
+                Due::Fill { region, range, not_read, unproven } => {
+                    let apart = [not_read.all.as_slice(), &unproven].concat();
+                    let slices = self.slices(&region, range, &apart, journal)?;
+                    Some(Ready::Fill(Fill { region, range, slices, not_read, unproven }))
                 }
             };
             if ready.is_some() {

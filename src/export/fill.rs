@@ -10,6 +10,7 @@ use crate::journal::JournalError;
 use crate::journal::record::{Change, PartRecord};
 use crate::plan::event::PlanEvent;
 use crate::plan::reads::NotRead;
+use crate::sink::carry::rows_within;
 use crate::sink::layout::Slice;
 use crate::units::TimeRange;
 
@@ -21,10 +22,12 @@ use super::publisher::{Published, Publisher};
 pub(super) struct Fill {
     pub(super) region: Region,
     pub(super) range: TimeRange,
-    /// The range, cut into parts; none of them holds a gap and something else.
+    /// The range, cut into parts; none of them holds a gap, or what is unproven, and something else.
     pub(super) slices: Vec<TimeRange>,
     /// What of the range could not be read this time either, or was left.
     pub(super) not_read: NotRead,
+    /// What of the range was read this time, and may lack rows; apart from what was not read.
+    pub(super) unproven: Vec<TimeRange>,
 }
 
 impl Publisher {
@@ -39,8 +42,8 @@ impl Publisher {
             parts.extend(self.stage(&slice).await?);
         }
         let mut kept = Vec::new();
-        for gap in &fill.not_read.all {
-            self.keep_in_gap(*gap, &before, &mut parts, &mut kept).await?;
+        for doubtful in fill.not_read.all.iter().chain(&fill.unproven) {
+            self.keep_the_richer(*doubtful, &before, &mut parts, &mut kept).await?;
         }
         for wider in before.iter().filter(|part| !fill.range.covers(part.range)) {
             parts.extend(self.carry(wider, wider.range.without(&[fill.range])).await?);
@@ -76,27 +79,43 @@ impl Publisher {
         Ok(parts.iter().map(|part| part.path.clone()).collect())
     }
 
-    /// Rows that were delivered of a gap are not given up for fewer: where the gap failed again, what stood there stays.
-    async fn keep_in_gap(
+    /// Rows that were delivered are not given up for fewer: where a gap failed again, or what was unproven is so again, what stood
+    /// there stays.
+    async fn keep_the_richer(
         &self,
-        gap: TimeRange,
+        doubtful: TimeRange,
         before: &[PartRecord],
         parts: &mut Vec<PartRecord>,
         kept: &mut Vec<String>,
     ) -> Result<(), ExportError> {
-        let inside: Vec<&PartRecord> = before.iter().filter(|part| gap.covers(part.range)).collect();
-        let had: u64 = inside.iter().map(|part| part.rows.get()).sum();
-        let has: u64 = parts.iter().filter(|part| gap.covers(part.range)).map(|part| part.rows.get()).sum();
-        if has > 0 && has >= had {
+        let inside: Vec<&PartRecord> = before.iter().filter(|part| doubtful.covers(part.range)).collect();
+        // After a crash in mid-fill new parts may stand beside those whose place they take.
+        let beside = doubtful.without(&inside.iter().map(|part| part.range).collect::<Vec<_>>());
+        let is_wider = |part: &&PartRecord| part.range.overlaps(doubtful) && !doubtful.covers(part.range);
+        let mut had: u64 = inside.iter().map(|part| part.rows.get()).sum();
+        for wider in before.iter().filter(is_wider) {
+            had += self.rows_in(wider, &beside).await?;
+        }
+        let has: u64 = parts.iter().filter(|part| doubtful.covers(part.range)).map(|part| part.rows.get()).sum();
+        if has >= had {
             return Ok(());
         }
-        parts.retain(|part| !gap.covers(part.range));
+        parts.retain(|part| !doubtful.covers(part.range));
         kept.extend(inside.iter().map(|part| part.path.clone()));
-        for wider in before.iter().filter(|part| part.range.overlaps(gap) && !gap.covers(part.range)) {
-            let carried = self.carry(wider, vec![gap]).await?.into_iter();
-            parts.extend(carried.filter(|part| !kept.contains(&part.path)));
+        for wider in before.iter().filter(is_wider) {
+            parts.extend(self.carry(wider, beside.clone()).await?);
         }
         Ok(())
+    }
+
+    /// How many rows of one of this run's parts lie in these seconds.
+    async fn rows_in(&self, part: &PartRecord, ranges: &[TimeRange]) -> Result<u64, ExportError> {
+        if !ranges.iter().any(|range| range.overlaps(part.range)) {
+            return Ok(0);
+        }
+        let (part, ranges) = (part.clone(), ranges.to_vec());
+        let file = self.output.local(&part).await?;
+        Ok(self.stager.run(move || rows_within((&part, &file), &ranges)).await??)
     }
 
     /// Parts of this run that hold some of a range.
@@ -210,7 +229,13 @@ mod tests {
 
         async fn fill(&self, within: TimeRange, slices: &[TimeRange], gaps: &[TimeRange]) -> Published {
             let not_read = NotRead { all: gaps.to_vec(), left: vec![] };
-            let fill = Fill { region: us(), range: within, slices: slices.to_vec(), not_read };
+            let fill = Fill { region: us(), range: within, slices: slices.to_vec(), not_read, unproven: vec![] };
+            self.publisher.fill(fill).await.unwrap()
+        }
+
+        async fn fill_unproven(&self, within: TimeRange, slices: &[TimeRange], unproven: &[TimeRange]) -> Published {
+            let (slices, unproven) = (slices.to_vec(), unproven.to_vec());
+            let fill = Fill { region: us(), range: within, slices, not_read: NotRead::default(), unproven };
             self.publisher.fill(fill).await.unwrap()
         }
 
@@ -267,6 +292,37 @@ mod tests {
         scene.buy(&[30, 31, 32, 33]).await;
         scene.fill(range(30, 40), &[range(30, 40)], &[range(30, 40)]).await;
         assert_eq!(scene.live(), [(range(30, 40), 4)]);
+    }
+
+    /// The trouble came back while a doubt was read again: three paid rows were given up for one.
+    #[tokio::test]
+    async fn what_is_unproven_again_keeps_the_reading_with_more_rows() {
+        let mut scene = Scene::begin().await;
+        scene.buy(&[10, 30, 31, 32, 50]).await;
+        scene.fill(range(0, 60), &[range(0, 60)], &[]).await;
+        // Done twice, as after a crash before its transaction.
+        for reading in [&[31][..], &[31]] {
+            scene.buy(reading).await;
+            scene.fill_unproven(range(30, 40), &[range(30, 40)], &[range(30, 40)]).await;
+            assert_eq!(scene.live(), [(range(0, 30), 1), (range(30, 40), 3), (range(40, 60), 1)], "{reading:?}");
+        }
+        scene.buy(&[30, 31, 32, 33]).await;
+        scene.fill_unproven(range(30, 40), &[range(30, 40)], &[range(30, 40)]).await;
+        assert_eq!(scene.live(), [(range(0, 30), 1), (range(30, 40), 4), (range(40, 60), 1)]);
+        scene.buy(&[31]).await;
+        scene.fill(range(30, 40), &[range(30, 40)], &[]).await;
+        assert_eq!(scene.live()[1], (range(30, 40), 1), "what is proven is the truth, with however few rows");
+    }
+
+    #[tokio::test]
+    async fn only_what_is_unproven_again_is_kept_of_a_wider_part() {
+        let mut scene = Scene::begin().await;
+        scene.buy(&[10, 30, 31, 36, 50]).await;
+        scene.fill(range(0, 60), &[range(0, 60)], &[]).await;
+        scene.buy(&[30, 31, 32, 38]).await;
+        scene.fill_unproven(range(30, 40), &[range(30, 35), range(35, 36), range(36, 40)], &[range(35, 36)]).await;
+        let live = [(range(0, 30), 1), (range(30, 35), 3), (range(36, 40), 1), (range(40, 60), 1)];
+        assert_eq!(scene.live(), live, "of the doubt there was nothing before");
     }
 
     #[tokio::test]

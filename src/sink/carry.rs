@@ -6,6 +6,7 @@ use std::path::Path;
 use arrow::array::{Array, AsArray as _, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::TimestampMillisecondType;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
 
@@ -58,6 +59,25 @@ impl Parts {
         let carried = former.carried || former.run != slice.run;
         Ok(part.finish()?.map(|record| PartRecord { kept_in_extra, extra_fields, carried, ..record }))
     }
+}
+
+/// How many rows of `former`, a part that lies at `file`, are inside `ranges`, which do not overlap. Reads their times alone. Blocks.
+///
+/// # Errors
+/// As [`Parts::carry_over`].
+pub fn rows_within((former, file): (&PartRecord, &Path), ranges: &[TimeRange]) -> Result<u64, PartError> {
+    let unreadable = |source| PartError::Former { path: former.path.clone(), source };
+    let opened = File::open(file).map_err(StagingError::of("opening the former part", file))?;
+    let builder = builder(opened, former)?;
+    let times = ProjectionMask::columns(builder.parquet_schema(), [CREATE_TIME]);
+    let mut rows = 0_u64;
+    for batch in builder.with_projection(times).build().map_err(unreadable)? {
+        let batch = batch.map_err(|source| unreadable(source.into()))?;
+        for range in ranges {
+            rows += inside(&batch, *range).map_err(unreadable)?.num_rows() as u64;
+        }
+    }
+    Ok(rows)
 }
 
 fn reader(file: File, former: &PartRecord) -> Result<ParquetRecordBatchReader, PartError> {

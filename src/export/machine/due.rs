@@ -61,7 +61,11 @@ impl Machine {
         let range = self.planner.next_fill(&plan.region)?;
         let mut not_read = self.planner.not_read(&plan.region);
         not_read.all.retain(|gap| gap.overlaps(range));
-        Some(Due::Fill { region: plan.region.clone(), range, not_read })
+        let listed = self.planner.unproven().iter().filter(|listed| listed.region == plan.region);
+        let within = listed.map(|listed| listed.range.intersection(range));
+        let unproven: Vec<TimeRange> = within.flat_map(|range| range.without(&not_read.all)).collect();
+        let unproven = TimeRange::merged(&unproven);
+        Some(Due::Fill { region: plan.region.clone(), range, not_read, unproven })
     }
 
     /// Whether the time budget is over by more than what a stop may take: what is settled then waits for the next start.

@@ -239,6 +239,8 @@ pub(super) enum Due {
         range: TimeRange,
         /// What of it could not be read, or was left.
         not_read: NotRead,
+        /// What of it was read, and may lack rows: in order, and apart from what was not read.
+        unproven: Vec<TimeRange>,
     },
 }
 

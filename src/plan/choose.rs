@@ -526,6 +526,7 @@ impl Planner {
             // What is gone is not expected any more.
             probed_newest: plan.probed_newest.min(plan.newest).filter(|_| !plan.newest_is_unknown),
             newest_rows: if plan.newest_is_unknown { &[] } else { &plan.newest_rows },
+            confirmed_newest_rows: plan.ends.newest_page(),
         }
     }
 }

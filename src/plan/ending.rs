@@ -3,6 +3,7 @@
 use super::event::StretchReason;
 use super::fact::RowKey;
 use super::page::Finding;
+use super::short::ShortDoubt;
 use super::step::{WalkContext, WalkStep, anchor, end_of_rows, one_second};
 use super::walk::Walk;
 use crate::api::contract::PAGE_SIZE;
@@ -124,12 +125,31 @@ impl Walk {
             return None;
         }
         if doubt.is_pending() {
+            if self.full_page_shows_the_end(doubt, context) {
+                return None;
+            }
             let end = context.known_newest.unwrap_or(doubt.from()).max(self.position()).shifted(1);
             let end = end.max(doubt.range().end);
             let why = "the last page is short, and this service's short pages leave rows out";
             return Some(WalkStep::List(vec![(TimeRange::new(doubt.from(), end.min(self.range.end)), why.to_owned())]));
         }
         self.short_step(context)
+    }
+
+    /// Whether a full page from the other end holds all rows of the last page, and reaches beyond them into what is known: then none is
+    /// hidden there.
+    fn full_page_shows_the_end(&self, doubt: &ShortDoubt, context: &WalkContext<'_>) -> bool {
+        let is_known = |row: &RowKey| {
+            self.previous.contains(row) || doubt.knows(row.video) || self.at_frontier.contains(&row.video)
+        };
+        [context.newest_rows, context.confirmed_newest_rows].into_iter().any(|page| {
+            let is_full = page.len() >= PAGE_SIZE as usize;
+            let of_end: Vec<&RowKey> = page.iter().filter(|row| row.second >= doubt.from()).collect();
+            let reaches_before = of_end.len() < page.len() && self.previous.iter().all(|row| page.contains(row));
+            // Where all of it is of the same seconds, only the very same order tells that nothing lies between.
+            let is_in_order = page.iter().take(self.previous.len()).eq(self.previous.iter().rev());
+            is_full && of_end.into_iter().all(is_known) && (reaches_before || is_in_order)
+        })
     }
 
     /// The first second of a row of the newest page that the walk should have seen on its last pages and has not.

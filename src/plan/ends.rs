@@ -164,6 +164,11 @@ impl Ends {
         self.newest.seen.last().map(|row| row.second)
     }
 
+    /// The rows of the run's range on the page that last answered for the newest end, newest first; empty where there is none.
+    pub fn newest_page(&self) -> &[RowKey] {
+        self.newest.answer.as_ref().filter(|answer| !answer.is_contrary).map_or(&[], |answer| &answer.rows)
+    }
+
     /// What the answers showed is being read again.
     pub fn read_again(&mut self) {
         self.gone = None;

@@ -103,6 +103,11 @@ impl ShortDoubt {
         }
     }
 
+    /// Whether a row is one of those that came around the page.
+    pub fn knows(&self, video: VideoKey) -> bool {
+        self.known.contains(&video)
+    }
+
     /// The second from which rows may be missing.
     pub fn from(&self) -> EpochSeconds {
         self.place.from

@@ -77,6 +77,8 @@ pub struct WalkContext<'a> {
     pub probed_newest: Option<EpochSeconds>,
     /// The rows of the descending page.
     pub newest_rows: &'a [RowKey],
+    /// Those of the last one by which the end was confirmed; empty where none was.
+    pub confirmed_newest_rows: &'a [RowKey],
 }
 
 impl WalkContext<'_> {

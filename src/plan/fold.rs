@@ -292,27 +292,32 @@ impl Walk {
             }
         }
         if !is_full {
-            let doubt = self.doubt_about(rows, before);
+            let doubt = self.doubt_about(page, rows, before);
             let is_replaced = self.short.as_ref().is_none_or(|doubt| doubt.is_pending() && !doubt.is_followed());
             if is_replaced { self.short = doubt } else { self.short_next = doubt }
         }
     }
 
-    fn doubt_about(&self, rows: &[RowKey], before: Before) -> Option<ShortDoubt> {
-        let (first, last) = (rows.first()?.second, rows.last()?.second);
+    fn doubt_about(&self, page: &PageFact, rows: &[RowKey], before: Before) -> Option<ShortDoubt> {
+        let leaps = rows.is_empty();
+        let shown = if leaps { &page.rows } else { rows };
+        let (first, last) = (shown.first()?, shown.last()?);
+        let (first_video, last_video) = (first.video, last.video);
+        // Where all its rows leap ahead, they lie beyond what the page may have left out.
+        let stands = before.frontier.filter(|_| leaps).unwrap_or(first.second);
+        let (first, last) = if leaps { (stands, stands) } else { (first.second, last.second) };
         let is_over = |heal: &Heal| heal.is_over() && heal.second() == first;
         let from = before.frontier.filter(|_| self.pages > 1).unwrap_or(self.stretch.anchor);
         let from = from.min(first).max(before.settled);
         // What the page before left out at its end lies before the first row of this one.
         let doubted = if self.pages > 1 { from.min(first) } else { first };
         let is_listed = self.is_listed_whole(TimeRange::new(doubted, last.shifted(1)));
-        if is_listed || (first == last && self.heals.iter().any(is_over)) {
+        if is_listed || (!leaps && first == last && self.heals.iter().any(is_over)) {
             return None;
         }
         let look_from = if from == last { before.second.unwrap_or(from) } else { from };
-        let known = rows.iter().chain(&self.held).chain(&self.previous).map(|row| row.video);
+        let known = shown.iter().chain(&self.held).chain(&self.previous).map(|row| row.video);
         let known = known.chain(self.stretch_at_frontier.iter().copied()).collect();
-        let (first_video, last_video) = (rows.first()?.video, rows.last()?.video);
         Some(ShortDoubt::new(Place { look_from, from, first_video, last_video, first, last }, known))
     }
 

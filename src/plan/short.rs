@@ -277,3 +277,6 @@ pub enum Follows {
     /// As the first page of a stretch from this second.
     Anchored(EpochSeconds),
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! Short pages in a whole plan: what they left out is found, and a last page that is proven whole is not listed.
+
+use crate::api::contract::{Filters, Region, TimeOrder};
+use crate::plan::event::PlanEvent;
+use crate::plan::fact::{PageFact, Purpose, RowKey, VideoKey};
+use crate::plan::planner::{Decision, PlanContext, Planner, Task};
+use crate::units::{EpochSeconds, TimeRange};
+
+fn range(start: i64, end: i64) -> TimeRange {
+    TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
+}
+
+fn us() -> Region {
+    "US".parse().unwrap()
+}
+
+/// A plan of [0, 1000) against rows at every fourth second up to 400.
+struct Reading {
+    plan: Planner,
+    seen: Vec<i64>,
+    asked: usize,
+    now: i64,
+}
+
+impl Reading {
+    fn begin() -> Self {
+        let mut plan = Planner::new(&[us()], Filters::default(), range(0, 1_000));
+        let opening = plan.opening();
+        opening.iter().for_each(|event| plan.apply_event(event));
+        Self { plan, seen: Vec::new(), asked: 0, now: 5_000 }
+    }
+
+    fn fold(&mut self, events: &[PlanEvent]) {
+        events.iter().for_each(|event| self.plan.apply_event(event));
+    }
+
+    /// Reads to the end; `keeps` tells which seconds of the question of this number and purpose are left on its page.
+    fn read_all(&mut self, keeps: impl Fn(&Task, usize, i64) -> bool) {
+        for _ in 0..300 {
+            let now = EpochSeconds::new(self.now);
+            let context = PlanContext { now, idle_workers: 1, confirm_after: 20, ..PlanContext::usual() };
+            match self.plan.next(None, &context) {
+                Decision::Record(events) => self.fold(&events),
+                Decision::Wait(until) => self.now = until.get(),
+                Decision::Ask(task) => {
+                    self.asked += 1;
+                    self.plan.set_out(&task);
+                    self.plan.came_back(&task);
+                    let (number, at) = (self.asked, self.now);
+                    let page = page_of(&task, at, |second| keeps(&task, number, second));
+                    if matches!(task.address.purpose, Purpose::Walk { .. }) {
+                        self.seen.extend(page.rows.iter().map(|row| row.second.get()));
+                    }
+                    self.plan.apply_page(&page);
+                }
+                _ => break,
+            }
+        }
+    }
+
+    fn missing(&self) -> Vec<i64> {
+        (0..=400).step_by(4).filter(|second| !self.seen.contains(second)).collect()
+    }
+}
+
+fn page_of(task: &Task, now: i64, keeps: impl Fn(i64) -> bool) -> PageFact {
+    let (min, max) = (task.query.min_create_time.unwrap().get(), task.query.max_create_time.unwrap().get());
+    let mut seconds: Vec<i64> = (0..=400).step_by(4).filter(|second| (min..=max).contains(second)).collect();
+    if task.query.order == TimeOrder::NewestFirst {
+        seconds.reverse();
+    }
+    let page = usize::try_from(task.query.page.get() - 1).unwrap();
+    let seconds: Vec<i64> = seconds.into_iter().skip(page * 10).take(10).filter(|second| keeps(*second)).collect();
+    let row = |second: &i64| RowKey { second: EpochSeconds::new(*second), video: VideoKey(*second as u64) };
+    PageFact {
+        address: task.address.clone(),
+        fetched_at: EpochSeconds::new(now),
+        slots: u32::try_from(seconds.len()).unwrap(),
+        rows: seconds.iter().map(row).collect(),
+        check: Default::default(),
+    }
+}
+
+/// Two of ten rows came of a page, both further on than those of a page before them lie apart. Nothing doubted it.
+#[test]
+fn a_short_page_whose_rows_all_leap_ahead_has_left_rows_out() {
+    for left in [1, 2, 3] {
+        let mut reading = Reading::begin();
+        let is_hit = |task: &Task, number| number < 20 && task.query.page.get() == 4 && is_walk(task);
+        reading.read_all(|task, number, second| {
+            let place = (second - task.query.min_create_time.unwrap().get()).max(0) / 4 % 10;
+            !is_hit(task, number) || place >= 10 - left
+        });
+        assert!(reading.plan.is_done());
+        let unproven = reading.plan.unproven();
+        let silent = |second: &i64| !unproven.iter().any(|listed| listed.range.contains(EpochSeconds::new(*second)));
+        assert_eq!(reading.missing().into_iter().filter(silent).collect::<Vec<_>>(), Vec::<i64>::new(), "{left} left");
+    }
+}
+
+/// Short pages hid rows for a while, so that none is believed any more; the region's last page is short by nature.
+#[test]
+fn a_last_page_that_the_newest_page_shows_whole_is_no_doubt() {
+    for hides in [false, true] {
+        let mut reading = Reading::begin();
+        reading.read_all(|task, number, second| {
+            let is_hit = is_walk(task) && number < 20 && task.query.page.get() == 4 && second % 8 == 0;
+            // The row before the last is left out wherever it would stand.
+            !is_hit && !(hides && second == 396)
+        });
+        assert!(reading.plan.is_done() && reading.plan.learned().short_pages_hide());
+        let listed: Vec<_> = reading.plan.unproven().iter().map(|listed| listed.range).collect();
+        assert_eq!(listed.iter().any(|range| range.contains(EpochSeconds::new(396))), hides, "{listed:?}");
+    }
+}
+
+fn is_walk(task: &Task) -> bool {
+    matches!(task.address.purpose, Purpose::Walk { .. })
+}

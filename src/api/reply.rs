@@ -87,15 +87,23 @@ fn judge_read(heard: Heard<'_>, text: &str, read: Result<Envelope<'_>, BodyError
     if matches!(heard.status, 204 | 205) && text.is_empty() && heard.broken.is_none() {
         return Verdict::Page(PageAnswer::default());
     }
-    let found = Found::new(heard, text, &read);
+    let is_page = |read: &Envelope<'_>| is_success(heard.status) && read.code == Some(0);
     match read {
-        Ok(read) if is_success(heard.status) && read.code == Some(0) => match subject(&found.words) {
-            // An empty page ends a walk, so one that says why it is empty is not believed to be one.
-            Subject::Account if read.data.is_empty() => Verdict::Quota { message: found.message },
-            Subject::Rate if read.data.is_empty() => Verdict::Throttled { why: found.describe() },
-            _ => Verdict::Page(page_answer(read)),
-        },
-        _ => found.failure(),
+        // Whatever words come with rows: nearly every answer is such a one, so nothing is looked for in them.
+        Ok(read) if is_page(&read) && !read.data.is_empty() => Verdict::Page(page_answer(read)),
+        Ok(read) if is_page(&read) => empty_page(heard, text, read),
+        read => Found::new(heard, text, &read).failure(),
+    }
+}
+
+/// An empty page ends a walk, so one that says why it is empty is not believed to be one.
+fn empty_page(heard: Heard<'_>, text: &str, read: Envelope<'_>) -> Verdict {
+    let read = Ok(read);
+    let found = Found::new(heard, text, &read);
+    match (subject(&found.words), read) {
+        (Subject::Account, _) => Verdict::Quota { message: found.message },
+        (Subject::Rate, _) => Verdict::Throttled { why: found.describe() },
+        (Subject::Other, read) => Verdict::Page(read.map(page_answer).unwrap_or_default()),
     }
 }
 

@@ -66,7 +66,9 @@ impl PageReader {
         let failed = self.reader.failed("reading pages");
         let sql = "SELECT sequence, first, end, fetched_at_ms, request_id, length, checksum, body FROM bodies \
                    WHERE sequence = ?1";
-        let mut statement = self.reader.connection.prepare_cached(sql).map_err(&failed)?;
+        // One reading for all: each begins with a look at what was committed since, and then all it knew of the file is worth nothing.
+        let reading = self.reader.connection.unchecked_transaction().map_err(&failed)?;
+        let mut statement = reading.prepare_cached(sql).map_err(&failed)?;
         let mut piece = VecDeque::with_capacity(places.len());
         for place in places {
             match statement.query_row([place.1], Compressed::read).optional().map_err(&failed)? {

@@ -33,7 +33,7 @@ const LARGEST_BATCH: usize = 256;
 /// Growth of the log after which it is moved into the database.
 const LOG_BYTES: u64 = 8 * 1024 * 1024;
 /// What a transaction adds to the log beside the bodies: the pages of tables and indexes that it touches.
-const TRANSACTION_BYTES: u64 = 32 * 1024;
+const TRANSACTION_BYTES: u64 = 64 * 1024;
 type Answer = Result<i64, JournalError>;
 
 /// What the handles see without asking the writer.

@@ -56,7 +56,7 @@ pub enum Command {
     Merge(MergeArguments),
     /// Write the output anew from its own parts, with another partition, part size or packing; asks nothing of the service
     Rebuild(RebuildArguments),
-    /// Make one part of small neighbours within a folder of the output; asks nothing of the service
+    /// Merge small neighbouring parts of the output, each folder by itself; asks nothing of the service
     Compact(CompactArguments),
     /// Find out with few credits what the service's contract leaves open, for one region
     Check(Box<CheckArguments>),
@@ -82,7 +82,7 @@ pub struct RunArguments {
     /// Begin a new run although the last one of this question is unfinished or covers the range; pays for every page again
     #[arg(long)]
     pub fresh: bool,
-    /// Where the state is damaged or of another version, move it aside and go on from the output's manifest
+    /// Move a state aside that is damaged or of another version, and go on from the output's manifest
     #[arg(long)]
     pub adopt: bool,
     #[command(flatten)]
@@ -138,7 +138,7 @@ pub struct PlanArguments {
     #[arg(long)]
     pub json: bool,
     /// Credits that the forecast may spend
-    #[arg(long, value_name = "CREDITS", default_value = "60", value_parser = whole::<u32>)]
+    #[arg(long, value_name = "CREDITS", default_value = "60", value_parser = at_least_one::<u32>)]
     pub probe_credits: u32,
     /// Show the first windows and the addresses of the first requests; sends nothing and needs no key
     #[arg(long)]
@@ -184,7 +184,7 @@ pub struct VerifyArguments {
 /// The flags of `report`.
 #[derive(Debug, Args)]
 pub struct ReportArguments {
-    /// The file; without a word about it, it lies beside the output, under its name with .report.html appended
+    /// The file that gets the page
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     #[command(flatten)]
@@ -226,13 +226,13 @@ pub struct CheckArguments {
     #[arg(long)]
     pub json: bool,
     /// Credits that it may spend; the first go to what is worth most
-    #[arg(long, value_name = "CREDITS", default_value = "40", value_parser = whole::<u64>)]
+    #[arg(long, value_name = "CREDITS", default_value = "40", value_parser = at_least_one::<u64>)]
     pub credits: u64,
     /// Find out the rate limit and its headers too
     #[arg(long)]
     pub rate: bool,
     /// Credits that this may spend beside the others
-    #[arg(long, value_name = "CREDITS", default_value = "200", value_parser = whole::<u64>)]
+    #[arg(long, value_name = "CREDITS", default_value = "200", value_parser = at_least_one::<u64>)]
     pub rate_credits: u64,
     /// A file that gets what was found out as settings for `run --config`
     #[arg(long, value_name = "FILE")]
@@ -398,7 +398,7 @@ struct EffortArguments {
     /// How long after the first answer a region's ends are asked again before they are believed, such as 20s; 0s never
     #[arg(long, value_name = "LENGTH")]
     confirm_after: Option<HumanDuration>,
-    /// What becomes of time that the output holds already
+    /// What to do about time that the output holds already
     #[arg(long, value_name = "WHAT")]
     reread: Option<Reread>,
     /// How long this start may take, such as 2h; exit 4 when it is over
@@ -452,6 +452,9 @@ const ERROR_FORMAT: &str = "error_format";
 
 /// The command that lays an output out anew.
 const REBUILD: &str = "rebuild";
+
+/// The command that writes a report wherever none is named.
+const REPORT: &str = "report";
 
 /// Which setting each flag stands for, by the flag's identity in clap.
 const FLAGS: [(&str, &str); 32] = [
@@ -548,12 +551,15 @@ pub fn command() -> clap::Command {
     let defaults = serde_json::to_value(Settings::default()).unwrap_or_default();
     let mut command = Cli::command();
     let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-    command = command.mut_args(|arg| with_place(arg, &defaults, false));
+    command = command.mut_args(|arg| with_place(arg, &defaults, ""));
     // The simulator's flags carry names of their own world, and say their places themselves.
-    for name in names.into_iter().filter(|name| name != SIMULATE) {
-        // Without a word about it, what is written anew stays laid out as it is.
-        let keeps = name == REBUILD;
-        command = command.mut_subcommand(name, |sub| sub.mut_args(|arg| with_place(arg, &defaults, keeps)));
+    for name in names {
+        // A number below zero is a value that is too small, and not a flag.
+        command = command.mut_subcommand(&name, |sub| sub.allow_negative_numbers(true));
+        if name != SIMULATE {
+            let of = name.clone();
+            command = command.mut_subcommand(name, |sub| sub.mut_args(|arg| with_place(arg, &defaults, &of)));
+        }
     }
     command
 }
@@ -573,10 +579,15 @@ fn given_flags(matches: &ArgMatches, command_name: &str) -> Result<Vec<(String, 
     Ok(flags)
 }
 
-fn with_place(arg: Arg, defaults: &serde_json::Value, keeps_partition: bool) -> Arg {
+/// The flag of this command with its default, its key and its variable in its help.
+fn with_place(arg: Arg, defaults: &serde_json::Value, command_name: &str) -> Arg {
     let Some((_, key)) = all_flags().find(|(flag, _)| arg.get_id() == flag) else { return arg };
     let default = match defaults.pointer(&format!("/{}", key.replace('.', "/"))) {
-        _ if keeps_partition && *key == "output.partition" => "that of the output".to_owned(),
+        // Without a word about it, what is written anew stays laid out as it is.
+        _ if command_name == REBUILD && *key == "output.partition" => "that of the output".to_owned(),
+        _ if command_name == REPORT && *key == "report.report" => {
+            "beside the output, under its name with .report.html appended".to_owned()
+        }
         Some(serde_json::Value::String(text)) => text.clone(),
         Some(serde_json::Value::Array(list)) if list.is_empty() => "none".to_owned(),
         Some(other) => other.to_string(),
@@ -635,6 +646,12 @@ fn whole<T: std::str::FromStr>(text: &str) -> Result<T, String> {
             "write a whole number in digits alone, such as 30".to_owned()
         }
     })
+}
+
+/// Reads a whole number above zero.
+fn at_least_one<T: std::str::FromStr + Default + PartialEq>(text: &str) -> Result<T, String> {
+    let number: T = whole(text)?;
+    if number == T::default() { Err("write 1 or more".to_owned()) } else { Ok(number) }
 }
 
 /// Reads yes or no as clap does, and says what would be right.
@@ -743,6 +760,12 @@ mod tests {
         assert_eq!(every("p status"), None);
         assert_eq!(every("p status --watch --json"), Some(Duration::from_secs(1)));
         assert_eq!(every("p status --watch 5s"), Some(Duration::from_secs(5)));
+        for line in
+            ["p run --max-credits -1", "p simulate --rows -5", "p check --credits 0", "p plan --probe-credits 0"]
+        {
+            let told = Invocation::read(line.split_whitespace()).unwrap_err();
+            assert!(format!("{told:?}").contains("ValueValidation"), "{line}: {told:?}");
+        }
         for text in ["0s", "5", "often"] {
             assert!(Invocation::read(["p", "status", "--watch", text]).is_err(), "{text}");
         }

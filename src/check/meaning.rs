@@ -8,6 +8,7 @@ pub(super) fn of(name: &str, verdict: &str) -> &'static str {
     match (name, verdict) {
         ("key", "accepted") => "run can use this key",
         ("key", "quota_spent") => "buy credits, or wait until the quota is renewed",
+        ("key", "unknown") => "nothing shows yet whether run can use this key",
         ("key", _) => "run cannot use this key as it is",
         ("min_bound" | "max_bound", "inclusive") => {
             "run asks one second wider until it has seen this itself, then exactly"

@@ -78,6 +78,14 @@ const FLAGS: [(&[&str], &str); 16] = [
     (&["force", "overwrite", "clean", "reset"], "--fresh begins a new run, and pays for every page again"),
 ];
 
+/// What a library says of a value, and what would be right.
+const PLAIN: [(&str, &str); 4] = [
+    ("invalid digit found in string", "write a whole number in digits alone, such as 30"),
+    ("number too large to fit in target type", "it is too large"),
+    ("invalid float literal", "write a number, such as 0.01"),
+    ("invalid socket address syntax", "write ADDRESS:PORT, such as 127.0.0.1:8080"),
+];
+
 /// Names under which a key is given to other programs.
 const KEY_FLAGS: [&str; 13] = [
     "key",
@@ -186,11 +194,12 @@ impl Unread {
         }
     }
 
-    /// The text without what may be a key among the arguments.
+    /// The text in plain words, without what may be a key among the arguments.
     fn blotted(&self, text: &str) -> String {
+        let text = PLAIN.iter().fold(text.to_owned(), |text, (said, plain)| text.replace(said, plain));
         let mut keys: Vec<&str> = self.possible_keys().filter(|key| key.len() >= SHORTEST_KEY).collect();
         keys.sort_by_key(|key| std::cmp::Reverse(key.len()));
-        keys.into_iter().fold(text.to_owned(), |text, key| text.replace(key, NOT_SHOWN))
+        keys.into_iter().fold(text, |text, key| text.replace(key, NOT_SHOWN))
     }
 
     /// Words that begin like a key, and whatever was given to a flag that means one.

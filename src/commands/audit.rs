@@ -148,7 +148,8 @@ fn nothing_came(audited: &Audited) -> Failure {
         None => (ExitCode::ServiceUnwell, "no page came within the credits".to_owned()),
     };
     Failure::new(code, format!("nothing was read again: {why}")).with_hint(format!(
-        "{spent} were spent, and the output is as it was; once the cause is mended, the same command tries again"
+        "it sent {}, or tried to, and the output is as it was; once the cause is mended, the same command tries again",
+        if spent.get() == 1 { "1 request".to_owned() } else { format!("{} requests", HumanCount(spent.get())) }
     ))
 }
 

@@ -230,6 +230,10 @@ pub(super) fn failure(error: &ExportError, state: &Path) -> Failure {
                 state.display()
             ),
         ),
+        ExportError::Journal(JournalError::File { doing: "making the state folder" | "making the folder", .. }) => (
+            ExitCode::LocalDamage,
+            "make it so that this user can write into it, or name another with --out or --state; nothing was sent".to_owned(),
+        ),
         ExportError::Journal(JournalError::DiskFull { .. }) => (
             ExitCode::LocalDamage,
             "free some space, then run the same command: nothing that was paid for is lost".to_owned(),

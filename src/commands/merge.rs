@@ -58,7 +58,7 @@ fn text(merged: &MergedOutput, folder: &str) -> String {
         more => format!("{more} shards were merged"),
     };
     let whole = if *is_whole { "complete" } else { "incomplete" };
-    let mut told = format!("{folder}: {done}\n{whole}  {range}, {parts} parts, {rows}, {bytes}\n");
+    let mut told = format!("{folder}: {done}\n{whole}  {range}, {}, {rows}, {bytes}\n", super::parts(*parts));
     let line = |what: &str, lack: &Lack| format!("{what}  {} {}: {}\n", lack.region, lack.range, lack.why);
     let lacks = lacking.gaps.iter().map(|lack| line("gap", lack));
     let lacks: Vec<String> = lacks.chain(lacking.unproven.iter().map(|lack| line("unproven", lack))).collect();

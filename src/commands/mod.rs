@@ -48,6 +48,11 @@ pub fn schema() -> Result<ExitCode, Failure> {
     print(crate::sink::columns::describe().as_bytes())
 }
 
+/// A number of parts, for a person.
+fn parts<N: std::fmt::Display + PartialEq + From<u8>>(count: N) -> String {
+    if count == N::from(1) { "1 part".to_owned() } else { format!("{count} parts") }
+}
+
 /// A command's answer as one JSON document on lines of its own.
 fn json(document: &impl serde::Serialize) -> Result<String, Failure> {
     line_of(serde_json::to_string_pretty(document))

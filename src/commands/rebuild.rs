@@ -46,13 +46,15 @@ fn text(rebuilt: &Rebuilt, folder: &str) -> String {
     let Rebuilt { before, after, written_anew } = rebuilt;
     let contents = |contents: &Contents| {
         let Contents { layout, parts, rows, bytes } = contents;
-        format!("{layout}, {parts} parts, {rows}, {bytes}")
+        format!("{layout}, {}, {rows}, {bytes}", super::parts(*parts))
     };
     if *written_anew == 0 && before == after {
         return format!("{folder}: nothing was to be done: {}\n", contents(after));
     }
     format!(
-        "{folder}: {written_anew} parts were written anew; no request was sent\nbefore  {}\nafter   {}\n",
+        "{folder}: {} {} written anew; no request was sent\nbefore  {}\nafter   {}\n",
+        super::parts(*written_anew),
+        if *written_anew == 1 { "was" } else { "were" },
         contents(before),
         contents(after)
     )

@@ -264,7 +264,7 @@ fn identity(settings: &Settings) -> Result<Identity, Failure> {
 pub(super) fn embedded_simulator(settings: &Settings) -> Result<Option<RunningSimulator>, Failure> {
     let Some(table) = &settings.simulator else { return Ok(None) };
     let simulator = super::simulate::from_table(table)?;
-    Simulator::start(simulator).map(Some).map_err(|error| Failure::from_error(ExitCode::Usage, &error))
+    Simulator::start(simulator).map(Some).map_err(|error| super::simulate::cannot_serve(&error))
 }
 
 pub(super) fn client(settings: &Settings, simulator: Option<&RunningSimulator>) -> Result<Client, Failure> {

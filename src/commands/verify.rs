@@ -18,6 +18,9 @@ const VERIFY_VERSION: u32 = 1;
 /// What to do about a folder that cannot be read.
 const LOOK_AT_THE_DISK: &str = "look whether this user may read the folder, and whether its disk answers";
 
+/// What to do about an output that lacks something.
+const READS_IT: &str = "the same `run` command reads gaps and what was not read, and unproven ranges once more; rejected rows are in _rejected";
+
 /// What was found, as `--json` prints it.
 #[derive(Serialize)]
 struct Document<'report> {
@@ -89,10 +92,7 @@ fn verdict(code: ExitCode) -> &'static str {
 fn concluded(report: &Report, folder: &str, code: ExitCode) -> Failure {
     let first = report.problems.first().or(report.shortfalls.first());
     let reason = first.map(|first| format!(": {first}")).unwrap_or_default();
-    let hint = report
-        .advice
-        .first()
-        .map_or("the same `run` command reads what is missing; stdout has the whole list", String::as_str);
+    let hint = report.advice.first().map_or(READS_IT, String::as_str);
     Failure::new(code, format!("{folder}: {}{reason}", verdict(code))).with_hint(hint)
 }
 
@@ -116,7 +116,8 @@ fn json(report: &Report, folder: &str, code: ExitCode) -> Result<String, Failure
 
 fn text(report: &Report, folder: &str) -> String {
     let verdict = verdict(code(report));
-    let mut text = format!("{folder}: {verdict}\n{} parts, {}, {}\n", report.parts, report.rows, report.bytes);
+    let parts = super::parts(report.parts);
+    let mut text = format!("{folder}: {verdict}\n{parts}, {}, {}\n", report.rows, report.bytes);
     for problem in &report.problems {
         let _ = writeln!(text, "problem: {problem}");
     }
@@ -126,7 +127,8 @@ fn text(report: &Report, folder: &str) -> String {
     for elsewhere in &report.elsewhere {
         let _ = writeln!(text, "elsewhere: {elsewhere}");
     }
-    for advice in &report.advice {
+    let (report_advice, is_short) = (report.advice.iter().map(String::as_str), code(report) == ExitCode::Incomplete);
+    for advice in report_advice.chain(is_short.then_some(READS_IT)) {
         let _ = writeln!(text, "hint: {advice}");
     }
     text

@@ -455,6 +455,18 @@ async fn a_run_begins_only_after_the_one_before_has_ended() {
 }
 
 #[tokio::test]
+async fn a_run_that_is_given_up_for_another_has_an_outcome_at_once() {
+    let scene = Scene::begin().await;
+    scene.journal.begin_run_anew(new_run("run-2")).await.unwrap();
+    let tool = scene.tool();
+    let mut runs = tool.prepare("SELECT id, outcome FROM runs ORDER BY number").unwrap();
+    let runs = runs.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let runs: Vec<(String, Option<String>)> = runs.map(|run| run.unwrap()).collect();
+    let ended = Some(RunOutcome::Incomplete.name().to_owned());
+    assert_eq!(runs, [("run-1".to_owned(), ended), ("run-2".to_owned(), None)]);
+}
+
+#[tokio::test]
 async fn without_a_run_nothing_is_recorded() {
     let folder = tempfile::tempdir().unwrap();
     let journal = Journal::open(folder.path()).unwrap();

@@ -100,6 +100,24 @@ fn a_setting_that_cannot_be_meant_ends_with_2_and_names_its_place() {
 }
 
 #[test]
+fn a_simulator_that_cannot_be_says_what_could() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let wrong: [(&[&str], &str); 6] = [
+        (&["--last-page", "0"], "hint: `keyapi-export simulate --help` names every setting"),
+        (&["--listen", &address], "hint: name another address"),
+        (&["--rows", "-5"], "invalid value '-5' for '--rows <ROWS>'"),
+        (&["--rows", "many"], "for '--rows <ROWS>': write a whole number in digits alone"),
+        (&["--server-error", "few"], "write a number, such as 0.01"),
+        (&["--listen", "here"], "write ADDRESS:PORT"),
+    ];
+    for (flags, told) in wrong {
+        let said = refused(&mut program(&[&["simulate"], flags].concat()));
+        assert!(said.contains(told), "{flags:?}: {said}");
+    }
+}
+
+#[test]
 fn a_key_is_never_an_argument_and_never_repeated() {
     let told = refused(&mut program(&["run", "--token", "sk_live_do_not_tell"]));
     assert!(told.contains("--token-file"), "{told}");

@@ -90,6 +90,18 @@ fn a_link_without_its_goal_is_found() {
 }
 
 #[test]
+fn the_readme_is_read_in_five_minutes_and_leads_to_every_page() {
+    let readme = text_of("README.md");
+    assert!(readme.len() <= 8 * 1024, "{} bytes: details belong into docs/", readme.len());
+    let (led, listed) = (targets(&readme), text_of("docs/README.md"));
+    for page in pages().iter().filter(|page| page.starts_with("docs") && !page.ends_with("README.md")) {
+        let name = page.file_name().unwrap().to_str().unwrap();
+        assert!(led.contains(&format!("docs/{name}").as_str()), "README.md does not lead to {name}");
+        assert!(targets(&listed).contains(&name), "docs/README.md does not lead to {name}");
+    }
+}
+
+#[test]
 fn the_readme_has_every_exit_code() {
     let text = text_of("README.md");
     let (_, table) = text.split_once("\n## Exit codes\n").unwrap();

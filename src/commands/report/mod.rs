@@ -1,11 +1,12 @@
 //! `report`, and `--report` of `run`: the last run as one page of HTML, which needs nothing but itself.
 //!
-//! `gather` reads state, manifest and parts; `page` and `chart` tell what they mean, pure. Nothing is sent, and nothing of the output is
+//! `gather` reads state, manifest and parts; `page`, `requests` and `chart` tell what they mean, pure. Nothing is sent, and nothing of the output is
 //! changed.
 
 mod chart;
 mod gather;
 mod page;
+mod requests;
 
 use std::path::{Path, PathBuf};
 

@@ -9,23 +9,24 @@ use std::time::Duration;
 use indicatif::{FormattedDuration, HumanBytes, HumanCount};
 
 use crate::api::contract::PAGE_SIZE;
-use crate::progress::timeline::{Stretch, add, quantile};
 use crate::summary::Shortfall;
 use crate::units::{EpochSeconds, TimeRange};
 
 use super::super::status::report::{RegionStatus, RunStatus};
-use super::chart::{Columns, Series, bars, lines, meter, strip};
+use super::chart::{Columns, Series, bars, meter, strip};
 use super::gather::Gathered;
+use super::requests::requests;
 
 const STYLE: &str = include_str!("style.css");
 /// What the policy lets through: this style and nothing else. A test computes it.
-const STYLE_HASH: &str = "sha256-znyGlNrkZAaU+NTIRHJyFUBK+MIdJzxgszY5nI+TsOg=";
+const STYLE_HASH: &str = "sha256-VDclCEJlzej3JTzD4eTjFnXLwJyqCmvq9XKCnxyVnG4=";
 /// Regions that have a chart of their own; all others share one.
 const MOST_CHARTS: usize = 12;
 /// Rows of a table; what is left out is counted.
 const MOST_ROWS: usize = 100;
-/// Columns of a chart of requests, at most.
-const MOST_STRETCHES: usize = 120;
+/// How high a chart is in a print, in rows of a table, and what fits on a page.
+const CHART_IN_ROWS: usize = 8;
+const MOST_KEPT_TOGETHER: usize = 30;
 
 /// The whole page.
 pub(super) fn page(gathered: &Gathered) -> String {
@@ -37,7 +38,7 @@ pub(super) fn page(gathered: &Gathered) -> String {
         next(gathered),
         coverage(gathered),
         shortfalls(gathered),
-        requests(gathered),
+        requests(gathered.timeline.as_ref()),
         credits(gathered),
         quality(gathered),
         files(gathered),
@@ -73,7 +74,7 @@ pub(super) fn escaped(text: &str) -> String {
     safe
 }
 
-fn moment(second: EpochSeconds) -> String {
+pub(super) fn moment(second: EpochSeconds) -> String {
     let text = second.to_string().replace('T', " ");
     text.strip_suffix(":00Z").or(text.strip_suffix('Z')).map_or(text.clone(), |text| format!("{text} UTC"))
 }
@@ -86,7 +87,12 @@ fn span(range: TimeRange) -> String {
     let is_day = |second: EpochSeconds| second == second.day_start();
     match is_day(range.start) && is_day(range.end) {
         true => format!("{} up to {}", day(range.start), day(range.end)),
-        false => format!("{} up to {}", moment(range.start), moment(range.end)),
+        false => {
+            let (start, end) = (moment(range.start), moment(range.end));
+            let start = start.strip_suffix(" UTC").unwrap_or(&start);
+            let end = if day(range.start) == day(range.end) { end.get(11..).unwrap_or(&end) } else { &end };
+            format!("{start} up to {end}")
+        }
     }
 }
 
@@ -159,23 +165,20 @@ fn tiles(gathered: &Gathered) -> String {
         tile(
             "Rows in the range",
             &HumanCount(rows).to_string(),
-            &format!("{} in {} files", HumanBytes(bytes), gathered.parts.len()),
+            &format!("{} in {}", HumanBytes(bytes), counted(gathered.parts.len() as u64, "file")),
         ),
         tile(
             "Covered",
             &percent(covered),
-            &format!("{} gaps, {} unproven", HumanCount(gaps as u64), HumanCount(unproven as u64)),
+            &format!("{}, {} unproven", counted(gaps as u64, "gap"), HumanCount(unproven as u64)),
         ),
     ];
     if let Some(requests) = &status.requests {
-        let price = latest(gathered).and_then(|run| run.price_over_floor);
-        let price =
-            price.map_or_else(|| "price known at the end".to_owned(), |price| format!("{price:.3} times the floor"));
-        tiles.push(tile("Credits spent", &HumanCount(requests.attempts.get()).to_string(), &price));
+        tiles.push(tile("Credits spent", &HumanCount(requests.attempts.get()).to_string(), &price(gathered)));
         tiles.push(tile(
             "Asked to slow down",
             &HumanCount(requests.throttled).to_string(),
-            &format!("{} pages asked again", HumanCount(requests.retries)),
+            &format!("{} asked again", counted(requests.retries, "page")),
         ));
     }
     if let Some(summary) = &gathered.summary {
@@ -191,6 +194,22 @@ fn tiles(gathered: &Gathered) -> String {
     format!("<section class=\"tiles\">{}</section>", tiles.concat())
 }
 
+/// A number of things of this name, for a person.
+fn counted(count: u64, name: &str) -> String {
+    format!("{} {name}{}", HumanCount(count), if count == 1 { "" } else { "s" })
+}
+
+/// What the run cost over the floor, or why that is not told.
+fn price(gathered: &Gathered) -> String {
+    let Some(run) = latest(gathered) else { return String::new() };
+    match (run.price_over_floor, run.rows.map(|rows| rows.get())) {
+        (Some(price), _) => format!("{price:.3} times the floor"),
+        (None, Some(0)) => "no rows, so no floor".to_owned(),
+        (None, _) if run.outcome == "running" || run.outcome == "unfinished" => "price known at the end".to_owned(),
+        (None, _) => "its rows were written anew since".to_owned(),
+    }
+}
+
 fn newest(gathered: &Gathered) -> Option<EpochSeconds> {
     gathered.summary.as_ref()?.newest.values().copied().max()
 }
@@ -202,7 +221,10 @@ fn latest(gathered: &Gathered) -> Option<&RunStatus> {
 fn warnings(gathered: &Gathered) -> String {
     let mut told: Vec<String> = warned(gathered);
     if let Some(first) = gathered.unreadable.first() {
-        told.push(format!("{} parts could not be read for this report, such as {first}", gathered.unreadable.len()));
+        told.push(format!(
+            "{} could not be read for this report, such as {first}",
+            counted(gathered.unreadable.len() as u64, "part")
+        ));
     }
     if told.is_empty() {
         return String::new();
@@ -226,11 +248,14 @@ fn next(gathered: &Gathered) -> String {
     }
 }
 
-fn card(title: &str, note: &str, body: &str) -> String {
-    format!("<section class=\"card\"><h2>{title}</h2><p class=\"note\">{note}</p>{body}</section>")
+pub(super) fn card(title: &str, note: &str, body: &str) -> String {
+    // What fits on a printed page is kept together there.
+    let height = body.matches("<tr>").count() + CHART_IN_ROWS * body.matches("<figure>").count();
+    let class = if height <= MOST_KEPT_TOGETHER { "card brief" } else { "card" };
+    format!("<section class=\"{class}\"><h2>{title}</h2><p class=\"note\">{note}</p>{body}</section>")
 }
 
-fn legend(items: &[(&str, &str)]) -> String {
+pub(super) fn legend(items: &[(&str, &str)]) -> String {
     let items: String =
         items.iter().map(|(class, name)| format!("<span><i class=\"{class}\"></i>{name}</span>")).collect();
     format!("<div class=\"legend\">{items}</div>")
@@ -266,7 +291,7 @@ fn coverage(gathered: &Gathered) -> String {
         ("unread", "not read"),
     ]);
     let note = format!(
-        "Rows by the {}, by the time at which videos were made (UTC); below it, what of the time is there.",
+        "Rows per {}, by the time at which videos were made (UTC); below it, what of the time is there.",
         columns.name
     );
     card("Coverage and rows over time", &note, &(charts + &legend))
@@ -278,9 +303,9 @@ fn figure(columns: Columns, rows: Vec<f64>, label: &str, below: &str) -> String 
     let named = |column: usize| if is_short { moment(columns.start(column)) } else { day(columns.start(column)) };
     let titles: Vec<String> =
         rows.iter().enumerate().map(|(column, rows)| format!("{}: {} rows", named(column), count_of(*rows))).collect();
-    let label = format!("{label}, by the {}; at most {} rows", columns.name, count_of(most));
+    let label = format!("{label} per {}; at most {}", columns.name, count_of(most));
     format!(
-        "<figure><div class=\"peak\">at most {} rows in one {}</div>{}{below}{}</figure>",
+        "<figure><div class=\"peak\">at most {} rows per {}</div>{}{below}{}</figure>",
         count_of(most),
         columns.name,
         bars(&[Series { class: "rows", values: rows }], &label, &titles),
@@ -342,7 +367,7 @@ fn shortfalls(gathered: &Gathered) -> String {
     let regions = &gathered.status.regions;
     let of = |kind: &str, class: &str, one: &Shortfall| {
         format!(
-            "<tr><td><span class=\"{class}\">{kind}</span></td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            "<tr><td><span class=\"{class}\">{kind}</span></td><td>{}</td><td>{}</td><td class=\"t\">{}</td></tr>",
             escaped(one.region.as_str()),
             span(one.range),
             escaped(&one.why)
@@ -356,87 +381,9 @@ fn shortfalls(gathered: &Gathered) -> String {
         let note = "None. Every second of the range was read, and nothing that came speaks against its being all.";
         return card("Gaps and unproven ranges", note, "");
     }
-    let note = "Time that could not be read, or that was read and is not proven to be all. The same command reads gaps again, and nothing else.";
+    let note = "Gaps could not be read. Unproven time was read, and nothing proves that all of its rows came. The same command reads gaps \
+                again, and unproven time once more.";
     card("Gaps and unproven ranges", note, &table("<th>What</th><th>Region</th><th>Time</th><th>Why</th>", &rows))
-}
-
-fn requests(gathered: &Gathered) -> String {
-    let Some(timeline) = &gathered.timeline else {
-        return card(
-            "Requests",
-            "No start of this run that ended by itself has told how its requests went over time.",
-            "",
-        );
-    };
-    let together = timeline.stretches.len().div_ceil(MOST_STRETCHES).max(1);
-    let stretches: Vec<Stretch> = timeline.stretches.chunks(together).map(joined).collect();
-    let value = |of: fn(&Stretch) -> u64| {
-        stretches.iter().map(|stretch| as_float_of(of(stretch)) / seconds(stretch)).collect::<Vec<f64>>()
-    };
-    let title = |stretch: &Stretch| {
-        format!(
-            "{}: {} answered, {} asked to slow down, {} failed",
-            moment(stretch.start),
-            stretch.answered,
-            stretch.throttled,
-            stretch.failed
-        )
-    };
-    let titles: Vec<String> = stretches.iter().map(title).collect();
-    let series = [
-        Series { class: "answered", values: value(|stretch| stretch.answered) },
-        Series { class: "throttled", values: value(|stretch| stretch.throttled) },
-        Series { class: "failed", values: value(|stretch| stretch.failed) },
-    ];
-    let most = stretches.iter().map(|stretch| as_float_of(stretch.requests()) / seconds(stretch)).fold(0.0, f64::max);
-    let range = stretches.first().zip(stretches.last()).map(|(first, last)| TimeRange::new(first.start, last.end));
-    let axis = range.map(|range| axis(range, true)).unwrap_or_default();
-    let rate = format!(
-        "<figure><div class=\"peak\">at most {most:.1} requests a second</div>{}{axis}</figure>{}",
-        bars(&series, &format!("Requests a second over time, at most {most:.1}"), &titles),
-        legend(&[("answered", "answered"), ("throttled", "asked to slow down (429)"), ("failed", "failed")])
-    );
-    let at = |share: f64| stretches.iter().map(|stretch| stretch.latency_ms(share)).collect::<Vec<Option<f64>>>();
-    let (half, most) = (at(0.5), at(0.95));
-    let slowest = most.iter().flatten().copied().fold(0.0, f64::max);
-    let mut all = Vec::new();
-    stretches.iter().for_each(|stretch| add(&mut all, &stretch.latencies));
-    let told = |share| quantile(&all, share).map_or_else(|| "–".to_owned(), milliseconds);
-    let latency = format!(
-        "<h3>How long an answer took</h3><p class=\"note\">half within {}, 95 of 100 within {}, 99 of 100 within {}</p><figure>\
-         <div class=\"peak\">up to {}</div>{}{axis}</figure>{}",
-        told(0.5),
-        told(0.95),
-        told(0.99),
-        milliseconds(slowest),
-        lines(&[("p95", most), ("p50", half)], "How long answers took over time"),
-        legend(&[("p50", "half of all answers within"), ("p95", "95 of 100 within")])
-    );
-    card(
-        "Requests",
-        "Requests a second, by how they ended, over the time in which the run was at work; pauses between starts are left out.",
-        &(rate + &latency),
-    )
-}
-
-fn joined(stretches: &[Stretch]) -> Stretch {
-    let mut sum = stretches.first().cloned().unwrap_or_default();
-    for more in stretches.iter().skip(1) {
-        sum.end = more.end;
-        sum.answered += more.answered;
-        sum.throttled += more.throttled;
-        sum.failed += more.failed;
-        add(&mut sum.latencies, &more.latencies);
-    }
-    sum
-}
-
-fn seconds(stretch: &Stretch) -> f64 {
-    as_float_of(stretch.end.since(stretch.start).unsigned_abs().max(1))
-}
-
-fn milliseconds(ms: f64) -> String {
-    if ms >= 1_000.0 { format!("{:.1} s", ms / 1_000.0) } else { format!("{ms:.0} ms") }
 }
 
 fn credits(gathered: &Gathered) -> String {
@@ -452,10 +399,9 @@ fn credits(gathered: &Gathered) -> String {
             meter(as_float_of(count) / most, class)
         )
     };
-    let mut lines =
-        vec![row("Requests sent", attempts, "answered"), row("of them answered with a page", answered, "covered")];
+    let mut lines = vec![row("Requests sent", attempts, "answered"), row("Answered with a page", answered, "covered")];
     if let Some(floor) = floor {
-        lines.push(row("Floor: the run's rows by ten", floor, "floor"));
+        lines.push(row("Floor: the run's rows divided by ten", floor, "floor"));
     }
     lines.push(row("Asked again", requests.retries, "unproven"));
     lines.push(row("Asked to slow down", requests.throttled, "unproven"));
@@ -506,9 +452,9 @@ fn quality(gathered: &Gathered) -> String {
     };
     let with_nulls: Vec<String> = columns.iter().filter(|(_, count)| *count != Some(0)).map(row).collect();
     let nulls_told = if with_nulls.is_empty() {
-        format!("<p>No column holds a null, in {} rows.</p>", HumanCount(nulls.rows))
+        format!("<p>No column holds a null, in {}.</p>", counted(nulls.rows, "row"))
     } else {
-        format!("<p class=\"note\">{full} further columns hold no null.</p>")
+        format!("<p class=\"note\">The other {full} columns hold no null.</p>")
             + &table("<th>Column</th><th class=\"n\">Nulls</th><th class=\"n\">Share</th><th></th>", &with_nulls)
     };
     let mut extra: BTreeMap<&str, u64> = BTreeMap::new();
@@ -522,11 +468,11 @@ fn quality(gathered: &Gathered) -> String {
     let other =
         gathered.manifest.as_ref().and_then(|manifest| manifest.counters.get("rows_of_another_region")).copied();
     let mut counted = vec![
-        ("Rows that no column can take, kept in _rejected", rejected),
+        ("Rows without a usable id or time, kept in _rejected", rejected),
         ("Values kept in _extra", kept),
         ("Rows that were read more than once and stand once", duplicates),
     ];
-    counted.extend(other.map(|rows| ("Rows that name another region as their own", rows)));
+    counted.extend(other.map(|rows| ("Rows that name another region than the asked one", rows)));
     let line =
         |(name, count): &(&str, u64)| format!("<tr><td>{name}</td><td class=\"n\">{}</td></tr>", HumanCount(*count));
     let counts =
@@ -573,7 +519,7 @@ fn count_of(rows: f64) -> HumanCount {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for a picture")]
-fn as_float_of(count: u64) -> f64 {
+pub(super) fn as_float_of(count: u64) -> f64 {
     count as f64
 }
 
@@ -619,6 +565,10 @@ mod tests {
         assert_eq!(moment(at(1_767_225_600)), "2026-01-01 00:00 UTC");
         assert_eq!(moment(at(1_767_225_661)), "2026-01-01 00:01:01 UTC");
         assert_eq!(span(TimeRange::new(at(1_767_225_600), at(1_767_312_000))), "2026-01-01 up to 2026-01-02");
+        let on = |start: i64, end: i64| span(TimeRange::new(at(1_767_225_600 + start), at(1_767_225_600 + end)));
+        assert_eq!(on(0, 61), "2026-01-01 00:00 up to 00:01:01 UTC");
+        assert_eq!(on(60, 86_460), "2026-01-01 00:01 up to 2026-01-02 00:01 UTC");
+        assert_eq!([counted(1, "file"), counted(1_000, "file")], ["1 file", "1,000 files"]);
         assert_eq!([percent(0.0), percent(0.999_999), percent(1.0)], ["0 %", "99.99 %", "100 %"]);
         assert_eq!(percent(0.000_01), "&lt; 0.01 %");
     }

@@ -227,7 +227,8 @@ fn runs(facts: &Facts, running: bool, account: &Account) -> Vec<RunStatus> {
     let latest = facts.runs.first().map(|run| run.id.clone());
     let told = |run: &FormerRun| {
         let is_latest = latest.as_ref() == Some(&run.id);
-        let stands = run.outcome.is_some() && (is_latest || stands_whole(run, account));
+        let stands =
+            run.outcome.is_some() && (is_latest || stands_whole(run, account)) && !is_written_anew(run, &facts.parts);
         let own: Vec<PartRecord> =
             facts.parts.iter().filter(|part| part.run == run.id && !part.carried).cloned().collect();
         let rows = stands.then(|| rows(&own));
@@ -252,6 +253,15 @@ fn stands_whole(run: &FormerRun, account: &Account) -> bool {
         let stands = account.coverage.of_run(&reads.region, &run.id);
         reads.ranges.iter().all(|range| range.without(&stands).is_empty())
     })
+}
+
+/// Whether rows that a run read stand in parts of another one, as after `rebuild`: then nobody can say how many they were.
+fn is_written_anew(run: &FormerRun, parts: &[PartRecord]) -> bool {
+    let is_read = |part: &PartRecord| {
+        let mut reads = run.reads.iter().flatten().filter(|reads| reads.region == part.region);
+        reads.any(|reads| reads.ranges.iter().any(|range| range.overlaps(part.range)))
+    };
+    parts.iter().any(|part| (part.run != run.id || part.carried) && is_read(part))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a ratio for a display; counts of credits are far below 2^52")]
@@ -427,6 +437,9 @@ mod tests {
         assert_eq!(prices(&facts), [(None, None), (None, None)], "one is at work, the other was replaced");
         facts.runs[0].outcome = complete;
         assert_eq!(prices(&facts)[0], (Some(95), Some(1.2)));
+        let anew = facts.parts.iter().map(|part| PartRecord { run: "r2".to_owned(), carried: true, ..part.clone() });
+        facts.parts = anew.collect();
+        assert_eq!(prices(&facts)[0], (None, None), "they were written anew, and who read them is not told");
     }
 
     #[test]

@@ -54,6 +54,7 @@ pub struct SimulatorSettings {
 /// Which rows there are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
 #[serde(deny_unknown_fields, default)]
+#[command(next_help_heading = "Which rows there are")]
 pub struct WorldSettings {
     /// The regions that hold rows; at least one. Any other region is empty.
     #[arg(long, value_delimiter = ',')]
@@ -78,6 +79,7 @@ pub struct WorldSettings {
 /// How the service turns out where the contract is silent or contradicts itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
 #[serde(deny_unknown_fields, default)]
+#[command(next_help_heading = "How the service turns out where the contract is silent")]
 pub struct ContractSettings {
     /// The key that is asked for; empty takes any key.
     #[arg(long)]
@@ -153,6 +155,7 @@ pub struct ContractSettings {
 /// Rate, credits and time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
 #[serde(deny_unknown_fields, default)]
+#[command(next_help_heading = "Rate, credits and time")]
 pub struct LimitSettings {
     /// Requests a second that are admitted; 0 admits all.
     #[arg(long)]
@@ -195,6 +198,7 @@ pub struct LimitSettings {
 /// What goes wrong with requests. Fractions are of admitted requests, 0 to 1; their sum is at most 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
 #[serde(deny_unknown_fields, default)]
+#[command(next_help_heading = "What goes wrong with requests: without another unit a share of them, 0 to 1")]
 pub struct FaultSettings {
     /// HTTP 500 with the documented JSON.
     #[arg(long)]
@@ -268,6 +272,7 @@ pub struct FaultSettings {
 /// same way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
 #[serde(deny_unknown_fields, default)]
+#[command(next_help_heading = "What is wrong with rows: without another unit a share of them, 0 to 1")]
 pub struct OddSettings {
     /// A field that is null.
     #[arg(long)]
@@ -320,6 +325,7 @@ pub struct OddSettings {
 /// the order in which requests arrive.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
 #[serde(deny_unknown_fields, default)]
+#[command(next_help_heading = "What changes while the service runs")]
 pub struct DriftSettings {
     /// Rows that appear anywhere in time, for each 1,000 requests; 0 to 100,000.
     #[arg(long)]

@@ -28,6 +28,7 @@ mod regions;
 mod repair;
 mod session;
 mod shards;
+mod sizes;
 #[cfg(test)]
 mod simulation;
 mod stager;

@@ -2,7 +2,7 @@
 //!
 //! [`columns`] is the one table of the schema, [`dialects`] the same in the words of others; [`value`] and [`decode`] turn a page's JSON into its columns, losing nothing;
 //! [`layout`] names parts; [`identity`] is whose an output is, [`coverage`] which seconds it holds, [`account`] what it holds and
-//! lacks over all runs, [`chains`] which parts may become one, [`table`] what they are to readers of tables, and [`manifest`] what the folder says of itself. These decide. [`part`], [`carry`] and [`rewrite`] write files into
+//! lacks over all runs, [`chains`] which parts may become one, [`sizes`] whether they are of a good size, [`table`] what they are to readers of tables, and [`manifest`] what the folder says of itself. These decide. [`part`], [`carry`] and [`rewrite`] write files into
 //! the hidden staging folder ([`staging`]), [`publish`] moves them to where readers look ([`store`]), and [`verify`] re-reads
 //! everything. Nothing here knows the planner, or asks or tells the journal: the order between the two is the exporter's.
 //!
@@ -29,6 +29,7 @@ pub mod reading;
 pub mod rejected;
 pub mod rewrite;
 pub mod shard;
+pub mod sizes;
 pub mod staging;
 pub mod store;
 pub mod table;

@@ -55,23 +55,17 @@ pub(super) fn refusal_hint(code: u16) -> &'static str {
 pub(super) fn failure_of(error: &ExportError, order: &Order) -> Failure {
     let state = told_state(&order.state, order.away.as_ref());
     let out = order.output.to_string();
-    // Where the state lies as it does by itself, it need not be named.
-    let named = |out: &str, state: &str| {
-        let is_usual = state == format!("{out}.state");
-        if is_usual { String::new() } else { format!(" --state {state}") }
-    };
-    let told = state.display().to_string();
+    let named = order.named_state();
     let hint = match another_question(error) {
         Some(Differs::Layout) => format!(
             "`keyapi-export rebuild --out {out}{} --partition {}` lays the output out anew, without a request, and then the same command \
              goes on; or use another --out and --state, or ask as before",
-            named(&out, &told),
-            order.partition
+            named, order.partition
         ),
         Some(Differs::Question) => format!(
             "use another --out for this question, such as the same command with `--out {out}-2{}`; what is in {out} stays as it is, and \
              goes on with the question as before",
-            if named(&out, &told).is_empty() { String::new() } else { format!(" --state {told}-2") }
+            if named.is_empty() { named } else { format!("{named}-2") }
         ),
         None => return failure(error, &state),
     };

@@ -22,10 +22,11 @@ pub(super) async fn tell_tiny_files(order: &Order, commits: &Commits, journal: &
         bytes_a_file = tiny.bytes_a_file,
         better_partition = %tiny.better,
         files_then = tiny.files_then,
-        "by {partition} files are small for readers, {} KiB on average; `rebuild --out {} --partition {}` makes {} of {} files for no \
-         request, and `--partition {}` goes on with them",
+        "by {partition} files are small for readers, {} KiB on average; `keyapi-export rebuild --out {}{} --partition {}` makes {} of \
+         {} files for no request, and `--partition {}` goes on with them",
         tiny.bytes_a_file.div_ceil(1024),
         order.output,
+        order.named_state(),
         tiny.better,
         tiny.files_then,
         tiny.files,

@@ -4,7 +4,10 @@ use keyapi_export::simulator::{Density, Moment, RunningSimulator};
 use keyapi_export::units::{DAY_SECONDS, EpochSeconds};
 
 use super::{range_of, truth};
-use crate::support::{Ended, Found, Job, identities, is_whole, now, region, same, serve, table_is_in_step};
+use crate::support::{
+    Ended, Found, Job, holds_exactly_the_truth, identities, is_whole, now, parquet_files, region, same, serve,
+    table_is_in_step,
+};
 
 fn serve_weeks_until_now() -> RunningSimulator {
     let today = EpochSeconds::new(now()).day_start();
@@ -19,9 +22,8 @@ fn serve_weeks_until_now() -> RunningSimulator {
 
 /// The command between backticks that begins so.
 fn command_of(ended: &Ended, beginning: &str) -> String {
-    let error = ended.error();
-    let found = error.split('`').find(|words| words.starts_with(beginning));
-    found.unwrap_or_else(|| panic!("no command is told that begins with {beginning}: {error}")).to_owned()
+    let found = ended.stderr.split('`').find(|words| words.starts_with(beginning));
+    found.unwrap_or_else(|| panic!("no command is told that begins with {beginning}: {ended}")).to_owned()
 }
 
 /// The output holds these regions' rows of what the run was asked, and is sound.
@@ -83,4 +85,26 @@ fn each_change_of_a_nightly_job_into_a_table_in_a_bucket_is_carried_out_or_refus
     let simulator = serve_weeks_until_now();
     let job = Job::of(&simulator).into_lake(&lake).with("--table delta");
     each_change_is_carried_out_or_refused_with_the_command_to_type(&simulator, job);
+}
+
+#[test]
+fn many_tiny_files_are_told_once_with_the_command_that_makes_fewer() {
+    let simulator = serve(|service| {
+        service.world.rows = 300;
+        service.world.to = "2025-12-12".parse().unwrap();
+    });
+    let job = Job::of(&simulator);
+    let tells = |ended: &Ended| {
+        assert_eq!(ended.code, 0, "{ended}");
+        ended.stderr.contains("by day files are small for readers")
+    };
+    let first = job.run();
+    let former = parquet_files(&job.out()).len();
+    assert!(tells(&first) && former >= 8, "{first}");
+    assert!(!tells(&job.run_with("--fresh")));
+    let typed = job.types(&command_of(&first, "keyapi-export rebuild"));
+    assert_eq!((typed.code, parquet_files(&job.out()).len()), (0, 1), "{typed}");
+    let ended = job.run_with("--partition none --fresh");
+    assert!(!tells(&ended), "{ended}");
+    holds_exactly_the_truth(&simulator, &job);
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::builder::{BoolishValueParser, PossibleValue, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum as _};
+use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::api::contract::Region;
 use crate::config::{
@@ -62,8 +62,8 @@ pub enum Command {
     Check(Box<CheckArguments>),
     /// Serve a simulated service on this machine, for trials without a key
     Simulate(SimulateArguments),
-    /// Print the schema of the Parquet files
-    Schema,
+    /// Print the schema of the Parquet files, for a person, for Arrow, as a JSON Schema, or as a statement that makes a table
+    Schema(SchemaArguments),
     /// Print the completions of a shell
     Completions {
         /// The shell
@@ -109,6 +109,40 @@ pub struct ShardArguments {
     /// How many parts there are
     #[arg(long, value_name = "N", requires = "shard_index_from", conflicts_with = "shard", value_parser = whole::<u32>)]
     pub shards: Option<u32>,
+}
+
+/// The flags of `schema`. They are no settings: it reads no file and no environment.
+#[derive(Debug, Args)]
+pub struct SchemaArguments {
+    /// In which form; arrow is a stream for a file, all others are text
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub format: SchemaFormat,
+    /// The output's partition, whose folders are columns too; text has them not
+    #[arg(id = "levels_of", long = "partition", value_name = "STRETCH", default_value = "day")]
+    pub partition: Partition,
+    /// Of an output that keeps snapshots
+    #[arg(long)]
+    pub snapshot: bool,
+}
+
+/// In which form the columns are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaFormat {
+    /// A table for a person: name, type, meaning
+    Text,
+    /// An Arrow stream without rows
+    Arrow,
+    /// A JSON Schema of one row
+    JsonSchema,
+    /// CREATE TABLE for DuckDB
+    #[value(name = "ddl:duckdb")]
+    DuckDb,
+    /// CREATE TABLE for Spark SQL
+    #[value(name = "ddl:spark")]
+    Spark,
+    /// CREATE TABLE for ClickHouse
+    #[value(name = "ddl:clickhouse")]
+    ClickHouse,
 }
 
 /// The flags of `merge`.

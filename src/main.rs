@@ -51,7 +51,7 @@ fn start(stderr: &Stderr, mut format: ErrorFormat) -> ExitCode {
 /// Does the command; what fails before the log stands is the caller's to tell.
 fn act(invocation: Invocation, stderr: &Stderr, format: &mut ErrorFormat) -> Result<ExitCode, Failure> {
     match &invocation.command {
-        Command::Schema => return commands::schema(),
+        Command::Schema(arguments) => return commands::schema(arguments),
         Command::Completions { shell } => return commands::completions(*shell),
         Command::Man { command } => return commands::man(command.as_deref()),
         _ => {}
@@ -93,7 +93,7 @@ async fn perform(
         Command::Simulate(arguments) => {
             commands::simulate(settings, (&arguments.flags, arguments.replay.as_deref()), log).await
         }
-        Command::Schema => commands::schema(),
+        Command::Schema(arguments) => commands::schema(&arguments),
         Command::Completions { shell } => commands::completions(shell),
         Command::Man { command } => commands::man(command.as_deref()),
     }

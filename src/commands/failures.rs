@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::export::{Ending, ExportError};
+use crate::export::{Ending, ExportError, Order};
 use crate::failure::{ExitCode, Failure};
 use crate::journal::{JournalError, Lapse};
 use crate::replica::ReplicaError;
@@ -11,7 +11,7 @@ use crate::sink::manifest::ManifestError;
 use crate::sink::part::PartError;
 use crate::sink::publish::OutputError;
 
-use super::places::SHARDS_HINT;
+use super::places::{SHARDS_HINT, told_state};
 
 /// Ends that need more than the summary: what the service did.
 pub(super) fn refusal(ending: &Ending) -> Option<Failure> {
@@ -49,6 +49,44 @@ pub(super) fn refusal_hint(code: u16) -> &'static str {
         }
         _ => "check the range, the regions and the filters against the service's documentation",
     }
+}
+
+/// The same of a start that was asked for: what it can do in place of a question that is not the output's, as commands.
+pub(super) fn failure_of(error: &ExportError, order: &Order) -> Failure {
+    let state = told_state(&order.state, order.away.as_ref());
+    let out = order.output.to_string();
+    let named = order.named_state();
+    let hint = match another_question(error) {
+        Some(Differs::Layout) => format!(
+            "`keyapi-export rebuild --out {out}{} --partition {}` lays the output out anew, without a request, and then the same command \
+             goes on; or use another --out and --state, or ask as before",
+            named, order.partition
+        ),
+        Some(Differs::Question) => format!(
+            "use another --out for this question, such as the same command with `--out {out}-2{}`; what is in {out} stays as it is, and \
+             goes on with the question as before",
+            if named.is_empty() { named } else { format!("{named}-2") }
+        ),
+        None => return failure(error, &state),
+    };
+    Failure::from_error(ExitCode::Usage, error).with_hint(hint)
+}
+
+/// How a question differs from the one that an output or a state belongs to.
+enum Differs {
+    /// In the partition alone.
+    Layout,
+    /// In what is asked, or in whether snapshots are kept.
+    Question,
+}
+
+fn another_question(error: &ExportError) -> Option<Differs> {
+    let is_layout_alone = match error {
+        ExportError::Output(OutputError::AnotherQuestion { is_layout_alone, .. }) => *is_layout_alone,
+        ExportError::Journal(JournalError::OtherQuestion { stored, asked }) => are_laid_out_otherwise(stored, asked),
+        _ => return None,
+    };
+    Some(if is_layout_alone { Differs::Layout } else { Differs::Question })
 }
 
 /// What an export failed for, whose state lies there.

@@ -13,6 +13,7 @@ mod plan;
 mod rebuild;
 mod report;
 mod run;
+mod schema;
 mod shard;
 mod signals;
 mod simulate;
@@ -29,6 +30,7 @@ pub use plan::plan;
 pub use rebuild::{compact, rebuild};
 pub use report::report;
 pub use run::run;
+pub use schema::schema;
 pub use simulate::simulate;
 pub use status::status;
 pub use verify::verify;
@@ -39,14 +41,6 @@ use crate::sink::manifest::ManifestError;
 use crate::sink::store::StoreError;
 use crate::summary::Requests;
 use crate::units::Credits;
-
-/// Prints the schema of the Parquet files to stdout.
-///
-/// # Errors
-/// A stdout that cannot be written.
-pub fn schema() -> Result<ExitCode, Failure> {
-    print(crate::sink::columns::describe().as_bytes())
-}
 
 /// A number of parts, for a person.
 fn parts<N: std::fmt::Display + PartialEq + From<u8>>(count: N) -> String {

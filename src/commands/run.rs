@@ -35,7 +35,7 @@ use crate::summary::{self, Former, Kept, Shortfall, Summary, Warning};
 use crate::telemetry::Log;
 use crate::units::{ByteCount, EpochSeconds, RowCount};
 
-use super::places::{self, Places, told_state};
+use super::places::{self, Places};
 use super::watch::Watch;
 use super::{deadline, failures, report, shard, signals};
 
@@ -115,7 +115,7 @@ async fn carry_out(
     let reader = Reader::start(tools.progress.clone(), screen);
     let result = export(&order, &tools).await;
     reader.finish().await;
-    let outcome = result.map_err(|error| failures::failure(&error, &told_state(&order.state, order.away.as_ref())))?;
+    let outcome = result.map_err(|error| failures::failure_of(&error, &order))?;
     let settled = tools.progress.view().settled_share;
     let output = settings.output.folder.display().to_string();
     Ok((Summary { output, ..summary(&order, &outcome, began, settled) }, failures::refusal(&outcome.ending)))

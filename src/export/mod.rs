@@ -28,6 +28,7 @@ mod regions;
 mod repair;
 mod session;
 mod shards;
+mod sizes;
 #[cfg(test)]
 mod simulation;
 mod stager;
@@ -155,6 +156,13 @@ pub struct Shard {
 }
 
 impl Order {
+    /// ` --state …` as a command has to say it that is typed for this output; nothing where the state lies beside the output, as it does by
+    /// itself.
+    pub fn named_state(&self) -> String {
+        let state = self.away.as_ref().map_or_else(|| self.state.display().to_string(), Away::told);
+        if state == format!("{}.state", self.output) { String::new() } else { format!(" --state {state}") }
+    }
+
     /// What of it is not there, by an account.
     fn lacking(&self, account: &Account, range: TimeRange) -> Lacking {
         match &self.shard {

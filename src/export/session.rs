@@ -29,6 +29,7 @@ use super::machine::upkeep;
 use super::publisher::{Publisher, Replaces};
 use super::regions::Regions;
 use super::repair::{Ended as HadEnded, Repair};
+use super::sizes::tell_tiny_files;
 use super::stager::Stager;
 use super::state::OpenState;
 use super::{Ending, ExportError, History, Kept, Order, Outcome, Tools, Work};
@@ -273,6 +274,9 @@ impl<'a> Session<'a> {
         let left = delivery.finish(&planner, &ending, &ledger).await?;
         if let Ending::CreditsSpent { .. } = ending {
             self.journal.tell_spent(&self.run.begun.id, Some(self.order.now)).await?;
+        }
+        if ending == Ending::Complete {
+            tell_tiny_files(&self.order, self.commits, self.journal).await?;
         }
         let ending = if ending == Ending::Complete && !left.is_whole { Ending::Incomplete } else { ending };
         self.outcome((ending, Work::Done), (ledger.counts(), attempts_before), (left, newest(&planner)))

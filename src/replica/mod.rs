@@ -6,7 +6,7 @@
 //! ```text
 //! STATE/state.json                        the head: who holds the state, and which segments it is made of; replaced on a condition
 //! STATE/segments/00000003-00000041.seg    what the journal had committed: by the third holder, the 42nd since the first
-//! STATE/held/data,query_region=US,….parquet   a part that waits for the end of its run, of an output in a bucket
+//! STATE/held/data,query_region=US,….parquet   a part that waits for the end of its run, of an output in a bucket; beyond 8 MiB it goes on in …,1
 //! ```
 //!
 //! The head is the one thing that is ever replaced, and only by who has read it as it stands. So a segment counts once the head
@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::journal::record::PartState;
+use crate::journal::record::{PartRecord, PartState};
 use crate::journal::{Journal, JournalError, JournalView, Lapse, Shipping};
 use crate::sink::address::{Address, BucketAddress};
 use crate::sink::staging::{Names, Staging, StagingError};
@@ -188,8 +188,8 @@ impl Replica {
         let staging = Staging::at(&self.folder).naming(Names::ByContent);
         staging.make()?;
         staging.discard_but(&[])?;
-        for path in held_parts(&self.folder)? {
-            self.place.fetch_held(&path, &staging.file(&path)).await?;
+        for part in held_parts(&self.folder)? {
+            self.place.fetch_held(&part.path, part.bytes, &staging.file(&part.path)).await?;
         }
         Ok(())
     }
@@ -236,10 +236,10 @@ impl Replica {
 }
 
 /// Parts that wait in a state for the end of their run, and that cannot be made again from its pages.
-fn held_parts(folder: &Path) -> Result<Vec<String>, JournalError> {
+fn held_parts(folder: &Path) -> Result<Vec<PartRecord>, JournalError> {
     let Some(view) = JournalView::open(folder)? else { return Ok(Vec::new()) };
     let held = view.parts()?.into_iter().filter(|(part, state)| *state == PartState::Held && !part.carried);
-    Ok(held.map(|(part, _)| part.path).collect())
+    Ok(held.map(|(part, _)| part).collect())
 }
 
 /// Makes the journal of a state in a folder of this machine, to be looked at, whoever holds the state; gives who that is. None where there

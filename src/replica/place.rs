@@ -5,18 +5,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use object_store::buffered::BufWriter;
 use object_store::path::Path as Location;
 use object_store::{Error, ObjectStoreExt as _, PutMode, PutPayload, UpdateVersion};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::ReplicaError;
 use super::head::{Head, Kept};
 use super::segment::{Digest, Number, Segment, told};
+use crate::failpoint;
+use crate::journal::record::PartRecord;
 use crate::journal::{self, JournalError};
 use crate::sink::address::{Address, BucketAddress};
 use crate::sink::staging::StagingError;
 use crate::sink::store::{self, Objects, StoreError};
+use crate::units::ByteCount;
 
 /// The head's name.
 const HEAD: &str = "state.json";
@@ -24,8 +26,8 @@ const HEAD: &str = "state.json";
 const FETCHED_AT_ONCE: usize = 8;
 /// Segments that wait to be applied, at most.
 const WAITING: usize = 4;
-/// Bytes of a piece of an upload; a file of at most as many goes up at once.
-const UPLOAD_BYTES: usize = 8 << 20;
+/// Bytes of an object that holds a piece of a part.
+const PIECE_BYTES: u64 = 8 << 20;
 
 /// Where a state lies.
 #[derive(Clone)]
@@ -190,45 +192,49 @@ impl Place {
         }
     }
 
-    /// Keeps a copy of a part that waits.
+    /// Keeps a copy of a part that waits, in objects of [`PIECE_BYTES`]: an upload in parts would stay open where this process dies within it, and
+    /// nobody could name it afterwards.
     pub(super) async fn keep_held(&self, path: &str, file: &Path) -> Result<(), ReplicaError> {
-        let name = held(path);
-        let objects: Arc<dyn object_store::ObjectStore> = Arc::<dyn Objects>::clone(&self.objects);
-        let mut upload = BufWriter::with_capacity(objects, self.location(&name)?, UPLOAD_BYTES);
-        let mut opened = tokio::fs::File::open(file).await.map_err(StagingError::of("reading", file))?;
-        let copied = match tokio::io::copy(&mut opened, &mut upload).await {
-            Ok(_) => upload.shutdown().await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = copied {
-            let _given_up = upload.abort().await;
-            let source = Error::Generic { store: "bucket", source: error.into() };
-            return Err(self.failed("writing", &name)(source).into());
+        let reading = |error| StagingError::of("reading", file)(error);
+        let mut opened = tokio::fs::File::open(file).await.map_err(reading)?;
+        let bytes = opened.metadata().await.map_err(reading)?.len();
+        for name in held(path, bytes) {
+            let mut piece = Vec::new();
+            (&mut opened).take(piece_bytes()).read_to_end(&mut piece).await.map_err(reading)?;
+            let put = self.objects.put(&self.location(&name)?, PutPayload::from(piece)).await;
+            put.map_err(self.failed("writing", &name))?;
         }
         Ok(())
     }
 
-    /// Fetches the copy of a part that waits; where there is none, the output's own folder holds it.
-    pub(super) async fn fetch_held(&self, path: &str, file: &Path) -> Result<(), ReplicaError> {
-        let name = held(path);
-        let found = match self.objects.get(&self.location(&name)?).await {
-            Ok(found) => found,
-            Err(Error::NotFound { .. }) => return Ok(()),
-            Err(error) => return Err(self.failed("reading", &name)(error).into()),
-        };
+    /// Fetches the copy of a part that waits, which has so many bytes; where there is none, or not the whole of one, the output's own folder
+    /// holds it.
+    pub(super) async fn fetch_held(&self, path: &str, bytes: ByteCount, file: &Path) -> Result<(), ReplicaError> {
         let writing = |error| StagingError::of("writing", file)(error);
-        let mut written = tokio::fs::File::create(file).await.map_err(writing)?;
-        let mut stream = found.into_stream();
-        while let Some(bytes) = stream.try_next().await.map_err(self.failed("reading", &name))? {
-            written.write_all(&bytes).await.map_err(writing)?;
+        let mut written: Option<tokio::fs::File> = None;
+        for name in held(path, bytes.get()) {
+            let found = match self.objects.get(&self.location(&name)?).await {
+                Ok(found) => found.bytes().await.map_err(self.failed("reading", &name))?,
+                Err(Error::NotFound { .. }) if written.is_none() => return Ok(()),
+                Err(Error::NotFound { .. }) => {
+                    return tokio::fs::remove_file(file).await.map_err(writing).map_err(Into::into);
+                }
+                Err(error) => return Err(self.failed("reading", &name)(error).into()),
+            };
+            let file = match &mut written {
+                Some(file) => file,
+                none => none.insert(tokio::fs::File::create(file).await.map_err(writing)?),
+            };
+            file.write_all(&found).await.map_err(writing)?;
         }
+        let Some(mut written) = written else { return Ok(()) };
         written.flush().await.map_err(writing)?;
         Ok(written.sync_all().await.map_err(writing)?)
     }
 
     /// Removes copies of parts that wait no more.
-    pub(super) async fn remove_held_but(&self, paths: &[String]) {
-        let kept: Vec<String> = paths.iter().map(|path| held(path)).collect();
+    pub(super) async fn remove_held_but(&self, parts: &[PartRecord]) {
+        let kept: Vec<String> = parts.iter().flat_map(|part| held(&part.path, part.bytes.get())).collect();
         self.remove_below("held", |name| !kept.contains(name)).await;
     }
 
@@ -252,8 +258,15 @@ impl Place {
     }
 }
 
-fn held(path: &str) -> String {
-    format!("held/{}", path.replace('/', ","))
+/// The names of a copy's pieces: one at least.
+fn held(path: &str, bytes: u64) -> impl Iterator<Item = String> + use<> {
+    let first = format!("held/{}", path.replace('/', ","));
+    let pieces = bytes.div_ceil(piece_bytes()).max(1);
+    (0..pieces).map(move |number| if number == 0 { first.clone() } else { format!("{first},{number}") })
+}
+
+fn piece_bytes() -> u64 {
+    failpoint::upload_at_once(PIECE_BYTES).max(1024)
 }
 
 impl fmt::Debug for Place {

@@ -87,6 +87,54 @@ impl Partition {
     }
 }
 
+/// A level of the folders, which readers take for a column of their rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// Its name.
+    pub name: &'static str,
+    /// What its values are.
+    pub kind: LevelKind,
+    /// What it means, for a person.
+    pub meaning: &'static str,
+}
+
+/// What the values of a level are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LevelKind {
+    /// Text.
+    Text,
+    /// A day.
+    Date,
+}
+
+const REGION_LEVEL: Level =
+    Level { name: "query_region", kind: LevelKind::Text, meaning: "the region that was asked for, as a folder" };
+const SNAPSHOT_LEVEL: Level =
+    Level { name: "snapshot", kind: LevelKind::Date, meaning: "the day of the run that read the row, as a folder" };
+const DAY_LEVEL: Level =
+    Level { name: "date", kind: LevelKind::Date, meaning: "the day of create_time in UTC, as a folder" };
+const MONTH_LEVEL: Level =
+    Level { name: "month", kind: LevelKind::Text, meaning: "the month of create_time in UTC, as a folder" };
+
+impl Level {
+    /// The level of this name; none where there is no such level.
+    pub fn named(name: &str) -> Option<Self> {
+        [REGION_LEVEL, SNAPSHOT_LEVEL, DAY_LEVEL, MONTH_LEVEL].into_iter().find(|level| level.name == name)
+    }
+}
+
+impl Partition {
+    /// The levels of the folders, from the outermost; `has_snapshots` where each run has a folder of its own.
+    pub fn levels(self, has_snapshots: bool) -> Vec<Level> {
+        let stretch = match self {
+            Self::Day => Some(DAY_LEVEL),
+            Self::Month => Some(MONTH_LEVEL),
+            Self::None => None,
+        };
+        [Some(REGION_LEVEL), has_snapshots.then_some(SNAPSHOT_LEVEL), stretch].into_iter().flatten().collect()
+    }
+}
+
 impl fmt::Display for Partition {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {

@@ -1,8 +1,8 @@
 //! What is delivered: durable pages become sorted Parquet parts in a folder that says what it holds.
 //!
-//! [`columns`] is the one table of the schema; [`value`] and [`decode`] turn a page's JSON into its columns, losing nothing;
+//! [`columns`] is the one table of the schema, [`dialects`] the same in the words of others; [`value`] and [`decode`] turn a page's JSON into its columns, losing nothing;
 //! [`layout`] names parts; [`identity`] is whose an output is, [`coverage`] which seconds it holds, [`account`] what it holds and
-//! lacks over all runs, [`chains`] which parts may become one, [`table`] what they are to readers of tables, and [`manifest`] what the folder says of itself. These decide. [`part`], [`carry`] and [`rewrite`] write files into
+//! lacks over all runs, [`chains`] which parts may become one, [`sizes`] whether they are of a good size, [`table`] what they are to readers of tables, and [`manifest`] what the folder says of itself. These decide. [`part`], [`carry`] and [`rewrite`] write files into
 //! the hidden staging folder ([`staging`]), [`publish`] moves them to where readers look ([`store`]), and [`verify`] re-reads
 //! everything. Nothing here knows the planner, or asks or tells the journal: the order between the two is the exporter's.
 //!
@@ -16,6 +16,7 @@ pub mod columns;
 pub mod copies;
 pub mod coverage;
 pub mod decode;
+pub mod dialects;
 mod former;
 pub mod history;
 pub mod identity;
@@ -28,6 +29,7 @@ pub mod reading;
 pub mod rejected;
 pub mod rewrite;
 pub mod shard;
+pub mod sizes;
 pub mod staging;
 pub mod store;
 pub mod table;

@@ -344,7 +344,10 @@ mod tests {
     use std::path::Path;
 
     use parquet::basic::{Compression, Encoding, LogicalType, Type as PhysicalType};
+    use parquet::file::metadata::RowGroupMetaData;
+    use parquet::file::properties::ReaderProperties;
     use parquet::file::reader::{FileReader as _, SerializedFileReader};
+    use parquet::file::serialized_reader::ReadOptionsBuilder;
     use proptest::prelude::*;
 
     use super::*;
@@ -453,7 +456,10 @@ mod tests {
 
     /// A part of the vendor's row under many ids, which do not follow time, with text that no dictionary holds to its end.
     fn of_every_column(folder: &Path, encodings: Encodings) -> SerializedFileReader<File> {
-        let packaging = Packaging { encodings, ..Packaging::default() };
+        packed_with(folder, Packaging { encodings, ..Packaging::default() })
+    }
+
+    fn packed_with(folder: &Path, packaging: Packaging) -> SerializedFileReader<File> {
         let parts = Parts { packaging, ..parts(folder) };
         let example: serde_json::Value = serde_json::from_str(EXAMPLE).unwrap();
         let row = |number: i64| {
@@ -467,7 +473,47 @@ mod tests {
         let pages = (0..OF_EVERY_COLUMN / 10).map(|at| page(at, &(at * 10..at * 10 + 10).map(row).collect::<Vec<_>>()));
         let record = parts.stage(&slice(range(0, 3600)), given(pages.collect())).unwrap().unwrap();
         assert_eq!(record.rows.get(), OF_EVERY_COLUMN as u64);
-        SerializedFileReader::new(File::open(parts.staging.file(&record.path)).unwrap()).unwrap()
+        let filters = ReaderProperties::builder().set_read_bloom_filter(true).build();
+        let options = ReadOptionsBuilder::new().with_reader_properties(filters).build();
+        let file = File::open(parts.staging.file(&record.path)).unwrap();
+        SerializedFileReader::new_with_options(file, options).unwrap()
+    }
+
+    #[test]
+    fn a_reader_skips_row_groups_by_times_and_by_the_filter_of_ids() {
+        let folder = tempfile::tempdir().unwrap();
+        let reader = packed_with(folder.path(), Packaging { row_group_rows: 500, ..Packaging::default() });
+        let groups = reader.metadata().row_groups();
+        assert_eq!(groups.len(), 10);
+        let place = |name: &str| groups[0].columns().iter().position(|one| one.column_path().string() == name).unwrap();
+        let (time, id) = (place(CREATE_TIME), place(VIDEO_ID));
+        let bounds = |group: &RowGroupMetaData, column: usize| {
+            let statistics = group.column(column).statistics().unwrap().clone();
+            (statistics.min_bytes_opt().unwrap().to_vec(), statistics.max_bytes_opt().unwrap().to_vec())
+        };
+        // Ten rows a second: a second is in one row group, and is asked for in one alone.
+        let may_hold = |second: i64| {
+            let moment = (NEW_YEAR + second) * 1000;
+            let milliseconds = |bytes: Vec<u8>| i64::from_le_bytes(bytes.try_into().unwrap());
+            let holds = |(least, greatest)| (milliseconds(least)..=milliseconds(greatest)).contains(&moment);
+            groups.iter().filter(|group| holds(bounds(group, time))).count()
+        };
+        assert!((0..500).all(|second| may_hold(second) == 1));
+        assert_eq!(may_hold(500), 0);
+        // An id may be anywhere by its bounds. Of the nine groups that lack it the filter leaves one in a hundred.
+        let (mut by_bounds, mut by_filter) = (0, 0);
+        for number in (0..OF_EVERY_COLUMN).step_by(50) {
+            let wanted = number.to_string();
+            let maybe = |group: &RowGroupMetaData| {
+                let (least, greatest) = bounds(group, id);
+                (least.as_slice()..=greatest.as_slice()).contains(&wanted.as_bytes())
+            };
+            by_bounds += groups.iter().filter(|group| maybe(group)).count();
+            let filter = |at| reader.get_row_group(at).unwrap().get_column_bloom_filter(id).unwrap().clone();
+            by_filter += (0..groups.len()).filter(|at| filter(*at).check(&wanted.as_str())).count();
+        }
+        assert!(by_bounds > 900, "{by_bounds}");
+        assert!((100..=118).contains(&by_filter), "{by_filter}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::journal::record::PartRecord;
 use crate::sink::columns::{COLUMNS, Column, Kind, SCHEMA_VERSION};
 use crate::sink::identity::Identity;
-use crate::sink::layout::{DATA, Partition};
+use crate::sink::layout::{DATA, Level, LevelKind};
 use crate::units::{ByteCount, EpochSeconds};
 
 mod replay;
@@ -29,8 +29,6 @@ pub use statistics::{footer_bytes, statistics};
 
 /// The folder of the log, below the output.
 pub const LOG: &str = "data/_delta_log";
-/// The level of a part's path that is the queried region.
-const QUERY_REGION_LEVEL: &str = "query_region";
 
 /// What the manifest says of the table.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -90,21 +88,18 @@ pub const FIRST_SCHEMA: u32 = 2;
 impl Shape {
     /// That of an output.
     pub fn of(identity: &Identity) -> Self {
-        let level = match identity.partition {
-            Partition::Day => Some("date"),
-            Partition::Month => Some("month"),
-            Partition::None => None,
-        };
-        let snapshot = identity.snapshot.then_some("snapshot");
-        let levels = [Some(QUERY_REGION_LEVEL), snapshot, level].into_iter().flatten();
-        Self { schema_version: SCHEMA_VERSION, partitioned_by: levels.map(str::to_owned).collect() }
+        let levels = identity.partition.levels(identity.snapshot);
+        Self {
+            schema_version: SCHEMA_VERSION,
+            partitioned_by: levels.iter().map(|level| level.name.to_owned()).collect(),
+        }
     }
 
     /// The table's schema as the log writes it.
     fn schema(&self) -> Value {
         let levels = self.partitioned_by.iter().map(|level| {
-            let kind = if matches!(level.as_str(), "date" | "snapshot") { "date" } else { "string" };
-            field(level, &json!(kind))
+            let is_date = Level::named(level).is_some_and(|level| level.kind == LevelKind::Date);
+            field(level, &json!(if is_date { "date" } else { "string" }))
         });
         let columns = COLUMNS.iter().map(|Column { name, kind, .. }| field(name, &type_of(*kind)));
         json!({ "type": "struct", "fields": columns.chain(levels).collect::<Vec<_>>() })

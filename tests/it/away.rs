@@ -245,7 +245,9 @@ fn the_steps_of_a_state_in_a_bucket_are_survived_without_the_disk() {
     let Some(lake) = Lake::start() else { return };
     let simulator = serve(|service| service.world.rows = 800);
     let away = Away::of(Job::of(&simulator).with_variable("KEYAPI_EXPORT_OUTPUT__PART_ROWS", "100"), &lake);
+    // Copies of parts that wait are of several objects then.
     let job = away.job.with_variable("KEYAPI_EXPORT_STATE__LEASE_INTERVAL", "400ms");
+    let job = job.with_variable("KEYAPI_UPLOAD_AT_ONCE", "4096");
     let away = Away { job, ..away };
     exports_exactly(&simulator, &away.job);
     let once = simulator.stats().requests;

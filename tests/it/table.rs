@@ -87,6 +87,25 @@ fn within(rows: &[Found], range: TimeRange) -> Vec<Found> {
 
 #[test]
 fn whoever_polls_the_table_while_days_are_read_again_sees_one_of_two_truths() {
+    let (job, last) = each_poll_sees_one_of_two_truths(|job| job, log);
+    let told = job.status();
+    assert!(told.stdout.contains(&format!("version {last} of a Delta table")), "{told}");
+}
+
+#[cfg(feature = "cloud")]
+#[test]
+fn whoever_polls_a_table_in_a_bucket_sees_one_of_two_truths() {
+    let Some(lake) = crate::support::Lake::start() else { return };
+    let polled = tempfile::tempdir().unwrap();
+    let look = |_: &Job| {
+        lake.pull(polled.path());
+        TableLog::read(polled.path()).unwrap()
+    };
+    each_poll_sees_one_of_two_truths(|job| job.into_lake(&lake), look);
+}
+
+/// Gives the job, and the table's last version.
+fn each_poll_sees_one_of_two_truths(place: impl Fn(Job) -> Job, look: impl Fn(&Job) -> TableLog) -> (Job, usize) {
     let today = EpochSeconds::new(now()).day_start();
     let world = TimeRange::new(today.shifted(-4 * DAY_SECONDS), today.shifted(2 * DAY_SECONDS));
     let first = serve_day(1, world, None);
@@ -94,6 +113,7 @@ fn whoever_polls_the_table_while_days_are_read_again_sees_one_of_two_truths() {
         .with_range_text("-3d", "now")
         .with("--table delta")
         .with_variable("KEYAPI_EXPORT_OUTPUT__PART_ROWS", "200");
+    let job = place(job);
     let ended = job.run();
     assert_eq!(ended.code, 0, "{ended}");
     let former = range_of(&ended);
@@ -107,7 +127,7 @@ fn whoever_polls_the_table_while_days_are_read_again_sees_one_of_two_truths() {
     let mut running = job.start();
     let mut seen: BTreeMap<usize, bool> = BTreeMap::new();
     while running.is_alive() {
-        let log = log(&job);
+        let log = look(&job);
         seen.entry(log.latest()).or_insert_with(|| {
             let rows = within(&log.rows(log.latest()), former);
             let is_late = rows.iter().any(|row| late.contains(row));
@@ -125,8 +145,7 @@ fn whoever_polls_the_table_while_days_are_read_again_sees_one_of_two_truths() {
     table_is_in_step(&job.out());
     assert_eq!(parquet_files(&job.out()).len(), log.files(last).len() + log.files(before).len());
     is_whole(&job);
-    let told = job.status();
-    assert!(told.stdout.contains(&format!("version {last} of a Delta table")), "{told}");
+    (job, last)
 }
 
 #[test]

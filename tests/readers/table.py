@@ -8,6 +8,8 @@ the last one holds the rows of the one before it in other files; it is partition
 """
 
 import datetime
+import glob
+import importlib.util
 import json
 import os
 import re
@@ -110,7 +112,10 @@ def duckdb(out, _schema):
     import duckdb as reader
 
     day, connection = some_day(out), reader.connect()
-    connection.execute("INSTALL delta; LOAD delta")
+    # From the package that pip has brought; DuckDB would fetch it from a place of its own.
+    extension = importlib.util.find_spec("duckdb_extension_delta").submodule_search_locations[0]
+    for file in glob.glob(f"{extension}/extensions/**/delta.duckdb_extension*", recursive=True):
+        connection.execute(f"LOAD '{file}'")
     count = "SELECT count(*) FROM delta_scan(?)"
     same("rows", connection.execute(count, [f"{out}/data"]).fetchone()[0], rows_of(parts_of(out)))
     of_day = connection.execute(f"{count} WHERE date = '{day}'", [f"{out}/data"]).fetchone()[0]

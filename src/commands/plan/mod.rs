@@ -17,7 +17,7 @@ use crate::limits;
 use crate::progress::Progress;
 use crate::telemetry::Log;
 
-use super::places::{Places, told_state};
+use super::places::Places;
 use super::{failures, run, signals};
 use told::Told;
 
@@ -38,9 +38,7 @@ pub async fn plan(settings: Settings, arguments: &PlanArguments, log: &Log) -> R
     let simulator = run::embedded_simulator(&settings)?;
     let client = run::client(&settings, simulator.as_ref())?;
     let tools = Tools { client, progress: Progress::new(), interrupt: signals::listen(log, |_| ())? };
-    let forecast = export::forecast(&order, &tools)
-        .await
-        .map_err(|error| failures::failure(&error, &told_state(&order.state, order.away.as_ref())))?;
+    let forecast = export::forecast(&order, &tools).await.map_err(|error| failures::failure_of(&error, &order))?;
     if let Some(failure) = why_none(&forecast, arguments.probe_credits) {
         return Err(failure);
     }

@@ -10,7 +10,11 @@ use crate::config::{Consistency, Partition, Qps, Settings};
 use crate::export::{Forecast, Order};
 use crate::plan::probing::RegionForecast;
 use crate::plan::tally::Interval;
+use crate::sink::layout::Partition as SunkPartition;
+use crate::sink::sizes::{self, BYTES_A_PART, Holding};
 use crate::units::TimeRange;
+
+use super::run;
 
 /// The version of the JSON form.
 const PLAN_VERSION: u32 = 1;
@@ -36,14 +40,8 @@ const USUAL_LATENCY: f64 = 0.1;
 const LEAST_LATENCY: f64 = 0.001;
 /// Bytes of a row in a part, where there are too few rows to measure: what the demo takes, what parts are sized by, and more.
 const BYTES_A_ROW: Interval = Interval { low: 60.0, estimate: 120.0, high: 300.0 };
-/// Bytes of a part without rows: its description of each column.
-const BYTES_A_PART: f64 = 15_000.0;
 /// A row in a small sample takes more than one among many, whose texts repeat: by these factors of the measured size.
 const IN_A_PART: Interval = Interval { low: 0.5, estimate: 0.8, high: 1.15 };
-/// Files smaller than this are tiny, and as large as that they are worth a folder; folders larger than the last are huge.
-const TINY_FILE: f64 = 1_048_576.0;
-const GOOD_FILE: f64 = 4_194_304.0;
-const HUGE_FOLDER: f64 = 107_374_182_400.0;
 /// How many rows a deletion hides that falls into a stretch which is being read, as measured.
 const HIDDEN_BY_A_DELETION: (f64, f64) = (0.5, 0.7);
 
@@ -304,21 +302,12 @@ fn shape(
     let files = files_of(partition);
     let bytes = bytes_of(files);
     let bytes_a_file = bytes.estimate / files.estimate.max(1.0);
-    let size = |partition: Partition| {
-        let files = files_of(partition);
-        bytes_of(files).estimate / files.estimate.max(1.0)
+    let under = |partition: SunkPartition| {
+        let (partition, files) = (of_settings(partition), files_of(of_settings(partition)));
+        let folders: usize = regions.iter().map(|region| folders(region, partition)).sum();
+        Holding { files: files.estimate, folders: folders as f64, bytes: bytes_of(files).estimate }
     };
-    let is_tiny = bytes_a_file < TINY_FILE && files.estimate > 1.0;
-    let folders: usize = regions.iter().map(|region| folders(region, partition)).sum();
-    let is_huge = bytes.estimate / folders.max(1) as f64 > HUGE_FOLDER;
-    let better = match (is_tiny, is_huge, partition) {
-        (true, _, Partition::Day) if size(Partition::Month) >= GOOD_FILE => Some(Partition::Month),
-        (true, _, Partition::Day | Partition::Month) => Some(Partition::None),
-        (_, true, Partition::None) => Some(Partition::Month),
-        (_, true, Partition::Month) => Some(Partition::Day),
-        _ => None,
-    };
-    let better = better.filter(|better| files_of(*better).estimate < files.estimate || is_huge);
+    let better = sizes::better(run::partition(partition), under).map(of_settings);
     let days: f64 =
         regions.iter().filter_map(|region| region.span).map(|span| (span.seconds() as f64 / 86_400.0).max(1.0)).sum();
     let files_a_day = if days > 0.0 { files.estimate / days } else { 0.0 };
@@ -347,9 +336,17 @@ fn files(regions: &[RegionForecast], partition: Partition, order: &Order) -> Int
     regions.iter().map(of).fold(Interval::default(), Interval::plus)
 }
 
+const fn of_settings(partition: SunkPartition) -> Partition {
+    match partition {
+        SunkPartition::Day => Partition::Day,
+        SunkPartition::Month => Partition::Month,
+        SunkPartition::None => Partition::None,
+    }
+}
+
 fn folders(region: &RegionForecast, partition: Partition) -> usize {
     let Some(span) = region.span else { return 0 };
-    super::run::partition(partition).cut(span).len()
+    run::partition(partition).cut(span).len()
 }
 
 fn region_told(region: &RegionForecast) -> RegionTold {

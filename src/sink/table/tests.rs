@@ -1,6 +1,7 @@
 //! What a version of the log says, and what a reader makes of it.
 
 use super::*;
+use crate::sink::layout::Partition;
 use crate::sink::testing::{given, identity, page, parts, range, row, slice};
 use crate::units::EpochSeconds;
 

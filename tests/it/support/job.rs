@@ -269,6 +269,12 @@ impl Job {
         self.process(&arguments, variables, None).survives()
     }
 
+    /// A command line as a person types it, the program's name first.
+    pub(crate) fn types(&self, line: &str) -> Ended {
+        let arguments: Vec<String> = line.split_whitespace().skip(1).map(str::to_owned).collect();
+        self.process(&arguments, &[], None).wait()
+    }
+
     /// A command that knows of no state, on the job's output; none where a signal ended it.
     pub(crate) fn does_without_state(&self, command: &str, variables: &[(&str, String)]) -> Option<Ended> {
         let arguments = [command.to_owned(), "--out".to_owned(), self.address()];

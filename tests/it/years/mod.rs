@@ -1,5 +1,6 @@
 //! An output lives for years and its questions change: regions come and go, nights are missed, folders move, states are lost.
 
+mod changes;
 mod former;
 mod nights;
 mod relative;

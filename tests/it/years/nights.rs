@@ -15,6 +15,8 @@ use crate::support::{
 
 /// Nights of the short form.
 const SHORT: i64 = 10;
+/// The same in a bucket.
+const SHORT_IN_A_BUCKET: i64 = 6;
 /// Days that a night asks again.
 const AGAIN: i64 = 3;
 /// Rows of a region on one day.
@@ -138,7 +140,31 @@ fn price(expected: &Expected, read: &[Day], stretches: u64) -> u64 {
 
 #[test]
 fn each_night_of_many_holds_exactly_its_truth_and_costs_what_it_reads() {
-    let nights = std::env::var("NIGHTS").map_or(SHORT, |text| text.parse().unwrap());
+    let job = play(SHORT, |job| job);
+    let log = TableLog::read(&job.out()).unwrap();
+    // One more start has nothing to read: what its predecessors superseded goes.
+    assert_eq!(parquet_files(&job.out()).len(), log.files(log.latest()).len());
+}
+
+/// The same in a bucket, where files go up in pieces: at the end there is what the table lists, and nothing else.
+#[cfg(feature = "cloud")]
+#[test]
+fn each_night_of_many_into_a_bucket_leaves_no_object_and_no_upload_behind() {
+    let Some(lake) = crate::support::Lake::start() else { return };
+    let job = play(SHORT_IN_A_BUCKET, |job| job.into_lake(&lake).with_variable("KEYAPI_UPLOAD_AT_ONCE", "16384"));
+    let log = TableLog::read(&job.out()).unwrap();
+    let mut wanted: Vec<String> = log.files(log.latest()).into_keys().collect();
+    wanted.extend((0..=log.latest()).map(|version| format!("data/_delta_log/{version:020}.json")));
+    wanted.extend(["_SUCCESS", "_manifest.json"].map(str::to_owned));
+    wanted.sort();
+    let seen: Vec<String> = lake.names().into_iter().filter(|name| !name.starts_with("_damaged/")).collect();
+    assert_eq!(seen, wanted);
+    assert_eq!(lake.open_uploads(), 0);
+}
+
+/// Plays `NIGHTS` nights, or else so many, of a job that `place` gives its place; and after them a backfill of all that was left.
+fn play(short: i64, place: impl Fn(Job) -> Job) -> Job {
+    let nights = std::env::var("NIGHTS").map_or(short, |text| text.parse().unwrap());
     let mut expected = Expected { held: BTreeMap::new(), sound: BTreeSet::new() };
     let mut job: Option<Job> = None;
     let mut after_abandoned: Option<i64> = None;
@@ -158,7 +184,8 @@ fn each_night_of_many_holds_exactly_its_truth_and_costs_what_it_reads() {
         }
         let refused = codes.last().copied().filter(|_| event == Event::Refused && codes.len() > 1);
         let tonight = serve_night(night, nights, refused);
-        let mut at_work = job.take().unwrap_or_else(|| Job::of(&tonight).with(&format!("--max-in-flight {IN_FLIGHT}")));
+        let mut at_work =
+            job.take().unwrap_or_else(|| place(Job::of(&tonight).with(&format!("--max-in-flight {IN_FLIGHT}"))));
         if night == TABLE_FROM {
             at_work = at_work.with("--table delta").with_variable("KEYAPI_EXPORT_OUTPUT__TABLE_KEEPS", "0s");
         }
@@ -194,9 +221,7 @@ fn each_night_of_many_holds_exactly_its_truth_and_costs_what_it_reads() {
     }
     let job = job.unwrap();
     backfill(&job, (nights, nights), &mut expected);
-    let log = TableLog::read(&job.out()).unwrap();
-    // One more start has nothing to read: what its predecessors superseded goes.
-    assert_eq!(parquet_files(&job.out()).len(), log.files(log.latest()).len());
+    job
 }
 
 /// Asks for all of all regions: what was never read, or not the last time, is read, and nothing else.

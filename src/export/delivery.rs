@@ -487,6 +487,7 @@ fn lacks_of(listed: &[Listed], region: &Region) -> Vec<Lack> {
 }
 
 pub(super) fn listed(lacks: Vec<Lack>) -> Vec<Listed> {
-    let listed = |Lack { region, range, why, fault }| Listed { region, range, why, fault, may_pass: false };
+    let listed =
+        |Lack { region, range, why, fault }| Listed { region, range, why, fault, may_pass: false, lacks: None };
     lacks.into_iter().map(listed).collect()
 }

@@ -221,7 +221,8 @@ impl Planner {
                 if ending == Ending::EmptyPage && !walk.is_bounded() {
                     events.extend(self.nothing_beyond(window, walk));
                 }
-                self.confirm((id, window), walk, events, context)
+                let finishing = self.confirm((id, window), walk, events, context);
+                self.gate((id, window), ending, finishing, context)
             }
             WalkStep::Bisect(at) => Decision::Record(vec![
                 PlanEvent::WindowSplit { window: id, at, new: WindowId(self.next_window) },
@@ -295,9 +296,7 @@ impl Planner {
         let mut events = Vec::new();
         let mut new = self.next_window;
         for (id, window) in &self.windows {
-            let Some(walk) = window.walk() else { continue };
-            let settled = walk.settled();
-            if settled > window.range.start && settled < window.range.end {
+            if let Some((walk, settled)) = self.settled_within(window) {
                 events.push(PlanEvent::WindowSplit { window: *id, at: settled, new: WindowId(new) });
                 events.extend(self.settle_believed(window, walk));
                 events.push(self.finished(*id, Ending::RowBeyond, walk));
@@ -359,7 +358,7 @@ impl Planner {
 
     /// The second until which the first of those waits that nobody reads.
     fn first_wait(&self, context: &PlanContext) -> Option<Decision> {
-        let moves = self.in_order().filter(|(_, window)| is_free(window));
+        let moves = self.in_order().filter(|(_, window)| is_free(window) || !window.is_due(context.now));
         let waits = moves.filter_map(|(id, window)| match self.next_of(id, window, context) {
             Decision::Wait(until) => Some(until),
             _ => None,
@@ -392,7 +391,7 @@ impl Planner {
 
     fn open_any(&self, context: &PlanContext) -> Option<Decision> {
         self.first_cut(context).or_else(|| {
-            let (id, window) = self.in_order().find(|(_, window)| window.is_waiting())?;
+            let (id, window) = self.in_order().find(|(_, window)| window.is_waiting() && window.is_due(context.now))?;
             Some(self.begin(id, window, context))
         })
     }
@@ -419,11 +418,15 @@ impl Planner {
 
     /// Begins a waiting window, cut to size, with its first stretch.
     fn begin(&self, id: WindowId, window: &Window, context: &PlanContext) -> Decision {
+        if let Some(until) = window.again.not_before.filter(|until| *until > context.now) {
+            return Decision::Wait(until);
+        }
         let first = self.stretch((id, window), window.range.start, StretchReason::First, context);
         // What failed is not cut up, so that one bad page does not become many windows; nor is anything cut while many fail, since
         // nothing tells then whether the density is far too high.
         let parked = self.in_order().filter(|(_, other)| other.parked > 0 && other.region == window.region).count();
-        let is_calm = !window.bounded && window.parked == 0 && parked < MOST_PARKED;
+        // Nor is what is read again, which is small.
+        let is_calm = !window.bounded && window.parked == 0 && parked < MOST_PARKED && window.again.times == 0;
         let may_cut = |plan: &&RegionPlan| plan.knows_its_extent() && is_calm && !self.learned.min_is_loose;
         let Some(plan) = self.region(&window.region).filter(may_cut) else {
             return Decision::Record(vec![first]);
@@ -546,7 +549,7 @@ pub(super) fn ask(task: Task) -> Decision {
 }
 
 fn listing(region: &Region, range: TimeRange, (why, again): (&str, Again)) -> PlanEvent {
-    PlanEvent::UnprovenListed { region: region.clone(), range, why: why.to_owned(), again }
+    PlanEvent::UnprovenListed { region: region.clone(), range, why: why.to_owned(), again, lacks: None }
 }
 
 /// Lists what the next start reads once more.

@@ -6,6 +6,7 @@
 use super::answer::Expected;
 use super::choose::ask;
 use super::event::PlanEvent;
+use super::evidence::observation::Turn;
 use super::fact::{PageAddress, PageFact, Purpose, WindowId};
 use super::planner::{Decision, PlanContext, Planner, Task};
 use super::region::RegionPlan;
@@ -228,6 +229,7 @@ impl Planner {
         let fact = PageFact { address: PageAddress { purpose, ..fact.address.clone() }, ..fact.clone() };
         let settled = self.settled(&fact.address.region);
         self.apply_walked(&fact, id, stretch, settled);
+        self.fold_evidence(&fact, Turn::Early);
     }
 }
 

@@ -70,6 +70,8 @@ pub struct RegionPlan {
     pub is_cut: bool,
     /// The last stretch of time after a window's end that its walk has shown to be empty.
     pub empty: TimeRange,
+    /// Rows that were read again, or are, because their pages did not prove them; about.
+    pub rows_again: u64,
     finished_rows: u64,
     finished_seconds: i64,
     first_density: f64,
@@ -140,6 +142,7 @@ impl RegionPlan {
             newest_is_unknown: false,
             is_cut: false,
             empty: TimeRange::new(range.start, range.start),
+            rows_again: 0,
             finished_rows: 0,
             finished_seconds: 0,
             first_density: 0.0,
@@ -211,8 +214,6 @@ impl RegionPlan {
 
     /// Its seconds are read again: where it has never shown a row, whether it is empty is asked anew too.
     pub(super) fn reopen(&mut self, range: TimeRange) {
-        // What is left of the first window is no share of the region to be cut any more.
-        self.is_cut = true;
         self.ends.reopened(range);
         self.read_again.push(range);
         if !self.has_answered {

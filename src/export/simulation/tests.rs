@@ -31,6 +31,9 @@ const MENDED: [u64; 11] = [
     1_304_139, 1_305_853, 1_306_961, 1_308_427, 1_500_347, 1_501_045, 1_504_892, 1_508_493, 1_701_346, 1_901_453,
     2_109_741,
 ];
+/// The same of disturbed runs:
+/// - 1003380: short pages were believed although rows of one second had come in another order.
+const MENDED_DISTURBED: [u64; 1] = [1_003_380];
 /// Seeds at which the plan believes too much, and nothing is lost by luck: short pages are its habit, or two looks at one found nothing;
 /// but ties come in a fresh order, so that a row may come twice, once in a free place that nobody sees, and push another out between
 /// two pages. At 1003380 that row is lost.
@@ -191,6 +194,9 @@ fn whatever_the_service_is_like_every_row_is_there_or_listed() {
 fn seeds_that_once_found_something_find_nothing() {
     for seed in MENDED {
         judge_scenario(Scenario::undisturbed(seed)).unwrap();
+    }
+    for seed in MENDED_DISTURBED {
+        judge(seed).unwrap();
     }
 }
 

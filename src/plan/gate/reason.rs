@@ -43,6 +43,20 @@ impl Lacks {
         }
     }
 
+    /// Its name, as it is stored.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reading => "reading",
+            Self::ToBefore => "to_before",
+            Self::ToAfter => "to_after",
+            Self::FullPages => "full_pages",
+            Self::Rows => "rows",
+            Self::StableTies => "stable_ties",
+            Self::WholePages => "whole_pages",
+            Self::SecondReading => "second_reading",
+        }
+    }
+
     /// What is missing, and what would settle it, for a person.
     pub fn why(self) -> &'static str {
         match self {

@@ -145,6 +145,7 @@ fn reasons_are_stored_by_their_names() {
     for name in names {
         let lacks: Lacks = serde_json::from_str(&format!("\"{name}\"")).unwrap();
         assert_eq!(serde_json::to_string(&lacks).unwrap(), format!("\"{name}\""));
+        assert_eq!(lacks.name(), name);
         assert!(lacks.why().ends_with("would settle it"), "{name}");
     }
 }

@@ -86,9 +86,20 @@ impl Planner {
             budget -= rows;
             let times = window.again.times + 1;
             let not_before = (times > 1).then(|| context.now.shifted(context.confirm_after));
-            let (window, rest) = (WindowId(next), WindowId(next + 1));
+            let (new, rest) = (WindowId(next), WindowId(next + 1));
             next += 2;
-            again.push(PlanEvent::SecondsReadAgain { window, rest, region, range, times, not_before, rows, lacks });
+            again.push(PlanEvent::SecondsReadAgain {
+                window: new,
+                rest,
+                region,
+                range,
+                times,
+                not_before,
+                rows,
+                lacks,
+            });
+            // What lies beyond may be what cannot be read.
+            again.extend(window.bounded.then_some(PlanEvent::WindowBounded { window: new }));
         }
         (lists, again)
     }
@@ -139,13 +150,13 @@ impl Planner {
         lists.chain(listed.map(|listed| listed.range)).filter(|range| range.overlaps(window.range)).collect()
     }
 
-    /// Stretches between which less than a page lies are read again as one.
+    /// Stretches between which no row is likely to lie are read again as one.
     fn joined(&self, window: &Window, open: impl Iterator<Item = Unproven>) -> Vec<Unproven> {
         let mut joined: Vec<Unproven> = Vec::new();
         for next in open {
             let is_near = |last: &Unproven| {
                 let between = TimeRange::new(last.seconds.end, next.seconds.start);
-                between.is_empty() || self.rows_of(window, between) <= u64::from(PAGE_SIZE)
+                between.is_empty() || self.rows_of(window, between) == u64::from(PAGE_SIZE)
             };
             match joined.last_mut().filter(|last| is_near(last)) {
                 Some(last) => last.seconds.end = next.seconds.end,
@@ -155,7 +166,7 @@ impl Planner {
         joined
     }
 
-    /// About how many rows some seconds hold, at least a page.
+    /// About how many rows it takes to read some seconds again: those that they hold, and a page of those around them.
     fn rows_of(&self, window: &Window, range: TimeRange) -> u64 {
         let Some(plan) = self.region(&window.region) else { return 0 };
         // Where the lower bound is not kept to, all that lies before is read as well.

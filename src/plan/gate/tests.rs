@@ -114,6 +114,20 @@ fn a_region_that_has_spent_its_budget_reads_nothing_again() {
     assert_eq!((lists.len(), again), (1, vec![]));
 }
 
+/// A second beside it may be what cannot be read.
+#[test]
+fn what_was_read_within_its_own_bounds_is_read_again_within_them() {
+    let mut plan = with_a_hole();
+    plan.windows.get_mut(&WindowId(0)).unwrap().bounded = true;
+    let (_, again) = decided(&plan, &[]);
+    let [PlanEvent::SecondsReadAgain { window, .. }, PlanEvent::WindowBounded { window: bounded }] = again[..] else {
+        panic!("{again:?}");
+    };
+    assert_eq!(window, bounded);
+    finish(&mut plan, again);
+    assert!(plan.windows[&window].bounded && plan.windows[&window].is_waiting());
+}
+
 #[test]
 fn the_second_time_waits_until_trouble_had_time_to_pass() {
     let mut plan = with_a_hole();

@@ -8,7 +8,7 @@ use super::planner::{Backlog, Decision, PlanContext, Planner, Task};
 use super::region::{Emptiness, RegionPlan};
 use super::step::Unproven;
 use super::walk::{Walk, WalkContext, WalkStep};
-use super::window::{State, Window};
+use super::window::Window;
 use crate::api::contract::{PAGE_SIZE, Region};
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
@@ -406,7 +406,7 @@ impl Planner {
         let from = window.walk()?.reached().max(plan.oldest?);
         let rest = TimeRange::new(from, plan.last_second()?.shifted(1).min(window.range.end));
         let pages = self.density(plan) * rest.seconds() as f64 / f64::from(PAGE_SIZE);
-        if pages < SHARED_PAGES || window.bounded {
+        if pages < SHARED_PAGES || window.bounded || window.is_read_again() {
             return None;
         }
         // The walking window is one of the shares.
@@ -425,8 +425,7 @@ impl Planner {
         // What failed is not cut up, so that one bad page does not become many windows; nor is anything cut while many fail, since
         // nothing tells then whether the density is far too high.
         let parked = self.in_order().filter(|(_, other)| other.parked > 0 && other.region == window.region).count();
-        // Nor is what is read again, which is small.
-        let is_calm = !window.bounded && window.parked == 0 && parked < MOST_PARKED && window.again.times == 0;
+        let is_calm = !window.bounded && window.parked == 0 && parked < MOST_PARKED && !window.is_read_again();
         let may_cut = |plan: &&RegionPlan| plan.knows_its_extent() && is_calm && !self.learned.min_is_loose;
         let Some(plan) = self.region(&window.region).filter(may_cut) else {
             return Decision::Record(vec![first]);
@@ -457,7 +456,8 @@ impl Planner {
         if self.learned.min_is_loose {
             return None;
         }
-        let candidates = self.in_order().filter_map(|(id, window)| {
+        let first_read = self.in_order().filter(|(_, window)| !window.is_read_again());
+        let candidates = first_read.filter_map(|(id, window)| {
             let (pages, unread) = self.work_left(window)?;
             (pages >= SHARED_PAGES && unread.seconds() >= 2).then_some((id, window, pages, unread))
         });
@@ -488,12 +488,12 @@ impl Planner {
     }
 
     pub(super) fn density(&self, plan: &RegionPlan) -> f64 {
-        let walks = plan.windows.values().filter_map(|id| match &self.windows.get(id)?.state {
-            State::Walking(walk) => {
-                let start = self.windows.get(id)?.range.start.max(plan.oldest?);
-                Some((walk.total_slots(), walk.frontier()?.since(start).max(0)))
-            }
-            _ => None,
+        let windows =
+            plan.windows.values().filter_map(|id| self.windows.get(id)).filter(|window| !window.is_read_again());
+        let walks = windows.filter_map(|window| {
+            let walk = window.walk()?;
+            let start = window.range.start.max(plan.oldest?);
+            Some((walk.total_slots(), walk.frontier()?.since(start).max(0)))
         });
         plan.density(walks.fold((0, 0), |sum, walk| (sum.0 + walk.0, sum.1 + walk.1)))
     }
@@ -581,3 +581,6 @@ fn finished_unread(window: WindowId) -> PlanEvent {
     let (beyond, opening, edges) = (Vec::new(), Vec::new(), Vec::new());
     PlanEvent::WindowFinished { window, ending, rows, pages, excess, beyond, opening, edges }
 }
+
+#[cfg(test)]
+mod tests;

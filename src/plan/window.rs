@@ -76,6 +76,11 @@ impl Window {
         matches!(self.state, State::Waiting) && !self.is_assigned() && self.parked == 0
     }
 
+    /// Whether its seconds have been read before: then it is small, is not cut, and has been counted.
+    pub fn is_read_again(&self) -> bool {
+        self.again.times > 0
+    }
+
     /// Whether it need not wait until trouble had time to pass.
     pub fn is_due(&self, now: EpochSeconds) -> bool {
         self.again.not_before.is_none_or(|until| until <= now)

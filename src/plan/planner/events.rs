@@ -165,9 +165,9 @@ impl Planner {
         self.leave_evidence(id);
         let Some(window) = self.windows.get_mut(&id) else { return };
         window.state = State::Over;
-        let (region, range) = (window.region.clone(), window.range);
+        let (region, range, is_again) = (window.region.clone(), window.range, window.is_read_again());
         if let Some(plan) = self.region_mut(&region) {
-            plan.count_finished(range, rows);
+            if is_again { plan.finished_again(rows) } else { plan.count_finished(range, rows) }
         }
         self.merge_done(&region);
     }

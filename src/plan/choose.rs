@@ -122,10 +122,8 @@ impl Planner {
         let plan = self.region(&window.region)?;
         let from = walk.frontier().unwrap_or(window.range.start).max(window.range.start);
         let range = TimeRange::new(from.min(window.range.end), window.range.end);
-        let is_known_better = plan.newest.max(plan.ends.newest()).is_some_and(|newest| newest >= range.end);
-        let says_so = ending == Ending::EmptyPage && !walk.is_bounded() && !is_known_better;
-        (says_so && range.end < plan.range.end && !range.is_empty())
-            .then(|| PlanEvent::NothingFollows { region: window.region.clone(), range })
+        let says_so = ending == Ending::EmptyPage && !walk.is_bounded();
+        (says_so && range.end < plan.range.end && !range.is_empty()).then(|| nothing_in(plan, range)).flatten()
     }
 
     /// What a finishing walk believed of its short pages.
@@ -284,11 +282,11 @@ impl Planner {
     /// A walk asks to the end of the run as it was then, so its end is that of every window up to there that nobody has begun.
     fn nothing_beyond(&self, window: &Window, walk: &Walk) -> Vec<PlanEvent> {
         let Some(plan) = self.region(&window.region) else { return Vec::new() };
-        let later = plan.windows.range(window.range.end..).map(|(_, id)| *id);
-        let asked_end = walk.stretch().asked_max.shifted(1);
+        let later = plan.windows.range(window.range.end..).filter_map(|(_, id)| Some((*id, self.windows.get(id)?)));
+        let asked_end = self.asked_end(walk.stretch());
         let is_asked = |later: &Window| later.is_waiting() && !later.bounded && later.range.end <= asked_end;
-        let waiting = later.filter(|id| self.windows.get(id).is_some_and(is_asked));
-        waiting.map(finished_unread).collect()
+        let waiting = later.filter(|(_, later)| is_asked(later));
+        waiting.flat_map(|(id, later)| nothing_in(plan, later.range).into_iter().chain([finished_unread(id)])).collect()
     }
 
     /// What is settled stays so; the rest is read within bounds.
@@ -573,6 +571,12 @@ fn joined(reader: Option<(WindowId, Option<EpochSeconds>)>) -> Option<PlanEvent>
 
 fn ask_first(planner: &Planner, id: WindowId, window: &Window, walk: &Walk) -> Decision {
     ask(planner.walk_task(id, window, walk, PageNumber::FIRST))
+}
+
+/// That an empty page said of these seconds that they are behind all rows; none where a row is known after them.
+fn nothing_in(plan: &RegionPlan, range: TimeRange) -> Option<PlanEvent> {
+    let is_known_better = plan.newest.max(plan.ends.newest()).is_some_and(|newest| newest >= range.end);
+    (!is_known_better).then(|| PlanEvent::NothingFollows { region: plan.region.clone(), range })
 }
 
 /// The end of a window of which no page was needed.

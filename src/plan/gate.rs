@@ -13,7 +13,7 @@ use super::fact::{PageFact, Purpose, WindowId};
 use super::planner::{Decision, PlanContext, Planner};
 use super::walk::{Stretch, Walk};
 use super::window::Window;
-use crate::api::contract::{PAGE_SIZE, Region, TimeOrder};
+use crate::api::contract::{PAGE_SIZE, Region};
 use crate::units::{EpochSeconds, TimeRange};
 
 pub mod reason;
@@ -195,14 +195,9 @@ impl Planner {
 
     /// A window's evidence learns of a stretch that begins.
     pub(super) fn begin_evidence(&mut self, id: WindowId, stretch: Stretch) {
-        let max_inclusive = self.learned.max_inclusive;
+        let end = self.asked_end(&stretch);
         let Some(window) = self.windows.get_mut(&id) else { return };
         let purpose = Purpose::Walk { window: id, stretch: stretch.number };
-        let end = match stretch.order() {
-            TimeOrder::NewestFirst => stretch.anchor.shifted(1),
-            TimeOrder::OldestFirst if max_inclusive => stretch.asked_max.shifted(1),
-            TimeOrder::OldestFirst | TimeOrder::MostViewedFirst => stretch.asked_max,
-        };
         let scan = Scan::of_stretch((&window.region, purpose), &stretch, end);
         window.evidence.begin(stretch.number, scan);
     }

@@ -187,6 +187,9 @@ impl RegionPlan {
 
     /// The range goes on to a later end.
     pub fn extend(&mut self, new: TimeRange) {
+        if self.is_done() && self.ends.refuted(self.newest).is_none() {
+            self.ends.is_read();
+        }
         if self.range.is_empty() {
             self.range = TimeRange::new(new.start, new.start);
             (self.done_until, self.published_until) = (new.start, new.start);
@@ -597,6 +600,23 @@ mod tests {
             let mut plan = with_rows(range(0, 1_000));
             finished.iter().for_each(|(range, rows)| plan.count_finished(*range, *rows));
             assert_eq!(plan.density((0, 0)), density, "{what}");
+        }
+    }
+
+    /// A run that goes on to a later end forgot that windows had taken an end for that of all rows.
+    #[test]
+    fn what_was_taken_for_the_end_is_remembered_until_all_is_read() {
+        for (done_until, newest, refuted) in [
+            (30, 50, Some(range(20, 40))),
+            (100, 19, None),
+            // Rows that came beyond are still to be looked for.
+            (100, 50, Some(range(20, 40))),
+        ] {
+            let mut plan = with_rows(range(0, 100));
+            plan.ends.nothing_follows(range(20, 40));
+            (plan.done_until, plan.newest) = (EpochSeconds::new(done_until), Some(EpochSeconds::new(newest)));
+            plan.extend(range(100, 200));
+            assert_eq!(plan.ends.refuted(Some(EpochSeconds::new(150))), refuted, "{done_until} {newest}");
         }
     }
 

@@ -91,3 +91,42 @@ fn what_is_read_again_is_counted_once() {
     plan.apply_event(&finished(WindowId(1), 90_000));
     assert_eq!((density(&plan), plan.region(&us()).unwrap().finished_rows()), counted, "once it is over");
 }
+
+/// Windows that nobody had begun were over with the end of another, and stayed so when rows came beyond all of them.
+#[test]
+fn an_end_that_is_refuted_is_refuted_for_the_windows_that_were_over_with_it() {
+    let mut plan = walking();
+    for (window, at) in [(0, 5_000), (1, 6_000), (2, 7_000)] {
+        let (window, new) = (WindowId(window), WindowId(window + 1));
+        plan.apply_event(&PlanEvent::WindowSplit { window, at: EpochSeconds::new(at), new });
+    }
+    begin(&mut plan, WindowId(3), 7_000);
+    let region = plan.region_mut(&us()).unwrap();
+    region.newest = Some(EpochSeconds::new(29));
+    let window = &plan.windows[&FIRST];
+    let walk = window.walk().unwrap();
+    let mut events: Vec<PlanEvent> = plan.nothing_follows(window, walk, Ending::EmptyPage).into_iter().collect();
+    events.extend(plan.nothing_beyond(window, walk));
+    events.iter().for_each(|event| plan.apply_event(event));
+    assert!(plan.is_over(WindowId(1)) && plan.is_over(WindowId(2)) && !plan.is_over(WindowId(3)), "{events:?}");
+    let refuted = |plan: &Planner, newest| plan.region(&us()).unwrap().ends.refuted(Some(EpochSeconds::new(newest)));
+    assert_eq!(refuted(&plan, 4_999), None);
+    assert_eq!(refuted(&plan, 7_500), Some(range(29, 7_000)));
+}
+
+/// A walk knows of the time that it asked for alone.
+#[test]
+fn an_empty_page_says_nothing_of_time_that_was_not_asked_for() {
+    for (min_end, max_inclusive, is_over) in
+        [(9_999, false, true), (10_000, false, true), (10_001, false, false), (10_001, true, true)]
+    {
+        let mut plan = walking();
+        plan.apply_event(&PlanEvent::WindowSplit { window: FIRST, at: EpochSeconds::new(5_000), new: WindowId(1) });
+        plan.windows.get_mut(&WindowId(1)).unwrap().range.end = EpochSeconds::new(min_end);
+        plan.learned.max_inclusive = max_inclusive;
+        let window = &plan.windows[&FIRST];
+        let events = plan.nothing_beyond(window, window.walk().unwrap());
+        let finishes = events.iter().any(|event| matches!(event, PlanEvent::WindowFinished { .. }));
+        assert_eq!(finishes, is_over, "{min_end} {max_inclusive}");
+    }
+}

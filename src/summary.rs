@@ -128,6 +128,9 @@ pub struct Shortfall {
     /// Where it is the whole region that could not be had: why not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<RegionFault>,
+    /// Where pages do not prove it: what is missing, by its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lacks: Option<&'static str>,
 }
 
 /// Something that is unlike the runs before.
@@ -471,6 +474,7 @@ mod tests {
             range: range(1_764_550_000 + index * 100, 1_764_550_001 + index * 100),
             why: "status 500 eight times, then once more in the last round".to_owned(),
             fault: None,
+            lacks: None,
         };
         Summary {
             outcome: ExitCode::Incomplete,

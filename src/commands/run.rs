@@ -19,6 +19,7 @@ use crate::failure::{ExitCode, Failure};
 use crate::fetch::throttle::Rate;
 use crate::limits;
 use crate::plan::event::RegionFault;
+use crate::plan::gate::reason::Lacks;
 use crate::plan::learned::Verified;
 use crate::plan::planner::Listed;
 use crate::plan::walk::Consistency;
@@ -329,8 +330,9 @@ fn summary(order: &Order, outcome: &Outcome, began: Instant, settled: f64) -> Su
 }
 
 fn shortfall(listed: &Listed) -> Shortfall {
-    let Listed { region, range, why, fault, .. } = listed.clone();
-    Shortfall { region, range, why, fault }
+    let Listed { region, range, why, fault, lacks, .. } = listed.clone();
+    let lacks = lacks.map(Lacks::name);
+    Shortfall { region, range, why, fault, lacks }
 }
 
 fn warning(unusual: &Unusual) -> Warning {

@@ -326,7 +326,7 @@ impl<'a> Delivery<'a> {
             let known = self.publisher.commits.read(of_others).await;
             let left = planner.left_of_region(&share.region);
             let why = format!("run {} was closed before it had read this", self.publisher.run);
-            let lack = |range| Lack { region: share.region.clone(), range, why: why.clone(), fault: None };
+            let lack = |range| Lack { region: share.region.clone(), range, why: why.clone(), fault: None, lacks: None };
             share.gaps.extend(left.iter().flat_map(|range| range.without(&known)).map(lack));
         }
     }
@@ -483,10 +483,11 @@ impl<'a> Delivery<'a> {
 
 fn lacks_of(listed: &[Listed], region: &Region) -> Vec<Lack> {
     let of_region = listed.iter().filter(|one| one.region == *region).cloned();
-    of_region.map(|Listed { region, range, why, fault, .. }| Lack { region, range, why, fault }).collect()
+    of_region.map(|Listed { region, range, why, fault, lacks, .. }| Lack { region, range, why, fault, lacks }).collect()
 }
 
 pub(super) fn listed(lacks: Vec<Lack>) -> Vec<Listed> {
-    let listed = |Lack { region, range, why, fault }| Listed { region, range, why, fault, may_pass: false };
+    let listed =
+        |Lack { region, range, why, fault, lacks }| Listed { region, range, why, fault, may_pass: false, lacks };
     lacks.into_iter().map(listed).collect()
 }

@@ -82,7 +82,9 @@ fn first(listed: &[Listed]) -> &[Listed] {
 fn region(planner: &Planner, plan: &RegionPlan, (gaps, unproven): (&[Listed], &[Listed])) -> RegionStanding {
     let of_region = |listed: &[Listed]| -> Vec<Lack> {
         let of_region = listed.iter().filter(|one| one.region == plan.region).cloned();
-        of_region.map(|Listed { region, range, why, fault, .. }| Lack { region, range, why, fault }).collect()
+        of_region
+            .map(|Listed { region, range, why, fault, lacks, .. }| Lack { region, range, why, fault, lacks })
+            .collect()
     };
     let walking = planner.walks().filter(|(region, window, _)| **region == plan.region && !window.is_empty());
     let walks: Vec<Walking> = walking

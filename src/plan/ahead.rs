@@ -20,7 +20,7 @@ use crate::units::PageNumber;
 
 /// Pages that one second must fill for each page of it that may be asked before its turn. Where the second ends, and the window
 /// with it, the others are read for nothing: at most one in so many.
-const PAGES_FOR_ONE_AHEAD: u32 = 30;
+pub(super) const PAGES_FOR_ONE_AHEAD: u32 = 30;
 
 /// Pages that came before their turn.
 #[derive(Clone, Debug, Default)]

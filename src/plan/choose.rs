@@ -8,7 +8,7 @@ use super::planner::{Backlog, Decision, PlanContext, Planner, Task};
 use super::region::{Emptiness, RegionPlan};
 use super::step::Unproven;
 use super::walk::{Walk, WalkContext, WalkStep};
-use super::window::{State, Window};
+use super::window::Window;
 use crate::api::contract::{PAGE_SIZE, Region};
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
@@ -122,10 +122,8 @@ impl Planner {
         let plan = self.region(&window.region)?;
         let from = walk.frontier().unwrap_or(window.range.start).max(window.range.start);
         let range = TimeRange::new(from.min(window.range.end), window.range.end);
-        let is_known_better = plan.newest.max(plan.ends.newest()).is_some_and(|newest| newest >= range.end);
-        let says_so = ending == Ending::EmptyPage && !walk.is_bounded() && !is_known_better;
-        (says_so && range.end < plan.range.end && !range.is_empty())
-            .then(|| PlanEvent::NothingFollows { region: window.region.clone(), range })
+        let says_so = ending == Ending::EmptyPage && !walk.is_bounded();
+        (says_so && range.end < plan.range.end && !range.is_empty()).then(|| nothing_in(plan, range)).flatten()
     }
 
     /// What a finishing walk believed of its short pages.
@@ -221,7 +219,8 @@ impl Planner {
                 if ending == Ending::EmptyPage && !walk.is_bounded() {
                     events.extend(self.nothing_beyond(window, walk));
                 }
-                self.confirm((id, window), walk, events, context)
+                let finishing = self.confirm((id, window), walk, events, context);
+                self.gate((id, window), ending, finishing, context)
             }
             WalkStep::Bisect(at) => Decision::Record(vec![
                 PlanEvent::WindowSplit { window: id, at, new: WindowId(self.next_window) },
@@ -283,11 +282,11 @@ impl Planner {
     /// A walk asks to the end of the run as it was then, so its end is that of every window up to there that nobody has begun.
     fn nothing_beyond(&self, window: &Window, walk: &Walk) -> Vec<PlanEvent> {
         let Some(plan) = self.region(&window.region) else { return Vec::new() };
-        let later = plan.windows.range(window.range.end..).map(|(_, id)| *id);
-        let asked_end = walk.stretch().asked_max.shifted(1);
+        let later = plan.windows.range(window.range.end..).filter_map(|(_, id)| Some((*id, self.windows.get(id)?)));
+        let asked_end = self.asked_end(walk.stretch());
         let is_asked = |later: &Window| later.is_waiting() && !later.bounded && later.range.end <= asked_end;
-        let waiting = later.filter(|id| self.windows.get(id).is_some_and(is_asked));
-        waiting.map(finished_unread).collect()
+        let waiting = later.filter(|(_, later)| is_asked(later));
+        waiting.flat_map(|(id, later)| nothing_in(plan, later.range).into_iter().chain([finished_unread(id)])).collect()
     }
 
     /// What is settled stays so; the rest is read within bounds.
@@ -295,9 +294,7 @@ impl Planner {
         let mut events = Vec::new();
         let mut new = self.next_window;
         for (id, window) in &self.windows {
-            let Some(walk) = window.walk() else { continue };
-            let settled = walk.settled();
-            if settled > window.range.start && settled < window.range.end {
+            if let Some((walk, settled)) = self.settled_within(window) {
                 events.push(PlanEvent::WindowSplit { window: *id, at: settled, new: WindowId(new) });
                 events.extend(self.settle_believed(window, walk));
                 events.push(self.finished(*id, Ending::RowBeyond, walk));
@@ -359,7 +356,7 @@ impl Planner {
 
     /// The second until which the first of those waits that nobody reads.
     fn first_wait(&self, context: &PlanContext) -> Option<Decision> {
-        let moves = self.in_order().filter(|(_, window)| is_free(window));
+        let moves = self.in_order().filter(|(_, window)| is_free(window) || !window.is_due(context.now));
         let waits = moves.filter_map(|(id, window)| match self.next_of(id, window, context) {
             Decision::Wait(until) => Some(until),
             _ => None,
@@ -392,7 +389,7 @@ impl Planner {
 
     fn open_any(&self, context: &PlanContext) -> Option<Decision> {
         self.first_cut(context).or_else(|| {
-            let (id, window) = self.in_order().find(|(_, window)| window.is_waiting())?;
+            let (id, window) = self.in_order().find(|(_, window)| window.is_waiting() && window.is_due(context.now))?;
             Some(self.begin(id, window, context))
         })
     }
@@ -407,7 +404,7 @@ impl Planner {
         let from = window.walk()?.reached().max(plan.oldest?);
         let rest = TimeRange::new(from, plan.last_second()?.shifted(1).min(window.range.end));
         let pages = self.density(plan) * rest.seconds() as f64 / f64::from(PAGE_SIZE);
-        if pages < SHARED_PAGES || window.bounded {
+        if pages < SHARED_PAGES || window.bounded || window.is_read_again() {
             return None;
         }
         // The walking window is one of the shares.
@@ -419,11 +416,14 @@ impl Planner {
 
     /// Begins a waiting window, cut to size, with its first stretch.
     fn begin(&self, id: WindowId, window: &Window, context: &PlanContext) -> Decision {
+        if let Some(until) = window.again.not_before.filter(|until| *until > context.now) {
+            return Decision::Wait(until);
+        }
         let first = self.stretch((id, window), window.range.start, StretchReason::First, context);
         // What failed is not cut up, so that one bad page does not become many windows; nor is anything cut while many fail, since
         // nothing tells then whether the density is far too high.
         let parked = self.in_order().filter(|(_, other)| other.parked > 0 && other.region == window.region).count();
-        let is_calm = !window.bounded && window.parked == 0 && parked < MOST_PARKED;
+        let is_calm = !window.bounded && window.parked == 0 && parked < MOST_PARKED && !window.is_read_again();
         let may_cut = |plan: &&RegionPlan| plan.knows_its_extent() && is_calm && !self.learned.min_is_loose;
         let Some(plan) = self.region(&window.region).filter(may_cut) else {
             return Decision::Record(vec![first]);
@@ -454,7 +454,8 @@ impl Planner {
         if self.learned.min_is_loose {
             return None;
         }
-        let candidates = self.in_order().filter_map(|(id, window)| {
+        let first_read = self.in_order().filter(|(_, window)| !window.is_read_again());
+        let candidates = first_read.filter_map(|(id, window)| {
             let (pages, unread) = self.work_left(window)?;
             (pages >= SHARED_PAGES && unread.seconds() >= 2).then_some((id, window, pages, unread))
         });
@@ -485,12 +486,12 @@ impl Planner {
     }
 
     pub(super) fn density(&self, plan: &RegionPlan) -> f64 {
-        let walks = plan.windows.values().filter_map(|id| match &self.windows.get(id)?.state {
-            State::Walking(walk) => {
-                let start = self.windows.get(id)?.range.start.max(plan.oldest?);
-                Some((walk.total_slots(), walk.frontier()?.since(start).max(0)))
-            }
-            _ => None,
+        let windows =
+            plan.windows.values().filter_map(|id| self.windows.get(id)).filter(|window| !window.is_read_again());
+        let walks = windows.filter_map(|window| {
+            let walk = window.walk()?;
+            let start = window.range.start.max(plan.oldest?);
+            Some((walk.total_slots(), walk.frontier()?.since(start).max(0)))
         });
         plan.density(walks.fold((0, 0), |sum, walk| (sum.0 + walk.0, sum.1 + walk.1)))
     }
@@ -547,7 +548,7 @@ pub(super) fn ask(task: Task) -> Decision {
 }
 
 fn listing(region: &Region, range: TimeRange, (why, again): (&str, Again)) -> PlanEvent {
-    PlanEvent::UnprovenListed { region: region.clone(), range, why: why.to_owned(), again }
+    PlanEvent::UnprovenListed { region: region.clone(), range, why: why.to_owned(), again, lacks: None }
 }
 
 /// Lists what the next start reads once more.
@@ -573,9 +574,18 @@ fn ask_first(planner: &Planner, id: WindowId, window: &Window, walk: &Walk) -> D
     ask(planner.walk_task(id, window, walk, PageNumber::FIRST))
 }
 
+/// That an empty page said of these seconds that they are behind all rows; none where a row is known after them.
+fn nothing_in(plan: &RegionPlan, range: TimeRange) -> Option<PlanEvent> {
+    let is_known_better = plan.newest.max(plan.ends.newest()).is_some_and(|newest| newest >= range.end);
+    (!is_known_better).then(|| PlanEvent::NothingFollows { region: plan.region.clone(), range })
+}
+
 /// The end of a window of which no page was needed.
 fn finished_unread(window: WindowId) -> PlanEvent {
     let (ending, rows, pages, excess) = (Ending::EmptyPage, 0, 0, 0);
     let (beyond, opening, edges) = (Vec::new(), Vec::new(), Vec::new());
     PlanEvent::WindowFinished { window, ending, rows, pages, excess, beyond, opening, edges }
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,10 +118,10 @@ impl Ends {
         self.side(end).asked_before + self.side(end).asked + 1
     }
 
-    /// The range goes on to a later end: both are confirmed anew, and what walks have shown stays known.
+    /// The range goes on to a later end: both are confirmed anew, and what walks have shown stays known. So does where windows ended
+    /// before others that are still to be read.
     pub fn extend(&mut self) {
         self.first_answer = None;
-        self.nothing_follows.clear();
         for side in [&mut self.oldest, &mut self.newest] {
             let Side { seen, has_forgotten, asked, asked_before, .. } = std::mem::take(side);
             *side = Side { seen, has_forgotten, asked_before: asked_before + asked, ..Side::default() };
@@ -134,6 +134,11 @@ impl Ends {
         for side in [&mut self.oldest, &mut self.newest] {
             side.seen.retain(|row| row.second.shifted(1) != range.end);
         }
+    }
+
+    /// All was read up to the end, and nothing refuted that windows ended before others.
+    pub fn is_read(&mut self) {
+        self.nothing_follows.clear();
     }
 
     /// An empty page said that nothing follows the rows before these seconds.
@@ -153,10 +158,15 @@ impl Ends {
         }
     }
 
-    /// Seconds that were taken for the end of all rows, where rows are known beyond them. `newest` is the newest second known.
+    /// Seconds that were taken for the end of all rows, where rows are known beyond them, with those right behind them that were taken
+    /// for it too. `newest` is the newest second known.
     pub fn refuted(&self, newest: Option<EpochSeconds>) -> Option<TimeRange> {
         let newest = newest.max(self.newest())?;
-        self.nothing_follows.iter().copied().find(|range| newest >= range.end)
+        let mut refuted = self.nothing_follows.iter().copied().find(|range| newest >= range.end)?;
+        while let Some(next) = self.nothing_follows.iter().find(|next| next.start == refuted.end && !next.is_empty()) {
+            refuted.end = next.end;
+        }
+        Some(refuted)
     }
 
     /// The last second that walks have shown, without rows that are gone.
@@ -349,6 +359,23 @@ mod tests {
         let address = PageAddress { region: "US".parse().unwrap(), purpose, page: PageNumber::FIRST };
         let (slots, rows) = (seconds.len() as u32, seconds.iter().map(row).collect());
         PageFact { address, fetched_at: second(at), slots, rows, check: Default::default() }
+    }
+
+    #[test]
+    fn what_was_taken_for_the_end_is_refuted_with_what_lies_right_behind_it() {
+        let range = |start, end| TimeRange::new(second(start), second(end));
+        let mut ends = Ends::default();
+        [range(30, 50), range(50, 70), range(80, 90)].into_iter().for_each(|taken| ends.nothing_follows(taken));
+        let cases = [(None, None), (Some(49), None), (Some(50), Some(range(30, 70))), (Some(95), Some(range(30, 70)))];
+        for (newest, refuted) in cases {
+            assert_eq!(ends.refuted(newest.map(second)), refuted, "{newest:?}");
+        }
+        ends.extend();
+        assert_eq!(ends.refuted(Some(second(50))), Some(range(30, 70)), "it is not forgotten");
+        ends.reopened(range(30, 70));
+        assert_eq!(ends.refuted(Some(second(95))), Some(range(80, 90)));
+        ends.is_read();
+        assert_eq!(ends.refuted(Some(second(95))), None);
     }
 
     /// A page that came oldest first where the newest was asked for says nothing: the end's last row has to be read again.

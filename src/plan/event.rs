@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ends::End;
 use super::fact::{RowKey, WindowId};
+use super::gate::reason::Lacks;
 use crate::api::contract::Region;
 pub use crate::api::fault::RegionFault;
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
@@ -102,6 +103,29 @@ pub enum PlanEvent {
         /// Which later starts of a run that has ended read it again.
         #[serde(default)]
         again: Again,
+        /// Where its pages do not prove it: what is missing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lacks: Option<Lacks>,
+    },
+    /// Seconds of a window that is finished, whose pages do not prove them, are read again by a window of their own.
+    SecondsReadAgain {
+        /// The new window, which has exactly the range.
+        window: WindowId,
+        /// The number of what is done after the range, where it was one with what is done before it.
+        rest: WindowId,
+        /// Its region.
+        region: Region,
+        /// The seconds; nothing of them is published.
+        range: TimeRange,
+        /// How often they have been read again, this time among them.
+        times: u32,
+        /// When they may be, so that trouble had time to pass; none for at once.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        not_before: Option<EpochSeconds>,
+        /// About how many rows that takes, for the region's budget.
+        rows: u64,
+        /// What is missing.
+        lacks: Lacks,
     },
     /// The service does not honour the sort: unfinished windows are read whole within strict bounds.
     SortIgnored,

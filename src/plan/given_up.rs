@@ -2,7 +2,6 @@
 
 use super::event::{Ending, PlanEvent, RegionFault};
 use super::fact::WindowId;
-use super::narrow::settled_within;
 use super::planner::{Listed, Planner};
 use super::region::RegionPlan;
 use super::window::State;
@@ -19,7 +18,7 @@ impl Planner {
         let windows = plan.windows.values().filter_map(|id| Some((*id, self.windows.get(id)?)));
         for (id, window) in windows.filter(|(_, window)| !window.is_over()) {
             let mut lost = id;
-            if let Some((walk, settled)) = settled_within(window) {
+            if let Some((walk, settled)) = self.settled_within(window) {
                 lost = WindowId(next);
                 next += 1;
                 events.push(PlanEvent::WindowSplit { window: id, at: settled, new: lost });
@@ -67,7 +66,7 @@ impl Planner {
             }
             _ => {
                 let (why, fault) = (fault.to_string(), Some(fault.clone()));
-                self.gaps.push(Listed { region: region.clone(), range, why, fault, may_pass: false });
+                self.gaps.push(Listed { region: region.clone(), range, why, fault, may_pass: false, lacks: None });
             }
         }
         self.merge_done(&region);

@@ -12,6 +12,7 @@ pub mod evidence;
 pub mod fact;
 pub mod fold;
 pub mod from_end;
+pub mod gate;
 pub mod given_up;
 pub mod heal;
 pub mod learned;

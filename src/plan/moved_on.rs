@@ -2,7 +2,6 @@
 
 use super::event::{Ending, PlanEvent};
 use super::fact::WindowId;
-use super::narrow::settled_within;
 use super::planner::Planner;
 use super::region::RegionPlan;
 use super::window::{State, Window};
@@ -33,7 +32,7 @@ impl Planner {
         let mut events = Vec::new();
         for (id, window) in self.windows.iter().filter(|(_, window)| !window.is_over()) {
             let mut left = *id;
-            if let Some((walk, settled)) = settled_within(window) {
+            if let Some((walk, settled)) = self.settled_within(window) {
                 left = WindowId(next);
                 next += 1;
                 events.push(PlanEvent::WindowSplit { window: *id, at: settled, new: left });

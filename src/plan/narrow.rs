@@ -43,7 +43,7 @@ impl Planner {
 
     fn narrow(&self, (id, window): (WindowId, &Window), context: &PlanContext) -> Decision {
         let new = WindowId(self.next_window);
-        if let Some((walk, settled)) = settled_within(window) {
+        if let Some((walk, settled)) = self.settled_within(window) {
             let mut events = vec![PlanEvent::WindowSplit { window: id, at: settled, new }];
             events.extend(self.settle_believed(window, walk));
             events.push(self.finished(id, Ending::RowBeyond, walk));
@@ -85,7 +85,7 @@ impl Planner {
         let mut events = Vec::new();
         let mut next = self.next_window;
         let (mut near, mut start) = (id, window.range.start);
-        if let Some((_, settled)) = settled_within(window) {
+        if let Some((_, settled)) = self.settled_within(window) {
             events.push(PlanEvent::WindowSplit { window: id, at: settled, new: WindowId(next) });
             events.extend(self.settle_believed(window, walk));
             events.push(self.finished(id, Ending::RowBeyond, walk));
@@ -121,11 +121,4 @@ impl Planner {
         }
         self.region(&window.region).and_then(|plan| self.probe((id, plan), Purpose::Bounds))
     }
-}
-
-/// Up to where a walk has settled its window, where that is something and not all.
-pub(super) fn settled_within(window: &Window) -> Option<(&Walk, EpochSeconds)> {
-    let walk = window.walk()?;
-    let settled = walk.settled();
-    (settled > window.range.start && settled < window.range.end).then_some((walk, settled))
 }

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::answer::{Expected, RegionHabit};
 use super::event::{Contradiction, PlanEvent, RegionFault};
+use super::evidence::run::WindowEvidence;
 use super::fact::{PageAddress, WindowId};
+use super::gate::reason::Lacks;
 use super::reads::Reads;
 use super::region::RegionPlan;
 use super::walk::Consistency;
@@ -113,6 +115,8 @@ pub struct Listed {
     pub fault: Option<RegionFault>,
     /// Where it is unproven: whether it may be the service's trouble of a while, so that the next start reads it again.
     pub may_pass: bool,
+    /// Where its pages do not prove it: what is missing.
+    pub lacks: Option<Lacks>,
 }
 
 /// The plan.
@@ -138,6 +142,8 @@ pub struct Planner {
     pub(super) reopened: Vec<Listed>,
     /// Regions of which nothing is asked for now; not journalled, since it is a process that holds them back.
     pub(super) set_aside: BTreeSet<Region>,
+    /// The evidence of the window that was finished last, for what of it is read again.
+    pub(super) last_evidence: WindowEvidence,
 }
 
 impl Planner {
@@ -164,6 +170,7 @@ impl Planner {
             left: Vec::new(),
             reopened: Vec::new(),
             set_aside: BTreeSet::new(),
+            last_evidence: WindowEvidence::new(range.start),
         }
     }
 
@@ -218,7 +225,8 @@ impl Planner {
     pub fn settled(&self, region: &Region) -> EpochSeconds {
         let Some(plan) = self.region(region) else { return self.range.start };
         let next = plan.windows.get(&plan.done_until).and_then(|id| self.windows.get(id));
-        next.and_then(Window::walk).map_or(plan.done_until, |walk| walk.settled().max(plan.done_until))
+        let settled = next.and_then(Window::settled);
+        settled.map_or(plan.done_until, |settled| settled.max(plan.done_until))
     }
 
     /// A window's seconds, as it is cut now; none once it is over.

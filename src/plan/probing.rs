@@ -6,6 +6,7 @@
 use super::answer::Expected;
 use super::choose::ask;
 use super::event::PlanEvent;
+use super::evidence::observation::Turn;
 use super::fact::{PageAddress, PageFact, Purpose, WindowId};
 use super::planner::{Decision, PlanContext, Planner, Task};
 use super::region::RegionPlan;
@@ -228,6 +229,7 @@ impl Planner {
         let fact = PageFact { address: PageAddress { purpose, ..fact.address.clone() }, ..fact.clone() };
         let settled = self.settled(&fact.address.region);
         self.apply_walked(&fact, id, stretch, settled);
+        self.fold_evidence(&fact, Turn::Early);
     }
 }
 
@@ -289,7 +291,8 @@ impl Planner {
 
     /// Row places on the pages of a region's walks, those beyond their windows' ends counted once.
     fn bought(&self, plan: &RegionPlan) -> u64 {
-        let walks = plan.windows.values().filter_map(|id| self.windows.get(id)?.walk());
+        let windows = plan.windows.values().filter_map(|id| self.windows.get(id));
+        let walks = windows.filter(|window| !window.is_read_again()).filter_map(Window::walk);
         let walking: u64 = walks.map(|walk| walk.total_slots().saturating_sub(walk.rows_beyond())).sum();
         plan.finished_rows() + walking
     }

@@ -70,6 +70,8 @@ pub struct RegionPlan {
     pub is_cut: bool,
     /// The last stretch of time after a window's end that its walk has shown to be empty.
     pub empty: TimeRange,
+    /// Rows that were read again, or are, because their pages did not prove them; about.
+    pub rows_again: u64,
     finished_rows: u64,
     finished_seconds: i64,
     first_density: f64,
@@ -140,6 +142,7 @@ impl RegionPlan {
             newest_is_unknown: false,
             is_cut: false,
             empty: TimeRange::new(range.start, range.start),
+            rows_again: 0,
             finished_rows: 0,
             finished_seconds: 0,
             first_density: 0.0,
@@ -184,6 +187,9 @@ impl RegionPlan {
 
     /// The range goes on to a later end.
     pub fn extend(&mut self, new: TimeRange) {
+        if self.is_done() && self.ends.refuted(self.newest).is_none() {
+            self.ends.is_read();
+        }
         if self.range.is_empty() {
             self.range = TimeRange::new(new.start, new.start);
             (self.done_until, self.published_until) = (new.start, new.start);
@@ -211,8 +217,6 @@ impl RegionPlan {
 
     /// Its seconds are read again: where it has never shown a row, whether it is empty is asked anew too.
     pub(super) fn reopen(&mut self, range: TimeRange) {
-        // What is left of the first window is no share of the region to be cut any more.
-        self.is_cut = true;
         self.ends.reopened(range);
         self.read_again.push(range);
         if !self.has_answered {
@@ -419,13 +423,20 @@ impl RegionPlan {
         self.newest_is_unknown = page.check.is_astray() || page.is_oldest_first();
     }
 
-    /// Counts a finished window into the density.
+    /// Counts a finished window into the density: the part of it that lies between the first and the last row that are known, or all of
+    /// it where rows came although it lies beside these.
     pub fn count_finished(&mut self, range: TimeRange, rows: u64) {
         let until = self.last_second().map_or(range.end, |newest| range.end.min(newest.shifted(1)));
         let from = self.oldest.map_or(range.start, |oldest| range.start.max(oldest));
+        let between = until.since(from).max(0);
         self.finished_rows += rows;
+        self.finished_seconds += if between == 0 && rows > 0 { range.seconds() } else { between };
         self.has_answered |= rows > 0;
-        self.finished_seconds += until.since(from).max(0);
+    }
+
+    /// A window is finished whose seconds had been counted before.
+    pub fn finished_again(&mut self, rows: u64) {
+        self.has_answered |= rows > 0;
     }
 
     /// Row places on the pages of its finished windows.
@@ -561,6 +572,52 @@ mod tests {
         }
         assert_eq!(asked.len(), if has_filters { 2 } else { 1 }, "{asked:?}");
         plan.emptiness(has_filters)
+    }
+
+    fn range(start: i64, end: i64) -> TimeRange {
+        TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
+    }
+
+    /// Where rows are known from second 10 through 19.
+    fn with_rows(range: TimeRange) -> RegionPlan {
+        let reads = Reads::whole("US".parse().unwrap(), range);
+        let (oldest, newest) = (Some(EpochSeconds::new(10)), Some(EpochSeconds::new(19)));
+        RegionPlan { oldest, newest, ..RegionPlan::reading(&reads, range) }
+    }
+
+    /// Windows beside the known rows counted their rows and no second, so the density rose until each window was a second long.
+    #[test]
+    fn a_finished_window_counts_the_seconds_that_its_rows_may_lie_in() {
+        type Finished<'a> = &'a [(TimeRange, u64)];
+        let cases: [(&str, Finished<'_>, f64); 5] = [
+            ("between the known rows", &[(range(0, 100), 500)], 50.0),
+            ("a part of these", &[(range(15, 100), 500)], 100.0),
+            ("beside them, with rows", &[(range(50, 150), 500)], 5.0),
+            ("beside them, with rows, twice", &[(range(50, 150), 500), (range(150, 250), 300)], 4.0),
+            ("beside them, without", &[(range(0, 20), 500), (range(50, 150), 0)], 50.0),
+        ];
+        for (what, finished, density) in cases {
+            let mut plan = with_rows(range(0, 1_000));
+            finished.iter().for_each(|(range, rows)| plan.count_finished(*range, *rows));
+            assert_eq!(plan.density((0, 0)), density, "{what}");
+        }
+    }
+
+    /// A run that goes on to a later end forgot that windows had taken an end for that of all rows.
+    #[test]
+    fn what_was_taken_for_the_end_is_remembered_until_all_is_read() {
+        for (done_until, newest, refuted) in [
+            (30, 50, Some(range(20, 40))),
+            (100, 19, None),
+            // Rows that came beyond are still to be looked for.
+            (100, 50, Some(range(20, 40))),
+        ] {
+            let mut plan = with_rows(range(0, 100));
+            plan.ends.nothing_follows(range(20, 40));
+            (plan.done_until, plan.newest) = (EpochSeconds::new(done_until), Some(EpochSeconds::new(newest)));
+            plan.extend(range(100, 200));
+            assert_eq!(plan.ends.refuted(Some(EpochSeconds::new(150))), refuted, "{done_until} {newest}");
+        }
     }
 
     #[test]

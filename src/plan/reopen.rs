@@ -61,7 +61,7 @@ impl Planner {
         for (id, window) in self.windows_in(plan, range).filter(|(_, window)| !window.is_over()) {
             // A part reaches into a running window as far as its walk has settled; what is left gets a walk of its own.
             let walk = window.walk().ok_or_else(refused)?;
-            let settled = walk.settled();
+            let settled = self.proven_until(window, walk);
             if settled < range.end.min(window.range.end) {
                 return Err(refused());
             }
@@ -141,17 +141,26 @@ impl Planner {
 
     /// Folds a reopening in. What is done on both sides of the range stays done.
     pub(super) fn reopen(&mut self, (id, rest): (WindowId, WindowId), region: &Region, range: TimeRange, why: &str) {
-        self.next_window = self.next_window.max(id.0 + 1).max(rest.0 + 1);
         self.gaps = cut_out(&self.gaps, region, range);
         self.unproven = cut_out(&self.unproven, region, range);
-        let Some(plan) = self.regions.iter_mut().find(|plan| plan.region == *region) else { return };
         // What is in no part yet is published in its turn, with what lies before it.
-        let published = TimeRange::new(range.start, range.end.min(plan.published_until).max(range.start));
-        if !published.is_empty() {
-            let (region, range, why) = (region.clone(), published, why.to_owned());
-            self.reopened.push(Listed { region, range, why, fault: None, may_pass: false });
+        if let Some(plan) = self.region_mut(region) {
+            let published = TimeRange::new(range.start, range.end.min(plan.published_until).max(range.start));
+            plan.reopen(range);
+            if !published.is_empty() {
+                let (region, range, why) = (region.clone(), published, why.to_owned());
+                self.reopened.push(Listed { region, range, why, fault: None, may_pass: false, lacks: None });
+            }
         }
-        plan.reopen(range);
+        self.carve_out((id, rest), region, range);
+    }
+
+    /// Makes a window of seconds that are done; what is done on both sides of them stays so.
+    pub(super) fn carve_out(&mut self, (id, rest): (WindowId, WindowId), region: &Region, range: TimeRange) {
+        self.next_window = self.next_window.max(id.0 + 1).max(rest.0 + 1);
+        let Some(plan) = self.regions.iter_mut().find(|plan| plan.region == *region) else { return };
+        // What is left of the first window is no share of the region to be cut any more.
+        plan.is_cut = true;
         let mut done = vec![];
         if range.start < plan.done_until {
             done.push(TimeRange::new(range.end, plan.done_until));

@@ -7,7 +7,7 @@ use super::fact::{PageAddress, Purpose, WindowId};
 use super::learned::BoundQuestion;
 use super::planner::{PlanContext, Planner, Task};
 use super::region::RegionPlan;
-use super::walk::Walk;
+use super::walk::{Stretch, Walk};
 use super::window::Window;
 use crate::api::contract::{Filters, PageQuery, TimeOrder};
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
@@ -34,6 +34,15 @@ impl Planner {
             asked_max: if self.learned.max_inclusive { end.shifted(-1) } else { end },
             at: context.now,
             why,
+        }
+    }
+
+    /// The end (exclusive) of the time that a stretch surely asks for.
+    pub(super) fn asked_end(&self, stretch: &Stretch) -> EpochSeconds {
+        match stretch.order() {
+            TimeOrder::NewestFirst => stretch.anchor.shifted(1),
+            _ if self.learned.max_inclusive => stretch.asked_max.shifted(1),
+            TimeOrder::OldestFirst | TimeOrder::MostViewedFirst => stretch.asked_max,
         }
     }
 

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::bounded::Bounded;
+use super::evidence::run::WindowEvidence;
 use super::fact::{PageAddress, RowKey};
+use super::gate::ReadAgain;
 use super::walk::{Stretch, Walk};
 use crate::api::contract::Region;
 use crate::units::{EpochSeconds, TimeRange};
@@ -42,6 +44,10 @@ pub struct Window {
     pub opening: Vec<RowKey>,
     /// The rows of its first seconds that its left neighbour saw before it began.
     pub expected: Vec<RowKey>,
+    /// What its pages prove.
+    pub evidence: WindowEvidence,
+    /// Whether its seconds are read again since their pages did not prove them.
+    pub again: ReadAgain,
     stretches: u32,
 }
 
@@ -59,6 +65,8 @@ impl Window {
             one_by_one: None,
             opening: Vec::new(),
             expected: Vec::new(),
+            evidence: WindowEvidence::new(range.start),
+            again: ReadAgain::default(),
             stretches: 0,
         }
     }
@@ -66,6 +74,22 @@ impl Window {
     /// Whether nobody has begun it and nothing stands against beginning it.
     pub fn is_waiting(&self) -> bool {
         matches!(self.state, State::Waiting) && !self.is_assigned() && self.parked == 0
+    }
+
+    /// Whether its seconds have been read before: then it is small, is not cut, and has been counted.
+    pub fn is_read_again(&self) -> bool {
+        self.again.times > 0
+    }
+
+    /// Whether it need not wait until trouble had time to pass.
+    pub fn is_due(&self, now: EpochSeconds) -> bool {
+        self.again.not_before.is_none_or(|until| until <= now)
+    }
+
+    /// Up to where (exclusive) its rows are all there, as its walk says and its pages prove; none before the walk begins.
+    pub fn settled(&self) -> Option<EpochSeconds> {
+        let walk = self.walk()?;
+        Some(walk.settled().min(self.evidence.covered_until()).max(self.range.start))
     }
 
     /// Whether a worker reads it.
@@ -126,6 +150,7 @@ impl Window {
     pub fn ask_anew(&mut self) {
         self.state = State::Waiting;
         self.parked = 0;
+        self.evidence = WindowEvidence::new(self.range.start);
     }
 
     /// Whether it may give its time to its left neighbour: it has brought nothing of it.
@@ -138,6 +163,7 @@ impl Window {
         let mut part = Self::new(self.region.clone(), TimeRange::new(at, self.range.end));
         part.bounded = self.bounded;
         part.parked = self.parked;
+        part.again = self.again;
         part.holds_rows = self.walk().is_some_and(|walk| walk.shows_a_row_of(part.range));
         self.range.end = at;
         // Which of the two the rows were seen in, nobody remembers.

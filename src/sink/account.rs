@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::contract::Region;
 use crate::plan::event::RegionFault;
+use crate::plan::gate::reason::Lacks;
 use crate::sink::coverage::{Coverage, Reader};
 use crate::sink::shard::Tile;
 use crate::units::{RowCount, TimeRange};
@@ -20,6 +21,9 @@ pub struct Lack {
     /// Where it is the whole region that could not be had: why not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<RegionFault>,
+    /// Where pages do not prove it: what is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lacks: Option<Lacks>,
 }
 
 /// Rows that a run could not place in any part.
@@ -207,7 +211,13 @@ impl Account {
         let holes = self.coverage.regions().flat_map(|region| {
             let listed: Vec<TimeRange> = gaps.iter().filter(|gap| gap.region == *region).map(|gap| gap.range).collect();
             let holes = self.coverage.holes(region).into_iter().flat_map(move |hole| hole.without(&listed));
-            holes.map(|range| Lack { region: region.clone(), range, why: "no run has read it".to_owned(), fault: None })
+            holes.map(|range| Lack {
+                region: region.clone(),
+                range,
+                why: "no run has read it".to_owned(),
+                fault: None,
+                lacks: None,
+            })
         });
         let holes: Vec<Lack> = holes.collect();
         sorted(clipped(&holes, outside), &gaps)
@@ -258,7 +268,7 @@ mod tests {
     }
 
     fn lack(start: i64, end: i64, why: &str) -> Lack {
-        Lack { region: us(), range: range(start, end), why: why.to_owned(), fault: None }
+        Lack { region: us(), range: range(start, end), why: why.to_owned(), fault: None, lacks: None }
     }
 
     fn share(within: TimeRange, read: &[TimeRange]) -> Share {

@@ -137,7 +137,7 @@ mod tests {
         let mut manifest = testing::manifest(range(0, 100), parts);
         manifest.account.coverage.lose(&us, &[range(50, 60)]);
         manifest.account.gaps =
-            vec![Lack { region: us, range: range(50, 60), why: "HTTP 500".to_owned(), fault: None }];
+            vec![Lack { region: us, range: range(50, 60), why: "HTTP 500".to_owned(), fault: None, lacks: None }];
         manifest
     }
 

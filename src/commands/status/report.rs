@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::api::contract::{PAGE_SIZE, Region};
 use crate::export::standing::{RegionStanding, Standing, Walking};
 use crate::journal::record::{FormerRun, PartRecord};
+use crate::plan::gate::reason::Lacks;
 use crate::sink::account::{Account, Lack, Share};
 use crate::sink::coverage::Reader;
 use crate::sink::publish::TableStanding;
@@ -286,8 +287,9 @@ fn share(ranges: &[TimeRange], whole: TimeRange) -> f64 {
 }
 
 fn shortfall(lack: Lack) -> Shortfall {
-    let Lack { region, range, why, fault } = lack;
-    Shortfall { region, range, why, fault }
+    let Lack { region, range, why, fault, lacks } = lack;
+    let lacks = lacks.map(Lacks::name);
+    Shortfall { region, range, why, fault, lacks }
 }
 
 #[cfg(test)]
@@ -303,7 +305,7 @@ mod tests {
     }
 
     fn lack(start: i64, end: i64) -> Lack {
-        Lack { region: us(), range: range(start, end), why: "HTTP 500".to_owned(), fault: None }
+        Lack { region: us(), range: range(start, end), why: "HTTP 500".to_owned(), fault: None, lacks: None }
     }
 
     /// A run over 0 to 100 that has published 0 to 30, read on to 50, and could not read 40 to 41.

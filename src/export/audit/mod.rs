@@ -481,6 +481,7 @@ async fn tell(opened: &Opened, journal: &Journal, gaps: &[(Region, TimeRange)]) 
         range: *range,
         why: why.clone(),
         fault: None,
+        lacks: None,
     };
     let lacks: Vec<Lack> = gaps.iter().map(lack).collect();
     let with_gaps = |manifest: &mut Manifest| {

@@ -108,7 +108,7 @@ async fn compare_seams(
         let listed = next.account.gaps.iter().filter(|gap| gap.region == seam.region).map(|gap| gap.range);
         let new = range.without(&listed.collect::<Vec<_>>()).into_iter();
         let region = &seam.region;
-        let lacks = new.map(|range| Lack { region: region.clone(), range, why: why.clone(), fault: None });
+        let lacks = new.map(|range| Lack { region: region.clone(), range, why: why.clone(), fault: None, lacks: None });
         next.account.gaps.extend(lacks.collect::<Vec<_>>());
     }
     next.account.gaps.sort_by(|one, other| (&one.region, one.range).cmp(&(&other.region, other.range)));

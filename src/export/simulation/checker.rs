@@ -52,8 +52,8 @@ impl Uncertified {
         matches!(self.open.missing, Missing::EndWitness(_) | Missing::SecondReading(_))
     }
 
-    /// Whether the kernel is never too weak for what is missing, so that it is the plan that believes too much: on no seed that the
-    /// tests walk, but for those where it does.
+    /// Whether the kernel is never too weak for what is missing, so that it would be the plan that believes too much: on no seed that
+    /// the tests walk.
     pub(super) fn is_exact(&self) -> bool {
         let is_strong = matches!(self.open.missing, Missing::OlderBracket | Missing::Withdrawn(Premise::StableTies));
         is_strong && self.published_after.is_none()

@@ -31,10 +31,11 @@ const MENDED: [u64; 11] = [
     1_304_139, 1_305_853, 1_306_961, 1_308_427, 1_500_347, 1_501_045, 1_504_892, 1_508_493, 1_701_346, 1_901_453,
     2_109_741,
 ];
-/// Seeds at which the plan believes too much, and nothing is lost by luck: short pages are its habit, or two looks at one found nothing;
-/// but ties come in a fresh order, so that a row may come twice, once in a free place that nobody sees, and push another out between
-/// two pages. At 1003380 that row is lost.
-const BELIEVED: [u64; 7] = [784, 1_683, 2_557, 3_871, 6_925, 7_104, 9_928];
+/// The same of disturbed runs:
+/// - 1003380, and by luck without a row that is missing the others: short pages were believed, or two looks at one, although rows of one
+///   second had come in another order, so that one may have come twice, once in a free place that nobody sees, and have pushed another
+///   out between two pages.
+const MENDED_DISTURBED: [u64; 8] = [784, 1_683, 2_557, 3_871, 6_925, 7_104, 9_928, 1_003_380];
 /// Failures that are told in full.
 const TOLD: usize = 40;
 
@@ -55,7 +56,7 @@ struct Judged {
 /// Runs one seed, and says what is wrong with it if something is.
 fn judge(seed: u64) -> Result<Judged, String> {
     let judged = judge_scenario(Scenario::from_seed(seed))?;
-    match judged.open.iter().find(|one| one.is_exact() && !BELIEVED.contains(&seed)) {
+    match judged.open.iter().find(|one| one.is_exact()) {
         Some(one) => {
             let behaviour = Scenario::from_seed(seed).service.behaviour;
             Err(format!("{one} is believed, and nothing certifies it\n{behaviour:?}"))
@@ -191,6 +192,9 @@ fn whatever_the_service_is_like_every_row_is_there_or_listed() {
 fn seeds_that_once_found_something_find_nothing() {
     for seed in MENDED {
         judge_scenario(Scenario::undisturbed(seed)).unwrap();
+    }
+    for seed in MENDED_DISTURBED {
+        judge(seed).unwrap();
     }
 }
 

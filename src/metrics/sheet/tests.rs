@@ -138,6 +138,7 @@ fn an_end_tells_what_came_of_it() {
         range: range(10, 10 + seconds),
         why: "HTTP 500".to_owned(),
         fault: None,
+        lacks: None,
     };
     let with_gaps = Summary { gaps: vec![missing(1), missing(60)], rejected: 3, ..summary(ExitCode::Incomplete) };
     insta::assert_snapshot!(without_version(&Scene::ended(ExitCode::Incomplete, Some(with_gaps), runs).text("")));

@@ -1,12 +1,13 @@
 //! Completeness as evidence: which seconds follow from what was seen, and on what that rests. Pure.
 //!
-//! This is the kernel of the simulation's checker: it decides nothing of a run and has no budget. A [`ledger::Ledger`] takes the pages of
-//! a region and says which seconds are certified, by which rule, and what the others lack.
+//! It has no budget and asks for nothing. A [`ledger::Ledger`] takes pages and says which seconds are certified, by which rule, and what
+//! the others lack. The plan's gate asks it about a window that ends, the simulation's checker about a whole run.
 //!
 //! In short, per file: `observation` is one page; `readings` and `placement` put pages to ranks; `zone` holds the rules OnePage, Filled,
 //! Between, End and Habit, `both_ends` and `whole` the others, `ends` and `habit` what these need; `certificate` tries them all;
 //! `plain` saves asking for each second of a page that shows nothing odd; `disagreement` finds looks that contradict each other, and
-//! what else the pages refute; `premise` is what certificates rest on; `ledger` keeps what is covered.
+//! what else the pages refute; `premise` is what certificates rest on; `ledger` keeps what is covered; `run` keeps the pages of one window
+//! while it is read, as far as they are of use.
 //!
 //! `proof` tries the rules in small worlds. Each premise is needed; without it, this is a small false claim that was found:
 //!

@@ -4,6 +4,7 @@ use super::{Listed, Planner};
 use crate::api::contract::Region;
 use crate::plan::event::{Again, Ending, PlanEvent, StretchReason};
 use crate::plan::fact::WindowId;
+use crate::plan::gate::{ReadAgain, reason::Lacks};
 use crate::plan::walk::{Stretch, Walk};
 use crate::plan::window::{State, Window};
 use crate::units::{EpochSeconds, TimeRange};
@@ -26,6 +27,7 @@ impl Planner {
                     self.read_ends_again(*window);
                 }
                 self.with_window(*window, |window| window.begin(stretch));
+                self.begin_evidence(*window, stretch);
             }
             PlanEvent::WindowFinished { window, rows, excess, ending, beyond, opening, edges, .. } => {
                 self.learned.take_ending(*ending);
@@ -41,8 +43,12 @@ impl Planner {
                     plan.is_known = true;
                 }
             }
-            PlanEvent::UnprovenListed { region, range, why, again } => {
-                self.list_unproven(region, *range, (why, *again));
+            PlanEvent::UnprovenListed { region, range, why, again, lacks } => {
+                self.list_unproven(region, *range, (why, *again, *lacks));
+            }
+            PlanEvent::SecondsReadAgain { window, rest, region, range, times, not_before, rows, .. } => {
+                let again = ReadAgain { times: *times, not_before: *not_before };
+                self.read_again((*window, *rest), region, *range, (again, *rows));
             }
             PlanEvent::SlicePublished { region, until } => {
                 if let Some(plan) = self.region_mut(region) {
@@ -156,11 +162,12 @@ impl Planner {
     }
 
     fn finish(&mut self, id: WindowId, rows: u64) {
+        self.leave_evidence(id);
         let Some(window) = self.windows.get_mut(&id) else { return };
         window.state = State::Over;
-        let (region, range) = (window.region.clone(), window.range);
+        let (region, range, is_again) = (window.region.clone(), window.range, window.is_read_again());
         if let Some(plan) = self.region_mut(&region) {
-            plan.count_finished(range, rows);
+            if is_again { plan.finished_again(rows) } else { plan.count_finished(range, rows) }
         }
         self.merge_done(&region);
     }
@@ -169,17 +176,24 @@ impl Planner {
         let Some(window) = self.windows.get_mut(&id) else { return };
         window.state = State::Over;
         let (region, range) = (window.region.clone(), window.range);
-        self.gaps.push(Listed { region: region.clone(), range, why: why.to_owned(), fault: None, may_pass: false });
+        self.gaps.push(Listed {
+            region: region.clone(),
+            range,
+            why: why.to_owned(),
+            fault: None,
+            may_pass: false,
+            lacks: None,
+        });
         self.merge_done(&region);
     }
 
-    fn list_unproven(&mut self, region: &Region, range: TimeRange, (why, again): (&str, Again)) {
+    fn list_unproven(&mut self, region: &Region, range: TimeRange, (why, again, lacks): (&str, Again, Option<Lacks>)) {
         let may_pass = match again {
             Again::Never => false,
             Again::Once => !self.read_twice.iter().any(|(of, twice)| of == region && twice.overlaps(range)),
             Again::Always => true,
         };
-        self.unproven.push(Listed { region: region.clone(), range, why: why.to_owned(), fault: None, may_pass });
+        self.unproven.push(Listed { region: region.clone(), range, why: why.to_owned(), fault: None, may_pass, lacks });
         self.late.retain(|(of, second)| of != region || !range.contains(*second));
         if let Some(plan) = self.region_mut(region) {
             plan.of_another_region.retain(|page| !range.covers(*page));

@@ -2,6 +2,8 @@
 
 use super::Planner;
 use crate::api::contract::Region;
+use crate::plan::ahead::PAGES_FOR_ONE_AHEAD as PAGES_IN_TURN;
+use crate::plan::evidence::observation::Turn;
 use crate::plan::fact::{PageAddress, PageFact, Purpose, WindowId};
 use crate::plan::walk::Shown;
 use crate::plan::window::{State, Window};
@@ -24,6 +26,7 @@ impl Planner {
             }
         }
         self.count_page(page);
+        self.fold_evidence(page, turn_of(page));
         match page.address.purpose {
             Purpose::Walk { window, stretch } => self.apply_walked(page, window, stretch, settled),
             Purpose::Newest => self.learned.take_newest(page),
@@ -82,4 +85,9 @@ impl Planner {
         let late = late.filter(|second| range.contains(*second));
         self.late.extend(late.map(|second| (region.clone(), second)));
     }
+}
+
+/// When a page was asked. A second that fills so many pages may be read by several workers; before that each page is asked in its turn.
+fn turn_of(page: &PageFact) -> Turn {
+    if page.address.page.get() <= PAGES_IN_TURN { Turn::InTurn } else { Turn::Early }
 }

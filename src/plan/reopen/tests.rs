@@ -213,7 +213,13 @@ fn a_gap_that_fails_again_is_listed_again_and_can_be_reopened_again() {
 fn a_lost_part_may_hold_gaps_and_unproven_seconds() {
     let mut told = Told::ended();
     let why = "it was not sure".to_owned();
-    told.tell(vec![PlanEvent::UnprovenListed { region: us(), range: range(20, 45), why, again: Again::Never }]);
+    told.tell(vec![PlanEvent::UnprovenListed {
+        region: us(),
+        range: range(20, 45),
+        why,
+        again: Again::Never,
+        lacks: None,
+    }]);
     told.reopen(25, 40, &Reopening::Lost("its part is missing".to_owned()));
     assert_eq!(
         told.planner.unproven().iter().map(|listed| listed.range).collect::<Vec<_>>(),

@@ -62,7 +62,7 @@ mod tests {
     }
 
     fn lack(range: TimeRange) -> Lack {
-        Lack { region: us(), range, why: "HTTP 500".to_owned(), fault: None }
+        Lack { region: us(), range, why: "HTTP 500".to_owned(), fault: None, lacks: None }
     }
 
     fn part(range: TimeRange) -> PartRecord {

@@ -133,6 +133,7 @@ async fn a_part_that_a_killed_run_was_reading_again_is_no_damage() {
         range: range(0, 60),
         why: "it is being read again".to_owned(),
         fault: None,
+        lacks: None,
     };
     killed.covers("US", &[range(60, 120)]);
     killed.manifest.account.gaps.push(gap);
@@ -264,7 +265,13 @@ async fn success_and_manifest_must_say_the_same() {
 #[tokio::test]
 async fn what_the_manifest_itself_lacks_is_no_damage() {
     let mut folder = Folder::new().await;
-    let lack = Lack { region: "US".parse().unwrap(), range: range(60, 120), why: "HTTP 500".to_owned(), fault: None };
+    let lack = Lack {
+        region: "US".parse().unwrap(),
+        range: range(60, 120),
+        why: "HTTP 500".to_owned(),
+        fault: None,
+        lacks: None,
+    };
     folder.manifest.status = Status::Incomplete;
     folder.covers("US", &[range(0, 60)]);
     folder.manifest.range = range(-60, 120);

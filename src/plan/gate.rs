@@ -1,0 +1,223 @@
+//! The gate: what a window's pages do not prove is read again within a budget, or listed with what is missing. Pure.
+//!
+//! A walk says when it has read its window; its pages are then held against the kernel of `evidence`. What no certificate covers
+//! becomes a window of its own, which is the cheapest question about it: it asks from just there, and ends with the first row beyond.
+//! Where that has been done often enough, the seconds are listed, and the next start of the ended run reads them again, as all that is unproven.
+//! Where rows come in no order there is nothing to hold: such windows are believed as their walks say.
+
+use super::event::{Again, Ending, PlanEvent};
+use super::evidence::observation::{Rules, Scan, Turn};
+use super::evidence::premise::{Premise, Refutation};
+use super::evidence::run::WindowEvidence;
+use super::fact::{PageFact, Purpose, WindowId};
+use super::planner::{Decision, PlanContext, Planner};
+use super::walk::{Stretch, Walk};
+use super::window::Window;
+use crate::api::contract::{PAGE_SIZE, Region};
+use crate::units::{EpochSeconds, TimeRange};
+
+pub mod reason;
+
+use reason::Lacks;
+
+/// How often the same seconds are read again before they are listed: at once, and twice more, each time after trouble had time to pass.
+const MOST_TIMES: u32 = 3;
+/// Rows that a region may always read again by the gate, beside a share of what it has read.
+const FEW_ROWS: u64 = 400;
+/// That share: one in so many.
+const SHARE: u64 = 20;
+
+/// How often a window's seconds have been read again because their pages did not prove them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadAgain {
+    /// How often.
+    pub times: u32,
+    /// Not before this second.
+    pub not_before: Option<EpochSeconds>,
+}
+
+/// Seconds that a window's pages do not prove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Unproven {
+    seconds: TimeRange,
+    lacks: Lacks,
+}
+
+impl Planner {
+    /// The decisions that finish a window: of what its pages do not prove, some is listed with them, and the rest read again after them.
+    pub(super) fn gate(
+        &self,
+        (id, window): (WindowId, &Window),
+        ending: Ending,
+        decision: Decision,
+        context: &PlanContext,
+    ) -> Decision {
+        let finishes = |event: &PlanEvent| matches!(event, PlanEvent::WindowFinished { window, .. } if *window == id);
+        match decision {
+            Decision::Record(finishing) if finishing.iter().any(finishes) => {
+                let (lists, again) = self.open_at_the_end((window, ending), &finishing, context);
+                Decision::Record(lists.into_iter().chain(finishing).chain(again).collect())
+            }
+            other => other,
+        }
+    }
+
+    /// Of what a window's pages do not prove, what is listed, and what is read again.
+    fn open_at_the_end(
+        &self,
+        (window, ending): (&Window, Ending),
+        listed: &[PlanEvent],
+        context: &PlanContext,
+    ) -> (Vec<PlanEvent>, Vec<PlanEvent>) {
+        let (mut lists, mut again) = (Vec::new(), Vec::new());
+        let mut next = self.next_window;
+        let Some(plan) = self.region(&window.region) else { return (lists, again) };
+        let mut budget = (FEW_ROWS + plan.finished_rows() / SHARE).saturating_sub(plan.rows_again);
+        for Unproven { seconds: range, lacks } in self.unproven_of(window, window.range, ending, listed) {
+            let rows = self.rows_of(window, range);
+            let region = window.region.clone();
+            let is_spent = window.again.times >= MOST_TIMES || rows > budget;
+            if is_spent || range.start < plan.published_until {
+                let why = lacks.why().to_owned();
+                let (again, lacks) = (Again::Once, Some(lacks));
+                lists.push(PlanEvent::UnprovenListed { region, range, why, again, lacks });
+                continue;
+            }
+            budget -= rows;
+            let times = window.again.times + 1;
+            let not_before = (times > 1).then(|| context.now.shifted(context.confirm_after));
+            let (new, rest) = (WindowId(next), WindowId(next + 1));
+            next += 2;
+            again.push(PlanEvent::SecondsReadAgain {
+                window: new,
+                rest,
+                region,
+                range,
+                times,
+                not_before,
+                rows,
+                lacks,
+            });
+            // What lies beyond may be what cannot be read.
+            again.extend(window.bounded.then_some(PlanEvent::WindowBounded { window: new }));
+        }
+        (lists, again)
+    }
+
+    /// Up to where a walk has settled its window and its pages prove it, where that is something and not all.
+    pub(super) fn settled_within<'a>(&self, window: &'a Window) -> Option<(&'a Walk, EpochSeconds)> {
+        let walk = window.walk()?;
+        let settled = self.proven_until(window, walk);
+        (settled > window.range.start && settled < window.range.end).then_some((walk, settled))
+    }
+
+    /// Up to where (exclusive) a walk has settled its window and its pages prove it.
+    pub(super) fn proven_until(&self, window: &Window, walk: &Walk) -> EpochSeconds {
+        let settled = TimeRange::new(window.range.start, walk.settled());
+        let open = self.unproven_of(window, settled, Ending::RowBeyond, &[]);
+        open.first().map_or(settled.end, |first| first.seconds.start)
+    }
+
+    /// What the pages of a window that is read do not prove, apart from what is listed; neighbours as one.
+    fn unproven_of(&self, window: &Window, range: TimeRange, ending: Ending, events: &[PlanEvent]) -> Vec<Unproven> {
+        let is_believed = matches!(ending, Ending::NothingThere | Ending::Listed) || self.learned.sort_ignored;
+        if is_believed {
+            return Vec::new();
+        }
+        let listed = self.listed_of(window, events);
+        let undecided = window.evidence.undecided(range).without(&listed);
+        let Some((first, last)) = undecided.first().zip(undecided.last()) else { return Vec::new() };
+        let rules = Rules { is_habit: self.learned.short_is_habit(), ..Rules::USUAL };
+        let ties = self.learned.ties_move.then_some(Refutation::Premise(Premise::StableTies));
+        let hides = self.learned.short_pages_hide().then_some(Refutation::Premise(Premise::ShortHidesNothing));
+        let refuted: Vec<Refutation> = ties.into_iter().chain(hides).collect();
+        let uncovered = window.evidence.uncovered(TimeRange::new(first.start, last.end), rules, &refuted);
+        let has_strayed = window.evidence.has_strayed();
+        let open = uncovered.iter().filter_map(|open| Some((open.seconds, Lacks::of(open.missing, has_strayed)?)));
+        let open = open.flat_map(|(seconds, lacks)| {
+            seconds.without(&listed).into_iter().map(move |seconds| Unproven { seconds, lacks })
+        });
+        self.joined(window, open)
+    }
+
+    /// What of a window is listed, or is about to be.
+    fn listed_of(&self, window: &Window, events: &[PlanEvent]) -> Vec<TimeRange> {
+        let lists = events.iter().filter_map(|event| match event {
+            PlanEvent::UnprovenListed { range, .. } | PlanEvent::RowGone { range, .. } => Some(*range),
+            _ => None,
+        });
+        let listed = self.gaps.iter().chain(&self.unproven).filter(|listed| listed.region == window.region);
+        lists.chain(listed.map(|listed| listed.range)).filter(|range| range.overlaps(window.range)).collect()
+    }
+
+    /// Stretches between which no row is likely to lie are read again as one.
+    fn joined(&self, window: &Window, open: impl Iterator<Item = Unproven>) -> Vec<Unproven> {
+        let mut joined: Vec<Unproven> = Vec::new();
+        for next in open {
+            let is_near = |last: &Unproven| {
+                let between = TimeRange::new(last.seconds.end, next.seconds.start);
+                between.is_empty() || self.rows_of(window, between) == u64::from(PAGE_SIZE)
+            };
+            match joined.last_mut().filter(|last| is_near(last)) {
+                Some(last) => last.seconds.end = next.seconds.end,
+                None => joined.push(next),
+            }
+        }
+        joined
+    }
+
+    /// About how many rows it takes to read some seconds again: those that they hold, and a page of those around them.
+    fn rows_of(&self, window: &Window, range: TimeRange) -> u64 {
+        let Some(plan) = self.region(&window.region) else { return 0 };
+        // Where the lower bound is not kept to, all that lies before is read as well.
+        let start =
+            if self.learned.min_is_loose { plan.oldest.unwrap_or(range.start).min(range.start) } else { range.start };
+        (self.density(plan) * range.end.since(start) as f64).min(1e15) as u64 + u64::from(PAGE_SIZE)
+    }
+
+    /// Folds in that seconds of a finished window are read again.
+    pub(super) fn read_again(
+        &mut self,
+        (id, rest): (WindowId, WindowId),
+        region: &Region,
+        range: TimeRange,
+        (again, rows): (ReadAgain, u64),
+    ) {
+        self.carve_out((id, rest), region, range);
+        if let Some(window) = self.windows.get_mut(&id) {
+            window.again = again;
+            window.evidence.take_over(&self.last_evidence, range);
+        }
+        if let Some(plan) = self.region_mut(region) {
+            plan.rows_again += rows;
+        }
+    }
+
+    /// A window's evidence learns of a stretch that begins.
+    pub(super) fn begin_evidence(&mut self, id: WindowId, stretch: Stretch) {
+        let end = self.asked_end(&stretch);
+        let Some(window) = self.windows.get_mut(&id) else { return };
+        let purpose = Purpose::Walk { window: id, stretch: stretch.number };
+        let scan = Scan::of_stretch((&window.region, purpose), &stretch, end);
+        window.evidence.begin(stretch.number, scan);
+    }
+
+    /// A window's evidence learns from a page of it.
+    pub(super) fn fold_evidence(&mut self, page: &PageFact, turn: Turn) {
+        let Purpose::Walk { window, .. } = page.address.purpose else { return };
+        if let Some(window) = self.windows.get_mut(&window).filter(|window| !window.is_over()) {
+            self.learned.ties_move |= window.evidence.fold(page, turn);
+        }
+    }
+
+    /// A window is over, and its evidence is of use for what follows at once alone.
+    pub(super) fn leave_evidence(&mut self, id: WindowId) {
+        if let Some(window) = self.windows.get_mut(&id) {
+            let start = window.range.start;
+            self.last_evidence = std::mem::replace(&mut window.evidence, WindowEvidence::new(start));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! Why seconds that were read are listed: what is missing of their proof, and what would settle it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::evidence::premise::{Missing, Premise};
+
+/// What is missing that would prove seconds whole. The names are stored: a new meaning is a new variant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lacks {
+    /// Any page of it.
+    Reading,
+    /// A row or a bound before its rows.
+    ToBefore,
+    /// A row or an end after its rows.
+    ToAfter,
+    /// Pages without free places.
+    FullPages,
+    /// Rows: fewer are known than stood there.
+    Rows,
+    /// An order of its rows that stays.
+    StableTies,
+    /// Short pages that leave nothing out.
+    WholePages,
+    /// Another look at time without rows, or nearly, since one of the pages around it answered another question.
+    SecondReading,
+}
+
+impl Lacks {
+    /// What a run may ask for again. What takes another look long enough after is left to the confirmation of a region's ends, and that
+    /// answers disagree to those who read again what is in doubt.
+    pub fn of(missing: Missing, has_strayed: bool) -> Option<Self> {
+        match missing {
+            Missing::SecondReading(_) if has_strayed => Some(Self::SecondReading),
+            Missing::Reading => Some(Self::Reading),
+            Missing::OlderBracket => Some(Self::ToBefore),
+            Missing::NewerBracket => Some(Self::ToAfter),
+            Missing::FullPages(_) => Some(Self::FullPages),
+            Missing::Ids(_) => Some(Self::Rows),
+            Missing::Withdrawn(Premise::StableTies | Premise::MirroredTies) => Some(Self::StableTies),
+            Missing::Withdrawn(Premise::ShortHidesNothing) => Some(Self::WholePages),
+            Missing::SecondReading(_) | Missing::EndWitness(_) | Missing::Withdrawn(_) => None,
+        }
+    }
+
+    /// Its name, as it is stored.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reading => "reading",
+            Self::ToBefore => "to_before",
+            Self::ToAfter => "to_after",
+            Self::FullPages => "full_pages",
+            Self::Rows => "rows",
+            Self::StableTies => "stable_ties",
+            Self::WholePages => "whole_pages",
+            Self::SecondReading => "second_reading",
+        }
+    }
+
+    /// What is missing, and what would settle it, for a person.
+    pub fn why(self) -> &'static str {
+        match self {
+            Self::Reading => "no page shows these seconds; a page that goes across them would settle it",
+            Self::ToBefore => "no page shows what stands before its rows; a page that begins earlier would settle it",
+            Self::ToAfter => {
+                "no page shows what stands after its rows; a page that goes on beyond them would settle it"
+            }
+            Self::FullPages => "pages were short here, and may leave rows out; full pages would settle it",
+            Self::Rows => {
+                "fewer rows came than stood here, since some came twice; a page that holds all of them would settle it"
+            }
+            Self::StableTies => {
+                "its rows came in another order each time, so one may have been passed over; a page that holds all of them would \
+                 settle it"
+            }
+            Self::SecondReading => {
+                "pages here answered another question, and those around it leap further than their rows explain; another look would \
+                 settle it"
+            }
+            Self::WholePages => {
+                "pages were short here, and short pages of this service leave rows out; full pages would settle it"
+            }
+        }
+    }
+}

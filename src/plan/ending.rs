@@ -23,9 +23,21 @@ pub(super) fn doubts_needed(pages: u32) -> u32 {
 
 impl Walk {
     pub(super) fn empty_step(&self, context: &WalkContext<'_>) -> WalkStep {
-        if let Some(step) = self.heal_step().or_else(|| self.last_short_step(context)) {
+        if let Some(step) = self.heal_step().or_else(|| self.followed_short_step(context)) {
             return step;
         }
+        match self.end_step(context) {
+            // Listed no sooner than with the end: until that is confirmed, a full page from the other end may still show it whole.
+            WalkStep::Finish { ending, mut unproven } => {
+                unproven.extend(self.last_short(context));
+                WalkStep::Finish { ending, unproven }
+            }
+            step => step,
+        }
+    }
+
+    /// What an empty page says of the end of rows, short pages apart.
+    fn end_step(&self, context: &WalkContext<'_>) -> WalkStep {
         let last = self.last_shown();
         let rows_follow = match (context.known_newest, last) {
             // Beyond the run's range nothing is known, and nothing is wanted.
@@ -117,23 +129,23 @@ impl Walk {
         is_full && is_torn && is_deepest && !self.newest_confirms(context)
     }
 
-    /// A short page at the end of all rows is no doubt, but for one that rows followed, and where short pages hide rows.
-    fn last_short_step(&self, context: &WalkContext<'_>) -> Option<WalkStep> {
-        let doubt = self.short.as_ref().filter(|_| !context.short_is_habit)?;
-        let looks = doubt.is_followed() || context.short_pages_hide || !doubt.is_pending();
-        if !looks {
+    /// A short page that rows followed is looked around. At the end of all rows it is no doubt.
+    fn followed_short_step(&self, context: &WalkContext<'_>) -> Option<WalkStep> {
+        self.short.as_ref().filter(|doubt| !doubt.is_pending())?;
+        self.short_step(context)
+    }
+
+    /// The seconds of a short page at the end of all rows, where one that rows followed has hidden some and nothing shows this one whole.
+    fn last_short(&self, context: &WalkContext<'_>) -> Option<(TimeRange, String)> {
+        let doubt = self.short.as_ref().filter(|doubt| !context.short_is_habit && doubt.is_pending())?;
+        let is_doubtful = doubt.is_followed() || context.short_pages_hide;
+        if !is_doubtful || self.full_page_shows_the_end(doubt, context) {
             return None;
         }
-        if doubt.is_pending() {
-            if self.full_page_shows_the_end(doubt, context) {
-                return None;
-            }
-            let end = context.known_newest.unwrap_or(doubt.from()).max(self.position()).shifted(1);
-            let end = end.max(doubt.range().end);
-            let why = "the last page is short, and this service's short pages leave rows out";
-            return Some(WalkStep::List(vec![(TimeRange::new(doubt.from(), end.min(self.range.end)), why.to_owned())]));
-        }
-        self.short_step(context)
+        let end = context.known_newest.unwrap_or(doubt.from()).max(self.position()).shifted(1).max(doubt.range().end);
+        let range = TimeRange::new(doubt.from(), end.min(self.range.end));
+        let why = "the last page is short, and this service's short pages leave rows out";
+        (!self.is_listed_whole(range)).then(|| (range, why.to_owned()))
     }
 
     /// Whether a full page from the other end holds all rows of the last page, and reaches beyond them into what is known: then none is

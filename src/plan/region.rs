@@ -3,37 +3,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::answer::RegionHabit;
 use super::ends::Ends;
-use super::event::Contradiction;
-use super::fact::{PageFact, Purpose, RowKey, Standing, VideoKey, WindowId};
+use super::fact::{PageFact, Purpose, RowKey, VideoKey, WindowId};
 use super::page::longest_run;
 use super::reads::{Beside, Reads};
 use super::tally::CountedPages;
 use crate::api::contract::{PAGE_SIZE, Region};
 use crate::units::{EpochSeconds, TimeRange};
 
-/// What an empty first page may mean, as far as other answers have shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Emptiness {
-    /// Another answer is needed.
-    Ask(Purpose),
-    /// The range should be asked once more.
-    AskAgain,
-    /// The question was understood, so the range holds nothing.
-    Believed,
-    /// The region holds nothing at all, so nothing shows that its code means anything.
-    Unproven,
-    /// One row of the range came, but not when the range was asked: its date may be wrong.
-    OneRow,
-}
+mod density;
+mod emptiness;
+mod names;
 
-/// How often a question is asked before an empty answer to it is held against the service.
-const MOST_QUESTIONS: u32 = 3;
+pub use emptiness::Emptiness;
+
 /// First pages that lie after the newest one, in a row, which no deletion explains.
 const LATE_OPENINGS: u32 = 2;
-/// Pages of another region that are remembered, should later ones contradict them; they come at a region's beginning.
-const MOST_DOUBTED: usize = 200;
 
 /// A region's facts.
 #[derive(Clone, Debug)]
@@ -240,21 +225,6 @@ impl RegionPlan {
         self.oldest.is_some()
     }
 
-    /// Whether the first walk's first page has come, without rows, and nothing else has.
-    pub fn looks_empty(&self) -> bool {
-        self.first_pages_empty > 0 && !self.has_answered
-    }
-
-    /// How often the first walk's first page came empty.
-    pub fn times_empty(&self) -> u32 {
-        self.first_pages_empty
-    }
-
-    /// Whether the range has an answer without the user's filters that is empty as well.
-    pub fn is_empty_without_filters(&self) -> bool {
-        self.without_filters == Some(false)
-    }
-
     /// Where the time of a neighbour begins that goes on to the end of the range; none where this run reads that end.
     pub fn neighbour(&self) -> Option<EpochSeconds> {
         let last = self.kept.last().filter(|kept| kept.end == self.range.end);
@@ -273,26 +243,6 @@ impl RegionPlan {
             return Some(neighbour.shifted(-1));
         }
         if self.newest_is_unknown { Some(self.range.end.shifted(-1)) } else { self.newest }
-    }
-
-    /// What earlier pages have shown of the rows' own region.
-    pub fn habit(&self) -> RegionHabit {
-        match (self.own_pages, self.other_pages) {
-            (0, 0) => RegionHabit::Unknown,
-            (_, 0) => RegionHabit::Own,
-            _ => RegionHabit::Another,
-        }
-    }
-
-    /// Whether pages were taken of which every row names the region, and others of which every row names another.
-    pub fn has_shown_its_own_and_another(&self) -> bool {
-        self.own_pages > 0 && self.other_pages > 0
-    }
-
-    /// Whether pages of another region were taken that later ones contradict.
-    pub fn has_mixed_regions(&self) -> bool {
-        let has_mixed = !self.of_another_region.is_empty() || !self.probes_of_another_region.is_empty();
-        self.own_pages > 0 && has_mixed
     }
 
     /// Whether the newest page lacks exactly a page of the newest rows, or shows none but rows before the first page of all: what
@@ -316,15 +266,6 @@ impl RegionPlan {
         }
     }
 
-    /// What contradicted the contract is asked anew.
-    pub fn ask_anew(&mut self) {
-        self.asked_before = (self.times_without_filters, self.times_without_range, self.times_known_second);
-        (self.without_filters, self.without_range, self.known_second) = (None, None, None);
-        (self.known_inside, self.is_in_company, self.evidence_failed) = (None, false, false);
-        (self.first_pages_empty, self.opened_late, self.opening) = (0, 0, None);
-        self.past_newest.clear();
-    }
-
     /// The newest row is gone, and with it may be what lies before it: the last second that is known is that of the row before.
     pub fn row_gone(&mut self, range: TimeRange) {
         let gone = range.end.shifted(-1);
@@ -332,26 +273,6 @@ impl RegionPlan {
         self.newest_rows.retain(|row| row.second != gone);
         if self.newest == Some(gone) {
             self.newest = self.ends.newest().max(self.newest_rows.first().map(|row| row.second));
-        }
-    }
-
-    fn learn_region(&mut self, page: &PageFact) {
-        let check = page.check;
-        let answers = check.standing == Standing::Answers;
-        self.own_pages += u32::from(answers && check.own_region > 0 && check.other_region == 0);
-        let is_walk = matches!(page.address.purpose, Purpose::Walk { .. });
-        let is_own = answers && check.own_region > 0;
-        if let Some((last, span)) = self.of_another_region.last_mut().zip(page.span()).filter(|_| is_own && is_walk) {
-            // What lies before it was skipped with the rows of another region, more rows of its first second too.
-            last.end = last.end.max(span.start.shifted(1));
-        }
-        if answers && check.own_region == 0 && check.other_region > 0 {
-            self.other_pages += 1;
-        }
-        if answers && check.own_region == 0 && check.other_region > 0 {
-            let span = page.span().map(|span| span.intersection(self.range)).filter(|span| !span.is_empty());
-            let doubted = if is_walk { &mut self.of_another_region } else { &mut self.probes_of_another_region };
-            doubted.extend(span.filter(|_| doubted.len() < MOST_DOUBTED));
         }
     }
 
@@ -422,209 +343,7 @@ impl RegionPlan {
         self.newest_rows = page.rows.iter().copied().filter(|row| self.range.contains(row.second)).collect();
         self.newest_is_unknown = page.check.is_astray() || page.is_oldest_first();
     }
-
-    /// Counts a finished window into the density: the part of it that lies between the first and the last row that are known, or all of
-    /// it where rows came although it lies beside these.
-    pub fn count_finished(&mut self, range: TimeRange, rows: u64) {
-        let until = self.last_second().map_or(range.end, |newest| range.end.min(newest.shifted(1)));
-        let from = self.oldest.map_or(range.start, |oldest| range.start.max(oldest));
-        let between = until.since(from).max(0);
-        self.finished_rows += rows;
-        self.finished_seconds += if between == 0 && rows > 0 { range.seconds() } else { between };
-        self.has_answered |= rows > 0;
-    }
-
-    /// A window is finished whose seconds had been counted before.
-    pub fn finished_again(&mut self, rows: u64) {
-        self.has_answered |= rows > 0;
-    }
-
-    /// Row places on the pages of its finished windows.
-    pub fn finished_rows(&self) -> u64 {
-        self.finished_rows
-    }
-
-    /// Rows a second, as seen so far: `walked` adds what running windows saw, as (rows, seconds). Until a window has been walked
-    /// it is what was counted, or else a guess from the first pages, rather too high than too low.
-    pub fn density(&self, walked: (u64, i64)) -> f64 {
-        let rows = self.finished_rows + walked.0;
-        let seconds = self.finished_seconds + walked.1;
-        // So many rows have come, or would have if the guess were right.
-        let many = f64::from(PAGE_SIZE) * 20.0;
-        let enough = rows as f64 >= many || self.first_density * seconds as f64 >= many;
-        match enough && seconds > 0 {
-            true => rows.max(1) as f64 / seconds as f64,
-            false => self.counted_density().unwrap_or(self.first_density),
-        }
-    }
-
-    /// Rows a second up to the furthest page that was asked to count by, whose number tells how many rows lie before its last.
-    fn counted_density(&self) -> Option<f64> {
-        let is_asked =
-            |page: &&PageFact| matches!(page.address.purpose, Purpose::Count { .. }) && !page.rows.is_empty();
-        let legs = self.counted_pages.iter().filter_map(|(anchor, pages)| {
-            let page = pages.values().rev().find(is_asked)?;
-            let last = page.rows.iter().map(|row| row.second).max()?;
-            let from = self.oldest.map_or(*anchor, |oldest| oldest.max(*anchor));
-            Some((f64::from(page.address.page.get() * PAGE_SIZE), last.since(from).max(0) + 1))
-        });
-        let (rows, seconds) = legs.fold((0.0, 0), |sum, leg| (sum.0 + leg.0, sum.1 + leg.1));
-        (seconds > 0).then(|| rows / seconds as f64)
-    }
-
-    /// What an empty first page means, once every needed answer is there.
-    ///
-    /// # Errors
-    /// Where the answers contradict each other.
-    pub fn emptiness(&self, has_filters: bool) -> Result<Emptiness, Contradiction> {
-        if self.evidence_failed {
-            return Ok(Emptiness::Unproven);
-        }
-        if has_filters {
-            match self.without_filters {
-                None => return Ok(Emptiness::Ask(Purpose::WithoutFilters)),
-                Some(true) => return Ok(Emptiness::Believed),
-                Some(false) => {}
-            }
-        }
-        let (region, range) = (self.region.clone(), self.range);
-        let asked_known = self.times_known_second - self.asked_before.2;
-        match (self.without_range, self.known_second) {
-            (None, _) => Ok(Emptiness::Ask(Purpose::WithoutRange)),
-            // No row anywhere confirms the time bounds then, but there is none that they could hide either.
-            (Some(None), _) if self.is_known => Ok(Emptiness::Believed),
-            (Some(None), _) => Ok(Emptiness::Unproven),
-            (Some(Some(_)), None) => Ok(Emptiness::Ask(Purpose::KnownSecond)),
-            (Some(Some(_)), Some(false)) if asked_known < MOST_QUESTIONS - 1 => {
-                Ok(Emptiness::Ask(Purpose::KnownSecond))
-            }
-            // The row may be gone: is there another?
-            (Some(Some(_)), Some(false)) if self.times_without_range - self.asked_before.1 < 2 => {
-                Ok(Emptiness::Ask(Purpose::WithoutRange))
-            }
-            (Some(Some(_)), Some(false)) if asked_known < MOST_QUESTIONS => Ok(Emptiness::Ask(Purpose::KnownSecond)),
-            (Some(Some(seen)), Some(false)) => Err(Contradiction::SecondsNotUnderstood { region, seen }),
-            (Some(Some(_)), Some(true)) => {
-                match self.known_inside {
-                    None => Ok(Emptiness::Believed),
-                    // The row may have come since, so the range is asked again before it is said to hide rows.
-                    Some(_) if self.was_asked_again(has_filters) && !self.is_in_company => Ok(Emptiness::OneRow),
-                    Some(seen) if self.was_asked_again(has_filters) => {
-                        Err(Contradiction::RangeHidesRows { region, range, seen })
-                    }
-                    Some(_) if has_filters => Ok(Emptiness::Ask(Purpose::WithoutFilters)),
-                    Some(_) => Ok(Emptiness::AskAgain),
-                }
-            }
-        }
-    }
-
-    /// Whether the question that the known row contradicts has come empty again after the row was seen.
-    fn was_asked_again(&self, has_filters: bool) -> bool {
-        let without_filters = self.times_without_filters - self.asked_before.0;
-        let times = if has_filters { without_filters } else { self.first_pages_empty };
-        times >= MOST_QUESTIONS
-    }
-
-    /// The number of the next question about the range without filters.
-    pub fn next_without_filters(&self) -> u32 {
-        self.times_without_filters + 1
-    }
-
-    /// The number of the next question about the region without a range.
-    pub fn next_without_range(&self) -> u32 {
-        self.times_without_range + 1
-    }
-
-    /// The number of the next question around the known row.
-    pub fn next_known_second(&self) -> u32 {
-        self.times_known_second + 1
-    }
-
-    /// A second that holds a row, as the region without a range has shown it.
-    pub fn known_row(&self) -> Option<EpochSeconds> {
-        self.without_range.flatten()
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::fact::PageAddress;
-    use crate::units::PageNumber;
-
-    fn answered(is_known: bool, has_filters: bool) -> Result<Emptiness, Contradiction> {
-        let region: Region = "US".parse().unwrap();
-        let range = TimeRange::new(EpochSeconds::new(0), EpochSeconds::new(100));
-        let mut plan = RegionPlan { is_known, ..RegionPlan::reading(&Reads::whole(region.clone(), range), range) };
-        let mut asked = vec![];
-        while let Ok(Emptiness::Ask(purpose)) = plan.emptiness(has_filters) {
-            asked.push(purpose);
-            let address = PageAddress { region: region.clone(), purpose, page: PageNumber::FIRST };
-            let page = PageFact {
-                address,
-                fetched_at: EpochSeconds::new(1),
-                slots: 0,
-                rows: vec![],
-                check: Default::default(),
-            };
-            plan.apply(&page, false);
-        }
-        assert_eq!(asked.len(), if has_filters { 2 } else { 1 }, "{asked:?}");
-        plan.emptiness(has_filters)
-    }
-
-    fn range(start: i64, end: i64) -> TimeRange {
-        TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
-    }
-
-    /// Where rows are known from second 10 through 19.
-    fn with_rows(range: TimeRange) -> RegionPlan {
-        let reads = Reads::whole("US".parse().unwrap(), range);
-        let (oldest, newest) = (Some(EpochSeconds::new(10)), Some(EpochSeconds::new(19)));
-        RegionPlan { oldest, newest, ..RegionPlan::reading(&reads, range) }
-    }
-
-    /// Windows beside the known rows counted their rows and no second, so the density rose until each window was a second long.
-    #[test]
-    fn a_finished_window_counts_the_seconds_that_its_rows_may_lie_in() {
-        type Finished<'a> = &'a [(TimeRange, u64)];
-        let cases: [(&str, Finished<'_>, f64); 5] = [
-            ("between the known rows", &[(range(0, 100), 500)], 50.0),
-            ("a part of these", &[(range(15, 100), 500)], 100.0),
-            ("beside them, with rows", &[(range(50, 150), 500)], 5.0),
-            ("beside them, with rows, twice", &[(range(50, 150), 500), (range(150, 250), 300)], 4.0),
-            ("beside them, without", &[(range(0, 20), 500), (range(50, 150), 0)], 50.0),
-        ];
-        for (what, finished, density) in cases {
-            let mut plan = with_rows(range(0, 1_000));
-            finished.iter().for_each(|(range, rows)| plan.count_finished(*range, *rows));
-            assert_eq!(plan.density((0, 0)), density, "{what}");
-        }
-    }
-
-    /// A run that goes on to a later end forgot that windows had taken an end for that of all rows.
-    #[test]
-    fn what_was_taken_for_the_end_is_remembered_until_all_is_read() {
-        for (done_until, newest, refuted) in [
-            (30, 50, Some(range(20, 40))),
-            (100, 19, None),
-            // Rows that came beyond are still to be looked for.
-            (100, 50, Some(range(20, 40))),
-        ] {
-            let mut plan = with_rows(range(0, 100));
-            plan.ends.nothing_follows(range(20, 40));
-            (plan.done_until, plan.newest) = (EpochSeconds::new(done_until), Some(EpochSeconds::new(newest)));
-            plan.extend(range(100, 200));
-            assert_eq!(plan.ends.refuted(Some(EpochSeconds::new(150))), refuted, "{done_until} {newest}");
-        }
-    }
-
-    #[test]
-    fn a_region_without_any_row_is_believed_to_be_empty_only_where_the_output_has_held_rows_of_it() {
-        for has_filters in [false, true] {
-            assert_eq!(answered(true, has_filters), Ok(Emptiness::Believed));
-            assert_eq!(answered(false, has_filters), Ok(Emptiness::Unproven));
-        }
-    }
-}
+mod tests;

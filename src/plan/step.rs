@@ -1,93 +1,16 @@
 //! What a walk does next: one move for each page, from what the pages have shown. Pure.
 
 use super::event::{Ending, StretchReason};
-use super::fact::RowKey;
 use super::heal::Heal;
 use super::page::Finding;
 use super::walk::Walk;
 use crate::api::contract::PAGE_SIZE;
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
-/// How a walk trades credits for immunity to rows that come and go while it reads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Consistency {
-    /// Re-anchors when it is nearly free: the default.
-    #[default]
-    Anchored,
-    /// Re-anchors after every page; from 12 % more credits up to twice as many.
-    Atomic,
-    /// Re-anchors at the cap alone; the fewest credits.
-    Deep,
-}
+mod context;
+mod leaving;
 
-/// What a decision may look at beside the walk itself.
-#[derive(Clone, Debug)]
-pub struct WalkContext<'a> {
-    /// The moment of the decision.
-    pub now: EpochSeconds,
-    /// The least pages of a stretch before a scheduled anchor.
-    pub anchor_pages: u32,
-    /// Pages that a window should hold.
-    pub window_pages: u32,
-    /// The age in seconds at which a stretch is left.
-    pub stretch_age: i64,
-    /// The level that was asked.
-    pub consistency: Consistency,
-    /// How far apart two answers must be to be two witnesses, seconds; with 0 nothing is confirmed.
-    pub confirm_after: i64,
-    /// The last page that the service serves.
-    pub cap: u32,
-    /// The largest number of a page that held rows.
-    pub deepest_page: u32,
-    /// Short pages are this service's habit and prove nothing.
-    pub short_is_habit: bool,
-    /// Pages that were their predecessor without the first row, in all walks.
-    pub shifted_pages: u32,
-    /// `page_num` is known to count pages.
-    pub pages_are_counted: bool,
-    /// Pages with free places were followed by rows.
-    pub short_pages: u32,
-    /// Short pages hide rows here, and looking around them shows too few of them.
-    pub short_is_hopeless: bool,
-    /// Short pages have hidden rows, or may have.
-    pub short_pages_hide: bool,
-    /// Short or empty pages have hidden rows.
-    pub service_hides: bool,
-    /// Pages have shown that rows come in ascending order.
-    pub order_is_proven: bool,
-    /// The run has given the sort up.
-    pub sort_ignored: bool,
-    /// The service does not keep to the lower bound, as is journalled, or as it seems.
-    pub min_is_loose: bool,
-    /// As it seems.
-    pub min_seems_loose: bool,
-    /// Another page that lies before what was asked is worth its price.
-    pub may_read_early: bool,
-    /// Nothing has shown that a stretch begins with its anchor's rows, and this walk is to.
-    pub proves_anchor: bool,
-    /// The lower bound is known to be inclusive.
-    pub min_is_inclusive: bool,
-    /// The upper bound is known to be inclusive.
-    pub max_is_inclusive: bool,
-    /// The end of the run's range.
-    pub run_end: EpochSeconds,
-    /// The newest second of the region that any page showed.
-    pub known_newest: Option<EpochSeconds>,
-    /// The newest second that the descending page showed: an end there needs no second look.
-    pub probed_newest: Option<EpochSeconds>,
-    /// The rows of the descending page.
-    pub newest_rows: &'a [RowKey],
-    /// Those of the last one by which the end was confirmed; empty where none was.
-    pub confirmed_newest_rows: &'a [RowKey],
-}
-
-impl WalkContext<'_> {
-    /// Whether a row of these seconds has been seen, as far as the region as a whole shows.
-    pub fn knows_a_row_of(&self, range: TimeRange) -> bool {
-        let known = self.known_newest.into_iter().chain(self.newest_rows.iter().map(|row| row.second));
-        known.into_iter().any(|second| range.contains(second))
-    }
-}
+pub use context::{Consistency, WalkContext};
 
 /// Seconds that stay unproven, and why.
 pub type Unproven = Vec<(TimeRange, String)>;
@@ -217,36 +140,6 @@ impl Walk {
             (_, None) => self.doubt_step(context),
         };
         Some(self.with_what_stays_open(step, context))
-    }
-
-    /// What the walk leaves before it is settled is listed: seconds whose readings did not agree, and short pages.
-    fn with_what_stays_open(&self, step: WalkStep, context: &WalkContext<'_>) -> WalkStep {
-        let short = |until: EpochSeconds| {
-            let why = "a page was short here, and the walk had to leave it before it was read in other alignments";
-            let open = self.open_short_pages().filter(|_| !context.short_is_habit);
-            let open = open.map(move |range| TimeRange::new(range.start, range.end.min(until).max(range.start)));
-            open.filter(|range| !range.is_empty()).map(|range| (range, why.to_owned()))
-        };
-        let left_behind = |at: EpochSeconds| {
-            let why = "its rows came twice, and its readings did not agree before the walk had to leave it";
-            let heals = self.open_heals().filter(move |heal| heal.second() < at);
-            heals.map(move |heal| (one_second(heal.second()), why.to_owned()))
-        };
-        match step {
-            WalkStep::Anchor { at, why, mut unproven } => {
-                unproven.extend(left_behind(at));
-                if why == StretchReason::PastFullSecond {
-                    unproven.extend(short(at));
-                }
-                WalkStep::Anchor { at, why, unproven }
-            }
-            WalkStep::Finish { ending, mut unproven } => {
-                unproven.extend(left_behind(self.range.end));
-                unproven.extend(short(self.range.end));
-                WalkStep::Finish { ending, unproven }
-            }
-            other => other,
-        }
     }
 
     /// Until rows have shown an order, nothing follows from the last second seen: what lies before it may still come.
@@ -402,30 +295,6 @@ impl Walk {
         doubt.next_look().map(|at| anchor(at, StretchReason::ShortPage))
     }
 
-    /// Gives one second up as unproven and goes on after it.
-    pub(super) fn past_second(&self, second: EpochSeconds, why: &str) -> WalkStep {
-        self.past_second_with(second, vec![(one_second(second), why.to_owned())])
-    }
-
-    pub(super) fn past_second_with(&self, second: EpochSeconds, unproven: Unproven) -> WalkStep {
-        let at = second.shifted(1);
-        if at >= self.range.end {
-            return WalkStep::Finish { ending: Ending::RowBeyond, unproven };
-        }
-        WalkStep::Anchor { at, why: StretchReason::PastFullSecond, unproven }
-    }
-
-    /// Gives up everything from what is settled to the second that the walk does not get past.
-    fn past_stuck(&self, second: EpochSeconds) -> WalkStep {
-        let why = "the walk began anew many times and did not get past it".to_owned();
-        let at = second.shifted(1);
-        let unproven = vec![(TimeRange::new(self.read_until().min(second), at), why)];
-        if at >= self.range.end {
-            return WalkStep::Finish { ending: Ending::RowBeyond, unproven };
-        }
-        WalkStep::Anchor { at, why: StretchReason::PastFullSecond, unproven }
-    }
-
     fn cap_step(&self, context: &WalkContext<'_>) -> WalkStep {
         // A row that leaps ahead counts as well: whether it stands there rightly shows when its own second is asked.
         let ahead = self.held.last().map(|row| row.second).filter(|second| *second < context.run_end);
@@ -467,15 +336,4 @@ fn age(started_at: EpochSeconds, now: EpochSeconds) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A clock that was wrong when a stretch began, and was set right since, kept the stretch young for as long as it had been wrong.
-    #[test]
-    fn a_stretch_from_the_future_is_old_and_not_young() {
-        let at = EpochSeconds::new;
-        assert_eq!(age(at(1_000), at(1_060)), 60);
-        assert_eq!(age(at(1_000), at(1_000)), 0);
-        assert_eq!(age(at(1_000), at(999)), i64::MAX);
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! Holds the order of the stages: a module imports only what lies upstream of it.
+//! Holds the order of the stages, a module imports only what lies upstream of it, and that the files of `plan` and `export` stay short.
 //!
 //! Every `crate::` path in the code counts, not only those of `use` lines, so that no import hides in an expression.
 
@@ -193,4 +193,20 @@ fn leading_path(text: &str) -> String {
     let end = text.find(|letter: char| !(letter.is_alphanumeric() || letter == '_' || letter == ':'));
     let path = &text[..end.unwrap_or(text.len())];
     path.split("::").filter(|segment| !segment.is_empty()).take(2).collect::<Vec<_>>().join("::")
+}
+
+/// Lines of a file below `plan/` and `export/`, at most, its tests among them.
+const MOST_LINES: usize = 400;
+
+#[test]
+fn no_file_of_plan_and_export_is_too_long_to_be_read_at_once() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    ["plan", "export"].iter().for_each(|stage| rust_files(&root.join(stage), &mut files));
+    assert!(files.len() > 5, "the source was not found below {}", root.display());
+    let lines = |file: &PathBuf| fs::read_to_string(file).unwrap().lines().count();
+    let long = files.iter().filter(|file| lines(file) > MOST_LINES);
+    let told = long.map(|file| format!("{}: {} lines", file.strip_prefix(&root).unwrap().display(), lines(file)));
+    let told: Vec<String> = told.collect();
+    assert!(told.is_empty(), "more than {MOST_LINES} lines:\n{}", told.join("\n"));
 }

@@ -201,7 +201,11 @@ impl<'a> Delivery<'a> {
     /// What a shard has seen of its neighbours' time, for `merge` to compare.
     async fn note_seams(&self, planner: &Planner) {
         let seam = |plan: &RegionPlan| {
-            Some(Seam { region: plan.region.clone(), at: plan.neighbour()?, rows: plan.seen_beyond.clone()? })
+            Some(Seam {
+                region: plan.region.clone(),
+                at: plan.neighbour()?,
+                rows: plan.neighbours.seen_beyond.clone()?,
+            })
         };
         let seams: Vec<Seam> = planner.regions().iter().filter_map(seam).collect();
         let note = |manifest: &mut Manifest| {

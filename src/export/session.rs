@@ -365,5 +365,5 @@ impl<'a> Session<'a> {
 
 /// The second of the newest row that each region's pages have shown.
 fn newest(planner: &Planner) -> BTreeMap<Region, EpochSeconds> {
-    planner.regions().iter().filter_map(|plan| Some((plan.region.clone(), plan.newest?))).collect()
+    planner.regions().iter().filter_map(|plan| Some((plan.region.clone(), plan.extent.newest?))).collect()
 }

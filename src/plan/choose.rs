@@ -81,7 +81,7 @@ impl Planner {
             // One window asks the region's questions; the others wait for the answers.
             return if is_leftmost { self.next_of_empty((id, window), plan, walk, context) } else { Decision::Idle };
         }
-        if walk.misses_a_known_row(plan.newest) && self.is_another_at_it(id, plan) {
+        if walk.misses_a_known_row(plan.extent.newest) && self.is_another_at_it(id, plan) {
             return Decision::Idle;
         }
         if self.wants_newest(plan, walk) && (is_leftmost || plan.neighbour().is_some()) {
@@ -103,7 +103,7 @@ impl Planner {
         let windows =
             plan.windows.values().take_while(|other| **other != id).filter_map(|other| self.windows.get(other));
         let mut walking = windows.filter(|window| window.parked == 0 && !window.is_over());
-        walking.any(|window| window.walk().is_some_and(|walk| walk.misses_a_known_row(plan.newest)))
+        walking.any(|window| window.walk().is_some_and(|walk| walk.misses_a_known_row(plan.extent.newest)))
     }
 
     fn start_again(&self, id: WindowId, window: &Window, context: &PlanContext) -> Decision {
@@ -177,7 +177,7 @@ impl Planner {
         if self.learned.answers_are_the_same() {
             return Some(Contradiction::SameAnswer { region });
         }
-        let newest = plan.newest.filter(|_| plan.newest_is_second());
+        let newest = plan.extent.newest.filter(|_| plan.newest_is_second());
         let is_missing = plan.opens_after_the_newest() || self.learned.first_pages_are_missing(newest);
         is_missing.then_some(Contradiction::PagesCountedFromZero { region })
     }
@@ -237,7 +237,7 @@ impl Planner {
                 finish(vec![self.finished(id, Ending::NothingThere, walk)])
             }
             Ok(emptiness @ (Emptiness::Unproven | Emptiness::OneRow)) => {
-                let why = match (emptiness, plan.evidence_failed) {
+                let why = match (emptiness, plan.answers.failed) {
                     (Emptiness::OneRow, _) => "it answers no row, yet a row that shows a time within it is there",
                     (_, true) => "it answers no row, and what would confirm that it is empty could not be had",
                     _ => "the region answers no row at all, not even without a range, so its code may be wrong",
@@ -269,7 +269,7 @@ impl Planner {
     /// end, a walk ends with a row of the neighbour's time, and only an empty page makes it worth a request.
     fn wants_newest(&self, plan: &RegionPlan, walk: &Walk) -> bool {
         let is_needed = plan.neighbour().is_none() || walk.finding == Finding::Empty;
-        plan.has_rows() && !plan.newest_read && !self.learned.sort_ignored && is_needed
+        plan.has_rows() && !plan.newest_page.is_read && !self.learned.sort_ignored && is_needed
     }
 
     fn is_newest_asked(&self, plan: &RegionPlan) -> bool {
@@ -328,10 +328,14 @@ impl Planner {
             min_is_inclusive: learned.min_inclusive,
             max_is_inclusive: learned.max_inclusive,
             run_end: plan.range.end,
-            known_newest: plan.newest,
+            known_newest: plan.extent.newest,
             // What is gone is not expected any more.
-            probed_newest: plan.probed_newest.min(plan.newest).filter(|_| !plan.newest_is_unknown),
-            newest_rows: if plan.newest_is_unknown { &[] } else { &plan.newest_rows },
+            probed_newest: plan
+                .newest_page
+                .last_second
+                .min(plan.extent.newest)
+                .filter(|_| !plan.newest_page.is_unknown),
+            newest_rows: if plan.newest_page.is_unknown { &[] } else { &plan.newest_page.rows },
             confirmed_newest_rows: plan.ends.newest_page(),
         }
     }

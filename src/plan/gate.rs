@@ -72,7 +72,7 @@ impl Planner {
         let (mut lists, mut again) = (Vec::new(), Vec::new());
         let mut next = self.next_window;
         let Some(plan) = self.region(&window.region) else { return (lists, again) };
-        let mut budget = (FEW_ROWS + plan.finished_rows() / SHARE).saturating_sub(plan.rows_again);
+        let mut budget = (FEW_ROWS + plan.finished_rows() / SHARE).saturating_sub(plan.again.rows);
         for Unproven { seconds: range, lacks } in self.unproven_of(window, window.range, ending, listed) {
             let rows = self.rows_of(window, range);
             let region = window.region.clone();
@@ -170,8 +170,11 @@ impl Planner {
     fn rows_of(&self, window: &Window, range: TimeRange) -> u64 {
         let Some(plan) = self.region(&window.region) else { return 0 };
         // Where the lower bound is not kept to, all that lies before is read as well.
-        let start =
-            if self.learned.min_is_loose { plan.oldest.unwrap_or(range.start).min(range.start) } else { range.start };
+        let start = if self.learned.min_is_loose {
+            plan.extent.oldest.unwrap_or(range.start).min(range.start)
+        } else {
+            range.start
+        };
         (self.density(plan) * range.end.since(start) as f64).min(1e15) as u64 + u64::from(PAGE_SIZE)
     }
 
@@ -189,7 +192,7 @@ impl Planner {
             window.evidence.take_over(&self.last_evidence, range);
         }
         if let Some(plan) = self.region_mut(region) {
-            plan.rows_again += rows;
+            plan.again.rows += rows;
         }
     }
 

@@ -73,7 +73,7 @@ impl Planner {
             // Where rows come in no order, an empty page follows any row.
             return None;
         }
-        let newest = self.region(&window.region)?.newest.filter(|newest| *newest <= stretch.asked_max)?;
+        let newest = self.region(&window.region)?.extent.newest.filter(|newest| *newest <= stretch.asked_max)?;
         let is_doubted = matches!(
             stretch.why,
             StretchReason::Doubt | StretchReason::KnownRow | StretchReason::FromEnd | StretchReason::Seam { .. }
@@ -112,7 +112,7 @@ impl Planner {
             }
             Purpose::Bounds => {
                 let (number, question) = self.learned.bound_question()?;
-                (Some(question.range(plan.probed_newest?)), PageNumber::new(number).ok()?)
+                (Some(question.range(plan.newest_page.last_second?)), PageNumber::new(number).ok()?)
             }
             Purpose::WithoutFilters => (whole, PageNumber::new(plan.next_without_filters()).ok()?),
             Purpose::ConfirmOldest | Purpose::ConfirmNewest => {
@@ -126,6 +126,7 @@ impl Planner {
             }
         };
         let row = plan
+            .extent
             .newest
             .filter(|_| matches!(purpose, Purpose::Newest | Purpose::ConfirmOldest | Purpose::ConfirmNewest));
         let keeps_filters = !matches!(purpose, Purpose::WithoutRange | Purpose::KnownSecond | Purpose::WithoutFilters);

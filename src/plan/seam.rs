@@ -204,7 +204,7 @@ impl Planner {
     fn compares(&self, window: &Window) -> bool {
         let is_here = |range: TimeRange| range.start <= window.range.end && window.range.start <= range.end;
         let plan = self.region(&window.region);
-        let is_reopened = plan.is_some_and(|plan| plan.read_again.iter().any(|range| is_here(*range)));
+        let is_reopened = plan.is_some_and(|plan| plan.again.ranges.iter().any(|range| is_here(*range)));
         !window.bounded && !is_reopened && self.learned.order_is_proven()
     }
 
@@ -273,7 +273,7 @@ impl Planner {
         window.opening = opening.to_vec();
         let (region, end) = (window.region.clone(), window.range.end);
         if let Some(plan) = self.region_mut(&region).filter(|plan| plan.neighbour() == Some(end)) {
-            plan.seen_beyond = (ending == Ending::RowBeyond).then(|| beyond.to_vec());
+            plan.neighbours.seen_beyond = (ending == Ending::RowBeyond).then(|| beyond.to_vec());
         }
         let right = self.region(&region).and_then(|plan| plan.windows.get(&end)).copied();
         if let Some(right) = right.and_then(|right| self.windows.get_mut(&right)) {

@@ -21,7 +21,8 @@ impl Delivery<'_> {
         let is_recent = began_at.since(self.range.end) < DAY_SECONDS / 24;
         let mut readings = Vec::new();
         for share in shares {
-            let newest = planner.regions().iter().find(|plan| plan.region == share.region).and_then(|plan| plan.newest);
+            let newest =
+                planner.regions().iter().find(|plan| plan.region == share.region).and_then(|plan| plan.extent.newest);
             let mut reading = Reading {
                 region: share.region.clone(),
                 at: began_at,

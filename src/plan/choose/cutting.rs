@@ -38,11 +38,11 @@ impl Planner {
     /// Once it is known where rows are, the window that held the whole range gives up all but its first part.
     pub(super) fn first_cut(&self, context: &PlanContext) -> Option<Decision> {
         let may_cut = |plan: &&RegionPlan| {
-            !plan.is_cut && plan.knows_its_extent() && !plan.is_done() && !self.learned.min_is_loose
+            !plan.sizing.is_cut && plan.knows_its_extent() && !plan.is_done() && !self.learned.min_is_loose
         };
         let plan = self.asked_regions().find(may_cut)?;
         let (id, window) = plan.windows.values().find_map(|id| Some((*id, self.windows.get(id)?)))?;
-        let from = window.walk()?.reached().max(plan.oldest?);
+        let from = window.walk()?.reached().max(plan.extent.oldest?);
         let rest = TimeRange::new(from, plan.last_second()?.shifted(1).min(window.range.end));
         let pages = self.density(plan) * rest.seconds() as f64 / f64::from(PAGE_SIZE);
         if pages < SHARED_PAGES || window.bounded || window.is_read_again() {
@@ -72,7 +72,8 @@ impl Planner {
         let newest = plan.last_second().unwrap_or(window.range.end);
         let rest = TimeRange::new(window.range.start, window.range.end.min(newest.shifted(1)));
         // What is known to be empty at its beginning costs nothing, so it is no share of anybody's.
-        let from = if plan.empty.start == rest.start { plan.empty.end.max(rest.start) } else { rest.start };
+        let from =
+            if plan.extent.empty.start == rest.start { plan.extent.empty.end.max(rest.start) } else { rest.start };
         let filled = TimeRange::new(from.min(rest.end), rest.end);
         let at = filled.start.shifted(self.length(plan, filled, context.idle_workers, context).max(1));
         if at >= rest.end {
@@ -125,7 +126,7 @@ impl Planner {
             plan.windows.values().filter_map(|id| self.windows.get(id)).filter(|window| !window.is_read_again());
         let walks = windows.filter_map(|window| {
             let walk = window.walk()?;
-            let start = window.range.start.max(plan.oldest?);
+            let start = window.range.start.max(plan.extent.oldest?);
             Some((walk.total_slots(), walk.frontier()?.since(start).max(0)))
         });
         plan.density(walks.fold((0, 0), |sum, walk| (sum.0 + walk.0, sum.1 + walk.1)))

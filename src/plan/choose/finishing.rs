@@ -19,7 +19,7 @@ impl Planner {
 
     /// What a finishing walk believes to be gone.
     pub(super) fn gone(&self, window: &Window, walk: &Walk, ending: Ending) -> Option<PlanEvent> {
-        let newest = self.region(&window.region)?.newest?;
+        let newest = self.region(&window.region)?.extent.newest?;
         let range = TimeRange::new(walk.position().min(newest), newest.shifted(1));
         let believes = ending == Ending::EmptyPage && walk.believes_a_row_gone();
         believes.then(|| PlanEvent::RowGone { region: window.region.clone(), range })
@@ -57,7 +57,7 @@ impl Planner {
 
 /// That an empty page said of these seconds that they are behind all rows; none where a row is known after them.
 fn nothing_in(plan: &RegionPlan, range: TimeRange) -> Option<PlanEvent> {
-    let is_known_better = plan.newest.max(plan.ends.newest()).is_some_and(|newest| newest >= range.end);
+    let is_known_better = plan.extent.newest.max(plan.ends.newest()).is_some_and(|newest| newest >= range.end);
     (!is_known_better).then(|| PlanEvent::NothingFollows { region: plan.region.clone(), range })
 }
 

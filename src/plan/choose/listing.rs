@@ -19,9 +19,9 @@ impl Planner {
         let plan = self.regions.iter().find(|plan| plan.has_mixed_regions())?;
         let why = "it was answered with rows of another region, as later answers show";
         // They came one after the other from the region's beginning on, and what lies between and before them was asked with them.
-        let last = plan.of_another_region.iter().map(|page| page.end).max();
+        let last = plan.names.of_another_region.iter().map(|page| page.end).max();
         let walked = last.map(|last| TimeRange::new(plan.range.start, last));
-        let ranges = walked.into_iter().chain(plan.probes_of_another_region.iter().copied());
+        let ranges = walked.into_iter().chain(plan.names.probes_of_another_region.iter().copied());
         Some(Decision::Record(ranges.map(|range| doubted(&plan.region, range, why)).collect()))
     }
 

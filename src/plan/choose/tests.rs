@@ -47,7 +47,7 @@ fn walking() -> Planner {
     begin(&mut plan, FIRST, 0);
     read(&mut plan, FIRST, 0, 3);
     let region = plan.region_mut(&us()).unwrap();
-    (region.newest, region.newest_read) = (Some(EpochSeconds::new(9_999)), true);
+    (region.extent.newest, region.newest_page.is_read) = (Some(EpochSeconds::new(9_999)), true);
     plan
 }
 
@@ -102,7 +102,7 @@ fn an_end_that_is_refuted_is_refuted_for_the_windows_that_were_over_with_it() {
     }
     begin(&mut plan, WindowId(3), 7_000);
     let region = plan.region_mut(&us()).unwrap();
-    region.newest = Some(EpochSeconds::new(29));
+    region.extent.newest = Some(EpochSeconds::new(29));
     let window = &plan.windows[&FIRST];
     let walk = window.walk().unwrap();
     let mut events: Vec<PlanEvent> = plan.nothing_follows(window, walk, Ending::EmptyPage).into_iter().collect();

@@ -6,7 +6,8 @@ use crate::units::PageNumber;
 fn answered(is_known: bool, has_filters: bool) -> Result<Emptiness, Contradiction> {
     let region: Region = "US".parse().unwrap();
     let range = TimeRange::new(EpochSeconds::new(0), EpochSeconds::new(100));
-    let mut plan = RegionPlan { is_known, ..RegionPlan::reading(&Reads::whole(region.clone(), range), range) };
+    let mut plan = RegionPlan::reading(&Reads::whole(region.clone(), range), range);
+    plan.answers.is_known = is_known;
     let mut asked = vec![];
     while let Ok(Emptiness::Ask(purpose)) = plan.emptiness(has_filters) {
         asked.push(purpose);
@@ -27,7 +28,9 @@ fn range(start: i64, end: i64) -> TimeRange {
 fn with_rows(range: TimeRange) -> RegionPlan {
     let reads = Reads::whole("US".parse().unwrap(), range);
     let (oldest, newest) = (Some(EpochSeconds::new(10)), Some(EpochSeconds::new(19)));
-    RegionPlan { oldest, newest, ..RegionPlan::reading(&reads, range) }
+    let mut plan = RegionPlan::reading(&reads, range);
+    (plan.extent.oldest, plan.extent.newest) = (oldest, newest);
+    plan
 }
 
 /// Windows beside the known rows counted their rows and no second, so the density rose until each window was a second long.
@@ -59,7 +62,7 @@ fn what_was_taken_for_the_end_is_remembered_until_all_is_read() {
     ] {
         let mut plan = with_rows(range(0, 100));
         plan.ends.nothing_follows(range(20, 40));
-        (plan.done_until, plan.newest) = (EpochSeconds::new(done_until), Some(EpochSeconds::new(newest)));
+        (plan.done_until, plan.extent.newest) = (EpochSeconds::new(done_until), Some(EpochSeconds::new(newest)));
         plan.extend(range(100, 200));
         assert_eq!(plan.ends.refuted(Some(EpochSeconds::new(150))), refuted, "{done_until} {newest}");
     }

@@ -269,7 +269,7 @@ impl Planner {
     /// end, a walk ends with a row of the neighbour's time, and only an empty page makes it worth a request.
     fn wants_newest(&self, plan: &RegionPlan, walk: &Walk) -> bool {
         let is_needed = plan.neighbour().is_none() || walk.finding == Finding::Empty;
-        plan.has_rows() && !plan.newest_page.is_read && !self.learned.sort_ignored && is_needed
+        plan.has_rows() && !plan.newest_page.is_read && !self.learned.order.sort_ignored && is_needed
     }
 
     fn is_newest_asked(&self, plan: &RegionPlan) -> bool {
@@ -311,22 +311,22 @@ impl Planner {
             consistency: context.consistency,
             confirm_after: context.confirm_after,
             cap: learned.last_page(),
-            deepest_page: learned.deepest_page,
+            deepest_page: learned.ends.deepest_page,
             short_is_habit: learned.short_is_habit(),
-            shifted_pages: learned.shifted_pages,
+            shifted_pages: learned.shifts.shifted,
             pages_are_counted: learned.pages_are_counted(),
-            short_pages: learned.short_pages,
+            short_pages: learned.short.followed,
             short_is_hopeless: learned.short_is_hopeless(),
             short_pages_hide: learned.short_pages_hide(),
             service_hides: learned.service_hides(),
             order_is_proven: learned.order_is_proven(),
-            sort_ignored: learned.sort_ignored,
-            min_is_loose: learned.min_is_loose,
+            sort_ignored: learned.order.sort_ignored,
+            min_is_loose: learned.bounds.min_is_loose,
             min_seems_loose: learned.min_seems_loose(),
             may_read_early: learned.may_read_early(),
-            proves_anchor: !learned.anchor_came,
-            min_is_inclusive: learned.min_inclusive,
-            max_is_inclusive: learned.max_inclusive,
+            proves_anchor: !learned.bounds.anchor_came,
+            min_is_inclusive: learned.bounds.min_inclusive,
+            max_is_inclusive: learned.bounds.max_inclusive,
             run_end: plan.range.end,
             known_newest: plan.extent.newest,
             // What is gone is not expected any more.

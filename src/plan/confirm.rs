@@ -28,7 +28,7 @@ impl Planner {
         let holds_nothing =
             |event: &PlanEvent| matches!(event, PlanEvent::WindowFinished { ending: Ending::NothingThere, .. });
         // Whatever order rows come in, one row shows that a region is not empty.
-        if self.learned.sort_ignored && !finishing.iter().any(holds_nothing) {
+        if self.learned.order.sort_ignored && !finishing.iter().any(holds_nothing) {
             return self.confirm_bounded((id, window), walk, finishing, context);
         }
         if !is_last(plan, self, id, &finishing) {
@@ -41,7 +41,7 @@ impl Planner {
                 Confirmation::Done => {}
                 _ if meets && end == End::Newest => {}
                 // The region's oldest page would be that of all time.
-                _ if end == End::Oldest && self.learned.min_is_loose => {}
+                _ if end == End::Oldest && self.learned.bounds.min_is_loose => {}
                 // Another worker of the same window has set out for it.
                 Confirmation::Ask(_) if window.on_way.iter().any(|address| address.purpose == purpose) => {
                     return Decision::Idle;

@@ -86,7 +86,10 @@ impl Planner {
     fn count_on(&self, credits: u32, seed: f64) -> Decision {
         let open = |plan: &&RegionPlan| {
             let is_begun = plan.has_rows() && plan.newest_page.is_read && !plan.is_done();
-            is_begun && !plan.counted.failed && !self.learned.sort_ignored && !self.set_aside.contains(&plan.region)
+            is_begun
+                && !plan.counted.failed
+                && !self.learned.order.sort_ignored
+                && !self.set_aside.contains(&plan.region)
         };
         let wanted: Vec<(&RegionPlan, (EpochSeconds, u32))> = self
             .regions

@@ -76,7 +76,7 @@ pub struct Extent {
     /// The last stretch of time after a window's end that its walk has shown to be empty.
     pub empty: TimeRange,
     /// The first second of page 1 of the range, asked from its start, where it held rows.
-    pub(super) opening: Option<EpochSeconds>,
+    opening: Option<EpochSeconds>,
 }
 
 /// What a region's newest page has shown.
@@ -91,11 +91,11 @@ pub struct NewestPage {
     /// Whether the newest page came oldest first, so that nothing is known of the newest row.
     pub is_unknown: bool,
     /// Rows that walks showed after the last of the newest page, up to one more than a page of them.
-    pub(super) passed: BTreeSet<VideoKey>,
+    passed: BTreeSet<VideoKey>,
     /// How often in a row the range, asked from its start, began after the newest row of the newest page.
-    pub(super) opened_late: u32,
+    opened_late: u32,
     /// How often its range was extended.
-    pub(super) extensions: u32,
+    extensions: u32,
 }
 
 /// What of a region is read again.

@@ -182,7 +182,7 @@ impl Planner {
             }
         }
         let mut window = Window::new(region.clone(), range);
-        window.bounded = self.learned.sort_ignored;
+        window.bounded = self.learned.order.sort_ignored;
         plan.windows.insert(range.start, id);
         self.windows.insert(id, window);
         // Only what held the range's end reaches beyond it.

@@ -27,7 +27,7 @@ impl Planner {
 
     /// Short pages that were believed may have hidden rows, now that one has.
     pub(super) fn list_believed(&self) -> Option<Decision> {
-        if self.learned.short_pages_hide || !self.learned.short_pages_hide() {
+        if self.learned.short.is_told || !self.learned.short_pages_hide() {
             return None;
         }
         let listed = self.believed.iter().map(|(region, range)| unproven_short(region, *range));

@@ -56,7 +56,7 @@ impl Planner {
                 }
             }
             PlanEvent::SortIgnored => {
-                self.learned.sort_ignored = true;
+                self.learned.order.sort_ignored = true;
                 self.windows.values_mut().filter(|window| !window.is_over()).for_each(|window| window.bounded = true);
             }
             PlanEvent::WindowBounded { window } => self.with_window(*window, Window::bound),
@@ -71,7 +71,7 @@ impl Planner {
             PlanEvent::RangeFilled { region, range } => {
                 self.reopened.retain(|open| open.region != *region || !range.covers(open.range));
             }
-            PlanEvent::MinIsLoose => self.learned.min_is_loose = true,
+            PlanEvent::MinIsLoose => self.learned.bounds.min_is_loose = true,
             PlanEvent::WindowsJoined { window, until } => self.join(*window, *until),
             PlanEvent::AskedAnew { window } => self.ask_anew(*window),
             PlanEvent::FalseEndSeen { last_page } => self.learned.take_end(*last_page),
@@ -98,7 +98,7 @@ impl Planner {
             PlanEvent::CountTaken { window, stretch, page } => self.take_counted(*window, *stretch, *page),
             PlanEvent::ShortPagesBelieved { region, range } => self.believed.push((region.clone(), *range)),
             PlanEvent::ShortPagesHide => {
-                self.learned.short_pages_hide = true;
+                self.learned.short.is_told = true;
                 self.believed.clear();
             }
         }

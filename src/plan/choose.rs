@@ -120,7 +120,7 @@ impl Planner {
         let region = || window.region.clone();
         let is_astray = matches!(step, WalkStep::Finish { ending: Ending::Listed, .. });
         let may_pass = is_astray || walk.stretch().why == StretchReason::KnownRow || walk.has_brought_nothing_known();
-        let is_at_the_cap = walk.pages >= self.learned.last_page().max(PAGES_OF_A_CAP);
+        let is_at_the_cap = walk.so_far.pages >= self.learned.last_page().max(PAGES_OF_A_CAP);
         let again = match (may_pass, is_at_the_cap) {
             (true, _) => Again::Always,
             (false, true) => Again::Never,
@@ -268,7 +268,7 @@ impl Planner {
     /// Whether the region's newest page is still to be asked. No walk may end before it has come; where a neighbour reads the region's
     /// end, a walk ends with a row of the neighbour's time, and only an empty page makes it worth a request.
     fn wants_newest(&self, plan: &RegionPlan, walk: &Walk) -> bool {
-        let is_needed = plan.neighbour().is_none() || walk.finding == Finding::Empty;
+        let is_needed = plan.neighbour().is_none() || walk.last.finding == Finding::Empty;
         plan.has_rows() && !plan.newest_page.is_read && !self.learned.order.sort_ignored && is_needed
     }
 

@@ -76,7 +76,7 @@ const MOST_UNUSABLE: u32 = 100;
 impl Walk {
     /// Decides the next move after the last page, or at the start of a stretch.
     pub fn step(&self, context: &WalkContext<'_>) -> WalkStep {
-        if let Some(step) = self.leave_seam().filter(|_| self.finding.is_astray()).or_else(|| self.seam_step()) {
+        if let Some(step) = self.leave_seam().filter(|_| self.last.finding.is_astray()).or_else(|| self.seam_step()) {
             return step;
         }
         let step = match (self.plain_step(context), self.stuck_at()) {
@@ -84,28 +84,28 @@ impl Walk {
             (step, _) => step,
         };
         // Of one second that was read from both ends no order of seconds is needed.
-        let needs_no_order = self.is_bounded() || self.from_end.as_ref().is_some_and(|reading| reading.has_met());
+        let needs_no_order = self.is_bounded() || self.dense.from_end.as_ref().is_some_and(|reading| reading.has_met());
         let is_ordered = needs_no_order || context.order_is_proven || self.has_ascended();
         let step = if is_ordered { step } else { self.without_order(step, context) };
         self.with_what_stays_open(self.after_torn(step, context), context)
     }
 
     fn plain_step(&self, context: &WalkContext<'_>) -> WalkStep {
-        if let Some(reading) = &self.from_end {
-            return match self.finding.is_astray() {
+        if let Some(reading) = &self.dense.from_end {
+            return match self.last.finding.is_astray() {
                 true => self.leave_from_end(self.stretch.anchor, context),
                 false => self.step_from_end(reading, context),
             };
         }
-        match self.finding {
+        match self.last.finding {
             Finding::Nothing if !self.is_bounded() => self.ask_next(context),
             Finding::OutsideAsked(seen) | Finding::Early(seen) if context.known_newest.is_none() => {
                 WalkStep::RangeNotHonoured(seen)
             }
             finding if let Some(reading) = &self.bounded => reading.step(self.range, finding, context),
-            _ if let Some(before) = self.lost_anchor => anchor(before.max(self.read_until()), StretchReason::Doubt),
+            _ if let Some(before) = self.anchor.lost => anchor(before.max(self.read_until()), StretchReason::Doubt),
             Finding::ShiftedByOne
-                if !context.pages_are_counted && (self.overlaps >= 2 || context.shifted_pages >= MOST_SHIFTED) =>
+                if !context.pages_are_counted && (self.last.overlaps >= 2 || context.shifted_pages >= MOST_SHIFTED) =>
             {
                 WalkStep::PageNumberCountsRows
             }
@@ -121,7 +121,7 @@ impl Walk {
             }
             Finding::SamePage => self.same_page_step(context),
             Finding::Empty => self.empty_step(context),
-            Finding::Unusable if self.unusable >= MOST_UNUSABLE => {
+            Finding::Unusable if self.last.unusable >= MOST_UNUSABLE => {
                 let why = "page after page holds no row with a usable time and id";
                 end_of_rows(vec![(TimeRange::new(self.read_until(), self.range.end), why.to_owned())])
             }
@@ -132,9 +132,9 @@ impl Walk {
 
     /// Decides after the service refused a page beyond the first: a doubt, no durable page. None where it cannot be settled.
     pub fn refused_step(&self, context: &WalkContext<'_>) -> Option<WalkStep> {
-        let step = match (self.pages, &self.bounded) {
+        let step = match (self.so_far.pages, &self.bounded) {
             (0, _) => return None,
-            _ if self.from_end.is_some() => self.leave_from_end(self.stretch.anchor, context),
+            _ if self.dense.from_end.is_some() => self.leave_from_end(self.stretch.anchor, context),
             (_, Some(reading)) => reading.halve(self.range),
             _ if let Some(step) = self.leave_seam() => step,
             (_, None) => self.doubt_step(context),
@@ -145,7 +145,7 @@ impl Walk {
     /// Until rows have shown an order, nothing follows from the last second seen: what lies before it may still come.
     fn without_order(&self, step: WalkStep, context: &WalkContext<'_>) -> WalkStep {
         match step {
-            WalkStep::Anchor { at, why: StretchReason::Scheduled, .. } if self.finding == Finding::Rows => {
+            WalkStep::Anchor { at, why: StretchReason::Scheduled, .. } if self.last.finding == Finding::Rows => {
                 self.next_without_anchor(at, context)
             }
             WalkStep::Anchor {
@@ -162,8 +162,8 @@ impl Walk {
     /// The same page twice: the end of what the service serves, or one of the two came in place of another, so that rows before it may
     /// have been skipped.
     fn same_page_step(&self, context: &WalkContext<'_>) -> WalkStep {
-        let is_first_look = self.stretch.why != StretchReason::Doubt || self.brought_new;
-        let opens = (self.pages == 2 && self.stretch.why == StretchReason::First).then_some(self.stretch.anchor);
+        let is_first_look = self.stretch.why != StretchReason::Doubt || self.so_far.brought_new;
+        let opens = (self.so_far.pages == 2 && self.stretch.why == StretchReason::First).then_some(self.stretch.anchor);
         match (self.doubt_step(context), self.before_last_page().or(opens).filter(|_| is_first_look)) {
             (WalkStep::Anchor { at, why: StretchReason::Doubt | StretchReason::FromEnd, unproven }, Some(before)) => {
                 WalkStep::Anchor { at: at.min(before.max(self.stretch.anchor)), why: StretchReason::Doubt, unproven }
@@ -177,8 +177,8 @@ impl Walk {
     fn astray_step(&self) -> WalkStep {
         let least = self.read_until().max(self.stretch.anchor);
         let at = if self.position() < self.range.end { self.position().max(least) } else { least };
-        let is_fruitless = self.stretch.why == StretchReason::Doubt && !self.brought_new;
-        let may_help = !is_fruitless || self.fruitless + 1 < ASTRAY_DOUBTS;
+        let is_fruitless = self.stretch.why == StretchReason::Doubt && !self.so_far.brought_new;
+        let may_help = !is_fruitless || self.doubts.fruitless + 1 < ASTRAY_DOUBTS;
         if may_help && !self.has_doubted_enough(at) && self.stretch.why != StretchReason::KnownRow {
             return anchor(at, StretchReason::Doubt);
         }
@@ -189,7 +189,7 @@ impl Walk {
 
     /// The number of the next page; none beyond the last that may be asked.
     pub fn next_page(&self) -> Option<PageNumber> {
-        PageNumber::new(self.pages + 1).ok()
+        PageNumber::new(self.so_far.pages + 1).ok()
     }
 
     pub(super) fn ask_next(&self, context: &WalkContext<'_>) -> WalkStep {
@@ -198,15 +198,15 @@ impl Walk {
 
     fn rows_step(&self, context: &WalkContext<'_>) -> WalkStep {
         let asks_too_early = context.min_is_inclusive && self.stretch.asked_min < self.stretch.anchor;
-        let stands_before = self.previous.last().is_some_and(|row| row.second < self.stretch.anchor);
-        if asks_too_early && self.pages == 1 && (stands_before || self.is_torn(context)) {
+        let stands_before = self.last.previous.last().is_some_and(|row| row.second < self.stretch.anchor);
+        if asks_too_early && self.so_far.pages == 1 && (stands_before || self.is_torn(context)) {
             // The page is full of a second that is not wanted: the bound is exact by now, so it is asked exactly.
             return anchor(self.stretch.anchor, self.stretch.why);
         }
         if let Some(step) = self.heal_step().or_else(|| self.short_step(context)) {
             return step;
         }
-        let is_past = self.frontier.is_some_and(|frontier| frontier >= self.range.end);
+        let is_past = self.reach.frontier.is_some_and(|frontier| frontier >= self.range.end);
         if is_past && (context.order_is_proven || self.has_ascended()) {
             return WalkStep::Finish { ending: Ending::RowBeyond, unproven: Vec::new() };
         }
@@ -218,10 +218,10 @@ impl Walk {
     }
 
     fn go_on(&self, context: &WalkContext<'_>) -> WalkStep {
-        if let Some(second) = self.frontier.filter(|_| self.is_endless()) {
+        if let Some(second) = self.reach.frontier.filter(|_| self.is_endless()) {
             return self.past_second(second, "its rows come again and again, and their end does not come");
         }
-        if self.pages >= context.cap {
+        if self.so_far.pages >= context.cap {
             return self.cap_step(context);
         }
         if let Some(step) = self.list_torn(context) {
@@ -232,7 +232,7 @@ impl Walk {
                 if self.heals.iter().all(|heal| !heal.is_reading())
                     && frontier > self.stretch.anchor
                     && frontier >= self.read_until()
-                    && (self.short.is_none() || context.short_is_habit)
+                    && (self.short_pages.doubted.is_none() || context.short_is_habit)
                     && self.anchor_is_due(context) =>
             {
                 anchor(frontier, StretchReason::Scheduled)
@@ -246,17 +246,17 @@ impl Walk {
             // A stretch would begin with all that lies before its anchor.
             return false;
         }
-        if context.proves_anchor && self.pages >= PROVING_PAGES && self.at_frontier.len() <= PROVING_ROWS {
+        if context.proves_anchor && self.so_far.pages >= PROVING_PAGES && self.reach.at_frontier.len() <= PROVING_ROWS {
             return true;
         }
         let age = age(self.stretch.started_at, context.now);
-        let pages = f64::from(self.pages);
-        let price = self.at_frontier.len() as f64 / f64::from(PAGE_SIZE);
+        let pages = f64::from(self.so_far.pages);
+        let price = self.reach.at_frontier.len() as f64 / f64::from(PAGE_SIZE);
         match context.consistency {
             Consistency::Atomic => true,
             Consistency::Deep => false,
             Consistency::Anchored => {
-                let long = self.pages >= context.anchor_pages && price < ANCHOR_PRICE * pages;
+                let long = self.so_far.pages >= context.anchor_pages && price < ANCHOR_PRICE * pages;
                 let old = age >= context.stretch_age && price < OLD_ANCHOR_PRICE * pages;
                 long || old || age >= context.stretch_age.saturating_mul(VERY_OLD)
             }
@@ -279,7 +279,7 @@ impl Walk {
         if context.short_is_habit {
             return None;
         }
-        let doubt = self.short.as_ref()?;
+        let doubt = self.short_pages.doubted.as_ref()?;
         if doubt.is_pending() && self.shows_the_newest(context) {
             return None;
         }
@@ -287,7 +287,7 @@ impl Walk {
             let why = "a page left rows out, and reading it in other alignments did not show that none is missing";
             return Some(WalkStep::List(vec![(doubt.range(), why.to_owned())]));
         }
-        let is_past = self.frontier.is_some_and(|frontier| frontier >= self.range.end);
+        let is_past = self.reach.frontier.is_some_and(|frontier| frontier >= self.range.end);
         if doubt.is_pending() && is_past {
             // The last page of all is short by nature: does another follow it?
             return Some(self.ask_next(context));
@@ -297,7 +297,7 @@ impl Walk {
 
     fn cap_step(&self, context: &WalkContext<'_>) -> WalkStep {
         // A row that leaps ahead counts as well: whether it stands there rightly shows when its own second is asked.
-        let ahead = self.held.last().map(|row| row.second).filter(|second| *second < context.run_end);
+        let ahead = self.last.held.last().map(|row| row.second).filter(|second| *second < context.run_end);
         let at = ahead.map_or(self.position(), |ahead| ahead.max(self.position()));
         if at > self.stretch.anchor {
             return anchor(at, StretchReason::Cap);

@@ -26,7 +26,7 @@ const AFTER_THE_END: u32 = 2;
 
 /// Readings that must come empty before a window of which no row is known is taken for empty.
 fn empty_readings(context: &WalkContext) -> u32 {
-    if context.service_hides { 4 } else { 2 }
+    if context.short.service_hides { 4 } else { 2 }
 }
 
 /// What has been read of the window.
@@ -215,7 +215,7 @@ impl Bounded {
             }
             Finding::Empty if !self.running.last_was_probe || self.end.is_sure => self.at_the_end(range, context),
             Finding::SamePage if !self.running.last_was_probe => self.halve(range),
-            _ if self.running.pages >= context.cap || self.is_endless() => self.halve(range),
+            _ if self.running.pages >= context.pages.cap || self.is_endless() => self.halve(range),
             _ => self.ask(range, context),
         }
     }
@@ -229,7 +229,10 @@ impl Bounded {
     /// Whether the empty page after a full one may be no end, and the one after it has not been asked.
     fn end_is_unsure(&self, context: &WalkContext) -> bool {
         let was_asked = self.running.probe.is_some_and(|(number, _)| number == self.running.pages + AFTER_THE_END);
-        !self.running.last_was_probe && self.running.last_was_full && self.running.pages < context.cap && !was_asked
+        !self.running.last_was_probe
+            && self.running.last_was_full
+            && self.running.pages < context.pages.cap
+            && !was_asked
     }
 
     fn ask(&self, range: TimeRange, context: &WalkContext) -> WalkStep {
@@ -237,11 +240,11 @@ impl Bounded {
             // It was asked before the others: rows may have moved onto it since.
             return if self.running.last_was_full { WalkStep::ReadAgain } else { self.at_the_end(range, context) };
         }
-        let probe = context.window_pages.min(context.cap);
+        let probe = context.asked.window_pages.min(context.pages.cap);
         let may_be_large =
             self.running.pages == 1 && self.running.last_was_full && self.running.probe.is_none() && self.readings == 0;
         let may_be_large = may_be_large && !self.end.is_asked_again;
-        let number = if context.sort_ignored && may_be_large && probe > 3 && range.seconds() > 1 {
+        let number = if context.order.sort_ignored && may_be_large && probe > 3 && range.seconds() > 1 {
             probe
         } else {
             self.running.pages + 1
@@ -251,7 +254,7 @@ impl Bounded {
 
     /// Whether the region's newest page shows a row of the window that this reading did not.
     fn misses_newest(&self, range: TimeRange, context: &WalkContext) -> bool {
-        let mut own = context.newest_rows.iter().filter(|row| range.contains(row.second));
+        let mut own = context.newest.rows.iter().filter(|row| range.contains(row.second));
         own.any(|row| !self.known.contains(&row.video))
     }
 
@@ -266,25 +269,29 @@ impl Bounded {
             let why = "rows of it are known, and they did not come when it was asked";
             return WalkStep::Finish { ending: Ending::EmptyPage, unproven: vec![(range, why.to_owned())] };
         }
-        if self.running.last_was_full && self.running.pages > 2 && self.running.pages >= context.deepest_page {
+        if self.running.last_was_full && self.running.pages > 2 && self.running.pages >= context.pages.deepest {
             return self.halve(range);
         }
         let ids = u32::try_from(self.running.seen.len()).unwrap_or(u32::MAX);
-        let is_short = self.running.short_pages > 0 && !context.short_is_habit;
-        let is_clean =
-            ids == self.running.rows && !is_short && !context.service_hides && !self.misses_newest(range, context);
+        let is_short = self.running.short_pages > 0 && !context.short.is_habit;
+        let is_clean = ids == self.running.rows
+            && !is_short
+            && !context.short.service_hides
+            && !self.misses_newest(range, context);
         // A place that says nothing may hold one row twice, and another not at all.
         let is_filled = self.known.len() == self.running.own_rows as usize && self.running.unknown == 0;
         let agrees = self.own_rows_before == Some(self.running.own_rows) && is_filled && !is_short;
-        let may_end_early =
-            self.running.pages > 0 && !self.running.last_was_full && context.short_pages > 0 && !context.short_is_habit;
+        let may_end_early = self.running.pages > 0
+            && !self.running.last_was_full
+            && context.short.followed > 0
+            && !context.short.is_habit;
         if may_end_early {
             let why = "its last page is short, and other short pages of this service may have left rows out";
             return WalkStep::Finish { ending: Ending::EmptyPage, unproven: vec![(range, why.to_owned())] };
         }
         // A row that went between two pages may have moved another from the later onto the earlier: a second reading would show it.
         let may_be_torn =
-            context.consistency == Consistency::Atomic && (self.running.pages > 1 || self.running.last_was_full);
+            context.asked.consistency == Consistency::Atomic && (self.running.pages > 1 || self.running.last_was_full);
         let is_proven =
             if may_be_torn { agrees && ids == self.running.rows } else { agrees || (is_clean && self.readings == 0) };
         if is_proven {

@@ -7,11 +7,12 @@ use super::page::Finding;
 use super::planner::{Backlog, Decision, PlanContext, Planner, Task};
 use super::region::{Emptiness, RegionPlan};
 use super::step::Unproven;
-use super::walk::{Walk, WalkContext, WalkStep};
+use super::walk::{Walk, WalkStep};
 use super::window::Window;
 use crate::api::contract::Region;
-use crate::units::{EpochSeconds, PageNumber, TimeRange};
+use crate::units::{PageNumber, TimeRange};
 
+mod context;
 mod cutting;
 mod finishing;
 mod listing;
@@ -93,7 +94,7 @@ impl Planner {
             return self.start_again(id, window, context);
         }
         let mut walk_context = self.walk_context(plan, context);
-        walk_context.proves_anchor &= self.in_order().next().is_some_and(|(first, _)| first == id);
+        walk_context.bounds.proves_anchor &= self.in_order().next().is_some_and(|(first, _)| first == id);
         let step = self.at_seams(window, walk, walk.step(&walk_context));
         self.act((id, window), walk, step, context)
     }
@@ -299,45 +300,6 @@ impl Planner {
     pub(super) fn in_order(&self) -> impl Iterator<Item = (WindowId, &Window)> {
         let ids = self.asked_regions().flat_map(|plan| plan.windows.values());
         ids.filter_map(|id| Some((*id, self.windows.get(id)?)))
-    }
-
-    fn walk_context<'a>(&self, plan: &'a RegionPlan, context: &PlanContext) -> WalkContext<'a> {
-        let learned = &self.learned;
-        WalkContext {
-            now: context.now,
-            anchor_pages: context.anchor_pages,
-            window_pages: context.window_pages,
-            stretch_age: context.stretch_age,
-            consistency: context.consistency,
-            confirm_after: context.confirm_after,
-            cap: learned.last_page(),
-            deepest_page: learned.ends.deepest_page,
-            short_is_habit: learned.short_is_habit(),
-            shifted_pages: learned.shifts.shifted,
-            pages_are_counted: learned.pages_are_counted(),
-            short_pages: learned.short.followed,
-            short_is_hopeless: learned.short_is_hopeless(),
-            short_pages_hide: learned.short_pages_hide(),
-            service_hides: learned.service_hides(),
-            order_is_proven: learned.order_is_proven(),
-            sort_ignored: learned.order.sort_ignored,
-            min_is_loose: learned.bounds.min_is_loose,
-            min_seems_loose: learned.min_seems_loose(),
-            may_read_early: learned.may_read_early(),
-            proves_anchor: !learned.bounds.anchor_came,
-            min_is_inclusive: learned.bounds.min_inclusive,
-            max_is_inclusive: learned.bounds.max_inclusive,
-            run_end: plan.range.end,
-            known_newest: plan.extent.newest,
-            // What is gone is not expected any more.
-            probed_newest: plan
-                .newest_page
-                .last_second
-                .min(plan.extent.newest)
-                .filter(|_| !plan.newest_page.is_unknown),
-            newest_rows: if plan.newest_page.is_unknown { &[] } else { &plan.newest_page.rows },
-            confirmed_newest_rows: plan.ends.newest_page(),
-        }
     }
 }
 

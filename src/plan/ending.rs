@@ -39,11 +39,11 @@ impl Walk {
     /// What an empty page says of the end of rows, short pages apart.
     fn end_step(&self, context: &WalkContext<'_>) -> WalkStep {
         let last = self.last_shown();
-        let rows_follow = match (context.known_newest, last) {
+        let rows_follow = match (context.newest.known, last) {
             // Beyond the run's range nothing is known, and nothing is wanted.
             (Some(newest), Some(last)) if last >= context.run_end => newest > last,
             (Some(newest), Some(last)) => {
-                newest > last || (context.probed_newest != Some(last) && !self.ends_agree(context))
+                newest > last || (context.newest.probed != Some(last) && !self.ends_agree(context))
             }
             (Some(newest), None) => newest >= self.stretch.anchor,
             (None, _) => false,
@@ -78,7 +78,7 @@ impl Walk {
 
     /// Whether rows may follow the last page that held any: it is full, or pages with free places have been followed before.
     fn may_go_on(&self, context: &WalkContext<'_>) -> bool {
-        self.ends_full() || self.short_pages.rows_follow || context.short_pages > 0
+        self.ends_full() || self.short_pages.rows_follow || context.short.followed > 0
     }
 
     /// Whether the stretches before ended with the same row on other pages: a cap, or an answer that is wrongly empty, would not.
@@ -87,7 +87,7 @@ impl Walk {
         let last = self.last.previous.last().map(|row| row.video);
         let alike =
             self.doubts.ended_at.iter().filter(|(video, pages)| last == Some(*video) && *pages != self.so_far.pages);
-        alike.count() >= if context.service_hides { 2 } else { 1 }
+        alike.count() >= if context.short.service_hides { 2 } else { 1 }
     }
 
     /// Whether nothing but the empty page itself says that this is the end: a page with free places would, and so does the
@@ -95,7 +95,7 @@ impl Walk {
     fn end_is_open(&self, context: &WalkContext<'_>) -> bool {
         if self.last.previous_slots == 0 {
             // Rows of the anchor's second are known, so an empty answer is either late news or none.
-            return context.probed_newest.is_none() || self.reach.frontier == Some(self.stretch.anchor);
+            return context.newest.probed.is_none() || self.reach.frontier == Some(self.stretch.anchor);
         }
         if self.reach.frontier.is_some_and(|frontier| frontier >= context.run_end) {
             // Beyond the run's range nothing is wanted, so it is no matter how it ends.
@@ -106,7 +106,7 @@ impl Walk {
 
     /// Whether the last page holds the newest row that is known: then it is the last of all, and may be short.
     pub(super) fn shows_the_newest(&self, context: &WalkContext<'_>) -> bool {
-        let newest = context.newest_rows.first().filter(|_| !context.service_hides);
+        let newest = context.newest.rows.first().filter(|_| !context.short.service_hides);
         newest.is_some_and(|row| self.last.previous.contains(row))
     }
 
@@ -116,10 +116,10 @@ impl Walk {
         // Rows beyond the run's range are not on the newest page.
         let held = self.last.held.iter().map(|row| row.second).filter(|second| *second < context.run_end).max();
         let last = held.max(self.reach.frontier);
-        let Some(first) = context.newest_rows.first().filter(|row| Some(row.second) == last) else { return false };
-        let is_whole = context.newest_rows.iter().any(|row| row.second < first.second);
+        let Some(first) = context.newest.rows.first().filter(|row| Some(row.second) == last) else { return false };
+        let is_whole = context.newest.rows.iter().any(|row| row.second < first.second);
         let is_seen = |row: &RowKey| self.reach.at_frontier.contains(&row.video) || self.last.held.contains(row);
-        let mut last_second = context.newest_rows.iter().filter(|row| row.second == first.second);
+        let mut last_second = context.newest.rows.iter().filter(|row| row.second == first.second);
         (is_whole && last_second.all(is_seen)) || self.last.previous.last() == Some(first)
     }
 
@@ -129,7 +129,7 @@ impl Walk {
         let is_full = self.ends_full() && self.so_far.pages > 3;
         let is_torn =
             self.reach.frontier.is_some() && self.last.previous.first().map(|row| row.second) == self.reach.frontier;
-        let is_deepest = self.so_far.pages > context.deepest_page;
+        let is_deepest = self.so_far.pages > context.pages.deepest;
         is_full && is_torn && is_deepest && !self.newest_confirms(context)
     }
 
@@ -141,12 +141,12 @@ impl Walk {
 
     /// The seconds of a short page at the end of all rows, where one that rows followed has hidden some and nothing shows this one whole.
     fn last_short(&self, context: &WalkContext<'_>) -> Option<(TimeRange, String)> {
-        let doubt = self.short_pages.doubted.as_ref().filter(|doubt| !context.short_is_habit && doubt.is_pending())?;
-        let is_doubtful = doubt.is_followed() || context.short_pages_hide;
+        let doubt = self.short_pages.doubted.as_ref().filter(|doubt| !context.short.is_habit && doubt.is_pending())?;
+        let is_doubtful = doubt.is_followed() || context.short.pages_hide;
         if !is_doubtful || self.full_page_shows_the_end(doubt, context) {
             return None;
         }
-        let end = context.known_newest.unwrap_or(doubt.from()).max(self.position()).shifted(1).max(doubt.range().end);
+        let end = context.newest.known.unwrap_or(doubt.from()).max(self.position()).shifted(1).max(doubt.range().end);
         let range = TimeRange::new(doubt.from(), end.min(self.range.end));
         let why = "the last page is short, and this service's short pages leave rows out";
         (!self.is_listed_whole(range)).then(|| (range, why.to_owned()))
@@ -158,7 +158,7 @@ impl Walk {
         let is_known = |row: &RowKey| {
             self.last.previous.contains(row) || doubt.knows(row.video) || self.reach.at_frontier.contains(&row.video)
         };
-        [context.newest_rows, context.confirmed_newest_rows].into_iter().any(|page| {
+        [context.newest.rows, context.newest.confirmed_rows].into_iter().any(|page| {
             let is_full = page.len() >= PAGE_SIZE as usize;
             let of_end: Vec<&RowKey> = page.iter().filter(|row| row.second >= doubt.from()).collect();
             let reaches_before = of_end.len() < page.len() && self.last.previous.iter().all(|row| page.contains(row));
@@ -173,7 +173,8 @@ impl Walk {
         let first = self.last.previous.first()?.second;
         let is_seen = |row: &RowKey| self.last.previous.contains(row) || self.reach.at_frontier.contains(&row.video);
         let unseen = context
-            .newest_rows
+            .newest
+            .rows
             .iter()
             .filter(|row| (row.second > first || Some(row.second) == self.reach.frontier) && !is_seen(row));
         unseen.map(|row| row.second).filter(|second| self.range.contains(*second)).min()
@@ -182,11 +183,11 @@ impl Walk {
     /// Settles a doubt by reading again from the last second seen: what follows there is the truth.
     pub(super) fn doubt_step(&self, context: &WalkContext<'_>) -> WalkStep {
         // Where no row of the range is known at all, there is the least to doubt.
-        let needed = if context.known_newest.is_none() { LONG_DOUBTS } else { doubts_needed(self.so_far.pages) };
+        let needed = if context.newest.known.is_none() { LONG_DOUBTS } else { doubts_needed(self.so_far.pages) };
         let is_fruitless = self.stretch.why == StretchReason::Doubt && !self.so_far.brought_new;
         let least = self.read_until().max(self.stretch.anchor);
         let at = if self.position() < self.range.end { self.position().max(least) } else { least };
-        let is_known_row_gone = self.doubts.is_confirming && context.known_newest > self.reach.frontier;
+        let is_known_row_gone = self.doubts.is_confirming && context.newest.known > self.reach.frontier;
         if !is_known_row_gone && !self.has_doubted_enough(at) && (!is_fruitless || self.doubts.fruitless + 1 < needed) {
             // Where the same question would be asked again, rows that are new come from the second's other end.
             let asks_again = at == self.stretch.anchor && self.can_turn_to_the_end(at, context);
@@ -205,7 +206,7 @@ impl Walk {
             let why = "no row with a usable time came, and what follows them does not come";
             return end_of_rows(vec![(TimeRange::new(self.read_until(), self.range.end), why.to_owned())]);
         }
-        match context.known_newest.filter(|newest| self.reach.frontier.is_none_or(|frontier| *newest > frontier)) {
+        match context.newest.known.filter(|newest| self.reach.frontier.is_none_or(|frontier| *newest > frontier)) {
             // A row that was seen later: is it still there?
             Some(newest) if newest >= self.stretch.anchor => anchor(newest, StretchReason::KnownRow),
             _ => end_of_rows(Vec::new()),
@@ -234,7 +235,7 @@ impl Walk {
         if self.doubts.is_confirming {
             return end_of_rows(Vec::new());
         }
-        let (since, due) = (self.stretch.started_at, self.stretch.started_at.shifted(context.confirm_after));
+        let (since, due) = (self.stretch.started_at, self.stretch.started_at.shifted(context.asked.confirm_after));
         if (since..due).contains(&context.now) {
             return WalkStep::Wait(due);
         }
@@ -250,7 +251,7 @@ impl Walk {
         if !self.doubts.has_jumped {
             return self.past_second(at, "rows follow it, but they did not come when it was asked");
         }
-        let newest = context.known_newest.unwrap_or(self.stretch.anchor).min(self.range.end);
+        let newest = context.newest.known.unwrap_or(self.stretch.anchor).min(self.range.end);
         let why = format!("nothing came after {at}, though later rows are there");
         let range = TimeRange::new(at.min(newest), newest.max(at.shifted(1)));
         // Where the walk has jumped here before, the later row shows another second than that which it is found by.

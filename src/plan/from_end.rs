@@ -91,12 +91,12 @@ impl Walk {
     /// Whether this stretch read the second in order from its first row on, and its last page lies within it.
     pub(super) fn can_turn_to_the_end(&self, second: EpochSeconds, context: &WalkContext<'_>) -> bool {
         // Before rows have shown an order, others may lie before those that came.
-        let is_first = context.order_is_proven || self.has_ascended() || self.stretch.anchor == second;
+        let is_first = context.order.is_proven || self.has_ascended() || self.stretch.anchor == second;
         let is_within =
             self.last.previous.len() == PAGE_SIZE as usize && self.last.previous.iter().all(|row| row.second == second);
         let is_sure = self.so_far.is_clean
             && !self.is_bounded()
-            && !context.short_pages_hide
+            && !context.short.pages_hide
             && self.heals.iter().all(Heal::is_over);
         let is_wanted =
             second < self.range.end && !self.listed.contains(second) && self.dense.read_from_end != Some(second);
@@ -126,7 +126,8 @@ impl Walk {
     /// What follows from the pages of a reading from the second's end.
     pub(super) fn step_from_end(&self, reading: &FromEnd, context: &WalkContext<'_>) -> WalkStep {
         let second = reading.second;
-        let asks_too_late = context.max_is_inclusive && self.stretch.asked_max > second && reading.new.is_empty();
+        let asks_too_late =
+            context.bounds.max_is_inclusive && self.stretch.asked_max > second && reading.new.is_empty();
         match reading.state {
             State::Met if second.shifted(1) >= self.range.end => {
                 WalkStep::Finish { ending: Ending::BothEnds, unproven: Vec::new() }
@@ -136,7 +137,7 @@ impl Walk {
             State::Reading if self.so_far.pages > 0 && reading.met == 0 && asks_too_late => {
                 anchor(second, StretchReason::FromEnd)
             }
-            State::Reading if self.so_far.pages >= context.cap => self.leave_from_end(second, context),
+            State::Reading if self.so_far.pages >= context.pages.cap => self.leave_from_end(second, context),
             State::Reading => self.ask_next(context),
         }
     }
@@ -144,7 +145,7 @@ impl Walk {
     /// What was read of the second from both ends does not meet. It stays unproven, but where what seemed to be its end may have
     /// been a wrong answer it is read once more from its first row on.
     pub(super) fn leave_from_end(&self, second: EpochSeconds, context: &WalkContext<'_>) -> WalkStep {
-        let is_capped = self.doubts.good_pages_before >= context.cap;
+        let is_capped = self.doubts.good_pages_before >= context.pages.cap;
         if !is_capped
             && !self.has_doubted_enough(second)
             && self.doubts.fruitless + 1 < doubts_needed(self.doubts.good_pages_before)

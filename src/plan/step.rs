@@ -10,7 +10,7 @@ use crate::units::{EpochSeconds, PageNumber, TimeRange};
 mod context;
 mod leaving;
 
-pub use context::{Consistency, WalkContext};
+pub use context::{Asked, BoundsKept, Consistency, NewestRows, Pages, RowOrder, Short, WalkContext};
 
 /// Seconds that stay unproven, and why.
 pub type Unproven = Vec<(TimeRange, String)>;
@@ -85,7 +85,7 @@ impl Walk {
         };
         // Of one second that was read from both ends no order of seconds is needed.
         let needs_no_order = self.is_bounded() || self.dense.from_end.as_ref().is_some_and(|reading| reading.has_met());
-        let is_ordered = needs_no_order || context.order_is_proven || self.has_ascended();
+        let is_ordered = needs_no_order || context.order.is_proven || self.has_ascended();
         let step = if is_ordered { step } else { self.without_order(step, context) };
         self.with_what_stays_open(self.after_torn(step, context), context)
     }
@@ -99,19 +99,19 @@ impl Walk {
         }
         match self.last.finding {
             Finding::Nothing if !self.is_bounded() => self.ask_next(context),
-            Finding::OutsideAsked(seen) | Finding::Early(seen) if context.known_newest.is_none() => {
+            Finding::OutsideAsked(seen) | Finding::Early(seen) if context.newest.known.is_none() => {
                 WalkStep::RangeNotHonoured(seen)
             }
             finding if let Some(reading) = &self.bounded => reading.step(self.range, finding, context),
             _ if let Some(before) = self.anchor.lost => anchor(before.max(self.read_until()), StretchReason::Doubt),
             Finding::ShiftedByOne
-                if !context.pages_are_counted && (self.last.overlaps >= 2 || context.shifted_pages >= MOST_SHIFTED) =>
+                if !context.pages.are_counted && (self.last.overlaps >= 2 || context.pages.shifted >= MOST_SHIFTED) =>
             {
                 WalkStep::PageNumberCountsRows
             }
             Finding::ShiftedByOne => self.ask_next(context),
-            Finding::Early(_) if context.min_is_loose && context.may_read_early => self.ask_next(context),
-            Finding::Early(_) if context.min_seems_loose && !context.min_is_loose => WalkStep::MinIsLoose,
+            Finding::Early(_) if context.bounds.min_is_loose && context.bounds.may_read_early => self.ask_next(context),
+            Finding::Early(_) if context.bounds.min_seems_loose && !context.bounds.min_is_loose => WalkStep::MinIsLoose,
             finding if finding.is_astray() => self.astray_step(),
             _ if self.stretch.why == StretchReason::KnownRow => self.known_row_step(context),
             Finding::Disordered => self.disordered_step(context),
@@ -197,7 +197,7 @@ impl Walk {
     }
 
     fn rows_step(&self, context: &WalkContext<'_>) -> WalkStep {
-        let asks_too_early = context.min_is_inclusive && self.stretch.asked_min < self.stretch.anchor;
+        let asks_too_early = context.bounds.min_is_inclusive && self.stretch.asked_min < self.stretch.anchor;
         let stands_before = self.last.previous.last().is_some_and(|row| row.second < self.stretch.anchor);
         if asks_too_early && self.so_far.pages == 1 && (stands_before || self.is_torn(context)) {
             // The page is full of a second that is not wanted: the bound is exact by now, so it is asked exactly.
@@ -207,10 +207,10 @@ impl Walk {
             return step;
         }
         let is_past = self.reach.frontier.is_some_and(|frontier| frontier >= self.range.end);
-        if is_past && (context.order_is_proven || self.has_ascended()) {
+        if is_past && (context.order.is_proven || self.has_ascended()) {
             return WalkStep::Finish { ending: Ending::RowBeyond, unproven: Vec::new() };
         }
-        if is_past && context.max_is_inclusive && self.stretch.asked_max >= context.run_end {
+        if is_past && context.bounds.max_is_inclusive && self.stretch.asked_max >= context.run_end {
             // Rows that are not wanted stand among the others in no proven order: asked exactly, they do not come.
             return anchor(self.read_until().max(self.stretch.anchor), StretchReason::Restart);
         }
@@ -221,7 +221,7 @@ impl Walk {
         if let Some(second) = self.reach.frontier.filter(|_| self.is_endless()) {
             return self.past_second(second, "its rows come again and again, and their end does not come");
         }
-        if self.so_far.pages >= context.cap {
+        if self.so_far.pages >= context.pages.cap {
             return self.cap_step(context);
         }
         if let Some(step) = self.list_torn(context) {
@@ -232,7 +232,7 @@ impl Walk {
                 if self.heals.iter().all(|heal| !heal.is_reading())
                     && frontier > self.stretch.anchor
                     && frontier >= self.read_until()
-                    && (self.short_pages.doubted.is_none() || context.short_is_habit)
+                    && (self.short_pages.doubted.is_none() || context.short.is_habit)
                     && self.anchor_is_due(context) =>
             {
                 anchor(frontier, StretchReason::Scheduled)
@@ -242,23 +242,26 @@ impl Walk {
     }
 
     fn anchor_is_due(&self, context: &WalkContext<'_>) -> bool {
-        if context.min_is_loose {
+        if context.bounds.min_is_loose {
             // A stretch would begin with all that lies before its anchor.
             return false;
         }
-        if context.proves_anchor && self.so_far.pages >= PROVING_PAGES && self.reach.at_frontier.len() <= PROVING_ROWS {
+        if context.bounds.proves_anchor
+            && self.so_far.pages >= PROVING_PAGES
+            && self.reach.at_frontier.len() <= PROVING_ROWS
+        {
             return true;
         }
         let age = age(self.stretch.started_at, context.now);
         let pages = f64::from(self.so_far.pages);
         let price = self.reach.at_frontier.len() as f64 / f64::from(PAGE_SIZE);
-        match context.consistency {
+        match context.asked.consistency {
             Consistency::Atomic => true,
             Consistency::Deep => false,
             Consistency::Anchored => {
-                let long = self.so_far.pages >= context.anchor_pages && price < ANCHOR_PRICE * pages;
-                let old = age >= context.stretch_age && price < OLD_ANCHOR_PRICE * pages;
-                long || old || age >= context.stretch_age.saturating_mul(VERY_OLD)
+                let long = self.so_far.pages >= context.asked.anchor_pages && price < ANCHOR_PRICE * pages;
+                let old = age >= context.asked.stretch_age && price < OLD_ANCHOR_PRICE * pages;
+                long || old || age >= context.asked.stretch_age.saturating_mul(VERY_OLD)
             }
         }
     }
@@ -276,14 +279,14 @@ impl Walk {
     }
 
     pub(super) fn short_step(&self, context: &WalkContext<'_>) -> Option<WalkStep> {
-        if context.short_is_habit {
+        if context.short.is_habit {
             return None;
         }
         let doubt = self.short_pages.doubted.as_ref()?;
         if doubt.is_pending() && self.shows_the_newest(context) {
             return None;
         }
-        if doubt.has_failed() || (context.short_is_hopeless && doubt.next_look().is_some()) {
+        if doubt.has_failed() || (context.short.is_hopeless && doubt.next_look().is_some()) {
             let why = "a page left rows out, and reading it in other alignments did not show that none is missing";
             return Some(WalkStep::List(vec![(doubt.range(), why.to_owned())]));
         }
@@ -309,7 +312,7 @@ impl Walk {
     fn disordered_step(&self, context: &WalkContext<'_>) -> WalkStep {
         let at = self.read_until().max(self.stretch.anchor);
         let is_stuck = self.stretch.why == StretchReason::Disorder && at == self.stretch.anchor;
-        match (is_stuck, context.order_is_proven || self.has_ascended()) {
+        match (is_stuck, context.order.is_proven || self.has_ascended()) {
             (false, _) => anchor(at, StretchReason::Disorder),
             (true, true) => WalkStep::ReadBounded,
             (true, false) => WalkStep::SortIgnored,

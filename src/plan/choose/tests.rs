@@ -1,6 +1,7 @@
 use super::*;
 use crate::api::contract::Filters;
 use crate::plan::fact::{PageFact, RowKey, VideoKey};
+use crate::units::EpochSeconds;
 
 const FIRST: WindowId = WindowId(0);
 

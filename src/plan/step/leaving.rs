@@ -10,7 +10,7 @@ impl Walk {
     pub(super) fn with_what_stays_open(&self, step: WalkStep, context: &WalkContext<'_>) -> WalkStep {
         let short = |until: EpochSeconds| {
             let why = "a page was short here, and the walk had to leave it before it was read in other alignments";
-            let open = self.open_short_pages().filter(|_| !context.short_is_habit);
+            let open = self.open_short_pages().filter(|_| !context.short.is_habit);
             let open = open.map(move |range| TimeRange::new(range.start, range.end.min(until).max(range.start)));
             open.filter(|range| !range.is_empty()).map(|range| (range, why.to_owned()))
         };

@@ -5,8 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::api::contract::Region;
-use crate::api::row::identity;
 use crate::failpoint::{self, Step};
 use crate::journal::record::{Change, PartRecord, PartState, RunOutcome};
 use crate::journal::{JournalError, Ledger};
@@ -17,17 +15,15 @@ use crate::sink::columns::SCHEMA_VERSION;
 use crate::sink::history::{History, Reading, Unusual};
 use crate::sink::manifest::{MANIFEST_VERSION, Manifest, Status};
 use crate::sink::publish::Standing;
-use crate::sink::reading::{RowId, each_second, rows_held};
-use crate::sink::rejected::{RejectedLine, rejected_path};
 use crate::sink::shard::Seam;
-use crate::units::{DAY_SECONDS, EpochSeconds, RowCount, TimeRange};
+use crate::units::{EpochSeconds, RowCount, TimeRange};
 
 use super::counters::counters;
 use super::publisher::{Publisher, Replaced};
 use super::{Delivered, Ending, ExportError, Order};
 
-/// Rejected rows that are looked for among the delivered ones: a service that rejects more has other troubles.
-const MOST_COMPARED: usize = 10_000;
+mod rejected;
+mod shares;
 
 /// The last steps of a start, and the first.
 pub(super) struct Delivery<'a> {
@@ -202,48 +198,14 @@ impl<'a> Delivery<'a> {
         Ok(left)
     }
 
-    /// What the run has read of each region, as later runs are held against it.
-    async fn readings(&self, planner: &Planner, shares: &[Share]) -> Result<Vec<Reading>, ExportError> {
-        let (began_at, own) = (self.publisher.began_at, self.publisher.own_parts()?);
-        let is_recent = began_at.since(self.range.end) < DAY_SECONDS / 24;
-        let mut readings = Vec::new();
-        for share in shares {
-            let newest = planner.regions().iter().find(|plan| plan.region == share.region).and_then(|plan| plan.newest);
-            let mut reading = Reading {
-                region: share.region.clone(),
-                at: began_at,
-                days: Reading::whole_days(&share.read),
-                end: is_recent.then_some(self.range.end),
-                newest,
-            };
-            for part in own.iter().filter(|part| part.region == share.region && !part.carried) {
-                for (day, rows) in self.rows_by_day(part).await? {
-                    reading.days.entry(day).and_modify(|sum| *sum += rows);
-                }
-            }
-            readings.push(reading);
-        }
-        Ok(readings)
-    }
-
-    /// The rows of a part by their days. A part within one day is not read: of a bucket it would be copied for that.
-    async fn rows_by_day(&self, part: &PartRecord) -> Result<BTreeMap<EpochSeconds, u64>, ExportError> {
-        let day = part.range.start.day_start();
-        if part.range.end <= day.shifted(DAY_SECONDS) {
-            return Ok([(day, part.rows.get())].into_iter().collect());
-        }
-        let (part, file) = (part.clone(), self.publisher.output.local(part).await?);
-        let counted = tokio::task::spawn_blocking(move || {
-            let mut days = BTreeMap::new();
-            each_second(&part, &file, |second| *days.entry(second.day_start()).or_default() += 1).map(|()| days)
-        });
-        Ok(counted.await??)
-    }
-
     /// What a shard has seen of its neighbours' time, for `merge` to compare.
     async fn note_seams(&self, planner: &Planner) {
         let seam = |plan: &RegionPlan| {
-            Some(Seam { region: plan.region.clone(), at: plan.neighbour()?, rows: plan.seen_beyond.clone()? })
+            Some(Seam {
+                region: plan.region.clone(),
+                at: plan.neighbour()?,
+                rows: plan.neighbours.seen_beyond.clone()?,
+            })
         };
         let seams: Vec<Seam> = planner.regions().iter().filter_map(seam).collect();
         let note = |manifest: &mut Manifest| {
@@ -285,110 +247,6 @@ impl<'a> Delivery<'a> {
         output.remove(&replaced.former).await?;
         for path in &replaced.former {
             journal.forget_part(path).await?;
-        }
-        Ok(())
-    }
-
-    /// What the run says of each region once all of it is shown.
-    fn shares(&self, planner: &Planner) -> Result<Vec<Share>, ExportError> {
-        let rejected = self.rejected()?;
-        let lacking = planner.lacking();
-        let share = |plan: &RegionPlan| Share {
-            region: plan.region.clone(),
-            range: plan.range,
-            read: planner.covered(plan),
-            gaps: lacks_of(&lacking, &plan.region),
-            unproven: lacks_of(planner.unproven(), &plan.region),
-            rejected: RowCount::new(rejected.get(&plan.region).copied().unwrap_or(0)),
-        };
-        Ok(planner.regions().iter().map(share).collect())
-    }
-
-    /// The same while what takes the place of something is not shown yet.
-    async fn shares_so_far(&self, planner: &Planner) -> Result<Vec<Share>, ExportError> {
-        let held = self.publisher.own_parts_that(|state| state == PartState::Held)?;
-        let mut shares = self.shares(planner)?;
-        for share in &mut shares {
-            let mut hidden = self.publisher.occupied(&share.region).await?;
-            hidden.extend(held.iter().filter(|part| part.region == share.region).map(|part| part.range));
-            share.read = share.read.iter().flat_map(|range| range.without(&hidden)).collect();
-            let is_shown = |lack: &Lack| share.read.iter().any(|range| range.overlaps(lack.range));
-            share.unproven.retain(is_shown);
-        }
-        Ok(shares)
-    }
-
-    /// What a closed run has left is a gap, unless a former run had read it.
-    async fn tell_left(&self, planner: &Planner, shares: &mut [Share]) {
-        for share in shares {
-            let of_others =
-                |manifest: &Manifest| manifest.account.coverage.of_others(&share.region, &self.publisher.run);
-            let known = self.publisher.commits.read(of_others).await;
-            let left = planner.left_of_region(&share.region);
-            let why = format!("run {} was closed before it had read this", self.publisher.run);
-            let lack = |range| Lack { region: share.region.clone(), range, why: why.clone(), fault: None, lacks: None };
-            share.gaps.extend(left.iter().flat_map(|range| range.without(&known)).map(lack));
-        }
-    }
-
-    fn rejected(&self) -> Result<BTreeMap<Region, u64>, JournalError> {
-        let mut rejected = BTreeMap::new();
-        for row in self.publisher.journal.rejected(&self.publisher.run)? {
-            *rejected.entry(row?.region).or_default() += 1;
-        }
-        Ok(rejected)
-    }
-
-    /// Rows that came where they do not belong, as with the answer to another question, are rejected no more once they came in their
-    /// own place and are delivered.
-    async fn forget_what_is_delivered(&self) -> Result<(), ExportError> {
-        let mut rejected: BTreeMap<(Region, RowId), Vec<i64>> = BTreeMap::new();
-        for row in self.publisher.journal.rejected(&self.publisher.run)?.take(MOST_COMPARED) {
-            let row = row?;
-            if let Ok(found) = identity(&row.row.text) {
-                rejected.entry((row.region, (found.second, found.video_id))).or_default().push(row.number);
-            }
-        }
-        let mut delivered = Vec::new();
-        for part in self.publisher.own_parts()? {
-            let here = rejected.keys().filter(|(region, id)| *region == part.region && part.range.contains(id.0));
-            let wanted: BTreeSet<RowId> = here.map(|(_, id)| id.clone()).collect();
-            if wanted.is_empty() {
-                continue;
-            }
-            let (file, region) = (self.publisher.output.local(&part).await?, part.region.clone());
-            let found = tokio::task::spawn_blocking(move || rows_held((&part, &file), &wanted));
-            let found = found.await.map_err(ExportError::from)??.into_iter();
-            delivered.extend(found.filter_map(|id| rejected.get(&(region.clone(), id))).flatten().copied());
-        }
-        if delivered.is_empty() {
-            return Ok(());
-        }
-        Ok(self.publisher.journal.forget_rejected(delivered).await?)
-    }
-
-    async fn write_rejected(&self) -> Result<(), ExportError> {
-        for region in &self.order.regions {
-            let of = region.clone();
-            let (journal, run, region) = (self.publisher.journal.clone(), self.publisher.run.clone(), region.clone());
-            let staging = self.publisher.output.staging();
-            let staged = tokio::task::spawn_blocking(move || {
-                let rows = journal.rejected(&run)?;
-                let of_region = rows.filter(|row| row.as_ref().map_or(true, |row| row.region == region));
-                let lines = of_region.map(|row| {
-                    row.map(|row| RejectedLine {
-                        page: row.page,
-                        index: row.row.index,
-                        why: row.row.why,
-                        text: row.row.text,
-                    })
-                });
-                staging.stage_rejected((&region, &run), lines).map_err(ExportError::from)
-            });
-            match staged.await.map_err(ExportError::from)?? {
-                Some(staged) => self.publisher.output.reveal_rejected(&staged).await?,
-                None => self.publisher.output.remove_rejected(&rejected_path(&of, &self.publisher.run)).await?,
-            }
         }
         Ok(())
     }
@@ -479,11 +337,6 @@ impl<'a> Delivery<'a> {
         };
         self.publisher.commits.commit(change).await
     }
-}
-
-fn lacks_of(listed: &[Listed], region: &Region) -> Vec<Lack> {
-    let of_region = listed.iter().filter(|one| one.region == *region).cloned();
-    of_region.map(|Listed { region, range, why, fault, lacks, .. }| Lack { region, range, why, fault, lacks }).collect()
 }
 
 pub(super) fn listed(lacks: Vec<Lack>) -> Vec<Listed> {

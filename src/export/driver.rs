@@ -17,22 +17,24 @@ use crate::fetch::job::{Dice, JobId};
 use crate::fetch::pool::Sending;
 use crate::fetch::throttle::LearnedRate;
 use crate::journal::record::{NewPage, Upkeep};
-use crate::journal::{self, Attempt, Journal, JournalError, Ledger};
+use crate::journal::{self, Attempt, JournalError, Ledger};
 use crate::plan::event::PlanEvent;
 use crate::plan::planner::Planner;
 
 use super::clock::{ClockCheck, RunClock, Skew};
 use super::cutting::{Cutting, Ready};
-use super::machine::{Abandoned, Broken, Conclusion, Due, Effect, Event, Machine, Moment, Note, Settings};
+use super::machine::{Abandoned, Broken, Conclusion, Due, Effect, Event, Machine, Moment, Settings};
 use super::publisher::{Published, Publisher};
 use super::regions::Regions;
-use super::session::{LEARNED_RATE, UNWELL_REGIONS};
-use super::standing::{STANDING, Standing};
+use super::session::UNWELL_REGIONS;
+use super::standing::Standing;
 use super::{Ending, ExportError, Order, Tools};
 
 mod tasks;
+mod telling;
 
 use tasks::{Returned, kept, log_failure, sent};
+use telling::{learn, log, tell_standing};
 
 /// How often the machine looks up when nothing happens.
 const TICK: Duration = Duration::from_millis(250);
@@ -360,40 +362,6 @@ impl Driver<'_> {
     fn broke(&mut self, what: Broken, error: ExportError) -> Event {
         self.error.get_or_insert(error);
         Event::Broke(what)
-    }
-}
-
-async fn learn(journal: &Journal, learned: LearnedRate) -> Result<(), JournalError> {
-    // Two numbers can always be written.
-    let text = serde_json::to_string(&learned).unwrap_or_default();
-    journal.learn(LEARNED_RATE, &text).await
-}
-
-async fn tell_standing(journal: &Journal, standing: &Standing) -> Result<(), JournalError> {
-    // Numbers, names and ranges can always be written.
-    let text = serde_json::to_string(standing).unwrap_or_default();
-    journal.learn(STANDING, &text).await
-}
-
-fn log(note: &Note) {
-    match note {
-        Note::Parked { why } => {
-            tracing::warn!(why, "a page could not be had; its window is tried again after the others");
-        }
-        Note::Refused { code } => {
-            tracing::warn!(code, "a page is refused; its window is tried again after the others");
-        }
-        Note::GivenUp { region, fault } => {
-            tracing::warn!(%region, "{fault}; what is left of it is listed as a gap");
-        }
-        Note::WaitsToConfirm { wait } => tracing::info!(
-            duration_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-            "all is read; the oldest and the newest page are asked again after this, so that what came empty for a while is found out"
-        ),
-        Note::WaitsForLeave { waited } => tracing::warn!(
-            duration_ms = waited.as_millis(),
-            "more than a third of all requests fail: failed pages wait until answers have earned another attempt"
-        ),
     }
 }
 

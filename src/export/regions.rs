@@ -11,18 +11,16 @@ use crate::api::contract::Region;
 use crate::plan::event::RegionFault;
 use crate::plan::fact::WindowId;
 
+mod judging;
+
 /// The waits before a refused page is asked again. A page that is refused after all of them is refused for good.
 const CONFIRMATIONS: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 /// Failed attempts in a row, over all pages of a region, after which it is asked one harmless page now and then, and nothing else.
 const MOST_FAILURES: u32 = 24;
 /// Failed attempts in a row without which time alone says nothing against a region.
 const FEWEST_FAILURES: u32 = 3;
-/// How often the harmless page of such a region is asked.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// How long a region may fail that failed to the end of the last run: it must not cost every night the whole patience.
 const SHORT_PATIENCE: Duration = Duration::from_secs(60);
-/// How often other regions are asked whether the service answers at all.
-const MOST_PROOFS: u32 = 4;
 
 /// What the answers of one process say of the regions of its run.
 #[derive(Debug)]
@@ -323,92 +321,8 @@ impl Regions {
         self.look_again(&is_on_way, alone && !self.is_proving, now).unwrap_or(Next::Nothing)
     }
 
-    /// Where nobody can tell a refused region from a refused key, or a failing one from the service: who is asked, or how it ends.
-    fn judge(&mut self, regions: &[(Region, Progress)]) -> Next {
-        let refused = |wanted: Option<u16>| {
-            let codes = self.cases.values().filter_map(|case| match &case.fault {
-                RegionFault::Refused { code, message } => Some((*code, message.clone(), case.standing)),
-                RegionFault::Unwell { .. } => None,
-            });
-            codes.filter(move |(code, ..)| wanted.is_none_or(|wanted| wanted == *code)).collect::<Vec<_>>()
-        };
-        let ends = |found: &[(u16, String, Standing)]| {
-            let settled = found.iter().find(|(.., standing)| matches!(standing, Standing::Settled(_)));
-            settled.map(|(code, message, _)| Next::Refused { code: *code, message: message.clone() })
-        };
-        // The key that two regions are refused for, with nothing answered between, is no region's matter.
-        let of_key = refused(Some(401));
-        if of_key.len() > 1
-            && let Some(end) = ends(&of_key)
-        {
-            return end;
-        }
-        let others: Vec<_> = regions.iter().filter(|(region, _)| !self.cases.contains_key(region)).collect();
-        if others.iter().any(|(_, progress)| *progress == Progress::Open) {
-            return Next::Nothing;
-        }
-        let done: Vec<_> = others.iter().filter(|(_, progress)| *progress == Progress::Done).collect();
-        let place = usize::try_from(self.proofs).unwrap_or(0);
-        let asked = (!done.is_empty()).then(|| done.get(place % done.len())).flatten();
-        match (asked, self.proofs < MOST_PROOFS, &self.met) {
-            (Some(_), true, _) if self.is_proving => Next::Nothing,
-            (Some((region, _)), true, _) => {
-                self.is_proving = true;
-                let rest = if place == 0 { Duration::ZERO } else { Duration::from_secs(1 << place.min(5)) };
-                Next::Prove((*region).clone(), rest)
-            }
-            (_, _, Some(RegionFault::Unwell { why })) => Next::Unwell { why: why.clone() },
-            (_, _, Some(RegionFault::Refused { code, message })) => {
-                ends(&refused(None)).unwrap_or(Next::Refused { code: *code, message: message.clone() })
-            }
-            (_, _, None) => {
-                let found = refused(None);
-                let is_open = |(.., standing): &(u16, String, Standing)| *standing == Standing::Suspected;
-                let all = found.len() == self.cases.len() && !found.iter().any(is_open);
-                if all { ends(&found).unwrap_or(Next::Nothing) } else { Next::Nothing }
-            }
-        }
-    }
-
     fn patience_with(&self, region: &Region) -> Duration {
         if self.unwell_before.contains(region) { self.patience.min(SHORT_PATIENCE) } else { self.patience }
-    }
-
-    fn settle_unwell(&mut self, is_on_way: impl Fn(&Region) -> bool, now: Duration) {
-        let regions: Vec<Region> = self.cases.keys().cloned().collect();
-        for region in regions {
-            let patience = self.patience_with(&region);
-            let Some(case) = self.cases.get_mut(&region) else { continue };
-            let is_unwell = matches!(case.fault, RegionFault::Unwell { .. }) && case.standing == Standing::Suspected;
-            let is_over = case.times > 0 && now.saturating_sub(case.since) >= patience;
-            if is_unwell && is_over && !is_on_way(&region) {
-                case.standing = Standing::Settled(now);
-            }
-        }
-    }
-
-    fn given_up(&self, is_on_way: impl Fn(&Region) -> bool) -> Option<(Region, RegionFault)> {
-        self.cases.iter().find_map(|(region, case)| {
-            let Standing::Settled(at) = case.standing else { return None };
-            let answered = self.well.iter().any(|(other, began)| other != region && *began >= at);
-            (answered && !is_on_way(region)).then(|| (region.clone(), case.fault.clone()))
-        })
-    }
-
-    /// A region that was confirmed to fail is looked at only where nobody else is left to be asked.
-    fn look_again(&mut self, is_on_way: impl Fn(&Region) -> bool, alone: bool, now: Duration) -> Option<Next> {
-        let patience: BTreeMap<Region, Duration> =
-            self.cases.keys().map(|region| (region.clone(), self.patience_with(region))).collect();
-        let wants = |case: &Case| alone || case.standing == Standing::Suspected;
-        let unwell = |case: &Case| matches!(case.fault, RegionFault::Unwell { .. }) && wants(case);
-        let mut unwell = self.cases.iter_mut().filter(|(_, case)| unwell(case));
-        let (region, case) = unwell.find(|(region, case)| !case.is_looking && !is_on_way(region))?;
-        case.is_looking = true;
-        let left = patience.get(region).copied().unwrap_or_default().saturating_sub(now.saturating_sub(case.since));
-        let is_settled = case.standing != Standing::Suspected;
-        let rest = if case.times == 0 { Duration::ZERO } else { LOOK_EVERY };
-        let rest = if is_settled { LOOK_EVERY } else { rest.min(left) };
-        Some(Next::Look(region.clone(), rest))
     }
 }
 

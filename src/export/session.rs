@@ -7,14 +7,13 @@ use tokio::time::Instant;
 
 use crate::api::contract::Region;
 use crate::fetch::throttle::LearnedRate;
-use crate::journal::record::{Change, PartRecord, PartState, RangeEnds, Replayed, RunRecord, Upkeep};
+use crate::journal::record::{Change, PartRecord, PartState, RangeEnds, RunRecord};
 use crate::journal::{Journal, JournalError, Ledger, Limits};
 use crate::plan::event::PlanEvent;
-use crate::plan::planner::{Backlog, PlanContext, Planner};
-use crate::plan::reopen::Reopening;
+use crate::plan::planner::Planner;
 use crate::progress::{Event, RegionStart, Spent, Timeline};
 use crate::replica::Replica;
-use crate::sink::layout::{Layout, Partition, Slice};
+use crate::sink::layout::Layout;
 use crate::sink::part::Parts;
 use crate::sink::publish::Output;
 use crate::units::{Credits, EpochSeconds, RowCount, TimeRange};
@@ -24,7 +23,7 @@ use super::commits::Commits;
 use super::cutting::Cutting;
 use super::delivery::{Delivery, Left};
 use super::driver::{Ended, Parts as Loop};
-use super::forecast::{Forecast, PLANNED_RUN, RowSizes, attempts_a_page, measure, windows};
+use super::forecast::PLANNED_RUN;
 use super::machine::upkeep;
 use super::publisher::{Publisher, Replaces};
 use super::regions::Regions;
@@ -34,14 +33,13 @@ use super::stager::Stager;
 use super::state::OpenState;
 use super::{Ending, ExportError, History, Kept, Order, Outcome, Tools, Work};
 
-/// Windows that are begun anew at a start because what they showed contradicts the contract.
-const MOST_CONTRADICTED: usize = 1_000;
+mod forecasting;
+mod replay;
+
 /// Where the learned rate is kept.
 pub(super) const LEARNED_RATE: &str = "rate";
 /// Where the regions are kept that failed to the end of their run: a list of codes.
 pub(super) const UNWELL_REGIONS: &str = "unwell_regions";
-/// Where the regions are kept of which this output has ever held a row: a list of codes.
-const KNOWN_REGIONS: &str = "known_regions";
 
 /// Where the last run's requests are kept over time, as its last start left them that ended by itself: see [`Timed`].
 pub const TIMED: &str = "timeline";
@@ -92,76 +90,6 @@ impl<'a> Session<'a> {
             self.repair(&mut planner, &repair).await?;
         }
         self.go_on(planner, ends).await
-    }
-
-    /// Asks what a forecast of the run needs, and publishes nothing. Of one that had ended it asks nothing.
-    pub(super) async fn forecast(self, ends: RangeEnds) -> Result<Forecast, ExportError> {
-        let began = Instant::now();
-        let planner = self.replayed_plan().await?;
-        if self.run.outcome.is_some() {
-            let missing = self.find_missing(&planner).await?;
-            return Ok(self.of_what_is_missing(&planner, &missing.ranges));
-        }
-        self.check_pages().await?;
-        let before = self.journal.ledger(Limits { max_credits: None, block: 1 })?.counts();
-        let credits = self.order.probing.map_or(0, |probing| u64::from(probing.credits));
-        let most = before.attempts + before.possibly_charged + credits;
-        let most = self.order.budget.max_credits.map_or(most, |max| max.get().min(most));
-        // With a block of its own each request is reserved by itself, so none is left over that counts as spent.
-        let ledger = self.journal.ledger(Limits { max_credits: Some(Credits::new(most)), block: 1 })?;
-        self.show_ledger(&ledger);
-        let run = self.work(ledger.clone(), self.publisher()?, ends)?;
-        let ended = run.run(planner, began).await?;
-        let spent = ledger.counts();
-        let sample = self.sample(&ended.planner).await?;
-        Ok(Forecast {
-            run: Some(self.run.begun.id.clone()),
-            range: self.run.begun.range,
-            regions: ended.planner.forecast(),
-            windows: windows(&ended.planner),
-            spent: spent.attempts.saturating_sub(before.attempts),
-            spent_before: before.attempts,
-            attempts_a_page: attempts_a_page(
-                spent.attempts.saturating_sub(before.attempts),
-                spent.answered_pages.saturating_sub(before.answered_pages),
-            ),
-            rate: ended.rate,
-            latency_seconds: ended.latency_seconds,
-            sample,
-            ending: ended.ending,
-        })
-    }
-
-    /// The same, of a run that goes on to a later end.
-    pub(super) async fn forecast_extended(
-        mut self,
-        asked: TimeRange,
-        ends: RangeEnds,
-    ) -> Result<Forecast, ExportError> {
-        let mut planner = self.replayed_plan().await?;
-        self.extend_range(&mut planner, asked).await?;
-        self.forecast(ends).await
-    }
-
-    /// What a run that has ended would read again.
-    fn of_what_is_missing(&self, planner: &Planner, missing: &[(Region, TimeRange, Reopening)]) -> Forecast {
-        let missing: Vec<(Region, TimeRange)> =
-            missing.iter().map(|(region, range, _)| (region.clone(), *range)).collect();
-        Forecast { regions: planner.forecast_again(&missing), ..Forecast::nothing(self.run.begun.range) }
-    }
-
-    /// How large the rows are that the journal holds, as parts of the run: written once with all of them, and once with every other
-    /// page, so that what a file takes by itself is told apart.
-    async fn sample(&self, planner: &Planner) -> Result<Option<RowSizes>, ExportError> {
-        let layout = Layout { partition: Partition::None, snapshot: None };
-        let parts = Parts::new(self.output.staging(), layout, self.order.packaging);
-        let most = planner.regions().iter().max_by_key(|plan| self.journal.count_rows(&plan.region, plan.range).ok());
-        let Some(plan) = most else { return Ok(None) };
-        let slice =
-            Slice { region: plan.region.clone(), range: plan.range, run: format!("{}-sample", self.run.begun.id) };
-        let (journal, staging) = (self.journal.clone(), self.output.staging());
-        let measured = tokio::task::spawn_blocking(move || measure(&parts, &slice, &journal, &staging));
-        measured.await?
     }
 
     /// Goes on with an unfinished run up to the end of a later range.
@@ -352,17 +280,6 @@ impl<'a> Session<'a> {
         Ok(Kept { pages: self.journal.held_pages(), rows })
     }
 
-    /// Regions of which this output has ever held a row. Their parts may be gone since, so the list is kept.
-    async fn known_regions(&self) -> Result<BTreeSet<Region>, ExportError> {
-        let before = self.listed(KNOWN_REGIONS)?;
-        let held = self.journal.parts()?.into_iter().map(|(part, _)| part).filter(|part| part.rows.get() > 0);
-        let known: BTreeSet<Region> = before.iter().cloned().chain(held.map(|part| part.region)).collect();
-        if known != before {
-            self.journal.learn(KNOWN_REGIONS, &serde_json::to_string(&known)?).await?;
-        }
-        Ok(known)
-    }
-
     /// Regions that were kept under a name; none where another version wrote something else.
     fn listed(&self, name: &str) -> Result<BTreeSet<Region>, JournalError> {
         Ok(self.journal.learned(name)?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
@@ -373,68 +290,6 @@ impl<'a> Session<'a> {
         let live = self.journal.parts()?.into_iter();
         let live = live.filter(|(_, state)| matches!(state, PartState::Published | PartState::Held));
         Ok(live.map(|(part, _)| part).filter(|part| part.run == self.run.begun.id).collect())
-    }
-
-    /// The plan as the journal's pages and decisions make it; opens the run where nothing is decided yet.
-    async fn replayed_plan(&self) -> Result<Planner, ExportError> {
-        let begun = &self.run.begun;
-        let planner = Planner::reading(&begun.reads, self.order.filters.clone(), begun.range);
-        let mut planner = planner.verified(self.order.plan.verified);
-        for entry in self.journal.replay()? {
-            match entry {
-                Replayed::Event { json, .. } => planner.apply_event(&serde_json::from_str(&json)?),
-                Replayed::Page { fact, .. } => planner.apply_page(&fact),
-            }
-        }
-        // A part may have been published just before the crash that kept its slice from being recorded.
-        for part in self.own_parts()? {
-            let is_next = planner.regions().iter().any(|plan| {
-                let published_until = plan.past_kept(plan.published_until);
-                plan.region == part.region && part.range.start <= published_until && published_until < part.range.end
-            });
-            if !part.carried && is_next {
-                let event = PlanEvent::SlicePublished { region: part.region, until: part.range.end };
-                self.journal.commit_events(vec![super::event_json(&event)?], Upkeep::default()).await?;
-                planner.apply_event(&event);
-            }
-        }
-        let mut opening = planner.opening();
-        if !opening.is_empty() {
-            let known = self.known_regions().await?;
-            let known = self.order.regions.iter().filter(|region| known.contains(region));
-            opening.extend(known.map(|region| PlanEvent::RegionKnown { region: region.clone() }));
-        }
-        if !opening.is_empty() && self.run.outcome.is_none() {
-            let texts = opening.iter().map(super::event_json).collect::<Result<_, _>>()?;
-            self.journal.commit_events(texts, Upkeep::default()).await?;
-            opening.iter().for_each(|event| planner.apply_event(event));
-        }
-        if self.run.outcome.is_none() {
-            self.ask_contradictions_anew(&mut planner).await?;
-        }
-        Ok(planner)
-    }
-
-    /// What ended a former process as a contradiction is asked anew, so that stored pages never stop a run for ever.
-    async fn ask_contradictions_anew(&self, planner: &mut Planner) -> Result<(), ExportError> {
-        let plan = &self.order.plan;
-        let context = PlanContext {
-            now: self.order.now,
-            idle_workers: 1,
-            window_pages: plan.window_pages,
-            anchor_pages: plan.anchor_pages,
-            stretch_age: i64::try_from(plan.stretch_age.as_secs()).unwrap_or(i64::MAX),
-            consistency: plan.consistency,
-            confirm_after: i64::try_from(plan.confirm_after.as_secs()).unwrap_or(i64::MAX),
-            backlog: Backlog::Small,
-            is_publishing: false,
-        };
-        for _ in 0..MOST_CONTRADICTED {
-            let Some(event) = planner.contradicted(&context) else { return Ok(()) };
-            self.journal.commit_events(vec![super::event_json(&event)?], Upkeep::default()).await?;
-            planner.apply_event(&event);
-        }
-        Ok(())
     }
 
     fn show_ledger(&self, ledger: &Ledger) {
@@ -510,5 +365,5 @@ impl<'a> Session<'a> {
 
 /// The second of the newest row that each region's pages have shown.
 fn newest(planner: &Planner) -> BTreeMap<Region, EpochSeconds> {
-    planner.regions().iter().filter_map(|plan| Some((plan.region.clone(), plan.newest?))).collect()
+    planner.regions().iter().filter_map(|plan| Some((plan.region.clone(), plan.extent.newest?))).collect()
 }

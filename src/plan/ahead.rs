@@ -36,8 +36,8 @@ impl Walk {
     /// Takes one durable page of the running stretch, and says what has been shown by it and by pages that waited for it.
     pub fn apply(&mut self, page: &PageFact) -> Shown {
         let number = page.address.page.get();
-        if self.ahead.is_wide && (number != self.pages + 1 || !self.fills_a_second()) {
-            self.ahead.waiting.insert(number, page.clone());
+        if self.dense.ahead.is_wide && (number != self.so_far.pages + 1 || !self.fills_a_second()) {
+            self.dense.ahead.waiting.insert(number, page.clone());
             return Shown::default();
         }
         let mut shown = self.fold(page);
@@ -48,11 +48,11 @@ impl Walk {
     /// Folds a page in that waited.
     pub fn take_waiting(&mut self, number: u32, has_more: bool) -> Shown {
         let mut shown = Shown::default();
-        if number == self.pages + 1
-            && let Some(page) = self.ahead.waiting.remove(&number)
+        if number == self.so_far.pages + 1
+            && let Some(page) = self.dense.ahead.waiting.remove(&number)
         {
             shown = self.fold(&page);
-            self.ahead.is_wide = has_more || self.fills_a_second();
+            self.dense.ahead.is_wide = has_more || self.fills_a_second();
             self.take_all_waiting(&mut shown);
         }
         shown
@@ -60,7 +60,7 @@ impl Walk {
 
     fn take_all_waiting(&mut self, shown: &mut Shown) {
         while self.fills_a_second()
-            && let Some(page) = self.ahead.waiting.remove(&(self.pages + 1))
+            && let Some(page) = self.dense.ahead.waiting.remove(&(self.so_far.pages + 1))
         {
             let more = self.fold(&page);
             shown.lessons.extend(more.lessons);
@@ -70,35 +70,39 @@ impl Walk {
 
     /// Whether the last page lies within one second, without a free place and without a doubt: then the next page is wanted.
     fn fills_a_second(&self) -> bool {
-        if let Some(reading) = &self.from_end {
+        if let Some(reading) = &self.dense.from_end {
             return reading.is_going_on();
         }
-        let is_full = self.finding == Finding::Rows && self.previous.len() == PAGE_SIZE as usize && self.ends_full();
-        let is_one = self.previous.iter().all(|row| Some(row.second) == self.frontier);
-        let is_sure = self.held.is_empty() && self.short.is_none() && self.heals.iter().all(Heal::is_over);
+        let is_full =
+            self.last.finding == Finding::Rows && self.last.previous.len() == PAGE_SIZE as usize && self.ends_full();
+        let is_one = self.last.previous.iter().all(|row| Some(row.second) == self.reach.frontier);
+        let is_sure =
+            self.last.held.is_empty() && self.short_pages.doubted.is_none() && self.heals.iter().all(Heal::is_over);
         is_full && is_one && is_sure && !self.is_bounded() && !self.is_endless()
     }
 
     pub(super) fn count_dense(&mut self) {
-        self.ahead.dense_pages = if self.fills_a_second() { self.ahead.dense_pages + 1 } else { 0 };
-        self.ahead.is_wide |= self.ahead.dense_pages >= PAGES_FOR_ONE_AHEAD;
+        self.dense.ahead.dense_pages = if self.fills_a_second() { self.dense.ahead.dense_pages + 1 } else { 0 };
+        self.dense.ahead.is_wide |= self.dense.ahead.dense_pages >= PAGES_FOR_ONE_AHEAD;
     }
 
     /// Whether this page has come and waits.
     fn is_waiting(&self, number: u32) -> bool {
-        self.ahead.waiting.contains_key(&number)
+        self.dense.ahead.waiting.contains_key(&number)
     }
 
     /// The next page of the second that fills page after page, apart from those that are on their way, up to `last`.
     fn next_ahead(&self, is_on_way: impl Fn(PageNumber) -> bool, last: u32) -> Option<PageNumber> {
-        if !self.ahead.is_wide || !self.fills_a_second() {
+        if !self.dense.ahead.is_wide || !self.fills_a_second() {
             return None;
         }
-        let is_last =
-            |page: &PageFact| page.slots < PAGE_SIZE || page.rows.iter().any(|row| Some(row.second) != self.frontier);
-        let end = self.ahead.waiting.iter().find(|(_, page)| is_last(page)).map_or(u32::MAX, |(number, _)| *number);
-        let many = self.ahead.dense_pages / PAGES_FOR_ONE_AHEAD;
-        let numbers = self.pages + 1..=(self.pages + 1 + many).min(last).min(end);
+        let is_last = |page: &PageFact| {
+            page.slots < PAGE_SIZE || page.rows.iter().any(|row| Some(row.second) != self.reach.frontier)
+        };
+        let end =
+            self.dense.ahead.waiting.iter().find(|(_, page)| is_last(page)).map_or(u32::MAX, |(number, _)| *number);
+        let many = self.dense.ahead.dense_pages / PAGES_FOR_ONE_AHEAD;
+        let numbers = self.so_far.pages + 1..=(self.so_far.pages + 1 + many).min(last).min(end);
         let mut wanted =
             numbers.filter(|number| !self.is_waiting(*number)).filter_map(|number| PageNumber::new(number).ok());
         wanted.find(|number| !is_on_way(*number))
@@ -114,7 +118,7 @@ impl Planner {
     /// The walk's next page: asked, or taken where it has come already, or waited for where it is on its way.
     pub(super) fn in_turn(&self, id: WindowId, window: &Window, walk: &Walk, page: PageNumber) -> Decision {
         if walk.is_waiting(page.get()) {
-            let others = walk.ahead.waiting.len() > 1 || self.is_any_on_way(window, walk);
+            let others = walk.dense.ahead.waiting.len() > 1 || self.is_any_on_way(window, walk);
             let stretch = walk.stretch().number;
             return Decision::Record(vec![PlanEvent::PageTaken { window: id, stretch, page, has_more: others }]);
         }
@@ -130,7 +134,7 @@ impl Planner {
 
     /// Whether pages of its stretch have come before their turn, or may.
     pub(super) fn is_ahead(&self, window: &Window, walk: &Walk) -> bool {
-        !walk.ahead.waiting.is_empty() || self.is_any_on_way(window, walk)
+        !walk.dense.ahead.waiting.is_empty() || self.is_any_on_way(window, walk)
     }
 
     fn is_any_on_way(&self, window: &Window, walk: &Walk) -> bool {
@@ -154,7 +158,9 @@ impl Planner {
         let Purpose::Walk { window, stretch } = task.address.purpose else { return false };
         let Some(window) = self.windows.get_mut(&window) else { return true };
         let Some(walk) = window.walk() else { return window.is_over() };
-        if walk.stretch().number == stretch && (!walk.ahead.is_wide || task.address.page.get() == walk.pages + 1) {
+        if walk.stretch().number == stretch
+            && (!walk.dense.ahead.is_wide || task.address.page.get() == walk.so_far.pages + 1)
+        {
             return false;
         }
         window.one_by_one = Some(stretch);

@@ -26,7 +26,7 @@ const AFTER_THE_END: u32 = 2;
 
 /// Readings that must come empty before a window of which no row is known is taken for empty.
 fn empty_readings(context: &WalkContext) -> u32 {
-    if context.service_hides { 4 } else { 2 }
+    if context.short.service_hides { 4 } else { 2 }
 }
 
 /// What has been read of the window.
@@ -37,31 +37,46 @@ pub struct Bounded {
     seconds: Vec<EpochSeconds>,
     /// Whole readings so far.
     readings: u32,
-    /// Of the running reading: pages in a row from the first, usable rows, repeats, short pages before the last.
+    /// The running reading.
+    running: Running,
+    /// Whether a reading before this one had short pages before its last.
+    was_short: bool,
+    /// Rows within the window, of the reading before this one.
+    own_rows_before: Option<u32>,
+    /// What has come in place of a page after the last one.
+    end: End,
+    /// Rows of the window came before it was read within its bounds.
+    is_known_to_hold_rows: bool,
+}
+
+/// The running reading of a window.
+#[derive(Clone, Debug, Default)]
+struct Running {
+    /// Pages in a row from the first, usable rows, repeats, short pages before the last.
     pages: u32,
     rows: u32,
     unusable: u32,
-    /// Places of the running reading whose rows say nothing of themselves.
+    /// Places whose rows say nothing of themselves.
     unknown: u32,
     seen: BTreeSet<VideoKey>,
     short_pages: u32,
-    /// Whether a reading before this one had short pages before its last.
-    was_short: bool,
     last_was_full: bool,
-    /// Rows within the window, of this reading and of the one before.
+    /// Rows within the window.
     own_rows: u32,
-    own_rows_before: Option<u32>,
     /// A page far ahead that tells whether the window is too large: its number, and whether it held rows.
     probe: Option<(u32, bool)>,
     last_was_probe: bool,
+}
+
+/// What has come in place of a page after the last one.
+#[derive(Clone, Debug, Default)]
+struct End {
     /// The page after the empty one that follows a full one is empty, too.
-    end_is_sure: bool,
-    /// Rows of the window came before it was read within its bounds.
-    is_known_to_hold_rows: bool,
+    is_sure: bool,
     /// When the page after the last one first came empty, and whether it did so again, long enough after.
     ended_at: Option<EpochSeconds>,
     is_asked_again: bool,
-    end_is_confirmed: bool,
+    is_confirmed: bool,
     /// Whether the page after the last one was refused.
     is_refused: bool,
 }
@@ -75,13 +90,13 @@ impl Walk {
 
     /// Whether rows of it are known, and a reading within its own bounds has brought none.
     pub(super) fn has_brought_nothing_known(&self) -> bool {
-        self.bounded.as_ref().is_some_and(|reading| reading.pages == 0 && reading.ended_at.is_some())
+        self.bounded.as_ref().is_some_and(|reading| reading.running.pages == 0 && reading.end.ended_at.is_some())
     }
 
     /// When the empty page came that a reading within its own bounds ended with, where none has come since, long enough after.
     pub(super) fn unconfirmed_end(&self) -> Option<EpochSeconds> {
         let reading = self.bounded.as_ref()?;
-        reading.ended_at.filter(|_| !reading.end_is_confirmed)
+        reading.end.ended_at.filter(|_| !reading.end.is_confirmed)
     }
 }
 
@@ -94,32 +109,39 @@ impl Bounded {
     /// The window is read again from its first page.
     pub fn begin_reading(&mut self) {
         self.readings += 1;
-        self.was_short |= self.short_pages > 0;
-        self.own_rows_before = Some(self.own_rows);
-        (self.pages, self.rows, self.own_rows, self.short_pages, self.last_was_full) = (0, 0, 0, 0, false);
-        (self.end_is_sure, self.unusable, self.unknown, self.probe) = (false, 0, 0, None);
+        self.was_short |= self.running.short_pages > 0;
+        self.own_rows_before = Some(self.running.own_rows);
+        (
+            self.running.pages,
+            self.running.rows,
+            self.running.own_rows,
+            self.running.short_pages,
+            self.running.last_was_full,
+        ) = (0, 0, 0, 0, false);
+        (self.end.is_sure, self.running.unusable, self.running.unknown, self.running.probe) = (false, 0, 0, None);
         self.forget_end();
-        self.seen.clear();
+        self.running.seen.clear();
     }
 
     /// The page after the last one is asked again; the reading goes on with it, should it hold rows.
     pub fn begin_confirming(&mut self) {
-        (self.end_is_sure, self.probe, self.last_was_probe, self.is_asked_again) = (false, None, false, true);
+        (self.end.is_sure, self.running.probe, self.running.last_was_probe, self.end.is_asked_again) =
+            (false, None, false, true);
     }
 
     fn forget_end(&mut self) {
-        (self.ended_at, self.is_asked_again, self.end_is_confirmed) = (None, false, false);
-        self.is_refused = false;
+        (self.end.ended_at, self.end.is_asked_again, self.end.is_confirmed) = (None, false, false);
+        self.end.is_refused = false;
     }
 
     /// The page after the last one is refused: the window may hold more than the service serves.
     pub fn refused(&mut self) {
-        self.is_refused = true;
+        self.end.is_refused = true;
     }
 
     /// Whether pages had free places: the last one has, nearly always, and nothing tells whether it left a row out.
     pub fn has_short_pages(&self) -> bool {
-        self.short_pages > 0 || (self.pages > 0 && !self.last_was_full)
+        self.running.short_pages > 0 || (self.running.pages > 0 && !self.running.last_was_full)
     }
 
     /// Folds one durable page of a window's `own` seconds in, and says what it taught.
@@ -132,40 +154,42 @@ impl Bounded {
         let shows_hidden = self.was_short && self.known.len() > known_before;
         lessons.extend(shows_hidden.then_some(Lesson::ShortPageHidRows));
         lessons.extend((finding == Finding::Rows).then_some(Lesson::Served(number)));
-        let after_the_end = self.last_was_probe && finding == Finding::Rows && number == self.pages + AFTER_THE_END;
-        lessons.extend(after_the_end.then_some(Lesson::MoreAfter { pages: self.pages }));
+        let after_the_end =
+            self.running.last_was_probe && finding == Finding::Rows && number == self.running.pages + AFTER_THE_END;
+        lessons.extend(after_the_end.then_some(Lesson::MoreAfter { pages: self.running.pages }));
         lessons
     }
 
     fn take(&mut self, page: &PageFact, finding: Finding, rows: &[RowKey], own: TimeRange) {
-        let is_next = page.address.page.get() == self.pages + 1;
-        self.last_was_probe = !is_next;
+        let is_next = page.address.page.get() == self.running.pages + 1;
+        self.running.last_was_probe = !is_next;
         if !is_next {
-            self.end_is_sure = finding == Finding::Empty && page.address.page.get() == self.pages + AFTER_THE_END;
+            self.end.is_sure =
+                finding == Finding::Empty && page.address.page.get() == self.running.pages + AFTER_THE_END;
             let held_rows = !matches!(finding, Finding::Empty | Finding::SamePage);
-            self.probe = Some((page.address.page.get(), held_rows));
+            self.running.probe = Some((page.address.page.get(), held_rows));
             self.seconds.extend(rows.iter().map(|row| row.second));
             return;
         }
         match finding {
             Finding::Empty | Finding::SamePage => {
-                self.ended_at.get_or_insert(page.fetched_at);
-                self.end_is_confirmed |= self.is_asked_again;
+                self.end.ended_at.get_or_insert(page.fetched_at);
+                self.end.is_confirmed |= self.end.is_asked_again;
             }
             _ => {
                 self.forget_end();
-                self.pages += 1;
-                self.unusable = if rows.is_empty() { self.unusable + 1 } else { 0 };
-                self.short_pages += u32::from(!self.last_was_full && self.pages > 1);
-                self.last_was_full = page.slots >= PAGE_SIZE;
+                self.running.pages += 1;
+                self.running.unusable = if rows.is_empty() { self.running.unusable + 1 } else { 0 };
+                self.running.short_pages += u32::from(!self.running.last_was_full && self.running.pages > 1);
+                self.running.last_was_full = page.slots >= PAGE_SIZE;
                 let usable = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-                self.rows += usable;
-                self.unknown += page.slots.saturating_sub(usable);
-                self.seen.extend(rows.iter().map(|row| row.video));
+                self.running.rows += usable;
+                self.running.unknown += page.slots.saturating_sub(usable);
+                self.running.seen.extend(rows.iter().map(|row| row.video));
                 // While a bound is not known, rows beside the window come, too: readings need not agree on those.
                 let own = rows.iter().filter(|row| own.contains(row.second)).map(|row| row.video);
                 let own: Vec<VideoKey> = own.collect();
-                self.own_rows += u32::try_from(own.len()).unwrap_or(u32::MAX);
+                self.running.own_rows += u32::try_from(own.len()).unwrap_or(u32::MAX);
                 self.known.extend(own);
                 if self.seconds.len() < 1_000 {
                     self.seconds.extend(rows.iter().map(|row| row.second));
@@ -177,53 +201,60 @@ impl Bounded {
     /// Decides the next move.
     pub fn step(&self, range: TimeRange, finding: Finding, context: &WalkContext) -> WalkStep {
         match finding {
-            _ if self.is_refused => self.halve(range),
+            _ if self.end.is_refused => self.halve(range),
             finding if finding.is_astray() && self.readings + 1 < ASTRAY_READINGS => WalkStep::ReadAgain,
             finding if finding.is_astray() => {
                 let why = "what was asked of it is answered with rows of another time or region, also when asked again";
                 WalkStep::Finish { ending: Ending::Listed, unproven: vec![(range, why.to_owned())] }
             }
-            _ if self.last_was_probe && self.probe.is_some_and(|(_, held_rows)| held_rows) => self.halve(range),
-            Finding::Empty if self.end_is_unsure(context) => {
-                PageNumber::new(self.pages + AFTER_THE_END).map_or_else(|_| self.halve(range), WalkStep::Ask)
+            _ if self.running.last_was_probe && self.running.probe.is_some_and(|(_, held_rows)| held_rows) => {
+                self.halve(range)
             }
-            Finding::Empty if !self.last_was_probe || self.end_is_sure => self.at_the_end(range, context),
-            Finding::SamePage if !self.last_was_probe => self.halve(range),
-            _ if self.pages >= context.cap || self.is_endless() => self.halve(range),
+            Finding::Empty if self.end_is_unsure(context) => {
+                PageNumber::new(self.running.pages + AFTER_THE_END).map_or_else(|_| self.halve(range), WalkStep::Ask)
+            }
+            Finding::Empty if !self.running.last_was_probe || self.end.is_sure => self.at_the_end(range, context),
+            Finding::SamePage if !self.running.last_was_probe => self.halve(range),
+            _ if self.running.pages >= context.pages.cap || self.is_endless() => self.halve(range),
             _ => self.ask(range, context),
         }
     }
 
     /// Whether far more rows came than there are: the last page again and again, in another order each time.
     fn is_endless(&self) -> bool {
-        self.unusable >= ENDLESS_PAGES || self.rows as usize > 2 * self.seen.len() + ENDLESS_ROWS
+        self.running.unusable >= ENDLESS_PAGES
+            || self.running.rows as usize > 2 * self.running.seen.len() + ENDLESS_ROWS
     }
 
     /// Whether the empty page after a full one may be no end, and the one after it has not been asked.
     fn end_is_unsure(&self, context: &WalkContext) -> bool {
-        let was_asked = self.probe.is_some_and(|(number, _)| number == self.pages + AFTER_THE_END);
-        !self.last_was_probe && self.last_was_full && self.pages < context.cap && !was_asked
+        let was_asked = self.running.probe.is_some_and(|(number, _)| number == self.running.pages + AFTER_THE_END);
+        !self.running.last_was_probe
+            && self.running.last_was_full
+            && self.running.pages < context.pages.cap
+            && !was_asked
     }
 
     fn ask(&self, range: TimeRange, context: &WalkContext) -> WalkStep {
-        if self.readings == 0 && self.probe.is_some_and(|(number, _)| number == self.pages + 1) {
+        if self.readings == 0 && self.running.probe.is_some_and(|(number, _)| number == self.running.pages + 1) {
             // It was asked before the others: rows may have moved onto it since.
-            return if self.last_was_full { WalkStep::ReadAgain } else { self.at_the_end(range, context) };
+            return if self.running.last_was_full { WalkStep::ReadAgain } else { self.at_the_end(range, context) };
         }
-        let probe = context.window_pages.min(context.cap);
-        let may_be_large = self.pages == 1 && self.last_was_full && self.probe.is_none() && self.readings == 0;
-        let may_be_large = may_be_large && !self.is_asked_again;
-        let number = if context.sort_ignored && may_be_large && probe > 3 && range.seconds() > 1 {
+        let probe = context.asked.window_pages.min(context.pages.cap);
+        let may_be_large =
+            self.running.pages == 1 && self.running.last_was_full && self.running.probe.is_none() && self.readings == 0;
+        let may_be_large = may_be_large && !self.end.is_asked_again;
+        let number = if context.order.sort_ignored && may_be_large && probe > 3 && range.seconds() > 1 {
             probe
         } else {
-            self.pages + 1
+            self.running.pages + 1
         };
         PageNumber::new(number).map_or_else(|_| self.halve(range), WalkStep::Ask)
     }
 
     /// Whether the region's newest page shows a row of the window that this reading did not.
     fn misses_newest(&self, range: TimeRange, context: &WalkContext) -> bool {
-        let mut own = context.newest_rows.iter().filter(|row| range.contains(row.second));
+        let mut own = context.newest.rows.iter().filter(|row| range.contains(row.second));
         own.any(|row| !self.known.contains(&row.video))
     }
 
@@ -231,38 +262,45 @@ impl Bounded {
     fn at_the_end(&self, range: TimeRange, context: &WalkContext) -> WalkStep {
         let holds_rows = self.is_known_to_hold_rows || context.knows_a_row_of(range);
         let needed = if holds_rows { MOST_READINGS } else { empty_readings(context) };
-        if self.pages == 0 && self.readings + 1 < needed {
+        if self.running.pages == 0 && self.readings + 1 < needed {
             return WalkStep::ReadAgain;
         }
-        if self.pages == 0 && holds_rows {
+        if self.running.pages == 0 && holds_rows {
             let why = "rows of it are known, and they did not come when it was asked";
             return WalkStep::Finish { ending: Ending::EmptyPage, unproven: vec![(range, why.to_owned())] };
         }
-        if self.last_was_full && self.pages > 2 && self.pages >= context.deepest_page {
+        if self.running.last_was_full && self.running.pages > 2 && self.running.pages >= context.pages.deepest {
             return self.halve(range);
         }
-        let ids = u32::try_from(self.seen.len()).unwrap_or(u32::MAX);
-        let is_short = self.short_pages > 0 && !context.short_is_habit;
-        let is_clean = ids == self.rows && !is_short && !context.service_hides && !self.misses_newest(range, context);
+        let ids = u32::try_from(self.running.seen.len()).unwrap_or(u32::MAX);
+        let is_short = self.running.short_pages > 0 && !context.short.is_habit;
+        let is_clean = ids == self.running.rows
+            && !is_short
+            && !context.short.service_hides
+            && !self.misses_newest(range, context);
         // A place that says nothing may hold one row twice, and another not at all.
-        let is_filled = self.known.len() == self.own_rows as usize && self.unknown == 0;
-        let agrees = self.own_rows_before == Some(self.own_rows) && is_filled && !is_short;
-        let may_end_early = self.pages > 0 && !self.last_was_full && context.short_pages > 0 && !context.short_is_habit;
+        let is_filled = self.known.len() == self.running.own_rows as usize && self.running.unknown == 0;
+        let agrees = self.own_rows_before == Some(self.running.own_rows) && is_filled && !is_short;
+        let may_end_early = self.running.pages > 0
+            && !self.running.last_was_full
+            && context.short.followed > 0
+            && !context.short.is_habit;
         if may_end_early {
             let why = "its last page is short, and other short pages of this service may have left rows out";
             return WalkStep::Finish { ending: Ending::EmptyPage, unproven: vec![(range, why.to_owned())] };
         }
         // A row that went between two pages may have moved another from the later onto the earlier: a second reading would show it.
-        let may_be_torn = context.consistency == Consistency::Atomic && (self.pages > 1 || self.last_was_full);
+        let may_be_torn =
+            context.asked.consistency == Consistency::Atomic && (self.running.pages > 1 || self.running.last_was_full);
         let is_proven =
-            if may_be_torn { agrees && ids == self.rows } else { agrees || (is_clean && self.readings == 0) };
+            if may_be_torn { agrees && ids == self.running.rows } else { agrees || (is_clean && self.readings == 0) };
         if is_proven {
             return WalkStep::Finish { ending: Ending::EmptyPage, unproven: Vec::new() };
         }
-        if self.pages > REREAD_PAGES && range.seconds() > 1 {
+        if self.running.pages > REREAD_PAGES && range.seconds() > 1 {
             return self.halve(range);
         }
-        if self.readings + 1 < MOST_READINGS && self.pages <= 10 * REREAD_PAGES {
+        if self.readings + 1 < MOST_READINGS && self.running.pages <= 10 * REREAD_PAGES {
             return WalkStep::ReadAgain;
         }
         let why = "rows come in no order, and readings of the same seconds do not agree";

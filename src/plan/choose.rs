@@ -7,19 +7,18 @@ use super::page::Finding;
 use super::planner::{Backlog, Decision, PlanContext, Planner, Task};
 use super::region::{Emptiness, RegionPlan};
 use super::step::Unproven;
-use super::walk::{Walk, WalkContext, WalkStep};
+use super::walk::{Walk, WalkStep};
 use super::window::Window;
-use crate::api::contract::{PAGE_SIZE, Region};
-use crate::units::{EpochSeconds, PageNumber, TimeRange};
+use crate::api::contract::Region;
+use crate::units::{PageNumber, TimeRange};
 
-/// The least estimated pages that a running window must have left to be shared.
-const SHARED_PAGES: f64 = 24.0;
+mod context;
+mod cutting;
+mod finishing;
+mod listing;
 
 /// Pages of one second after which a cap of the service is not asked for again by a later start.
 const PAGES_OF_A_CAP: u32 = 30;
-
-/// Windows of a region whose pages failed, while fewer than which others are cut to size.
-const MOST_PARKED: usize = 16;
 
 impl Planner {
     /// The next move of a worker: of the window that it reads, or of any if it has none or its window is over.
@@ -69,73 +68,6 @@ impl Planner {
         times.map(|times| PlanEvent::WindowParked { window: id, times }).into_iter().collect()
     }
 
-    /// A row whose date lies where everything was settled may have missed its slice.
-    fn list_late(&self) -> Option<Decision> {
-        let (region, second) = self.late.first()?;
-        let why = "a row of this second came far out of order, after the second had been settled".to_owned();
-        let range = TimeRange::new(*second, second.shifted(1));
-        Some(Decision::Record(vec![unproven(region, range, &why)]))
-    }
-
-    /// Pages of another region were taken, and later ones are of the asked one.
-    fn list_mixed_regions(&self) -> Option<Decision> {
-        let plan = self.regions.iter().find(|plan| plan.has_mixed_regions())?;
-        let why = "it was answered with rows of another region, as later answers show";
-        // They came one after the other from the region's beginning on, and what lies between and before them was asked with them.
-        let last = plan.of_another_region.iter().map(|page| page.end).max();
-        let walked = last.map(|last| TimeRange::new(plan.range.start, last));
-        let ranges = walked.into_iter().chain(plan.probes_of_another_region.iter().copied());
-        Some(Decision::Record(ranges.map(|range| doubted(&plan.region, range, why)).collect()))
-    }
-
-    /// Short pages that were believed may have hidden rows, now that one has.
-    fn list_believed(&self) -> Option<Decision> {
-        if self.learned.short_pages_hide || !self.learned.short_pages_hide() {
-            return None;
-        }
-        let listed = self.believed.iter().map(|(region, range)| unproven_short(region, *range));
-        Some(Decision::Record(listed.chain([PlanEvent::ShortPagesHide]).collect()))
-    }
-
-    fn tell_false_end(&self) -> Option<Decision> {
-        let last_page = self.learned.untold_end()?;
-        Some(Decision::Record(vec![PlanEvent::FalseEndSeen { last_page }]))
-    }
-
-    /// The end of a window that leaves nothing to its neighbours.
-    pub(super) fn finished(&self, id: WindowId, ending: Ending, walk: &Walk) -> PlanEvent {
-        let (rows, pages, excess) = (walk.total_slots(), walk.total_pages(), walk.rows_beyond());
-        let (beyond, opening, edges) = (Vec::new(), Vec::new(), self.edges(id));
-        PlanEvent::WindowFinished { window: id, ending, rows, pages, excess, beyond, opening, edges }
-    }
-
-    /// What a finishing walk believes to be gone.
-    fn gone(&self, window: &Window, walk: &Walk, ending: Ending) -> Option<PlanEvent> {
-        let newest = self.region(&window.region)?.newest?;
-        let range = TimeRange::new(walk.position().min(newest), newest.shifted(1));
-        let believes = ending == Ending::EmptyPage && walk.believes_a_row_gone();
-        believes.then(|| PlanEvent::RowGone { region: window.region.clone(), range })
-    }
-
-    /// What a walk says of the time after its window that ends with an empty page, where others were to read that.
-    fn nothing_follows(&self, window: &Window, walk: &Walk, ending: Ending) -> Option<PlanEvent> {
-        let plan = self.region(&window.region)?;
-        let from = walk.frontier().unwrap_or(window.range.start).max(window.range.start);
-        let range = TimeRange::new(from.min(window.range.end), window.range.end);
-        let says_so = ending == Ending::EmptyPage && !walk.is_bounded();
-        (says_so && range.end < plan.range.end && !range.is_empty()).then(|| nothing_in(plan, range)).flatten()
-    }
-
-    /// What a finishing walk believed of its short pages.
-    pub(super) fn settle_believed(&self, window: &Window, walk: &Walk) -> Option<PlanEvent> {
-        let range = walk.believed()?.intersection(self.range_of(&window.region));
-        let region = window.region.clone();
-        Some(match self.learned.short_pages_hide() {
-            true => unproven_short(&region, range),
-            false => PlanEvent::ShortPagesBelieved { region, range },
-        })
-    }
-
     pub(super) fn next_of(&self, id: WindowId, window: &Window, context: &PlanContext) -> Decision {
         if self.set_aside.contains(&window.region) {
             return Decision::Idle;
@@ -150,7 +82,7 @@ impl Planner {
             // One window asks the region's questions; the others wait for the answers.
             return if is_leftmost { self.next_of_empty((id, window), plan, walk, context) } else { Decision::Idle };
         }
-        if walk.misses_a_known_row(plan.newest) && self.is_another_at_it(id, plan) {
+        if walk.misses_a_known_row(plan.extent.newest) && self.is_another_at_it(id, plan) {
             return Decision::Idle;
         }
         if self.wants_newest(plan, walk) && (is_leftmost || plan.neighbour().is_some()) {
@@ -162,7 +94,7 @@ impl Planner {
             return self.start_again(id, window, context);
         }
         let mut walk_context = self.walk_context(plan, context);
-        walk_context.proves_anchor &= self.in_order().next().is_some_and(|(first, _)| first == id);
+        walk_context.bounds.proves_anchor &= self.in_order().next().is_some_and(|(first, _)| first == id);
         let step = self.at_seams(window, walk, walk.step(&walk_context));
         self.act((id, window), walk, step, context)
     }
@@ -172,7 +104,7 @@ impl Planner {
         let windows =
             plan.windows.values().take_while(|other| **other != id).filter_map(|other| self.windows.get(other));
         let mut walking = windows.filter(|window| window.parked == 0 && !window.is_over());
-        walking.any(|window| window.walk().is_some_and(|walk| walk.misses_a_known_row(plan.newest)))
+        walking.any(|window| window.walk().is_some_and(|walk| walk.misses_a_known_row(plan.extent.newest)))
     }
 
     fn start_again(&self, id: WindowId, window: &Window, context: &PlanContext) -> Decision {
@@ -189,7 +121,7 @@ impl Planner {
         let region = || window.region.clone();
         let is_astray = matches!(step, WalkStep::Finish { ending: Ending::Listed, .. });
         let may_pass = is_astray || walk.stretch().why == StretchReason::KnownRow || walk.has_brought_nothing_known();
-        let is_at_the_cap = walk.pages >= self.learned.last_page().max(PAGES_OF_A_CAP);
+        let is_at_the_cap = walk.so_far.pages >= self.learned.last_page().max(PAGES_OF_A_CAP);
         let again = match (may_pass, is_at_the_cap) {
             (true, _) => Again::Always,
             (false, true) => Again::Never,
@@ -246,7 +178,7 @@ impl Planner {
         if self.learned.answers_are_the_same() {
             return Some(Contradiction::SameAnswer { region });
         }
-        let newest = plan.newest.filter(|_| plan.newest_is_second());
+        let newest = plan.extent.newest.filter(|_| plan.newest_is_second());
         let is_missing = plan.opens_after_the_newest() || self.learned.first_pages_are_missing(newest);
         is_missing.then_some(Contradiction::PagesCountedFromZero { region })
     }
@@ -257,36 +189,6 @@ impl Planner {
         let (window, _) =
             windows.find(|(id, window)| matches!(self.next_of(*id, window, context), Decision::Stop(_)))?;
         Some(PlanEvent::AskedAnew { window })
-    }
-
-    /// Where the lower bound is not kept to, each window would read what lies before it: those that have brought nothing are joined
-    /// to the one before them.
-    fn stop_cutting(&self) -> Vec<PlanEvent> {
-        let mut events = vec![PlanEvent::MinIsLoose];
-        for plan in &self.regions {
-            let mut reader: Option<(WindowId, Option<EpochSeconds>)> = None;
-            for id in plan.windows.values() {
-                let Some(window) = self.windows.get(id) else { continue };
-                if let (Some((_, until)), true) = (&mut reader, window.brought_nothing()) {
-                    *until = Some(window.range.end);
-                    continue;
-                }
-                events.extend(joined(reader.take()));
-                reader = (!window.bounded && !window.is_over()).then_some((*id, None));
-            }
-            events.extend(joined(reader));
-        }
-        events
-    }
-
-    /// A walk asks to the end of the run as it was then, so its end is that of every window up to there that nobody has begun.
-    fn nothing_beyond(&self, window: &Window, walk: &Walk) -> Vec<PlanEvent> {
-        let Some(plan) = self.region(&window.region) else { return Vec::new() };
-        let later = plan.windows.range(window.range.end..).filter_map(|(_, id)| Some((*id, self.windows.get(id)?)));
-        let asked_end = self.asked_end(walk.stretch());
-        let is_asked = |later: &Window| later.is_waiting() && !later.bounded && later.range.end <= asked_end;
-        let waiting = later.filter(|(_, later)| is_asked(later));
-        waiting.flat_map(|(id, later)| nothing_in(plan, later.range).into_iter().chain([finished_unread(id)])).collect()
     }
 
     /// What is settled stays so; the rest is read within bounds.
@@ -336,7 +238,7 @@ impl Planner {
                 finish(vec![self.finished(id, Ending::NothingThere, walk)])
             }
             Ok(emptiness @ (Emptiness::Unproven | Emptiness::OneRow)) => {
-                let why = match (emptiness, plan.evidence_failed) {
+                let why = match (emptiness, plan.answers.failed) {
                     (Emptiness::OneRow, _) => "it answers no row, yet a row that shows a time within it is there",
                     (_, true) => "it answers no row, and what would confirm that it is empty could not be had",
                     _ => "the region answers no row at all, not even without a range, so its code may be wrong",
@@ -367,8 +269,8 @@ impl Planner {
     /// Whether the region's newest page is still to be asked. No walk may end before it has come; where a neighbour reads the region's
     /// end, a walk ends with a row of the neighbour's time, and only an empty page makes it worth a request.
     fn wants_newest(&self, plan: &RegionPlan, walk: &Walk) -> bool {
-        let is_needed = plan.neighbour().is_none() || walk.finding == Finding::Empty;
-        plan.has_rows() && !plan.newest_read && !self.learned.sort_ignored && is_needed
+        let is_needed = plan.neighbour().is_none() || walk.last.finding == Finding::Empty;
+        plan.has_rows() && !plan.newest_page.is_read && !self.learned.order.sort_ignored && is_needed
     }
 
     fn is_newest_asked(&self, plan: &RegionPlan) -> bool {
@@ -394,141 +296,10 @@ impl Planner {
         })
     }
 
-    /// Once it is known where rows are, the window that held the whole range gives up all but its first part.
-    fn first_cut(&self, context: &PlanContext) -> Option<Decision> {
-        let may_cut = |plan: &&RegionPlan| {
-            !plan.is_cut && plan.knows_its_extent() && !plan.is_done() && !self.learned.min_is_loose
-        };
-        let plan = self.asked_regions().find(may_cut)?;
-        let (id, window) = plan.windows.values().find_map(|id| Some((*id, self.windows.get(id)?)))?;
-        let from = window.walk()?.reached().max(plan.oldest?);
-        let rest = TimeRange::new(from, plan.last_second()?.shifted(1).min(window.range.end));
-        let pages = self.density(plan) * rest.seconds() as f64 / f64::from(PAGE_SIZE);
-        if pages < SHARED_PAGES || window.bounded || window.is_read_again() {
-            return None;
-        }
-        // The walking window is one of the shares.
-        let shares = context.idle_workers + 1;
-        let at = from.shifted(self.length(plan, rest, shares, context)).max(from.shifted(1));
-        (at < rest.end)
-            .then(|| Decision::Record(vec![PlanEvent::WindowSplit { window: id, at, new: WindowId(self.next_window) }]))
-    }
-
-    /// Begins a waiting window, cut to size, with its first stretch.
-    fn begin(&self, id: WindowId, window: &Window, context: &PlanContext) -> Decision {
-        if let Some(until) = window.again.not_before.filter(|until| *until > context.now) {
-            return Decision::Wait(until);
-        }
-        let first = self.stretch((id, window), window.range.start, StretchReason::First, context);
-        // What failed is not cut up, so that one bad page does not become many windows; nor is anything cut while many fail, since
-        // nothing tells then whether the density is far too high.
-        let parked = self.in_order().filter(|(_, other)| other.parked > 0 && other.region == window.region).count();
-        let is_calm = !window.bounded && window.parked == 0 && parked < MOST_PARKED && !window.is_read_again();
-        let may_cut = |plan: &&RegionPlan| plan.knows_its_extent() && is_calm && !self.learned.min_is_loose;
-        let Some(plan) = self.region(&window.region).filter(may_cut) else {
-            return Decision::Record(vec![first]);
-        };
-        let newest = plan.last_second().unwrap_or(window.range.end);
-        let rest = TimeRange::new(window.range.start, window.range.end.min(newest.shifted(1)));
-        // What is known to be empty at its beginning costs nothing, so it is no share of anybody's.
-        let from = if plan.empty.start == rest.start { plan.empty.end.max(rest.start) } else { rest.start };
-        let filled = TimeRange::new(from.min(rest.end), rest.end);
-        let at = filled.start.shifted(self.length(plan, filled, context.idle_workers, context).max(1));
-        if at >= rest.end {
-            return Decision::Record(vec![first]);
-        }
-        Decision::Record(vec![PlanEvent::WindowSplit { window: id, at, new: WindowId(self.next_window) }, first])
-    }
-
-    /// The seconds of a new window: about `window_pages` pages, or an even share where less is left for each.
-    fn length(&self, plan: &RegionPlan, rest: TimeRange, shares: usize, context: &PlanContext) -> i64 {
-        let density = self.density(plan).max(f64::MIN_POSITIVE);
-        let rows = f64::from(context.window_pages) * f64::from(PAGE_SIZE);
-        let full = (rows / density).min(1e15) as i64;
-        let even = rest.seconds() / i64::try_from(shares.max(1)).unwrap_or(i64::MAX) + 1;
-        full.min(even)
-    }
-
-    /// Takes the later half of the unread time of the running window with the most work left.
-    fn share(&self, context: &PlanContext) -> Option<Decision> {
-        if self.learned.min_is_loose {
-            return None;
-        }
-        let first_read = self.in_order().filter(|(_, window)| !window.is_read_again());
-        let candidates = first_read.filter_map(|(id, window)| {
-            let (pages, unread) = self.work_left(window)?;
-            (pages >= SHARED_PAGES && unread.seconds() >= 2).then_some((id, window, pages, unread))
-        });
-        let (id, window, _, unread) = candidates.max_by(|one, other| one.2.total_cmp(&other.2))?;
-        let at = unread.start.shifted(unread.seconds() / 2);
-        let new = WindowId(self.next_window);
-        let part = Window::new(window.region.clone(), TimeRange::new(at, window.range.end));
-        let first = self.stretch((new, &part), at, StretchReason::First, context);
-        Some(Decision::Record(vec![PlanEvent::WindowSplit { window: id, at, new }, first]))
-    }
-
-    /// Estimated pages that a running window has left, and the time that they lie in.
-    fn work_left(&self, window: &Window) -> Option<(f64, TimeRange)> {
-        let walk = window.walk()?;
-        let plan = self.region(&window.region)?;
-        let frontier = walk.frontier()?;
-        let unread = TimeRange::new(frontier.shifted(1), window.range.end.min(plan.last_second()?.shifted(1)));
-        let seen = frontier.since(window.range.start) + 1;
-        let own = walk.total_slots() as f64 / seen.max(1) as f64;
-        let density = if walk.total_pages() >= 3 { own } else { self.density(plan) };
-        Some((density * unread.seconds() as f64 / f64::from(PAGE_SIZE), unread))
-    }
-
     /// The windows of all regions of which something is asked, in the order of time.
     pub(super) fn in_order(&self) -> impl Iterator<Item = (WindowId, &Window)> {
         let ids = self.asked_regions().flat_map(|plan| plan.windows.values());
         ids.filter_map(|id| Some((*id, self.windows.get(id)?)))
-    }
-
-    pub(super) fn density(&self, plan: &RegionPlan) -> f64 {
-        let windows =
-            plan.windows.values().filter_map(|id| self.windows.get(id)).filter(|window| !window.is_read_again());
-        let walks = windows.filter_map(|window| {
-            let walk = window.walk()?;
-            let start = window.range.start.max(plan.oldest?);
-            Some((walk.total_slots(), walk.frontier()?.since(start).max(0)))
-        });
-        plan.density(walks.fold((0, 0), |sum, walk| (sum.0 + walk.0, sum.1 + walk.1)))
-    }
-
-    fn walk_context<'a>(&self, plan: &'a RegionPlan, context: &PlanContext) -> WalkContext<'a> {
-        let learned = &self.learned;
-        WalkContext {
-            now: context.now,
-            anchor_pages: context.anchor_pages,
-            window_pages: context.window_pages,
-            stretch_age: context.stretch_age,
-            consistency: context.consistency,
-            confirm_after: context.confirm_after,
-            cap: learned.last_page(),
-            deepest_page: learned.deepest_page,
-            short_is_habit: learned.short_is_habit(),
-            shifted_pages: learned.shifted_pages,
-            pages_are_counted: learned.pages_are_counted(),
-            short_pages: learned.short_pages,
-            short_is_hopeless: learned.short_is_hopeless(),
-            short_pages_hide: learned.short_pages_hide(),
-            service_hides: learned.service_hides(),
-            order_is_proven: learned.order_is_proven(),
-            sort_ignored: learned.sort_ignored,
-            min_is_loose: learned.min_is_loose,
-            min_seems_loose: learned.min_seems_loose(),
-            may_read_early: learned.may_read_early(),
-            proves_anchor: !learned.anchor_came,
-            min_is_inclusive: learned.min_inclusive,
-            max_is_inclusive: learned.max_inclusive,
-            run_end: plan.range.end,
-            known_newest: plan.newest,
-            // What is gone is not expected any more.
-            probed_newest: plan.probed_newest.min(plan.newest).filter(|_| !plan.newest_is_unknown),
-            newest_rows: if plan.newest_is_unknown { &[] } else { &plan.newest_rows },
-            confirmed_newest_rows: plan.ends.newest_page(),
-        }
     }
 }
 
@@ -565,26 +336,8 @@ fn unproven_short(region: &Region, range: TimeRange) -> PlanEvent {
     unproven(region, range, "pages were short here, and short pages of this service leave rows out")
 }
 
-fn joined(reader: Option<(WindowId, Option<EpochSeconds>)>) -> Option<PlanEvent> {
-    let (window, until) = reader?;
-    Some(PlanEvent::WindowsJoined { window, until: until? })
-}
-
 fn ask_first(planner: &Planner, id: WindowId, window: &Window, walk: &Walk) -> Decision {
     ask(planner.walk_task(id, window, walk, PageNumber::FIRST))
-}
-
-/// That an empty page said of these seconds that they are behind all rows; none where a row is known after them.
-fn nothing_in(plan: &RegionPlan, range: TimeRange) -> Option<PlanEvent> {
-    let is_known_better = plan.newest.max(plan.ends.newest()).is_some_and(|newest| newest >= range.end);
-    (!is_known_better).then(|| PlanEvent::NothingFollows { region: plan.region.clone(), range })
-}
-
-/// The end of a window of which no page was needed.
-fn finished_unread(window: WindowId) -> PlanEvent {
-    let (ending, rows, pages, excess) = (Ending::EmptyPage, 0, 0, 0);
-    let (beyond, opening, edges) = (Vec::new(), Vec::new(), Vec::new());
-    PlanEvent::WindowFinished { window, ending, rows, pages, excess, beyond, opening, edges }
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ impl Planner {
         let holds_nothing =
             |event: &PlanEvent| matches!(event, PlanEvent::WindowFinished { ending: Ending::NothingThere, .. });
         // Whatever order rows come in, one row shows that a region is not empty.
-        if self.learned.sort_ignored && !finishing.iter().any(holds_nothing) {
+        if self.learned.order.sort_ignored && !finishing.iter().any(holds_nothing) {
             return self.confirm_bounded((id, window), walk, finishing, context);
         }
         if !is_last(plan, self, id, &finishing) {
@@ -41,7 +41,7 @@ impl Planner {
                 Confirmation::Done => {}
                 _ if meets && end == End::Newest => {}
                 // The region's oldest page would be that of all time.
-                _ if end == End::Oldest && self.learned.min_is_loose => {}
+                _ if end == End::Oldest && self.learned.bounds.min_is_loose => {}
                 // Another worker of the same window has set out for it.
                 Confirmation::Ask(_) if window.on_way.iter().any(|address| address.purpose == purpose) => {
                     return Decision::Idle;
@@ -116,7 +116,7 @@ impl Planner {
             Confirmation::Unseen(range) => Some((end, range)),
             _ => None,
         };
-        let refuted = || plan.ends.refuted(plan.newest).map(|range| (End::Newest, range));
+        let refuted = || plan.ends.refuted(plan.extent.newest).map(|range| (End::Newest, range));
         let any = || refuted().or_else(|| unseen(End::Newest)).or_else(|| unseen(End::Oldest));
         // A run that was closed asks nothing any more.
         (plan.is_done() && !self.has_left()).then(any).flatten()
@@ -166,18 +166,18 @@ impl Planner {
         };
         let is_bounded = |id: &WindowId| self.windows.get(id).is_some_and(|window| window.bounded);
         let ends = plan.windows.values().any(|id| is_last(id) && is_bounded(id));
-        plan.neighbour().is_some() && (plan.seen_beyond.is_some() || ends || finishing.iter().any(meets))
+        plan.neighbour().is_some() && (plan.neighbours.seen_beyond.is_some() || ends || finishing.iter().any(meets))
     }
 
     fn confirmation(&self, plan: &RegionPlan, end: End, confirm_after: i64) -> Confirmation {
         let is_a_seam = match end {
-            End::Oldest => plan.beside.before,
-            End::Newest => plan.seen_beyond.is_some(),
+            End::Oldest => plan.neighbours.beside.before,
+            End::Newest => plan.neighbours.seen_beyond.is_some(),
         };
         if is_a_seam {
             return Confirmation::Done;
         }
-        plan.ends.confirmation(end, confirm_after, plan.range, plan.newest_rows.first().copied())
+        plan.ends.confirmation(end, confirm_after, plan.range, plan.newest_page.rows.first().copied())
     }
 }
 
@@ -259,7 +259,7 @@ mod tests {
     }
 
     fn seen_beyond(plan: &Planner) -> Option<Vec<i64>> {
-        let seen = plan.regions()[0].seen_beyond.as_ref()?;
+        let seen = plan.regions()[0].neighbours.seen_beyond.as_ref()?;
         Some(seen.iter().map(|row| row.second.get()).collect())
     }
 

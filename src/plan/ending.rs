@@ -39,11 +39,11 @@ impl Walk {
     /// What an empty page says of the end of rows, short pages apart.
     fn end_step(&self, context: &WalkContext<'_>) -> WalkStep {
         let last = self.last_shown();
-        let rows_follow = match (context.known_newest, last) {
+        let rows_follow = match (context.newest.known, last) {
             // Beyond the run's range nothing is known, and nothing is wanted.
             (Some(newest), Some(last)) if last >= context.run_end => newest > last,
             (Some(newest), Some(last)) => {
-                newest > last || (context.probed_newest != Some(last) && !self.ends_agree(context))
+                newest > last || (context.newest.probed != Some(last) && !self.ends_agree(context))
             }
             (Some(newest), None) => newest >= self.stretch.anchor,
             (None, _) => false,
@@ -56,8 +56,10 @@ impl Walk {
                 let why = "the newest page shows a row of it that did not come when it was asked";
                 WalkStep::List(vec![(one_second(second), why.to_owned())])
             }
-            Some(second) if !self.end_was_checked => anchor(second.max(self.read_until()), StretchReason::Scheduled),
-            Some(second) if self.pages > 2 && self.frontier == Some(second) => {
+            Some(second) if !self.doubts.end_was_checked => {
+                anchor(second.max(self.read_until()), StretchReason::Scheduled)
+            }
+            Some(second) if self.so_far.pages > 2 && self.reach.frontier == Some(second) => {
                 self.past_second(second, "the newest page shows rows of it that did not come when it was asked")
             }
             _ if self.end_may_be_a_cap(context) => {
@@ -71,30 +73,31 @@ impl Walk {
 
     /// Whether the last page that held anything is full, so that its rows may go on beyond the empty one.
     pub(super) fn ends_full(&self) -> bool {
-        self.previous_slots >= PAGE_SIZE
+        self.last.previous_slots >= PAGE_SIZE
     }
 
     /// Whether rows may follow the last page that held any: it is full, or pages with free places have been followed before.
     fn may_go_on(&self, context: &WalkContext<'_>) -> bool {
-        self.ends_full() || self.goes_on_after_short || context.short_pages > 0
+        self.ends_full() || self.short_pages.rows_follow || context.short.followed > 0
     }
 
     /// Whether the stretches before ended with the same row on other pages: a cap, or an answer that is wrongly empty, would not.
     /// Where pages are known to come wrongly empty, two may do so by chance.
     fn ends_agree(&self, context: &WalkContext<'_>) -> bool {
-        let last = self.previous.last().map(|row| row.video);
-        let alike = self.ended_at.iter().filter(|(video, pages)| last == Some(*video) && *pages != self.pages);
-        alike.count() >= if context.service_hides { 2 } else { 1 }
+        let last = self.last.previous.last().map(|row| row.video);
+        let alike =
+            self.doubts.ended_at.iter().filter(|(video, pages)| last == Some(*video) && *pages != self.so_far.pages);
+        alike.count() >= if context.short.service_hides { 2 } else { 1 }
     }
 
     /// Whether nothing but the empty page itself says that this is the end: a page with free places would, and so does the
     /// newest page where it ends with the same row, or where it knows of no row after what this stretch was to read.
     fn end_is_open(&self, context: &WalkContext<'_>) -> bool {
-        if self.previous_slots == 0 {
+        if self.last.previous_slots == 0 {
             // Rows of the anchor's second are known, so an empty answer is either late news or none.
-            return context.probed_newest.is_none() || self.frontier == Some(self.stretch.anchor);
+            return context.newest.probed.is_none() || self.reach.frontier == Some(self.stretch.anchor);
         }
-        if self.frontier.is_some_and(|frontier| frontier >= context.run_end) {
+        if self.reach.frontier.is_some_and(|frontier| frontier >= context.run_end) {
             // Beyond the run's range nothing is wanted, so it is no matter how it ends.
             return false;
         }
@@ -103,46 +106,47 @@ impl Walk {
 
     /// Whether the last page holds the newest row that is known: then it is the last of all, and may be short.
     pub(super) fn shows_the_newest(&self, context: &WalkContext<'_>) -> bool {
-        let newest = context.newest_rows.first().filter(|_| !context.service_hides);
-        newest.is_some_and(|row| self.previous.contains(row))
+        let newest = context.newest.rows.first().filter(|_| !context.short.service_hides);
+        newest.is_some_and(|row| self.last.previous.contains(row))
     }
 
     /// Whether the newest page ends where this walk does: it shows the whole last second and nothing that is unknown, or
     /// begins with the row that the walk ended with.
     fn newest_confirms(&self, context: &WalkContext<'_>) -> bool {
         // Rows beyond the run's range are not on the newest page.
-        let held = self.held.iter().map(|row| row.second).filter(|second| *second < context.run_end).max();
-        let last = held.max(self.frontier);
-        let Some(first) = context.newest_rows.first().filter(|row| Some(row.second) == last) else { return false };
-        let is_whole = context.newest_rows.iter().any(|row| row.second < first.second);
-        let is_seen = |row: &RowKey| self.at_frontier.contains(&row.video) || self.held.contains(row);
-        let mut last_second = context.newest_rows.iter().filter(|row| row.second == first.second);
-        (is_whole && last_second.all(is_seen)) || self.previous.last() == Some(first)
+        let held = self.last.held.iter().map(|row| row.second).filter(|second| *second < context.run_end).max();
+        let last = held.max(self.reach.frontier);
+        let Some(first) = context.newest.rows.first().filter(|row| Some(row.second) == last) else { return false };
+        let is_whole = context.newest.rows.iter().any(|row| row.second < first.second);
+        let is_seen = |row: &RowKey| self.reach.at_frontier.contains(&row.video) || self.last.held.contains(row);
+        let mut last_second = context.newest.rows.iter().filter(|row| row.second == first.second);
+        (is_whole && last_second.all(is_seen)) || self.last.previous.last() == Some(first)
     }
 
     /// Whether the rows end with a full page within one second, deeper than any page before, and the newest page does not
     /// show the same end.
     fn end_may_be_a_cap(&self, context: &WalkContext<'_>) -> bool {
-        let is_full = self.ends_full() && self.pages > 3;
-        let is_torn = self.frontier.is_some() && self.previous.first().map(|row| row.second) == self.frontier;
-        let is_deepest = self.pages > context.deepest_page;
+        let is_full = self.ends_full() && self.so_far.pages > 3;
+        let is_torn =
+            self.reach.frontier.is_some() && self.last.previous.first().map(|row| row.second) == self.reach.frontier;
+        let is_deepest = self.so_far.pages > context.pages.deepest;
         is_full && is_torn && is_deepest && !self.newest_confirms(context)
     }
 
     /// A short page that rows followed is looked around. At the end of all rows it is no doubt.
     fn followed_short_step(&self, context: &WalkContext<'_>) -> Option<WalkStep> {
-        self.short.as_ref().filter(|doubt| !doubt.is_pending())?;
+        self.short_pages.doubted.as_ref().filter(|doubt| !doubt.is_pending())?;
         self.short_step(context)
     }
 
     /// The seconds of a short page at the end of all rows, where one that rows followed has hidden some and nothing shows this one whole.
     fn last_short(&self, context: &WalkContext<'_>) -> Option<(TimeRange, String)> {
-        let doubt = self.short.as_ref().filter(|doubt| !context.short_is_habit && doubt.is_pending())?;
-        let is_doubtful = doubt.is_followed() || context.short_pages_hide;
+        let doubt = self.short_pages.doubted.as_ref().filter(|doubt| !context.short.is_habit && doubt.is_pending())?;
+        let is_doubtful = doubt.is_followed() || context.short.pages_hide;
         if !is_doubtful || self.full_page_shows_the_end(doubt, context) {
             return None;
         }
-        let end = context.known_newest.unwrap_or(doubt.from()).max(self.position()).shifted(1).max(doubt.range().end);
+        let end = context.newest.known.unwrap_or(doubt.from()).max(self.position()).shifted(1).max(doubt.range().end);
         let range = TimeRange::new(doubt.from(), end.min(self.range.end));
         let why = "the last page is short, and this service's short pages leave rows out";
         (!self.is_listed_whole(range)).then(|| (range, why.to_owned()))
@@ -152,55 +156,57 @@ impl Walk {
     /// hidden there.
     fn full_page_shows_the_end(&self, doubt: &ShortDoubt, context: &WalkContext<'_>) -> bool {
         let is_known = |row: &RowKey| {
-            self.previous.contains(row) || doubt.knows(row.video) || self.at_frontier.contains(&row.video)
+            self.last.previous.contains(row) || doubt.knows(row.video) || self.reach.at_frontier.contains(&row.video)
         };
-        [context.newest_rows, context.confirmed_newest_rows].into_iter().any(|page| {
+        [context.newest.rows, context.newest.confirmed_rows].into_iter().any(|page| {
             let is_full = page.len() >= PAGE_SIZE as usize;
             let of_end: Vec<&RowKey> = page.iter().filter(|row| row.second >= doubt.from()).collect();
-            let reaches_before = of_end.len() < page.len() && self.previous.iter().all(|row| page.contains(row));
+            let reaches_before = of_end.len() < page.len() && self.last.previous.iter().all(|row| page.contains(row));
             // Where all of it is of the same seconds, only the very same order tells that nothing lies between.
-            let is_in_order = page.iter().take(self.previous.len()).eq(self.previous.iter().rev());
+            let is_in_order = page.iter().take(self.last.previous.len()).eq(self.last.previous.iter().rev());
             is_full && of_end.into_iter().all(is_known) && (reaches_before || is_in_order)
         })
     }
 
     /// The first second of a row of the newest page that the walk should have seen on its last pages and has not.
     fn unseen_at_the_end(&self, context: &WalkContext<'_>) -> Option<EpochSeconds> {
-        let first = self.previous.first()?.second;
-        let is_seen = |row: &RowKey| self.previous.contains(row) || self.at_frontier.contains(&row.video);
+        let first = self.last.previous.first()?.second;
+        let is_seen = |row: &RowKey| self.last.previous.contains(row) || self.reach.at_frontier.contains(&row.video);
         let unseen = context
-            .newest_rows
+            .newest
+            .rows
             .iter()
-            .filter(|row| (row.second > first || Some(row.second) == self.frontier) && !is_seen(row));
+            .filter(|row| (row.second > first || Some(row.second) == self.reach.frontier) && !is_seen(row));
         unseen.map(|row| row.second).filter(|second| self.range.contains(*second)).min()
     }
 
     /// Settles a doubt by reading again from the last second seen: what follows there is the truth.
     pub(super) fn doubt_step(&self, context: &WalkContext<'_>) -> WalkStep {
         // Where no row of the range is known at all, there is the least to doubt.
-        let needed = if context.known_newest.is_none() { LONG_DOUBTS } else { doubts_needed(self.pages) };
-        let is_fruitless = self.stretch.why == StretchReason::Doubt && !self.brought_new;
+        let needed = if context.newest.known.is_none() { LONG_DOUBTS } else { doubts_needed(self.so_far.pages) };
+        let is_fruitless = self.stretch.why == StretchReason::Doubt && !self.so_far.brought_new;
         let least = self.read_until().max(self.stretch.anchor);
         let at = if self.position() < self.range.end { self.position().max(least) } else { least };
-        let is_known_row_gone = self.is_confirming && context.known_newest > self.frontier;
-        if !is_known_row_gone && !self.has_doubted_enough(at) && (!is_fruitless || self.fruitless + 1 < needed) {
+        let is_known_row_gone = self.doubts.is_confirming && context.newest.known > self.reach.frontier;
+        if !is_known_row_gone && !self.has_doubted_enough(at) && (!is_fruitless || self.doubts.fruitless + 1 < needed) {
             // Where the same question would be asked again, rows that are new come from the second's other end.
             let asks_again = at == self.stretch.anchor && self.can_turn_to_the_end(at, context);
             return anchor(at, if asks_again { StretchReason::FromEnd } else { StretchReason::Doubt });
         }
-        let is_open = self.finding != Finding::Empty || self.end_is_open(context);
-        let fills_pages = self.pages > 2 || self.ends_full() || self.at_frontier.len() >= PAGE_SIZE as usize;
+        let is_open = self.last.finding != Finding::Empty || self.end_is_open(context);
+        let fills_pages =
+            self.so_far.pages > 2 || self.ends_full() || self.reach.at_frontier.len() >= PAGE_SIZE as usize;
         if is_open
             && fills_pages
-            && let Some(second) = self.frontier
+            && let Some(second) = self.reach.frontier
         {
             return self.past_full_second(second, context, "it fills pages, and what follows them does not come");
         }
-        if is_open && self.frontier.is_none() && (self.pages > 1 || self.has_unplaced) {
+        if is_open && self.reach.frontier.is_none() && (self.so_far.pages > 1 || self.has_unplaced) {
             let why = "no row with a usable time came, and what follows them does not come";
             return end_of_rows(vec![(TimeRange::new(self.read_until(), self.range.end), why.to_owned())]);
         }
-        match context.known_newest.filter(|newest| self.frontier.is_none_or(|frontier| *newest > frontier)) {
+        match context.newest.known.filter(|newest| self.reach.frontier.is_none_or(|frontier| *newest > frontier)) {
             // A row that was seen later: is it still there?
             Some(newest) if newest >= self.stretch.anchor => anchor(newest, StretchReason::KnownRow),
             _ => end_of_rows(Vec::new()),
@@ -211,41 +217,41 @@ impl Walk {
     pub(super) fn misses_a_known_row(&self, newest: Option<EpochSeconds>) -> bool {
         let is_finding_out = match self.stretch.why {
             StretchReason::KnownRow => true,
-            StretchReason::Confirm => !self.brought_new,
-            _ => self.finding == Finding::Empty,
+            StretchReason::Confirm => !self.so_far.brought_new,
+            _ => self.last.finding == Finding::Empty,
         };
-        let is_plain = self.bounded.is_none() && self.from_end.is_none() && self.seam.is_none();
+        let is_plain = self.bounded.is_none() && self.dense.from_end.is_none() && self.seam.is_none();
         is_plain && is_finding_out && newest >= Some(self.stretch.anchor) && newest > self.last_shown()
     }
 
     /// Whether a known row was not found by its own second, long enough after it had not been found before.
     pub(super) fn believes_a_row_gone(&self) -> bool {
-        self.is_confirming && self.stretch.why == StretchReason::KnownRow && !self.brought_new
+        self.doubts.is_confirming && self.stretch.why == StretchReason::KnownRow && !self.so_far.brought_new
     }
 
     /// A known row is not found by its own second. It is deleted once that is so again, long enough after: what lies between it and
     /// the last second seen may be as silent.
     fn confirm_deletion(&self, context: &WalkContext<'_>) -> WalkStep {
-        if self.is_confirming {
+        if self.doubts.is_confirming {
             return end_of_rows(Vec::new());
         }
-        let (since, due) = (self.stretch.started_at, self.stretch.started_at.shifted(context.confirm_after));
+        let (since, due) = (self.stretch.started_at, self.stretch.started_at.shifted(context.asked.confirm_after));
         if (since..due).contains(&context.now) {
             return WalkStep::Wait(due);
         }
-        anchor(self.frontier.unwrap_or(self.range.start.max(self.read_until())), StretchReason::Confirm)
+        anchor(self.reach.frontier.unwrap_or(self.range.start.max(self.read_until())), StretchReason::Confirm)
     }
 
     /// Nothing came after the last second, but a later row had been seen: it was deleted, or the service is silent about rows.
     pub(super) fn known_row_step(&self, context: &WalkContext<'_>) -> WalkStep {
-        if !self.brought_new {
+        if !self.so_far.brought_new {
             return self.confirm_deletion(context);
         }
-        let at = self.frontier.unwrap_or(self.range.start.max(self.read_until()));
-        if !self.has_jumped {
+        let at = self.reach.frontier.unwrap_or(self.range.start.max(self.read_until()));
+        if !self.doubts.has_jumped {
             return self.past_second(at, "rows follow it, but they did not come when it was asked");
         }
-        let newest = context.known_newest.unwrap_or(self.stretch.anchor).min(self.range.end);
+        let newest = context.newest.known.unwrap_or(self.stretch.anchor).min(self.range.end);
         let why = format!("nothing came after {at}, though later rows are there");
         let range = TimeRange::new(at.min(newest), newest.max(at.shifted(1)));
         // Where the walk has jumped here before, the later row shows another second than that which it is found by.

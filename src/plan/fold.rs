@@ -19,20 +19,20 @@ const ROWS_AT_MAX: usize = 3;
 impl Walk {
     /// Folds the next page of the running stretch in.
     pub(super) fn fold(&mut self, page: &PageFact) -> Shown {
-        self.pages += 1;
-        self.total_pages += 1;
-        self.total_slots += u64::from(page.slots);
+        self.so_far.pages += 1;
+        self.totals.pages += 1;
+        self.totals.slots += u64::from(page.slots);
         if self.takes_no_part(page) {
             return Shown::default();
         }
         if page.slots > 0 && !self.is_after_the_end(page) {
-            self.goes_on_after_short |= self.pages > 1 && (1..PAGE_SIZE).contains(&self.previous_slots);
-            self.previous_slots = page.slots;
+            self.short_pages.rows_follow |= self.so_far.pages > 1 && (1..PAGE_SIZE).contains(&self.last.previous_slots);
+            self.last.previous_slots = page.slots;
         }
-        if let Some(reading) = &mut self.from_end {
+        if let Some(reading) = &mut self.dense.from_end {
             let mut lessons = bound_lessons(page, &self.stretch);
             // Where the readings meet, rows lay behind the last page of the first.
-            lessons.extend(reading.read(page).then_some(Lesson::MoreAfter { pages: self.good_pages_before }));
+            lessons.extend(reading.read(page).then_some(Lesson::MoreAfter { pages: self.doubts.good_pages_before }));
             self.count_dense();
             return Shown::lessons(lessons);
         }
@@ -40,13 +40,13 @@ impl Walk {
             page,
             asked_min: self.stretch.asked_min,
             asked_max: self.stretch.asked_max,
-            previous: &self.previous,
-            held: &self.held,
-            early: self.early.as_deref(),
-            frontier: if self.pages == 1 { None } else { self.frontier },
-            at_frontier: &self.stretch_at_frontier,
+            previous: &self.last.previous,
+            held: &self.last.held,
+            early: self.last.early.as_deref(),
+            frontier: if self.so_far.pages == 1 { None } else { self.reach.frontier },
+            at_frontier: &self.reach.stretch_at_frontier,
             order_is_proven: self.has_ascended(),
-            misdated: &self.misdated,
+            misdated: &self.anchor.misdated,
             settled: self.read_until(),
             listed: self.listed,
             healing: self.heals.iter().map(Heal::second).collect(),
@@ -54,39 +54,42 @@ impl Walk {
         let asked: Vec<RowKey> = reading.asked().collect();
         let mut lessons = bound_lessons(page, &self.stretch);
         if let Some(bounded) = &mut self.bounded {
-            self.finding = reading.unordered();
-            lessons.extend(bounded.apply(page, self.finding, &asked, self.range));
-            self.previous = asked;
+            self.last.finding = reading.unordered();
+            lessons.extend(bounded.apply(page, self.last.finding, &asked, self.range));
+            self.last.previous = asked;
             return Shown::lessons(lessons);
         }
         if let Some(seam) = &mut self.seam {
-            seam.read(self.pages, page.slots, &asked);
+            seam.read(self.so_far.pages, page.slots, &asked);
             return Shown::lessons(lessons);
         }
         let view = reading.view();
-        self.finding = if self.leaps_after_early(page, &asked) { Finding::Unjoined } else { view.finding };
-        let is_early = matches!(self.finding, Finding::Early(_));
-        lessons.extend(is_early.then_some(Lesson::Early { opens: self.pages == 1 }));
-        self.early = is_early.then(|| page.rows.clone());
+        self.last.finding = if self.leaps_after_early(page, &asked) { Finding::Unjoined } else { view.finding };
+        let is_early = matches!(self.last.finding, Finding::Early(_));
+        lessons.extend(is_early.then_some(Lesson::Early { opens: self.so_far.pages == 1 }));
+        self.last.early = is_early.then(|| page.rows.clone());
         let anchor = self.anchor_lesson(&asked, page.slots >= PAGE_SIZE);
-        let keeps_min = anchor == Some(Lesson::AnchorCame) && page.check.outside == 0 && self.before_frontier.is_some();
+        let keeps_min =
+            anchor == Some(Lesson::AnchorCame) && page.check.outside == 0 && self.reach.before_frontier.is_some();
         lessons.extend(anchor.into_iter().chain(keeps_min.then_some(Lesson::MinKept)));
-        let is_unusable = self.finding == Finding::Unusable || self.finding.is_astray();
-        self.unusable = if is_unusable { self.unusable + 1 } else { 0 };
-        self.has_unplaced |= self.unusable > 0;
+        let is_unusable = self.last.finding == Finding::Unusable || self.last.finding.is_astray();
+        self.last.unusable = if is_unusable { self.last.unusable + 1 } else { 0 };
+        self.has_unplaced |= self.last.unusable > 0;
         if self.stretch.why == StretchReason::KnownRow {
-            self.brought_new = asked.iter().any(|row| self.frontier.is_none_or(|frontier| row.second > frontier));
+            self.so_far.brought_new =
+                asked.iter().any(|row| self.reach.frontier.is_none_or(|frontier| row.second > frontier));
             return Shown::lessons(lessons);
         }
-        if self.finding.is_astray() {
+        if self.last.finding.is_astray() {
             return Shown::lessons(lessons);
         }
         if self.loses_anchor(&asked, page.slots >= PAGE_SIZE) {
             return Shown::lessons(lessons);
         }
-        self.is_clean &= view.is_plain(page) || view.finding == Finding::Empty || view.finding == Finding::SamePage;
+        self.so_far.is_clean &=
+            view.is_plain(page) || view.finding == Finding::Empty || view.finding == Finding::SamePage;
         lessons.extend(lessons_of(&view));
-        lessons.extend((self.pages == 1 && self.ties_moved(&asked)).then_some(Lesson::TiesMove));
+        lessons.extend((self.so_far.pages == 1 && self.ties_moved(&asked)).then_some(Lesson::TiesMove));
         let strays = view.strays.clone();
         self.take(page, view, asked, &mut lessons);
         self.count_dense();
@@ -96,7 +99,7 @@ impl Walk {
 
     /// The page after the last is refused, which is like an empty one.
     pub(super) fn refused(&mut self) {
-        self.finding = Finding::Empty;
+        self.last.finding = Finding::Empty;
         if let Some(reading) = &mut self.bounded {
             reading.refused();
         }
@@ -105,9 +108,9 @@ impl Walk {
 
     /// Whether the page answers another question and the walk is reading something apart, of which it then says nothing.
     fn takes_no_part(&mut self, page: &PageFact) -> bool {
-        let is_apart = self.from_end.is_some() || self.seam.is_some();
+        let is_apart = self.dense.from_end.is_some() || self.seam.is_some();
         if is_apart && page.check.is_astray() {
-            self.finding = Finding::OtherRegion;
+            self.last.finding = Finding::OtherRegion;
         }
         is_apart && page.check.is_astray()
     }
@@ -115,36 +118,38 @@ impl Walk {
     /// Whether every row lies beyond what was asked, after rows that did not.
     fn is_after_the_end(&self, page: &PageFact) -> bool {
         let is_late = page.rows.iter().all(|row| row.second > self.stretch.asked_max);
-        page.check.standing == Standing::Outside && is_late && !self.previous.is_empty()
+        page.check.standing == Standing::Outside && is_late && !self.last.previous.is_empty()
     }
 
     /// Whether a page of the asked time follows pages that lay before it, and nothing shows that both are of one answer: it may be that the
     /// service answered another question for a while. It is believed where the two meet on the page, where it shows a known row of the
     /// anchor, or where the same came at the same place before.
     fn leaps_after_early(&mut self, page: &PageFact, asked: &[RowKey]) -> bool {
-        let was_early = self.early.as_ref().is_some_and(|rows| !rows.is_empty());
+        let was_early = self.last.early.as_ref().is_some_and(|rows| !rows.is_empty());
         if !was_early || page.check.is_astray() || page.check.outside > 0 {
             return false;
         }
-        let is_known = |row: &RowKey| row.second == self.stretch.anchor && self.at_frontier.contains(&row.video);
-        let place = (asked.first().map(|row| row.video), self.pages);
-        let came_before = self.unjoined.replace(place) == Some(place);
+        let is_known = |row: &RowKey| row.second == self.stretch.anchor && self.reach.at_frontier.contains(&row.video);
+        let place = (asked.first().map(|row| row.video), self.so_far.pages);
+        let came_before = self.last.unjoined.replace(place) == Some(place);
         !came_before && !asked.iter().any(is_known)
     }
 
     /// Whether a stretch that goes on from known rows begins with one of them; none where its first page does not tell.
     fn anchor_lesson(&self, rows: &[RowKey], is_full: bool) -> Option<Lesson> {
         let anchor = self.stretch.anchor;
-        let is_at_known = self.frontier == Some(anchor) && self.goes_on && !self.at_frontier.is_empty();
-        if self.pages != 1 || !is_at_known || self.stretch.why == StretchReason::KnownRow {
+        let is_at_known =
+            self.reach.frontier == Some(anchor) && self.so_far.goes_on && !self.reach.at_frontier.is_empty();
+        if self.so_far.pages != 1 || !is_at_known || self.stretch.why == StretchReason::KnownRow {
             return None;
         }
-        if rows.iter().any(|row| self.at_frontier.contains(&row.video)) {
+        if rows.iter().any(|row| self.reach.at_frontier.contains(&row.video)) {
             return Some(Lesson::AnchorCame);
         }
         let may_come = is_full && rows.last().is_none_or(|last| last.second <= anchor);
         // An empty page may be trouble, unless it comes again, long enough after.
-        let tells = self.finding == Finding::Rows || (self.finding == Finding::Empty && self.is_confirming);
+        let tells =
+            self.last.finding == Finding::Rows || (self.last.finding == Finding::Empty && self.doubts.is_confirming);
         let tells = tells && !may_come;
         tells.then_some(Lesson::AnchorLost(anchor))
     }
@@ -152,34 +157,34 @@ impl Walk {
     /// Where a walk goes on from the last second seen, its rows are known and must come again. If none does, their date was
     /// wrong, or they are gone; either way what lies before them is not known to be whole.
     fn loses_anchor(&mut self, rows: &[RowKey], is_full: bool) -> bool {
-        if rows.iter().any(|row| self.awaited.contains(&row.video)) {
-            self.awaited.clear();
+        if rows.iter().any(|row| self.anchor.awaited.contains(&row.video)) {
+            self.anchor.awaited.clear();
         }
         // A page that is full of the second before the anchor says nothing; it is asked again with the bound that it teaches.
         // Nor does one that is full of the anchor's own second: in another order its known rows come later.
         let anchor = self.stretch.anchor;
         let may_come = match rows.last() {
             Some(last) => last.second < anchor || (is_full && last.second == anchor),
-            None => is_full || self.pages > 1,
+            None => is_full || self.so_far.pages > 1,
         };
-        if self.awaited.is_empty() || may_come {
+        if self.anchor.awaited.is_empty() || may_come {
             return false;
         }
-        self.misdated.append(&mut self.awaited);
-        self.at_frontier.clear();
-        self.settled = self.settled.min(self.sure_until);
-        self.lost_anchor = Some(self.before_frontier.unwrap_or(self.range.start));
+        self.anchor.misdated.append(&mut self.anchor.awaited);
+        self.reach.at_frontier.clear();
+        self.reach.settled = self.reach.settled.min(self.anchor.sure_until);
+        self.anchor.lost = Some(self.reach.before_frontier.unwrap_or(self.range.start));
         true
     }
 
     /// Whether the anchor's rows come in another order than before.
     fn ties_moved(&self, rows: &[RowKey]) -> bool {
         let now: Vec<VideoKey> = rows.iter().map(|row| row.video).collect();
-        changes_places(&self.anchor_order, &now)
+        changes_places(&self.anchor.order, &now)
     }
 
     fn take(&mut self, page: &PageFact, view: View, asked: Vec<RowKey>, lessons: &mut Vec<Lesson>) {
-        self.overlaps = if view.finding == Finding::ShiftedByOne { self.overlaps + 1 } else { 0 };
+        self.last.overlaps = if view.finding == Finding::ShiftedByOne { self.last.overlaps + 1 } else { 0 };
         match view.finding {
             Finding::Rows | Finding::ShiftedByOne => {
                 if page.address.page.get() > 1 {
@@ -187,55 +192,57 @@ impl Walk {
                     lessons.push(if is_shifted { Lesson::Shifted } else { Lesson::NotShifted });
                 }
                 lessons.push(Lesson::Served(page.address.page.get()));
-                self.held = view.held;
+                self.last.held = view.held;
                 self.take_rows(page, (&view.rows, &view.strays), lessons);
-                self.previous = asked;
+                self.last.previous = asked;
             }
             Finding::Empty => {
                 self.heals.iter_mut().for_each(Heal::pass);
-                self.short.iter_mut().for_each(ShortDoubt::ends);
-                let verdict = self.short.as_mut().and_then(|doubt| doubt.look(&[], true));
+                self.short_pages.doubted.iter_mut().for_each(ShortDoubt::ends);
+                let verdict = self.short_pages.doubted.as_mut().and_then(|doubt| doubt.look(&[], true));
                 lessons.extend(verdict.map(lesson_of));
                 self.end_looks();
             }
             Finding::Unusable => {
                 // Rows without a usable time are rows all the same: a short page before them was not the last.
-                let follows = self.short.as_mut().is_some_and(ShortDoubt::followed_by_unplaced);
+                let follows = self.short_pages.doubted.as_mut().is_some_and(ShortDoubt::followed_by_unplaced);
                 lessons.extend(follows.then_some(Lesson::ShortPageFollowed));
             }
-            Finding::Disordered => self.ascents = 0,
+            Finding::Disordered => self.reach.ascents = 0,
             _ => {}
         }
     }
 
     fn take_rows(&mut self, page: &PageFact, (rows, strays): (&[RowKey], &[RowKey]), lessons: &mut Vec<Lesson>) {
-        let had_new = self.brought_new;
-        let before = Before { frontier: self.frontier, second: self.before_frontier, settled: self.read_until() };
-        let known_before = (self.frontier, self.at_frontier.len());
+        let had_new = self.so_far.brought_new;
+        let before =
+            Before { frontier: self.reach.frontier, second: self.reach.before_frontier, settled: self.read_until() };
+        let known_before = (self.reach.frontier, self.reach.at_frontier.len());
         for row in rows {
             self.take_row(*row);
         }
-        let is_stale = known_before == (self.frontier, self.at_frontier.len());
-        self.stale_pages = if is_stale { self.stale_pages + 1 } else { self.stale_pages.saturating_sub(2) };
-        if self.frontier > self.furthest {
-            (self.furthest, self.stretches_here, self.stale_pages) = (self.frontier, 0, 0);
+        let is_stale = known_before == (self.reach.frontier, self.reach.at_frontier.len());
+        self.doubts.stale_pages =
+            if is_stale { self.doubts.stale_pages + 1 } else { self.doubts.stale_pages.saturating_sub(2) };
+        if self.reach.frontier > self.reach.furthest {
+            (self.reach.furthest, self.doubts.stretches_here, self.doubts.stale_pages) = (self.reach.frontier, 0, 0);
         }
-        if self.brought_new && !had_new && self.stretch.why == StretchReason::Doubt {
-            lessons.push(Lesson::MoreAfter { pages: self.good_pages_before });
+        if self.so_far.brought_new && !had_new && self.stretch.why == StretchReason::Doubt {
+            lessons.push(Lesson::MoreAfter { pages: self.doubts.good_pages_before });
         }
-        if self.brought_new {
-            (self.has_jumped, self.is_confirming) = (false, false);
+        if self.so_far.brought_new {
+            (self.doubts.has_jumped, self.doubts.is_confirming) = (false, false);
         }
         let first = rows.first().map(|row| row.second);
         // Where all rows leap ahead, the page before is still the last that counts.
-        if first.is_some() || self.pages == 1 {
-            self.junction = before.frontier.filter(|_| self.pages > 1).zip(first);
+        if first.is_some() || self.so_far.pages == 1 {
+            self.reach.junction = before.frontier.filter(|_| self.so_far.pages > 1).zip(first);
         }
         // A page that lies beyond the end whole may have skipped rows before it: its neighbour's page tells.
         if let Some(first) = first.filter(|first| self.has_ascended() && *first < self.range.end) {
-            self.settled = self.settled.max(first);
+            self.reach.settled = self.reach.settled.max(first);
         }
-        let (opens, is_full) = (self.pages == 1, page.slots >= PAGE_SIZE);
+        let (opens, is_full) = (self.so_far.pages == 1, page.slots >= PAGE_SIZE);
         let read = HealPage { rows, strays, came: &page.rows, opens, is_full };
         self.heals.iter_mut().for_each(|heal| heal.read(&read));
         lessons.extend(self.heals.iter().any(Heal::has_moved).then_some(Lesson::TiesMove));
@@ -247,31 +254,31 @@ impl Walk {
         if row.second < self.stretch.anchor {
             return;
         }
-        let is_new = match self.frontier {
+        let is_new = match self.reach.frontier {
             Some(frontier) if row.second < frontier => return,
             Some(frontier) => row.second > frontier,
             None => true,
         };
         if is_new {
-            self.ascents = self.ascents.saturating_add(u32::from(self.frontier.is_some()));
-            self.before_frontier = self.frontier.or(self.before_frontier);
-            self.frontier = Some(row.second);
-            self.at_frontier.clear();
-            self.stretch_at_frontier.clear();
+            self.reach.ascents = self.reach.ascents.saturating_add(u32::from(self.reach.frontier.is_some()));
+            self.reach.before_frontier = self.reach.frontier.or(self.reach.before_frontier);
+            self.reach.frontier = Some(row.second);
+            self.reach.at_frontier.clear();
+            self.reach.stretch_at_frontier.clear();
         }
         // Where a stretch begins earlier, what it reads again is not new.
-        let may_be_new = self.goes_on || Some(row.second) > self.reached_before;
-        self.brought_new |= self.at_frontier.insert(row.video) && may_be_new;
-        self.stretch_at_frontier.insert(row.video);
+        let may_be_new = self.so_far.goes_on || Some(row.second) > self.reach.reached_before;
+        self.so_far.brought_new |= self.reach.at_frontier.insert(row.video) && may_be_new;
+        self.reach.stretch_at_frontier.insert(row.video);
     }
 
     /// A short page is doubted once rows have come after it.
     fn watch_short_pages(&mut self, page: &PageFact, rows: &[RowKey], before: Before, lessons: &mut Vec<Lesson>) {
         let is_full = page.slots >= PAGE_SIZE;
-        let follows = if self.pages == 1 { Follows::Anchored(self.stretch.anchor) } else { Follows::NextPage };
+        let follows = if self.so_far.pages == 1 { Follows::Anchored(self.stretch.anchor) } else { Follows::NextPage };
         // Rows that leap ahead came after the page as well.
-        let came: Vec<RowKey> = rows.iter().chain(&self.held).copied().collect();
-        match &mut self.short {
+        let came: Vec<RowKey> = rows.iter().chain(&self.last.held).copied().collect();
+        match &mut self.short_pages.doubted {
             Some(doubt) if doubt.is_looking() => {
                 lessons.extend(doubt.look(rows, is_full).map(lesson_of));
                 lessons.extend(doubt.has_failed().then_some(Lesson::ShortPageStaysOpen));
@@ -286,15 +293,16 @@ impl Walk {
             }
             // The walk went on without a look, so short pages are a habit.
             _ => {
-                self.short.take().iter().for_each(|doubt| self.believe(doubt.range()));
-                self.short = self.short_next.take();
-                self.short.iter_mut().for_each(|doubt| doubt.followed_by(&came, follows));
+                self.short_pages.doubted.take().iter().for_each(|doubt| self.believe(doubt.range()));
+                self.short_pages.doubted = self.short_pages.next.take();
+                self.short_pages.doubted.iter_mut().for_each(|doubt| doubt.followed_by(&came, follows));
             }
         }
         if !is_full {
             let doubt = self.doubt_about(page, rows, before);
-            let is_replaced = self.short.as_ref().is_none_or(|doubt| doubt.is_pending() && !doubt.is_followed());
-            if is_replaced { self.short = doubt } else { self.short_next = doubt }
+            let is_replaced =
+                self.short_pages.doubted.as_ref().is_none_or(|doubt| doubt.is_pending() && !doubt.is_followed());
+            if is_replaced { self.short_pages.doubted = doubt } else { self.short_pages.next = doubt }
         }
     }
 
@@ -307,22 +315,22 @@ impl Walk {
         let stands = before.frontier.filter(|_| leaps).unwrap_or(first.second);
         let (first, last) = if leaps { (stands, stands) } else { (first.second, last.second) };
         let is_over = |heal: &Heal| heal.is_over() && heal.second() == first;
-        let from = before.frontier.filter(|_| self.pages > 1).unwrap_or(self.stretch.anchor);
+        let from = before.frontier.filter(|_| self.so_far.pages > 1).unwrap_or(self.stretch.anchor);
         let from = from.min(first).max(before.settled);
         // What the page before left out at its end lies before the first row of this one.
-        let doubted = if self.pages > 1 { from.min(first) } else { first };
+        let doubted = if self.so_far.pages > 1 { from.min(first) } else { first };
         let is_listed = self.is_listed_whole(TimeRange::new(doubted, last.shifted(1)));
         if is_listed || (!leaps && first == last && self.heals.iter().any(is_over)) {
             return None;
         }
         let look_from = if from == last { before.second.unwrap_or(from) } else { from };
-        let known = shown.iter().chain(&self.held).chain(&self.previous).map(|row| row.video);
-        let known = known.chain(self.stretch_at_frontier.iter().copied()).collect();
+        let known = shown.iter().chain(&self.last.held).chain(&self.last.previous).map(|row| row.video);
+        let known = known.chain(self.reach.stretch_at_frontier.iter().copied()).collect();
         Some(ShortDoubt::new(Place { look_from, from, first_video, last_video, first, last }, known))
     }
 
     fn end_looks(&mut self) {
-        let settled = self.short.take_if(|doubt| doubt.is_settled());
+        let settled = self.short_pages.doubted.take_if(|doubt| doubt.is_settled());
         settled.iter().filter(|doubt| !doubt.is_proven()).for_each(|doubt| self.believe(doubt.range()));
     }
 }

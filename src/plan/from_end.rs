@@ -91,49 +91,53 @@ impl Walk {
     /// Whether this stretch read the second in order from its first row on, and its last page lies within it.
     pub(super) fn can_turn_to_the_end(&self, second: EpochSeconds, context: &WalkContext<'_>) -> bool {
         // Before rows have shown an order, others may lie before those that came.
-        let is_first = context.order_is_proven || self.has_ascended() || self.stretch.anchor == second;
+        let is_first = context.order.is_proven || self.has_ascended() || self.stretch.anchor == second;
         let is_within =
-            self.previous.len() == PAGE_SIZE as usize && self.previous.iter().all(|row| row.second == second);
-        let is_sure =
-            self.is_clean && !self.is_bounded() && !context.short_pages_hide && self.heals.iter().all(Heal::is_over);
-        let is_wanted = second < self.range.end && !self.listed.contains(second) && self.read_from_end != Some(second);
-        is_within && is_sure && is_wanted && self.frontier == Some(second) && is_first
+            self.last.previous.len() == PAGE_SIZE as usize && self.last.previous.iter().all(|row| row.second == second);
+        let is_sure = self.so_far.is_clean
+            && !self.is_bounded()
+            && !context.short.pages_hide
+            && self.heals.iter().all(Heal::is_over);
+        let is_wanted =
+            second < self.range.end && !self.listed.contains(second) && self.dense.read_from_end != Some(second);
+        is_within && is_sure && is_wanted && self.reach.frontier == Some(second) && is_first
     }
 
     /// Keeps what the reading from the other end has to meet.
     pub(super) fn turn_to_the_end(&mut self, stretch: &Stretch) {
         if stretch.why != StretchReason::FromEnd {
-            self.from_end = None;
+            self.dense.from_end = None;
             return;
         }
-        self.read_from_end = Some(stretch.anchor);
+        self.dense.read_from_end = Some(stretch.anchor);
         // Asked once more with a bound that has been learned, it has the same to meet.
-        let before = self.from_end.take();
+        let before = self.dense.from_end.take();
         let (known, tail) = match before {
             Some(before) => (before.known, before.tail),
             None => {
-                let tail = self.previous.iter().rev().map(|row| row.video).collect();
-                (self.stretch_at_frontier.clone(), tail)
+                let tail = self.last.previous.iter().rev().map(|row| row.video).collect();
+                (self.reach.stretch_at_frontier.clone(), tail)
             }
         };
         let (new, met, state) = (BTreeSet::new(), 0, State::Reading);
-        self.from_end = Some(Box::new(FromEnd { second: stretch.anchor, known, tail, new, met, state }));
+        self.dense.from_end = Some(Box::new(FromEnd { second: stretch.anchor, known, tail, new, met, state }));
     }
 
     /// What follows from the pages of a reading from the second's end.
     pub(super) fn step_from_end(&self, reading: &FromEnd, context: &WalkContext<'_>) -> WalkStep {
         let second = reading.second;
-        let asks_too_late = context.max_is_inclusive && self.stretch.asked_max > second && reading.new.is_empty();
+        let asks_too_late =
+            context.bounds.max_is_inclusive && self.stretch.asked_max > second && reading.new.is_empty();
         match reading.state {
             State::Met if second.shifted(1) >= self.range.end => {
                 WalkStep::Finish { ending: Ending::BothEnds, unproven: Vec::new() }
             }
             State::Met => self.past_second_with(second, Vec::new()),
             State::Failed => self.leave_from_end(second, context),
-            State::Reading if self.pages > 0 && reading.met == 0 && asks_too_late => {
+            State::Reading if self.so_far.pages > 0 && reading.met == 0 && asks_too_late => {
                 anchor(second, StretchReason::FromEnd)
             }
-            State::Reading if self.pages >= context.cap => self.leave_from_end(second, context),
+            State::Reading if self.so_far.pages >= context.pages.cap => self.leave_from_end(second, context),
             State::Reading => self.ask_next(context),
         }
     }
@@ -141,8 +145,10 @@ impl Walk {
     /// What was read of the second from both ends does not meet. It stays unproven, but where what seemed to be its end may have
     /// been a wrong answer it is read once more from its first row on.
     pub(super) fn leave_from_end(&self, second: EpochSeconds, context: &WalkContext<'_>) -> WalkStep {
-        let is_capped = self.good_pages_before >= context.cap;
-        if !is_capped && !self.has_doubted_enough(second) && self.fruitless + 1 < doubts_needed(self.good_pages_before)
+        let is_capped = self.doubts.good_pages_before >= context.pages.cap;
+        if !is_capped
+            && !self.has_doubted_enough(second)
+            && self.doubts.fruitless + 1 < doubts_needed(self.doubts.good_pages_before)
         {
             return anchor(second, StretchReason::Doubt);
         }

@@ -72,7 +72,7 @@ impl Planner {
         let (mut lists, mut again) = (Vec::new(), Vec::new());
         let mut next = self.next_window;
         let Some(plan) = self.region(&window.region) else { return (lists, again) };
-        let mut budget = (FEW_ROWS + plan.finished_rows() / SHARE).saturating_sub(plan.rows_again);
+        let mut budget = (FEW_ROWS + plan.finished_rows() / SHARE).saturating_sub(plan.again.rows);
         for Unproven { seconds: range, lacks } in self.unproven_of(window, window.range, ending, listed) {
             let rows = self.rows_of(window, range);
             let region = window.region.clone();
@@ -120,7 +120,7 @@ impl Planner {
 
     /// What the pages of a window that is read do not prove, apart from what is listed; neighbours as one.
     fn unproven_of(&self, window: &Window, range: TimeRange, ending: Ending, events: &[PlanEvent]) -> Vec<Unproven> {
-        let is_believed = matches!(ending, Ending::NothingThere | Ending::Listed) || self.learned.sort_ignored;
+        let is_believed = matches!(ending, Ending::NothingThere | Ending::Listed) || self.learned.order.sort_ignored;
         if is_believed {
             return Vec::new();
         }
@@ -128,7 +128,7 @@ impl Planner {
         let undecided = window.evidence.undecided(range).without(&listed);
         let Some((first, last)) = undecided.first().zip(undecided.last()) else { return Vec::new() };
         let rules = Rules { is_habit: self.learned.short_is_habit(), ..Rules::USUAL };
-        let ties = self.learned.ties_move.then_some(Refutation::Premise(Premise::StableTies));
+        let ties = self.learned.order.ties_move.then_some(Refutation::Premise(Premise::StableTies));
         let hides = self.learned.short_pages_hide().then_some(Refutation::Premise(Premise::ShortHidesNothing));
         let refuted: Vec<Refutation> = ties.into_iter().chain(hides).collect();
         let uncovered = window.evidence.uncovered(TimeRange::new(first.start, last.end), rules, &refuted);
@@ -170,8 +170,11 @@ impl Planner {
     fn rows_of(&self, window: &Window, range: TimeRange) -> u64 {
         let Some(plan) = self.region(&window.region) else { return 0 };
         // Where the lower bound is not kept to, all that lies before is read as well.
-        let start =
-            if self.learned.min_is_loose { plan.oldest.unwrap_or(range.start).min(range.start) } else { range.start };
+        let start = if self.learned.bounds.min_is_loose {
+            plan.extent.oldest.unwrap_or(range.start).min(range.start)
+        } else {
+            range.start
+        };
         (self.density(plan) * range.end.since(start) as f64).min(1e15) as u64 + u64::from(PAGE_SIZE)
     }
 
@@ -189,7 +192,7 @@ impl Planner {
             window.evidence.take_over(&self.last_evidence, range);
         }
         if let Some(plan) = self.region_mut(region) {
-            plan.rows_again += rows;
+            plan.again.rows += rows;
         }
     }
 
@@ -206,7 +209,7 @@ impl Planner {
     pub(super) fn fold_evidence(&mut self, page: &PageFact, turn: Turn) {
         let Purpose::Walk { window, .. } = page.address.purpose else { return };
         if let Some(window) = self.windows.get_mut(&window).filter(|window| !window.is_over()) {
-            self.learned.ties_move |= window.evidence.fold(page, turn);
+            self.learned.order.ties_move |= window.evidence.fold(page, turn);
         }
     }
 

@@ -6,7 +6,12 @@ use super::event::Ending;
 use super::fact::{PageFact, RowKey, VideoKey};
 use super::walk::Lesson;
 use crate::api::contract::Region;
-use crate::units::{EpochSeconds, LAST_PAGE};
+use crate::units::LAST_PAGE;
+
+mod bounds;
+
+use bounds::LOST_ANCHORS;
+pub use bounds::{BoundQuestion, Bounds};
 
 /// Rows that must have stood at exactly the asked lower bound before it counts as inclusive: one may be a wrong date.
 const ROWS_AT_A_BOUND: usize = 2;
@@ -27,60 +32,72 @@ const HOPELESS_AFTER: u32 = 40;
 /// What the walks taught about the service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Learned {
-    /// The lower bound is inclusive.
-    pub min_inclusive: bool,
-    /// The upper bound is inclusive.
-    pub max_inclusive: bool,
+    /// How the asked bounds are kept to.
+    pub bounds: Bounds,
+    /// Where pages end.
+    pub ends: PageEnds,
+    /// What short pages have shown.
+    pub short: ShortPages,
+    /// Whether `page_num` counts pages or rows.
+    pub shifts: Shifts,
+    /// In which order rows come.
+    pub order: Order,
+    /// Ends of windows at which the neighbour's first page lacked a row that the walk saw.
+    pub seams: u64,
+    answers: SameAnswer,
+    verified: Verified,
+}
+
+/// Where the service's pages end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PageEnds {
     /// The last page that the service serves, where it is lower than documented.
     pub cap: Option<u32>,
-    /// Short pages that hid nothing, since the last that hid something.
-    pub harmless_short_pages: u32,
-    /// Short pages that hid rows.
-    pub hiding_short_pages: u64,
-    /// Short pages whose surroundings did not show whether something is missing.
-    pub open_short_pages: u32,
-    /// Pages in a row, of all walks, that were their predecessor without the first row.
-    pub shifted_pages: u32,
-    /// Rows of one second came in another order than before.
-    pub ties_move: bool,
-    /// It is journalled that short pages hide rows here.
-    pub short_pages_hide: bool,
     /// Empty or refused pages in front of rows.
     pub false_ends: u64,
     /// What is journalled of those: the last page that explained them.
     told_end: Option<Option<u32>>,
+    /// The largest number of a page that held rows.
+    pub deepest_page: u32,
+    cap_suspects: BTreeMap<u32, u32>,
+}
+
+/// What short pages have shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShortPages {
+    /// Short pages that hid nothing, since the last that hid something.
+    pub harmless: u32,
+    /// Short pages that hid rows.
+    pub hiding: u64,
+    /// Short pages whose surroundings did not show whether something is missing.
+    pub open: u32,
+    /// It is journalled that short pages hide rows here.
+    pub is_told: bool,
+    /// Short pages that rows have followed.
+    pub followed: u32,
+}
+
+/// Whether `page_num` counts pages or rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shifts {
+    /// Pages in a row, of all walks, that were their predecessor without the first row.
+    pub shifted: u32,
+    /// Later pages that were not their predecessor without the first row.
+    not_shifted: u32,
+}
+
+/// In which order rows come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Order {
+    /// Rows of one second came in another order than before.
+    pub ties_move: bool,
     /// Pages that showed a row again.
     pub repeats: u64,
     /// Rows whose date does not fit the order of the others.
     pub strays: u64,
     /// Rows come in no order.
     pub sort_ignored: bool,
-    /// The largest number of a page that held rows.
-    pub deepest_page: u32,
-    /// Short pages that rows have followed.
-    pub short_pages: u32,
-    /// Ends of windows at which the neighbour's first page lacked a row that the walk saw.
-    pub seams: u64,
-    /// Rows that stood at exactly the asked lower bound.
-    at_min: BTreeSet<VideoKey>,
     ascents: u32,
-    /// Later pages that were not their predecessor without the first row.
-    unshifted_pages: u32,
-    bound_questions: u32,
-    cap_suspects: BTreeMap<u32, u32>,
-    /// The service does not keep to the lower bound: a stretch's first pages may lie before it. Journalled.
-    pub min_is_loose: bool,
-    /// Stretches whose first page lay before what was asked, and pages that did.
-    pub early_openings: u32,
-    early_pages: u32,
-    /// Pages of walks that brought rows.
-    fitting_pages: u32,
-    /// Whether a stretch that went on from known rows began with one of them, ...
-    pub anchor_came: bool,
-    /// ... and the anchors of those that did not, though a page came.
-    anchors_lost: BTreeSet<EpochSeconds>,
-    answers: SameAnswer,
-    verified: Verified,
 }
 
 /// What was found out about the service before the run. It spares requests and is never evidence: what is asked for stays as wide as
@@ -107,44 +124,15 @@ struct SameAnswer {
     is_over: bool,
 }
 
-/// Stretches whose first page lay before what was asked, after which the lower bound is known not to be kept to.
-const LOOSE_AFTER: u32 = 3;
-/// Pages before what was asked that are read for the sake of what follows them, beside twice those that fitted.
-const MOST_EARLY_PAGES: u32 = 300;
-/// Anchors whose rows did not come at first, while none came, which show that a question's page 1 is not its first.
-const LOST_ANCHORS: usize = 3;
 /// Pages of the same rows to different questions after which the service answers everything alike.
 const SAME_ANSWERS: u32 = 4;
-
-/// Which of a known row's neighbourhood is asked to learn the bounds; in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BoundQuestion {
-    /// From its second to its second: answered if both are inclusive.
-    Both,
-    /// From its second to the next: answered with it if the lower one is.
-    Lower,
-    /// From the second before to its own, where the lower is exclusive: answered if the upper one is inclusive.
-    Upper,
-}
-
-impl BoundQuestion {
-    /// The question that this number stands for, in journals too.
-    const fn of(number: u32) -> Option<Self> {
-        match number {
-            1 => Some(Self::Both),
-            2 => Some(Self::Lower),
-            3 => Some(Self::Upper),
-            _ => None,
-        }
-    }
-}
 
 impl Learned {
     /// The last page that the service serves.
     pub fn last_page(&self) -> u32 {
         // A page that came beyond what was verified shows that it is not so.
-        let verified = self.verified.last_page.filter(|last| *last >= self.deepest_page);
-        self.cap.or(verified).unwrap_or(LAST_PAGE)
+        let verified = self.verified.last_page.filter(|last| *last >= self.ends.deepest_page);
+        self.ends.cap.or(verified).unwrap_or(LAST_PAGE)
     }
 
     /// Takes what was found out before the run.
@@ -155,73 +143,56 @@ impl Learned {
     /// What the run has seen that contradicts what was found out before it, for a person.
     pub fn contradicted(&self) -> Option<&'static str> {
         let Verified { min_inclusive, max_inclusive, last_page } = self.verified;
-        if (self.min_inclusive && min_inclusive == Some(false)) || (self.max_inclusive && max_inclusive == Some(false))
+        if (self.bounds.min_inclusive && min_inclusive == Some(false))
+            || (self.bounds.max_inclusive && max_inclusive == Some(false))
         {
             return Some("a row came at exactly an asked bound, which is said to be exclusive");
         }
-        let cap = self.cap.filter(|cap| last_page.is_some_and(|last| *cap < last));
+        let cap = self.ends.cap.filter(|cap| last_page.is_some_and(|last| *cap < last));
         cap.map(|_| "rows ended at an earlier page than verified.last_page says")
     }
 
     /// Whether short pages are this service's habit and prove nothing.
     pub fn short_is_habit(&self) -> bool {
-        self.harmless_short_pages >= HABIT_AFTER && !self.short_pages_hide()
+        self.short.harmless >= HABIT_AFTER && !self.short_pages_hide()
     }
 
     /// Whether a short page has ever hidden a row, or may have: rows of one second that move about can fall into the place of
     /// one that is left out, and nothing shows it. Then no short page is believed that is not proven whole.
     pub fn short_pages_hide(&self) -> bool {
-        self.short_pages_hide || self.hiding_short_pages > 0 || (self.ties_move && self.harmless_short_pages > 0)
+        self.short.is_told || self.short.hiding > 0 || (self.order.ties_move && self.short.harmless > 0)
     }
 
     /// Whether looking around short pages is given up: they are listed at once.
     pub fn short_is_hopeless(&self) -> bool {
-        self.short_pages_hide() && self.open_short_pages >= HOPELESS_AFTER
+        self.short_pages_hide() && self.short.open >= HOPELESS_AFTER
     }
 
     /// Whether short or empty pages have hidden rows.
     pub fn service_hides(&self) -> bool {
-        self.short_pages_hide() || (self.false_ends > 0 && self.cap.is_none())
+        self.short_pages_hide() || (self.ends.false_ends > 0 && self.ends.cap.is_none())
     }
 
     /// Whether `page_num` has been seen to count pages: then rows that come in numbers may shift a page by all but one row.
     pub fn pages_are_counted(&self) -> bool {
-        self.unshifted_pages >= COUNTED_AFTER
+        self.shifts.not_shifted >= COUNTED_AFTER
     }
 
     /// What is to be journalled of false ends, where it is not: the last page that explains them.
     pub fn untold_end(&self) -> Option<Option<u32>> {
-        (self.false_ends > 0 && self.told_end != Some(self.cap)).then_some(self.cap)
+        (self.ends.false_ends > 0 && self.ends.told_end != Some(self.ends.cap)).then_some(self.ends.cap)
     }
 
     /// Takes what is journalled of false ends.
     pub fn take_end(&mut self, last_page: Option<u32>) {
-        self.told_end = Some(last_page);
-        self.false_ends = self.false_ends.max(1);
-        self.cap = last_page.filter(|cap| *cap >= self.deepest_page);
+        self.ends.told_end = Some(last_page);
+        self.ends.false_ends = self.ends.false_ends.max(1);
+        self.ends.cap = last_page.filter(|cap| *cap >= self.ends.deepest_page);
     }
 
     /// Whether pages have shown that rows come in ascending order.
     pub fn order_is_proven(&self) -> bool {
-        self.ascents >= PROVEN_AFTER
-    }
-
-    /// Whether enough stretches began before what was asked to say that the lower bound is not kept to.
-    pub fn min_seems_loose(&self) -> bool {
-        self.early_openings >= LOOSE_AFTER
-    }
-
-    /// Whether yet another page that lies before what was asked is worth its price.
-    pub fn may_read_early(&self) -> bool {
-        self.early_pages <= MOST_EARLY_PAGES + 2 * self.fitting_pages
-    }
-
-    /// Whether page 1 of a question is not its first: known rows never come where their second is asked. `newest` is the newest second
-    /// known, where the newest page looks like the second one.
-    pub fn first_pages_are_missing(&self, newest: Option<EpochSeconds>) -> bool {
-        let is_lost_at_the_end = newest.is_some_and(|newest| self.anchors_lost.contains(&newest));
-        let are_lost = self.order_is_proven() && self.anchors_lost.len() >= LOST_ANCHORS;
-        !self.anchor_came && (are_lost || is_lost_at_the_end)
+        self.order.ascents >= PROVEN_AFTER
     }
 
     /// Whether different questions are all answered with the same rows.
@@ -248,39 +219,9 @@ impl Learned {
 
     /// What contradicted the contract is asked anew.
     pub fn ask_anew(&mut self) {
-        self.shifted_pages = 0;
-        self.anchors_lost.clear();
+        self.shifts.shifted = 0;
+        self.bounds.anchors_lost.clear();
         self.answers = SameAnswer::default();
-    }
-
-    /// The next question about the bounds, with the page number that stands for it; none once they are known.
-    pub fn bound_question(&self) -> Option<(u32, BoundQuestion)> {
-        let (min, max) = (self.min_inclusive, self.max_inclusive);
-        // What is said to be exclusive is not asked: only a row that comes would tell anything.
-        let may_min = self.verified.min_inclusive != Some(false);
-        let may_max = self.verified.max_inclusive != Some(false);
-        (self.bound_questions + 1..=3).map_while(|number| Some((number, BoundQuestion::of(number)?))).find(
-            |(_, question)| match question {
-                BoundQuestion::Both => !(min && max) && may_min && may_max,
-                BoundQuestion::Lower => !min && may_min,
-                BoundQuestion::Upper => !min && !max && may_max,
-            },
-        )
-    }
-
-    /// Takes the answer to a question about the bounds of a row of this second.
-    pub fn answer_bounds(&mut self, page: &PageFact, known: Option<EpochSeconds>) {
-        let is_there = page.rows.iter().any(|row| Some(row.second) == known);
-        // The number alone tells what was asked: what is verified may be another thing in a later start.
-        let number = page.address.page.get();
-        let asked = BoundQuestion::of(number).filter(|_| number > self.bound_questions);
-        self.bound_questions = self.bound_questions.max(number);
-        match asked.filter(|_| is_there) {
-            Some(BoundQuestion::Both) => (self.min_inclusive, self.max_inclusive) = (true, true),
-            Some(BoundQuestion::Lower) => self.min_inclusive = true,
-            Some(BoundQuestion::Upper) => self.max_inclusive = true,
-            None => {}
-        }
     }
 
     /// A page that was asked newest first and came so shows that the sort is honoured.
@@ -295,58 +236,58 @@ impl Learned {
     /// A window that ended at a row beyond it shows an order, also once its pages are forgotten.
     pub fn take_ending(&mut self, ending: Ending) {
         if ending == Ending::RowBeyond {
-            self.ascents = self.ascents.max(PROVEN_AFTER);
+            self.order.ascents = self.order.ascents.max(PROVEN_AFTER);
         }
     }
 
     /// Takes one lesson.
     pub fn take(&mut self, lesson: Lesson) {
         match lesson {
-            Lesson::AtMin(video) => self.min_inclusive |= is_enough(&mut self.at_min, video),
-            Lesson::AtMax => self.max_inclusive = true,
-            Lesson::ShortPageFollowed => self.short_pages += 1,
-            Lesson::ShortPageHidNothing => self.harmless_short_pages += 1,
+            Lesson::AtMin(video) => self.bounds.min_inclusive |= is_enough(&mut self.bounds.at_min, video),
+            Lesson::AtMax => self.bounds.max_inclusive = true,
+            Lesson::ShortPageFollowed => self.short.followed += 1,
+            Lesson::ShortPageHidNothing => self.short.harmless += 1,
             Lesson::ShortPageHidRows => {
-                self.hiding_short_pages += 1;
-                self.harmless_short_pages = 0;
+                self.short.hiding += 1;
+                self.short.harmless = 0;
             }
-            Lesson::Repeat => self.repeats += 1,
-            Lesson::Strays(rows) => self.strays += u64::from(rows),
-            Lesson::Ascents(times) => self.ascents = self.ascents.saturating_add(times),
-            Lesson::Shifted => self.shifted_pages += 1,
+            Lesson::Repeat => self.order.repeats += 1,
+            Lesson::Strays(rows) => self.order.strays += u64::from(rows),
+            Lesson::Ascents(times) => self.order.ascents = self.order.ascents.saturating_add(times),
+            Lesson::Shifted => self.shifts.shifted += 1,
             Lesson::NotShifted => {
-                self.shifted_pages = 0;
-                self.unshifted_pages = self.unshifted_pages.saturating_add(1);
+                self.shifts.shifted = 0;
+                self.shifts.not_shifted = self.shifts.not_shifted.saturating_add(1);
             }
-            Lesson::TiesMove => self.ties_move = true,
-            Lesson::ShortPageStaysOpen => self.open_short_pages += 1,
-            Lesson::Disorder if self.ascents < BEYOND_QUESTION => self.ascents = 0,
+            Lesson::TiesMove => self.order.ties_move = true,
+            Lesson::ShortPageStaysOpen => self.short.open += 1,
+            Lesson::Disorder if self.order.ascents < BEYOND_QUESTION => self.order.ascents = 0,
             Lesson::Disorder => {}
             Lesson::Served(page) => {
-                self.deepest_page = self.deepest_page.max(page);
-                self.fitting_pages = self.fitting_pages.saturating_add(1);
-                self.cap = self.cap.filter(|cap| *cap >= self.deepest_page);
+                self.ends.deepest_page = self.ends.deepest_page.max(page);
+                self.bounds.fitting_pages = self.bounds.fitting_pages.saturating_add(1);
+                self.ends.cap = self.ends.cap.filter(|cap| *cap >= self.ends.deepest_page);
             }
             Lesson::MoreAfter { pages } => self.suspect_cap(pages),
             Lesson::Early { opens } => {
-                self.early_openings += u32::from(opens);
-                self.early_pages += 1;
+                self.bounds.early_openings += u32::from(opens);
+                self.bounds.early_pages += 1;
             }
-            Lesson::AnchorCame => self.anchor_came = true,
-            Lesson::MinKept => (self.early_openings, self.min_is_loose) = (0, false),
-            Lesson::AnchorLost(second) if self.anchors_lost.len() < LOST_ANCHORS => {
-                self.anchors_lost.insert(second);
+            Lesson::AnchorCame => self.bounds.anchor_came = true,
+            Lesson::MinKept => (self.bounds.early_openings, self.bounds.min_is_loose) = (0, false),
+            Lesson::AnchorLost(second) if self.bounds.anchors_lost.len() < LOST_ANCHORS => {
+                self.bounds.anchors_lost.insert(second);
             }
             Lesson::AnchorLost(_) => {}
         }
     }
 
     fn suspect_cap(&mut self, pages: u32) {
-        self.false_ends += 1;
-        let times = self.cap_suspects.entry(pages).or_insert(0);
+        self.ends.false_ends += 1;
+        let times = self.ends.cap_suspects.entry(pages).or_insert(0);
         *times += 1;
-        if *times >= CAP_AFTER && pages > 0 && pages >= self.deepest_page {
-            self.cap = Some(pages);
+        if *times >= CAP_AFTER && pages > 0 && pages >= self.ends.deepest_page {
+            self.ends.cap = Some(pages);
         }
     }
 }

@@ -59,7 +59,7 @@ impl Planner {
         self.range.end = self.range.end.max(new.end);
         self.next_window = self.next_window.max(id.0 + 1);
         let mut window = Window::new(region.clone(), new);
-        window.bounded = self.learned.sort_ignored;
+        window.bounded = self.learned.order.sort_ignored;
         self.windows.insert(id, window);
         if let Some(plan) = self.region_mut(region) {
             plan.extend(new);

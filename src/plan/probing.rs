@@ -57,7 +57,7 @@ impl Planner {
 
     /// A region's first questions: its oldest page, its newest, and what an empty one needs.
     fn begin_region(&self, plan: &RegionPlan, context: &PlanContext) -> Option<Decision> {
-        let is_begun = plan.newest_read && !plan.looks_empty();
+        let is_begun = plan.newest_page.is_read && !plan.looks_empty();
         let (id, window) = self.leftmost(plan)?;
         if is_begun || plan.is_done() || window.is_assigned() || window.parked > 0 {
             return None;
@@ -71,9 +71,9 @@ impl Planner {
         let (id, window) = self.leftmost(plan)?;
         let walk = window.walk().filter(|walk| walk.stretch().number == 0 && !window.is_assigned())?;
         let is_small = self.pages_at_first(plan) <= SMALL_PAGES && walk.stretch_pages() < MOST_WALKED;
-        let is_open = plan.newest_read
+        let is_open = plan.newest_page.is_read
             && !plan.looks_empty()
-            && plan.counted_pages.values().all(|pages| pages.len() <= WALKED_PAGES as usize);
+            && plan.counted.pages.values().all(|pages| pages.len() <= WALKED_PAGES as usize);
         let is_whole = window.range == plan.range && window.parked == 0 && !window.bounded;
         if !is_small || !is_open || !is_whole || self.counts(plan, 1, 0.0).iter().all(|count| count.is_exact) {
             return None;
@@ -85,8 +85,11 @@ impl Planner {
     /// The next page to count by, of the first region that has none on its way.
     fn count_on(&self, credits: u32, seed: f64) -> Decision {
         let open = |plan: &&RegionPlan| {
-            let is_begun = plan.has_rows() && plan.newest_read && !plan.is_done();
-            is_begun && !plan.count_failed && !self.learned.sort_ignored && !self.set_aside.contains(&plan.region)
+            let is_begun = plan.has_rows() && plan.newest_page.is_read && !plan.is_done();
+            is_begun
+                && !plan.counted.failed
+                && !self.learned.order.sort_ignored
+                && !self.set_aside.contains(&plan.region)
         };
         let wanted: Vec<(&RegionPlan, (EpochSeconds, u32))> = self
             .regions
@@ -137,7 +140,7 @@ impl Planner {
 
     /// Pages of the region, as the density of its oldest and its newest page makes them.
     fn pages_at_first(&self, plan: &RegionPlan) -> f64 {
-        let (Some(oldest), Some(newest)) = (plan.oldest, plan.last_second()) else { return 0.0 };
+        let (Some(oldest), Some(newest)) = (plan.extent.oldest, plan.last_second()) else { return 0.0 };
         self.density(plan) * (newest.since(oldest) + 1) as f64 / f64::from(PAGE_SIZE)
     }
 
@@ -148,19 +151,20 @@ impl Planner {
 
     fn tally<'a>(&self, plan: &'a RegionPlan, range: TimeRange, (credits, seed): (u32, f64)) -> Tally<'a> {
         let second = plan.last_second().filter(|second| *second < range.end);
-        let of_second = plan.newest_rows.iter().filter(|row| Some(row.second) == plan.probed_newest).count();
-        let is_all = of_second < plan.newest_rows.len() || plan.newest_rows.len() < PAGE_SIZE as usize;
+        let of_second =
+            plan.newest_page.rows.iter().filter(|row| Some(row.second) == plan.newest_page.last_second).count();
+        let is_all = of_second < plan.newest_page.rows.len() || plan.newest_page.rows.len() < PAGE_SIZE as usize;
         let newest = second.map(|second| Newest {
             second,
-            rows: (is_all && plan.probed_newest == Some(second)).then_some(of_second),
-            density: page_density(&plan.newest_rows.iter().map(|row| row.second).collect::<Vec<_>>()),
+            rows: (is_all && plan.newest_page.last_second == Some(second)).then_some(of_second),
+            density: page_density(&plan.newest_page.rows.iter().map(|row| row.second).collect::<Vec<_>>()),
         });
         Tally {
             range,
-            pages: &plan.counted_pages,
-            refused: &plan.count_refused,
+            pages: &plan.counted.pages,
+            refused: &plan.counted.refused,
             newest,
-            newest_is_known: !plan.newest_is_unknown,
+            newest_is_known: !plan.newest_page.is_unknown,
             cap: self.learned.last_page(),
             credits,
             seed,
@@ -189,7 +193,7 @@ impl Planner {
         let is_walked = !matches!(page.address.purpose, Purpose::Count { .. });
         let is_counted_from = plan.read().iter().any(|range| range.start == anchor);
         if !page.check.is_astray() && (!is_walked || is_counted_from) {
-            plan.counted_pages.entry(anchor).or_default().insert(number, page.clone());
+            plan.counted.pages.entry(anchor).or_default().insert(number, page.clone());
         }
     }
 
@@ -197,14 +201,14 @@ impl Planner {
     pub fn count_refused(&mut self, address: &PageAddress) {
         let Purpose::Count { anchor } = address.purpose else { return };
         if let Some(plan) = self.region_mut(&address.region) {
-            plan.count_refused.insert((anchor, address.page.get()));
+            plan.counted.refused.insert((anchor, address.page.get()));
         }
     }
 
     /// A page to count by cannot be had: the region is not counted any further.
     pub fn count_failed(&mut self, region: &Region) {
         if let Some(plan) = self.region_mut(region) {
-            plan.count_failed = true;
+            plan.counted.failed = true;
         }
     }
 
@@ -213,7 +217,7 @@ impl Planner {
     pub(super) fn counted_already(&self, window: &Window, walk: &Walk, page: PageNumber) -> Option<&PageFact> {
         let stretch = walk.stretch();
         let plan = self.region(&window.region)?;
-        let fact = plan.counted_pages.get(&stretch.anchor)?.get(&page.get())?;
+        let fact = plan.counted.pages.get(&stretch.anchor)?.get(&page.get())?;
         let is_bought = matches!(fact.address.purpose, Purpose::Count { .. });
         let is_same = stretch.asked_min == stretch.anchor.shifted(-1) && stretch.order() == TimeOrder::OldestFirst;
         let is_inside = fact.slots == PAGE_SIZE && fact.rows.iter().all(|row| row.second < plan.range.end.shifted(-1));
@@ -282,9 +286,13 @@ impl Planner {
             let rows = counts.iter().map(|count| count.rows).fold(Interval::default(), Interval::plus);
             (rows, counts.iter().all(|count| count.is_exact))
         } else {
-            (Interval::default(), plan.looks_empty() && !plan.evidence_failed)
+            (Interval::default(), plan.looks_empty() && !plan.answers.failed)
         };
-        let span = plan.oldest.zip(plan.newest).map(|(oldest, newest)| TimeRange::new(oldest, newest.shifted(1)));
+        let span = plan
+            .extent
+            .oldest
+            .zip(plan.extent.newest)
+            .map(|(oldest, newest)| TimeRange::new(oldest, newest.shifted(1)));
         let region = plan.region.clone();
         RegionForecast { region, rows, is_exact, bought, span, shared_rows: shared_rows(plan), is_unknown }
     }
@@ -306,7 +314,7 @@ fn page_density(seconds: &[EpochSeconds]) -> f64 {
 }
 
 fn shared_rows(plan: &RegionPlan) -> f64 {
-    let full = plan.counted_pages.values().flat_map(|pages| pages.values()).filter(|page| page.slots >= PAGE_SIZE);
+    let full = plan.counted.pages.values().flat_map(|pages| pages.values()).filter(|page| page.slots >= PAGE_SIZE);
     let shared = full.filter_map(|page| {
         let last = page.rows.iter().map(|row| row.second).max()?;
         Some(page.rows.iter().filter(|row| row.second == last).count() as f64)

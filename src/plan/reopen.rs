@@ -160,7 +160,7 @@ impl Planner {
         self.next_window = self.next_window.max(id.0 + 1).max(rest.0 + 1);
         let Some(plan) = self.regions.iter_mut().find(|plan| plan.region == *region) else { return };
         // What is left of the first window is no share of the region to be cut any more.
-        plan.is_cut = true;
+        plan.sizing.is_cut = true;
         let mut done = vec![];
         if range.start < plan.done_until {
             done.push(TimeRange::new(range.end, plan.done_until));
@@ -182,7 +182,7 @@ impl Planner {
             }
         }
         let mut window = Window::new(region.clone(), range);
-        window.bounded = self.learned.sort_ignored;
+        window.bounded = self.learned.order.sort_ignored;
         plan.windows.insert(range.start, id);
         self.windows.insert(id, window);
         // Only what held the range's end reaches beyond it.

@@ -30,8 +30,8 @@ impl Planner {
             window: id,
             stretch: window.next_stretch(),
             anchor,
-            asked_min: if self.learned.min_inclusive { anchor } else { anchor.shifted(-1) },
-            asked_max: if self.learned.max_inclusive { end.shifted(-1) } else { end },
+            asked_min: if self.learned.bounds.min_inclusive { anchor } else { anchor.shifted(-1) },
+            asked_max: if self.learned.bounds.max_inclusive { end.shifted(-1) } else { end },
             at: context.now,
             why,
         }
@@ -41,7 +41,7 @@ impl Planner {
     pub(super) fn asked_end(&self, stretch: &Stretch) -> EpochSeconds {
         match stretch.order() {
             TimeOrder::NewestFirst => stretch.anchor.shifted(1),
-            _ if self.learned.max_inclusive => stretch.asked_max.shifted(1),
+            _ if self.learned.bounds.max_inclusive => stretch.asked_max.shifted(1),
             TimeOrder::OldestFirst | TimeOrder::MostViewedFirst => stretch.asked_max,
         }
     }
@@ -69,11 +69,11 @@ impl Planner {
     /// before that is confirmed.
     fn row_due(&self, window: &Window, walk: &Walk, page: PageNumber) -> Option<EpochSeconds> {
         let stretch = walk.stretch();
-        if walk.is_bounded() || self.learned.sort_ignored {
+        if walk.is_bounded() || self.learned.order.sort_ignored {
             // Where rows come in no order, an empty page follows any row.
             return None;
         }
-        let newest = self.region(&window.region)?.newest.filter(|newest| *newest <= stretch.asked_max)?;
+        let newest = self.region(&window.region)?.extent.newest.filter(|newest| *newest <= stretch.asked_max)?;
         let is_doubted = matches!(
             stretch.why,
             StretchReason::Doubt | StretchReason::KnownRow | StretchReason::FromEnd | StretchReason::Seam { .. }
@@ -85,8 +85,8 @@ impl Planner {
 
     /// A region's range as it is asked: a second wider at a bound that is not known to be inclusive.
     fn exact_range(&self, TimeRange { start, end }: TimeRange) -> (EpochSeconds, EpochSeconds) {
-        let min = if self.learned.min_inclusive { start } else { start.shifted(-1) };
-        (min, if self.learned.max_inclusive { end.shifted(-1) } else { end })
+        let min = if self.learned.bounds.min_inclusive { start } else { start.shifted(-1) };
+        (min, if self.learned.bounds.max_inclusive { end.shifted(-1) } else { end })
     }
 
     /// Newest first, but that what lies between the range and a known row comes after the range.
@@ -112,7 +112,7 @@ impl Planner {
             }
             Purpose::Bounds => {
                 let (number, question) = self.learned.bound_question()?;
-                (Some(question.range(plan.probed_newest?)), PageNumber::new(number).ok()?)
+                (Some(question.range(plan.newest_page.last_second?)), PageNumber::new(number).ok()?)
             }
             Purpose::WithoutFilters => (whole, PageNumber::new(plan.next_without_filters()).ok()?),
             Purpose::ConfirmOldest | Purpose::ConfirmNewest => {
@@ -126,6 +126,7 @@ impl Planner {
             }
         };
         let row = plan
+            .extent
             .newest
             .filter(|_| matches!(purpose, Purpose::Newest | Purpose::ConfirmOldest | Purpose::ConfirmNewest));
         let keeps_filters = !matches!(purpose, Purpose::WithoutRange | Purpose::KnownSecond | Purpose::WithoutFilters);

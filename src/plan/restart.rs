@@ -20,33 +20,33 @@ impl Walk {
         let is_aside = matches!(stretch.why, StretchReason::KnownRow | StretchReason::FromEnd);
         let is_apart = self.begin_seam(&stretch) || is_aside;
         if stretch.why == StretchReason::Doubt {
-            let (at, times) = self.doubts_at.unwrap_or((stretch.anchor, 0));
-            self.doubts_at = Some((stretch.anchor, if at == stretch.anchor { times + 1 } else { 1 }));
+            let (at, times) = self.doubts.doubts_at.unwrap_or((stretch.anchor, 0));
+            self.doubts.doubts_at = Some((stretch.anchor, if at == stretch.anchor { times + 1 } else { 1 }));
         }
-        self.stretches_here += 1;
-        self.lost_anchor = None;
-        let last_was_good = !matches!(self.finding, Finding::Empty | Finding::SamePage);
-        self.good_pages_before = self.pages - u32::from(!last_was_good && self.pages > 0);
+        self.doubts.stretches_here += 1;
+        self.anchor.lost = None;
+        let last_was_good = !matches!(self.last.finding, Finding::Empty | Finding::SamePage);
+        self.doubts.good_pages_before = self.so_far.pages - u32::from(!last_was_good && self.so_far.pages > 0);
         self.turn_to_the_end(&stretch);
-        self.ahead = Ahead::default();
-        (self.is_clean, self.opens_torn, self.torn_was_listed) = (true, false, false);
-        let finding = std::mem::replace(&mut self.finding, Finding::Nothing);
+        self.dense.ahead = Ahead::default();
+        (self.so_far.is_clean, self.anchor.opens_torn, self.anchor.torn_was_listed) = (true, false, false);
+        let finding = std::mem::replace(&mut self.last.finding, Finding::Nothing);
         if finding == Finding::Empty {
-            let end = self.previous.last().map(|row| (row.video, self.pages));
-            self.ended_at.retain(|(video, pages)| end.is_some_and(|end| end.0 == *video && end.1 != *pages));
-            self.ended_at.extend(end);
+            let end = self.last.previous.last().map(|row| (row.video, self.so_far.pages));
+            self.doubts.ended_at.retain(|(video, pages)| end.is_some_and(|end| end.0 == *video && end.1 != *pages));
+            self.doubts.ended_at.extend(end);
         }
-        self.pages = 0;
+        self.so_far.pages = 0;
         self.promote_held(stretch.anchor);
         let at_anchor = |row: &&RowKey| row.second == stretch.anchor;
-        self.anchor_order = self.previous.iter().filter(at_anchor).map(|row| row.video).collect();
-        self.previous.clear();
-        self.previous_slots = 0;
-        self.early = Some(Vec::new());
-        self.held.clear();
-        self.stretch_at_frontier.clear();
-        self.brought_new = false;
-        self.overlaps = 0;
+        self.anchor.order = self.last.previous.iter().filter(at_anchor).map(|row| row.video).collect();
+        self.last.previous.clear();
+        self.last.previous_slots = 0;
+        self.last.early = Some(Vec::new());
+        self.last.held.clear();
+        self.reach.stretch_at_frontier.clear();
+        self.so_far.brought_new = false;
+        self.last.overlaps = 0;
         match (&mut self.bounded, bounded) {
             (Some(reading), Some(_)) if stretch.why == StretchReason::ConfirmEnd => reading.begin_confirming(),
             (Some(reading), Some(_)) => reading.begin_reading(),
@@ -60,57 +60,59 @@ impl Walk {
 
     /// From where rows that came twice are read again: from before the anchor while its known rows have not come.
     pub(super) fn again_from(&self, second: EpochSeconds) -> EpochSeconds {
-        if self.awaited.is_empty() {
+        if self.anchor.awaited.is_empty() {
             return second.max(self.stretch.anchor);
         }
-        self.before_frontier.unwrap_or(self.range.start).max(self.read_until())
+        self.reach.before_frontier.unwrap_or(self.range.start).max(self.read_until())
     }
 
     /// A stretch that goes on from a row that leapt ahead takes it for the last second seen.
     fn promote_held(&mut self, anchor: EpochSeconds) {
-        if self.held.last().is_some_and(|row| row.second == anchor) && Some(anchor) > self.frontier {
-            let sure = self.frontier;
-            for row in std::mem::take(&mut self.held) {
+        if self.last.held.last().is_some_and(|row| row.second == anchor) && Some(anchor) > self.reach.frontier {
+            let sure = self.reach.frontier;
+            for row in std::mem::take(&mut self.last.held) {
                 self.take_row(row);
             }
             // Where the anchor's row does not come, none of those that leapt ahead shows how far the walk was.
-            self.before_frontier = sure;
+            self.reach.before_frontier = sure;
         }
     }
 
     fn remember_doubts(&mut self, stretch: &Stretch) {
         match stretch.why {
-            StretchReason::Doubt if self.stretch.why == StretchReason::Doubt && !self.brought_new => {
-                self.fruitless += 1;
+            StretchReason::Doubt if self.stretch.why == StretchReason::Doubt && !self.so_far.brought_new => {
+                self.doubts.fruitless += 1;
             }
-            StretchReason::FromEnd if self.stretch.why == StretchReason::Doubt && !self.brought_new => {
-                self.fruitless += 1;
+            StretchReason::FromEnd if self.stretch.why == StretchReason::Doubt && !self.so_far.brought_new => {
+                self.doubts.fruitless += 1;
             }
             StretchReason::Doubt if self.stretch.why == StretchReason::FromEnd => {}
-            StretchReason::Doubt | StretchReason::FromEnd => self.fruitless = 0,
-            StretchReason::Scheduled => self.end_was_checked |= self.finding == Finding::Empty,
-            StretchReason::Confirm => (self.fruitless, self.doubts_at, self.is_confirming) = (0, None, true),
-            StretchReason::PastFullSecond => self.has_jumped = true,
+            StretchReason::Doubt | StretchReason::FromEnd => self.doubts.fruitless = 0,
+            StretchReason::Scheduled => self.doubts.end_was_checked |= self.last.finding == Finding::Empty,
+            StretchReason::Confirm => {
+                (self.doubts.fruitless, self.doubts.doubts_at, self.doubts.is_confirming) = (0, None, true)
+            }
+            StretchReason::PastFullSecond => self.doubts.has_jumped = true,
             _ => {}
         }
     }
 
     fn move_to(&mut self, stretch: &Stretch, finding: Finding) {
-        let goes_on = self.frontier == Some(stretch.anchor);
-        (self.goes_on, self.reached_before) = (goes_on, self.furthest);
+        let goes_on = self.reach.frontier == Some(stretch.anchor);
+        (self.so_far.goes_on, self.reach.reached_before) = (goes_on, self.reach.furthest);
         let continues = matches!(stretch.why, StretchReason::Scheduled | StretchReason::Cap) && goes_on;
         match stretch.why {
-            StretchReason::PastFullSecond => self.settled = stretch.anchor,
+            StretchReason::PastFullSecond => self.reach.settled = stretch.anchor,
             StretchReason::ShortPage => {}
-            _ => self.settled = self.settled.min(stretch.anchor.max(self.range.start)),
+            _ => self.reach.settled = self.reach.settled.min(stretch.anchor.max(self.range.start)),
         }
-        self.awaited = if continues { self.at_frontier.clone() } else { BTreeSet::new() };
-        self.sure_until = self.settled;
+        self.anchor.awaited = if continues { self.reach.at_frontier.clone() } else { BTreeSet::new() };
+        self.anchor.sure_until = self.reach.settled;
         self.begin_healing(stretch, finding);
         if !continues {
-            self.short_next = None;
+            self.short_pages.next = None;
         }
-        if let Some(doubt) = &mut self.short {
+        if let Some(doubt) = &mut self.short_pages.doubted {
             match stretch.why {
                 StretchReason::ShortPage => doubt.begin_look(stretch.anchor),
                 _ if continues => {}
@@ -120,13 +122,13 @@ impl Walk {
         let reads_it_anew =
             |doubt: &mut ShortDoubt| !doubt.is_looking() && !continues && stretch.anchor <= doubt.from();
         if matches!(stretch.why, StretchReason::PastFullSecond | StretchReason::Restart) {
-            self.short = None;
+            self.short_pages.doubted = None;
         }
-        self.short.take_if(|doubt| stretch.why != StretchReason::ShortPage && reads_it_anew(doubt));
+        self.short_pages.doubted.take_if(|doubt| stretch.why != StretchReason::ShortPage && reads_it_anew(doubt));
         if !goes_on {
-            self.frontier = None;
-            self.before_frontier = None;
-            self.at_frontier.clear();
+            self.reach.frontier = None;
+            self.reach.before_frontier = None;
+            self.reach.at_frontier.clear();
         }
     }
 
@@ -137,8 +139,9 @@ impl Walk {
         if let (Finding::Repeated(second), StretchReason::Repeat) = (finding, stretch.why)
             && self.heals.iter().all(|heal| heal.second() != second)
         {
-            let known = if self.frontier == Some(second) { self.at_frontier.clone() } else { BTreeSet::new() };
-            self.heals.push(Heal::new(second, known, std::mem::take(&mut self.anchor_order)));
+            let known =
+                if self.reach.frontier == Some(second) { self.reach.at_frontier.clone() } else { BTreeSet::new() };
+            self.heals.push(Heal::new(second, known, std::mem::take(&mut self.anchor.order)));
         }
     }
 }

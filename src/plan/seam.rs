@@ -109,15 +109,15 @@ impl Walk {
     /// The rows of the window's first page, where it is whole and in order, from the window's start on. A page with free places
     /// says nothing of what it lacks.
     fn opening(&self) -> Option<Vec<RowKey>> {
-        let is_first = self.stretch.number == 0 && self.pages == 1 && !self.is_bounded();
-        let is_whole = self.finding == Finding::Rows && self.previous_slots >= PAGE_SIZE;
+        let is_first = self.stretch.number == 0 && self.so_far.pages == 1 && !self.is_bounded();
+        let is_whole = self.last.finding == Finding::Rows && self.last.previous_slots >= PAGE_SIZE;
         (is_first && is_whole).then(|| self.sure_rows(self.range.start))
     }
 
     /// The rows of the last page from `start` on, without those of a wrong date and those that may be.
     fn sure_rows(&self, start: EpochSeconds) -> Vec<RowKey> {
-        let mut rows = longest_run(&self.previous);
-        rows.retain(|row| row.second >= start && !self.held.contains(row));
+        let mut rows = longest_run(&self.last.previous);
+        rows.retain(|row| row.second >= start && !self.last.held.contains(row));
         rows
     }
 
@@ -128,7 +128,7 @@ impl Walk {
             return false;
         };
         if stretch.anchor < self.range.end {
-            self.went_back += 1;
+            self.doubts.went_back += 1;
             return false;
         }
         match &mut self.seam {
@@ -143,7 +143,7 @@ impl Walk {
 
     /// The next move of a walk that reads beyond its own end.
     pub(super) fn seam_step(&self) -> Option<WalkStep> {
-        self.seam.as_ref().map(|seam| seam.step(self.pages))
+        self.seam.as_ref().map(|seam| seam.step(self.so_far.pages))
     }
 
     /// Where a page beyond the walk's own end cannot be had, its window is read all the same.
@@ -204,7 +204,7 @@ impl Planner {
     fn compares(&self, window: &Window) -> bool {
         let is_here = |range: TimeRange| range.start <= window.range.end && window.range.start <= range.end;
         let plan = self.region(&window.region);
-        let is_reopened = plan.is_some_and(|plan| plan.read_again.iter().any(|range| is_here(*range)));
+        let is_reopened = plan.is_some_and(|plan| plan.again.ranges.iter().any(|range| is_here(*range)));
         !window.bounded && !is_reopened && self.learned.order_is_proven()
     }
 
@@ -215,7 +215,7 @@ impl Planner {
 
     /// The seconds in which the right neighbour's first page lacks a row that this walk's last page showed.
     fn lacking_beyond(&self, window: &Window, walk: &Walk) -> Option<TimeRange> {
-        if walk.seam.is_some() || walk.finding != Finding::Rows {
+        if walk.seam.is_some() || walk.last.finding != Finding::Rows {
             return None;
         }
         let owner = self.right_of(window).filter(|owner| !owner.bounded)?;
@@ -225,10 +225,10 @@ impl Planner {
     /// The seconds before the end that the last page may have skipped: it lies beyond the end whole, and the right neighbour's
     /// first page shows rows before it. Rows that went before it have moved it, and the walk's own last rows with it.
     fn skipped_before_the_end(&self, window: &Window, walk: &Walk) -> Option<TimeRange> {
-        if walk.seam.is_some() || walk.finding != Finding::Rows || walk.went_back >= MOST_BACK {
+        if walk.seam.is_some() || walk.last.finding != Finding::Rows || walk.doubts.went_back >= MOST_BACK {
             return None;
         }
-        let (before, first) = walk.junction?;
+        let (before, first) = walk.reach.junction?;
         let missed = TimeRange::new(window.range.end, first);
         let owner = self.right_of(window).filter(|owner| !owner.bounded)?;
         let is_missed = owner.opening.iter().any(|row| owner.range.intersection(missed).contains(row.second));
@@ -250,7 +250,7 @@ impl Planner {
     pub(super) fn finished_at_seams(&self, id: WindowId, window: &Window, walk: &Walk, ending: Ending) -> PlanEvent {
         let compares = self.compares(window);
         let waits = |right: &&Window| right.has_no_page() && !right.bounded;
-        let saw_beyond = ending == Ending::RowBeyond && walk.finding == Finding::Rows && walk.seam.is_none();
+        let saw_beyond = ending == Ending::RowBeyond && walk.last.finding == Finding::Rows && walk.seam.is_none();
         let right = self.right_of(window).filter(|right| compares && saw_beyond && waits(right));
         let left = self.left_of(window).filter(|left| compares && !left.is_over() && !left.bounded);
         let mut beyond = right.map_or_else(Vec::new, |_| walk.sure_rows(window.range.end));
@@ -273,7 +273,7 @@ impl Planner {
         window.opening = opening.to_vec();
         let (region, end) = (window.region.clone(), window.range.end);
         if let Some(plan) = self.region_mut(&region).filter(|plan| plan.neighbour() == Some(end)) {
-            plan.seen_beyond = (ending == Ending::RowBeyond).then(|| beyond.to_vec());
+            plan.neighbours.seen_beyond = (ending == Ending::RowBeyond).then(|| beyond.to_vec());
         }
         let right = self.region(&region).and_then(|plan| plan.windows.get(&end)).copied();
         if let Some(right) = right.and_then(|right| self.windows.get_mut(&right)) {

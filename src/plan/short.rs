@@ -70,7 +70,14 @@ pub struct ShortDoubt {
     /// Those of them that saw the page in another alignment.
     otherwise: u32,
     has_hidden: bool,
-    /// Of the running look: where it began, whether it found something, whether all its pages were full.
+    /// The running look.
+    running: Look,
+}
+
+/// One look at the page.
+#[derive(Clone, Debug)]
+struct Look {
+    /// Where it began, whether it found something, whether all its pages were full.
     began_at: EpochSeconds,
     found: bool,
     is_full: bool,
@@ -95,11 +102,7 @@ impl ShortDoubt {
             agreeing: 0,
             otherwise: 0,
             has_hidden: false,
-            began_at: place.from,
-            found: false,
-            is_full: false,
-            is_same: None,
-            shows_end: false,
+            running: Look { began_at: place.from, found: false, is_full: false, is_same: None, shows_end: false },
         }
     }
 
@@ -201,8 +204,8 @@ impl ShortDoubt {
     /// A look begins at `anchor`.
     pub fn begin_look(&mut self, anchor: EpochSeconds) {
         self.until.get_or_insert(self.next.unwrap_or(self.place.last).shifted(1));
-        (self.began_at, self.found, self.is_full) = (anchor, false, true);
-        (self.is_same, self.shows_end) = (None, false);
+        (self.running.began_at, self.running.found, self.running.is_full) = (anchor, false, true);
+        (self.running.is_same, self.running.shows_end) = (None, false);
         self.state = State::Looking;
     }
 
@@ -220,12 +223,12 @@ impl ShortDoubt {
             return None;
         }
         let until = self.until.unwrap_or(self.place.last);
-        self.is_full &= is_full;
-        self.is_same = self.is_same.or(rows.first().map(|row| row.video == self.place.first_video));
-        self.shows_end |= rows.iter().any(|row| row.video == self.place.last_video);
+        self.running.is_full &= is_full;
+        self.running.is_same = self.running.is_same.or(rows.first().map(|row| row.video == self.place.first_video));
+        self.running.shows_end |= rows.iter().any(|row| row.video == self.place.last_video);
         let within = rows.iter().filter(|row| self.place.from <= row.second && row.second < until);
         let new: Vec<VideoKey> = within.map(|row| row.video).filter(|video| !self.known.contains(video)).collect();
-        self.found |= !new.is_empty();
+        self.running.found |= !new.is_empty();
         self.known.extend(new);
         let is_past = rows.last().is_none_or(|row| row.second >= until);
         if is_past { self.end_look() } else { None }
@@ -239,7 +242,7 @@ impl ShortDoubt {
 
     /// Whether full pages have shown every row of the seconds in doubt.
     pub fn is_proven(&self) -> bool {
-        self.is_full && self.began_at <= self.place.from && self.looks > 0
+        self.running.is_full && self.running.began_at <= self.place.from && self.looks > 0
     }
 
     /// Within one second that fills pages, only a second with rows before it makes another alignment.
@@ -249,19 +252,19 @@ impl ShortDoubt {
 
     fn end_look(&mut self) -> Option<Verdict> {
         self.looks += 1;
-        let is_other = self.is_same == Some(false) && self.shows_end;
-        let sees_all = self.began_at <= self.place.from;
-        self.agreeing = if self.found { 0 } else { self.agreeing + u32::from(sees_all) };
-        self.otherwise = if self.found { 0 } else { self.otherwise + u32::from(is_other) };
-        self.has_hidden |= self.found;
+        let is_other = self.running.is_same == Some(false) && self.running.shows_end;
+        let sees_all = self.running.began_at <= self.place.from;
+        self.agreeing = if self.running.found { 0 } else { self.agreeing + u32::from(sees_all) };
+        self.otherwise = if self.running.found { 0 } else { self.otherwise + u32::from(is_other) };
+        self.has_hidden |= self.running.found;
         self.state = State::Ready;
         // Within one second no look can begin at every row, so what hides its pages' ends cannot be outwitted.
-        let cannot_be = self.is_dense && self.has_hidden && !self.is_full;
+        let cannot_be = self.is_dense && self.has_hidden && !self.running.is_full;
         let sees_the_same = self.agreeing >= AGREEING_LOOKS && self.otherwise == 0;
         if cannot_be || sees_the_same || (self.looks >= MOST_LOOKS && !self.is_settled()) {
             self.state = State::Failed;
         }
-        match self.found {
+        match self.running.found {
             true => Some(Verdict::HidRows),
             // What a page hides at its end lies before the row that the next page begins with.
             false => (self.may_agree() && is_other && self.next.is_some()).then_some(Verdict::HidNothing),

@@ -1,93 +1,16 @@
 //! What a walk does next: one move for each page, from what the pages have shown. Pure.
 
 use super::event::{Ending, StretchReason};
-use super::fact::RowKey;
 use super::heal::Heal;
 use super::page::Finding;
 use super::walk::Walk;
 use crate::api::contract::PAGE_SIZE;
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
-/// How a walk trades credits for immunity to rows that come and go while it reads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Consistency {
-    /// Re-anchors when it is nearly free: the default.
-    #[default]
-    Anchored,
-    /// Re-anchors after every page; from 12 % more credits up to twice as many.
-    Atomic,
-    /// Re-anchors at the cap alone; the fewest credits.
-    Deep,
-}
+mod context;
+mod leaving;
 
-/// What a decision may look at beside the walk itself.
-#[derive(Clone, Debug)]
-pub struct WalkContext<'a> {
-    /// The moment of the decision.
-    pub now: EpochSeconds,
-    /// The least pages of a stretch before a scheduled anchor.
-    pub anchor_pages: u32,
-    /// Pages that a window should hold.
-    pub window_pages: u32,
-    /// The age in seconds at which a stretch is left.
-    pub stretch_age: i64,
-    /// The level that was asked.
-    pub consistency: Consistency,
-    /// How far apart two answers must be to be two witnesses, seconds; with 0 nothing is confirmed.
-    pub confirm_after: i64,
-    /// The last page that the service serves.
-    pub cap: u32,
-    /// The largest number of a page that held rows.
-    pub deepest_page: u32,
-    /// Short pages are this service's habit and prove nothing.
-    pub short_is_habit: bool,
-    /// Pages that were their predecessor without the first row, in all walks.
-    pub shifted_pages: u32,
-    /// `page_num` is known to count pages.
-    pub pages_are_counted: bool,
-    /// Pages with free places were followed by rows.
-    pub short_pages: u32,
-    /// Short pages hide rows here, and looking around them shows too few of them.
-    pub short_is_hopeless: bool,
-    /// Short pages have hidden rows, or may have.
-    pub short_pages_hide: bool,
-    /// Short or empty pages have hidden rows.
-    pub service_hides: bool,
-    /// Pages have shown that rows come in ascending order.
-    pub order_is_proven: bool,
-    /// The run has given the sort up.
-    pub sort_ignored: bool,
-    /// The service does not keep to the lower bound, as is journalled, or as it seems.
-    pub min_is_loose: bool,
-    /// As it seems.
-    pub min_seems_loose: bool,
-    /// Another page that lies before what was asked is worth its price.
-    pub may_read_early: bool,
-    /// Nothing has shown that a stretch begins with its anchor's rows, and this walk is to.
-    pub proves_anchor: bool,
-    /// The lower bound is known to be inclusive.
-    pub min_is_inclusive: bool,
-    /// The upper bound is known to be inclusive.
-    pub max_is_inclusive: bool,
-    /// The end of the run's range.
-    pub run_end: EpochSeconds,
-    /// The newest second of the region that any page showed.
-    pub known_newest: Option<EpochSeconds>,
-    /// The newest second that the descending page showed: an end there needs no second look.
-    pub probed_newest: Option<EpochSeconds>,
-    /// The rows of the descending page.
-    pub newest_rows: &'a [RowKey],
-    /// Those of the last one by which the end was confirmed; empty where none was.
-    pub confirmed_newest_rows: &'a [RowKey],
-}
-
-impl WalkContext<'_> {
-    /// Whether a row of these seconds has been seen, as far as the region as a whole shows.
-    pub fn knows_a_row_of(&self, range: TimeRange) -> bool {
-        let known = self.known_newest.into_iter().chain(self.newest_rows.iter().map(|row| row.second));
-        known.into_iter().any(|second| range.contains(second))
-    }
-}
+pub use context::{Asked, BoundsKept, Consistency, NewestRows, Pages, RowOrder, Short, WalkContext};
 
 /// Seconds that stay unproven, and why.
 pub type Unproven = Vec<(TimeRange, String)>;
@@ -153,7 +76,7 @@ const MOST_UNUSABLE: u32 = 100;
 impl Walk {
     /// Decides the next move after the last page, or at the start of a stretch.
     pub fn step(&self, context: &WalkContext<'_>) -> WalkStep {
-        if let Some(step) = self.leave_seam().filter(|_| self.finding.is_astray()).or_else(|| self.seam_step()) {
+        if let Some(step) = self.leave_seam().filter(|_| self.last.finding.is_astray()).or_else(|| self.seam_step()) {
             return step;
         }
         let step = match (self.plain_step(context), self.stuck_at()) {
@@ -161,34 +84,34 @@ impl Walk {
             (step, _) => step,
         };
         // Of one second that was read from both ends no order of seconds is needed.
-        let needs_no_order = self.is_bounded() || self.from_end.as_ref().is_some_and(|reading| reading.has_met());
-        let is_ordered = needs_no_order || context.order_is_proven || self.has_ascended();
+        let needs_no_order = self.is_bounded() || self.dense.from_end.as_ref().is_some_and(|reading| reading.has_met());
+        let is_ordered = needs_no_order || context.order.is_proven || self.has_ascended();
         let step = if is_ordered { step } else { self.without_order(step, context) };
         self.with_what_stays_open(self.after_torn(step, context), context)
     }
 
     fn plain_step(&self, context: &WalkContext<'_>) -> WalkStep {
-        if let Some(reading) = &self.from_end {
-            return match self.finding.is_astray() {
+        if let Some(reading) = &self.dense.from_end {
+            return match self.last.finding.is_astray() {
                 true => self.leave_from_end(self.stretch.anchor, context),
                 false => self.step_from_end(reading, context),
             };
         }
-        match self.finding {
+        match self.last.finding {
             Finding::Nothing if !self.is_bounded() => self.ask_next(context),
-            Finding::OutsideAsked(seen) | Finding::Early(seen) if context.known_newest.is_none() => {
+            Finding::OutsideAsked(seen) | Finding::Early(seen) if context.newest.known.is_none() => {
                 WalkStep::RangeNotHonoured(seen)
             }
             finding if let Some(reading) = &self.bounded => reading.step(self.range, finding, context),
-            _ if let Some(before) = self.lost_anchor => anchor(before.max(self.read_until()), StretchReason::Doubt),
+            _ if let Some(before) = self.anchor.lost => anchor(before.max(self.read_until()), StretchReason::Doubt),
             Finding::ShiftedByOne
-                if !context.pages_are_counted && (self.overlaps >= 2 || context.shifted_pages >= MOST_SHIFTED) =>
+                if !context.pages.are_counted && (self.last.overlaps >= 2 || context.pages.shifted >= MOST_SHIFTED) =>
             {
                 WalkStep::PageNumberCountsRows
             }
             Finding::ShiftedByOne => self.ask_next(context),
-            Finding::Early(_) if context.min_is_loose && context.may_read_early => self.ask_next(context),
-            Finding::Early(_) if context.min_seems_loose && !context.min_is_loose => WalkStep::MinIsLoose,
+            Finding::Early(_) if context.bounds.min_is_loose && context.bounds.may_read_early => self.ask_next(context),
+            Finding::Early(_) if context.bounds.min_seems_loose && !context.bounds.min_is_loose => WalkStep::MinIsLoose,
             finding if finding.is_astray() => self.astray_step(),
             _ if self.stretch.why == StretchReason::KnownRow => self.known_row_step(context),
             Finding::Disordered => self.disordered_step(context),
@@ -198,7 +121,7 @@ impl Walk {
             }
             Finding::SamePage => self.same_page_step(context),
             Finding::Empty => self.empty_step(context),
-            Finding::Unusable if self.unusable >= MOST_UNUSABLE => {
+            Finding::Unusable if self.last.unusable >= MOST_UNUSABLE => {
                 let why = "page after page holds no row with a usable time and id";
                 end_of_rows(vec![(TimeRange::new(self.read_until(), self.range.end), why.to_owned())])
             }
@@ -209,9 +132,9 @@ impl Walk {
 
     /// Decides after the service refused a page beyond the first: a doubt, no durable page. None where it cannot be settled.
     pub fn refused_step(&self, context: &WalkContext<'_>) -> Option<WalkStep> {
-        let step = match (self.pages, &self.bounded) {
+        let step = match (self.so_far.pages, &self.bounded) {
             (0, _) => return None,
-            _ if self.from_end.is_some() => self.leave_from_end(self.stretch.anchor, context),
+            _ if self.dense.from_end.is_some() => self.leave_from_end(self.stretch.anchor, context),
             (_, Some(reading)) => reading.halve(self.range),
             _ if let Some(step) = self.leave_seam() => step,
             (_, None) => self.doubt_step(context),
@@ -219,40 +142,10 @@ impl Walk {
         Some(self.with_what_stays_open(step, context))
     }
 
-    /// What the walk leaves before it is settled is listed: seconds whose readings did not agree, and short pages.
-    fn with_what_stays_open(&self, step: WalkStep, context: &WalkContext<'_>) -> WalkStep {
-        let short = |until: EpochSeconds| {
-            let why = "a page was short here, and the walk had to leave it before it was read in other alignments";
-            let open = self.open_short_pages().filter(|_| !context.short_is_habit);
-            let open = open.map(move |range| TimeRange::new(range.start, range.end.min(until).max(range.start)));
-            open.filter(|range| !range.is_empty()).map(|range| (range, why.to_owned()))
-        };
-        let left_behind = |at: EpochSeconds| {
-            let why = "its rows came twice, and its readings did not agree before the walk had to leave it";
-            let heals = self.open_heals().filter(move |heal| heal.second() < at);
-            heals.map(move |heal| (one_second(heal.second()), why.to_owned()))
-        };
-        match step {
-            WalkStep::Anchor { at, why, mut unproven } => {
-                unproven.extend(left_behind(at));
-                if why == StretchReason::PastFullSecond {
-                    unproven.extend(short(at));
-                }
-                WalkStep::Anchor { at, why, unproven }
-            }
-            WalkStep::Finish { ending, mut unproven } => {
-                unproven.extend(left_behind(self.range.end));
-                unproven.extend(short(self.range.end));
-                WalkStep::Finish { ending, unproven }
-            }
-            other => other,
-        }
-    }
-
     /// Until rows have shown an order, nothing follows from the last second seen: what lies before it may still come.
     fn without_order(&self, step: WalkStep, context: &WalkContext<'_>) -> WalkStep {
         match step {
-            WalkStep::Anchor { at, why: StretchReason::Scheduled, .. } if self.finding == Finding::Rows => {
+            WalkStep::Anchor { at, why: StretchReason::Scheduled, .. } if self.last.finding == Finding::Rows => {
                 self.next_without_anchor(at, context)
             }
             WalkStep::Anchor {
@@ -269,8 +162,8 @@ impl Walk {
     /// The same page twice: the end of what the service serves, or one of the two came in place of another, so that rows before it may
     /// have been skipped.
     fn same_page_step(&self, context: &WalkContext<'_>) -> WalkStep {
-        let is_first_look = self.stretch.why != StretchReason::Doubt || self.brought_new;
-        let opens = (self.pages == 2 && self.stretch.why == StretchReason::First).then_some(self.stretch.anchor);
+        let is_first_look = self.stretch.why != StretchReason::Doubt || self.so_far.brought_new;
+        let opens = (self.so_far.pages == 2 && self.stretch.why == StretchReason::First).then_some(self.stretch.anchor);
         match (self.doubt_step(context), self.before_last_page().or(opens).filter(|_| is_first_look)) {
             (WalkStep::Anchor { at, why: StretchReason::Doubt | StretchReason::FromEnd, unproven }, Some(before)) => {
                 WalkStep::Anchor { at: at.min(before.max(self.stretch.anchor)), why: StretchReason::Doubt, unproven }
@@ -284,8 +177,8 @@ impl Walk {
     fn astray_step(&self) -> WalkStep {
         let least = self.read_until().max(self.stretch.anchor);
         let at = if self.position() < self.range.end { self.position().max(least) } else { least };
-        let is_fruitless = self.stretch.why == StretchReason::Doubt && !self.brought_new;
-        let may_help = !is_fruitless || self.fruitless + 1 < ASTRAY_DOUBTS;
+        let is_fruitless = self.stretch.why == StretchReason::Doubt && !self.so_far.brought_new;
+        let may_help = !is_fruitless || self.doubts.fruitless + 1 < ASTRAY_DOUBTS;
         if may_help && !self.has_doubted_enough(at) && self.stretch.why != StretchReason::KnownRow {
             return anchor(at, StretchReason::Doubt);
         }
@@ -296,7 +189,7 @@ impl Walk {
 
     /// The number of the next page; none beyond the last that may be asked.
     pub fn next_page(&self) -> Option<PageNumber> {
-        PageNumber::new(self.pages + 1).ok()
+        PageNumber::new(self.so_far.pages + 1).ok()
     }
 
     pub(super) fn ask_next(&self, context: &WalkContext<'_>) -> WalkStep {
@@ -304,20 +197,20 @@ impl Walk {
     }
 
     fn rows_step(&self, context: &WalkContext<'_>) -> WalkStep {
-        let asks_too_early = context.min_is_inclusive && self.stretch.asked_min < self.stretch.anchor;
-        let stands_before = self.previous.last().is_some_and(|row| row.second < self.stretch.anchor);
-        if asks_too_early && self.pages == 1 && (stands_before || self.is_torn(context)) {
+        let asks_too_early = context.bounds.min_is_inclusive && self.stretch.asked_min < self.stretch.anchor;
+        let stands_before = self.last.previous.last().is_some_and(|row| row.second < self.stretch.anchor);
+        if asks_too_early && self.so_far.pages == 1 && (stands_before || self.is_torn(context)) {
             // The page is full of a second that is not wanted: the bound is exact by now, so it is asked exactly.
             return anchor(self.stretch.anchor, self.stretch.why);
         }
         if let Some(step) = self.heal_step().or_else(|| self.short_step(context)) {
             return step;
         }
-        let is_past = self.frontier.is_some_and(|frontier| frontier >= self.range.end);
-        if is_past && (context.order_is_proven || self.has_ascended()) {
+        let is_past = self.reach.frontier.is_some_and(|frontier| frontier >= self.range.end);
+        if is_past && (context.order.is_proven || self.has_ascended()) {
             return WalkStep::Finish { ending: Ending::RowBeyond, unproven: Vec::new() };
         }
-        if is_past && context.max_is_inclusive && self.stretch.asked_max >= context.run_end {
+        if is_past && context.bounds.max_is_inclusive && self.stretch.asked_max >= context.run_end {
             // Rows that are not wanted stand among the others in no proven order: asked exactly, they do not come.
             return anchor(self.read_until().max(self.stretch.anchor), StretchReason::Restart);
         }
@@ -325,10 +218,10 @@ impl Walk {
     }
 
     fn go_on(&self, context: &WalkContext<'_>) -> WalkStep {
-        if let Some(second) = self.frontier.filter(|_| self.is_endless()) {
+        if let Some(second) = self.reach.frontier.filter(|_| self.is_endless()) {
             return self.past_second(second, "its rows come again and again, and their end does not come");
         }
-        if self.pages >= context.cap {
+        if self.so_far.pages >= context.pages.cap {
             return self.cap_step(context);
         }
         if let Some(step) = self.list_torn(context) {
@@ -339,7 +232,7 @@ impl Walk {
                 if self.heals.iter().all(|heal| !heal.is_reading())
                     && frontier > self.stretch.anchor
                     && frontier >= self.read_until()
-                    && (self.short.is_none() || context.short_is_habit)
+                    && (self.short_pages.doubted.is_none() || context.short.is_habit)
                     && self.anchor_is_due(context) =>
             {
                 anchor(frontier, StretchReason::Scheduled)
@@ -349,23 +242,26 @@ impl Walk {
     }
 
     fn anchor_is_due(&self, context: &WalkContext<'_>) -> bool {
-        if context.min_is_loose {
+        if context.bounds.min_is_loose {
             // A stretch would begin with all that lies before its anchor.
             return false;
         }
-        if context.proves_anchor && self.pages >= PROVING_PAGES && self.at_frontier.len() <= PROVING_ROWS {
+        if context.bounds.proves_anchor
+            && self.so_far.pages >= PROVING_PAGES
+            && self.reach.at_frontier.len() <= PROVING_ROWS
+        {
             return true;
         }
         let age = age(self.stretch.started_at, context.now);
-        let pages = f64::from(self.pages);
-        let price = self.at_frontier.len() as f64 / f64::from(PAGE_SIZE);
-        match context.consistency {
+        let pages = f64::from(self.so_far.pages);
+        let price = self.reach.at_frontier.len() as f64 / f64::from(PAGE_SIZE);
+        match context.asked.consistency {
             Consistency::Atomic => true,
             Consistency::Deep => false,
             Consistency::Anchored => {
-                let long = self.pages >= context.anchor_pages && price < ANCHOR_PRICE * pages;
-                let old = age >= context.stretch_age && price < OLD_ANCHOR_PRICE * pages;
-                long || old || age >= context.stretch_age.saturating_mul(VERY_OLD)
+                let long = self.so_far.pages >= context.asked.anchor_pages && price < ANCHOR_PRICE * pages;
+                let old = age >= context.asked.stretch_age && price < OLD_ANCHOR_PRICE * pages;
+                long || old || age >= context.asked.stretch_age.saturating_mul(VERY_OLD)
             }
         }
     }
@@ -383,18 +279,18 @@ impl Walk {
     }
 
     pub(super) fn short_step(&self, context: &WalkContext<'_>) -> Option<WalkStep> {
-        if context.short_is_habit {
+        if context.short.is_habit {
             return None;
         }
-        let doubt = self.short.as_ref()?;
+        let doubt = self.short_pages.doubted.as_ref()?;
         if doubt.is_pending() && self.shows_the_newest(context) {
             return None;
         }
-        if doubt.has_failed() || (context.short_is_hopeless && doubt.next_look().is_some()) {
+        if doubt.has_failed() || (context.short.is_hopeless && doubt.next_look().is_some()) {
             let why = "a page left rows out, and reading it in other alignments did not show that none is missing";
             return Some(WalkStep::List(vec![(doubt.range(), why.to_owned())]));
         }
-        let is_past = self.frontier.is_some_and(|frontier| frontier >= self.range.end);
+        let is_past = self.reach.frontier.is_some_and(|frontier| frontier >= self.range.end);
         if doubt.is_pending() && is_past {
             // The last page of all is short by nature: does another follow it?
             return Some(self.ask_next(context));
@@ -402,33 +298,9 @@ impl Walk {
         doubt.next_look().map(|at| anchor(at, StretchReason::ShortPage))
     }
 
-    /// Gives one second up as unproven and goes on after it.
-    pub(super) fn past_second(&self, second: EpochSeconds, why: &str) -> WalkStep {
-        self.past_second_with(second, vec![(one_second(second), why.to_owned())])
-    }
-
-    pub(super) fn past_second_with(&self, second: EpochSeconds, unproven: Unproven) -> WalkStep {
-        let at = second.shifted(1);
-        if at >= self.range.end {
-            return WalkStep::Finish { ending: Ending::RowBeyond, unproven };
-        }
-        WalkStep::Anchor { at, why: StretchReason::PastFullSecond, unproven }
-    }
-
-    /// Gives up everything from what is settled to the second that the walk does not get past.
-    fn past_stuck(&self, second: EpochSeconds) -> WalkStep {
-        let why = "the walk began anew many times and did not get past it".to_owned();
-        let at = second.shifted(1);
-        let unproven = vec![(TimeRange::new(self.read_until().min(second), at), why)];
-        if at >= self.range.end {
-            return WalkStep::Finish { ending: Ending::RowBeyond, unproven };
-        }
-        WalkStep::Anchor { at, why: StretchReason::PastFullSecond, unproven }
-    }
-
     fn cap_step(&self, context: &WalkContext<'_>) -> WalkStep {
         // A row that leaps ahead counts as well: whether it stands there rightly shows when its own second is asked.
-        let ahead = self.held.last().map(|row| row.second).filter(|second| *second < context.run_end);
+        let ahead = self.last.held.last().map(|row| row.second).filter(|second| *second < context.run_end);
         let at = ahead.map_or(self.position(), |ahead| ahead.max(self.position()));
         if at > self.stretch.anchor {
             return anchor(at, StretchReason::Cap);
@@ -440,7 +312,7 @@ impl Walk {
     fn disordered_step(&self, context: &WalkContext<'_>) -> WalkStep {
         let at = self.read_until().max(self.stretch.anchor);
         let is_stuck = self.stretch.why == StretchReason::Disorder && at == self.stretch.anchor;
-        match (is_stuck, context.order_is_proven || self.has_ascended()) {
+        match (is_stuck, context.order.is_proven || self.has_ascended()) {
             (false, _) => anchor(at, StretchReason::Disorder),
             (true, true) => WalkStep::ReadBounded,
             (true, false) => WalkStep::SortIgnored,
@@ -467,15 +339,4 @@ fn age(started_at: EpochSeconds, now: EpochSeconds) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A clock that was wrong when a stretch began, and was set right since, kept the stretch young for as long as it had been wrong.
-    #[test]
-    fn a_stretch_from_the_future_is_old_and_not_young() {
-        let at = EpochSeconds::new;
-        assert_eq!(age(at(1_000), at(1_060)), 60);
-        assert_eq!(age(at(1_000), at(1_000)), 0);
-        assert_eq!(age(at(1_000), at(999)), i64::MAX);
-    }
-}
+mod tests;

@@ -15,7 +15,7 @@ impl Walk {
     /// At `atomic` a page that is read on without a new anchor may have lost rows to a shift.
     pub(super) fn next_without_anchor(&self, at: EpochSeconds, context: &WalkContext<'_>) -> WalkStep {
         let seconds = TimeRange::new(self.stretch.anchor, at.shifted(1).min(self.range.end).max(self.stretch.anchor));
-        if context.consistency != Consistency::Atomic || seconds.is_empty() || self.is_listed_whole(seconds) {
+        if context.asked.consistency != Consistency::Atomic || seconds.is_empty() || self.is_listed_whole(seconds) {
             return self.ask_next(context);
         }
         let why = "no order was proven, so rows that came or went between its pages may have moved others";
@@ -25,23 +25,24 @@ impl Walk {
     /// Up to where a stretch may go on. At `atomic` rows that leap ahead count as well: whether they stand there rightly shows
     /// when their own second is asked.
     pub(super) fn reached_in_order(&self, context: &WalkContext<'_>) -> Option<EpochSeconds> {
-        let ahead = self.held.last().map(|row| row.second).filter(|second| *second < context.run_end);
-        ahead.filter(|_| context.consistency == Consistency::Atomic).max(self.frontier)
+        let ahead = self.last.held.last().map(|row| row.second).filter(|second| *second < context.run_end);
+        ahead.filter(|_| context.asked.consistency == Consistency::Atomic).max(self.reach.frontier)
     }
 
     /// At `atomic`: whether the anchor's second goes on beyond the full first page.
     pub(super) fn is_torn(&self, context: &WalkContext<'_>) -> bool {
-        let is_full = self.previous_slots >= PAGE_SIZE;
-        context.consistency == Consistency::Atomic
+        let is_full = self.last.previous_slots >= PAGE_SIZE;
+        context.asked.consistency == Consistency::Atomic
             && is_full
-            && self.held.is_empty()
-            && self.frontier.is_some_and(|frontier| frontier <= self.stretch.anchor)
+            && self.last.held.is_empty()
+            && self.reach.frontier.is_some_and(|frontier| frontier <= self.stretch.anchor)
     }
 
     /// Lists what the first page of a stretch shows not to fit one page.
     pub(super) fn list_torn(&self, context: &WalkContext<'_>) -> Option<WalkStep> {
-        let is_first = context.consistency == Consistency::Atomic && self.pages == 1 && !self.torn_is_listed();
-        let has_no_place = self.finding == Finding::Unusable && self.frontier.is_none() && self.ends_full();
+        let is_first =
+            context.asked.consistency == Consistency::Atomic && self.so_far.pages == 1 && !self.torn_is_listed();
+        let has_no_place = self.last.finding == Finding::Unusable && self.reach.frontier.is_none() && self.ends_full();
         if is_first && has_no_place {
             let why = "no row of it has a usable time, so rows that went between its pages may have moved others";
             return Some(WalkStep::List(vec![(TimeRange::new(self.stretch.anchor, self.range.end), why.to_owned())]));
@@ -55,19 +56,21 @@ impl Walk {
 
     /// Remembers whether the stretch's first page is full of its anchor's second.
     pub(super) fn watch_torn(&mut self) {
-        if self.pages == 1 {
-            let is_within = self.previous.iter().all(|row| row.second <= self.stretch.anchor);
-            self.opens_torn = self.finding == Finding::Rows && self.ends_full() && is_within;
-            self.torn_was_listed = self.opens_torn && self.torn_is_listed();
+        if self.so_far.pages == 1 {
+            let is_within = self.last.previous.iter().all(|row| row.second <= self.stretch.anchor);
+            self.anchor.opens_torn = self.last.finding == Finding::Rows && self.ends_full() && is_within;
+            self.anchor.torn_was_listed = self.anchor.opens_torn && self.torn_is_listed();
         }
     }
 
     /// Where the walk would go on, or end, after a second that did not fit one page: what follows it is asked anew.
     pub(super) fn after_torn(&self, step: WalkStep, context: &WalkContext<'_>) -> WalkStep {
-        let is_past = self.frontier.is_some_and(|frontier| frontier > self.stretch.anchor);
-        let has_left = self.pages > 1 && (is_past || self.finding == Finding::Empty);
-        let is_apart = self.is_bounded() || self.from_end.is_some() || self.stretch.why == StretchReason::KnownRow;
-        let may_skip = context.consistency == Consistency::Atomic && self.opens_torn && has_left && !is_apart;
+        let is_past = self.reach.frontier.is_some_and(|frontier| frontier > self.stretch.anchor);
+        let has_left = self.so_far.pages > 1 && (is_past || self.last.finding == Finding::Empty);
+        let is_apart =
+            self.is_bounded() || self.dense.from_end.is_some() || self.stretch.why == StretchReason::KnownRow;
+        let may_skip =
+            context.asked.consistency == Consistency::Atomic && self.anchor.opens_torn && has_left && !is_apart;
         let after = self.stretch.anchor.shifted(1);
         if may_skip && self.read_until() > after {
             return self.list_after_torn(step, after);

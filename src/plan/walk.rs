@@ -19,71 +19,11 @@ use super::short::ShortDoubt;
 use crate::api::contract::{PAGE_SIZE, TimeOrder};
 use crate::units::{EpochSeconds, TimeRange};
 
+mod lesson;
+mod position;
+
 pub use super::step::{Consistency, WalkContext, WalkStep};
-
-/// What a page taught about the service itself, beside the walk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lesson {
-    /// A row stood at exactly the asked lower bound.
-    AtMin(VideoKey),
-    /// Rows stood at exactly the asked upper bound.
-    AtMax,
-    /// Rows came after a short page.
-    ShortPageFollowed,
-    /// A short page's surroundings showed nothing new.
-    ShortPageHidNothing,
-    /// A short page's surroundings showed rows that it hid.
-    ShortPageHidRows,
-    /// A short page's surroundings did not show whether it hid rows.
-    ShortPageStaysOpen,
-    /// Rows followed an empty, repeated or refused page after this many good ones.
-    MoreAfter {
-        /// The good pages before it.
-        pages: u32,
-    },
-    /// A row came twice within a stretch: rows were inserted before it, or ties came in another order.
-    Repeat,
-    /// Rows whose date does not fit the order of the others.
-    Strays(u32),
-    /// A page whose seconds went up this often and never down.
-    Ascents(u32),
-    /// A page out of order.
-    Disorder,
-    /// A page that is its predecessor without the first row.
-    Shifted,
-    /// A later page that is not.
-    NotShifted,
-    /// Rows of one second came in another order than before.
-    TiesMove,
-    /// A page of this number held rows.
-    Served(u32),
-    /// A page lay before what was asked; whether it is its stretch's first.
-    Early {
-        /// Whether it is.
-        opens: bool,
-    },
-    /// A stretch that goes on from known rows began with one of them.
-    AnchorCame,
-    /// A stretch began with a known row, though known rows lie before what it asked: the lower bound is kept to.
-    MinKept,
-    /// A stretch that goes on from known rows of this second began without them.
-    AnchorLost(EpochSeconds),
-}
-
-/// What pages have shown beside their rows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shown {
-    /// What they taught about the service.
-    pub lessons: Vec<Lesson>,
-    /// Rows whose date does not fit the order of the others.
-    pub strays: Vec<RowKey>,
-}
-
-impl Shown {
-    pub(super) fn lessons(lessons: Vec<Lesson>) -> Self {
-        Self { lessons, strays: Vec::new() }
-    }
-}
+pub use lesson::{Lesson, Shown};
 
 /// How a stretch asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,22 +63,69 @@ pub struct Walk {
     pub(super) stretch: Stretch,
     /// Reading within the window's own bounds, trusting no order.
     pub(super) bounded: Option<Bounded>,
-    /// Pages of this stretch so far, and those with rows of the stretch before it.
-    pub(super) pages: u32,
-    pub(super) good_pages_before: u32,
+    /// This stretch so far.
+    pub(super) so_far: SoFar,
+    /// What it has tried where it doubts what it sees.
+    pub(super) doubts: Doubts,
     /// The last page of this stretch, as read.
+    pub(super) last: LastPage,
+    /// The known rows that this stretch goes on from.
+    pub(super) anchor: AnchorRows,
+    /// Its pages with free places.
+    pub(super) short_pages: ShortPages,
+    /// How far it has come.
+    pub(super) reach: Reach,
+    /// The last seconds that were listed as unproven: nothing more is expected of them.
+    pub(super) listed: TimeRange,
+    /// Seconds whose rows came twice, while their readings do not agree.
+    pub(super) heals: Vec<Heal>,
+    /// Seconds beyond its own end that it reads again before it finishes.
+    pub(super) seam: Option<SeamReading>,
+    /// Whether any page held rows of which none can be placed.
+    pub(super) has_unplaced: bool,
+    /// A second that fills many pages.
+    pub(super) dense: Dense,
+    /// What all its stretches brought.
+    pub(super) totals: Totals,
+}
+
+/// A stretch so far.
+#[derive(Clone, Debug)]
+pub(super) struct SoFar {
+    /// Its durable pages.
+    pub(super) pages: u32,
+    /// Whether it has shown a row that no stretch before it did.
+    pub(super) brought_new: bool,
+    /// Whether it began at the last second seen.
+    pub(super) goes_on: bool,
+    /// Whether every page of it with rows was full of rows in order.
+    pub(super) is_clean: bool,
+}
+
+/// The last page of a stretch, as read.
+#[derive(Clone, Debug)]
+pub(super) struct LastPage {
+    /// What it is.
     pub(super) finding: Finding,
+    /// Its rows.
     pub(super) previous: Vec<RowKey>,
-    /// The ids of the anchor's second as the last page before this stretch showed them.
-    pub(super) anchor_order: Vec<VideoKey>,
     /// Row slots of the last page of this stretch that held any.
     pub(super) previous_slots: u32,
-    /// The row that the stretches before ended with at an empty page, and these pages; the last stretches that ended alike.
-    pub(super) ended_at: Vec<(VideoKey, u32)>,
-    /// Whether a page with free places was ever followed by another that held something.
-    pub(super) goes_on_after_short: bool,
     /// Rows at the last page's end that leap ahead.
     pub(super) held: Vec<RowKey>,
+    /// Pages in a row that were their predecessor without the first row.
+    pub(super) overlaps: u32,
+    /// The rows of the last page, where all pages of the stretch lay before what was asked; none where one did not.
+    pub(super) early: Option<Vec<RowKey>>,
+    /// The first row of a page that followed pages before the asked time without a joint, and its number.
+    pub(super) unjoined: Option<(Option<VideoKey>, u32)>,
+    /// Pages in a row of which no row can be placed.
+    pub(super) unusable: u32,
+}
+
+/// How far a walk has come.
+#[derive(Clone, Debug)]
+pub(super) struct Reach {
     /// The last second seen in order, with every id that any stretch saw in it, and the last second before it.
     pub(super) frontier: Option<EpochSeconds>,
     pub(super) at_frontier: BTreeSet<VideoKey>,
@@ -149,15 +136,19 @@ pub struct Walk {
     pub(super) settled: EpochSeconds,
     /// How often seconds went up since rows last came out of order.
     pub(super) ascents: u32,
-    /// Whether this stretch has shown a row that no stretch before it did.
-    pub(super) brought_new: bool,
-    /// Whether this stretch began at the last second seen, and the furthest second seen before it.
-    pub(super) goes_on: bool,
+    /// The furthest second seen before this stretch.
     pub(super) reached_before: Option<EpochSeconds>,
-    /// Doubts in a row that brought nothing, this stretch's not counted.
-    pub(super) fruitless: u32,
-    /// The second that the last doubt began at, and how many began there in a row.
-    pub(super) doubts_at: Option<(EpochSeconds, u32)>,
+    /// The furthest second that any stretch reached.
+    pub(super) furthest: Option<EpochSeconds>,
+    /// The last second before the last page, and the first of it; none where it is its stretch's first.
+    pub(super) junction: Option<(EpochSeconds, EpochSeconds)>,
+}
+
+/// The known rows that a stretch goes on from.
+#[derive(Clone, Debug)]
+pub(super) struct AnchorRows {
+    /// The ids of the anchor's second as the last page before this stretch showed them.
+    pub(super) order: Vec<VideoKey>,
     /// Rows whose dates are wrong: they were the last seen, and did not come when their second was asked.
     pub(super) misdated: BTreeSet<VideoKey>,
     /// The known rows of the second that a stretch goes on from, until one of them comes again.
@@ -165,9 +156,25 @@ pub struct Walk {
     /// Up to where all was read when the stretch began; until one of them comes, no more is known.
     pub(super) sure_until: EpochSeconds,
     /// Where to go on if the stretch lacks the rows of its anchor.
-    pub(super) lost_anchor: Option<EpochSeconds>,
-    /// The furthest second that any stretch reached, and stretches that have begun since.
-    pub(super) furthest: Option<EpochSeconds>,
+    pub(super) lost: Option<EpochSeconds>,
+    /// Whether the stretch's first page was full of its anchor's second.
+    pub(super) opens_torn: bool,
+    /// Whether that second was listed for it, so that what follows it will be asked anew and is not settled.
+    pub(super) torn_was_listed: bool,
+}
+
+/// What a walk has tried where it doubts what it sees.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Doubts {
+    /// Pages with rows of the stretch before this one.
+    pub(super) good_pages_before: u32,
+    /// The row that the stretches before ended with at an empty page, and these pages; the last stretches that ended alike.
+    pub(super) ended_at: Vec<(VideoKey, u32)>,
+    /// Doubts in a row that brought nothing, this stretch's not counted.
+    pub(super) fruitless: u32,
+    /// The second that the last doubt began at, and how many began there in a row.
+    pub(super) doubts_at: Option<(EpochSeconds, u32)>,
+    /// Stretches that have begun since it got further.
     pub(super) stretches_here: u32,
     /// Pages that brought no row that was not known, less twice those that did.
     pub(super) stale_pages: u32,
@@ -177,44 +184,41 @@ pub struct Walk {
     pub(super) is_confirming: bool,
     /// Whether the end was read again for rows that only the newest page showed.
     pub(super) end_was_checked: bool,
-    /// The last seconds that were listed as unproven: nothing more is expected of them.
-    pub(super) listed: TimeRange,
-    pub(super) short: Option<ShortDoubt>,
-    /// The short page after the doubted one.
-    pub(super) short_next: Option<ShortDoubt>,
-    /// From the first to the last short page that was believed.
-    pub(super) believed: Option<TimeRange>,
-    /// Seconds whose rows came twice, while their readings do not agree.
-    pub(super) heals: Vec<Heal>,
-    pub(super) overlaps: u32,
-    /// Seconds beyond its own end that it reads again before it finishes.
-    pub(super) seam: Option<SeamReading>,
-    /// The last second before the last page, and the first of it; none where it is its stretch's first.
-    pub(super) junction: Option<(EpochSeconds, EpochSeconds)>,
     /// How often it went back since its last page seems to have skipped rows.
     pub(super) went_back: u32,
-    /// The rows of the last page, where all pages of the stretch lay before what was asked; none where one did not.
-    pub(super) early: Option<Vec<RowKey>>,
-    /// The first row of a page that followed pages before the asked time without a joint, and its number.
-    pub(super) unjoined: Option<(Option<VideoKey>, u32)>,
-    /// Pages in a row of which no row can be placed.
-    pub(super) unusable: u32,
-    /// Whether any page held rows of which none can be placed.
-    pub(super) has_unplaced: bool,
-    /// Whether the stretch's first page was full of its anchor's second.
-    pub(super) opens_torn: bool,
-    /// Whether that second was listed for it, so that what follows it will be asked anew and is not settled.
-    pub(super) torn_was_listed: bool,
-    /// Whether every page of this stretch with rows was full of rows in order.
-    pub(super) is_clean: bool,
-    /// Pages of a dense second that came before their turn.
+}
+
+/// Pages with free places.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ShortPages {
+    /// Whether a page with free places was ever followed by another that held something.
+    pub(super) rows_follow: bool,
+    /// The one that is doubted.
+    pub(super) doubted: Option<ShortDoubt>,
+    /// The one after it.
+    pub(super) next: Option<ShortDoubt>,
+    /// From the first to the last that was believed.
+    pub(super) believed: Option<TimeRange>,
+}
+
+/// A second that fills many pages.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Dense {
+    /// Its pages that came before their turn.
     pub(super) ahead: Ahead,
-    /// A second above the cap, while it is read from its last row on.
+    /// One above the cap, while it is read from its last row on.
     pub(super) from_end: Option<Box<FromEnd>>,
     /// The last second that was read so.
     pub(super) read_from_end: Option<EpochSeconds>,
-    pub(super) total_slots: u64,
-    pub(super) total_pages: u64,
+}
+
+/// What all stretches of a walk brought.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Totals {
+    /// Row slots.
+    pub(super) slots: u64,
+    /// Durable pages.
+    pub(super) pages: u64,
 }
 
 impl Walk {
@@ -224,57 +228,45 @@ impl Walk {
             range,
             stretch,
             bounded,
-            pages: 0,
-            good_pages_before: 0,
-            finding: Finding::Nothing,
-            previous: Vec::new(),
-            anchor_order: Vec::new(),
-            previous_slots: 0,
-            ended_at: Vec::new(),
-            goes_on_after_short: false,
-            held: Vec::new(),
-            frontier: None,
-            at_frontier: BTreeSet::new(),
-            before_frontier: None,
-            stretch_at_frontier: BTreeSet::new(),
-            settled: range.start,
-            ascents: 0,
-            brought_new: false,
-            goes_on: true,
-            reached_before: None,
-            fruitless: 0,
-            doubts_at: None,
-            misdated: BTreeSet::new(),
-            awaited: BTreeSet::new(),
-            sure_until: range.start,
-            lost_anchor: None,
-            furthest: None,
-            stretches_here: 0,
-            stale_pages: 0,
-            has_jumped: false,
-            is_confirming: false,
-            end_was_checked: false,
+            so_far: SoFar { pages: 0, brought_new: false, goes_on: true, is_clean: true },
+            doubts: Doubts::default(),
+            last: LastPage {
+                finding: Finding::Nothing,
+                previous: Vec::new(),
+                previous_slots: 0,
+                held: Vec::new(),
+                overlaps: 0,
+                early: Some(Vec::new()),
+                unjoined: None,
+                unusable: 0,
+            },
+            anchor: AnchorRows {
+                order: Vec::new(),
+                misdated: BTreeSet::new(),
+                awaited: BTreeSet::new(),
+                sure_until: range.start,
+                lost: None,
+                opens_torn: false,
+                torn_was_listed: false,
+            },
+            short_pages: ShortPages::default(),
+            reach: Reach {
+                frontier: None,
+                at_frontier: BTreeSet::new(),
+                before_frontier: None,
+                stretch_at_frontier: BTreeSet::new(),
+                settled: range.start,
+                ascents: 0,
+                reached_before: None,
+                furthest: None,
+                junction: None,
+            },
             listed: TimeRange::new(range.start, range.start),
-            short: None,
-            short_next: None,
-            believed: None,
             heals: Vec::new(),
-            overlaps: 0,
             seam: None,
-            junction: None,
-            went_back: 0,
-            early: Some(Vec::new()),
-            unjoined: None,
-            unusable: 0,
             has_unplaced: false,
-            opens_torn: false,
-            torn_was_listed: false,
-            is_clean: true,
-            ahead: Ahead::default(),
-            from_end: None,
-            read_from_end: None,
-            total_slots: 0,
-            total_pages: 0,
+            dense: Dense::default(),
+            totals: Totals::default(),
         }
     }
 
@@ -290,113 +282,58 @@ impl Walk {
 
     /// Row slots that its pages held.
     pub fn total_slots(&self) -> u64 {
-        self.total_slots
+        self.totals.slots
     }
 
     /// Durable pages of all its stretches.
     pub fn total_pages(&self) -> u64 {
-        self.total_pages
+        self.totals.pages
     }
 
     /// Durable pages of the running stretch.
     pub fn stretch_pages(&self) -> u32 {
-        self.pages
-    }
-
-    /// The last second seen in order; none before the first row, and none while rows have no order.
-    pub fn frontier(&self) -> Option<EpochSeconds> {
-        if self.is_bounded() { None } else { self.frontier }
-    }
-
-    /// Up to where (exclusive) the walk has every row, as far as is known: nothing below it is read again. The last page counts only
-    /// once another has followed it: should that be the same, one of the two came in place of another.
-    pub fn settled(&self) -> EpochSeconds {
-        self.read_until().min(self.before_last_page().unwrap_or(EpochSeconds::MAX)).max(self.range.start)
-    }
-
-    /// Where the last page would have to be looked for again, had another come in its place; none where a stretch's first page began
-    /// with rows that were known.
-    pub(super) fn before_last_page(&self) -> Option<EpochSeconds> {
-        let first = (self.pages == 1 && self.stretch.why == StretchReason::First).then_some(self.stretch.anchor);
-        self.junction.map(|(before, _)| before).or(first)
-    }
-
-    /// Up to where (exclusive) its pages have shown every row, the last page among them.
-    pub(super) fn read_until(&self) -> EpochSeconds {
-        if self.is_bounded() {
-            return self.range.start;
-        }
-        let doubted = self.short.as_ref().map_or(EpochSeconds::MAX, ShortDoubt::from);
-        let healing = self.open_heals().map(Heal::second).min().unwrap_or(EpochSeconds::MAX);
-        let torn = if self.torn_was_listed { self.stretch.anchor.shifted(1) } else { EpochSeconds::MAX };
-        let awaiting = if self.awaited.is_empty() { EpochSeconds::MAX } else { self.sure_until };
-        self.settled.min(doubted).min(healing).min(torn).min(awaiting).max(self.range.start).min(self.range.end)
-    }
-
-    /// Below this second nothing may be given to another window: the walk has been there.
-    pub fn reached(&self) -> EpochSeconds {
-        self.frontier.unwrap_or(self.stretch.anchor).max(self.settled)
+        self.so_far.pages
     }
 
     /// Whether so many doubts began at this second that no more should.
     pub(super) fn has_doubted_enough(&self, at: EpochSeconds) -> bool {
-        self.doubts_at.is_some_and(|(doubted, times)| doubted == at && times >= MOST_DOUBTS)
+        self.doubts.doubts_at.is_some_and(|(doubted, times)| doubted == at && times >= MOST_DOUBTS)
     }
 
     /// The second that the walk does not get past, however it begins anew; it is given up.
     pub(super) fn stuck_at(&self) -> Option<EpochSeconds> {
-        let second = self.furthest.unwrap_or(self.stretch.anchor);
-        (self.stretches_here >= MOST_STRETCHES && !self.is_bounded()).then_some(second)
+        let second = self.reach.furthest.unwrap_or(self.stretch.anchor);
+        (self.doubts.stretches_here >= MOST_STRETCHES && !self.is_bounded()).then_some(second)
     }
 
     /// Whether page after page brings what is known, far more often than the second's rows would take.
     pub(super) fn is_endless(&self) -> bool {
-        let pages = u32::try_from(self.at_frontier.len()).unwrap_or(u32::MAX) / PAGE_SIZE;
-        self.stale_pages > MOST_STALE_PAGES.saturating_add(2 * pages)
+        let pages = u32::try_from(self.reach.at_frontier.len()).unwrap_or(u32::MAX) / PAGE_SIZE;
+        self.doubts.stale_pages > MOST_STALE_PAGES.saturating_add(2 * pages)
     }
 
     /// Whether this walk has shown by itself that rows come in ascending order.
     pub(super) fn has_ascended(&self) -> bool {
-        self.ascents >= PROVEN_AFTER
+        self.reach.ascents >= PROVEN_AFTER
     }
 
     /// The seconds of short pages that were believed although nothing proved them whole.
     pub(super) fn believed(&self) -> Option<TimeRange> {
         let bounded = self.bounded.as_ref().filter(|reading| reading.has_short_pages()).map(|_| self.range);
-        let is_past = self.frontier.is_some_and(|frontier| frontier >= self.range.end);
-        let last = self.short.iter().chain(&self.short_next).filter(|_| is_past).map(ShortDoubt::range);
-        self.believed.into_iter().chain(bounded).chain(self.open_short_pages()).chain(last).reduce(hull)
+        let is_past = self.reach.frontier.is_some_and(|frontier| frontier >= self.range.end);
+        let last =
+            self.short_pages.doubted.iter().chain(&self.short_pages.next).filter(|_| is_past).map(ShortDoubt::range);
+        self.short_pages.believed.into_iter().chain(bounded).chain(self.open_short_pages()).chain(last).reduce(hull)
     }
 
     /// The seconds of short pages that rows have followed and that nothing has settled.
     pub(super) fn open_short_pages(&self) -> impl Iterator<Item = TimeRange> {
-        let open = self.short.iter().chain(&self.short_next).filter(|doubt| doubt.is_followed());
+        let open = self.short_pages.doubted.iter().chain(&self.short_pages.next).filter(|doubt| doubt.is_followed());
         open.map(ShortDoubt::range)
     }
 
     pub(super) fn believe(&mut self, range: TimeRange) {
-        self.believed = Some(self.believed.map_or(range, |known| hull(known, range)));
-    }
-
-    /// Where the walk stands when a page has no usable row.
-    pub fn position(&self) -> EpochSeconds {
-        self.frontier.unwrap_or(self.stretch.anchor)
-    }
-
-    /// The last second that its pages have shown, also where it leaps ahead.
-    pub(super) fn last_shown(&self) -> Option<EpochSeconds> {
-        self.held.last().map(|row| row.second).max(self.frontier)
-    }
-
-    /// From the window's end to the first row beyond it, none where none has been seen: nothing lies between.
-    pub fn empty_beyond(&self) -> Option<TimeRange> {
-        let first = self.previous.iter().map(|row| row.second).filter(|second| *second >= self.range.end).min()?;
-        Some(TimeRange::new(self.range.end, first))
-    }
-
-    /// Rows of the last page beyond the window's end.
-    pub fn rows_beyond(&self) -> u64 {
-        self.previous.iter().filter(|row| row.second >= self.range.end).count() as u64
+        self.short_pages.believed = Some(self.short_pages.believed.map_or(range, |known| hull(known, range)));
     }
 
     /// Moves the window's end: a split gave the later part away, or the time of later windows was taken over.
@@ -408,13 +345,13 @@ impl Walk {
     pub fn is_listed(&mut self, range: TimeRange) {
         let own_end = self.range.end;
         let is_in = |doubted: TimeRange| range.start <= doubted.start && doubted.end.min(own_end) <= range.end;
-        self.short.take_if(|doubt| !doubt.is_looking() && is_in(doubt.range()));
-        if self.short.is_none() {
-            self.short = self.short_next.take();
+        self.short_pages.doubted.take_if(|doubt| !doubt.is_looking() && is_in(doubt.range()));
+        if self.short_pages.doubted.is_none() {
+            self.short_pages.doubted = self.short_pages.next.take();
         }
         let listed = self.heals.iter_mut().filter(|heal| range.contains(heal.second()));
         listed.for_each(Heal::list);
-        self.torn_was_listed |= self.opens_torn && range.contains(self.stretch.anchor);
+        self.anchor.torn_was_listed |= self.anchor.opens_torn && range.contains(self.stretch.anchor);
         let touches = range.start <= self.listed.end && self.listed.start <= range.end;
         let start = if touches { range.start.min(self.listed.start) } else { range.start };
         self.listed = TimeRange::new(start, if touches { range.end.max(self.listed.end) } else { range.end });

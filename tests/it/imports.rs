@@ -1,4 +1,5 @@
-//! Holds the order of the stages: a module imports only what lies upstream of it.
+//! Holds the order of the stages, a module imports only what lies upstream of it, and that the files of `plan` and `export` and the structs
+//! of `plan` stay small.
 //!
 //! Every `crate::` path in the code counts, not only those of `use` lines, so that no import hides in an expression.
 
@@ -193,4 +194,80 @@ fn leading_path(text: &str) -> String {
     let end = text.find(|letter: char| !(letter.is_alphanumeric() || letter == '_' || letter == ':'));
     let path = &text[..end.unwrap_or(text.len())];
     path.split("::").filter(|segment| !segment.is_empty()).take(2).collect::<Vec<_>>().join("::")
+}
+
+/// Lines of a file below `plan/` and `export/`, at most, its tests among them.
+const MOST_LINES: usize = 400;
+
+#[test]
+fn no_file_of_plan_and_export_is_too_long_to_be_read_at_once() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    ["plan", "export"].iter().for_each(|stage| rust_files(&root.join(stage), &mut files));
+    assert!(files.len() > 5, "the source was not found below {}", root.display());
+    let lines = |file: &PathBuf| fs::read_to_string(file).unwrap().lines().count();
+    let long = files.iter().filter(|file| lines(file) > MOST_LINES);
+    let told = long.map(|file| format!("{}: {} lines", file.strip_prefix(&root).unwrap().display(), lines(file)));
+    let told: Vec<String> = told.collect();
+    assert!(told.is_empty(), "more than {MOST_LINES} lines:\n{}", told.join("\n"));
+}
+
+/// Fields of a struct below `plan/`, at most.
+const MOST_FIELDS: usize = 15;
+
+#[test]
+fn no_struct_of_plan_has_more_fields_than_one_can_keep_in_mind() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    rust_files(&root.join("plan"), &mut files);
+    let texts = files.iter().map(|file| (file, fs::read_to_string(file).unwrap()));
+    let all = texts.flat_map(|(file, text)| fields_of_structs(&text).into_iter().map(move |found| (file, found)));
+    let all: Vec<(&PathBuf, (String, usize))> = all.collect();
+    assert!(all.len() > 5, "only {} structs were found below {}", all.len(), root.display());
+    let large = all.iter().filter(|(_, (_, fields))| *fields > MOST_FIELDS);
+    let told = large.map(|(file, (name, fields))| {
+        format!("{}: `{name}` has {fields} fields", file.strip_prefix(&root).unwrap().display())
+    });
+    let told: Vec<String> = told.collect();
+    assert!(
+        told.is_empty(),
+        "more than {MOST_FIELDS} fields, which are to be grouped by meaning:\n{}",
+        told.join("\n")
+    );
+}
+
+#[test]
+fn the_fields_of_a_struct_are_counted_and_nothing_else() {
+    let text = "/// A: thing\npub(super) struct One<'a> {\n    /// b: is\n    pub b: &'a [u8],\n    c: Vec<\n        d::E,\n    >,\n}\nstruct \
+                Two;\nstruct Three(u8);\nimpl One<'_> {\n    fn f(&self) {}\n}\nmod tests {\n    struct Four {\n        g: u8,\n    }\n}\n";
+    assert_eq!(fields_of_structs(text), [("One".to_owned(), 2), ("Four".to_owned(), 1)]);
+}
+
+/// The structs of a formatted source text whose fields stand on lines of their own, each with the number of its fields.
+fn fields_of_structs(text: &str) -> Vec<(String, usize)> {
+    let mut found = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let code = line.trim_start();
+        let indent = line.len() - code.len();
+        let Some(name) = declared(code) else { continue };
+        let body = lines.by_ref().take_while(|line| *line != format!("{}}}", " ".repeat(indent)));
+        let inner = " ".repeat(indent + 4);
+        let fields = body.filter_map(|line| line.strip_prefix(&inner)).filter(|code| is_field(code)).count();
+        found.push((name, fields));
+    }
+    found
+}
+
+/// The name of the struct that a line begins.
+fn declared(code: &str) -> Option<String> {
+    let (before, after) = code.split_once("struct ").filter(|_| code.ends_with('{'))?;
+    let is_declaration = before.is_empty() || before.starts_with("pub");
+    let name = after.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect();
+    is_declaration.then_some(name)
+}
+
+/// Whether a line of a struct's own level begins a field.
+fn is_field(code: &str) -> bool {
+    code.starts_with(|letter: char| letter.is_lowercase() || letter == '_') && code.contains(": ")
 }

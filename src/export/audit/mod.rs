@@ -1,14 +1,15 @@
 //! Reading random pages of a finished output again: how much of what the service has can be missing, at most.
 //!
-//! `frame` says where pages are placed, `places` how they are asked, `asking` asks within the credits, `compare` holds what came against the
-//! output, `bound` says what so many pages prove. Nothing is changed before the end; then what was missed, and came again when it was asked
-//! once more, becomes a gap in the manifest, which the next run reads.
+//! `subject` is that output; `frame` says where pages are placed, `places` how they are asked, `asking` asks within the credits, `compare`
+//! holds what came against the output, `bound` says what so many pages prove. Nothing is changed before the end; then what was missed, and
+//! came again when it was asked once more, becomes a gap in the manifest, which the next run reads.
 
 mod asking;
 mod bound;
 mod compare;
 mod frame;
 mod places;
+mod subject;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -22,21 +23,19 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::api::client::Client;
-use crate::api::contract::{Filters, PAGE_SIZE, PageQuery, Region};
+use crate::api::contract::{PAGE_SIZE, PageQuery, Region};
 use crate::api::reply::PageAnswer;
 use crate::fetch::pool::Pool;
 use crate::fetch::throttle::Rate;
 use crate::journal::Journal;
-use crate::journal::record::{PartRecord, RunOutcome};
+use crate::journal::record::RunOutcome;
 use crate::plan::answer::RegionHabit;
 use crate::replica::Away;
 use crate::sink::account::Lack;
 use crate::sink::address::Address;
 use crate::sink::manifest::{Manifest, Status};
-use crate::sink::part::PartError;
 use crate::sink::publish::Output;
-use crate::sink::reading::{each_second, own_region, rows_held, rows_within, videos_held};
-use crate::sink::store::{LocalFile, Writers};
+use crate::sink::store::Writers;
 use crate::units::{Credits, EpochSeconds, TimeRange};
 
 pub use asking::Stopped;
@@ -45,9 +44,9 @@ pub use compare::REFRESH_SECONDS;
 
 use asking::{Asker, Question};
 use bound::{at_most, pages_for};
-use compare::{Compared, Held, Neighbours, Page, ScopedRow, compare, gaps};
-use frame::{Census, Frame, Place, Scope, Start};
-use places::{Finder, question};
+use compare::{Compared, Page, ScopedRow, compare};
+use frame::Place;
+use subject::Subject;
 
 use super::commits::Commits;
 use super::opening::{self, Opened, Wanted};
@@ -223,168 +222,6 @@ impl Audit {
         let learned = journal.learned(LEARNED_RATE)?.and_then(|text| serde_json::from_str(&text).ok());
         let pool = Pool::new(self.rate, learned.unwrap_or_default(), self.max_in_flight);
         Ok(Asker::new((client, journal.clone()), pool, credits, self.give_up_after))
-    }
-}
-
-/// The output, as far as it is looked at.
-struct Subject {
-    filters: Filters,
-    scopes: Vec<Scope>,
-    /// For each scope its parts and where they lie, in the order of time.
-    parts: Vec<Vec<(PartRecord, LocalFile)>>,
-    /// For each scope, when its seconds were read.
-    read: Vec<Vec<(TimeRange, EpochSeconds)>>,
-}
-
-impl Subject {
-    /// All seconds that the output says it holds, but for what it lists as missing or unproven, and for what may be gone because of its age.
-    async fn of(opened: &Opened, now: EpochSeconds) -> Result<Self, ExportError> {
-        let Opened { manifest, output, .. } = opened;
-        let account = &manifest.account;
-        let expired = manifest.retained_from(now).map(|from| TimeRange::new(EpochSeconds::new(i64::MIN), from));
-        let is_snapshot = manifest.identity.snapshot;
-        let mut subject = Self {
-            filters: serde_json::from_value(manifest.identity.filters.clone())?,
-            scopes: Vec::new(),
-            parts: Vec::new(),
-            read: Vec::new(),
-        };
-        for region in account.coverage.regions() {
-            let unproven = account.unproven.iter().filter(|lack| lack.region == *region).map(|lack| lack.range);
-            let others = if is_snapshot { account.coverage.of_others(region, &manifest.run) } else { Vec::new() };
-            let left_out: Vec<TimeRange> = unproven.chain(expired).chain(others).collect();
-            let ranges: Vec<TimeRange> =
-                account.sound(region, &[]).into_iter().flat_map(|range| range.without(&left_out)).collect();
-            let ranges = TimeRange::merged(&ranges);
-            if ranges.is_empty() {
-                continue;
-            }
-            let is_own = |part: &&PartRecord| part.region == *region && (!is_snapshot || part.run == manifest.run);
-            let mut parts = Vec::new();
-            for part in manifest.parts.iter().filter(is_own) {
-                parts.push((part.clone(), output.local(part).await?));
-            }
-            parts.sort_by_key(|(part, _)| part.range);
-            let read = account.coverage.stretches(region).iter().map(|stretch| (stretch.range(), stretch.read_at));
-            subject.read.push(read.collect());
-            subject.parts.push(parts);
-            subject.scopes.push(Scope { region: region.clone(), ranges });
-        }
-        Ok(subject)
-    }
-
-    /// Does what reads files apart from the tasks that send.
-    async fn blocking<T: Send + 'static>(
-        self: &Arc<Self>,
-        work: impl FnOnce(&Self) -> Result<T, PartError> + Send + 'static,
-    ) -> Result<T, ExportError> {
-        let subject = Arc::clone(self);
-        Ok(tokio::task::spawn_blocking(move || work(&subject)).await??)
-    }
-
-    fn frame(&self) -> Result<Frame, PartError> {
-        let mut counted = Vec::new();
-        for (number, scope) in self.scopes.iter().enumerate() {
-            let mut census = Census::of(scope.clone());
-            self.each_row(number, |second| census.row(second))?;
-            counted.push(census);
-        }
-        Ok(Frame::new(counted))
-    }
-
-    /// Tells the seconds of a scope's rows that are looked at, in the order of time.
-    fn each_row(&self, scope: usize, mut tell: impl FnMut(EpochSeconds)) -> Result<(), PartError> {
-        let (Some(own), Some(parts)) = (self.scopes.get(scope), self.parts.get(scope)) else { return Ok(()) };
-        parts.iter().try_for_each(|(part, file)| {
-            each_second(part, file, |second| {
-                if own.range_of(second).is_some() {
-                    tell(second);
-                }
-            })
-        })
-    }
-
-    /// The pages at these places, each with the number of its scope.
-    fn questions(&self, places: &[Place]) -> Result<Vec<(usize, Question)>, PartError> {
-        let mut questions = Vec::new();
-        for (number, scope) in self.scopes.iter().enumerate() {
-            let here = places.iter().filter(|place| place.scope == number);
-            let rows =
-                here.clone().filter_map(|place| if let Start::Row(row) = place.start { Some(row) } else { None });
-            let mut finder = Finder::of(rows);
-            self.each_row(number, |second| finder.row(second))?;
-            let habit = self.habit(number)?;
-            let asked = here.filter_map(|place| {
-                let around = if let Start::Row(row) = place.start { finder.found(row) } else { None };
-                question((*place, around), scope, &self.filters, rand::random())
-            });
-            questions.extend(asked.map(|query| (number, (query, habit))));
-        }
-        Ok(questions)
-    }
-
-    /// What the rows of a scope name as their region: by that a page of another region is known.
-    fn habit(&self, scope: usize) -> Result<RegionHabit, PartError> {
-        let (Some(own), Some((part, file))) =
-            (self.scopes.get(scope), self.parts.get(scope).and_then(|all| all.first()))
-        else {
-            return Ok(RegionHabit::Unknown);
-        };
-        Ok(match own_region(part, file)? {
-            Some(named) if named == own.region.as_str() => RegionHabit::Own,
-            Some(_) => RegionHabit::Another,
-            None => RegionHabit::Unknown,
-        })
-    }
-
-    /// What the output holds around pages.
-    fn held(&self, pages: &BTreeMap<usize, Page>) -> Result<Held, PartError> {
-        let mut held = Held::default();
-        for (number, parts) in self.parts.iter().enumerate() {
-            let own = || pages.values().filter(|page| page.scope == number);
-            let wanted: BTreeSet<_> = own().flat_map(|page| page.rows.iter().cloned()).collect();
-            let whole = TimeRange::merged(&own().filter_map(|page| page.whole).collect::<Vec<_>>());
-            let mut left: BTreeSet<String> = wanted.iter().map(|(_, video)| video.clone()).collect();
-            for (part, file) in parts {
-                let here: BTreeSet<_> =
-                    wanted.iter().filter(|(second, _)| part.range.contains(*second)).cloned().collect();
-                let mut found = if here.is_empty() { here } else { rows_held((part, &**file), &here)? };
-                if whole.iter().any(|range| range.overlaps(part.range)) {
-                    found.extend(rows_within(part, file, &whole)?);
-                }
-                found.iter().for_each(|(_, video)| {
-                    left.remove(video);
-                });
-                held.rows.extend(found.into_iter().map(|row| (number, row)));
-            }
-            for (part, file) in if left.is_empty() { &[] } else { parts.as_slice() } {
-                held.elsewhere.extend(videos_held(part, file, &left)?.into_iter().map(|video| (number, video)));
-            }
-        }
-        Ok(held)
-    }
-
-    fn read_at(&self, scope: usize, second: EpochSeconds) -> EpochSeconds {
-        let stretches = self.read.get(scope).map(Vec::as_slice).unwrap_or_default();
-        let found = stretches.iter().find(|(range, _)| range.contains(second));
-        found.map_or(EpochSeconds::new(i64::MIN), |(_, read_at)| *read_at)
-    }
-
-    /// What is read again because of missing rows.
-    fn gaps(&self, missing: &BTreeSet<ScopedRow>) -> Result<Vec<(Region, TimeRange)>, PartError> {
-        let mut all = Vec::new();
-        for (number, scope) in self.scopes.iter().enumerate() {
-            let here = missing.iter().filter(|(scope, _)| *scope == number);
-            let seconds: BTreeSet<EpochSeconds> = here.map(|(_, (second, _))| *second).collect();
-            if seconds.is_empty() {
-                continue;
-            }
-            let mut neighbours = Neighbours::of(&seconds);
-            self.each_row(number, |second| neighbours.row(second))?;
-            let ranges = gaps(&seconds, scope, |second| neighbours.around(second));
-            all.extend(ranges.into_iter().map(|range| (scope.region.clone(), range)));
-        }
-        Ok(all)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The one loop of a run, as a pure machine: events in, effects out. Program and simulation drive this same code.
 //!
-//! `staff` gives workers something to do, `landing` says what follows from what came back, `minding` from what is
+//! `vocabulary` has the events and the effects, `staff` gives workers something to do, `landing` says what follows from what came back, `minding` from what is
 //! thought of the regions, `due` what is to be published, and
 //! `ending` when and how it stops. Nothing here waits, sends, writes or reads a clock: a [`Moment`] comes with every event, and
 //! what is to be done goes out as an [`Effect`].
@@ -14,30 +14,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::contract::{Filters, Region};
-use crate::fetch::job::{Asks, Dice, Heard, JobId};
-use crate::fetch::pool::{Over, Pool, Sending};
+use crate::fetch::job::{Asks, JobId};
+use crate::fetch::pool::{Over, Pool};
 use crate::fetch::throttle::{LearnedRate, Rate};
-use crate::journal::record::{PartRecord, Upkeep};
-use crate::plan::event::{PlanEvent, RegionFault};
+use crate::journal::record::PartRecord;
+use crate::plan::event::PlanEvent;
 use crate::plan::fact::PageFact;
 use crate::plan::planner::{Planner, Task};
-use crate::plan::reads::NotRead;
 use crate::progress;
-use crate::units::{EpochSeconds, TimeRange};
+use crate::units::EpochSeconds;
 
 use super::blame::Blame;
-use super::cutting::Urgency;
 use super::regions::Regions;
-use super::{Ending, Interrupt, Order, PlanOrder};
+use super::{Ending, Order, PlanOrder};
 
 mod due;
 mod ending;
 mod landing;
 mod minding;
 mod staff;
+mod vocabulary;
 
 pub(super) use due::next_edge;
 pub(super) use staff::upkeep;
+pub(super) use vocabulary::{Abandoned, Broken, Due, Effect, Event, Note};
 
 /// What a person may set of the loop.
 #[derive(Clone, Debug)]
@@ -94,155 +94,8 @@ pub(super) struct Moment {
     pub(super) held_pages: u64,
 }
 
-/// What happens to a run.
-#[derive(Debug)]
-pub(super) enum Event {
-    /// An attempt came back; where it brought a page, nothing of it is kept yet.
-    Heard {
-        /// Whose.
-        job: JobId,
-        /// What it brought.
-        heard: Heard,
-        /// For what follows.
-        dice: Dice,
-    },
-    /// The page of a job is durable.
-    Kept {
-        /// Whose.
-        job: JobId,
-        /// What it proves.
-        fact: Arc<PageFact>,
-        /// How long that took.
-        took: Duration,
-    },
-    /// Decisions are durable.
-    Recorded(Vec<PlanEvent>),
-    /// Of what might be published nothing is worth it yet.
-    NothingDue,
-    /// A slice or a reopened range is published and recorded.
-    Published {
-        /// What was recorded.
-        event: PlanEvent,
-        /// Its parts.
-        parts: Vec<PartRecord>,
-    },
-    /// Time has passed.
-    Woke,
-    /// What is looked at now and then is to be looked at: the rate, for people and for the next run.
-    Look,
-    /// A signal came.
-    Interrupted(Interrupt),
-    /// Something of our own broke: nothing more is begun.
-    Broke(Broken),
-}
-
 /// The longest that a wait for a second lasts before the clock is looked at again, in seconds.
 const LONGEST_NAP: u64 = 60;
-
-/// What broke.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Broken {
-    /// A job's page could not be kept, or its request not be reserved.
-    Job(JobId),
-    /// A decision could not be recorded.
-    Recording,
-    /// Publishing.
-    Publishing,
-    /// Something else.
-    Other,
-}
-
-/// What is to be done, in this order.
-#[derive(Debug)]
-pub(super) enum Effect {
-    /// Reserve a credit and send a request; answered with [`Event::Heard`].
-    Send(Sending),
-    /// Make the page of a job durable; answered with [`Event::Kept`].
-    Keep(JobId),
-    /// Keep nothing of the page of a job: it seems to answer another question, and is asked again. Why, for a person.
-    Discard(JobId, String),
-    /// Make decisions durable, in one transaction; answered with [`Event::Recorded`]. What they do to stored pages comes
-    /// with them.
-    Record(Vec<PlanEvent>, Upkeep),
-    /// Publish the first of these that is worth it; answered with [`Event::Published`] or [`Event::NothingDue`].
-    Publish(Vec<Due>),
-    /// Keep the rate for the next run.
-    Learn(LearnedRate),
-    /// Tell whoever watches.
-    Tell(progress::Event),
-    /// Tell the log.
-    Note(Note),
-    /// Wait no longer for answers: their credits stay reserved.
-    Abandon(Abandoned),
-}
-
-/// What is waited for no longer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Abandoned {
-    /// Answers.
-    Answers,
-    /// Answers, and what is being published: its rows are safe in the journal.
-    Everything,
-}
-
-/// What a log should say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Note {
-    /// A page could not be had; its window is tried again after the others.
-    Parked {
-        /// Its last failure.
-        why: String,
-    },
-    /// A page is refused, and it is this page alone; its window is tried again after the others.
-    Refused {
-        /// The status or code.
-        code: u16,
-    },
-    /// A region is given up; what is left of it is listed as a gap.
-    GivenUp {
-        /// The region.
-        region: Region,
-        /// What it is at fault for.
-        fault: RegionFault,
-    },
-    /// All is read, and what confirms it is asked later. Once a start.
-    WaitsToConfirm {
-        /// How long it waits.
-        wait: Duration,
-    },
-    /// Failed pages wait for the budget of all retries. Once a start.
-    WaitsForLeave {
-        /// How long one of them waited.
-        waited: Duration,
-    },
-}
-
-/// What may be published.
-#[derive(Clone, Debug)]
-pub(super) enum Due {
-    /// A slice of what is settled, from the left.
-    Slice {
-        /// The region.
-        region: Region,
-        /// From what is published on to where the next slice must end.
-        range: TimeRange,
-        /// What of the region is not read.
-        not_read: NotRead,
-        /// Why it would be cut.
-        urgency: Urgency,
-    },
-    /// A reopened range that is read again, whole.
-    Fill {
-        /// The region.
-        region: Region,
-        /// The range.
-        range: TimeRange,
-        /// What of it could not be read, or was left.
-        not_read: NotRead,
-        /// What of it was read, and may lack rows: in order, and apart from what was not read.
-        unproven: Vec<TimeRange>,
-    },
-}
 
 /// What came back and waits until the planner may see it.
 #[derive(Debug)]

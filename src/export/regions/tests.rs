@@ -1,3 +1,4 @@
+use super::judging::MOST_PROOFS;
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(900);

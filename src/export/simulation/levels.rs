@@ -2,7 +2,7 @@
 //!
 //! `cargo test --lib levels -- --ignored --nocapture` prints the tables of `docs/cost.md`.
 
-use super::model::{Behaviour, Drift};
+use super::behaviour::{Behaviour, Drift};
 use super::promises::{MONTH, read_month};
 use super::scenario::{Scenario, bursty, daily, uniform};
 use crate::plan::walk::Consistency;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::model::{Behaviour, Limit, Other, Trouble};
+use super::behaviour::{Behaviour, Limit, Other, Trouble};
 use super::outcome::Outcome;
 use super::scenario::{START, Scenario, uniform};
 use crate::fetch::throttle::Rate;

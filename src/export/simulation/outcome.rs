@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::behaviour::Short;
 use super::checker::{Checker, Uncertified};
 use super::journal::Delivered;
-use super::model::{Service, Short, Shown};
+use super::model::{Service, Shown};
 use super::watch::Watch;
 use crate::api::contract::Region;
 use crate::plan::planner::{Listed, Planner};

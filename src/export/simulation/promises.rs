@@ -1,6 +1,7 @@
 //! Single promises of the plan, each against a service that would break it.
 
-use super::model::{Behaviour, Drift, Other, PastCap, Short, Sort, Ties, range_of};
+use super::behaviour::{Behaviour, Drift, Other, PastCap, Short, Sort, Ties};
+use super::model::range_of;
 use super::outcome::Outcome;
 use super::scenario::{START, Scenario, bursty, daily, uniform};
 use crate::plan::walk::Consistency;

@@ -5,9 +5,11 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::model::{Behaviour, Drift, Limit, PastCap, Service, Short, Shown, Sort, Ties, range_of};
+use super::behaviour::{Behaviour, Drift, Limit, PastCap, Short, Sort, Ties};
+use super::drive::{Drive, Stops};
+use super::model::{Service, Shown, range_of};
 use super::outcome::Outcome;
-use super::virtual_time::{Drive, Stops, VirtualTime};
+use super::virtual_time::VirtualTime;
 use crate::api::contract::Region;
 use crate::fetch::throttle::Rate;
 use crate::plan::walk::Consistency;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::model::{Behaviour, Limit, Other, Trouble};
+use super::behaviour::{Behaviour, Limit, Other, Trouble};
 use super::promises::MONTH;
 use super::scenario::{Scenario, bursty, daily, uniform};
 use super::tests::number;

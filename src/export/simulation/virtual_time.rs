@@ -4,118 +4,41 @@
 //! Held at every start's end: what was paid for is durable, and the plan is the one that the journal gives.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::checker::Checker;
+use super::drive::{Drive, Stops};
 use super::journal::Journal;
 use super::model::{Answer, Service};
 use super::outcome::Outcome;
 use super::watch::Watch;
-use crate::api::contract::{Filters, Region};
-use crate::export::machine::{Conclusion, Event, Machine, Moment, Settings};
-use crate::export::regions::Regions;
-use crate::export::{Ending, Interrupt, PlanOrder};
+use crate::api::contract::Region;
+use crate::export::machine::{Conclusion, Event, Machine, Moment};
+use crate::export::{Ending, Interrupt};
 use crate::fetch::job::{JobId, Work};
 use crate::fetch::retry::Patience;
-use crate::fetch::throttle::{LearnedRate, Rate};
+use crate::fetch::throttle::LearnedRate;
 use crate::journal::record::Upkeep;
 use crate::plan::answer::Tied;
 use crate::plan::event::PlanEvent;
 use crate::plan::evidence::observation::Turn;
 use crate::plan::fact::{PageFact, RowKey};
-use crate::plan::learned::Verified;
-use crate::plan::planner::Planner;
-use crate::plan::walk::Consistency;
-use crate::units::{EpochSeconds, TimeRange};
+use crate::units::EpochSeconds;
 
 mod effects;
+mod restarts;
 
 /// How often the program looks around while nothing else happens; no divisor of the seconds of its clock.
 const TICK: Duration = Duration::from_millis(700);
 
 /// Restarts of one run: each replays all that the run has decided.
 const MOST_RESTARTS: u32 = 60;
-/// Starts of one run that may end because the service gives nothing.
-const MOST_UNWELL: u32 = 20;
-/// Starts in a row that bring nothing, however they end, where it is known that nothing will come.
-const MOST_BARREN: u32 = 3;
 /// The wall clock when a run begins.
 const BEGAN: i64 = 1_790_000_000;
-
-/// How the run is driven.
-#[derive(Clone, Debug)]
-pub(super) struct Drive {
-    pub(super) range: TimeRange,
-    pub(super) workers: usize,
-    pub(super) window_pages: u32,
-    pub(super) anchor_pages: u32,
-    pub(super) stretch_age: i64,
-    pub(super) consistency: Consistency,
-    /// How far apart two answers must be to be two witnesses, seconds.
-    pub(super) confirm_after: u64,
-    pub(super) has_filters: bool,
-    /// How fast requests are to go.
-    pub(super) rate: Rate,
-    /// How long to go on without a durable page.
-    pub(super) give_up_after: Duration,
-    /// Milliseconds that an answer takes at least, and at most.
-    pub(super) latency: (u64, u64),
-    /// The share of moments at which the process dies and starts again.
-    pub(super) restarts: f64,
-    /// The share of steps at which slices are cut of what is settled.
-    pub(super) slices: f64,
-    /// The share of moments that find too much unpublished.
-    pub(super) backlog: f64,
-    /// What else ends a start.
-    pub(super) stops: Stops,
-    /// Milliseconds that the journal takes at least, and at most, to make something durable.
-    pub(super) commit: (u64, u64),
-    /// More requests than this are a walk without end.
-    pub(super) most_requests: u64,
-}
-
-/// What ends a start before it is done, as a share of moments, requests or attempts; the next start goes on.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Stops {
-    Never,
-    Signals(f64),
-    Credits(f64),
-    Quota(f64),
-    Time(Duration),
-}
-
-impl Drive {
-    fn filters(&self) -> Filters {
-        Filters { sales_flag: self.has_filters.then_some(1), ..Filters::default() }
-    }
-
-    fn regions(&self) -> Regions {
-        Regions::new(self.give_up_after, BTreeSet::new())
-    }
-
-    fn settings(&self, stops: Stops) -> Settings {
-        Settings {
-            filters: self.filters(),
-            plan: PlanOrder {
-                window_pages: self.window_pages,
-                anchor_pages: self.anchor_pages,
-                stretch_age: Duration::from_secs(self.stretch_age.unsigned_abs()),
-                consistency: self.consistency,
-                confirm_after: Duration::from_secs(self.confirm_after),
-                verified: Verified::default(),
-            },
-            rate: self.rate,
-            max_in_flight: self.workers,
-            give_up_after: self.give_up_after,
-            time: if let Stops::Time(time) = stops { Some(time) } else { None },
-            probing: None,
-        }
-    }
-}
 
 /// How an attempt is answered.
 #[derive(Clone, Copy, Debug)]
@@ -407,66 +330,6 @@ impl VirtualTime {
         let may_die = share > 0.0 && self.restarts < MOST_RESTARTS && !self.machine.is_ending();
         if may_die && self.dice.random::<f64>() < share {
             self.restart();
-        }
-    }
-
-    /// The start ended by itself, or was ended, and the next one goes on.
-    fn start_again(&mut self, ending: &Ending) {
-        self.out.stops += 1;
-        self.out.unwell += u32::from(matches!(ending, Ending::Unwell { .. }));
-        self.restart();
-        self.out.is_unwell |= self.out.unwell >= MOST_UNWELL && !self.machine.planner().is_done();
-        self.set_going();
-    }
-
-    /// The process is gone: what was on its way is lost, and the plan is what the journal says. Of what it had been handed
-    /// the journal may have kept some, from the first on.
-    fn restart(&mut self) {
-        self.restarts += 1;
-        self.barren = if self.last_durable > self.process_began { 0 } else { self.barren + 1 };
-        let is_hopeless = self.barren >= MOST_BARREN && self.out.service.is_poisoned_at_the_end();
-        self.out.is_unwell = is_hopeless && !self.machine.planner().is_done();
-        self.lose_commits();
-        self.now += Duration::from_millis(self.random.random_range(0..2_000_000));
-        (self.process_began, self.last_durable) = (self.now, self.now);
-        self.flights.clear();
-        self.arrivals.clear();
-        self.jobs_seen = 0;
-        self.stop = None;
-        self.watch.restart(self.now);
-        let planner = self.journal.replay();
-        if self.drive.commit == (0, 0) {
-            self.compare(&planner);
-        }
-        let learned = self.machine.pool().learned();
-        self.machine = Machine::new(self.drive.settings(self.stops()), self.drive.regions(), planner, learned);
-    }
-
-    fn lose_commits(&mut self) {
-        let handed = std::mem::take(&mut self.commits);
-        if !handed.is_empty() {
-            let kept = self.stopper.random_range(0..=handed.len());
-            handed.iter().take(kept).for_each(|(.., commit)| self.make_durable(commit));
-        }
-    }
-
-    /// A replay gives the plan that the dead process had.
-    fn compare(&self, replayed: &Planner) {
-        let view = |planner: &Planner| {
-            let windows = planner.regions().iter().map(|plan| (plan.done_until, plan.windows.clone()));
-            windows.collect::<Vec<_>>()
-        };
-        let walks = |planner: &Planner| {
-            planner.walks().map(|(region, range, settled)| (region.clone(), range, settled)).collect::<Vec<_>>()
-        };
-        let lived = self.machine.planner();
-        assert_eq!(view(lived), view(replayed), "a replay gives another plan");
-        let settled =
-            |planner: &Planner| planner.regions().iter().map(|plan| planner.settled(&plan.region)).collect::<Vec<_>>();
-        assert_eq!(settled(lived), settled(replayed), "a replay settles otherwise");
-        // A page may be durable before a decision that it was folded in after. How far a walk is then may wait for its next page.
-        if self.drive.commit == (0, 0) {
-            assert_eq!(walks(lived), walks(replayed), "a replay reads otherwise");
         }
     }
 }

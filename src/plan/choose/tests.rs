@@ -1,6 +1,7 @@
 use super::*;
 use crate::api::contract::Filters;
 use crate::plan::fact::{PageFact, RowKey, VideoKey};
+use crate::units::EpochSeconds;
 
 const FIRST: WindowId = WindowId(0);
 
@@ -47,7 +48,7 @@ fn walking() -> Planner {
     begin(&mut plan, FIRST, 0);
     read(&mut plan, FIRST, 0, 3);
     let region = plan.region_mut(&us()).unwrap();
-    (region.newest, region.newest_read) = (Some(EpochSeconds::new(9_999)), true);
+    (region.extent.newest, region.newest_page.is_read) = (Some(EpochSeconds::new(9_999)), true);
     plan
 }
 
@@ -102,7 +103,7 @@ fn an_end_that_is_refuted_is_refuted_for_the_windows_that_were_over_with_it() {
     }
     begin(&mut plan, WindowId(3), 7_000);
     let region = plan.region_mut(&us()).unwrap();
-    region.newest = Some(EpochSeconds::new(29));
+    region.extent.newest = Some(EpochSeconds::new(29));
     let window = &plan.windows[&FIRST];
     let walk = window.walk().unwrap();
     let mut events: Vec<PlanEvent> = plan.nothing_follows(window, walk, Ending::EmptyPage).into_iter().collect();
@@ -123,7 +124,7 @@ fn an_empty_page_says_nothing_of_time_that_was_not_asked_for() {
         let mut plan = walking();
         plan.apply_event(&PlanEvent::WindowSplit { window: FIRST, at: EpochSeconds::new(5_000), new: WindowId(1) });
         plan.windows.get_mut(&WindowId(1)).unwrap().range.end = EpochSeconds::new(min_end);
-        plan.learned.max_inclusive = max_inclusive;
+        plan.learned.bounds.max_inclusive = max_inclusive;
         let window = &plan.windows[&FIRST];
         let events = plan.nothing_beyond(window, window.walk().unwrap());
         let finishes = events.iter().any(|event| matches!(event, PlanEvent::WindowFinished { .. }));

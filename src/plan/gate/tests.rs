@@ -109,7 +109,7 @@ fn what_was_read_again_often_enough_is_listed_with_what_is_missing() {
 #[test]
 fn a_region_that_has_spent_its_budget_reads_nothing_again() {
     let mut plan = with_a_hole();
-    plan.region_mut(&us()).unwrap().rows_again = FEW_ROWS;
+    plan.region_mut(&us()).unwrap().again.rows = FEW_ROWS;
     let (lists, again) = decided(&plan, &[]);
     assert_eq!((lists.len(), again), (1, vec![]));
 }

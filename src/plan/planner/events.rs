@@ -40,7 +40,7 @@ impl Planner {
             PlanEvent::WindowGivenUp { window, fault } => self.give_window_up(*window, fault),
             PlanEvent::RegionKnown { region } => {
                 if let Some(plan) = self.region_mut(region) {
-                    plan.is_known = true;
+                    plan.answers.is_known = true;
                 }
             }
             PlanEvent::UnprovenListed { region, range, why, again, lacks } => {
@@ -56,7 +56,7 @@ impl Planner {
                 }
             }
             PlanEvent::SortIgnored => {
-                self.learned.sort_ignored = true;
+                self.learned.order.sort_ignored = true;
                 self.windows.values_mut().filter(|window| !window.is_over()).for_each(|window| window.bounded = true);
             }
             PlanEvent::WindowBounded { window } => self.with_window(*window, Window::bound),
@@ -71,7 +71,7 @@ impl Planner {
             PlanEvent::RangeFilled { region, range } => {
                 self.reopened.retain(|open| open.region != *region || !range.covers(open.range));
             }
-            PlanEvent::MinIsLoose => self.learned.min_is_loose = true,
+            PlanEvent::MinIsLoose => self.learned.bounds.min_is_loose = true,
             PlanEvent::WindowsJoined { window, until } => self.join(*window, *until),
             PlanEvent::AskedAnew { window } => self.ask_anew(*window),
             PlanEvent::FalseEndSeen { last_page } => self.learned.take_end(*last_page),
@@ -98,7 +98,7 @@ impl Planner {
             PlanEvent::CountTaken { window, stretch, page } => self.take_counted(*window, *stretch, *page),
             PlanEvent::ShortPagesBelieved { region, range } => self.believed.push((region.clone(), *range)),
             PlanEvent::ShortPagesHide => {
-                self.learned.short_pages_hide = true;
+                self.learned.short.is_told = true;
                 self.believed.clear();
             }
         }
@@ -125,7 +125,7 @@ impl Planner {
         let (region, start) = (part.region.clone(), part.range.start);
         self.windows.insert(new, part);
         if let Some(plan) = self.region_mut(&region) {
-            plan.is_cut = true;
+            plan.sizing.is_cut = true;
             plan.windows.insert(start, new);
         }
     }
@@ -157,7 +157,7 @@ impl Planner {
         let Some(window) = self.windows.get(&id).filter(|_| ending == Ending::RowBeyond) else { return };
         let (region, empty) = (window.region.clone(), window.walk().and_then(Walk::empty_beyond));
         if let (Some(plan), Some(empty)) = (self.region_mut(&region), empty) {
-            plan.empty = empty;
+            plan.extent.empty = empty;
         }
     }
 
@@ -196,8 +196,8 @@ impl Planner {
         self.unproven.push(Listed { region: region.clone(), range, why: why.to_owned(), fault: None, may_pass, lacks });
         self.late.retain(|(of, second)| of != region || !range.contains(*second));
         if let Some(plan) = self.region_mut(region) {
-            plan.of_another_region.retain(|page| !range.covers(*page));
-            plan.probes_of_another_region.retain(|page| !range.covers(*page));
+            plan.names.of_another_region.retain(|page| !range.covers(*page));
+            plan.names.probes_of_another_region.retain(|page| !range.covers(*page));
         }
         for window in self.windows.values_mut().filter(|window| window.region == *region) {
             if let State::Walking(walk) = &mut window.state {
@@ -211,14 +211,14 @@ impl Planner {
         let Some(window) = self.windows.get_mut(&id) else { return };
         window.parked = times;
         let region = window.region.clone();
-        if let Some(plan) = self.region_mut(&region).filter(|plan| plan.has_rows() && !plan.newest_read)
+        if let Some(plan) = self.region_mut(&region).filter(|plan| plan.has_rows() && !plan.newest_page.is_read)
             && times >= NEWEST_FAILURES
         {
-            plan.newest_read = true;
-            plan.newest_is_unknown = true;
+            plan.newest_page.is_read = true;
+            plan.newest_page.is_unknown = true;
         }
         if let Some(plan) = self.region_mut(&region).filter(|plan| plan.looks_empty()) {
-            plan.evidence_failed |= times >= NEWEST_FAILURES;
+            plan.answers.failed |= times >= NEWEST_FAILURES;
         }
     }
 

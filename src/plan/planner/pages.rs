@@ -31,7 +31,7 @@ impl Planner {
             Purpose::Walk { window, stretch } => self.apply_walked(page, window, stretch, settled),
             Purpose::Newest => self.learned.take_newest(page),
             Purpose::Bounds => {
-                let known = self.region(&region).and_then(|plan| plan.probed_newest);
+                let known = self.region(&region).and_then(|plan| plan.newest_page.last_second);
                 self.learned.answer_bounds(page, known);
             }
             _ => {}

@@ -33,7 +33,7 @@ fn new_planner() -> Planner {
     let mut planner =
         Planner::new(&[us], Filters::default(), TimeRange::new(EpochSeconds::new(0), EpochSeconds::new(END)));
     // Of this service it is known that page 1 is the first, so that no walk goes on from its last second to learn it.
-    planner.learned.anchor_came = true;
+    planner.learned.bounds.anchor_came = true;
     planner
 }
 

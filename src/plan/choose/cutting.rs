@@ -1,0 +1,139 @@
+//! How time is cut into windows, and a running window's time shared with a worker who has none.
+
+use crate::api::contract::PAGE_SIZE;
+use crate::plan::event::{PlanEvent, StretchReason};
+use crate::plan::fact::WindowId;
+use crate::plan::planner::{Decision, PlanContext, Planner};
+use crate::plan::region::RegionPlan;
+use crate::plan::window::Window;
+use crate::units::{EpochSeconds, TimeRange};
+
+/// The least estimated pages that a running window must have left to be shared.
+const SHARED_PAGES: f64 = 24.0;
+
+/// Windows of a region whose pages failed, while fewer than which others are cut to size.
+const MOST_PARKED: usize = 16;
+
+impl Planner {
+    /// Where the lower bound is not kept to, each window would read what lies before it: those that have brought nothing are joined
+    /// to the one before them.
+    pub(super) fn stop_cutting(&self) -> Vec<PlanEvent> {
+        let mut events = vec![PlanEvent::MinIsLoose];
+        for plan in &self.regions {
+            let mut reader: Option<(WindowId, Option<EpochSeconds>)> = None;
+            for id in plan.windows.values() {
+                let Some(window) = self.windows.get(id) else { continue };
+                if let (Some((_, until)), true) = (&mut reader, window.brought_nothing()) {
+                    *until = Some(window.range.end);
+                    continue;
+                }
+                events.extend(joined(reader.take()));
+                reader = (!window.bounded && !window.is_over()).then_some((*id, None));
+            }
+            events.extend(joined(reader));
+        }
+        events
+    }
+
+    /// Once it is known where rows are, the window that held the whole range gives up all but its first part.
+    pub(super) fn first_cut(&self, context: &PlanContext) -> Option<Decision> {
+        let may_cut = |plan: &&RegionPlan| {
+            !plan.sizing.is_cut && plan.knows_its_extent() && !plan.is_done() && !self.learned.bounds.min_is_loose
+        };
+        let plan = self.asked_regions().find(may_cut)?;
+        let (id, window) = plan.windows.values().find_map(|id| Some((*id, self.windows.get(id)?)))?;
+        let from = window.walk()?.reached().max(plan.extent.oldest?);
+        let rest = TimeRange::new(from, plan.last_second()?.shifted(1).min(window.range.end));
+        let pages = self.density(plan) * rest.seconds() as f64 / f64::from(PAGE_SIZE);
+        if pages < SHARED_PAGES || window.bounded || window.is_read_again() {
+            return None;
+        }
+        // The walking window is one of the shares.
+        let shares = context.idle_workers + 1;
+        let at = from.shifted(self.length(plan, rest, shares, context)).max(from.shifted(1));
+        (at < rest.end)
+            .then(|| Decision::Record(vec![PlanEvent::WindowSplit { window: id, at, new: WindowId(self.next_window) }]))
+    }
+
+    /// Begins a waiting window, cut to size, with its first stretch.
+    pub(super) fn begin(&self, id: WindowId, window: &Window, context: &PlanContext) -> Decision {
+        if let Some(until) = window.again.not_before.filter(|until| *until > context.now) {
+            return Decision::Wait(until);
+        }
+        let first = self.stretch((id, window), window.range.start, StretchReason::First, context);
+        // What failed is not cut up, so that one bad page does not become many windows; nor is anything cut while many fail, since
+        // nothing tells then whether the density is far too high.
+        let parked = self.in_order().filter(|(_, other)| other.parked > 0 && other.region == window.region).count();
+        let is_calm = !window.bounded && window.parked == 0 && parked < MOST_PARKED && !window.is_read_again();
+        let may_cut = |plan: &&RegionPlan| plan.knows_its_extent() && is_calm && !self.learned.bounds.min_is_loose;
+        let Some(plan) = self.region(&window.region).filter(may_cut) else {
+            return Decision::Record(vec![first]);
+        };
+        let newest = plan.last_second().unwrap_or(window.range.end);
+        let rest = TimeRange::new(window.range.start, window.range.end.min(newest.shifted(1)));
+        // What is known to be empty at its beginning costs nothing, so it is no share of anybody's.
+        let from =
+            if plan.extent.empty.start == rest.start { plan.extent.empty.end.max(rest.start) } else { rest.start };
+        let filled = TimeRange::new(from.min(rest.end), rest.end);
+        let at = filled.start.shifted(self.length(plan, filled, context.idle_workers, context).max(1));
+        if at >= rest.end {
+            return Decision::Record(vec![first]);
+        }
+        Decision::Record(vec![PlanEvent::WindowSplit { window: id, at, new: WindowId(self.next_window) }, first])
+    }
+
+    /// The seconds of a new window: about `window_pages` pages, or an even share where less is left for each.
+    fn length(&self, plan: &RegionPlan, rest: TimeRange, shares: usize, context: &PlanContext) -> i64 {
+        let density = self.density(plan).max(f64::MIN_POSITIVE);
+        let rows = f64::from(context.window_pages) * f64::from(PAGE_SIZE);
+        let full = (rows / density).min(1e15) as i64;
+        let even = rest.seconds() / i64::try_from(shares.max(1)).unwrap_or(i64::MAX) + 1;
+        full.min(even)
+    }
+
+    /// Takes the later half of the unread time of the running window with the most work left.
+    pub(super) fn share(&self, context: &PlanContext) -> Option<Decision> {
+        if self.learned.bounds.min_is_loose {
+            return None;
+        }
+        let first_read = self.in_order().filter(|(_, window)| !window.is_read_again());
+        let candidates = first_read.filter_map(|(id, window)| {
+            let (pages, unread) = self.work_left(window)?;
+            (pages >= SHARED_PAGES && unread.seconds() >= 2).then_some((id, window, pages, unread))
+        });
+        let (id, window, _, unread) = candidates.max_by(|one, other| one.2.total_cmp(&other.2))?;
+        let at = unread.start.shifted(unread.seconds() / 2);
+        let new = WindowId(self.next_window);
+        let part = Window::new(window.region.clone(), TimeRange::new(at, window.range.end));
+        let first = self.stretch((new, &part), at, StretchReason::First, context);
+        Some(Decision::Record(vec![PlanEvent::WindowSplit { window: id, at, new }, first]))
+    }
+
+    /// Estimated pages that a running window has left, and the time that they lie in.
+    fn work_left(&self, window: &Window) -> Option<(f64, TimeRange)> {
+        let walk = window.walk()?;
+        let plan = self.region(&window.region)?;
+        let frontier = walk.frontier()?;
+        let unread = TimeRange::new(frontier.shifted(1), window.range.end.min(plan.last_second()?.shifted(1)));
+        let seen = frontier.since(window.range.start) + 1;
+        let own = walk.total_slots() as f64 / seen.max(1) as f64;
+        let density = if walk.total_pages() >= 3 { own } else { self.density(plan) };
+        Some((density * unread.seconds() as f64 / f64::from(PAGE_SIZE), unread))
+    }
+
+    pub(in crate::plan) fn density(&self, plan: &RegionPlan) -> f64 {
+        let windows =
+            plan.windows.values().filter_map(|id| self.windows.get(id)).filter(|window| !window.is_read_again());
+        let walks = windows.filter_map(|window| {
+            let walk = window.walk()?;
+            let start = window.range.start.max(plan.extent.oldest?);
+            Some((walk.total_slots(), walk.frontier()?.since(start).max(0)))
+        });
+        plan.density(walks.fold((0, 0), |sum, walk| (sum.0 + walk.0, sum.1 + walk.1)))
+    }
+}
+
+fn joined(reader: Option<(WindowId, Option<EpochSeconds>)>) -> Option<PlanEvent> {
+    let (window, until) = reader?;
+    Some(PlanEvent::WindowsJoined { window, until: until? })
+}

@@ -1,0 +1,41 @@
+//! What later answers say of seconds that were taken for whole: it is listed before anybody asks on.
+
+use super::{doubted, unproven, unproven_short};
+use crate::plan::event::PlanEvent;
+use crate::plan::planner::{Decision, Planner};
+use crate::units::TimeRange;
+
+impl Planner {
+    /// A row whose date lies where everything was settled may have missed its slice.
+    pub(super) fn list_late(&self) -> Option<Decision> {
+        let (region, second) = self.late.first()?;
+        let why = "a row of this second came far out of order, after the second had been settled".to_owned();
+        let range = TimeRange::new(*second, second.shifted(1));
+        Some(Decision::Record(vec![unproven(region, range, &why)]))
+    }
+
+    /// Pages of another region were taken, and later ones are of the asked one.
+    pub(super) fn list_mixed_regions(&self) -> Option<Decision> {
+        let plan = self.regions.iter().find(|plan| plan.has_mixed_regions())?;
+        let why = "it was answered with rows of another region, as later answers show";
+        // They came one after the other from the region's beginning on, and what lies between and before them was asked with them.
+        let last = plan.names.of_another_region.iter().map(|page| page.end).max();
+        let walked = last.map(|last| TimeRange::new(plan.range.start, last));
+        let ranges = walked.into_iter().chain(plan.names.probes_of_another_region.iter().copied());
+        Some(Decision::Record(ranges.map(|range| doubted(&plan.region, range, why)).collect()))
+    }
+
+    /// Short pages that were believed may have hidden rows, now that one has.
+    pub(super) fn list_believed(&self) -> Option<Decision> {
+        if self.learned.short.is_told || !self.learned.short_pages_hide() {
+            return None;
+        }
+        let listed = self.believed.iter().map(|(region, range)| unproven_short(region, *range));
+        Some(Decision::Record(listed.chain([PlanEvent::ShortPagesHide]).collect()))
+    }
+
+    pub(super) fn tell_false_end(&self) -> Option<Decision> {
+        let last_page = self.learned.untold_end()?;
+        Some(Decision::Record(vec![PlanEvent::FalseEndSeen { last_page }]))
+    }
+}

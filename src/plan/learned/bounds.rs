@@ -1,0 +1,110 @@
+//! How the service keeps to the asked bounds, and what is asked to learn it.
+
+use std::collections::BTreeSet;
+
+use super::Learned;
+use crate::plan::fact::{PageFact, VideoKey};
+use crate::units::EpochSeconds;
+
+/// Stretches whose first page lay before what was asked, after which the lower bound is known not to be kept to.
+const LOOSE_AFTER: u32 = 3;
+/// Pages before what was asked that are read for the sake of what follows them, beside twice those that fitted.
+const MOST_EARLY_PAGES: u32 = 300;
+/// Anchors whose rows did not come at first, while none came, which show that a question's page 1 is not its first.
+pub(super) const LOST_ANCHORS: usize = 3;
+
+/// How the service keeps to the asked bounds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// The lower bound is inclusive.
+    pub min_inclusive: bool,
+    /// The upper bound is inclusive.
+    pub max_inclusive: bool,
+    /// Rows that stood at exactly the asked lower bound.
+    pub(super) at_min: BTreeSet<VideoKey>,
+    pub(super) questions: u32,
+    /// The service does not keep to the lower bound: a stretch's first pages may lie before it. Journalled.
+    pub min_is_loose: bool,
+    /// Stretches whose first page lay before what was asked, and pages that did.
+    pub early_openings: u32,
+    pub(super) early_pages: u32,
+    /// Pages of walks that brought rows.
+    pub(super) fitting_pages: u32,
+    /// Whether a stretch that went on from known rows began with one of them, ...
+    pub anchor_came: bool,
+    /// ... and the anchors of those that did not, though a page came.
+    pub(super) anchors_lost: BTreeSet<EpochSeconds>,
+}
+
+/// Which of a known row's neighbourhood is asked to learn the bounds; in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BoundQuestion {
+    /// From its second to its second: answered if both are inclusive.
+    Both,
+    /// From its second to the next: answered with it if the lower one is.
+    Lower,
+    /// From the second before to its own, where the lower is exclusive: answered if the upper one is inclusive.
+    Upper,
+}
+
+impl BoundQuestion {
+    /// The question that this number stands for, in journals too.
+    const fn of(number: u32) -> Option<Self> {
+        match number {
+            1 => Some(Self::Both),
+            2 => Some(Self::Lower),
+            3 => Some(Self::Upper),
+            _ => None,
+        }
+    }
+}
+
+impl Learned {
+    /// Whether enough stretches began before what was asked to say that the lower bound is not kept to.
+    pub fn min_seems_loose(&self) -> bool {
+        self.bounds.early_openings >= LOOSE_AFTER
+    }
+
+    /// Whether yet another page that lies before what was asked is worth its price.
+    pub fn may_read_early(&self) -> bool {
+        self.bounds.early_pages <= MOST_EARLY_PAGES + 2 * self.bounds.fitting_pages
+    }
+
+    /// Whether page 1 of a question is not its first: known rows never come where their second is asked. `newest` is the newest second
+    /// known, where the newest page looks like the second one.
+    pub fn first_pages_are_missing(&self, newest: Option<EpochSeconds>) -> bool {
+        let is_lost_at_the_end = newest.is_some_and(|newest| self.bounds.anchors_lost.contains(&newest));
+        let are_lost = self.order_is_proven() && self.bounds.anchors_lost.len() >= LOST_ANCHORS;
+        !self.bounds.anchor_came && (are_lost || is_lost_at_the_end)
+    }
+
+    /// The next question about the bounds, with the page number that stands for it; none once they are known.
+    pub fn bound_question(&self) -> Option<(u32, BoundQuestion)> {
+        let (min, max) = (self.bounds.min_inclusive, self.bounds.max_inclusive);
+        // What is said to be exclusive is not asked: only a row that comes would tell anything.
+        let may_min = self.verified.min_inclusive != Some(false);
+        let may_max = self.verified.max_inclusive != Some(false);
+        (self.bounds.questions + 1..=3).map_while(|number| Some((number, BoundQuestion::of(number)?))).find(
+            |(_, question)| match question {
+                BoundQuestion::Both => !(min && max) && may_min && may_max,
+                BoundQuestion::Lower => !min && may_min,
+                BoundQuestion::Upper => !min && !max && may_max,
+            },
+        )
+    }
+
+    /// Takes the answer to a question about the bounds of a row of this second.
+    pub fn answer_bounds(&mut self, page: &PageFact, known: Option<EpochSeconds>) {
+        let is_there = page.rows.iter().any(|row| Some(row.second) == known);
+        // The number alone tells what was asked: what is verified may be another thing in a later start.
+        let number = page.address.page.get();
+        let asked = BoundQuestion::of(number).filter(|_| number > self.bounds.questions);
+        self.bounds.questions = self.bounds.questions.max(number);
+        match asked.filter(|_| is_there) {
+            Some(BoundQuestion::Both) => (self.bounds.min_inclusive, self.bounds.max_inclusive) = (true, true),
+            Some(BoundQuestion::Lower) => self.bounds.min_inclusive = true,
+            Some(BoundQuestion::Upper) => self.bounds.max_inclusive = true,
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Where a walk stands: how far it has come, and up to where nothing is read again.
+
+use super::Walk;
+use crate::plan::event::StretchReason;
+use crate::plan::heal::Heal;
+use crate::plan::short::ShortDoubt;
+use crate::units::{EpochSeconds, TimeRange};
+
+impl Walk {
+    /// The last second seen in order; none before the first row, and none while rows have no order.
+    pub fn frontier(&self) -> Option<EpochSeconds> {
+        if self.is_bounded() { None } else { self.reach.frontier }
+    }
+
+    /// Up to where (exclusive) the walk has every row, as far as is known: nothing below it is read again. The last page counts only
+    /// once another has followed it: should that be the same, one of the two came in place of another.
+    pub fn settled(&self) -> EpochSeconds {
+        self.read_until().min(self.before_last_page().unwrap_or(EpochSeconds::MAX)).max(self.range.start)
+    }
+
+    /// Where the last page would have to be looked for again, had another come in its place; none where a stretch's first page began
+    /// with rows that were known.
+    pub(in crate::plan) fn before_last_page(&self) -> Option<EpochSeconds> {
+        let first = (self.so_far.pages == 1 && self.stretch.why == StretchReason::First).then_some(self.stretch.anchor);
+        self.reach.junction.map(|(before, _)| before).or(first)
+    }
+
+    /// Up to where (exclusive) its pages have shown every row, the last page among them.
+    pub(in crate::plan) fn read_until(&self) -> EpochSeconds {
+        if self.is_bounded() {
+            return self.range.start;
+        }
+        let doubted = self.short_pages.doubted.as_ref().map_or(EpochSeconds::MAX, ShortDoubt::from);
+        let healing = self.open_heals().map(Heal::second).min().unwrap_or(EpochSeconds::MAX);
+        let torn = if self.anchor.torn_was_listed { self.stretch.anchor.shifted(1) } else { EpochSeconds::MAX };
+        let awaiting = if self.anchor.awaited.is_empty() { EpochSeconds::MAX } else { self.anchor.sure_until };
+        self.reach.settled.min(doubted).min(healing).min(torn).min(awaiting).max(self.range.start).min(self.range.end)
+    }
+
+    /// Below this second nothing may be given to another window: the walk has been there.
+    pub fn reached(&self) -> EpochSeconds {
+        self.reach.frontier.unwrap_or(self.stretch.anchor).max(self.reach.settled)
+    }
+
+    /// Where the walk stands when a page has no usable row.
+    pub fn position(&self) -> EpochSeconds {
+        self.reach.frontier.unwrap_or(self.stretch.anchor)
+    }
+
+    /// The last second that its pages have shown, also where it leaps ahead.
+    pub(in crate::plan) fn last_shown(&self) -> Option<EpochSeconds> {
+        self.last.held.last().map(|row| row.second).max(self.reach.frontier)
+    }
+
+    /// From the window's end to the first row beyond it, none where none has been seen: nothing lies between.
+    pub fn empty_beyond(&self) -> Option<TimeRange> {
+        let first = self.last.previous.iter().map(|row| row.second).filter(|second| *second >= self.range.end).min()?;
+        Some(TimeRange::new(self.range.end, first))
+    }
+
+    /// Rows of the last page beyond the window's end.
+    pub fn rows_beyond(&self) -> u64 {
+        self.last.previous.iter().filter(|row| row.second >= self.range.end).count() as u64
+    }
+}

@@ -82,6 +82,8 @@ pub struct RegionPlan {
     times_without_filters: u32,
     without_range: Option<Option<EpochSeconds>>,
     times_without_range: u32,
+    /// Whether several rows came without a range, on one page.
+    shows_several: bool,
     known_second: Option<bool>,
     times_known_second: u32,
     /// A row of the range that the question around the known row brought.
@@ -152,6 +154,7 @@ impl RegionPlan {
             times_without_filters: 0,
             without_range: None,
             times_without_range: 0,
+            shows_several: false,
             known_second: None,
             times_known_second: 0,
             known_inside: None,
@@ -392,6 +395,7 @@ impl RegionPlan {
                 // The newest row that stands in the order of the others: one of a wrong date is not found by it.
                 let oldest_first: Vec<RowKey> = page.rows.iter().rev().copied().collect();
                 self.without_range = Some(longest_run(&oldest_first).last().map(|row| row.second));
+                self.shows_several |= page.rows.len() > 1;
             }
             Purpose::KnownSecond => {
                 self.times_known_second += 1;
@@ -517,6 +521,11 @@ impl RegionPlan {
                 }
             }
         }
+    }
+
+    /// Whether no more than one row of it has come at all, whose second may be a wrong one.
+    pub fn shows_one_row_alone(&self) -> bool {
+        !self.shows_several && !self.has_rows()
     }
 
     /// Whether the question that the known row contradicts has come empty again after the row was seen.

@@ -17,6 +17,9 @@ mod judging;
 const CONFIRMATIONS: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 /// Failed attempts in a row, over all pages of a region, after which it is asked one harmless page now and then, and nothing else.
 const MOST_FAILURES: u32 = 24;
+/// How often that number doubles, each time that the harmless page came and no other since: beside pages that cannot be had, each needs
+/// time for all of its attempts.
+const MOST_DOUBLED: u32 = 6;
 /// Failed attempts in a row without which time alone says nothing against a region.
 const FEWEST_FAILURES: u32 = 3;
 /// How long a region may fail that failed to the end of the last run: it must not cost every night the whole patience.
@@ -31,6 +34,8 @@ pub(super) struct Regions {
     cases: BTreeMap<Region, Case>,
     /// When the last request began that brought a page of a region.
     well: BTreeMap<Region, Duration>,
+    /// How often a failing region's harmless page came since another page of it did.
+    looked: BTreeMap<Region, u32>,
     /// When the last page came, whosever.
     last_page: Option<Duration>,
     is_proving: bool,
@@ -128,6 +133,7 @@ impl Regions {
             unwell_before,
             cases: BTreeMap::new(),
             well: BTreeMap::new(),
+            looked: BTreeMap::new(),
             last_page: None,
             is_proving: false,
             proofs: 0,
@@ -147,6 +153,12 @@ impl Regions {
         self.unwell_before.remove(region);
         let well = self.well.entry(region.clone()).or_default();
         *well = began.max(*well);
+        let fails = |case: &Case| matches!(case.fault, RegionFault::Unwell { .. });
+        if window.is_some() {
+            self.looked.remove(region);
+        } else if self.cases.get(region).is_some_and(fails) {
+            *self.looked.entry(region.clone()).or_default() += 1;
+        }
         let keeps = |of: &Region, case: &mut Case| {
             let is_own = of == region;
             if case.standing == Standing::Waiting {
@@ -248,7 +260,7 @@ impl Regions {
         let answered = self.well.iter().any(|(other, began)| other != region && *began >= failing.since);
         let alone = others().all(|(other, progress)| *progress != Progress::Open || self.cases.contains_key(other));
         let is_over = now.saturating_sub(failing.since) >= self.patience_with(region);
-        let many = failing.attempts >= MOST_FAILURES && (answered || alone);
+        let many = failing.attempts >= self.most_failures(region) && (answered || alone);
         if others().next().is_some() && (many || (is_over && failing.attempts >= FEWEST_FAILURES)) {
             let fault = RegionFault::Unwell { why: failing.why.clone() };
             let (standing, since) = (Standing::Suspected, failing.since);
@@ -319,6 +331,11 @@ impl Regions {
         let known = |region: &Region| self.cases.contains_key(region);
         let alone = regions.iter().all(|(region, progress)| *progress != Progress::Open || known(region));
         self.look_again(&is_on_way, alone && !self.is_proving, now).unwrap_or(Next::Nothing)
+    }
+
+    fn most_failures(&self, region: &Region) -> u32 {
+        let looked = self.looked.get(region).copied().unwrap_or(0);
+        MOST_FAILURES << looked.min(MOST_DOUBLED)
     }
 
     fn patience_with(&self, region: &Region) -> Duration {

@@ -228,8 +228,11 @@ impl Planner {
             _ if asks_again => {
                 Decision::Record(vec![self.stretch((id, window), window.range.start, StretchReason::Doubt, context)])
             }
-            // Where another region has shown rows of the asked time, seconds are understood, and one row here shows a wrong one.
-            Err(Contradiction::SecondsNotUnderstood { .. }) if self.regions.iter().any(RegionPlan::has_rows) => {
+            // Where another region has shown rows of the asked time, seconds are understood, and one row here shows a wrong one. Where
+            // one row is all that there is, nobody can tell.
+            Err(Contradiction::SecondsNotUnderstood { .. })
+                if plan.shows_one_row_alone() || self.regions.iter().any(RegionPlan::has_rows) =>
+            {
                 let why = "it answers no row, and the row that it shows without a range is not found by its second";
                 finish(vec![doubted(&plan.region, plan.range, why), self.finished(id, Ending::NothingThere, walk)])
             }

@@ -146,7 +146,9 @@ impl Walk {
         if rows.iter().any(|row| self.reach.at_frontier.contains(&row.video)) {
             return Some(Lesson::AnchorCame);
         }
-        let may_come = is_full && rows.last().is_none_or(|last| last.second <= anchor);
+        // Where a page with free places has been followed by rows, so may this one be.
+        let may_go_on = is_full || (self.short_pages.rows_follow && !rows.is_empty());
+        let may_come = may_go_on && rows.last().is_none_or(|last| last.second <= anchor);
         // An empty page may be trouble, unless it comes again, long enough after.
         let tells =
             self.last.finding == Finding::Rows || (self.last.finding == Finding::Empty && self.doubts.is_confirming);

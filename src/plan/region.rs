@@ -299,6 +299,7 @@ impl RegionPlan {
                 // The newest row that stands in the order of the others: one of a wrong date is not found by it.
                 let oldest_first: Vec<RowKey> = page.rows.iter().rev().copied().collect();
                 self.answers.without_range = Some(longest_run(&oldest_first).last().map(|row| row.second));
+                self.answers.shows_several |= page.rows.len() > 1;
             }
             Purpose::KnownSecond => {
                 self.answers.times_known_second += 1;

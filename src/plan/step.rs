@@ -145,7 +145,10 @@ impl Walk {
     /// Until rows have shown an order, nothing follows from the last second seen: what lies before it may still come.
     fn without_order(&self, step: WalkStep, context: &WalkContext<'_>) -> WalkStep {
         match step {
-            WalkStep::Anchor { at, why: StretchReason::Scheduled, .. } if self.last.finding == Finding::Rows => {
+            // Nor from a page of which no row can be placed: where rows come in no order, they need not be asked for again from there.
+            WalkStep::Anchor { at, why: StretchReason::Scheduled, .. }
+                if matches!(self.last.finding, Finding::Rows | Finding::Unusable) =>
+            {
                 self.next_without_anchor(at, context)
             }
             WalkStep::Anchor {

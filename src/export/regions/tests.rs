@@ -316,6 +316,26 @@ fn a_dead_region_that_answers_again_is_read_on() {
     assert!(run.regions.unwell().is_empty(), "it is well again");
 }
 
+/// Nine windows of a region once met pages that cannot be had. Their jobs were called back before any of them had made its attempts, the
+/// harmless page came, and so on without end.
+#[test]
+fn where_the_harmless_page_comes_and_no_other_the_jobs_get_more_time_each_time() {
+    let mut run = Run::of(&["US", "GB"]);
+    run.is_done("US");
+    let looks = |run: &mut Run, attempts, now: f64| {
+        run.fails("GB", attempts, now - 1.0, now);
+        run.regions.is_aside(&region("GB"))
+    };
+    for time in 0..=MOST_DOUBLED + 2 {
+        let (most, now) = (MOST_FAILURES << time.min(MOST_DOUBLED), 20.0 + f64::from(time));
+        assert!(!looks(&mut run, most - 1, now), "{time}");
+        assert!(looks(&mut run, most, now), "{time}");
+        run.regions.came(&region("GB"), None, (at(now + 0.1), at(now + 0.2)));
+    }
+    run.came("GB", 90.0, 91.0);
+    assert!(looks(&mut run, MOST_FAILURES, 92.0), "a page of a window came");
+}
+
 #[test]
 fn a_service_that_fails_as_a_whole_is_no_regions_matter() {
     let mut run = Run::of(&["US", "GB"]);

@@ -1,7 +1,7 @@
 //! Single promises of the plan, each against a service that would break it.
 
 use super::behaviour::{Behaviour, Drift, Other, PastCap, Short, Sort, Ties};
-use super::model::range_of;
+use super::model::{Shown, range_of};
 use super::outcome::Outcome;
 use super::scenario::{START, Scenario, bursty, daily, uniform};
 use crate::plan::walk::Consistency;
@@ -245,6 +245,26 @@ fn an_ignored_sort_is_read_within_bounds_for_little_more() {
     let requests = exact(scenario);
     println!("{requests} requests for 2,100 pages");
     assert!(requests <= 2_310, "{requests}");
+}
+
+/// A walk once went on from the one row that could be placed, of a page that came after it without any: the others did not come again.
+#[test]
+fn rows_in_no_order_are_all_read_where_few_of_them_can_be_placed() {
+    for sort in [Sort::AlwaysDescending, Sort::AlwaysAscending, Sort::Ignored] {
+        for (placed, seed) in (1..=3).flat_map(|placed| (0..12).map(move |seed| (placed, seed))) {
+            let behaviour = Behaviour { sort, ..Behaviour::default() };
+            let rows = uniform(12 + 7 * placed, MONTH, seed);
+            let mut scenario = Scenario::with(behaviour, vec![("US", rows)], MONTH, seed);
+            scenario.drive.workers = 1 + seed as usize % 3;
+            let rows = &mut scenario.service.regions[0].1;
+            let unplaced = rows.len() - placed;
+            rows.iter_mut().take(unplaced).for_each(|row| row.shown = Shown::Garbage);
+            let range = scenario.drive.range;
+            let outcome = scenario.run();
+            let told = format!("{sort:?}, {placed} placed, seed {seed}: {:?}", outcome.listed().collect::<Vec<_>>());
+            assert_eq!((&outcome.stopped, outcome.missing(range)), (&None, vec![]), "{told}");
+        }
+    }
 }
 
 #[test]

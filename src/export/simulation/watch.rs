@@ -14,6 +14,8 @@ const FEW_FAILURES: u32 = 2;
 const SAVED: f64 = 50.0;
 /// The shortest hold after a 429 that follows on another and names none.
 const SHORTEST_HOLD: Duration = Duration::from_millis(250);
+/// The shortest pause after one that follows on none: what was sent in the moment in which that came, was sent before it was heeded.
+const SHORTEST_PAUSE: Duration = Duration::from_nanos(1);
 /// The longest one that doubles.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 /// A longer `Retry-After` is cut to this.
@@ -86,7 +88,7 @@ impl Watch {
         self.most_throttled = self.most_throttled.max(of_this_job);
         if self.quiet_until.is_none_or(|until| sent_at >= until) {
             let due = match self.refused_in_a_row {
-                0 => Duration::ZERO,
+                0 => SHORTEST_PAUSE,
                 others => SHORTEST_HOLD.saturating_mul(1 << (others - 1).min(16)).min(LONGEST_BACKOFF),
             };
             self.refused_in_a_row += 1;

@@ -30,6 +30,8 @@ pub struct Answers {
     pub(super) times_without_filters: u32,
     pub(super) without_range: Option<Option<EpochSeconds>>,
     pub(super) times_without_range: u32,
+    /// Whether several rows came without a range, on one page.
+    pub(super) shows_several: bool,
     pub(super) known_second: Option<bool>,
     pub(super) times_known_second: u32,
     /// A row of the range that the question around the known row brought.
@@ -51,6 +53,11 @@ impl RegionPlan {
     /// Whether the first walk's first page has come, without rows, and nothing else has.
     pub fn looks_empty(&self) -> bool {
         self.answers.first_pages_empty > 0 && !self.answers.has_answered
+    }
+
+    /// Whether no more than one row of it has come at all, whose second may be a wrong one.
+    pub fn shows_one_row_alone(&self) -> bool {
+        !self.answers.shows_several && !self.has_rows()
     }
 
     /// How often the first walk's first page came empty.

@@ -58,8 +58,8 @@ pub(super) fn failure_of(error: &ExportError, order: &Order) -> Failure {
     let named = order.named_state();
     let hint = match another_question(error) {
         Some(Differs::Layout) => format!(
-            "`keyapi-export rebuild --out {out}{} --partition {}` lays the output out anew, without a request, and then the same command \
-             goes on; or use another --out and --state, or ask as before",
+            "`rebuild` with the new --partition lays the output out anew, without a request, and then the same command goes on: \
+             `keyapi-export rebuild --out {out}{} --partition {}`; or use another --out and --state, or ask as before",
             named, order.partition
         ),
         Some(Differs::Question) => format!(

@@ -43,7 +43,7 @@ impl Publisher {
         }
         let mut kept = Vec::new();
         for doubtful in fill.not_read.all.iter().chain(&fill.unproven) {
-            self.keep_the_richer(*doubtful, &before, &mut parts, &mut kept).await?;
+            self.keep_the_richer(doubtful.intersection(fill.range), &before, &mut parts, &mut kept).await?;
         }
         for wider in before.iter().filter(|part| !fill.range.covers(part.range)) {
             parts.extend(self.carry(wider, wider.range.without(&[fill.range])).await?);
@@ -337,6 +337,17 @@ mod tests {
             scene.fill(range(30, 40), &slices, &[range(34, 35)]).await;
             assert_eq!(scene.live(), [(range(30, 34), 2), (range(34, 35), 1), (range(35, 40), 3)]);
         }
+    }
+
+    /// Neighbouring gaps are one: of a part that reaches as far, what lies beyond the range was carried over with the gap and once more.
+    #[tokio::test]
+    async fn a_gap_that_reaches_beyond_the_range_is_kept_within_it() {
+        let mut scene = Scene::begin().await;
+        scene.buy(&[10, 22, 24, 33, 50]).await;
+        scene.fill(range(0, 60), &[range(0, 60)], &[]).await;
+        scene.buy(&[22]).await;
+        scene.fill(range(20, 30), &[range(20, 30)], &[range(20, 40)]).await;
+        assert_eq!(scene.live(), [(range(0, 20), 1), (range(20, 30), 2), (range(30, 60), 2)]);
     }
 
     #[tokio::test]

@@ -26,13 +26,15 @@ impl Walk {
         if let Some(step) = self.heal_step().or_else(|| self.followed_short_step(context)) {
             return step;
         }
-        match self.end_step(context) {
+        match (self.end_step(context), self.last_short(context)) {
             // Listed no sooner than with the end: until that is confirmed, a full page from the other end may still show it whole.
-            WalkStep::Finish { ending, mut unproven } => {
-                unproven.extend(self.last_short(context));
+            (WalkStep::Finish { ending, mut unproven }, open) => {
+                unproven.extend(open);
                 WalkStep::Finish { ending, unproven }
             }
-            step => step,
+            // A walk that goes on from its last second forgets what the page may have left out before it.
+            (_, Some(open)) => WalkStep::List(vec![open]),
+            (step, None) => step,
         }
     }
 

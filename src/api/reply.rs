@@ -87,23 +87,25 @@ fn judge_read(heard: Heard<'_>, text: &str, read: Result<Envelope<'_>, BodyError
     if matches!(heard.status, 204 | 205) && text.is_empty() && heard.broken.is_none() {
         return Verdict::Page(PageAnswer::default());
     }
-    let is_page = |read: &Envelope<'_>| is_success(heard.status) && read.code == Some(0);
+    let is_page = is_success(heard.status) && read.as_ref().is_ok_and(|read| read.code == Some(0));
     match read {
         // Whatever words come with rows: nearly every answer is such a one, so nothing is looked for in them.
-        Ok(read) if is_page(&read) && !read.data.is_empty() => Verdict::Page(page_answer(read)),
-        Ok(read) if is_page(&read) => empty_page(heard, text, read),
-        read => Found::new(heard, text, &read).failure(),
+        Ok(read) if is_page && !read.data.is_empty() => Verdict::Page(page_answer(read)),
+        read => judge_words(heard, text, read, is_page),
     }
 }
 
-/// An empty page ends a walk, so one that says why it is empty is not believed to be one.
-fn empty_page(heard: Heard<'_>, text: &str, read: Envelope<'_>) -> Verdict {
-    let read = Ok(read);
+/// Looks through the words of an answer for what is wrong with it.
+fn judge_words(heard: Heard<'_>, text: &str, read: Result<Envelope<'_>, BodyError>, is_page: bool) -> Verdict {
     let found = Found::new(heard, text, &read);
-    match (subject(&found.words), read) {
-        (Subject::Account, _) => Verdict::Quota { message: found.message },
-        (Subject::Rate, _) => Verdict::Throttled { why: found.describe() },
-        (Subject::Other, read) => Verdict::Page(read.map(page_answer).unwrap_or_default()),
+    match read {
+        // An empty page ends a walk, so one that says why it is empty is not believed to be one.
+        Ok(read) if is_page => match subject(&found.words) {
+            Subject::Account => Verdict::Quota { message: found.message },
+            Subject::Rate => Verdict::Throttled { why: found.describe() },
+            Subject::Other => Verdict::Page(page_answer(read)),
+        },
+        _ => found.failure(),
     }
 }
 

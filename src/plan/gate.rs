@@ -79,8 +79,7 @@ impl Planner {
             let is_spent = window.again.times >= MOST_TIMES || rows > budget;
             if is_spent || range.start < plan.published_until {
                 let why = lacks.why().to_owned();
-                let (again, lacks) = (Again::Once, Some(lacks));
-                lists.push(PlanEvent::UnprovenListed { region, range, why, again, lacks });
+                lists.push(PlanEvent::UnprovenListed { region, range, why, again: Again::Once, lacks: Some(lacks) });
                 continue;
             }
             budget -= rows;

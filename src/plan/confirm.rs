@@ -194,17 +194,8 @@ fn is_last(plan: &RegionPlan, planner: &Planner, id: WindowId, finishing: &[Plan
 mod tests {
     use super::*;
     use crate::api::contract::Filters;
-    use crate::plan::fact::{PageFact, VideoKey};
-    use crate::plan::planner::Task;
     use crate::plan::reads::{Beside, Reads};
-
-    fn range(start: i64, end: i64) -> TimeRange {
-        TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
-    }
-
-    fn us() -> Region {
-        "US".parse().unwrap()
-    }
+    use crate::plan::testing::{range, served, us};
 
     fn fold(plan: &mut Planner, events: &[PlanEvent]) {
         events.iter().for_each(|event| plan.apply_event(event));
@@ -231,31 +222,13 @@ mod tests {
                 Decision::Ask(task) => {
                     plan.set_out(&task);
                     plan.came_back(&task);
-                    plan.apply_page(&answer(&task, newest(&asked), now));
+                    plan.apply_page(&served(&task, newest(&asked), now, |_| true));
                     asked.push(task.address.purpose);
                 }
                 _ => break,
             }
         }
         asked
-    }
-
-    fn answer(task: &Task, newest: i64, now: EpochSeconds) -> PageFact {
-        let (min, max) = (task.query.min_create_time.unwrap().get(), task.query.max_create_time.unwrap().get());
-        let mut seconds: Vec<i64> = (0..=newest).step_by(4).filter(|second| (min..=max).contains(second)).collect();
-        if task.query.order == crate::api::contract::TimeOrder::NewestFirst {
-            seconds.reverse();
-        }
-        let page = usize::try_from(task.query.page.get() - 1).unwrap();
-        let seconds: Vec<i64> = seconds.into_iter().skip(page * 10).take(10).collect();
-        let row = |second: &i64| RowKey { second: EpochSeconds::new(*second), video: VideoKey(*second as u64) };
-        PageFact {
-            address: task.address.clone(),
-            fetched_at: now,
-            slots: u32::try_from(seconds.len()).unwrap(),
-            rows: seconds.iter().map(row).collect(),
-            check: Default::default(),
-        }
     }
 
     fn seen_beyond(plan: &Planner) -> Option<Vec<i64>> {

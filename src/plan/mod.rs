@@ -30,6 +30,8 @@ pub mod seam;
 pub mod short;
 pub mod step;
 pub mod tally;
+#[cfg(test)]
+mod testing;
 pub mod torn;
 pub mod walk;
 pub mod window;

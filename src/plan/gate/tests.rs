@@ -2,16 +2,9 @@ use super::reason::Lacks;
 use super::*;
 use crate::api::contract::Filters;
 use crate::plan::event::StretchReason;
-use crate::plan::fact::{PageAddress, RowKey, VideoKey};
+use crate::plan::fact::PageAddress;
+use crate::plan::testing::{page_of, range, us};
 use crate::units::PageNumber;
-
-fn us() -> Region {
-    "US".parse().unwrap()
-}
-
-fn range(start: i64, end: i64) -> TimeRange {
-    TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
-}
 
 /// A run of the seconds from 0 to 100, whose only window has begun.
 fn begun() -> Planner {
@@ -32,15 +25,8 @@ fn begun() -> Planner {
 /// Folds a page of its walk in, of rows at these seconds, whose second is their id.
 fn read(plan: &mut Planner, page: u32, seconds: impl Iterator<Item = i64>) {
     let purpose = Purpose::Walk { window: WindowId(0), stretch: 0 };
-    let row = |at: i64| RowKey { second: EpochSeconds::new(at), video: VideoKey(at as u64) };
-    let rows: Vec<RowKey> = seconds.map(row).collect();
-    plan.apply_page(&PageFact {
-        address: PageAddress { region: us(), purpose, page: PageNumber::new(page).unwrap() },
-        fetched_at: EpochSeconds::new(1_000 + i64::from(page)),
-        slots: u32::try_from(rows.len()).unwrap(),
-        rows,
-        check: Default::default(),
-    });
+    let address = PageAddress { region: us(), purpose, page: PageNumber::new(page).unwrap() };
+    plan.apply_page(&page_of(address, EpochSeconds::new(1_000 + i64::from(page)), seconds));
 }
 
 /// What would be listed and read again, were the window over.

@@ -5,17 +5,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::api::contract::Filters;
 use crate::plan::event::{Again, StretchReason};
-use crate::plan::fact::{PageAddress, PageFact, Purpose, RowKey, VideoKey};
+use crate::plan::fact::{PageAddress, PageFact, Purpose};
 use crate::plan::planner::{Decision, PlanContext};
+use crate::plan::testing::{page_of, range, us};
 use crate::units::{EpochSeconds, PageNumber};
-
-fn us() -> Region {
-    "US".parse().unwrap()
-}
-
-fn range(start: i64, end: i64) -> TimeRange {
-    TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
-}
 
 /// A plan that knows the region's newest page, as the journal keeps it.
 fn new_planner() -> Planner {
@@ -25,15 +18,8 @@ fn new_planner() -> Planner {
 }
 
 fn page(purpose: Purpose, seconds: &[i64]) -> PageFact {
-    let rows =
-        seconds.iter().map(|second| RowKey { second: EpochSeconds::new(*second), video: VideoKey(*second as u64) });
-    PageFact {
-        address: PageAddress { region: us(), purpose, page: PageNumber::FIRST },
-        fetched_at: EpochSeconds::new(1_000),
-        slots: seconds.len() as u32,
-        rows: rows.collect(),
-        check: Default::default(),
-    }
+    let address = PageAddress { region: us(), purpose, page: PageNumber::FIRST };
+    page_of(address, EpochSeconds::new(1_000), seconds.iter().copied())
 }
 
 /// A plan and everything that was decided, so that it can be made again.

@@ -1,18 +1,11 @@
 //! Short pages in a whole plan: what they left out is found, and a last page that is proven whole is not listed.
 
-use crate::api::contract::{Filters, Region, TimeOrder};
+use crate::api::contract::Filters;
 use crate::plan::event::PlanEvent;
-use crate::plan::fact::{PageFact, Purpose, RowKey, VideoKey};
+use crate::plan::fact::Purpose;
 use crate::plan::planner::{Decision, PlanContext, Planner, Task};
-use crate::units::{EpochSeconds, TimeRange};
-
-fn range(start: i64, end: i64) -> TimeRange {
-    TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
-}
-
-fn us() -> Region {
-    "US".parse().unwrap()
-}
+use crate::plan::testing::{range, served, us};
+use crate::units::EpochSeconds;
 
 /// A plan of [0, 1000) against rows at every fourth second up to 400.
 struct Reading {
@@ -47,7 +40,7 @@ impl Reading {
                     self.plan.set_out(&task);
                     self.plan.came_back(&task);
                     let (number, at) = (self.asked, self.now);
-                    let page = page_of(&task, at, |second| keeps(&task, number, second));
+                    let page = served(&task, 400, EpochSeconds::new(at), |second| keeps(&task, number, second));
                     if matches!(task.address.purpose, Purpose::Walk { .. }) {
                         self.seen.extend(page.rows.iter().map(|row| row.second.get()));
                     }
@@ -60,24 +53,6 @@ impl Reading {
 
     fn missing(&self) -> Vec<i64> {
         (0..=400).step_by(4).filter(|second| !self.seen.contains(second)).collect()
-    }
-}
-
-fn page_of(task: &Task, now: i64, keeps: impl Fn(i64) -> bool) -> PageFact {
-    let (min, max) = (task.query.min_create_time.unwrap().get(), task.query.max_create_time.unwrap().get());
-    let mut seconds: Vec<i64> = (0..=400).step_by(4).filter(|second| (min..=max).contains(second)).collect();
-    if task.query.order == TimeOrder::NewestFirst {
-        seconds.reverse();
-    }
-    let page = usize::try_from(task.query.page.get() - 1).unwrap();
-    let seconds: Vec<i64> = seconds.into_iter().skip(page * 10).take(10).filter(|second| keeps(*second)).collect();
-    let row = |second: &i64| RowKey { second: EpochSeconds::new(*second), video: VideoKey(*second as u64) };
-    PageFact {
-        address: task.address.clone(),
-        fetched_at: EpochSeconds::new(now),
-        slots: u32::try_from(seconds.len()).unwrap(),
-        rows: seconds.iter().map(row).collect(),
-        check: Default::default(),
     }
 }
 

@@ -1,0 +1,34 @@
+//! What tests of a whole plan share: a region, ranges, and pages of rows whose second is their id.
+
+use super::fact::{PageAddress, PageFact, RowKey, VideoKey};
+use super::planner::Task;
+use crate::api::contract::{Region, TimeOrder};
+use crate::units::{EpochSeconds, TimeRange};
+
+pub(super) fn us() -> Region {
+    "US".parse().unwrap()
+}
+
+pub(super) fn range(start: i64, end: i64) -> TimeRange {
+    TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
+}
+
+/// A page of rows at these seconds, in this order.
+pub(super) fn page_of(address: PageAddress, at: EpochSeconds, seconds: impl IntoIterator<Item = i64>) -> PageFact {
+    let row = |second: i64| RowKey { second: EpochSeconds::new(second), video: VideoKey(second as u64) };
+    let rows: Vec<RowKey> = seconds.into_iter().map(row).collect();
+    let slots = u32::try_from(rows.len()).unwrap();
+    PageFact { address, fetched_at: at, slots, rows, check: Default::default() }
+}
+
+/// The answer of a service that has a row at every fourth second from 0 to `newest`; of the rows of its page, those that are kept.
+pub(super) fn served(task: &Task, newest: i64, at: EpochSeconds, keeps: impl Fn(i64) -> bool) -> PageFact {
+    let (min, max) = (task.query.min_create_time.unwrap().get(), task.query.max_create_time.unwrap().get());
+    let mut seconds: Vec<i64> = (0..=newest).step_by(4).filter(|second| (min..=max).contains(second)).collect();
+    if task.query.order == TimeOrder::NewestFirst {
+        seconds.reverse();
+    }
+    let page = usize::try_from(task.query.page.get() - 1).unwrap();
+    let rows = seconds.into_iter().skip(page * 10).take(10).filter(|second| keeps(*second));
+    page_of(task.address.clone(), at, rows)
+}

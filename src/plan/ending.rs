@@ -26,16 +26,7 @@ impl Walk {
         if let Some(step) = self.heal_step().or_else(|| self.followed_short_step(context)) {
             return step;
         }
-        match (self.end_step(context), self.last_short(context)) {
-            // Listed no sooner than with the end: until that is confirmed, a full page from the other end may still show it whole.
-            (WalkStep::Finish { ending, mut unproven }, open) => {
-                unproven.extend(open);
-                WalkStep::Finish { ending, unproven }
-            }
-            // A walk that goes on from its last second forgets what the page may have left out before it.
-            (_, Some(open)) => WalkStep::List(vec![open]),
-            (step, None) => step,
-        }
+        self.end_step(context)
     }
 
     /// What an empty page says of the end of rows, short pages apart.
@@ -142,7 +133,7 @@ impl Walk {
     }
 
     /// The seconds of a short page at the end of all rows, where one that rows followed has hidden some and nothing shows this one whole.
-    fn last_short(&self, context: &WalkContext<'_>) -> Option<(TimeRange, String)> {
+    pub(super) fn last_short(&self, context: &WalkContext<'_>) -> Option<(TimeRange, String)> {
         let doubt = self.short_pages.doubted.as_ref().filter(|doubt| !context.short.is_habit && doubt.is_pending())?;
         let is_doubtful = doubt.is_followed() || context.short.pages_hide;
         if !is_doubtful || self.full_page_shows_the_end(doubt, context) {

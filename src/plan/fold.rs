@@ -304,7 +304,13 @@ impl Walk {
             let doubt = self.doubt_about(page, rows, before);
             let is_replaced =
                 self.short_pages.doubted.as_ref().is_none_or(|doubt| doubt.is_pending() && !doubt.is_followed());
-            if is_replaced { self.short_pages.doubted = doubt } else { self.short_pages.next = doubt }
+            if is_replaced {
+                // A stretch that goes on from the last second does not show again what the page left out before it.
+                let before = self.short_pages.doubted.take();
+                self.short_pages.doubted = ShortDoubt::joined(before, doubt);
+            } else {
+                self.short_pages.next = doubt;
+            }
         }
     }
 

@@ -106,6 +106,19 @@ impl ShortDoubt {
         }
     }
 
+    /// The doubt about a page that may be the last, and the one about the page that came when it was read on from there: one of both.
+    pub fn joined(before: Option<Self>, after: Option<Self>) -> Option<Self> {
+        match (before, after) {
+            (Some(mut before), Some(after)) => {
+                before.place.last = after.place.last.max(before.place.last);
+                before.place.last_video = after.place.last_video;
+                before.known.extend(after.known);
+                Some(before)
+            }
+            (before, after) => after.or(before),
+        }
+    }
+
     /// Whether a row is one of those that came around the page.
     pub fn knows(&self, video: VideoKey) -> bool {
         self.known.contains(&video)

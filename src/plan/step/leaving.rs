@@ -29,7 +29,11 @@ impl Walk {
             }
             WalkStep::Finish { ending, mut unproven } => {
                 unproven.extend(left_behind(self.range.end));
-                unproven.extend(short(self.range.end));
+                // Listed no sooner than with the end: until that is confirmed, a full page from the other end may still show it whole.
+                let last = self.last_short(context).filter(|_| ending == Ending::EmptyPage);
+                let is_last = |range: TimeRange| last.as_ref().is_some_and(|(last, _)| last.covers(range));
+                unproven.extend(short(self.range.end).filter(|(range, _)| !is_last(*range)));
+                unproven.extend(last);
                 WalkStep::Finish { ending, unproven }
             }
             other => other,

@@ -36,7 +36,7 @@ pub(super) struct Regions {
     well: BTreeMap<Region, Duration>,
     /// How often a failing region's harmless page came since another page of it did.
     looked: BTreeMap<Region, u32>,
-    /// When the last page came, whosever.
+    /// When the last answer came that was a page, whosever.
     last_page: Option<Duration>,
     is_proving: bool,
     proofs: u32,
@@ -146,9 +146,10 @@ impl Regions {
         &self.unwell_before
     }
 
-    /// A page came that was asked for at `began`: of a window, or a harmless one.
-    pub(super) fn came(&mut self, region: &Region, window: Option<WindowId>, (began, now): (Duration, Duration)) {
-        self.last_page = Some(now);
+    /// A page came that was asked for at `began` and answered at `heard`, which may be long before it is durable and told here: of a
+    /// window, or a harmless one.
+    pub(super) fn came(&mut self, region: &Region, window: Option<WindowId>, (began, heard): (Duration, Duration)) {
+        self.last_page = self.last_page.max(Some(heard));
         (self.proofs, self.met) = (0, None);
         self.unwell_before.remove(region);
         let well = self.well.entry(region.clone()).or_default();
@@ -190,10 +191,9 @@ impl Regions {
         now: Duration,
     ) -> OnRefusal {
         let is_of_key = matches!(fault, RegionFault::Refused { code: 401 | 403, .. });
-        let nothing_since = |at: Duration| self.last_page.is_none_or(|page| page <= at);
         let is_confirming = self.cases.iter().any(|(other, case)| {
             let refused = matches!(case.fault, RegionFault::Refused { .. });
-            other != region && refused && case.standing != Standing::Waiting && nothing_since(case.since)
+            other != region && refused && case.standing != Standing::Waiting && !self.is_answered_since(case)
         });
         let Some(case) = self.cases.get_mut(region).filter(|case| matches!(case.fault, RegionFault::Refused { .. }))
         else {
@@ -287,8 +287,17 @@ impl Regions {
     pub(super) fn holds(&self) -> bool {
         self.cases.values().any(|case| {
             let asks_again = case.asks.is_some() && case.standing == Standing::Suspected;
-            asks_again && self.last_page.is_none_or(|page| page <= case.since)
+            asks_again && !self.is_answered_since(case)
         })
+    }
+
+    /// Whether the service has answered anybody since a region was refused. What may be the key is not refuted by an answer to what was
+    /// sent before: that may have been given before the key was revoked, and have come later.
+    fn is_answered_since(&self, case: &Case) -> bool {
+        match case.fault {
+            RegionFault::Refused { code: 401, .. } => self.well.values().any(|began| *began > case.since),
+            _ => self.last_page.is_some_and(|heard| heard > case.since),
+        }
     }
 
     /// A refusal that nothing has refuted yet, confirmed or not.

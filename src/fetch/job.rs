@@ -193,7 +193,10 @@ pub(super) enum Stands {
     /// It waits between two attempts.
     Rests(Leave),
     /// Its page came and is becoming durable.
-    Keeps,
+    Keeps {
+        /// Since when.
+        since: Duration,
+    },
 }
 
 /// What a job does after an attempt.
@@ -310,7 +313,7 @@ impl FetchJob {
 
     /// Whether a request of it is on its way, or its page is becoming durable: it has a place among those in flight.
     pub(super) fn is_under_way(&self) -> bool {
-        matches!(self.stands, Stands::OnItsWay(_) | Stands::Keeps)
+        matches!(self.stands, Stands::OnItsWay(_) | Stands::Keeps { .. })
     }
 
     /// Whether it leaves its worker's place to another.

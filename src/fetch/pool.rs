@@ -72,6 +72,17 @@ pub enum Outcome {
     Over(Over),
 }
 
+/// A page that is durable.
+#[derive(Debug)]
+pub struct Kept {
+    /// What it was fetched for.
+    pub task: Arc<Task>,
+    /// When its job began.
+    pub began: Duration,
+    /// When it came.
+    pub heard: Duration,
+}
+
 /// A region's failed attempts in a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failures {
@@ -226,7 +237,7 @@ impl Pool {
         };
         let then = match then {
             Then::Keep => {
-                self.stand(id, Stands::Keeps);
+                self.stand(id, Stands::Keeps { since: now });
                 Outcome::Keep
             }
             Then::AskAgain => {
@@ -296,11 +307,12 @@ impl Pool {
         }
     }
 
-    /// The page of a job is durable, which took so long after it came: the job is over. Gives its task back, and when it began.
-    pub fn kept(&mut self, id: JobId, took: Duration) -> Option<(Arc<Task>, Duration)> {
+    /// The page of a job is durable, which took so long after it came: the job is over.
+    pub fn kept(&mut self, id: JobId, took: Duration) -> Option<Kept> {
         self.gate.kept(took);
+        let Stands::Keeps { since: heard } = self.jobs.get(&id)?.stands else { return None };
         match self.give_up(id)? {
-            Over { work: Work::Page(task), began, .. } => Some((task, began)),
+            Over { work: Work::Page(task), began, .. } => Some(Kept { task, began, heard }),
             Over { .. } => None,
         }
     }

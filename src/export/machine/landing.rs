@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::fetch::job::{Dice, Fetched, Heard, JobId, Work};
-use crate::fetch::pool::{Heeded, Outcome, Over};
+use crate::fetch::pool::{Heeded, Kept, Outcome, Over};
 use crate::journal::record::PartRecord;
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::{PageFact, Purpose, WindowId};
@@ -67,7 +67,7 @@ impl Machine {
 
     /// A page is durable: from here on its credit is safe.
     pub(super) fn take_kept(&mut self, id: JobId, fact: Arc<PageFact>, took: Duration) {
-        self.landed.extend(self.pool.kept(id, took).map(|(task, began)| Landed::Page { task, began, fact }));
+        self.landed.extend(self.pool.kept(id, took).map(|kept| Landed::Page(kept, fact)));
     }
 
     pub(super) fn take_published(&mut self, event: PlanEvent, parts: Vec<PartRecord>) {
@@ -85,19 +85,19 @@ impl Machine {
             self.changed();
             self.minds = true;
             match landed {
-                Landed::Page { task, began, fact } => self.take_page((&task, began), &fact, moment),
+                Landed::Page(kept, fact) => self.take_page(&kept, &fact, moment),
                 Landed::Job(over) => self.take_over(over, moment),
                 Landed::Published { event, parts } => self.apply_published(&event, parts),
             }
         }
     }
 
-    fn take_page(&mut self, (task, began): (&Task, Duration), fact: &PageFact, moment: &Moment) {
+    fn take_page(&mut self, Kept { task, began, heard }: &Kept, fact: &PageFact, moment: &Moment) {
         let window = task.window;
         self.planner.came_back(task);
         self.planner.apply_page(fact);
         self.blame.came(&task.address, moment.now);
-        self.regions.came(&fact.address.region, Some(window), (began, moment.now));
+        self.regions.came(&fact.address.region, Some(window), (*began, *heard));
         self.sync_regions();
         self.last_page = moment.awake;
         self.pages += 1;

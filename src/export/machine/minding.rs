@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::api::contract::{PageQuery, Region, TimeOrder};
 use crate::fetch::job::{Asks, Fetched, JobId};
+use crate::fetch::pool::Over;
 use crate::plan::event::RegionFault;
 use crate::plan::planner::Task;
 use crate::units::PageNumber;
@@ -80,7 +81,13 @@ impl Machine {
         }
         let stopped = self.pool.stop_regions(called_back);
         self.landed.extend(stopped.into_iter().map(Landed::Job));
-        self.pool.hold(self.regions.holds());
+        self.pool.hold(self.regions.holds() || self.is_refusal_to_be_weighed());
+    }
+
+    /// Whether a refusal came back that is not taken in yet: until it is, it may be the key's.
+    fn is_refusal_to_be_weighed(&self) -> bool {
+        let is_refusal = |over: &Over| matches!(over.how, Fetched::Refused { .. }) && !over.work.is_probe();
+        self.landed.iter().any(|landed| matches!(landed, Landed::Job(over) if is_refusal(over)))
     }
 
     /// Looks at what fails, whether or not anything comes back.

@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use crate::api::contract::{Filters, Region};
 use crate::fetch::job::{Asks, JobId};
-use crate::fetch::pool::{Over, Pool};
+use crate::fetch::pool::{Kept, Over, Pool};
 use crate::fetch::throttle::{LearnedRate, Rate};
 use crate::journal::record::PartRecord;
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::PageFact;
-use crate::plan::planner::{Planner, Task};
+use crate::plan::planner::Planner;
 use crate::progress;
 use crate::units::EpochSeconds;
 
@@ -100,7 +100,7 @@ const LONGEST_NAP: u64 = 60;
 /// What came back and waits until the planner may see it.
 #[derive(Debug)]
 enum Landed {
-    Page { task: Arc<Task>, began: Duration, fact: Arc<PageFact> },
+    Page(Kept, Arc<PageFact>),
     Job(Over),
     Published { event: PlanEvent, parts: Vec<PartRecord> },
 }

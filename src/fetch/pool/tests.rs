@@ -269,7 +269,7 @@ fn no_more_are_under_way_than_may_be_until_pages_are_durable() {
     assert!(matches!(timed.hear(jobs[0], Heard::Page { doubt: None }).unwrap().then, Outcome::Keep));
     timed.wait(1.0);
     assert!(timed.pool.go_on(timed.now).is_empty(), "its page is not durable yet");
-    assert_eq!(timed.pool.kept(jobs[0], Duration::ZERO).unwrap().0.address.page.get(), 1);
+    assert_eq!(timed.pool.kept(jobs[0], Duration::ZERO).unwrap().task.address.page.get(), 1);
     assert_eq!(timed.pool.go_on(timed.now)[0].job, jobs[2]);
 }
 

@@ -191,6 +191,7 @@ pub(super) fn purpose_columns(purpose: Purpose) -> (&'static str, i64, i64) {
         Purpose::Bounds => ("bounds", -1, -1),
         // Its anchor stands in place of a window: a page is still one row of the same columns.
         Purpose::Count { anchor } => ("count", anchor.get(), -1),
+        Purpose::Recheck { from } => ("recheck", from.get(), -1),
     }
 }
 
@@ -207,6 +208,7 @@ pub(super) fn purpose_from(name: &str, window: i64, stretch: i64) -> Option<Purp
         "confirm_oldest" => Some(Purpose::ConfirmOldest),
         "confirm_newest" => Some(Purpose::ConfirmNewest),
         "bounds" => Some(Purpose::Bounds),
+        "recheck" => Some(Purpose::Recheck { from: EpochSeconds::new(window) }),
         "count" => Some(Purpose::Count { anchor: EpochSeconds::new(window) }),
         _ => None,
     }
@@ -224,6 +226,7 @@ pub(super) fn address_text(address: &PageAddress) -> String {
         Purpose::ConfirmOldest => format!("{region} confirm oldest {page}"),
         Purpose::ConfirmNewest => format!("{region} confirm newest {page}"),
         Purpose::Bounds => format!("{region} bounds {page}"),
+        Purpose::Recheck { from } => format!("{region} recheck from {from} {page}"),
         Purpose::Count { anchor } => format!("{region} count from {anchor} {page}"),
     }
 }

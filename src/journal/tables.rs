@@ -544,6 +544,7 @@ fn keeps_body(page: &NewPage) -> bool {
             | Purpose::ConfirmOldest
             | Purpose::ConfirmNewest
             | Purpose::Count { .. }
+            | Purpose::Recheck { .. }
     );
     asked && page.fact.slots > 0
 }

@@ -34,6 +34,11 @@ impl Planner {
         if !is_last(plan, self, id, &finishing) {
             return Decision::Record(finishing);
         }
+        // What is believed is known before it is asked for again.
+        let believed: Vec<PlanEvent> = finishing.iter().filter(|event| believes(event)).cloned().collect();
+        if !believed.is_empty() {
+            return Decision::Record(believed);
+        }
         let mut waits: Option<EpochSeconds> = None;
         let meets = self.meets_its_neighbour(plan, &finishing);
         for (end, purpose) in [(End::Newest, Purpose::ConfirmNewest), (End::Oldest, Purpose::ConfirmOldest)] {
@@ -63,7 +68,51 @@ impl Planner {
                 Confirmation::Doubtful(_) => return Decision::Record(self.leave_in_doubt(plan, end)),
             }
         }
+        match self.recheck((id, window), plan, context) {
+            Recheck::None => {}
+            Recheck::Now(decision) => return decision,
+            Recheck::Later(due) => waits = Some(waits.map_or(due, |first| first.min(due))),
+        }
         waits.map_or(Decision::Record(finishing), Decision::Wait)
+    }
+
+    /// A short page that was believed is asked again before its region is done.
+    fn recheck(&self, (id, window): (WindowId, &Window), plan: &RegionPlan, context: &PlanContext) -> Recheck {
+        let due = plan.again.recheck.due(context.confirm_after);
+        let (Some(due), Some((from, _))) = (due, plan.again.recheck.question()) else { return Recheck::None };
+        let purpose = Purpose::Recheck { from };
+        if self.learned.short_pages_hide() {
+            return Recheck::None;
+        }
+        if window.on_way.iter().any(|address| address.purpose == purpose) {
+            return Recheck::Now(Decision::Idle);
+        }
+        if due <= context.now || due > context.now.shifted(context.confirm_after) {
+            return self.probe((id, plan), purpose).map_or(Recheck::None, |task| Recheck::Now(ask(task)));
+        }
+        Recheck::Later(due)
+    }
+
+    /// A short page that was believed cannot be had again.
+    pub(super) fn leave_recheck(plan: &RegionPlan) -> Vec<PlanEvent> {
+        let why = "a page was short here, and could not be had again to tell whether it left rows out";
+        let listed = plan.again.recheck.range().map(|range| doubted(&plan.region, range, why));
+        listed.into_iter().chain([PlanEvent::ShortPagesRefuted { region: plan.region.clone() }]).collect()
+    }
+
+    /// Seconds of which a short page is not believed any more are read again once their region is done; what cannot be is listed.
+    pub(super) fn read_refuted_again(&self) -> Option<Decision> {
+        let refuted = |plan: &&RegionPlan| plan.is_done() && !plan.again.recheck.refuted().is_empty();
+        let plan = self.regions.iter().find(refuted).filter(|_| !self.has_left())?;
+        let why = "pages were short here, and one of them held more rows when it was asked again";
+        let mut next = self.next_window;
+        let mut events = Vec::new();
+        for range in plan.again.recheck.refuted().iter().flat_map(|range| range.without(&plan.kept)) {
+            let opened = self.reopening_from(&mut next, &plan.region, range, &Reopening::ShortPages);
+            events.extend(opened.unwrap_or_else(|_| vec![doubted(&plan.region, range, why)]));
+        }
+        events.push(PlanEvent::ShortPagesRefuted { region: plan.region.clone() });
+        Some(Decision::Record(events))
     }
 
     /// Where rows come in no order, no page is that of a region's end. So each window's empty page is asked once more, long enough after.
@@ -179,6 +228,17 @@ impl Planner {
         }
         plan.ends.confirmation(end, confirm_after, plan.range, plan.newest_page.rows.first().copied())
     }
+}
+
+/// What there is to be asked of a short page that was believed.
+enum Recheck {
+    None,
+    Now(Decision),
+    Later(EpochSeconds),
+}
+
+fn believes(event: &PlanEvent) -> bool {
+    matches!(event, PlanEvent::ShortPagesBelieved { .. })
 }
 
 /// Whether nothing of a region is left once these decisions are made.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::ends::End;
 use super::fact::{RowKey, WindowId};
 use super::gate::reason::Lacks;
+use super::recheck::ShortPage;
 use crate::api::contract::Region;
 pub use crate::api::fault::RegionFault;
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
@@ -140,6 +141,13 @@ pub enum PlanEvent {
         region: Region,
         /// From the first to the last of them.
         range: TimeRange,
+        /// The one that showed least; none where rows come in no order, or too many of one second.
+        least: Option<ShortPage>,
+    },
+    /// Of a region's short pages that were believed, one held more rows when asked again, or could not be had: all are read again or listed.
+    ShortPagesRefuted {
+        /// The region.
+        region: Region,
     },
     /// A short page was found to hide rows: those that were believed are listed as unproven, and none is believed any more.
     ShortPagesHide,

@@ -49,6 +49,11 @@ pub enum Purpose {
     ConfirmOldest,
     /// The newest page of the region's range, asked again before its end is believed. Its pages count the questions.
     ConfirmNewest,
+    /// The region's rows from a second on, oldest first: a short page that was believed, asked again. Its pages count the questions.
+    Recheck {
+        /// The second.
+        from: EpochSeconds,
+    },
     /// A known row's second asked as a bound: tells which bounds are inclusive. Its pages count the questions.
     Bounds,
     /// A page, by its number, of the region's rows from this second on, oldest first: tells how many rows lie before its own.

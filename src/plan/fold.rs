@@ -19,6 +19,7 @@ const ROWS_AT_MAX: usize = 3;
 impl Walk {
     /// Folds the next page of the running stretch in.
     pub(super) fn fold(&mut self, page: &PageFact) -> Shown {
+        self.last.at = page.fetched_at;
         self.so_far.pages += 1;
         self.totals.pages += 1;
         self.totals.slots += u64::from(page.slots);
@@ -201,7 +202,7 @@ impl Walk {
             Finding::Empty => {
                 self.heals.iter_mut().for_each(Heal::pass);
                 self.short_pages.doubted.iter_mut().for_each(ShortDoubt::ends);
-                let verdict = self.short_pages.doubted.as_mut().and_then(|doubt| doubt.look(&[], true));
+                let verdict = self.short_pages.doubted.as_mut().and_then(|doubt| doubt.look(&[], None, true));
                 lessons.extend(verdict.map(lesson_of));
                 self.end_looks();
             }
@@ -282,7 +283,7 @@ impl Walk {
         let came: Vec<RowKey> = rows.iter().chain(&self.last.held).copied().collect();
         match &mut self.short_pages.doubted {
             Some(doubt) if doubt.is_looking() => {
-                lessons.extend(doubt.look(rows, is_full).map(lesson_of));
+                lessons.extend(doubt.look(rows, page.rows.first().map(|row| row.second), is_full).map(lesson_of));
                 lessons.extend(doubt.has_failed().then_some(Lesson::ShortPageStaysOpen));
                 if doubt.is_looking() {
                     return;
@@ -295,7 +296,7 @@ impl Walk {
             }
             // The walk went on without a look, so short pages are a habit.
             _ => {
-                self.short_pages.doubted.take().iter().for_each(|doubt| self.believe(doubt.range()));
+                self.short_pages.doubted.take().iter().for_each(|doubt| self.believe(doubt));
                 self.short_pages.doubted = self.short_pages.next.take();
                 self.short_pages.doubted.iter_mut().for_each(|doubt| doubt.followed_by(&came, follows));
             }
@@ -334,12 +335,14 @@ impl Walk {
         let look_from = if from == last { before.second.unwrap_or(from) } else { from };
         let known = shown.iter().chain(&self.last.held).chain(&self.last.previous).map(|row| row.video);
         let known = known.chain(self.reach.stretch_at_frontier.iter().copied()).collect();
-        Some(ShortDoubt::new(Place { look_from, from, first_video, last_video, first, last }, known))
+        let ends = page.rows.iter().map(|row| row.second).max()?;
+        let place = Place { look_from, from, first_video, last_video, first, last, ends, slots: page.slots };
+        Some(ShortDoubt::new(place, known))
     }
 
     fn end_looks(&mut self) {
         let settled = self.short_pages.doubted.take_if(|doubt| doubt.is_settled());
-        settled.iter().filter(|doubt| !doubt.is_proven()).for_each(|doubt| self.believe(doubt.range()));
+        settled.iter().filter(|doubt| !doubt.is_proven()).for_each(|doubt| self.believe(doubt));
     }
 }
 

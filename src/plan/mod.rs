@@ -22,6 +22,7 @@ pub mod page;
 pub mod planner;
 pub mod probing;
 pub mod reads;
+pub mod recheck;
 pub mod region;
 pub mod reopen;
 pub mod request;

@@ -213,7 +213,11 @@ impl Planner {
 
     /// Whether every second of every region is covered or listed.
     pub fn is_done(&self) -> bool {
-        !self.has_late_doubts() && self.regions.iter().all(|plan| plan.is_done() && self.unseen(plan).is_none())
+        !self.has_late_doubts()
+            && self
+                .regions
+                .iter()
+                .all(|plan| plan.is_done() && plan.again.recheck.refuted().is_empty() && self.unseen(plan).is_none())
     }
 
     /// Whether something is to be listed that seemed to be settled.

@@ -7,6 +7,7 @@ use super::ends::Ends;
 use super::fact::{PageFact, Purpose, RowKey, VideoKey, WindowId};
 use super::page::longest_run;
 use super::reads::{Beside, Reads};
+use super::recheck::Recheck;
 use super::tally::CountedPages;
 use crate::api::contract::{PAGE_SIZE, Region};
 use crate::units::{EpochSeconds, TimeRange};
@@ -105,6 +106,8 @@ pub struct ReadAgain {
     pub rows: u64,
     /// Seconds that were done and were, or are, read again.
     pub(super) ranges: Vec<TimeRange>,
+    /// What became of its short pages that are believed.
+    pub(super) recheck: Recheck,
 }
 
 /// What a region's rows are counted by.
@@ -314,7 +317,7 @@ impl RegionPlan {
                 self.extent.oldest = self.extent.oldest.or(first);
                 self.extent.newest = self.extent.newest.max(last);
             }
-            Purpose::Bounds | Purpose::Count { .. } => {}
+            Purpose::Bounds | Purpose::Count { .. } | Purpose::Recheck { .. } => {}
         }
         let is_probe = matches!(page.address.purpose, Purpose::Walk { .. } | Purpose::Newest);
         if is_probe && let (Some(first), Some(last)) = (first, last) {

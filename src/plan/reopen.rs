@@ -26,6 +26,8 @@ pub enum Reopening {
     Unseen,
     /// What they hold was in doubt, and the run had ended.
     Doubt,
+    /// Short pages of them were believed, and one had left rows out.
+    ShortPages,
 }
 
 /// What is wanted of a plan that cannot give it.
@@ -49,13 +51,24 @@ impl Planner {
     /// # Errors
     /// Where a second of it is not done, or lies in no region of the run.
     pub fn reopening(&self, region: &Region, range: TimeRange, why: &Reopening) -> Result<Vec<PlanEvent>, NotDone> {
+        let mut next = self.next_window;
+        self.reopening_from(&mut next, region, range, why)
+    }
+
+    /// The same, where other decisions have taken the numbers of windows before this one.
+    pub(super) fn reopening_from(
+        &self,
+        next: &mut u32,
+        region: &Region,
+        range: TimeRange,
+        why: &Reopening,
+    ) -> Result<Vec<PlanEvent>, NotDone> {
         let refused = || NotDone { region: region.clone(), range };
         let plan = self.region(region).filter(|plan| plan.range.covers(range) && !range.is_empty());
         let plan = plan.ok_or_else(refused)?;
-        let mut next = self.next_window;
         let mut number = || {
-            next += 1;
-            WindowId(next - 1)
+            *next += 1;
+            WindowId(*next - 1)
         };
         let mut events = Vec::new();
         for (id, window) in self.windows_in(plan, range).filter(|(_, window)| !window.is_over()) {
@@ -77,6 +90,7 @@ impl Planner {
             Reopening::Gap => "it was a gap, and is being read again".to_owned(),
             Reopening::Lost(text) => text.clone(),
             Reopening::Doubt => "it was in doubt, and is being read again".to_owned(),
+            Reopening::ShortPages => "its pages were short, and one held more rows when it was asked again".to_owned(),
             Reopening::Unseen => "it holds rows that came only when its end was asked again".to_owned(),
         };
         events.push(PlanEvent::RangeReopened { window, rest, region: region.clone(), range, why: text, was_unproven });

@@ -94,7 +94,7 @@ impl Planner {
         let lies_after = plan.known_row().is_some_and(|known| known >= plan.range.end);
         match purpose {
             Purpose::KnownSecond if lies_after => TimeOrder::OldestFirst,
-            Purpose::ConfirmOldest => TimeOrder::OldestFirst,
+            Purpose::ConfirmOldest | Purpose::Recheck { .. } => TimeOrder::OldestFirst,
             _ => TimeOrder::NewestFirst,
         }
     }
@@ -118,6 +118,10 @@ impl Planner {
             Purpose::ConfirmOldest | Purpose::ConfirmNewest => {
                 let end = if purpose == Purpose::ConfirmOldest { End::Oldest } else { End::Newest };
                 (Some(self.exact_range(plan.range)), PageNumber::new(plan.ends.next_question(end)).ok()?)
+            }
+            Purpose::Recheck { from } => {
+                let (_, number) = plan.again.recheck.question()?;
+                (Some(self.exact_range(TimeRange::new(from, end))), PageNumber::new(number).ok()?)
             }
             // It is asked of a stretch of time, not of the region as a whole.
             Purpose::Count { .. } => return None,

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::fact::{RowKey, VideoKey};
+use super::recheck::{Believed, ShortPage};
 use crate::units::{EpochSeconds, TimeRange};
 
 /// The most looks at one short page.
@@ -50,6 +51,10 @@ pub struct Place {
     pub first: EpochSeconds,
     /// The page's last second, without rows that leap ahead.
     pub last: EpochSeconds,
+    /// The second of its last row, wherever that lies.
+    pub ends: EpochSeconds,
+    /// Its row slots.
+    pub slots: u32,
 }
 
 /// The doubt about one short page.
@@ -85,6 +90,8 @@ struct Look {
     is_same: Option<bool>,
     /// Whether it has shown the page's last row.
     shows_end: bool,
+    /// Whether its last page with rows was short.
+    ends_short: bool,
 }
 
 impl ShortDoubt {
@@ -102,7 +109,14 @@ impl ShortDoubt {
             agreeing: 0,
             otherwise: 0,
             has_hidden: false,
-            running: Look { began_at: place.from, found: false, is_full: false, is_same: None, shows_end: false },
+            running: Look {
+                began_at: place.from,
+                found: false,
+                is_full: false,
+                is_same: None,
+                shows_end: false,
+                ends_short: false,
+            },
         }
     }
 
@@ -112,6 +126,7 @@ impl ShortDoubt {
             (Some(mut before), Some(after)) => {
                 before.place.last = after.place.last.max(before.place.last);
                 before.place.last_video = after.place.last_video;
+                before.place.ends = after.place.ends.max(before.place.ends);
                 before.known.extend(after.known);
                 Some(before)
             }
@@ -133,6 +148,13 @@ impl ShortDoubt {
     pub fn range(&self) -> TimeRange {
         let end = self.until.unwrap_or(self.next.unwrap_or(self.place.last).shifted(1));
         TimeRange::new(self.place.from, end.max(self.place.from.shifted(1)))
+    }
+
+    /// The page as it is believed after one that came at this moment.
+    pub(super) fn believed(&self, at: EpochSeconds) -> Believed {
+        let (range, rows) = (self.range(), self.known.iter().copied().collect());
+        let Place { slots, ends, .. } = self.place;
+        Believed { range, least: ShortPage { range, rows, slots, ends, at }.remembered() }
     }
 
     /// Whether rows came after the page, so that it was not the last.
@@ -218,7 +240,7 @@ impl ShortDoubt {
     pub fn begin_look(&mut self, anchor: EpochSeconds) {
         self.until.get_or_insert(self.next.unwrap_or(self.place.last).shifted(1));
         (self.running.began_at, self.running.found, self.running.is_full) = (anchor, false, true);
-        (self.running.is_same, self.running.shows_end) = (None, false);
+        (self.running.is_same, self.running.shows_end, self.running.ends_short) = (None, false, false);
         self.state = State::Looking;
     }
 
@@ -230,8 +252,8 @@ impl ShortDoubt {
         }
     }
 
-    /// Takes the rows of one page of the look; a verdict once the look is past the short page.
-    pub fn look(&mut self, rows: &[RowKey], is_full: bool) -> Option<Verdict> {
+    /// Takes the rows that are known since a page of the look, which opens with this second; a verdict once the look is past the short page.
+    pub fn look(&mut self, rows: &[RowKey], opens: Option<EpochSeconds>, is_full: bool) -> Option<Verdict> {
         if self.state != State::Looking {
             return None;
         }
@@ -243,6 +265,7 @@ impl ShortDoubt {
         let new: Vec<VideoKey> = within.map(|row| row.video).filter(|video| !self.known.contains(video)).collect();
         self.running.found |= !new.is_empty();
         self.known.extend(new);
+        let until = self.widened(rows, opens, is_full).unwrap_or(until);
         let is_past = rows.last().is_none_or(|row| row.second >= until);
         if is_past { self.end_look() } else { None }
     }
@@ -261,6 +284,15 @@ impl ShortDoubt {
     /// Within one second that fills pages, only a second with rows before it makes another alignment.
     fn may_agree(&self) -> bool {
         !self.is_dense || self.place.look_from < self.place.first
+    }
+
+    /// A page of the look that is short itself may have left out what lies before the page after it: then these seconds are in doubt too.
+    fn widened(&mut self, rows: &[RowKey], opens: Option<EpochSeconds>, is_full: bool) -> Option<EpochSeconds> {
+        let follows_short = std::mem::replace(&mut self.running.ends_short, !is_full && opens.is_some());
+        let until = opens.filter(|_| follows_short)?.shifted(1).max(self.until?);
+        self.known.extend(rows.iter().filter(|row| row.second < until).map(|row| row.video));
+        self.until = Some(until);
+        self.until
     }
 
     fn end_look(&mut self) -> Option<Verdict> {

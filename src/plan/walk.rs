@@ -14,6 +14,7 @@ use super::from_end::FromEnd;
 use super::heal::Heal;
 use super::learned::PROVEN_AFTER;
 use super::page::Finding;
+use super::recheck::{Believed, apart};
 use super::seam::SeamReading;
 use super::short::ShortDoubt;
 use crate::api::contract::{PAGE_SIZE, TimeOrder};
@@ -105,6 +106,8 @@ pub(super) struct SoFar {
 /// The last page of a stretch, as read.
 #[derive(Clone, Debug)]
 pub(super) struct LastPage {
+    /// When it came.
+    pub(super) at: EpochSeconds,
     /// What it is.
     pub(super) finding: Finding,
     /// Its rows.
@@ -197,8 +200,8 @@ pub(super) struct ShortPages {
     pub(super) doubted: Option<ShortDoubt>,
     /// The one after it.
     pub(super) next: Option<ShortDoubt>,
-    /// From the first to the last that was believed.
-    pub(super) believed: Option<TimeRange>,
+    /// Those that were believed.
+    pub(super) believed: Vec<Believed>,
 }
 
 /// A second that fills many pages.
@@ -231,6 +234,7 @@ impl Walk {
             so_far: SoFar { pages: 0, brought_new: false, goes_on: true, is_clean: true },
             doubts: Doubts::default(),
             last: LastPage {
+                at: stretch.started_at,
                 finding: Finding::Nothing,
                 previous: Vec::new(),
                 previous_slots: 0,
@@ -318,12 +322,13 @@ impl Walk {
     }
 
     /// The seconds of short pages that were believed although nothing proved them whole.
-    pub(super) fn believed(&self) -> Option<TimeRange> {
+    pub(super) fn believed(&self) -> Vec<Believed> {
         let bounded = self.bounded.as_ref().filter(|reading| reading.has_short_pages()).map(|_| self.range);
+        let bounded = bounded.map(|range| Believed { range, least: None });
         let is_past = self.reach.frontier.is_some_and(|frontier| frontier >= self.range.end);
-        let last =
-            self.short_pages.doubted.iter().chain(&self.short_pages.next).filter(|_| is_past).map(ShortDoubt::range);
-        self.short_pages.believed.into_iter().chain(bounded).chain(self.open_short_pages()).chain(last).reduce(hull)
+        let open = self.short_pages.doubted.iter().chain(&self.short_pages.next);
+        let open = open.filter(|doubt| is_past || doubt.is_followed()).map(|doubt| doubt.believed(self.last.at));
+        apart(self.short_pages.believed.iter().cloned().chain(bounded).chain(open))
     }
 
     /// The seconds of short pages that rows have followed and that nothing has settled.
@@ -332,8 +337,9 @@ impl Walk {
         open.map(ShortDoubt::range)
     }
 
-    pub(super) fn believe(&mut self, range: TimeRange) {
-        self.short_pages.believed = Some(self.short_pages.believed.map_or(range, |known| hull(known, range)));
+    pub(super) fn believe(&mut self, doubt: &ShortDoubt) {
+        let all = std::mem::take(&mut self.short_pages.believed);
+        self.short_pages.believed = apart(all.into_iter().chain([doubt.believed(self.last.at)]));
     }
 
     /// Moves the window's end: a split gave the later part away, or the time of later windows was taken over.
@@ -371,8 +377,4 @@ impl Walk {
     pub(super) fn open_heals(&self) -> impl Iterator<Item = &Heal> {
         self.heals.iter().filter(|heal| !heal.is_over())
     }
-}
-
-fn hull(one: TimeRange, other: TimeRange) -> TimeRange {
-    TimeRange::new(one.start.min(other.start), one.end.max(other.end))
 }

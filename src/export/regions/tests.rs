@@ -376,8 +376,7 @@ fn a_refused_region_beside_a_dead_one_is_given_up_when_a_third_answers() {
     assert_eq!(run.next(now + 0.2), gives_up("GB", 403));
 }
 
-/// Whether everybody is still held once another page of the region came, for which its job began and which was answered at these
-/// moments, all since a refusal at second 5.
+/// Whether all are held after a refusal at second 5 and another page, for which its job began and which was answered at these moments.
 fn is_held_after(status: u16, (began, heard): (f64, f64)) -> bool {
     let mut run = Run::of(&["US"]);
     run.refused("US", status, 5.0);

@@ -35,13 +35,18 @@ impl Planner {
     }
 
     /// What a finishing walk believed of its short pages.
-    pub(in crate::plan) fn settle_believed(&self, window: &Window, walk: &Walk) -> Option<PlanEvent> {
-        let range = walk.believed()?.intersection(self.range_of(&window.region));
-        let region = window.region.clone();
-        Some(match self.learned.short_pages_hide() {
-            true => unproven_short(&region, range),
-            false => PlanEvent::ShortPagesBelieved { region, range },
+    pub(in crate::plan) fn settle_believed(&self, window: &Window, walk: &Walk) -> Vec<PlanEvent> {
+        let (region, within) = (&window.region, self.range_of(&window.region));
+        let refuted = self.region(region).map_or(&[][..], |plan| plan.again.recheck.refuted());
+        let known = self.believed.iter().filter(|(of, _)| of == region).map(|(_, range)| range).chain(refuted);
+        let is_known = |range| known.clone().any(|known| *known == range);
+        let believed = walk.believed().into_iter().map(|one| (one.range.intersection(within), one.least));
+        let new = believed.filter(|(range, _)| self.learned.short_pages_hide() || !is_known(*range));
+        new.map(|(range, least)| match self.learned.short_pages_hide() {
+            true => unproven_short(region, range),
+            false => PlanEvent::ShortPagesBelieved { region: region.clone(), range, least },
         })
+        .collect()
     }
 
     /// A walk asks to the end of the run as it was then, so its end is that of every window up to there that nobody has begun.

@@ -96,7 +96,19 @@ impl Planner {
                 self.take_waiting(*window, *stretch, page.get(), *has_more);
             }
             PlanEvent::CountTaken { window, stretch, page } => self.take_counted(*window, *stretch, *page),
-            PlanEvent::ShortPagesBelieved { region, range } => self.believed.push((region.clone(), *range)),
+            PlanEvent::ShortPagesBelieved { region, range, least } => {
+                self.believed.push((region.clone(), *range));
+                if let Some((plan, least)) = self.region_mut(region).zip(least.as_ref()) {
+                    // A region's last page is short by nature, and its end is confirmed anyway.
+                    let is_last = plan.extent.newest.is_some_and(|newest| least.ends >= newest);
+                    (!is_last).then(|| plan.again.recheck.believe(least));
+                }
+            }
+            PlanEvent::ShortPagesRefuted { region } => {
+                if let Some(plan) = self.region_mut(region) {
+                    plan.again.recheck.is_settled();
+                }
+            }
             PlanEvent::ShortPagesHide => {
                 self.learned.short.is_told = true;
                 self.believed.clear();

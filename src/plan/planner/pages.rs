@@ -7,7 +7,7 @@ use crate::plan::evidence::observation::Turn;
 use crate::plan::fact::{PageAddress, PageFact, Purpose, WindowId};
 use crate::plan::walk::Shown;
 use crate::plan::window::{State, Window};
-use crate::units::EpochSeconds;
+use crate::units::{EpochSeconds, TimeRange};
 
 impl Planner {
     /// Folds one durable page in.
@@ -30,11 +30,25 @@ impl Planner {
         match page.address.purpose {
             Purpose::Walk { window, stretch } => self.apply_walked(page, window, stretch, settled),
             Purpose::Newest => self.learned.take_newest(page),
+            Purpose::Recheck { .. } => self.take_recheck(page),
             Purpose::Bounds => {
                 let known = self.region(&region).and_then(|plan| plan.newest_page.last_second);
                 self.learned.answer_bounds(page, known);
             }
             _ => {}
+        }
+    }
+
+    /// A short page that was believed came again.
+    fn take_recheck(&mut self, page: &PageFact) {
+        let region = &page.address.region;
+        let Some(plan) = self.regions.iter_mut().find(|plan| plan.region == *region) else { return };
+        if plan.again.recheck.take(page) {
+            let (refuted, believed) = std::mem::take(&mut self.believed).into_iter().partition(|(of, _)| of == region);
+            let refuted: Vec<(Region, TimeRange)> = refuted;
+            plan.again.recheck.refute(refuted.into_iter().map(|(_, range)| range));
+            self.believed = believed;
+            self.learned.short.harmless = 0;
         }
     }
 

@@ -1,0 +1,156 @@
+//! Short pages that were believed are asked for once more, long enough after. Pure.
+//!
+//! Looks around a short page agree with each other where all of them lack the same rows for a while: parts of a search index are down.
+//! So looks that come close together are one witness. Of a region's pages that were believed so, the one that showed least is asked again
+//! before the region is done, apart in time. If rows come that its walk did not see, none of them is believed: all are read again.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::fact::{PageFact, VideoKey};
+use crate::api::contract::PAGE_SIZE;
+use crate::units::{EpochSeconds, TimeRange};
+
+/// Answers in a row that show nothing of a page, before what was believed is listed.
+const MOST_ASKED: u32 = 4;
+/// Rows around a page that are remembered; of one with more it is not asked again.
+const MOST_KNOWN: usize = 100;
+/// Seconds of believed pages that are told apart in one window, beyond which the nearest are taken as one.
+const MOST_APART: usize = 8;
+
+/// A short page that is believed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShortPage {
+    /// The seconds in which it may have left rows out.
+    pub range: TimeRange,
+    /// The rows that are known around it.
+    pub rows: Vec<VideoKey>,
+    /// Its row slots, from 1 to 9.
+    pub slots: u32,
+    /// The second of its last row.
+    pub ends: EpochSeconds,
+    /// When the last page came that spoke for it.
+    pub at: EpochSeconds,
+}
+
+/// Short pages of a window that are believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Believed {
+    /// From the first to the last of them.
+    pub(super) range: TimeRange,
+    /// The one that showed least; none where rows come in no order, or too many of one second.
+    pub(super) least: Option<ShortPage>,
+}
+
+/// What became of a region's short pages that are believed.
+#[derive(Clone, Debug, Default)]
+pub struct Recheck {
+    /// The one that is asked again.
+    least: Option<ShortPage>,
+    /// How often it was, and when last.
+    asked: u32,
+    asked_at: Option<EpochSeconds>,
+    /// Questions about this page and those before it.
+    questions: u32,
+    /// Whether it came as it was.
+    agrees: bool,
+    /// Seconds of which no short page is believed any more, to be read again.
+    refuted: Vec<TimeRange>,
+}
+
+impl ShortPage {
+    /// The page, where few enough rows are known around it to remember them.
+    pub(super) fn remembered(self) -> Option<Self> {
+        (self.rows.len() <= MOST_KNOWN).then_some(self)
+    }
+}
+
+/// Pages nearest to each other become one where there are many.
+pub(super) fn apart(believed: impl Iterator<Item = Believed>) -> Vec<Believed> {
+    let mut all: Vec<Believed> = believed.collect();
+    all.sort_unstable_by_key(|one| one.range);
+    while let Some(place) = nearest(&all) {
+        let next = all.remove(place + 1);
+        if let Some(one) = all.get_mut(place) {
+            one.range = TimeRange::new(one.range.start, one.range.end.max(next.range.end));
+            one.least = [one.least.take(), next.least].into_iter().flatten().min_by_key(|page| page.slots);
+        }
+    }
+    all
+}
+
+/// Which of them is to be joined with the one after it: those that touch, and the nearest where there are too many.
+fn nearest(all: &[Believed]) -> Option<usize> {
+    let gaps = all.windows(2).enumerate().filter_map(|(place, pair)| {
+        let [one, next] = pair else { return None };
+        Some((next.range.start.since(one.range.end).max(0), place))
+    });
+    gaps.min().filter(|(gap, _)| *gap == 0 || all.len() > MOST_APART).map(|(_, place)| place)
+}
+
+impl Recheck {
+    /// Short pages of a window are believed.
+    pub(super) fn believe(&mut self, least: &ShortPage) {
+        if self.agrees || self.least.as_ref().is_none_or(|page| least.slots < page.slots) {
+            self.forget();
+            self.least = Some(least.clone());
+        }
+    }
+
+    /// Takes what came of the page; whether it shows that a row was left out, or nothing as often as is asked.
+    pub(super) fn take(&mut self, page: &PageFact) -> bool {
+        self.questions += 1;
+        let Some(least) = &self.least else { return false };
+        (self.asked, self.asked_at) = (self.asked + 1, Some(page.fetched_at));
+        let known: BTreeSet<VideoKey> = least.rows.iter().copied().collect();
+        let within = || page.rows.iter().filter(|row| least.range.contains(row.second));
+        let shows_more = within().any(|row| !known.contains(&row.video));
+        let shows_it = within().any(|row| known.contains(&row.video));
+        // A page that is full of rows before it tells nothing, and never will.
+        let is_before = page.slots >= PAGE_SIZE && page.rows.iter().all(|row| row.second < least.range.start);
+        self.agrees = !shows_more && (shows_it || is_before) && !page.check.is_astray();
+        !self.agrees && (shows_more || self.asked >= MOST_ASKED)
+    }
+
+    /// None of the short pages in these seconds is believed any more.
+    pub(super) fn refute(&mut self, ranges: impl Iterator<Item = TimeRange>) {
+        self.refuted.extend(ranges);
+        self.refuted.sort_unstable();
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        (self.least, self.asked, self.asked_at, self.agrees) = (None, 0, None, false);
+    }
+
+    /// All of them are read again, or listed.
+    pub(super) fn is_settled(&mut self) {
+        self.refuted.clear();
+        self.forget();
+    }
+
+    /// The seconds of the page that is asked again.
+    pub(super) fn range(&self) -> Option<TimeRange> {
+        self.least.as_ref().map(|page| page.range)
+    }
+
+    /// Seconds of which no short page is believed any more, to be read again.
+    pub(super) fn refuted(&self) -> &[TimeRange] {
+        &self.refuted
+    }
+
+    /// When the page is to be asked again.
+    pub(super) fn due(&self, confirm_after: i64) -> Option<EpochSeconds> {
+        let page = self.least.as_ref().filter(|_| !self.agrees)?;
+        Some(self.asked_at.unwrap_or(page.at).shifted(confirm_after))
+    }
+
+    /// The second from which it is asked, and the number of the question.
+    pub(super) fn question(&self) -> Option<(EpochSeconds, u32)> {
+        Some((self.least.as_ref()?.range.start, self.questions + 1))
+    }
+}
+
+#[cfg(test)]
+mod tests;

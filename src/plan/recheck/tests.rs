@@ -1,0 +1,123 @@
+use super::*;
+use crate::api::contract::Filters;
+use crate::plan::fact::{PageAddress, Purpose};
+use crate::plan::planner::{Decision, PlanContext, Planner};
+use crate::plan::testing::{page_of, range, served, us};
+use crate::units::PageNumber;
+
+/// Seconds whose rows are lacking while the service is in trouble: one in three.
+fn is_lacking(second: i64) -> bool {
+    second % 12 == 8
+}
+
+/// Reads 100 rows by one worker. Of the pages that are asked before `until` and hold a second that is `troubled`, a third of the rows are
+/// lacking. Tells what was asked, and the rows of the pages that may reach the output.
+fn read(until: i64, troubled: impl Fn(i64) -> bool) -> (Planner, Vec<Purpose>, BTreeSet<i64>) {
+    let mut plan = Planner::new(&[us()], Filters::default(), range(0, 400));
+    plan.opening().iter().for_each(|event| plan.apply_event(event));
+    let (mut asked, mut shown) = (Vec::new(), BTreeSet::new());
+    let mut now = EpochSeconds::new(1_000);
+    for _ in 0..200 {
+        let context = PlanContext { now, idle_workers: 1, confirm_after: 20, ..PlanContext::usual() };
+        match plan.next(None, &context) {
+            Decision::Record(events) => events.iter().for_each(|event| plan.apply_event(event)),
+            Decision::Wait(until) => now = until,
+            Decision::Ask(task) => {
+                let keeps = |second| now.get() >= until || !is_lacking(second) || !troubled(second);
+                let page = served(&task, 396, now, keeps);
+                shown.extend(page.rows.iter().map(|row| row.second.get()));
+                plan.set_out(&task);
+                plan.came_back(&task);
+                plan.apply_page(&page);
+                asked.push(task.address.purpose);
+            }
+            _ => break,
+        }
+    }
+    (plan, asked, shown)
+}
+
+fn rechecks(asked: &[Purpose]) -> usize {
+    asked.iter().filter(|purpose| matches!(purpose, Purpose::Recheck { .. })).count()
+}
+
+#[test]
+fn rows_that_all_looks_lacked_for_a_while_are_found_and_read() {
+    for troubled in [0..400, 0..120, 100..200, 240..300] {
+        let (plan, asked, shown) = read(1_010, |second| troubled.contains(&second));
+        assert!(plan.is_done() && plan.unproven().is_empty(), "{troubled:?}: {:?}", plan.unproven());
+        assert_eq!(shown.len(), 100, "{troubled:?}: {asked:?}");
+        assert!(rechecks(&asked) > 0, "{troubled:?}: {asked:?}");
+    }
+}
+
+#[test]
+fn a_service_whose_short_pages_are_its_way_is_asked_once_more_and_believed() {
+    let (plan, asked, shown) = read(i64::MAX, |_| true);
+    assert!(plan.is_done() && plan.unproven().is_empty(), "{:?}", plan.unproven());
+    assert_eq!((shown.len(), rechecks(&asked)), (67, 1), "{asked:?}");
+    let (_, asked, _) = read(0, |_| true);
+    assert_eq!(rechecks(&asked), 0, "full pages are not asked again");
+}
+
+fn short(seconds: std::ops::Range<i64>, slots: u32) -> ShortPage {
+    let ends = EpochSeconds::new(seconds.end - 1);
+    let rows = seconds.clone().step_by(4).map(|second| VideoKey(second as u64)).collect();
+    ShortPage { range: range(seconds.start, seconds.end), rows, slots, ends, at: EpochSeconds::new(1_000) }
+}
+
+fn answer(seconds: impl IntoIterator<Item = i64>) -> PageFact {
+    let purpose = Purpose::Recheck { from: EpochSeconds::new(40) };
+    page_of(PageAddress { region: us(), purpose, page: PageNumber::FIRST }, EpochSeconds::new(1_020), seconds)
+}
+
+/// Whether a page with rows at 40, 44 and 48 is refuted by this answer, and when it is asked again, if ever.
+fn answered(seconds: impl IntoIterator<Item = i64>) -> (bool, Option<i64>) {
+    let mut recheck = Recheck::default();
+    recheck.believe(&short(40..52, 3));
+    assert_eq!(recheck.due(20), Some(EpochSeconds::new(1_020)));
+    let is_refuted = recheck.take(&answer(seconds));
+    (is_refuted, recheck.due(20).map(EpochSeconds::get))
+}
+
+#[test]
+fn what_comes_again_tells_whether_a_short_page_left_rows_out() {
+    assert_eq!(answered([40, 44, 48, 60]), (false, None), "it came as it was");
+    assert_eq!(answered([40, 48, 60]), (false, None), "a row is gone");
+    assert_eq!(answered(20..30), (false, None), "full of rows before it, as always");
+    assert!(answered([40, 44, 46, 48]).0, "another row");
+    assert_eq!(answered([]), (false, Some(1_040)), "nothing of it came");
+    assert_eq!(answered([60, 64]), (false, Some(1_040)));
+}
+
+#[test]
+fn a_page_of_which_nothing_comes_again_is_not_believed_for_ever() {
+    let mut recheck = Recheck::default();
+    recheck.believe(&short(40..52, 3));
+    let refuted: Vec<bool> = (0..MOST_ASKED).map(|_| recheck.take(&answer([]))).collect();
+    assert_eq!(refuted, [false, false, false, true]);
+    assert_eq!(recheck.question(), Some((EpochSeconds::new(40), MOST_ASKED + 1)), "no question is asked twice");
+}
+
+#[test]
+fn the_page_that_showed_least_is_asked_again() {
+    let mut recheck = Recheck::default();
+    let from = |recheck: &Recheck| recheck.question().map(|(from, _)| from.get());
+    for (page, asked) in [(short(40..52, 5), 40), (short(80..92, 7), 40), (short(120..132, 2), 120)] {
+        recheck.believe(&page);
+        assert_eq!(from(&recheck), Some(asked));
+    }
+}
+
+#[test]
+fn believed_pages_that_touch_are_one_and_there_are_never_many() {
+    let of = |seconds: std::ops::Range<i64>, slots| Believed {
+        range: range(seconds.start, seconds.end),
+        least: Some(short(seconds, slots)),
+    };
+    let joined = apart([of(20..40, 4), of(0..20, 7), of(90..100, 2)].into_iter());
+    let told = joined.iter().map(|one| (one.range, one.least.as_ref().map(|page| page.slots)));
+    assert_eq!(told.collect::<Vec<_>>(), [(range(0, 40), Some(4)), (range(90, 100), Some(2))]);
+    let many = apart((0..50).map(|place: i64| of(place * place * 10..place * place * 10 + 5, 3)));
+    assert_eq!((many.len(), many[0].range.start.get(), many[MOST_APART - 1].range.end.get()), (MOST_APART, 0, 24_015));
+}

@@ -93,6 +93,11 @@ impl Walk {
         self.bounded.as_ref().is_some_and(|reading| reading.running.pages == 0 && reading.end.ended_at.is_some())
     }
 
+    /// Whether nothing but an empty page says that a reading within its own bounds is at its end: no page with free places came before it.
+    pub(super) fn ends_in_silence(&self) -> bool {
+        self.bounded.as_ref().is_some_and(|reading| reading.running.pages == 0 || reading.running.last_was_full)
+    }
+
     /// When the empty page came that a reading within its own bounds ended with, where none has come since, long enough after.
     pub(super) fn unconfirmed_end(&self) -> Option<EpochSeconds> {
         let reading = self.bounded.as_ref()?;
@@ -147,9 +152,13 @@ impl Bounded {
     /// Folds one durable page of a window's `own` seconds in, and says what it taught.
     pub fn apply(&mut self, page: &PageFact, finding: Finding, rows: &[RowKey], own: TimeRange) -> Vec<Lesson> {
         let known_before = self.known.len();
-        self.take(page, finding, rows, own);
         let number = page.address.page.get();
+        let pages = self.running.pages;
+        let was_the_end = self.end.is_asked_again && number == pages + 1 && finding == Finding::Rows;
+        self.take(page, finding, rows, own);
         let mut lessons = Vec::new();
+        // What came where the reading had ended: the empty page was no end, so that no other is believed as before.
+        lessons.extend(was_the_end.then_some(Lesson::MoreAfter { pages }));
         // A row that an earlier reading with short pages did not have.
         let shows_hidden = self.was_short && self.known.len() > known_before;
         lessons.extend(shows_hidden.then_some(Lesson::ShortPageHidRows));

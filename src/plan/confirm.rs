@@ -12,6 +12,10 @@ use super::window::Window;
 use crate::api::contract::Region;
 use crate::units::{EpochSeconds, TimeRange};
 
+mod short_pages;
+
+use short_pages::{Recheck, believes};
+
 impl Planner {
     /// Finishes a window by these decisions; where it is its region's last, not before both ends are confirmed.
     pub(super) fn confirm(
@@ -28,10 +32,11 @@ impl Planner {
         let holds_nothing =
             |event: &PlanEvent| matches!(event, PlanEvent::WindowFinished { ending: Ending::NothingThere, .. });
         // Whatever order rows come in, one row shows that a region is not empty.
-        if self.learned.order.sort_ignored && !finishing.iter().any(holds_nothing) {
-            return self.confirm_bounded((id, window), walk, finishing, context);
+        let has_own_end = !finishing.iter().any(holds_nothing);
+        if let Some(asks) = self.confirm_bounded((id, window), walk, &finishing, context).filter(|_| has_own_end) {
+            return asks;
         }
-        if !is_last(plan, self, id, &finishing) {
+        if (self.learned.order.sort_ignored && has_own_end) || !is_last(plan, self, id, &finishing) {
             return Decision::Record(finishing);
         }
         // What is believed is known before it is asked for again.
@@ -69,67 +74,32 @@ impl Planner {
             }
         }
         match self.recheck((id, window), plan, context) {
-            Recheck::None => {}
+            Recheck::Nothing => {}
             Recheck::Now(decision) => return decision,
             Recheck::Later(due) => waits = Some(waits.map_or(due, |first| first.min(due))),
         }
         waits.map_or(Decision::Record(finishing), Decision::Wait)
     }
 
-    /// A short page that was believed is asked again before its region is done.
-    fn recheck(&self, (id, window): (WindowId, &Window), plan: &RegionPlan, context: &PlanContext) -> Recheck {
-        let due = plan.again.recheck.due(context.confirm_after);
-        let (Some(due), Some((from, _))) = (due, plan.again.recheck.question()) else { return Recheck::None };
-        let purpose = Purpose::Recheck { from };
-        if self.learned.short_pages_hide() {
-            return Recheck::None;
-        }
-        if window.on_way.iter().any(|address| address.purpose == purpose) {
-            return Recheck::Now(Decision::Idle);
-        }
-        if due <= context.now || due > context.now.shifted(context.confirm_after) {
-            return self.probe((id, plan), purpose).map_or(Recheck::None, |task| Recheck::Now(ask(task)));
-        }
-        Recheck::Later(due)
-    }
-
-    /// A short page that was believed cannot be had again.
-    pub(super) fn leave_recheck(plan: &RegionPlan) -> Vec<PlanEvent> {
-        let why = "a page was short here, and could not be had again to tell whether it left rows out";
-        let listed = plan.again.recheck.range().map(|range| doubted(&plan.region, range, why));
-        listed.into_iter().chain([PlanEvent::ShortPagesRefuted { region: plan.region.clone() }]).collect()
-    }
-
-    /// Seconds of which a short page is not believed any more are read again once their region is done; what cannot be is listed.
-    pub(super) fn read_refuted_again(&self) -> Option<Decision> {
-        let refuted = |plan: &&RegionPlan| plan.is_done() && !plan.again.recheck.refuted().is_empty();
-        let plan = self.regions.iter().find(refuted).filter(|_| !self.has_left())?;
-        let why = "pages were short here, and one of them held more rows when it was asked again";
-        let mut next = self.next_window;
-        let mut events = Vec::new();
-        for range in plan.again.recheck.refuted().iter().flat_map(|range| range.without(&plan.kept)) {
-            let opened = self.reopening_from(&mut next, &plan.region, range, &Reopening::ShortPages);
-            events.extend(opened.unwrap_or_else(|_| vec![doubted(&plan.region, range, why)]));
-        }
-        events.push(PlanEvent::ShortPagesRefuted { region: plan.region.clone() });
-        Some(Decision::Record(events))
-    }
-
-    /// Where rows come in no order, no page is that of a region's end. So each window's empty page is asked once more, long enough after.
+    /// No row beyond a window ends a reading within its own bounds, and all its pages may have met one trouble. So its empty page is asked
+    /// once more, long enough after: always where rows come in no order, else where no page with free places came before it.
     fn confirm_bounded(
         &self,
         (id, window): (WindowId, &Window),
         walk: &Walk,
-        finishing: Vec<PlanEvent>,
+        finishing: &[PlanEvent],
         context: &PlanContext,
-    ) -> Decision {
-        let lists = finishing.iter().any(|event| matches!(event, PlanEvent::UnprovenListed { .. }));
-        let Some(ended_at) = walk.unconfirmed_end().filter(|_| !lists) else { return Decision::Record(finishing) };
+    ) -> Option<Decision> {
+        let lists =
+            |event: &PlanEvent| matches!(event, PlanEvent::UnprovenListed { range, .. } if range.covers(window.range));
+        let is_open = !finishing.iter().any(lists) && (self.learned.order.sort_ignored || walk.ends_in_silence());
+        let ended_at = walk.unconfirmed_end().filter(|_| is_open)?;
         let due = ended_at.shifted(context.confirm_after);
         if due > context.now && ended_at <= context.now {
-            return Decision::Wait(due);
+            return Some(Decision::Wait(due));
         }
-        Decision::Record(vec![self.stretch((id, window), window.range.start, StretchReason::ConfirmEnd, context)])
+        let stretch = self.stretch((id, window), window.range.start, StretchReason::ConfirmEnd, context);
+        Some(Decision::Record(vec![stretch]))
     }
 
     /// What is listed of an end that cannot be confirmed.
@@ -230,17 +200,6 @@ impl Planner {
     }
 }
 
-/// What there is to be asked of a short page that was believed.
-enum Recheck {
-    None,
-    Now(Decision),
-    Later(EpochSeconds),
-}
-
-fn believes(event: &PlanEvent) -> bool {
-    matches!(event, PlanEvent::ShortPagesBelieved { .. })
-}
-
 /// Whether nothing of a region is left once these decisions are made.
 fn is_last(plan: &RegionPlan, planner: &Planner, id: WindowId, finishing: &[PlanEvent]) -> bool {
     let finishes = |other: WindowId| {
@@ -252,6 +211,8 @@ fn is_last(plan: &RegionPlan, planner: &Planner, id: WindowId, finishing: &[Plan
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::api::contract::Filters;
     use crate::plan::reads::{Beside, Reads};
@@ -324,5 +285,50 @@ mod tests {
         let asked = read_all(&mut plan, |asked| if asked.len() < 2 { 120 } else { newest(asked) });
         assert!(plan.is_done() && plan.unproven().is_empty(), "{asked:?}");
         assert_eq!(seen_beyond(&plan).map(|seen| seen.contains(&152)), Some(true), "{asked:?}");
+    }
+
+    /// A run of [0, 200) whose first window is read within its own bounds, up to `end`; until `well_at` no page of that from `lost` on has
+    /// a row. Gives the rows that came, and how often an end was asked again.
+    fn read_bounded(end: i64, lost: u32, well_at: i64) -> (Planner, BTreeSet<i64>, usize) {
+        let mut plan = Planner::new(&[us()], Filters::default(), range(0, 200));
+        let mut events = plan.opening();
+        events.push(PlanEvent::WindowSplit { window: WindowId(0), at: EpochSeconds::new(end), new: WindowId(1) });
+        events.push(PlanEvent::WindowBounded { window: WindowId(0) });
+        fold(&mut plan, &events);
+        let (mut rows, mut again, mut now) = (BTreeSet::new(), 0, EpochSeconds::new(1_000));
+        let confirms =
+            |event: &&PlanEvent| matches!(event, PlanEvent::StretchStarted { why: StretchReason::ConfirmEnd, .. });
+        for _ in 0..200 {
+            let context = PlanContext { now, idle_workers: 1, confirm_after: 20, ..PlanContext::usual() };
+            match plan.next(None, &context) {
+                Decision::Record(events) => {
+                    again += events.iter().filter(confirms).count();
+                    fold(&mut plan, &events);
+                }
+                Decision::Wait(until) => now = until,
+                Decision::Ask(task) => {
+                    let is_lost = task.window == WindowId(0) && task.address.page.get() >= lost && now.get() < well_at;
+                    let page = served(&task, 196, now, |_| !is_lost);
+                    rows.extend(page.rows.iter().map(|row| row.second.get()));
+                    plan.set_out(&task);
+                    plan.came_back(&task);
+                    plan.apply_page(&page);
+                }
+                _ => break,
+            }
+        }
+        (plan, rows, again)
+    }
+
+    /// Two full pages and two empty ones in one moment of trouble were taken for all that such a window holds, and so was nothing at all.
+    #[test]
+    fn a_window_within_its_own_bounds_ends_with_an_empty_page_that_comes_again_later() {
+        for (end, lost, is_asked_again) in [(77, 9, true), (77, 3, true), (77, 2, true), (77, 1, true), (97, 9, false)]
+        {
+            let (plan, rows, again) = read_bounded(end, lost, 1_010);
+            assert!(plan.is_done() && plan.unproven().is_empty(), "{end} {lost}: {:?}", plan.unproven());
+            assert_eq!(rows.len(), 50, "{end} {lost}: {rows:?}");
+            assert_eq!(again > 0, is_asked_again, "{end} {lost}");
+        }
     }
 }

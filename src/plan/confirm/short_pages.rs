@@ -1,0 +1,67 @@
+//! A short page that was believed, asked again before its region is done.
+
+use crate::plan::choose::{ask, doubted};
+use crate::plan::event::PlanEvent;
+use crate::plan::fact::{Purpose, WindowId};
+use crate::plan::planner::{Decision, PlanContext, Planner};
+use crate::plan::region::RegionPlan;
+use crate::plan::reopen::Reopening;
+use crate::plan::window::Window;
+use crate::units::EpochSeconds;
+
+/// What there is to be asked of a short page that was believed.
+pub(super) enum Recheck {
+    Nothing,
+    Now(Decision),
+    Later(EpochSeconds),
+}
+
+pub(super) fn believes(event: &PlanEvent) -> bool {
+    matches!(event, PlanEvent::ShortPagesBelieved { .. })
+}
+
+impl Planner {
+    /// A short page that was believed is asked again before its region is done.
+    pub(super) fn recheck(
+        &self,
+        (id, window): (WindowId, &Window),
+        plan: &RegionPlan,
+        context: &PlanContext,
+    ) -> Recheck {
+        let due = plan.again.recheck.due(context.confirm_after);
+        let (Some(due), Some((from, _))) = (due, plan.again.recheck.question()) else { return Recheck::Nothing };
+        let purpose = Purpose::Recheck { from };
+        if self.learned.short_pages_hide() {
+            return Recheck::Nothing;
+        }
+        if window.on_way.iter().any(|address| address.purpose == purpose) {
+            return Recheck::Now(Decision::Idle);
+        }
+        if due <= context.now || due > context.now.shifted(context.confirm_after) {
+            return self.probe((id, plan), purpose).map_or(Recheck::Nothing, |task| Recheck::Now(ask(task)));
+        }
+        Recheck::Later(due)
+    }
+
+    /// A short page that was believed cannot be had again.
+    pub(in crate::plan) fn leave_recheck(plan: &RegionPlan) -> Vec<PlanEvent> {
+        let why = "a page was short here, and could not be had again to tell whether it left rows out";
+        let listed = plan.again.recheck.range().map(|range| doubted(&plan.region, range, why));
+        listed.into_iter().chain([PlanEvent::ShortPagesRefuted { region: plan.region.clone() }]).collect()
+    }
+
+    /// Seconds of which a short page is not believed any more are read again once their region is done; what cannot be is listed.
+    pub(in crate::plan) fn read_refuted_again(&self) -> Option<Decision> {
+        let refuted = |plan: &&RegionPlan| plan.is_done() && !plan.again.recheck.refuted().is_empty();
+        let plan = self.regions.iter().find(refuted).filter(|_| !self.has_left())?;
+        let why = "pages were short here, and one of them held more rows when it was asked again";
+        let mut next = self.next_window;
+        let mut events = Vec::new();
+        for range in plan.again.recheck.refuted().iter().flat_map(|range| range.without(&plan.kept)) {
+            let opened = self.reopening_from(&mut next, &plan.region, range, &Reopening::ShortPages);
+            events.extend(opened.unwrap_or_else(|_| vec![doubted(&plan.region, range, why)]));
+        }
+        events.push(PlanEvent::ShortPagesRefuted { region: plan.region.clone() });
+        Some(Decision::Record(events))
+    }
+}

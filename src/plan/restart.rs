@@ -17,6 +17,7 @@ impl Walk {
     /// Begins another stretch, as it was decided.
     pub fn restart(&mut self, stretch: Stretch, bounded: Option<Bounded>) {
         self.remember_doubts(&stretch);
+        let settled = self.settled();
         let is_aside = matches!(stretch.why, StretchReason::KnownRow | StretchReason::FromEnd);
         let is_apart = self.begin_seam(&stretch) || is_aside;
         if stretch.why == StretchReason::Doubt {
@@ -55,6 +56,7 @@ impl Walk {
         if !is_apart {
             self.move_to(&stretch, finding);
         }
+        self.reach.settled_before = settled.min(self.reach.settled);
         self.stretch = stretch;
     }
 

@@ -137,6 +137,8 @@ pub(super) struct Reach {
     pub(super) stretch_at_frontier: BTreeSet<VideoKey>,
     /// The first second of the last ordered page: below it nothing more is expected.
     pub(super) settled: EpochSeconds,
+    /// What was settled when the stretch began and stays so, also where it reads the time before again.
+    pub(super) settled_before: EpochSeconds,
     /// How often seconds went up since rows last came out of order.
     pub(super) ascents: u32,
     /// The furthest second seen before this stretch.
@@ -260,6 +262,7 @@ impl Walk {
                 before_frontier: None,
                 stretch_at_frontier: BTreeSet::new(),
                 settled: range.start,
+                settled_before: range.start,
                 ascents: 0,
                 reached_before: None,
                 furthest: None,

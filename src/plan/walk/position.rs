@@ -15,7 +15,8 @@ impl Walk {
     /// Up to where (exclusive) the walk has every row, as far as is known: nothing below it is read again. The last page counts only
     /// once another has followed it: should that be the same, one of the two came in place of another.
     pub fn settled(&self) -> EpochSeconds {
-        self.read_until().min(self.before_last_page().unwrap_or(EpochSeconds::MAX)).max(self.range.start)
+        let last_page = self.before_last_page().map(|before| before.max(self.reach.settled_before));
+        self.read_until().min(last_page.unwrap_or(EpochSeconds::MAX)).max(self.range.start)
     }
 
     /// Where the last page would have to be looked for again, had another come in its place; none where a stretch's first page began
@@ -61,5 +62,34 @@ impl Walk {
     /// Rows of the last page beyond the window's end.
     pub fn rows_beyond(&self) -> u64 {
         self.last.previous.iter().filter(|row| row.second >= self.range.end).count() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::event::StretchReason;
+    use crate::plan::testing::range;
+    use crate::plan::walk::{Stretch, Walk};
+    use crate::units::EpochSeconds;
+
+    fn stretch(number: u32, anchor: i64, why: StretchReason) -> Stretch {
+        let at = EpochSeconds::new;
+        Stretch { number, anchor: at(anchor), asked_min: at(anchor), asked_max: at(100), started_at: at(1_000), why }
+    }
+
+    /// What had been settled, and published, was taken back where a look around a short page read the seconds before it again.
+    #[test]
+    fn what_is_settled_stays_so_while_the_time_before_it_is_read_again() {
+        let at = EpochSeconds::new;
+        let mut walk = Walk::new(range(0, 100), None, stretch(0, 0, StretchReason::First));
+        (walk.reach.settled, walk.reach.junction) = (at(55), Some((at(54), at(55))));
+        assert_eq!(walk.settled(), at(54));
+        walk.restart(stretch(1, 40, StretchReason::ShortPage), None);
+        walk.reach.junction = Some((at(42), at(43)));
+        assert_eq!(walk.settled(), at(54), "of the look's pages another says nothing of the time before");
+        walk.reach.junction = Some((at(58), at(60)));
+        assert_eq!(walk.settled(), at(55));
+        walk.restart(stretch(2, 45, StretchReason::Repeat), None);
+        assert_eq!(walk.settled(), at(45), "what is doubted is not settled");
     }
 }

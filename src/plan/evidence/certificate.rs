@@ -110,7 +110,9 @@ impl<'a> Kernel<'a> {
         if let Some(certificate) = all().find(|certificate| certificate.stands(&self.refuted)) {
             return Ok(certificate);
         }
-        let withdrawn = all().next().and_then(|certificate| certificate.refuted(&self.refuted));
+        // What two answers disagree about takes another look and no more, so that a certificate which nothing else takes back comes nearest.
+        let taken_back = all().filter_map(|certificate| certificate.refuted(&self.refuted));
+        let withdrawn = taken_back.min_by_key(|premise| *premise != Premise::AnswersWhole);
         let is_beyond = self.looks.iter().any(|look| look.beyond.contains(second));
         missing.extend(is_beyond.then_some(Missing::EndWitness(apart)));
         missing.extend(withdrawn.map(Missing::Withdrawn));

@@ -87,6 +87,22 @@ fn a_disagreement_takes_back_what_was_read_in_its_time() {
     );
 }
 
+/// Of two certificates that were taken back the first was told of, though the other lacked no more than another look.
+#[test]
+fn of_what_is_taken_back_that_is_told_of_which_takes_no_more_than_another_look() {
+    let short = [page(&scan(0), 1, &[(1, 1), (2, 2)]), page(&scan(0), 2, &[(3, 3), (4, 4), (5, 5)])];
+    let full = made(50, page(&scan(1), 1, &[(1, 1), (2, 2), (3, 3)]));
+    let lacks = |pages: &[Observation]| {
+        let mut ledger = Ledger::new(Rules { is_habit: true, ..RULES }, TimeRange::new(second(2), second(3)));
+        pages.iter().cloned().for_each(|page| ledger.fold(page));
+        ledger.refute(Refutation::Premise(Premise::ShortHidesNothing));
+        ledger.refute(Refutation::Answers(second(40), second(60)));
+        ledger.settle_as_told().first().map(|open| open.missing)
+    };
+    assert_eq!(lacks(&short), Some(Missing::Withdrawn(Premise::ShortHidesNothing)));
+    assert_eq!(lacks(&[short.to_vec(), vec![full]].concat()), Some(Missing::Withdrawn(Premise::AnswersWhole)));
+}
+
 /// Pages of a few lists over few rows: not all consistent, so that they disagree, repeat and stray.
 fn any_pages() -> impl Strategy<Value = Vec<Observation>> {
     let rows = proptest::collection::vec((0_i64..6, 0_u64..8), 0..=3);

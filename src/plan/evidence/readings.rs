@@ -70,14 +70,16 @@ pub(super) fn is_at_end(reading: &Reading<'_>, shown: &BTreeMap<EpochSeconds, Ve
     shown.range(beyond).flat_map(|(_, sightings)| sightings).all(|sighting| known.contains(&sighting.video))
 }
 
-/// Whether two pages show the same rows: all of them, or all but those of the second that the page ends in, where ties come in a fresh
-/// order on every request.
+/// Whether two pages show the same rows: all of them, or, where ties come in a fresh order on every request, all but those of the second
+/// that the page ends in, or rows of the very same seconds, to the first of which no list goes back after the last.
 fn is_same(one: &Observation, other: &Observation) -> bool {
     let is_shared = |row: &RowKey| other.rows.iter().any(|same| same.video == row.video);
-    let Some(last) = one.rows.last() else { return false };
+    let (Some(first), Some(last)) = (one.rows.first(), one.rows.last()) else { return false };
     let mut before = one.rows.iter().filter(|row| row.second != last.second).peekable();
     let may_differ = before.peek().is_some() && before.all(is_shared);
-    one.slots() == other.slots() && (may_differ || one.rows.iter().all(is_shared))
+    let seconds = |page: &'_ Observation| page.rows.iter().map(|row| row.second).collect::<Vec<_>>();
+    let goes_back = first.second != last.second && seconds(one) == seconds(other);
+    one.slots() == other.slots() && (may_differ || goes_back || one.rows.iter().all(is_shared))
 }
 
 pub(super) fn sightings(

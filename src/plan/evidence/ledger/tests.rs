@@ -103,6 +103,19 @@ fn of_what_is_taken_back_that_is_told_of_which_takes_no_more_than_another_look()
     assert_eq!(lacks(&[short.to_vec(), vec![full]].concat()), Some(Missing::Withdrawn(Premise::AnswersWhole)));
 }
 
+/// The last page that is served came in place of the next one, with another row of the second that it begins in: its rows seemed to go back in
+/// time, and nothing was held to be proven by them.
+#[test]
+fn a_page_that_comes_once_more_in_another_order_takes_nothing_back() {
+    let pages = |again: [(i64, u64); 3]| {
+        let list = [[(1, 1), (2, 2), (3, 3)], [(3, 4), (4, 5), (5, 6)], again];
+        list.iter().zip(1..).map(|(rows, number)| page(&scan(0), number, rows)).collect::<Vec<_>>()
+    };
+    let is_open = |again| ledger(&pages(again)).settle().iter().any(|open| open.seconds.contains(second(3)));
+    assert!(!is_open([(3, 3), (4, 5), (5, 6)]));
+    assert!(is_open([(3, 3), (4, 5), (6, 7)]), "another page that goes back");
+}
+
 /// Pages of a few lists over few rows: not all consistent, so that they disagree, repeat and stray.
 fn any_pages() -> impl Strategy<Value = Vec<Observation>> {
     let rows = proptest::collection::vec((0_i64..6, 0_u64..8), 0..=3);

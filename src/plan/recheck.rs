@@ -14,6 +14,8 @@ use crate::units::{EpochSeconds, TimeRange};
 
 /// Answers in a row that show nothing of a page, before what was believed is listed.
 const MOST_ASKED: u32 = 4;
+/// How often a region's short pages are read again because one had left rows out; then they are listed.
+const MOST_REFUTED: u32 = 2;
 /// Rows around a page that are remembered; of one with more it is not asked again.
 const MOST_KNOWN: usize = 100;
 /// Seconds of believed pages that are told apart in one window, beyond which the nearest are taken as one.
@@ -57,6 +59,8 @@ pub struct Recheck {
     agrees: bool,
     /// Seconds of which no short page is believed any more, to be read again.
     refuted: Vec<TimeRange>,
+    /// How often there were such.
+    times_refuted: u32,
 }
 
 impl ShortPage {
@@ -107,8 +111,9 @@ impl Recheck {
         let within = || page.rows.iter().filter(|row| least.range.contains(row.second));
         let shows_more = within().any(|row| !known.contains(&row.video));
         let shows_it = within().any(|row| known.contains(&row.video));
-        // A page that is full of rows before it tells nothing, and never will.
-        let is_before = page.slots >= PAGE_SIZE && page.rows.iter().all(|row| row.second < least.range.start);
+        // A page of rows before it, or of none that can be placed, tells nothing, and never will.
+        let is_full = page.slots >= PAGE_SIZE || (page.slots > 0 && page.rows.is_empty());
+        let is_before = is_full && page.rows.iter().all(|row| row.second < least.range.start);
         self.agrees = !shows_more && (shows_it || is_before) && !page.check.is_astray();
         !self.agrees && (shows_more || self.asked >= MOST_ASKED)
     }
@@ -116,7 +121,8 @@ impl Recheck {
     /// None of the short pages in these seconds is believed any more.
     pub(super) fn refute(&mut self, ranges: impl Iterator<Item = TimeRange>) {
         self.refuted.extend(ranges);
-        self.refuted.sort_unstable();
+        self.refuted = TimeRange::merged(&self.refuted);
+        self.times_refuted += 1;
         self.forget();
     }
 
@@ -138,6 +144,11 @@ impl Recheck {
     /// Seconds of which no short page is believed any more, to be read again.
     pub(super) fn refuted(&self) -> &[TimeRange] {
         &self.refuted
+    }
+
+    /// Whether short pages have been read again as often as is done, and rows are left out all the same.
+    pub(super) fn is_spent(&self) -> bool {
+        self.times_refuted > MOST_REFUTED
     }
 
     /// When the page is to be asked again.

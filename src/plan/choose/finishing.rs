@@ -38,8 +38,9 @@ impl Planner {
     pub(in crate::plan) fn settle_believed(&self, window: &Window, walk: &Walk) -> Vec<PlanEvent> {
         let (region, within) = (&window.region, self.range_of(&window.region));
         let refuted = self.region(region).map_or(&[][..], |plan| plan.again.recheck.refuted());
-        let known = self.believed.iter().filter(|(of, _)| of == region).map(|(_, range)| range).chain(refuted);
-        let is_known = |range| known.clone().any(|known| *known == range);
+        let known = self.believed.iter().filter(|(of, _)| of == region).map(|(_, range)| *range);
+        let is_known =
+            |range| known.clone().any(|known| known == range) || refuted.iter().any(|refuted| refuted.covers(range));
         let believed = walk.believed().into_iter().map(|one| (one.range.intersection(within), one.least));
         let new = believed.filter(|(range, _)| self.learned.short_pages_hide() || !is_known(*range));
         new.map(|(range, least)| match self.learned.short_pages_hide() {

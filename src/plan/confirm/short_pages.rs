@@ -58,8 +58,9 @@ impl Planner {
         let mut next = self.next_window;
         let mut events = Vec::new();
         for range in plan.again.recheck.refuted().iter().flat_map(|range| range.without(&plan.kept)) {
-            let opened = self.reopening_from(&mut next, &plan.region, range, &Reopening::ShortPages);
-            events.extend(opened.unwrap_or_else(|_| vec![doubted(&plan.region, range, why)]));
+            let opened = self.reopening_from(&mut next, &plan.region, range, &Reopening::ShortPages).ok();
+            let opened = opened.filter(|_| !plan.again.recheck.is_spent());
+            events.extend(opened.unwrap_or_else(|| vec![doubted(&plan.region, range, why)]));
         }
         events.push(PlanEvent::ShortPagesRefuted { region: plan.region.clone() });
         Some(Decision::Record(events))

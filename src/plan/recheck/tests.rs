@@ -85,6 +85,10 @@ fn what_comes_again_tells_whether_a_short_page_left_rows_out() {
     assert_eq!(answered([40, 44, 48, 60]), (false, None), "it came as it was");
     assert_eq!(answered([40, 48, 60]), (false, None), "a row is gone");
     assert_eq!(answered(20..30), (false, None), "full of rows before it, as always");
+    let unplaced = PageFact { slots: 8, ..answer([]) };
+    let mut recheck = Recheck::default();
+    recheck.believe(&short(40..52, 3));
+    assert!(!recheck.take(&unplaced) && recheck.due(20).is_none(), "none of its rows can be placed");
     assert!(answered([40, 44, 46, 48]).0, "another row");
     assert_eq!(answered([]), (false, Some(1_040)), "nothing of it came");
     assert_eq!(answered([60, 64]), (false, Some(1_040)));

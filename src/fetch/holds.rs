@@ -160,6 +160,16 @@ mod tests {
     }
 
     #[test]
+    fn a_shorter_hold_leaves_a_longer_one_as_it_is() {
+        let mut holds = Holds::new();
+        holds.asked(at(0.0), at(30.0));
+        holds.refused(at(1.0), 100.0, at(2.0), 0.0);
+        assert_eq!(holds.until(), at(30.0));
+        holds.broken(at(2.0), 0, 0.0);
+        assert_eq!(holds.until(), at(30.0));
+    }
+
+    #[test]
     fn what_is_served_in_between_shortens_the_next_hold() {
         let mut holds = Holds::new();
         refused(&mut holds, &[0.0; 6]);

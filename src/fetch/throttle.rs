@@ -279,6 +279,16 @@ mod tests {
     }
 
     #[test]
+    fn however_often_it_is_refused_the_rate_never_falls_below_the_slowest() {
+        let mut throttle = Throttle::new(Rate::Fixed(100.0), LearnedRate::default());
+        for _ in 0..200 {
+            let now = throttle.held_until() + at(0.1);
+            throttle.throttled(now, now, None, 0.0);
+        }
+        assert!((throttle.rate() - SLOWEST_RATE).abs() < 1e-9, "{}", throttle.rate());
+    }
+
+    #[test]
     fn holds_double_up_to_a_minute_and_retry_after_is_honoured() {
         let mut throttle = Throttle::new(Rate::Auto, LearnedRate::default());
         let mut now = 0.0;

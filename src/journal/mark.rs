@@ -112,6 +112,17 @@ mod tests {
     }
 
     #[test]
+    fn the_mark_is_not_told_of_what_the_database_knew_without_its_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("journal.sqlite");
+        let mut marker = Marker::new(&database, Some((1, 5)));
+        marker.knows((1, 5)).unwrap();
+        assert_eq!(least(&database), None);
+        marker.knows((1, 6)).unwrap();
+        assert_eq!(least(&database), Some((1, 6)));
+    }
+
+    #[test]
     fn a_mark_of_a_former_version_or_a_damaged_one_tells_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("journal.sqlite");

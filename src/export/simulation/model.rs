@@ -180,11 +180,14 @@ impl Service {
     /// Whether no answer has shown the row, and its second holds another that is never shown, while ties come in fresh order: the other may have
     /// taken its place on one page and left its own on the next, and nothing tells the two from each other.
     pub(super) fn is_hidden_by_a_twin(&self, region: &Region, row: &Row) -> bool {
+        if self.behaviour.ties != Ties::Fresh || self.shown.contains(&row.id) {
+            return false;
+        }
         let Some((_, rows)) = self.regions.iter().find(|(of, _)| of == region) else { return false };
         let ties = rows.iter().filter(|other| other.second == row.second);
         let (twins, others): (Vec<&Row>, Vec<&Row>) = ties.partition(|other| self.is_filtered(other));
         let unseen = others.iter().filter(|other| !self.shown.contains(&other.id)).count();
-        self.behaviour.ties == Ties::Fresh && !self.shown.contains(&row.id) && unseen <= twins.len()
+        unseen <= twins.len()
     }
 
     /// An answer with these rows has arrived.

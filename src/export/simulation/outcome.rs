@@ -88,13 +88,13 @@ impl Outcome {
             .filter(|(_, row)| row.shown != Shown::Garbage || !hides)
             // Of the last page nothing tells whether a row was left out.
             .filter(|(region, row)| !self.service.is_never_shown(region, row, range))
+            // The truth holds no rows of a wrong date.
+            .filter(|(_, row)| !matches!(row.shown, Shown::Wrong(_)))
+            .filter(|(region, row)| !self.is_delivered(region, row.id))
             // Nor whether one that is never shown stood in its place, where no rows of one second were seen to change places.
             .filter(|(region, row)| {
                 self.planner.learned().order.ties_move || !self.service.is_hidden_by_a_twin(region, row)
             })
-            // The truth holds no rows of a wrong date.
-            .filter(|(_, row)| !matches!(row.shown, Shown::Wrong(_)))
-            .filter(|(region, row)| !self.is_delivered(region, row.id))
             .filter(|(region, row)| !holds(&ranges, region, row.second))
             .map(|(region, row)| (region.clone(), row.second, row.id))
             .collect()

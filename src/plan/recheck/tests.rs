@@ -61,9 +61,9 @@ fn a_service_whose_short_pages_are_its_way_is_asked_once_more_and_believed() {
 }
 
 fn short(seconds: std::ops::Range<i64>, slots: u32) -> ShortPage {
-    let ends = EpochSeconds::new(seconds.end - 1);
+    let (first, ends) = (EpochSeconds::new(seconds.start), EpochSeconds::new(seconds.end - 1));
     let rows = seconds.clone().step_by(4).map(|second| VideoKey(second as u64)).collect();
-    ShortPage { range: range(seconds.start, seconds.end), rows, slots, ends, at: EpochSeconds::new(1_000) }
+    ShortPage { range: range(seconds.start, seconds.end), rows, slots, first, ends, at: EpochSeconds::new(1_000) }
 }
 
 fn answer(seconds: impl IntoIterator<Item = i64>) -> PageFact {

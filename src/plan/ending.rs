@@ -256,3 +256,6 @@ impl Walk {
         WalkStep::Anchor { at: newest, why: StretchReason::PastFullSecond, unproven }
     }
 }
+
+#[cfg(test)]
+mod tests;

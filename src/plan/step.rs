@@ -83,11 +83,7 @@ impl Walk {
             (WalkStep::Anchor { at, .. }, Some(second)) if at <= second => self.past_stuck(second),
             (step, _) => step,
         };
-        // Of one second that was read from both ends no order of seconds is needed.
-        let needs_no_order = self.is_bounded() || self.dense.from_end.as_ref().is_some_and(|reading| reading.has_met());
-        let is_ordered = needs_no_order || context.order.is_proven || self.has_ascended();
-        let step = if is_ordered { step } else { self.without_order(step, context) };
-        self.with_what_stays_open(self.after_torn(step, context), context)
+        self.with_what_stays_open(self.after_torn(self.in_order(step, context), context), context)
     }
 
     fn plain_step(&self, context: &WalkContext<'_>) -> WalkStep {
@@ -136,10 +132,18 @@ impl Walk {
             (0, _) => return None,
             _ if self.dense.from_end.is_some() => self.leave_from_end(self.stretch.anchor, context),
             (_, Some(reading)) => reading.halve(self.range),
-            _ if let Some(step) = self.leave_seam() => step,
+            _ if let Some(step) = self.leave_seam() => return Some(self.with_what_stays_open(step, context)),
             (_, None) => self.doubt_step(context),
         };
-        Some(self.with_what_stays_open(step, context))
+        Some(self.with_what_stays_open(self.in_order(step, context), context))
+    }
+
+    /// A step as it may be taken by what rows have shown of their order.
+    fn in_order(&self, step: WalkStep, context: &WalkContext<'_>) -> WalkStep {
+        // Of one second that was read from both ends no order of seconds is needed.
+        let needs_no_order = self.is_bounded() || self.dense.from_end.as_ref().is_some_and(|reading| reading.has_met());
+        let is_ordered = needs_no_order || context.order.is_proven || self.has_ascended();
+        if is_ordered { step } else { self.without_order(step, context) }
     }
 
     /// Until rows have shown an order, nothing follows from the last second seen: what lies before it may still come.

@@ -1,9 +1,12 @@
 //! What tests of a whole plan share: a region, ranges, and pages of rows whose second is their id.
 
 use super::fact::{PageAddress, PageFact, RowKey, VideoKey};
-use super::planner::Task;
+use super::planner::{Decision, PlanContext, Planner, Task};
 use crate::api::contract::{Region, TimeOrder};
 use crate::units::{EpochSeconds, TimeRange};
+
+/// Decisions after which a plan is not read on.
+const MOST_DECISIONS: u32 = 500;
 
 pub(super) fn us() -> Region {
     "US".parse().unwrap()
@@ -31,4 +34,31 @@ pub(super) fn served(task: &Task, newest: i64, at: EpochSeconds, keeps: impl Fn(
     let page = usize::try_from(task.query.page.get() - 1).unwrap();
     let rows = seconds.into_iter().skip(page * 10).take(10).filter(|second| keeps(*second));
     page_of(task.address.clone(), at, rows)
+}
+
+/// Reads a plan to its end by one worker, with this answer to each question; none is a refusal.
+pub(super) fn read_to_the_end(plan: &mut Planner, mut answer: impl FnMut(&Task, EpochSeconds) -> Option<PageFact>) {
+    let opening = plan.opening();
+    opening.iter().for_each(|event| plan.apply_event(event));
+    let mut now = EpochSeconds::new(1_000);
+    for _ in 0..MOST_DECISIONS {
+        let context = PlanContext { now, idle_workers: 1, confirm_after: 20, ..PlanContext::usual() };
+        match plan.next(None, &context) {
+            Decision::Record(events) => events.iter().for_each(|event| plan.apply_event(event)),
+            Decision::Wait(until) => now = until,
+            Decision::Ask(task) => {
+                plan.set_out(&task);
+                let page = answer(&task, now);
+                plan.came_back(&task);
+                match page {
+                    Some(page) => plan.apply_page(&page),
+                    None => {
+                        let Some(Decision::Record(events)) = plan.after_refusal(task.window, &context) else { break };
+                        events.iter().for_each(|event| plan.apply_event(event));
+                    }
+                }
+            }
+            _ => break,
+        }
+    }
 }

@@ -1,8 +1,8 @@
 use super::*;
 use crate::api::contract::Filters;
 use crate::plan::fact::{PageAddress, Purpose};
-use crate::plan::planner::{Decision, PlanContext, Planner};
-use crate::plan::testing::{page_of, range, served, us};
+use crate::plan::planner::Planner;
+use crate::plan::testing::{page_of, range, read_to_the_end, served, us};
 use crate::units::PageNumber;
 
 /// Seconds whose rows are lacking while the service is in trouble: one in three.
@@ -14,26 +14,14 @@ fn is_lacking(second: i64) -> bool {
 /// lacking. Tells what was asked, and the rows of the pages that may reach the output.
 fn read(until: i64, troubled: impl Fn(i64) -> bool) -> (Planner, Vec<Purpose>, BTreeSet<i64>) {
     let mut plan = Planner::new(&[us()], Filters::default(), range(0, 400));
-    plan.opening().iter().for_each(|event| plan.apply_event(event));
     let (mut asked, mut shown) = (Vec::new(), BTreeSet::new());
-    let mut now = EpochSeconds::new(1_000);
-    for _ in 0..200 {
-        let context = PlanContext { now, idle_workers: 1, confirm_after: 20, ..PlanContext::usual() };
-        match plan.next(None, &context) {
-            Decision::Record(events) => events.iter().for_each(|event| plan.apply_event(event)),
-            Decision::Wait(until) => now = until,
-            Decision::Ask(task) => {
-                let keeps = |second| now.get() >= until || !is_lacking(second) || !troubled(second);
-                let page = served(&task, 396, now, keeps);
-                shown.extend(page.rows.iter().map(|row| row.second.get()));
-                plan.set_out(&task);
-                plan.came_back(&task);
-                plan.apply_page(&page);
-                asked.push(task.address.purpose);
-            }
-            _ => break,
-        }
-    }
+    read_to_the_end(&mut plan, |task, now| {
+        let keeps = |second| now.get() >= until || !is_lacking(second) || !troubled(second);
+        let page = served(task, 396, now, keeps);
+        shown.extend(page.rows.iter().map(|row| row.second.get()));
+        asked.push(task.address.purpose);
+        Some(page)
+    });
     (plan, asked, shown)
 }
 

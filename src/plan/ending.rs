@@ -116,10 +116,13 @@ impl Walk {
         (is_whole && last_second.all(is_seen)) || self.last.previous.last() == Some(first)
     }
 
-    /// Whether the rows end with a full page within one second, deeper than any page before, and the newest page does not
-    /// show the same end.
+    /// Whether the rows end within one second, deeper than any page before, and the newest page does not show the same end. Their last
+    /// page is full, or has a free place by chance: then the newest page knows nothing but other rows of that second.
     fn end_may_be_a_cap(&self, context: &WalkContext<'_>) -> bool {
-        let is_full = self.ends_full() && self.so_far.pages > 3;
+        let mut newest = context.newest.rows.iter().peekable();
+        let shows_others = newest.peek().is_some()
+            && newest.all(|row| Some(row.second) == self.reach.frontier && !self.last.previous.contains(row));
+        let is_full = (self.ends_full() || shows_others) && self.so_far.pages > 3;
         let is_torn =
             self.reach.frontier.is_some() && self.last.previous.first().map(|row| row.second) == self.reach.frontier;
         let is_deepest = self.so_far.pages > context.pages.deepest;

@@ -53,3 +53,20 @@ fn no_page_beyond_the_cap_says_that_rows_come_oldest_first() {
     };
     assert_eq!(missing(&newest_first, serves_none), BTreeSet::new());
 }
+
+/// Rows of one second come in the same order from both ends. Of the last page that is served a row was left out, so that it looked like the
+/// last of all.
+#[test]
+fn a_last_page_with_a_free_place_may_be_the_cap_too() {
+    let one_second: Vec<(i64, u64)> = (0..57).map(|id| (100, id)).collect();
+    let lacks_one = |task: &Task, at, number| {
+        let rows: &[(i64, u64)] = if task.query.page.get() <= CAP { &one_second } else { &[] };
+        let mut page = page(task, at, rows);
+        if task.query.page.get() == CAP && number < 10 {
+            page.rows.remove(1);
+            page.slots -= 1;
+        }
+        Some(page)
+    };
+    assert_eq!(missing(&one_second, lacks_one), BTreeSet::new());
+}

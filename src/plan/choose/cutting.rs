@@ -72,8 +72,8 @@ impl Planner {
         let newest = plan.last_second().unwrap_or(window.range.end);
         let rest = TimeRange::new(window.range.start, window.range.end.min(newest.shifted(1)));
         // What is known to be empty at its beginning costs nothing, so it is no share of anybody's.
-        let from =
-            if plan.extent.empty.start == rest.start { plan.extent.empty.end.max(rest.start) } else { rest.start };
+        let empty = plan.extent.empty;
+        let from = if empty.contains(rest.start) { empty.end } else { rest.start };
         let filled = TimeRange::new(from.min(rest.end), rest.end);
         let at = filled.start.shifted(self.length(plan, filled, context.idle_workers, context).max(1));
         if at >= rest.end {

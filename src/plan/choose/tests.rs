@@ -131,3 +131,21 @@ fn an_empty_page_says_nothing_of_time_that_was_not_asked_for() {
         assert_eq!(finishes, is_over, "{min_end} {max_inclusive}");
     }
 }
+
+/// Windows were cut one second wide, and each cost a page that showed the next row days later: the density that they were cut by was that of
+/// a crowded second behind them, and only the window right before a waiting one told where nothing is.
+#[test]
+fn what_any_window_has_shown_to_be_empty_is_no_share_of_the_next() {
+    for empty in [range(100, 5_000), range(50, 5_000), range(0, 5_000)] {
+        let mut plan = walking();
+        plan.apply_event(&PlanEvent::WindowSplit { window: FIRST, at: EpochSeconds::new(100), new: WindowId(1) });
+        plan.region_mut(&us()).unwrap().extent.empty = empty;
+        let window = plan.windows.get(&WindowId(1)).unwrap();
+        let Decision::Record(events) = plan.begin(WindowId(1), window, &PlanContext::usual()) else { panic!() };
+        let [PlanEvent::WindowSplit { at, .. }, PlanEvent::StretchStarted { anchor, .. }] = events[..] else {
+            panic!("{events:?}")
+        };
+        assert!(at > empty.end, "{empty}: {at}");
+        assert_eq!(anchor, EpochSeconds::new(100), "it is read all the same");
+    }
+}

@@ -99,8 +99,8 @@ impl Planner {
             PlanEvent::ShortPagesBelieved { region, range, least } => {
                 self.believed.push((region.clone(), *range));
                 if let Some((plan, least)) = self.region_mut(region).zip(least.as_ref()) {
-                    // A region's last page is short by nature, and its end is confirmed anyway.
-                    let is_last = plan.extent.newest.is_some_and(|newest| least.ends >= newest);
+                    // A region's last page is short by nature, also where its rows lie behind the range, and its end is confirmed anyway.
+                    let is_last = plan.extent.newest.is_none_or(|newest| least.ends >= newest);
                     (!is_last).then(|| plan.again.recheck.believe(least));
                 }
             }

@@ -48,6 +48,26 @@ fn a_service_whose_short_pages_are_its_way_is_asked_once_more_and_believed() {
     assert_eq!(rechecks(&asked), 0, "full pages are not asked again");
 }
 
+/// The region's rows lie right behind the range, where a bound that takes its own second in shows them. Asked again exactly, they did not come,
+/// and the range was read anew for them and listed in the end.
+#[test]
+fn rows_behind_the_range_are_not_asked_for_again() {
+    let mut plan = Planner::new(&[us()], Filters::default(), range(0, 10));
+    let mut asked = Vec::new();
+    read_to_the_end(&mut plan, |task, now| {
+        asked.push(task.address.purpose);
+        let (min, max) = (task.query.min_create_time, task.query.max_create_time);
+        let comes = |second: &i64| {
+            let second = EpochSeconds::new(*second);
+            min.is_none_or(|min| min <= second) && max.is_none_or(|max| second <= max)
+        };
+        let page = usize::try_from(task.query.page.get() - 1).unwrap();
+        Some(page_of(task.address.clone(), now, [10].into_iter().filter(comes).skip(page * 10)))
+    });
+    assert!(plan.is_done() && plan.unproven().is_empty(), "{:?}", plan.unproven());
+    assert_eq!(rechecks(&asked), 0, "{asked:?}");
+}
+
 fn short(seconds: std::ops::Range<i64>, slots: u32) -> ShortPage {
     let (first, ends) = (EpochSeconds::new(seconds.start), EpochSeconds::new(seconds.end - 1));
     let rows = seconds.clone().step_by(4).map(|second| VideoKey(second as u64)).collect();

@@ -30,8 +30,6 @@ pub struct ShortPage {
     pub rows: Vec<VideoKey>,
     /// Its row slots, from 1 to 9.
     pub slots: u32,
-    /// The second of its first row.
-    pub first: EpochSeconds,
     /// The second of its last row.
     pub ends: EpochSeconds,
     /// When the last page came that spoke for it.

@@ -153,8 +153,8 @@ impl ShortDoubt {
     /// The page as it is believed after one that came at this moment.
     pub(super) fn believed(&self, at: EpochSeconds) -> Believed {
         let (range, rows) = (self.range(), self.known.iter().copied().collect());
-        let Place { slots, first, ends, .. } = self.place;
-        Believed { range, least: ShortPage { range, rows, slots, first, ends, at }.remembered() }
+        let Place { slots, ends, .. } = self.place;
+        Believed { range, least: ShortPage { range, rows, slots, ends, at }.remembered() }
     }
 
     /// Whether rows came after the page, so that it was not the last.

@@ -4,7 +4,6 @@ use super::unproven_short;
 use crate::plan::event::{Ending, PlanEvent};
 use crate::plan::fact::WindowId;
 use crate::plan::planner::Planner;
-use crate::plan::recheck::ShortPage;
 use crate::plan::region::RegionPlan;
 use crate::plan::walk::Walk;
 use crate::plan::window::Window;
@@ -42,10 +41,7 @@ impl Planner {
         let known = self.believed.iter().filter(|(of, _)| of == region).map(|(_, range)| *range);
         let is_known =
             |range| known.clone().any(|known| known == range) || refuted.iter().any(|refuted| refuted.covers(range));
-        // What lies beyond the region's own time is not asked for again.
-        let asks = |page: &ShortPage| within.contains(page.first);
-        let believed = walk.believed().into_iter();
-        let believed = believed.map(|one| (one.range.intersection(within), one.least.filter(asks)));
+        let believed = walk.believed().into_iter().map(|one| (one.range.intersection(within), one.least));
         let new = believed.filter(|(range, _)| self.learned.short_pages_hide() || !is_known(*range));
         new.map(|(range, least)| match self.learned.short_pages_hide() {
             true => unproven_short(region, range),

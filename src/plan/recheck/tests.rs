@@ -69,9 +69,9 @@ fn rows_behind_the_range_are_not_asked_for_again() {
 }
 
 fn short(seconds: std::ops::Range<i64>, slots: u32) -> ShortPage {
-    let (first, ends) = (EpochSeconds::new(seconds.start), EpochSeconds::new(seconds.end - 1));
+    let ends = EpochSeconds::new(seconds.end - 1);
     let rows = seconds.clone().step_by(4).map(|second| VideoKey(second as u64)).collect();
-    ShortPage { range: range(seconds.start, seconds.end), rows, slots, first, ends, at: EpochSeconds::new(1_000) }
+    ShortPage { range: range(seconds.start, seconds.end), rows, slots, ends, at: EpochSeconds::new(1_000) }
 }
 
 fn answer(seconds: impl IntoIterator<Item = i64>) -> PageFact {

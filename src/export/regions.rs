@@ -162,13 +162,14 @@ impl Regions {
         }
         let keeps = |of: &Region, case: &mut Case| {
             let is_own = of == region;
+            // What was answered before a region was refused says nothing of that, whenever it is durable.
             if case.standing == Standing::Waiting {
-                return false;
+                return heard <= case.since;
             }
             match &case.fault {
                 _ if !is_own => true,
                 RegionFault::Unwell { .. } => false,
-                RegionFault::Refused { .. } if case.asks == window => false,
+                RegionFault::Refused { .. } if case.asks == window && heard > case.since => false,
                 RegionFault::Refused { .. } => match case.standing {
                     Standing::Settled(at) => began < at,
                     _ => {

@@ -14,7 +14,7 @@ use crate::units::{EpochSeconds, TimeRange};
 
 mod short_pages;
 
-use short_pages::{Recheck, believes};
+use short_pages::{Due, believes};
 
 impl Planner {
     /// Finishes a window by these decisions; where it is its region's last, not before both ends are confirmed.
@@ -74,9 +74,9 @@ impl Planner {
             }
         }
         match self.recheck((id, window), plan, context) {
-            Recheck::Nothing => {}
-            Recheck::Now(decision) => return decision,
-            Recheck::Later(due) => waits = Some(waits.map_or(due, |first| first.min(due))),
+            Due::Nothing => {}
+            Due::Now(decision) => return decision,
+            Due::Later(due) => waits = Some(waits.map_or(due, |first| first.min(due))),
         }
         waits.map_or(Decision::Record(finishing), Decision::Wait)
     }

@@ -130,10 +130,12 @@ impl Recheck {
         (self.least, self.asked, self.asked_at, self.agrees) = (None, 0, None, false);
     }
 
-    /// All of them are read again, or listed.
+    /// What was refuted is read again, or listed; or else the page that is asked again could not be had.
     pub(super) fn is_settled(&mut self) {
+        if self.refuted.is_empty() {
+            self.forget();
+        }
         self.refuted.clear();
-        self.forget();
     }
 
     /// The seconds of the page that is asked again.
@@ -151,9 +153,9 @@ impl Recheck {
         self.times_refuted > MOST_REFUTED
     }
 
-    /// When the page is to be asked again.
+    /// When the page is to be asked again: not before what was refuted is read again, or listed.
     pub(super) fn due(&self, confirm_after: i64) -> Option<EpochSeconds> {
-        let page = self.least.as_ref().filter(|_| !self.agrees)?;
+        let page = self.least.as_ref().filter(|_| !self.agrees && self.refuted.is_empty())?;
         Some(self.asked_at.unwrap_or(page.at).shifted(confirm_after))
     }
 

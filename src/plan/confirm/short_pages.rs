@@ -10,7 +10,7 @@ use crate::plan::window::Window;
 use crate::units::EpochSeconds;
 
 /// What there is to be asked of a short page that was believed.
-pub(super) enum Recheck {
+pub(super) enum Due {
     Nothing,
     Now(Decision),
     Later(EpochSeconds),
@@ -22,25 +22,20 @@ pub(super) fn believes(event: &PlanEvent) -> bool {
 
 impl Planner {
     /// A short page that was believed is asked again before its region is done.
-    pub(super) fn recheck(
-        &self,
-        (id, window): (WindowId, &Window),
-        plan: &RegionPlan,
-        context: &PlanContext,
-    ) -> Recheck {
+    pub(super) fn recheck(&self, (id, window): (WindowId, &Window), plan: &RegionPlan, context: &PlanContext) -> Due {
         let due = plan.again.recheck.due(context.confirm_after);
-        let (Some(due), Some((from, _))) = (due, plan.again.recheck.question()) else { return Recheck::Nothing };
+        let (Some(due), Some((from, _))) = (due, plan.again.recheck.question()) else { return Due::Nothing };
         let purpose = Purpose::Recheck { from };
         if self.learned.short_pages_hide() {
-            return Recheck::Nothing;
+            return Due::Nothing;
         }
         if window.on_way.iter().any(|address| address.purpose == purpose) {
-            return Recheck::Now(Decision::Idle);
+            return Due::Now(Decision::Idle);
         }
         if due <= context.now || due > context.now.shifted(context.confirm_after) {
-            return self.probe((id, plan), purpose).map_or(Recheck::Nothing, |task| Recheck::Now(ask(task)));
+            return self.probe((id, plan), purpose).map_or(Due::Nothing, |task| Due::Now(ask(task)));
         }
-        Recheck::Later(due)
+        Due::Later(due)
     }
 
     /// A short page that was believed cannot be had again.
@@ -50,17 +45,18 @@ impl Planner {
         listed.into_iter().chain([PlanEvent::ShortPagesRefuted { region: plan.region.clone() }]).collect()
     }
 
-    /// Seconds of which a short page is not believed any more are read again once their region is done; what cannot be is listed.
+    /// Seconds of which a short page is not believed any more are read again once their region is done; what cannot be is listed, and so is
+    /// all of a run that was closed, since that asks nothing any more.
     pub(in crate::plan) fn read_refuted_again(&self) -> Option<Decision> {
         let refuted = |plan: &&RegionPlan| plan.is_done() && !plan.again.recheck.refuted().is_empty();
-        let plan = self.regions.iter().find(refuted).filter(|_| !self.has_left())?;
+        let plan = self.regions.iter().find(refuted)?;
+        let reads = !plan.again.recheck.is_spent() && !self.has_left();
         let why = "pages were short here, and one of them held more rows when it was asked again";
         let mut next = self.next_window;
         let mut events = Vec::new();
         for range in plan.again.recheck.refuted().iter().flat_map(|range| range.without(&plan.kept)) {
             let opened = self.reopening_from(&mut next, &plan.region, range, &Reopening::ShortPages).ok();
-            let opened = opened.filter(|_| !plan.again.recheck.is_spent());
-            events.extend(opened.unwrap_or_else(|| vec![doubted(&plan.region, range, why)]));
+            events.extend(opened.filter(|_| reads).unwrap_or_else(|| vec![doubted(&plan.region, range, why)]));
         }
         events.push(PlanEvent::ShortPagesRefuted { region: plan.region.clone() });
         Some(Decision::Record(events))

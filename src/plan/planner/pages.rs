@@ -7,7 +7,7 @@ use crate::plan::evidence::observation::Turn;
 use crate::plan::fact::{PageAddress, PageFact, Purpose, WindowId};
 use crate::plan::walk::Shown;
 use crate::plan::window::{State, Window};
-use crate::units::{EpochSeconds, TimeRange};
+use crate::units::EpochSeconds;
 
 impl Planner {
     /// Folds one durable page in.
@@ -44,10 +44,8 @@ impl Planner {
         let region = &page.address.region;
         let Some(plan) = self.regions.iter_mut().find(|plan| plan.region == *region) else { return };
         if plan.again.recheck.take(page) {
-            let (refuted, believed) = std::mem::take(&mut self.believed).into_iter().partition(|(of, _)| of == region);
-            let refuted: Vec<(Region, TimeRange)> = refuted;
-            plan.again.recheck.refute(refuted.into_iter().map(|(_, range)| range));
-            self.believed = believed;
+            let refuted = self.believed.extract_if(.., |(of, _)| of == region);
+            plan.again.recheck.refute(refuted.map(|(_, range)| range));
             self.learned.short.harmless = 0;
         }
     }

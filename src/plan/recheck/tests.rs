@@ -1,7 +1,8 @@
 use super::*;
 use crate::api::contract::Filters;
-use crate::plan::fact::{PageAddress, Purpose};
-use crate::plan::planner::Planner;
+use crate::plan::event::PlanEvent;
+use crate::plan::fact::{PageAddress, Purpose, WindowId};
+use crate::plan::planner::{Decision, PlanContext, Planner};
 use crate::plan::testing::{page_of, range, read_to_the_end, served, us};
 use crate::units::PageNumber;
 
@@ -109,6 +110,43 @@ fn a_page_of_which_nothing_comes_again_is_not_believed_for_ever() {
     let refuted: Vec<bool> = (0..MOST_ASKED).map(|_| recheck.take(&answer([]))).collect();
     assert_eq!(refuted, [false, false, false, true]);
     assert_eq!(recheck.question(), Some((EpochSeconds::new(40), MOST_ASKED + 1)), "no question is asked twice");
+}
+
+#[test]
+fn what_is_believed_meanwhile_is_asked_again_once_what_was_refuted_is_read() {
+    let mut recheck = Recheck::default();
+    recheck.refute([range(0, 20)].into_iter());
+    recheck.believe(&short(40..52, 3));
+    assert_eq!((recheck.due(20), recheck.refuted()), (None, &[range(0, 20)][..]));
+    recheck.is_settled();
+    assert_eq!((recheck.due(20), recheck.refuted()), (Some(EpochSeconds::new(1_020)), &[][..]));
+    recheck.is_settled();
+    assert_eq!(recheck.due(20), None, "it could not be had");
+}
+
+/// A run that was closed before it had read them again asked for nothing, and never came to its end.
+#[test]
+fn what_was_refuted_is_listed_where_the_run_is_closed_before_it_is_read_again() {
+    let mut plan = Planner::new(&[us()], Filters::default(), range(0, 400));
+    let opening = plan.opening();
+    opening.iter().for_each(|event| plan.apply_event(event));
+    let walk = PageAddress {
+        region: us(),
+        purpose: Purpose::Walk { window: WindowId(0), stretch: 0 },
+        page: PageNumber::FIRST,
+    };
+    plan.apply_page(&page_of(walk, EpochSeconds::new(1_000), [0, 300]));
+    let (region, least) = (us(), Some(short(40..52, 3)));
+    plan.apply_event(&PlanEvent::ShortPagesBelieved { region, range: range(40, 60), least });
+    plan.apply_page(&answer([40, 44, 46, 48]));
+    plan.closing().iter().for_each(|event| plan.apply_event(event));
+    assert!(plan.has_left() && !plan.is_done());
+    match plan.next(None, &PlanContext::usual()) {
+        Decision::Record(events) => events.iter().for_each(|event| plan.apply_event(event)),
+        other => panic!("{other:?}"),
+    }
+    let listed: Vec<TimeRange> = plan.unproven().iter().map(|listed| listed.range).collect();
+    assert_eq!((plan.is_done(), listed), (true, vec![range(40, 60)]));
 }
 
 #[test]

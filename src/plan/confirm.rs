@@ -14,7 +14,7 @@ use crate::units::{EpochSeconds, TimeRange};
 
 mod short_pages;
 
-use short_pages::{Due, believes};
+use short_pages::believes;
 
 impl Planner {
     /// Finishes a window by these decisions; where it is its region's last, not before both ends are confirmed.
@@ -52,14 +52,10 @@ impl Planner {
                 _ if meets && end == End::Newest => {}
                 // The region's oldest page would be that of all time.
                 _ if end == End::Oldest && self.learned.bounds.min_is_loose => {}
-                // Another worker of the same window has set out for it.
-                Confirmation::Ask(_) if window.on_way.iter().any(|address| address.purpose == purpose) => {
-                    return Decision::Idle;
-                }
-                Confirmation::Ask(due) if due <= context.now || due > context.now.shifted(context.confirm_after) => {
-                    return self.probe((id, plan), purpose).map_or(Decision::Idle, ask);
-                }
-                Confirmation::Ask(due) => waits = Some(waits.map_or(due, |first| first.min(due))),
+                Confirmation::Ask(due) => match self.when_due((id, window), plan, (purpose, due), context) {
+                    Due::Now(decision) => return decision,
+                    Due::Later(due) => waits = Some(waits.map_or(due, |first| first.min(due))),
+                },
                 Confirmation::Unseen(unseen)
                     if unseen.start >= walk.settled() && window.range.contains(unseen.start) =>
                 {
@@ -74,11 +70,29 @@ impl Planner {
             }
         }
         match self.recheck((id, window), plan, context) {
-            Due::Nothing => {}
-            Due::Now(decision) => return decision,
-            Due::Later(due) => waits = Some(waits.map_or(due, |first| first.min(due))),
+            None => {}
+            Some(Due::Now(decision)) => return decision,
+            Some(Due::Later(due)) => waits = Some(waits.map_or(due, |first| first.min(due))),
         }
         waits.map_or(Decision::Record(finishing), Decision::Wait)
+    }
+
+    /// A question that confirms something is asked once it is due, by one worker of the window.
+    fn when_due(
+        &self,
+        (id, window): (WindowId, &Window),
+        plan: &RegionPlan,
+        (purpose, due): (Purpose, EpochSeconds),
+        context: &PlanContext,
+    ) -> Due {
+        // Another worker of the same window has set out for it.
+        if window.on_way.iter().any(|address| address.purpose == purpose) {
+            return Due::Now(Decision::Idle);
+        }
+        if due <= context.now || due > context.now.shifted(context.confirm_after) {
+            return Due::Now(self.probe((id, plan), purpose).map_or(Decision::Idle, ask));
+        }
+        Due::Later(due)
     }
 
     /// No row beyond a window ends a reading within its own bounds, and all its pages may have met one trouble. So its empty page is asked
@@ -198,6 +212,12 @@ impl Planner {
         }
         plan.ends.confirmation(end, confirm_after, plan.range, plan.newest_page.rows.first().copied())
     }
+}
+
+/// When a question that confirms something is asked.
+enum Due {
+    Now(Decision),
+    Later(EpochSeconds),
 }
 
 /// Whether nothing of a region is left once these decisions are made.

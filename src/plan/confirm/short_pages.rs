@@ -1,20 +1,13 @@
 //! A short page that was believed, asked again before its region is done.
 
-use crate::plan::choose::{ask, doubted};
+use super::Due;
+use crate::plan::choose::doubted;
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::{Purpose, WindowId};
 use crate::plan::planner::{Decision, PlanContext, Planner};
 use crate::plan::region::RegionPlan;
 use crate::plan::reopen::Reopening;
 use crate::plan::window::Window;
-use crate::units::EpochSeconds;
-
-/// What there is to be asked of a short page that was believed.
-pub(super) enum Due {
-    Nothing,
-    Now(Decision),
-    Later(EpochSeconds),
-}
 
 pub(super) fn believes(event: &PlanEvent) -> bool {
     matches!(event, PlanEvent::ShortPagesBelieved { .. })
@@ -22,20 +15,16 @@ pub(super) fn believes(event: &PlanEvent) -> bool {
 
 impl Planner {
     /// A short page that was believed is asked again before its region is done.
-    pub(super) fn recheck(&self, (id, window): (WindowId, &Window), plan: &RegionPlan, context: &PlanContext) -> Due {
-        let due = plan.again.recheck.due(context.confirm_after);
-        let (Some(due), Some((from, _))) = (due, plan.again.recheck.question()) else { return Due::Nothing };
-        let purpose = Purpose::Recheck { from };
-        if self.learned.short_pages_hide() {
-            return Due::Nothing;
-        }
-        if window.on_way.iter().any(|address| address.purpose == purpose) {
-            return Due::Now(Decision::Idle);
-        }
-        if due <= context.now || due > context.now.shifted(context.confirm_after) {
-            return self.probe((id, plan), purpose).map_or(Due::Nothing, |task| Due::Now(ask(task)));
-        }
-        Due::Later(due)
+    pub(super) fn recheck(
+        &self,
+        (id, window): (WindowId, &Window),
+        plan: &RegionPlan,
+        context: &PlanContext,
+    ) -> Option<Due> {
+        let recheck = &plan.again.recheck;
+        let (due, (from, _)) = recheck.due(context.confirm_after).zip(recheck.question())?;
+        let is_believed = !self.learned.short_pages_hide();
+        is_believed.then(|| self.when_due((id, window), plan, (Purpose::Recheck { from }, due), context))
     }
 
     /// A short page that was believed cannot be had again.

@@ -258,6 +258,15 @@ mod tests {
         assert!((unlimited.rate() - 32.0).abs() < 1e-9);
     }
 
+    /// A limit that was met once and is none any more.
+    #[test]
+    fn the_next_run_learns_no_limit_below_what_was_used() {
+        let mut throttle = Throttle::new(Rate::Auto, LearnedRate { limit: Some(10.0), used: None });
+        let (_, refused, rate) = against_a_bucket(&mut throttle, 10_000.0, 100.0);
+        assert!(refused == 0 && rate > 20.0, "{refused} refused, {rate}");
+        assert_eq!(throttle.learned().limit, Some(rate));
+    }
+
     #[test]
     fn a_fixed_rate_is_a_ceiling_that_a_refusal_lowers_for_a_while() {
         let mut throttle = Throttle::new(Rate::Fixed(100.0), LearnedRate { limit: Some(20.0), used: None });
@@ -325,6 +334,28 @@ mod tests {
         let count = (rate * seconds) as u32;
         (1..=count).map(|n| at(begin + f64::from(n) / rate)).for_each(|now| throttle.answered(now, now));
         begin + seconds
+    }
+
+    #[test]
+    fn what_passes_while_everybody_is_held_is_no_time_in_which_anything_could_be_served() {
+        let mut throttle = Throttle::new(Rate::Fixed(200.0), LearnedRate::default());
+        throttle.throttled(at(1.0), at(1.0), Some(at(30.0)), 0.0);
+        let now = answered(&mut throttle, 100.0, 0.9);
+        throttle.throttled(at(now), at(now), None, 0.0);
+        assert!((90.0..=100.0).contains(&throttle.rate()), "{}", throttle.rate());
+    }
+
+    /// What was sent before a hold may be answered in it.
+    #[test]
+    fn the_rate_does_not_grow_while_everybody_is_held() {
+        let mut throttle = Throttle::new(Rate::Auto, LearnedRate::default());
+        for _ in 0..6 {
+            let now = throttle.held_until() + at(0.1);
+            throttle.throttled(now, now, None, 0.0);
+        }
+        let rate = throttle.rate();
+        throttle.answered(throttle.held_until() - at(1.0), at(0.0));
+        assert!((throttle.rate() - rate).abs() < 1e-9, "{rate}, and then {}", throttle.rate());
     }
 
     #[test]

@@ -246,6 +246,15 @@ fn a_refusal_holds_everybody_and_not_longer() {
 }
 
 #[test]
+fn a_failure_that_asks_for_a_wait_holds_everybody_and_says_so() {
+    let mut timed = Timed::new(100.0, MANY);
+    let job = timed.admit();
+    let asked = Heard::Failed { why: "unwell".to_owned(), wait: Some(at(10.0)) };
+    assert_eq!(timed.hear(job, asked).unwrap().hold, Some((at(10.0), "unwell".to_owned())));
+    assert_eq!(timed.pool.gate.held_until(), timed.now + at(10.0));
+}
+
+#[test]
 fn workers_follow_rate_times_latency() {
     let mut timed = Timed::new(100.0, 64);
     assert_eq!(timed.pool.useful_workers(), 2);
@@ -396,4 +405,94 @@ fn a_region_that_is_stopped_gives_its_jobs_back() {
     let heeded = timed.hear(asked, failed()).unwrap();
     assert!(matches!(heeded.then, Outcome::Over(Over { how: Fetched::Stopped, .. })));
     assert_eq!(timed.next()[0].job, probe, "whether it is well is still asked");
+}
+
+#[test]
+fn an_answer_ends_the_row_of_failures_that_trips_the_breaker() {
+    for (most_in_flight, patience) in [(1, 8), (20, 20), (MANY, 64)] {
+        let mut timed = Timed::new(1_000.0, most_in_flight);
+        let mut holds = |heard: Heard| {
+            let job = timed.admit();
+            timed.hear(job, heard).unwrap().hold.is_some()
+        };
+        assert!((1..patience).all(|_| !holds(failed())), "{most_in_flight}");
+        assert!(!holds(Heard::Page { doubt: None }));
+        assert!((1..patience).all(|_| !holds(failed())), "{most_in_flight}");
+        assert!(holds(failed()), "{most_in_flight}");
+    }
+}
+
+/// It may be the key that was refused.
+#[test]
+fn after_a_refusal_nobody_sends_but_who_asks_again_because_of_it() {
+    let mut timed = Timed::new(1_000.0, 4);
+    let [refused, waits] =
+        [1, 2].map(|page| timed.pool.begin(task(page), (Asks::First, Patience::Full), Duration::ZERO));
+    assert_eq!(timed.pool.go_on(timed.now)[0].job, refused);
+    timed.hear(refused, Heard::Refused { code: 403, message: "no".to_owned(), wait: None });
+    timed.wait(1.0);
+    assert!(timed.pool.go_on(timed.now).is_empty());
+    let confirms = timed.pool.begin(task(1), (Asks::Confirming(at(5.0)), Patience::Full), timed.now);
+    assert_eq!((timed.next()[0].job, timed.now), (confirms, at(6.0)));
+    timed.pool.hold(false);
+    assert_eq!(timed.next()[0].job, waits);
+}
+
+#[test]
+fn an_empty_page_where_a_row_is_known_slows_everybody_and_is_asked_again_only_where_it_can_be_no_cap() {
+    for (number, is_kept) in [(1, false), (2, true)] {
+        let mut timed = Timed::new(1_000.0, 4);
+        let page = PageNumber::new(number).unwrap();
+        let task = Task { query: PageQuery { page, ..query() }, ..task(number) };
+        let job = timed.pool.begin(task, (Asks::First, Patience::Full), Duration::ZERO);
+        timed.next();
+        let doubt = Some(Doubt::KnownRowMissing(EpochSeconds::new(5)));
+        let heeded = timed.hear(job, Heard::Page { doubt }).unwrap();
+        assert_eq!(
+            (matches!(heeded.then, Outcome::Keep), heeded.astray.is_none()),
+            (is_kept, is_kept),
+            "page {number}"
+        );
+        assert!(timed.pool.gate.held_until() >= timed.now + DOUBT_HOLD, "page {number}");
+    }
+}
+
+#[test]
+fn a_429_is_no_failure_of_its_region() {
+    let mut timed = Timed::new(1_000.0, 4);
+    let job = timed.pool.begin(task(1), (Asks::First, Patience::Full), Duration::ZERO);
+    timed.next();
+    timed.hear(job, throttled(None));
+    assert_eq!(timed.pool.failures(&query().region), None);
+    timed.next();
+    timed.hear(job, failed());
+    assert_eq!(timed.pool.failures(&query().region).map(|failures| failures.attempts), Some(1));
+}
+
+#[test]
+fn only_as_many_workers_leave_their_place_as_may_be_under_way() {
+    let mut pool = Timed::new(1_000.0, 2).pool;
+    for page in 1..=5 {
+        pool.begin(task(page), (Asks::Again, Patience::Full), Duration::ZERO);
+    }
+    assert_eq!((pool.len(), pool.busy()), (5, 3));
+}
+
+/// What is over takes no leave: others wait for it.
+#[test]
+fn the_jobs_of_a_stopped_region_use_no_leave() {
+    let mut timed = Timed::new(1_000.0, MANY);
+    let begin = |timed: &mut Timed, pages: std::ops::RangeInclusive<u32>| -> Vec<JobId> {
+        pages.map(|page| timed.pool.begin(task(page), (Asks::Again, Patience::Full), Duration::ZERO)).collect()
+    };
+    begin(&mut timed, 1..=10);
+    assert_eq!(timed.pool.stop_regions([query().region].into()).len(), 10);
+    timed.pool.stop_regions(BTreeSet::new());
+    let jobs = begin(&mut timed, 11..=20);
+    timed.wait(0.1);
+    let mut sent = Vec::new();
+    while sent.len() < jobs.len() {
+        sent.extend(timed.next().into_iter().map(|sending| sending.job));
+    }
+    assert_eq!((sent, timed.pool.notable_wait()), (jobs, None));
 }

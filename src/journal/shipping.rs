@@ -295,6 +295,17 @@ mod tests {
         assert!(waits.await.unwrap().is_err());
     }
 
+    #[tokio::test]
+    async fn what_is_on_its_way_when_the_lease_runs_out_has_its_grace() {
+        let ran_out = Lease::Held(Deadline::after(Duration::ZERO));
+        Shipping::new(10, Duration::ZERO, ran_out.clone()).runs_out().await;
+        let shipping = Shipping::new(10, Duration::from_secs(600), ran_out);
+        let soon = tokio::time::timeout(Duration::from_millis(20), shipping.runs_out());
+        assert!(soon.await.is_err());
+        shipping.lease(lapsed());
+        shipping.runs_out().await;
+    }
+
     #[test]
     fn a_deadline_is_over_by_the_clock_that_says_so_first() {
         let hour = Duration::from_secs(3_600);

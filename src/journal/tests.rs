@@ -259,6 +259,10 @@ async fn a_page_without_a_usable_row_stands_at_its_position() {
     scene.buy(unusable).await.unwrap();
     assert_eq!(scene.read("US", seconds(500, 501)).len(), 1);
     assert!(scene.read("US", seconds(501, 900)).is_empty());
+    // Nor does one stand where its rows are, if none of them is delivered: they may be of any time.
+    scene.buy(NewPage { delivers: false, position: EpochSeconds::new(600), ..page(walk(1, 2), &[700]) }).await.unwrap();
+    assert_eq!(scene.read("US", seconds(600, 601)).len(), 1);
+    assert!(scene.read("US", seconds(601, 900)).is_empty());
 }
 
 #[tokio::test]
@@ -281,7 +285,7 @@ async fn pages_of_another_region_give_their_rows_up_where_a_decision_says_so() {
     let scene = Scene::begin().await;
     let of = |own_region, other_region| Check { own_region, other_region, ..Check::default() };
     for (number, at, check) in
-        [(1, 10, of(0, 1)), (2, 20, of(0, 1)), (3, 20, of(1, 1)), (4, 20, of(0, 0)), (5, 30, of(0, 1))]
+        [(1, 19, of(0, 1)), (2, 20, of(0, 1)), (3, 20, of(1, 1)), (4, 20, of(0, 0)), (5, 30, of(0, 1))]
     {
         let mut page = page(walk(1, number), &[at]);
         page.fact.check = check;
@@ -331,6 +335,29 @@ async fn a_changed_body_is_refused_with_its_place() {
         let read: Vec<_> = scene.journal.pages(&region("US"), seconds(0, 15)).unwrap().collect();
         assert!(matches!(read[..], [Err(JournalError::Damaged { .. })]), "{change}");
     }
+}
+
+#[tokio::test]
+async fn a_body_that_is_gone_and_was_not_released_is_damage() {
+    let scene = Scene::begin().await;
+    scene.buy(page(walk(1, 1), &[10])).await.unwrap();
+    assert_eq!(scene.tool().execute("DELETE FROM bodies", []).unwrap(), 1);
+    let read: Vec<_> = scene.journal.pages(&region("US"), seconds(0, 100)).unwrap().collect();
+    assert!(
+        matches!(&read[..], [Err(JournalError::Damaged { place, .. })] if place == "the body of page 1"),
+        "{read:?}"
+    );
+}
+
+/// A database goes on without a word from what was moved out of its log before.
+#[tokio::test]
+async fn a_journal_that_lost_its_log_is_refused() {
+    let scene = Scene::begin().await;
+    scene.buy(page(walk(1, 1), &[10])).await.unwrap();
+    let copy = scene.snapshot();
+    fs::copy(scene.folder.path().join(mark::NAME), copy.path().join(mark::NAME)).unwrap();
+    fs::remove_file(copy.path().join("journal.sqlite-wal")).unwrap();
+    assert!(matches!(Journal::open(copy.path()), Err(JournalError::Emptied { .. })));
 }
 
 #[tokio::test]
@@ -878,6 +905,9 @@ async fn the_log_stays_bounded_while_pages_pour_in() {
     }
     let log = fs::metadata(scene.folder.path().join("journal.sqlite-wal")).unwrap().len();
     assert!(log < 24 * 1024 * 1024, "{log} bytes");
+    // After each move of the log the mark is told what would be lost with it from then on.
+    let least = mark::least(&scene.folder.path().join("journal.sqlite"));
+    assert!(least > Some((1, 1_000)), "{least:?}");
 }
 
 #[test]

@@ -226,6 +226,18 @@ async fn no_more_is_sent_than_the_copy_has_reserved_and_none_before_it_knows_of_
 }
 
 #[tokio::test]
+async fn attempts_that_nobody_saw_the_end_of_take_nothing_from_what_may_be_sent_later() {
+    let mut shipped = Shipped::begin(3, None).await;
+    for _ in 0..4 {
+        shipped.ship(Extent::Touched, false).await;
+        for _ in 0..2 {
+            let admitted = tokio::time::timeout(Duration::from_secs(10), shipped.ledger.admit()).await;
+            drop(admitted.expect("the copy knows of what was lost").unwrap());
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_run_that_ended_leaves_nothing_in_doubt() {
     let mut shipped = Shipped::begin(50, None).await;
     shipped.ship(Extent::Touched, false).await;

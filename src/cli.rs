@@ -16,9 +16,9 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::api::contract::Region;
+use crate::choices::{Consistency, Encodings, Partition, Reread};
 use crate::config::{
-    Consistency, Encoding, ErrorFormat, HumanBytes, HumanDuration, LogFormat, Partition, Qps, Reread, Settings,
-    Sources, Table, TimeSpec, keys, socket_address,
+    ErrorFormat, HumanBytes, HumanDuration, LogFormat, Qps, Settings, Sources, Table, TimeSpec, keys, socket_address,
 };
 use crate::failure::ExitCode;
 use crate::simulator::SimulatorFlags;
@@ -361,7 +361,7 @@ struct PackingArguments {
     zstd_level: Option<u8>,
     /// Which readers the files are for
     #[arg(long, value_name = "READERS")]
-    encoding: Option<Encoding>,
+    encoding: Option<Encodings>,
 }
 
 #[derive(Debug, Args)]

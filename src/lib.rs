@@ -10,6 +10,7 @@ pub mod journal;
 pub mod sink;
 pub mod replica;
 
+pub mod choices;
 pub mod failpoint;
 pub mod folder;
 pub mod replaced;

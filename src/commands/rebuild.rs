@@ -14,7 +14,7 @@ use super::{failures, run, signals};
 /// # Errors
 /// An output that cannot be written anew; it is left as it was, or the same command goes on.
 pub async fn rebuild(settings: Settings, says_partition: bool, log: &Log) -> Result<ExitCode, Failure> {
-    let partition = says_partition.then(|| run::partition(settings.output.partition));
+    let partition = says_partition.then_some(settings.output.partition);
     write_anew(&settings, Which::All(partition), log).await
 }
 

@@ -12,9 +12,7 @@ use crate::api::contract::Region;
 use crate::cli::RunArguments;
 use crate::config::token::{read_token, token_variable};
 use crate::config::{self, Qps, Settings};
-use crate::export::{
-    Budget, Ending, Ends, History, KeptTable, Order, Outcome, PlanOrder, Reread, Start, State, Tools, Work, export,
-};
+use crate::export::{Budget, Ending, Ends, History, KeptTable, Order, Outcome, Start, State, Tools, Work, export};
 use crate::failure::{ExitCode, Failure};
 use crate::fetch::throttle::Rate;
 use crate::limits;
@@ -22,14 +20,12 @@ use crate::plan::event::RegionFault;
 use crate::plan::gate::reason::Lacks;
 use crate::plan::learned::Verified;
 use crate::plan::planner::Listed;
-use crate::plan::walk::Consistency;
 use crate::progress::{Progress, Reader, Screen};
 use crate::replica::GRACE;
 use crate::simulator::{RunningSimulator, Simulator};
-use crate::sink::columns::{Encodings, Packaging};
+use crate::sink::columns::Packaging;
 use crate::sink::history::Unusual;
 use crate::sink::identity::Identity;
-use crate::sink::layout::Partition;
 use crate::sink::shard::ShardName;
 use crate::sink::store::Writers;
 use crate::summary::{self, Former, Kept, Shortfall, Summary, Warning};
@@ -159,10 +155,7 @@ pub(super) fn order(
         now,
         start,
         damaged,
-        reread: settings.plan.reread.map(|reread| match reread {
-            config::Reread::Missing => Reread::Missing,
-            config::Reread::All => Reread::All,
-        }),
+        reread: settings.plan.reread,
         retain_seconds: output.retain.map(|length| i64::try_from(length.get().as_secs()).unwrap_or(i64::MAX)),
         table: table(output),
         max_rejected: output.max_rejected,
@@ -177,18 +170,8 @@ pub(super) fn order(
             max_credits: shard::credits(settings.budget.max_credits, shard)?,
             time: settings.budget.time_budget.map(|budget| budget.get()),
         },
-        plan: PlanOrder {
-            window_pages: settings.plan.window_pages,
-            anchor_pages: settings.plan.anchor_pages,
-            stretch_age: settings.plan.stretch_age.get(),
-            consistency: match settings.plan.consistency {
-                config::Consistency::Anchored => Consistency::Anchored,
-                config::Consistency::Atomic => Consistency::Atomic,
-                config::Consistency::Deep => Consistency::Deep,
-            },
-            confirm_after: settings.plan.confirm_after.get(),
-            verified: verified(&settings.verified),
-        },
+        tuning: settings.plan.tuning(),
+        verified: verified(&settings.verified),
         verified_rate: settings.verified.requests_per_second,
         rate: match shard::rate(settings.pace.qps, shard) {
             Qps::Auto => Rate::Auto,
@@ -213,10 +196,7 @@ pub(super) fn packaging(output: &config::OutputSettings) -> Packaging {
     Packaging {
         row_group_rows: usize::try_from(output.row_group_rows).unwrap_or(usize::MAX),
         compression_level: i32::from(output.zstd_level),
-        encodings: match output.encoding {
-            config::Encoding::Compatible => Encodings::Compatible,
-            config::Encoding::Compact => Encodings::Compact,
-        },
+        encodings: output.encoding,
         ..Packaging::default()
     }
 }
@@ -241,14 +221,6 @@ pub(super) fn part_rows(output: &config::OutputSettings) -> RowCount {
     RowCount::new(output.part_rows.min(output.part_bytes.get().get() / PART_BYTES_A_ROW).max(1))
 }
 
-pub(super) const fn partition(written: config::Partition) -> Partition {
-    match written {
-        config::Partition::Day => Partition::Day,
-        config::Partition::Month => Partition::Month,
-        config::Partition::None => Partition::None,
-    }
-}
-
 /// What the state and the output belong to: regions and ranges are a run's, and where the service is asked is no matter.
 fn identity(settings: &Settings) -> Result<Identity, Failure> {
     let filters = serde_json::to_value(&settings.question.filters);
@@ -256,7 +228,7 @@ fn identity(settings: &Settings) -> Result<Identity, Failure> {
     Ok(Identity {
         path: settings.service.path.clone(),
         filters,
-        partition: partition(settings.output.partition),
+        partition: settings.output.partition,
         snapshot: settings.output.snapshot,
         simulator: settings.simulator.clone(),
     })
@@ -315,7 +287,7 @@ fn summary(order: &Order, outcome: &Outcome, began: Instant, settled: f64) -> Su
         settled_share: code_of(&outcome.ending).is_unfinished().then_some(settled),
         requests_of_this_start: counts.attempts.saturating_sub(outcome.attempts_before),
         duration: began.elapsed(),
-        confirm_after_s: order.plan.confirm_after.as_secs(),
+        confirm_after_s: order.tuning.confirming().as_secs(),
         gaps: outcome.gaps.iter().map(shortfall).collect(),
         unproven: outcome.unproven.iter().map(shortfall).collect(),
         elsewhere: outcome.elsewhere.iter().map(shortfall).collect(),

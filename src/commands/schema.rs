@@ -7,14 +7,12 @@ use crate::failure::{ExitCode, Failure};
 use crate::sink::columns;
 use crate::sink::dialects::{Engine, arrow_stream, json_schema, statements};
 
-use super::run;
-
 /// Prints the columns to stdout, in the form that is asked for.
 ///
 /// # Errors
 /// A stdout that cannot be written, or that is a terminal where the form is no text.
 pub fn schema(arguments: &SchemaArguments) -> Result<ExitCode, Failure> {
-    let levels = run::partition(arguments.partition).levels(arguments.snapshot);
+    let levels = arguments.partition.levels(arguments.snapshot);
     let engine = match arguments.format {
         SchemaFormat::Text => return super::print(columns::describe().as_bytes()),
         SchemaFormat::JsonSchema => return super::print(super::json(&json_schema(&levels))?.as_bytes()),

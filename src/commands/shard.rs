@@ -70,7 +70,7 @@ pub(super) fn of(
         return Err(Failure::new(ExitCode::Usage, "`output.snapshot = true` is not possible with shards")
             .with_hint("a snapshot is named after the day on which a run began, and shards begin on their own: leave one of the two out"));
     }
-    let partition = super::run::partition(settings.output.partition);
+    let partition = settings.output.partition;
     let shares = tiles(&question.regions, range, partition, name.of());
     let tiles = shares.into_iter().nth(name.index() as usize - 1).unwrap_or_default();
     Ok(Shard { name, tiles })

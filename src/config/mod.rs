@@ -22,6 +22,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::api::contract::{self, Filters, Region};
 use crate::api::proxy::ProxyAddress;
+use crate::choices::{Consistency, Encodings, Partition, Reread, Tuning};
 use crate::config::value::through_choices;
 use crate::units::Credits;
 
@@ -172,39 +173,34 @@ pub struct PlanSettings {
 
 impl Default for PlanSettings {
     fn default() -> Self {
+        let Tuning { window_pages, anchor_pages, stretch_age, consistency, confirm_after } = Tuning::default();
+        let seconds = |length: i64| HumanDuration::from_secs(length.unsigned_abs());
         Self {
-            window_pages: 2_000,
-            anchor_pages: 300,
-            stretch_age: HumanDuration::from_secs(10 * 60),
-            consistency: Consistency::Anchored,
-            confirm_after: HumanDuration::from_secs(20),
+            window_pages,
+            anchor_pages,
+            stretch_age: seconds(stretch_age),
+            consistency,
+            confirm_after: seconds(confirm_after),
             reread: None,
         }
     }
 }
 
-/// What becomes of time that the output holds already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Reread {
-    /// It is kept, and only what is missing is read.
-    Missing,
-    /// It is read again, and replaced.
-    All,
+impl PlanSettings {
+    /// What the plan hears of it.
+    pub fn tuning(&self) -> Tuning {
+        let seconds = |length: HumanDuration| i64::try_from(length.get().as_secs()).unwrap_or(i64::MAX);
+        Tuning {
+            window_pages: self.window_pages,
+            anchor_pages: self.anchor_pages,
+            stretch_age: seconds(self.stretch_age),
+            consistency: self.consistency,
+            confirm_after: seconds(self.confirm_after),
+        }
+    }
 }
 
 through_choices!(Reread);
-
-/// How well a walk resists rows that are inserted or deleted while it runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Consistency {
-    /// Begins anew where that costs next to nothing.
-    Anchored,
-    /// Begins anew after every page: from 12 % more credits up to twice as many.
-    Atomic,
-    /// Never begins anew below the service's cap: the fewest credits.
-    Deep,
-}
-
 through_choices!(Consistency);
 
 /// What `check --write` found out about the service. A run saves the requests that would find it out; what it sees itself counts more,
@@ -284,7 +280,7 @@ pub struct OutputSettings {
     /// Rejected rows up to which a run counts as complete. Default 0.
     pub max_rejected: u64,
     /// Which readers the files are for. Default `compatible`.
-    pub encoding: Encoding,
+    pub encoding: Encodings,
     /// Your word that no other process ever writes into the output: only then is a bucket taken whose store does not heed the
     /// conditions of a write. Default false.
     pub single_writer: bool,
@@ -304,21 +300,10 @@ impl Default for OutputSettings {
             zstd_level: 3,
             retain: None,
             max_rejected: 0,
-            encoding: Encoding::Compatible,
+            encoding: Encodings::Compatible,
             single_writer: false,
         }
     }
-}
-
-/// The stretch of create-time that shares a folder of the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Partition {
-    /// `date=2026-01-31`.
-    Day,
-    /// `month=2026-01`.
-    Month,
-    /// No folder for time.
-    None,
 }
 
 through_choices!(Partition);
@@ -334,16 +319,7 @@ pub enum Table {
 
 through_choices!(Table);
 
-/// Which readers the output's files are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Encoding {
-    /// Those of two years ago too.
-    Compatible,
-    /// The newest alone: files are about a twentieth smaller.
-    Compact,
-}
-
-through_choices!(Encoding);
+through_choices!(Encodings);
 
 /// Where the journal lives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

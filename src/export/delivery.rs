@@ -315,7 +315,7 @@ impl<'a> Delivery<'a> {
             manifest.regions.clone_from(&order.regions);
             manifest.range = self.range;
             manifest.max_rejected = order.max_rejected;
-            manifest.confirm_after_seconds = order.plan.confirm_after.as_secs();
+            manifest.confirm_after_seconds = order.tuning.confirming().as_secs();
             manifest.retain_seconds = order.retain_seconds;
             manifest.parts = parts;
             manifest.superseded.clone_from(&replaced.former);

@@ -4,15 +4,6 @@ use crate::api::contract::Region;
 use crate::sink::manifest::Manifest;
 use crate::units::{EpochSeconds, TimeRange};
 
-/// What a person says about seconds that the output holds already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reread {
-    /// They are kept, and what is missing is read.
-    Missing,
-    /// They are read again, and replaced.
-    All,
-}
-
 /// What a run keeps of the seconds that the output holds already, from the least to the most; it reads the rest of what is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Keeps {

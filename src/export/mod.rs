@@ -51,7 +51,7 @@ use crate::journal::kept::KeptFields;
 use crate::plan::event::{Contradiction, PlanEvent};
 use crate::plan::learned::Verified;
 use crate::plan::planner::Listed;
-use crate::plan::walk::Consistency;
+use crate::plan::step::Tuning;
 use crate::progress::Progress;
 use crate::replica::Away;
 use crate::sink::account::{Account, Lacking};
@@ -65,10 +65,10 @@ use crate::units::{Credits, EpochSeconds, RowCount, TimeRange};
 
 pub use crate::journal::Counts;
 pub use crate::journal::record::RangeEnds as Ends;
+pub use crate::plan::reads::Reread;
 pub use audit::{AUDIT, Audit, Audited, Bill, CONFIDENCE, REFRESH_SECONDS, Stopped, TARGET, audit};
 pub use error::ExportError;
 pub use forecast::{Forecast, forecast};
-pub use keeps::Reread;
 pub use machine::Probing;
 pub use merge::{MergeError, MergedOutput, merge};
 pub use order::export;
@@ -123,7 +123,9 @@ pub struct Order {
     /// What may be spent and for how long.
     pub budget: Budget,
     /// How time is cut and walked.
-    pub plan: PlanOrder,
+    pub tuning: Tuning,
+    /// What was found out about the service before.
+    pub verified: Verified,
     /// How fast.
     pub rate: Rate,
     /// The limit that was found out before, requests a second: it stands where no earlier run learned one.
@@ -203,23 +205,6 @@ pub struct Budget {
     pub max_credits: Option<Credits>,
     /// Time of this start.
     pub time: Option<Duration>,
-}
-
-/// How time is cut and walked.
-#[derive(Clone, Copy, Debug)]
-pub struct PlanOrder {
-    /// Pages that a window is sized for.
-    pub window_pages: u32,
-    /// The least pages of a stretch before a scheduled anchor.
-    pub anchor_pages: u32,
-    /// The age at which a stretch is left.
-    pub stretch_age: Duration,
-    /// How credits are traded for immunity to drift.
-    pub consistency: Consistency,
-    /// How far apart two answers must be to be two witnesses of an end; with zero none is confirmed.
-    pub confirm_after: Duration,
-    /// What was found out about the service before.
-    pub verified: Verified,
 }
 
 /// What the export works with.

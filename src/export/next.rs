@@ -4,7 +4,8 @@ use crate::api::contract::Region;
 use crate::journal::record::{RangeEnds, RunOutcome, RunRecord};
 use crate::units::{EpochSeconds, TimeRange};
 
-use super::keeps::{Keeps, Reread};
+use super::Reread;
+use super::keeps::Keeps;
 use super::{History, Start};
 
 /// What a start was asked for.

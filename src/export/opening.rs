@@ -123,7 +123,7 @@ impl Order {
             table: self.table,
             range: self.range,
             max_rejected: self.max_rejected,
-            confirm_after_seconds: self.plan.confirm_after.as_secs(),
+            confirm_after_seconds: self.tuning.confirming().as_secs(),
             shard: self.shard.clone(),
             regions: self.regions.clone(),
         }

@@ -353,7 +353,7 @@ impl<'a> Session<'a> {
     }
 
     fn cutting(&self) -> Cutting {
-        let window_pages = u64::from(self.order.plan.window_pages);
+        let window_pages = u64::from(self.order.tuning.window_pages);
         let workers = self.order.max_in_flight as u64;
         Cutting {
             layout: self.layout(),

@@ -183,7 +183,9 @@ mod tests {
     const ROWS: u64 = 520;
 
     fn context() -> PlanContext {
-        PlanContext { anchor_pages: 35, ..PlanContext::usual() }
+        let mut context = PlanContext::usual();
+        context.tuning.anchor_pages = 35;
+        context
     }
 
     fn answer(task: &Task) -> PageFact {

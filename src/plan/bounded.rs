@@ -249,7 +249,7 @@ impl Bounded {
             // It was asked before the others: rows may have moved onto it since.
             return if self.running.last_was_full { WalkStep::ReadAgain } else { self.at_the_end(range, context) };
         }
-        let probe = context.asked.window_pages.min(context.pages.cap);
+        let probe = context.tuning.window_pages.min(context.pages.cap);
         let may_be_large =
             self.running.pages == 1 && self.running.last_was_full && self.running.probe.is_none() && self.readings == 0;
         let may_be_large = may_be_large && !self.end.is_asked_again;
@@ -300,7 +300,7 @@ impl Bounded {
         }
         // A row that went between two pages may have moved another from the later onto the earlier: a second reading would show it.
         let may_be_torn =
-            context.asked.consistency == Consistency::Atomic && (self.running.pages > 1 || self.running.last_was_full);
+            context.tuning.consistency == Consistency::Atomic && (self.running.pages > 1 || self.running.last_was_full);
         let is_proven =
             if may_be_torn { agrees && ids == self.running.rows } else { agrees || (is_clean && self.readings == 0) };
         if is_proven {

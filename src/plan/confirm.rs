@@ -26,7 +26,7 @@ impl Planner {
         context: &PlanContext,
     ) -> Decision {
         let Some(plan) = self.region(&window.region) else { return Decision::Idle };
-        if context.confirm_after <= 0 {
+        if context.tuning.confirm_after <= 0 {
             return Decision::Record(finishing);
         }
         let holds_nothing =
@@ -47,7 +47,7 @@ impl Planner {
         let mut waits: Option<EpochSeconds> = None;
         let meets = self.meets_its_neighbour(plan, &finishing);
         for (end, purpose) in [(End::Newest, Purpose::ConfirmNewest), (End::Oldest, Purpose::ConfirmOldest)] {
-            match self.confirmation(plan, end, context.confirm_after) {
+            match self.confirmation(plan, end, context.tuning.confirm_after) {
                 Confirmation::Done => {}
                 _ if meets && end == End::Newest => {}
                 // The region's oldest page would be that of all time.
@@ -89,7 +89,7 @@ impl Planner {
         if window.on_way.iter().any(|address| address.purpose == purpose) {
             return Due::Now(Decision::Idle);
         }
-        if due <= context.now || due > context.now.shifted(context.confirm_after) {
+        if due <= context.now || due > context.now.shifted(context.tuning.confirm_after) {
             return Due::Now(self.probe((id, plan), purpose).map_or(Decision::Idle, ask));
         }
         Due::Later(due)
@@ -108,7 +108,7 @@ impl Planner {
             |event: &PlanEvent| matches!(event, PlanEvent::UnprovenListed { range, .. } if range.covers(window.range));
         let is_open = !finishing.iter().any(lists) && (self.learned.order.sort_ignored || walk.ends_in_silence());
         let ended_at = walk.unconfirmed_end().filter(|_| is_open)?;
-        let due = ended_at.shifted(context.confirm_after);
+        let due = ended_at.shifted(context.tuning.confirm_after);
         if due > context.now && ended_at <= context.now {
             return Some(Decision::Wait(due));
         }
@@ -256,7 +256,7 @@ mod tests {
     fn read_all(plan: &mut Planner, newest: impl Fn(&[Purpose]) -> i64) -> Vec<Purpose> {
         let (mut asked, mut now) = (Vec::new(), EpochSeconds::new(1_000));
         for _ in 0..200 {
-            let context = PlanContext { now, idle_workers: 1, confirm_after: 20, ..PlanContext::usual() };
+            let context = PlanContext { now, idle_workers: 1, ..PlanContext::usual().confirming(20) };
             match plan.next(None, &context) {
                 Decision::Record(events) => fold(plan, &events),
                 Decision::Wait(until) => now = until,
@@ -319,7 +319,7 @@ mod tests {
         let confirms =
             |event: &&PlanEvent| matches!(event, PlanEvent::StretchStarted { why: StretchReason::ConfirmEnd, .. });
         for _ in 0..200 {
-            let context = PlanContext { now, idle_workers: 1, confirm_after: 20, ..PlanContext::usual() };
+            let context = PlanContext { now, idle_workers: 1, ..PlanContext::usual().confirming(20) };
             match plan.next(None, &context) {
                 Decision::Record(events) => {
                     again += events.iter().filter(confirms).count();

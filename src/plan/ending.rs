@@ -231,7 +231,7 @@ impl Walk {
         if self.doubts.is_confirming {
             return end_of_rows(Vec::new());
         }
-        let (since, due) = (self.stretch.started_at, self.stretch.started_at.shifted(context.asked.confirm_after));
+        let (since, due) = (self.stretch.started_at, self.stretch.started_at.shifted(context.tuning.confirm_after));
         if (since..due).contains(&context.now) {
             return WalkStep::Wait(due);
         }

@@ -84,7 +84,7 @@ impl Planner {
             }
             budget -= rows;
             let times = window.again.times + 1;
-            let not_before = (times > 1).then(|| context.now.shifted(context.confirm_after));
+            let not_before = (times > 1).then(|| context.now.shifted(context.tuning.confirm_after));
             let (new, rest) = (WindowId(next), WindowId(next + 1));
             next += 2;
             again.push(PlanEvent::SecondsReadAgain {

@@ -77,7 +77,7 @@ impl Planner {
     fn fits(&self, window: &Window, context: &PlanContext) -> bool {
         let density = self.region(&window.region).map_or(f64::INFINITY, |plan| self.density(plan));
         let pages = density * window.range.seconds() as f64 / f64::from(PAGE_SIZE);
-        window.range.end < self.range_of(&window.region).end && pages <= f64::from(context.window_pages)
+        window.range.end < self.range_of(&window.region).end && pages <= f64::from(context.tuning.window_pages)
     }
 
     /// Where a window begins is read within its own bounds, since rows about there come in no order.

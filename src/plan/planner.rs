@@ -12,7 +12,7 @@ use super::fact::{PageAddress, WindowId};
 use super::gate::reason::Lacks;
 use super::reads::Reads;
 use super::region::RegionPlan;
-use super::walk::Consistency;
+use super::step::Tuning;
 use super::window::Window;
 use crate::api::contract::{Filters, PageQuery, Region};
 use crate::units::{EpochSeconds, TimeRange};
@@ -29,16 +29,8 @@ pub struct PlanContext {
     pub now: EpochSeconds,
     /// Workers without work, the asking one among them; at least 1.
     pub idle_workers: usize,
-    /// Pages that a window should hold.
-    pub window_pages: u32,
-    /// The least pages of a stretch before a scheduled anchor.
-    pub anchor_pages: u32,
-    /// The age at which a stretch is left, seconds.
-    pub stretch_age: i64,
-    /// How credits are traded for immunity to drift.
-    pub consistency: Consistency,
-    /// How far apart two answers must be to be two witnesses, seconds; with 0 nothing is confirmed.
-    pub confirm_after: i64,
+    /// What a person may set of it.
+    pub tuning: Tuning,
     /// Whether more windows may be opened; else the running ones are shared.
     pub backlog: Backlog,
     /// Whether something is being published: meanwhile nothing is opened again, since publishing releases pages.
@@ -47,19 +39,21 @@ pub struct PlanContext {
 
 #[cfg(test)]
 impl PlanContext {
-    /// The settings' defaults, for a worker among four idle ones.
+    /// The settings' defaults but that nothing is confirmed, for a worker among four idle ones.
     pub fn usual() -> Self {
         Self {
             now: EpochSeconds::new(1_000),
             idle_workers: 4,
-            window_pages: 2_000,
-            anchor_pages: 300,
-            stretch_age: 600,
-            consistency: Consistency::Anchored,
-            confirm_after: 0,
+            tuning: Tuning { confirm_after: 0, ..Tuning::default() },
             backlog: Backlog::Small,
             is_publishing: false,
         }
+    }
+
+    /// The same, but that what is to be confirmed is confirmed so many seconds later.
+    pub fn confirming(mut self, after: i64) -> Self {
+        self.tuning.confirm_after = after;
+        self
     }
 }
 

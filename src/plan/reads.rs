@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::api::contract::Region;
 use crate::units::{EpochSeconds, TimeRange};
 
+pub use crate::choices::Reread;
+
 /// What a run reads of one region it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reads {

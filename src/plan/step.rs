@@ -10,7 +10,7 @@ use crate::units::{EpochSeconds, PageNumber, TimeRange};
 mod context;
 mod leaving;
 
-pub use context::{Asked, BoundsKept, Consistency, NewestRows, Pages, RowOrder, Short, WalkContext};
+pub use context::{BoundsKept, Consistency, NewestRows, Pages, RowOrder, Short, Tuning, WalkContext};
 
 /// Seconds that stay unproven, and why.
 pub type Unproven = Vec<(TimeRange, String)>;
@@ -262,13 +262,13 @@ impl Walk {
         let age = age(self.stretch.started_at, context.now);
         let pages = f64::from(self.so_far.pages);
         let price = self.reach.at_frontier.len() as f64 / f64::from(PAGE_SIZE);
-        match context.asked.consistency {
+        match context.tuning.consistency {
             Consistency::Atomic => true,
             Consistency::Deep => false,
             Consistency::Anchored => {
-                let long = self.so_far.pages >= context.asked.anchor_pages && price < ANCHOR_PRICE * pages;
-                let old = age >= context.asked.stretch_age && price < OLD_ANCHOR_PRICE * pages;
-                long || old || age >= context.asked.stretch_age.saturating_mul(VERY_OLD)
+                let long = self.so_far.pages >= context.tuning.anchor_pages && price < ANCHOR_PRICE * pages;
+                let old = age >= context.tuning.stretch_age && price < OLD_ANCHOR_PRICE * pages;
+                long || old || age >= context.tuning.stretch_age.saturating_mul(VERY_OLD)
             }
         }
     }

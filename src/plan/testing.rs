@@ -42,7 +42,7 @@ pub(super) fn read_to_the_end(plan: &mut Planner, mut answer: impl FnMut(&Task, 
     opening.iter().for_each(|event| plan.apply_event(event));
     let mut now = EpochSeconds::new(1_000);
     for _ in 0..MOST_DECISIONS {
-        let context = PlanContext { now, idle_workers: 1, confirm_after: 20, ..PlanContext::usual() };
+        let context = PlanContext { now, idle_workers: 1, ..PlanContext::usual().confirming(20) };
         match plan.next(None, &context) {
             Decision::Record(events) => events.iter().for_each(|event| plan.apply_event(event)),
             Decision::Wait(until) => now = until,

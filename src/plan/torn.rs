@@ -15,7 +15,7 @@ impl Walk {
     /// At `atomic` a page that is read on without a new anchor may have lost rows to a shift.
     pub(super) fn next_without_anchor(&self, at: EpochSeconds, context: &WalkContext<'_>) -> WalkStep {
         let seconds = TimeRange::new(self.stretch.anchor, at.shifted(1).min(self.range.end).max(self.stretch.anchor));
-        if context.asked.consistency != Consistency::Atomic || seconds.is_empty() || self.is_listed_whole(seconds) {
+        if context.tuning.consistency != Consistency::Atomic || seconds.is_empty() || self.is_listed_whole(seconds) {
             return self.ask_next(context);
         }
         let why = "no order was proven, so rows that came or went between its pages may have moved others";
@@ -26,13 +26,13 @@ impl Walk {
     /// when their own second is asked.
     pub(super) fn reached_in_order(&self, context: &WalkContext<'_>) -> Option<EpochSeconds> {
         let ahead = self.last.held.last().map(|row| row.second).filter(|second| *second < context.run_end);
-        ahead.filter(|_| context.asked.consistency == Consistency::Atomic).max(self.reach.frontier)
+        ahead.filter(|_| context.tuning.consistency == Consistency::Atomic).max(self.reach.frontier)
     }
 
     /// At `atomic`: whether the anchor's second goes on beyond the full first page.
     pub(super) fn is_torn(&self, context: &WalkContext<'_>) -> bool {
         let is_full = self.last.previous_slots >= PAGE_SIZE;
-        context.asked.consistency == Consistency::Atomic
+        context.tuning.consistency == Consistency::Atomic
             && is_full
             && self.last.held.is_empty()
             && self.reach.frontier.is_some_and(|frontier| frontier <= self.stretch.anchor)
@@ -41,7 +41,7 @@ impl Walk {
     /// Lists what the first page of a stretch shows not to fit one page.
     pub(super) fn list_torn(&self, context: &WalkContext<'_>) -> Option<WalkStep> {
         let is_first =
-            context.asked.consistency == Consistency::Atomic && self.so_far.pages == 1 && !self.torn_is_listed();
+            context.tuning.consistency == Consistency::Atomic && self.so_far.pages == 1 && !self.torn_is_listed();
         let has_no_place = self.last.finding == Finding::Unusable && self.reach.frontier.is_none() && self.ends_full();
         if is_first && has_no_place {
             let why = "no row of it has a usable time, so rows that went between its pages may have moved others";
@@ -70,7 +70,7 @@ impl Walk {
         let is_apart =
             self.is_bounded() || self.dense.from_end.is_some() || self.stretch.why == StretchReason::KnownRow;
         let may_skip =
-            context.asked.consistency == Consistency::Atomic && self.anchor.opens_torn && has_left && !is_apart;
+            context.tuning.consistency == Consistency::Atomic && self.anchor.opens_torn && has_left && !is_apart;
         let after = self.stretch.anchor.shifted(1);
         if may_skip && self.read_until() > after {
             return self.list_after_torn(step, after);

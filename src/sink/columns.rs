@@ -24,6 +24,8 @@ use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::{ColumnPath, SchemaDescriptor};
 
+pub use crate::choices::Encodings;
+
 /// The version of the names, types and meanings below; in every part's metadata and in the manifest.
 pub const SCHEMA_VERSION: u32 = 2;
 /// The key of the schema version in a part's key-value metadata.
@@ -127,16 +129,6 @@ pub fn element(data_type: DataType) -> Arc<Field> {
 pub fn category_fields() -> Fields {
     let text = |name: &str| Field::new(name, DataType::Utf8, true);
     Fields::from(vec![text("category_id"), text("category_name")])
-}
-
-/// Which readers the encodings are for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Encodings {
-    /// Those of two years ago too.
-    #[default]
-    Compatible,
-    /// The newest alone: smaller files.
-    Compact,
 }
 
 /// How a column is laid out in the file; each choice was measured on realistic rows.

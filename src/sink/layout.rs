@@ -10,39 +10,19 @@
 //! SHA-256, `…-<run>.<digest>.parquet`, so that no two files ever share a name. No level is called like a column, because some readers fail
 //! where one is: so the level is `query_region`, beside the columns `region` and `_query_region`. Pure.
 
-use std::fmt;
-use std::str::FromStr;
-
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
-use serde::{Deserialize, Serialize};
 
 use crate::api::contract::Region;
 use crate::units::{DAY_SECONDS, EpochSeconds, TimeRange};
+
+pub use crate::choices::Partition;
 
 /// The folder of the table, below the output folder. What the output says of itself lies beside it.
 pub const DATA: &str = "data";
 /// The longest name of a run that a file name takes.
 const RUN_CHARACTERS: usize = 64;
-
-/// How the output is cut into folders.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Partition {
-    /// A folder for each day of UTC: `date=2026-01-01`.
-    #[default]
-    Day,
-    /// A folder for each month of UTC: `month=2026-01`.
-    Month,
-    /// No folders below the queried region.
-    None,
-}
-
-/// A word that names no partition.
-#[derive(Debug, thiserror::Error)]
-#[error("partition `{0}` is not day, month or none")]
-pub struct PartitionError(String);
 
 impl Partition {
     /// The folder that holds `second`; none where there are no such folders.
@@ -132,27 +112,6 @@ impl Partition {
             Self::None => None,
         };
         [Some(REGION_LEVEL), has_snapshots.then_some(SNAPSHOT_LEVEL), stretch].into_iter().flatten().collect()
-    }
-}
-
-impl fmt::Display for Partition {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Day => "day",
-            Self::Month => "month",
-            Self::None => "none",
-        })
-    }
-}
-
-impl FromStr for Partition {
-    type Err = PartitionError;
-
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        [Self::Day, Self::Month, Self::None]
-            .into_iter()
-            .find(|partition| partition.to_string() == word)
-            .ok_or_else(|| PartitionError(word.to_owned()))
     }
 }
 
@@ -369,7 +328,7 @@ mod tests {
             assert_eq!(partition.to_string().parse::<Partition>().unwrap(), partition);
             assert_eq!(serde_json::to_string(&partition).unwrap(), format!("\"{partition}\""));
         }
-        assert_eq!("week".parse::<Partition>().unwrap_err().to_string(), "partition `week` is not day, month or none");
+        assert_eq!("week".parse::<Partition>().unwrap_err().to_string(), "`week` is not one of day, month, none");
     }
 
     proptest! {

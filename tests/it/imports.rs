@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 
 /// Each module with the modules that it may import. The stages come in the order of the data's way; the modules below
 /// them are used sideways, and only by those that name them.
-const ALLOWED: [(&str, &[&str]); 26] = [
+const ALLOWED: [(&str, &[&str]); 27] = [
     // The data's way.
     ("units", &[]),
     ("api", &["units"]),
-    ("plan", &["units", "api"]),
+    ("plan", &["units", "api", "choices"]),
     ("fetch", &["units", "api", "plan", "progress"]),
     ("check", &["units", "api", "fetch", "recording"]),
     ("journal", &["units", "api", "plan", "fetch", "failpoint", "folder", "replaced"]),
-    ("sink", &["units", "api", "plan", "fetch", "journal", "progress", "failpoint", "folder"]),
+    ("sink", &["units", "api", "plan", "fetch", "journal", "progress", "failpoint", "folder", "choices"]),
     ("replica", &["units", "journal", "sink", "failpoint"]),
     (
         "export",
@@ -37,7 +37,8 @@ const ALLOWED: [(&str, &[&str]); 26] = [
             "folder",
         ],
     ),
-    // Sideways: where a test may end the process, what happens, what is set, how it ends, what it came to.
+    // Sideways: what a person may choose, where a test may end the process, what happens, what is set, how it ends, what it came to.
+    ("choices", &[]),
     ("failpoint", &[]),
     ("folder", &[]),
     ("replaced", &["folder"]),
@@ -45,7 +46,7 @@ const ALLOWED: [(&str, &[&str]); 26] = [
     ("limits", &["failure"]),
     ("stderr", &[]),
     ("progress", &["units", "api", "stderr"]),
-    ("config", &["units", "api"]),
+    ("config", &["units", "api", "choices"]),
     ("failure", &["units", "api", "plan", "fetch", "journal", "sink", "config"]),
     ("summary", &["units", "api", "failure", "replaced"]),
     ("metrics", &["units", "failure", "progress", "summary", "replaced", "folder"]),
@@ -54,7 +55,7 @@ const ALLOWED: [(&str, &[&str]); 26] = [
     // The oracle knows the contract and nothing of the exporter, so that it cannot share its mistakes.
     ("simulator", &["units", "api::contract", "recording"]),
     // The edge.
-    ("cli", &["api", "config", "failure", "simulator", "stderr"]),
+    ("cli", &["api", "choices", "config", "failure", "simulator", "stderr"]),
     (
         "commands",
         &[

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{FormattedDuration, HumanBytes, HumanCount};
 
-use crate::config::Consistency;
+use crate::plan::step::Consistency;
 
 use super::told::{Amount, Pace, Told, Whole};
 
@@ -136,11 +136,12 @@ mod tests {
     use super::*;
     use crate::commands::places::Places;
     use crate::commands::run;
-    use crate::config::{Partition, Settings};
+    use crate::config::Settings;
     use crate::export::{Ending, Forecast, Start, State};
     use crate::fetch::throttle::LearnedRate;
     use crate::plan::probing::RegionForecast;
     use crate::plan::tally::Interval;
+    use crate::sink::layout::Partition;
     use crate::units::{Credits, DAY_SECONDS, EpochSeconds, TimeRange};
 
     fn days(many: i64) -> TimeRange {

@@ -6,15 +6,14 @@
 use serde::Serialize;
 
 use crate::api::contract::{PAGE_SIZE, Region};
-use crate::config::{Consistency, Partition, Qps, Settings};
+use crate::config::{Qps, Settings};
 use crate::export::{Forecast, Order};
 use crate::plan::probing::RegionForecast;
+use crate::plan::step::Consistency;
 use crate::plan::tally::Interval;
-use crate::sink::layout::Partition as SunkPartition;
+use crate::sink::layout::Partition;
 use crate::sink::sizes::{self, BYTES_A_PART, Holding};
 use crate::units::TimeRange;
-
-use super::run;
 
 /// The version of the JSON form.
 const PLAN_VERSION: u32 = 1;
@@ -302,12 +301,12 @@ fn shape(
     let files = files_of(partition);
     let bytes = bytes_of(files);
     let bytes_a_file = bytes.estimate / files.estimate.max(1.0);
-    let under = |partition: SunkPartition| {
-        let (partition, files) = (of_settings(partition), files_of(of_settings(partition)));
+    let under = |partition: Partition| {
+        let files = files_of(partition);
         let folders: usize = regions.iter().map(|region| folders(region, partition)).sum();
         Holding { files: files.estimate, folders: folders as f64, bytes: bytes_of(files).estimate }
     };
-    let better = sizes::better(run::partition(partition), under).map(of_settings);
+    let better = sizes::better(partition, under);
     let days: f64 =
         regions.iter().filter_map(|region| region.span).map(|span| (span.seconds() as f64 / 86_400.0).max(1.0)).sum();
     let files_a_day = if days > 0.0 { files.estimate / days } else { 0.0 };
@@ -336,17 +335,9 @@ fn files(regions: &[RegionForecast], partition: Partition, order: &Order) -> Int
     regions.iter().map(of).fold(Interval::default(), Interval::plus)
 }
 
-const fn of_settings(partition: SunkPartition) -> Partition {
-    match partition {
-        SunkPartition::Day => Partition::Day,
-        SunkPartition::Month => Partition::Month,
-        SunkPartition::None => Partition::None,
-    }
-}
-
 fn folders(region: &RegionForecast, partition: Partition) -> usize {
     let Some(span) = region.span else { return 0 };
-    run::partition(partition).cut(span).len()
+    partition.cut(span).len()
 }
 
 fn region_told(region: &RegionForecast) -> RegionTold {

@@ -21,12 +21,13 @@ use crate::journal::record::PartRecord;
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::PageFact;
 use crate::plan::planner::Planner;
+use crate::plan::step::Tuning;
 use crate::progress;
 use crate::units::EpochSeconds;
 
 use super::blame::Blame;
 use super::regions::Regions;
-use super::{Ending, Order, PlanOrder};
+use super::{Ending, Order};
 
 mod due;
 mod ending;
@@ -45,7 +46,7 @@ pub(super) struct Settings {
     /// The user's filters.
     pub(super) filters: Filters,
     /// How time is cut and walked.
-    pub(super) plan: PlanOrder,
+    pub(super) tuning: Tuning,
     /// How fast.
     pub(super) rate: Rate,
     /// Requests on their way at once, at least 1.
@@ -71,7 +72,7 @@ impl From<&Order> for Settings {
     fn from(order: &Order) -> Self {
         Self {
             filters: order.filters.clone(),
-            plan: order.plan,
+            tuning: order.tuning,
             rate: order.rate,
             max_in_flight: order.max_in_flight,
             give_up_after: order.give_up_after,
@@ -174,7 +175,7 @@ impl Machine {
     /// A machine that goes on with a plan of which everything is durable.
     pub(super) fn new(settings: Settings, regions: Regions, planner: Planner, learned: LearnedRate) -> Self {
         // A page that waits to be believed must not outlast the patience with a service that brings no page.
-        let apart = settings.plan.confirm_after.min(settings.give_up_after / 2);
+        let apart = settings.tuning.confirming().min(settings.give_up_after / 2);
         Self {
             pool: Pool::new(settings.rate, learned, settings.max_in_flight).confirming_after(apart),
             settings,

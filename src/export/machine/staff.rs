@@ -180,16 +180,12 @@ impl Machine {
     }
 
     pub(super) fn context(&self, moment: &Moment) -> PlanContext {
-        let plan = &self.settings.plan;
-        let room = u64::from(plan.window_pages) * self.settings.max_in_flight as u64;
+        let tuning = self.settings.tuning;
+        let room = u64::from(tuning.window_pages) * self.settings.max_in_flight as u64;
         PlanContext {
             now: moment.wall,
             idle_workers: self.pool.useful_workers().saturating_sub(self.busy()).max(1),
-            window_pages: plan.window_pages,
-            anchor_pages: plan.anchor_pages,
-            stretch_age: i64::try_from(plan.stretch_age.as_secs()).unwrap_or(i64::MAX),
-            consistency: plan.consistency,
-            confirm_after: i64::try_from(plan.confirm_after.as_secs()).unwrap_or(i64::MAX),
+            tuning,
             backlog: if moment.held_pages > room { Backlog::Large } else { Backlog::Small },
             is_publishing: self.publishing == Publishing::Busy,
         }

@@ -30,7 +30,7 @@ impl Session<'_> {
     pub(super) async fn replayed_plan(&self) -> Result<Planner, ExportError> {
         let begun = &self.run.begun;
         let planner = Planner::reading(&begun.reads, self.order.filters.clone(), begun.range);
-        let mut planner = planner.verified(self.order.plan.verified);
+        let mut planner = planner.verified(self.order.verified);
         for entry in self.journal.replay()? {
             match entry {
                 Replayed::Event { json, .. } => planner.apply_event(&serde_json::from_str(&json)?),
@@ -68,15 +68,10 @@ impl Session<'_> {
 
     /// What ended a former process as a contradiction is asked anew, so that stored pages never stop a run for ever.
     async fn ask_contradictions_anew(&self, planner: &mut Planner) -> Result<(), ExportError> {
-        let plan = &self.order.plan;
         let context = PlanContext {
             now: self.order.now,
             idle_workers: 1,
-            window_pages: plan.window_pages,
-            anchor_pages: plan.anchor_pages,
-            stretch_age: i64::try_from(plan.stretch_age.as_secs()).unwrap_or(i64::MAX),
-            consistency: plan.consistency,
-            confirm_after: i64::try_from(plan.confirm_after.as_secs()).unwrap_or(i64::MAX),
+            tuning: self.order.tuning,
             backlog: Backlog::Small,
             is_publishing: false,
         };

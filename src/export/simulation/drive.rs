@@ -4,12 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::api::contract::Filters;
-use crate::export::PlanOrder;
 use crate::export::machine::Settings;
 use crate::export::regions::Regions;
 use crate::fetch::throttle::Rate;
-use crate::plan::learned::Verified;
-use crate::plan::walk::Consistency;
+use crate::plan::step::Tuning;
 use crate::units::TimeRange;
 
 /// How the run is driven.
@@ -17,12 +15,7 @@ use crate::units::TimeRange;
 pub(super) struct Drive {
     pub(super) range: TimeRange,
     pub(super) workers: usize,
-    pub(super) window_pages: u32,
-    pub(super) anchor_pages: u32,
-    pub(super) stretch_age: i64,
-    pub(super) consistency: Consistency,
-    /// How far apart two answers must be to be two witnesses, seconds.
-    pub(super) confirm_after: u64,
+    pub(super) tuning: Tuning,
     pub(super) has_filters: bool,
     /// How fast requests are to go.
     pub(super) rate: Rate,
@@ -66,14 +59,7 @@ impl Drive {
     pub(super) fn settings(&self, stops: Stops) -> Settings {
         Settings {
             filters: self.filters(),
-            plan: PlanOrder {
-                window_pages: self.window_pages,
-                anchor_pages: self.anchor_pages,
-                stretch_age: Duration::from_secs(self.stretch_age.unsigned_abs()),
-                consistency: self.consistency,
-                confirm_after: Duration::from_secs(self.confirm_after),
-                verified: Verified::default(),
-            },
+            tuning: self.tuning,
             rate: self.rate,
             max_in_flight: self.workers,
             give_up_after: self.give_up_after,

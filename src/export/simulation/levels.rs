@@ -61,7 +61,7 @@ impl Reading {
         let drift = Drift { inserts: 0.0, deletes: 1.0 / f64::from(self.every), burst: 1 };
         let behaviour = Behaviour { drift, ..Behaviour::default() };
         let mut scenario = Scenario::with(behaviour, vec![("US", seconds)], range_seconds, run);
-        (scenario.drive.workers, scenario.drive.consistency) = (self.workers, self.level);
+        (scenario.drive.workers, scenario.drive.tuning.consistency) = (self.workers, self.level);
         let range = scenario.drive.range;
         let outcome = scenario.run();
         assert_eq!((&outcome.stopped, outcome.is_unwell), (&None, false));

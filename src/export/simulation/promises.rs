@@ -23,7 +23,7 @@ fn exact(scenario: Scenario) -> u64 {
 /// A month of an honest service, of which nothing is missing.
 pub(super) fn read_month(seconds: Vec<i64>, workers: usize, consistency: Consistency) -> Outcome {
     let mut scenario = Scenario::of(seconds, MONTH);
-    (scenario.drive.workers, scenario.drive.consistency, scenario.drive.slices) = (workers, consistency, 0.0);
+    (scenario.drive.workers, scenario.drive.tuning.consistency, scenario.drive.slices) = (workers, consistency, 0.0);
     let range = scenario.drive.range;
     let outcome = scenario.run();
     assert_eq!(outcome.missing(range).len(), 0);
@@ -241,7 +241,7 @@ fn short_pages_become_a_habit_that_costs_little() {
 fn an_ignored_sort_is_read_within_bounds_for_little_more() {
     let behaviour = Behaviour { sort: Sort::Ignored, ..Behaviour::default() };
     let mut scenario = Scenario::with(behaviour, vec![("US", uniform(21_000, MONTH, 11))], MONTH, 1);
-    scenario.drive.window_pages = 200;
+    scenario.drive.tuning.window_pages = 200;
     let requests = exact(scenario);
     println!("{requests} requests for 2,100 pages");
     assert!(requests <= 2_310, "{requests}");
@@ -282,7 +282,7 @@ fn rows_that_come_where_two_windows_meet_are_read_again_for_little() {
         let drift = Drift { inserts, deletes: 0.0, burst: 1 };
         let behaviour = Behaviour { drift, ..Behaviour::default() };
         let mut scenario = Scenario::with(behaviour, vec![("US", uniform(20_000, MONTH, 14))], MONTH, 1);
-        (scenario.drive.window_pages, scenario.drive.restarts, scenario.drive.workers) = (5, 0.005, 7);
+        (scenario.drive.tuning.window_pages, scenario.drive.restarts, scenario.drive.workers) = (5, 0.005, 7);
         let range = scenario.drive.range;
         let outcome = scenario.run();
         assert_eq!((&outcome.stopped, outcome.listed_seconds()), (&None, 0));
@@ -334,7 +334,7 @@ fn a_next_page_in_place_of_this_one_is_found_by_the_page_after_it() {
     for seed in 0..20 {
         let behaviour = Behaviour { another: Some((0.003, Other::NextPage)), ..Behaviour::default() };
         let mut scenario = Scenario::with(behaviour, vec![("US", uniform(3_000, MONTH, seed))], MONTH, seed);
-        (scenario.drive.workers, scenario.drive.anchor_pages) = (1, 100_000);
+        (scenario.drive.workers, scenario.drive.tuning.anchor_pages) = (1, 100_000);
         let range = scenario.drive.range;
         let outcome = scenario.run();
         assert_eq!((&outcome.stopped, outcome.missing(range).len()), (&None, 0), "seed {seed}");

@@ -12,7 +12,7 @@ use super::outcome::Outcome;
 use super::virtual_time::VirtualTime;
 use crate::api::contract::Region;
 use crate::fetch::throttle::Rate;
-use crate::plan::walk::Consistency;
+use crate::plan::step::{Consistency, Tuning};
 
 /// A rate that lets all workers work at once.
 const QUICK: Rate = Rate::Fixed(20_000.0);
@@ -80,11 +80,7 @@ impl Scenario {
         let drive = Drive {
             range: range_of(START, range_seconds),
             workers: 4,
-            window_pages: 2_000,
-            anchor_pages: 300,
-            stretch_age: 600,
-            consistency: Consistency::Anchored,
-            confirm_after: 20,
+            tuning: Tuning::default(),
             has_filters: false,
             rate: QUICK,
             give_up_after: Duration::from_secs(900),
@@ -122,10 +118,10 @@ impl Scenario {
         spoil_rows(random, &mut scenario.service, range_seconds);
         let drive = &mut scenario.drive;
         drive.workers = *pick(random, &[1, 2, 3, 7, 16, 128]);
-        drive.window_pages = *pick(random, &[5, 20, 100, 2_000]);
-        drive.anchor_pages = *pick(random, &[3, 10, 30, 300]);
-        drive.stretch_age = *pick(random, &[2, 60, 600]);
-        drive.consistency =
+        drive.tuning.window_pages = *pick(random, &[5, 20, 100, 2_000]);
+        drive.tuning.anchor_pages = *pick(random, &[3, 10, 30, 300]);
+        drive.tuning.stretch_age = *pick(random, &[2, 60, 600]);
+        drive.tuning.consistency =
             *pick(random, &[Consistency::Anchored, Consistency::Anchored, Consistency::Atomic, Consistency::Deep]);
         drive.has_filters = random.random_range(0..4) == 0;
         drive.restarts = *pick(random, &[0.0, 0.0, 0.01, 0.2]);
@@ -139,9 +135,9 @@ impl Scenario {
     /// Whatever the seed says, with a service that does what its contract says, at a level that trusts it.
     pub(super) fn honest(seed: u64) -> Self {
         let mut scenario = Self::from_seed(seed);
-        let is_torn_often = scenario.drive.consistency == Consistency::Atomic;
+        let is_torn_often = scenario.drive.tuning.consistency == Consistency::Atomic;
         if is_torn_often {
-            scenario.drive.consistency = Consistency::Anchored;
+            scenario.drive.tuning.consistency = Consistency::Anchored;
         }
         let behaviour = &mut scenario.service.behaviour;
         let (min_inclusive, max_inclusive, limit) = (behaviour.min_inclusive, behaviour.max_inclusive, behaviour.limit);
@@ -165,7 +161,7 @@ impl Scenario {
     /// left out rows that no reading ever showed.
     pub(super) fn is_exposed(&self) -> bool {
         let behaviour = &self.service.behaviour;
-        behaviour.drift.deletes > 0.0 && self.drive.consistency != Consistency::Atomic
+        behaviour.drift.deletes > 0.0 && self.drive.tuning.consistency != Consistency::Atomic
     }
 }
 

@@ -26,7 +26,7 @@ fn scenario(behaviour: Behaviour, seed: u64) -> (Scenario, TimeRange) {
     let regions = vec![("US", seconds(seed)), ("GB", seconds(seed + 1_000))];
     let mut scenario = Scenario::with(behaviour, regions, MONTH, seed);
     scenario.drive.workers = if seed.is_multiple_of(2) { 1 } else { 16 };
-    scenario.drive.window_pages = [5, 50, 2_000][random.random_range(0..3)];
+    scenario.drive.tuning.window_pages = [5, 50, 2_000][random.random_range(0..3)];
     scenario.drive.restarts = [0.0, 0.0, 0.01][random.random_range(0..3)];
     let range = scenario.drive.range;
     (scenario, range)

@@ -154,7 +154,7 @@ impl VirtualTime {
                 LearnedRate::default(),
             ),
             journal,
-            checker: Checker::new(drive.range, i64::try_from(drive.confirm_after).unwrap_or(i64::MAX)),
+            checker: Checker::new(drive.range, drive.tuning.confirm_after),
             flights: BTreeMap::new(),
             arrivals: BinaryHeap::new(),
             commits: VecDeque::new(),

@@ -2,7 +2,7 @@
 
 use crate::plan::planner::{PlanContext, Planner};
 use crate::plan::region::RegionPlan;
-use crate::plan::step::{Asked, BoundsKept, NewestRows, Pages, RowOrder, Short};
+use crate::plan::step::{BoundsKept, NewestRows, Pages, RowOrder, Short};
 use crate::plan::walk::WalkContext;
 
 impl Planner {
@@ -10,13 +10,7 @@ impl Planner {
         let learned = &self.learned;
         WalkContext {
             now: context.now,
-            asked: Asked {
-                anchor_pages: context.anchor_pages,
-                window_pages: context.window_pages,
-                stretch_age: context.stretch_age,
-                consistency: context.consistency,
-                confirm_after: context.confirm_after,
-            },
+            tuning: context.tuning,
             pages: Pages {
                 cap: learned.last_page(),
                 deepest: learned.ends.deepest_page,

@@ -85,7 +85,7 @@ impl Planner {
     /// The seconds of a new window: about `window_pages` pages, or an even share where less is left for each.
     fn length(&self, plan: &RegionPlan, rest: TimeRange, shares: usize, context: &PlanContext) -> i64 {
         let density = self.density(plan).max(f64::MIN_POSITIVE);
-        let rows = f64::from(context.window_pages) * f64::from(PAGE_SIZE);
+        let rows = f64::from(context.tuning.window_pages) * f64::from(PAGE_SIZE);
         let full = (rows / density).min(1e15) as i64;
         let even = rest.seconds() / i64::try_from(shares.max(1)).unwrap_or(i64::MAX) + 1;
         full.min(even)

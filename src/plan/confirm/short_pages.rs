@@ -22,7 +22,7 @@ impl Planner {
         context: &PlanContext,
     ) -> Option<Due> {
         let recheck = &plan.again.recheck;
-        let (due, (from, _)) = recheck.due(context.confirm_after).zip(recheck.question())?;
+        let (due, (from, _)) = recheck.due(context.tuning.confirm_after).zip(recheck.question())?;
         let is_believed = !self.learned.short_pages_hide();
         is_believed.then(|| self.when_due((id, window), plan, (Purpose::Recheck { from }, due), context))
     }

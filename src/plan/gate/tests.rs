@@ -31,7 +31,7 @@ fn read(plan: &mut Planner, page: u32, seconds: impl Iterator<Item = i64>) {
 
 /// What would be listed and read again, were the window over.
 fn decided(plan: &Planner, listed: &[PlanEvent]) -> (Vec<PlanEvent>, Vec<PlanEvent>) {
-    let context = PlanContext { confirm_after: 20, ..PlanContext::usual() };
+    let context = PlanContext::usual().confirming(20);
     plan.open_at_the_end((&plan.windows[&WindowId(0)], Ending::RowBeyond), listed, &context)
 }
 
@@ -122,7 +122,7 @@ fn the_second_time_waits_until_trouble_had_time_to_pass() {
     let until = EpochSeconds::new(1_020);
     assert!(matches!(again[..], [PlanEvent::SecondsReadAgain { times: 2, not_before: Some(at), .. }] if at == until));
     finish(&mut plan, again);
-    let at = |now: EpochSeconds| PlanContext { now, confirm_after: 20, ..PlanContext::usual() };
+    let at = |now: EpochSeconds| PlanContext { now, ..PlanContext::usual().confirming(20) };
     assert_eq!(plan.next(None, &at(EpochSeconds::new(1_019))), Decision::Wait(until));
     let Decision::Record(events) = plan.next(None, &at(until)) else { panic!("it is not begun") };
     assert!(matches!(events[..], [PlanEvent::StretchStarted { why: StretchReason::First, .. }]), "{events:?}");

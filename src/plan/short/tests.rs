@@ -31,7 +31,7 @@ impl Reading {
     fn read_all(&mut self, keeps: impl Fn(&Task, usize, i64) -> bool) {
         for _ in 0..300 {
             let now = EpochSeconds::new(self.now);
-            let context = PlanContext { now, idle_workers: 1, confirm_after: 20, ..PlanContext::usual() };
+            let context = PlanContext { now, idle_workers: 1, ..PlanContext::usual().confirming(20) };
             match self.plan.next(None, &context) {
                 Decision::Record(events) => self.fold(&events),
                 Decision::Wait(until) => self.now = until.get(),

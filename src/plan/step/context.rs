@@ -3,17 +3,7 @@
 use crate::plan::fact::RowKey;
 use crate::units::{EpochSeconds, TimeRange};
 
-/// How a walk trades credits for immunity to rows that come and go while it reads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Consistency {
-    /// Re-anchors when it is nearly free: the default.
-    #[default]
-    Anchored,
-    /// Re-anchors after every page; from 12 % more credits up to twice as many.
-    Atomic,
-    /// Re-anchors at the cap alone; the fewest credits.
-    Deep,
-}
+pub use crate::choices::{Consistency, Tuning};
 
 /// What a decision may look at beside the walk itself.
 #[derive(Clone, Debug)]
@@ -21,7 +11,7 @@ pub struct WalkContext<'a> {
     /// The moment of the decision.
     pub now: EpochSeconds,
     /// What a person may set of it.
-    pub asked: Asked,
+    pub tuning: Tuning,
     /// What the numbers of pages have shown.
     pub pages: Pages,
     /// What short pages have shown.
@@ -34,21 +24,6 @@ pub struct WalkContext<'a> {
     pub run_end: EpochSeconds,
     /// The newest rows of the region.
     pub newest: NewestRows<'a>,
-}
-
-/// What a person may set of a walk.
-#[derive(Clone, Copy, Debug)]
-pub struct Asked {
-    /// The least pages of a stretch before a scheduled anchor.
-    pub anchor_pages: u32,
-    /// Pages that a window should hold.
-    pub window_pages: u32,
-    /// The age in seconds at which a stretch is left.
-    pub stretch_age: i64,
-    /// The level that was asked.
-    pub consistency: Consistency,
-    /// How far apart two answers must be to be two witnesses, seconds; with 0 nothing is confirmed.
-    pub confirm_after: i64,
 }
 
 /// What the numbers of the service's pages have shown.

@@ -206,13 +206,17 @@ impl Output {
             self.make_data()?;
             move_into_the_table(&*self.store, manifest).await?;
         }
+        *self.generation() = manifest.map(|manifest| manifest.generation);
         let mut foreign = foreign_files(&*self.store, manifest, known).await?;
         let in_the_log = self.in_the_log(&foreign, manifest, known).await?;
         foreign.retain(|path| !in_the_log.contains(path));
-        refuse_foreign_files(&self.described, &foreign, manifest)?;
+        if let Err(refusal) = refuse_foreign_files(&self.described, &foreign, manifest) {
+            // They may be those of a process that began since the manifest was read.
+            self.refuse_newer_than(manifest).await?;
+            return Err(refusal);
+        }
         self.make_data()?;
         self.staging.make()?;
-        *self.generation() = manifest.map(|manifest| manifest.generation);
         self.claim(manifest).await?;
         self.open_log(manifest).await?;
         self.set_all_aside(foreign).await

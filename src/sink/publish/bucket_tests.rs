@@ -113,6 +113,19 @@ async fn a_claim_alone_is_enough_to_be_refused() {
 }
 
 #[tokio::test]
+async fn who_finds_the_parts_of_a_process_that_began_meanwhile_has_lost_and_does_not_blame_them() {
+    let bucket = Misbehaving::new();
+    let state = tempfile::tempdir().unwrap();
+    let late = Output::of(bucket.store(Writers::Any), Vec::new(), &target(&state));
+    let nothing = late.read(&identity()).await.unwrap();
+    let other = start(&bucket).await;
+    other.commit("r1", vec![]).await.unwrap();
+    other.output.reveal(&other.stage("r1")).await.unwrap();
+    let refused = late.take(nothing.as_ref(), &[]).await.unwrap_err();
+    assert!(matches!(refused, OutputError::Replaced { .. }), "{refused}");
+}
+
+#[tokio::test]
 async fn what_a_copy_of_the_same_state_may_list_yet_is_not_taken_back() {
     let bucket = Misbehaving::new();
     let mut first = start(&bucket).await;

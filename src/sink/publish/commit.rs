@@ -59,12 +59,26 @@ impl Output {
             return Ok(());
         };
         self.withdraw(&found).await;
-        let generation = Manifest::generation_of(&found).map_err(self.of_the_manifest())?;
+        Err(self.replaced(&found)?)
+    }
+
+    /// Refuses an output whose manifest is not the one that was read here any more.
+    pub(super) async fn refuse_newer_than(&self, manifest: Option<&Manifest>) -> Result<(), OutputError> {
+        let Some(found) = self.store.read_manifest().await? else { return Ok(()) };
+        let now = Manifest::parse(&found).map_err(self.of_the_manifest())?;
+        let told = |manifest: &Manifest| (manifest.generation, manifest.write_id.clone());
+        if manifest.map(told) == Some(told(&now)) { Ok(()) } else { Err(self.replaced(&found)?) }
+    }
+
+    /// What is there in place of the expected manifest.
+    fn replaced(&self, found: &[u8]) -> Result<OutputError, OutputError> {
+        let expected = *self.generation();
+        let generation = Manifest::generation_of(found).map_err(self.of_the_manifest())?;
         let found = match expected {
             Some(expected) if expected == generation => "that of another process".to_owned(),
             _ => generation.to_string(),
         };
-        Err(OutputError::Replaced { output: self.described.clone(), expected: expected.unwrap_or(0), found })
+        Ok(OutputError::Replaced { output: self.described.clone(), expected: expected.unwrap_or(0), found })
     }
 
     /// What the manifest lists needs its staged copy no more.

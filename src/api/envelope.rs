@@ -20,14 +20,19 @@ pub const MOST_ROWS: usize = 10_000;
 pub const LONGEST_REQUEST_ID: usize = 256;
 /// Bytes of an error's words that are looked at, at most.
 const LONGEST_WORDS: usize = 4_096;
-/// Names under which services give an error's words; the documented one first.
-const WORDS: [&str; 14] = [
+/// Bytes of words that stand in lists or objects, at most; longer ones are looked at as they came.
+const LONGEST_NESTED: usize = 65_536;
+/// How deep words may stand in lists and objects.
+const DEEPEST_WORDS: usize = 8;
+/// Names under which services give an error's words, in small letters alone; the documented one first. `errorMessage`, `error_message`
+/// and `ErrorMessage` are one.
+const WORDS: [&str; 28] = [
     "message",
     "msg",
-    "error_message",
+    "errormessage",
     "errmsg",
-    "error_msg",
-    "error_description",
+    "errormsg",
+    "errordescription",
     "detail",
     "details",
     "error",
@@ -35,7 +40,22 @@ const WORDS: [&str; 14] = [
     "reason",
     "description",
     "title",
-    "Message",
+    "statusmessage",
+    "statusmsg",
+    "resultmessage",
+    "resultmsg",
+    "retmsg",
+    "returnmsg",
+    "submsg",
+    "info",
+    "baseresp",
+    // Names of what went wrong, told where there are no words.
+    "errorcode",
+    "errcode",
+    "subcode",
+    "errortype",
+    "type",
+    "status",
 ];
 
 /// An answer's envelope, its rows as text.
@@ -45,6 +65,8 @@ pub struct Envelope<'a> {
     pub code: Option<i64>,
     /// For a person; of an error that has no `message`, what stands under another usual name.
     pub message: Option<String>,
+    /// Everything that stands under a usual name, and a `code` that is a word: what an error is known by, for no person.
+    pub all_words: String,
     /// The service's name for this answer, at most [`LONGEST_REQUEST_ID`] bytes of it.
     pub request_id: Option<String>,
     /// The rows, each as its own JSON text with its identity. `[]`, `null` and no `data` at all are the same empty page (which of them ends a
@@ -99,7 +121,7 @@ impl Data<'_> {
 /// Where the text is no JSON object, or `data` is neither null nor a list of at most [`MOST_ROWS`].
 pub fn envelope(text: &str) -> Result<Envelope<'_>, BodyError> {
     let (mut code, mut request_id, mut data) = (None, None, Data::Nothing);
-    let mut words: Option<(usize, &str)> = None;
+    let mut words: Vec<(usize, &str)> = Vec::new();
     let mut scanner = Scanner::new(text);
     scanner.members(|scanner, name| {
         let name = name.text().ok_or_else(|| scanner.wanted("a name that is a text"))?;
@@ -116,23 +138,30 @@ pub fn envelope(text: &str) -> Result<Envelope<'_>, BodyError> {
             }
             name => {
                 let value = scanner.value()?;
-                let rank = WORDS.iter().position(|known| *known == name);
-                let is_better = rank.is_some_and(|rank| words.is_none_or(|(best, _)| rank <= best));
-                words = rank.filter(|_| is_better && value != "null").map(|rank| (rank, value)).or(words);
+                words.extend(rank(name).filter(|_| !is_nothing(value)).map(|rank| (rank, value)));
             }
         }
         Ok(())
     })?;
     scanner.end()?;
+    let number = code.and_then(whole_number);
     let (data, packed) = match data {
         Data::Nothing => Default::default(),
         Data::Rows(rows, packed) => (rows, packed),
         Data::TooManyRows => return Err(BodyError::TooManyRows),
+        // An error has no rows, whatever stands in their place.
+        Data::NoList if number.map_or(!words.is_empty(), |code| code != 0) => Default::default(),
         Data::NoList => return Err(BodyError::DataIsNoList),
     };
+    let is_page = number == Some(0) && !data.is_empty();
+    words.extend(code.filter(|raw| number.is_none() && !is_nothing(raw)).map(|raw| (WORDS.len(), raw)));
+    // Of those that stand twice the last one counts.
+    let best = words.iter().rev().min_by_key(|(rank, _)| *rank);
     Ok(Envelope {
-        code: code.and_then(whole_number),
-        message: words.map(|(_, value)| plain_text(value, LONGEST_WORDS)),
+        code: number,
+        message: best.map(|(_, value)| told(value)),
+        // Nearly every answer is a page, and nothing is looked for in its words.
+        all_words: if is_page { String::new() } else { all_words(&words) },
         request_id: request_id.filter(|raw| *raw != "null").map(request_id_of),
         data,
         packed,
@@ -142,7 +171,7 @@ pub fn envelope(text: &str) -> Result<Envelope<'_>, BodyError> {
 /// Reads what stands under `data`, and its rows as far as the bound goes.
 fn data<'a>(scanner: &mut Scanner<'a>) -> Result<Data<'a>, Malformed> {
     if scanner.next_byte() != Some(b'[') {
-        return Ok(if scanner.value()? == "null" { Data::Nothing } else { Data::NoList });
+        return Ok(if is_nothing(scanner.value()?) { Data::Nothing } else { Data::NoList });
     }
     let mut rows = Vec::with_capacity(PAGE_SIZE as usize);
     let mut packed = PackedRows::default();
@@ -172,6 +201,68 @@ pub fn with_envelope<T>(body: &[u8], call: impl FnOnce(&str, Result<Envelope<'_>
             None => call(&text, Err(BodyError::NotAnEnvelope(why))),
         },
         read => call(&text, read),
+    }
+}
+
+/// Where a member stands among [`WORDS`].
+fn rank(name: &str) -> Option<usize> {
+    let name: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    WORDS.iter().position(|known| *known == name)
+}
+
+/// What services write where there is nothing: no value, an empty text, an object without members, and `false` in place of a list.
+fn is_nothing(raw: &str) -> bool {
+    let is_empty_object =
+        || raw.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).is_some_and(|inner| inner.trim().is_empty());
+    matches!(raw, "null" | "\"\"" | "false") || is_empty_object()
+}
+
+/// Words for a person: of an object that has words of its own those, of any other value its text.
+fn told(raw: &str) -> String {
+    let Some(value) = nested(raw) else { return plain_text(raw, LONGEST_WORDS) };
+    within(&own_words(&value).unwrap_or_else(|| value.to_string()), LONGEST_WORDS).to_owned()
+}
+
+/// A list or an object, its texts as characters; none where it is neither, or too long.
+fn nested(raw: &str) -> Option<serde_json::Value> {
+    let is_nested = raw.starts_with(['{', '[']) && raw.len() <= LONGEST_NESTED;
+    is_nested.then(|| serde_json::from_str(&repair_surrogates(raw)).ok()).flatten()
+}
+
+/// The text under the best of an object's usual names; of a list that of its first value.
+fn own_words(value: &serde_json::Value) -> Option<String> {
+    let value = value.as_array().map_or(Some(value), |values| values.first())?;
+    let ranked = value.as_object()?.iter().filter_map(|(name, value)| Some((rank(name)?, value.as_str()?)));
+    let best = ranked.filter(|(_, text)| !text.is_empty()).min_by_key(|(rank, _)| *rank);
+    best.map(|(_, text)| text.to_owned())
+}
+
+/// The texts of all words, each a sentence of its own.
+fn all_words(words: &[(usize, &str)]) -> String {
+    let mut all = String::new();
+    for (_, raw) in words {
+        match nested(raw) {
+            Some(value) => gather(&value, DEEPEST_WORDS, &mut all),
+            None => sentence(&plain_text(raw, LONGEST_WORDS), &mut all),
+        }
+    }
+    all
+}
+
+fn gather(value: &serde_json::Value, depth: usize, all: &mut String) {
+    let Some(deeper) = depth.checked_sub(1) else { return };
+    match value {
+        serde_json::Value::String(text) => sentence(text, all),
+        serde_json::Value::Array(values) => values.iter().for_each(|value| gather(value, deeper, all)),
+        serde_json::Value::Object(members) => members.values().for_each(|value| gather(value, deeper, all)),
+        _ => {}
+    }
+}
+
+fn sentence(text: &str, all: &mut String) {
+    let room = LONGEST_WORDS.saturating_sub(all.len());
+    if room > 0 {
+        all.extend([within(text, room), ". "]);
     }
 }
 
@@ -230,6 +321,38 @@ mod tests {
         assert_eq!(words(r#"{"detail":[{"loc":["query"]}]}"#).as_deref(), Some(r#"[{"loc":["query"]}]"#));
         assert_eq!(words(r#"{"message":null,"error":"a"}"#).as_deref(), Some("a"));
         assert_eq!(words(r#"{"credit":"none left"}"#), None);
+        assert_eq!(words(r#"{"errCode":3,"errMsg":"a"}"#).as_deref(), Some("a"));
+        assert_eq!(words(r#"{"ErrorMessage":"a","status":"error"}"#).as_deref(), Some("a"));
+        assert_eq!(words(r#"{"code":"RATE_LIMIT","data":{}}"#).as_deref(), Some("RATE_LIMIT"));
+        // Of what is nested its own words, as characters.
+        assert_eq!(words(r#"{"error":{"code":"E1","message":"\u4f59\u989d"}}"#).as_deref(), Some("余额"));
+        assert_eq!(words(r#"{"message":{"en":"\u4f59"}}"#).as_deref(), Some(r#"{"en":"余"}"#));
+        assert_eq!(words(r#"{"base_resp":{"status_code":3,"status_msg":"a"}}"#).as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn an_error_is_known_by_all_its_words() {
+        let words = |text: &str| envelope(text).unwrap().all_words;
+        assert_eq!(words(r#"{"code":7,"message":"error","detail":{"a":["b",{"c":"d"}],"n":1}}"#), "error. b. d. ");
+        assert_eq!(words(r#"{"code":"E_7","message":"error","data":null}"#), "error. E_7. ");
+        assert_eq!(words(r#"{"code":0,"message":"success","data":[{"video_id":"7","create_time":5}]}"#), "");
+    }
+
+    #[test]
+    fn an_error_keeps_its_words_whatever_stands_in_place_of_its_rows() {
+        for data in ["{}", "\"\"", "false", "{\"list\":[]}", "7", "\"none\"", "{ }"] {
+            let text = format!(r#"{{"code":1005,"message":"Insufficient credits","data":{data}}}"#);
+            let read = envelope(&text).unwrap();
+            assert_eq!((read.code, read.message.as_deref()), (Some(1005), Some("Insufficient credits")), "{data}");
+        }
+        // Of a page it must be nothing, and what holds something may hold rows.
+        for (data, is_page) in
+            [("{}", true), ("{ }", true), ("\"\"", true), ("false", true), ("{\"list\":[]}", false), ("7", false)]
+        {
+            let read =
+                envelope(&format!(r#"{{"code":0,"message":"success","data":{data}}}"#)).map(|read| read.data.len());
+            assert_eq!(read.ok(), is_page.then_some(0), "{data}");
+        }
     }
 
     #[test]

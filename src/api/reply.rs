@@ -6,9 +6,9 @@
 //!
 //! 1. Status 2xx and `code` 0: a page; but an empty one that speaks of the rate or of an empty account is that. 204 and 205
 //!    without a body are empty pages.
-//! 2. 402, or words of an empty account: quota. Words of the rate come before words of the account, see `words`.
-//! 3. Words of the rate, 429, 420 or 509, 503 with `Retry-After`, 400 or 403 with `Retry-After` or with a spent rate in its
-//!    headers: throttled. Both 2 and 3 hold for the status and for a `code` inside a 200 alike.
+//! 2. 402, also as 402xx or 402xxx of a vendor's own, or words of an empty account: quota. Words of the rate come before words of the account, see `words`.
+//! 3. Words of the rate, 429 (also with a vendor's own digits behind it), 420, 430 or 509, 503 or 529 with `Retry-After`, 400, 403 or 418 with
+//!    `Retry-After` or with a spent rate in its headers: throttled. Both 2 and 3 hold for the status and for a `code` inside a 200 alike.
 //! 4. What is HTML is the gateway's and not the service's: it may pass, whatever its status.
 //! 5. A redirect, and any other 4xx that asking again does not change: refused.
 //! 6. Anything else may pass.
@@ -119,6 +119,8 @@ struct Found<'a> {
     is_html: bool,
     /// The words that are looked at: an error's, never a row's.
     words: String,
+    /// The same with whatever else an error is known by.
+    all_words: String,
     /// The words as they are told.
     message: String,
 }
@@ -135,13 +137,14 @@ impl<'a> Found<'a> {
         };
         let message = if is_html { "an HTML page".to_owned() } else { quoted(&words) };
         let code = read.as_ref().ok().and_then(|envelope| envelope.code);
-        Self { heard, code, error: read.as_ref().err().cloned(), is_html, words, message }
+        let all_words = read.as_ref().map_or_else(|_| words.clone(), |envelope| envelope.all_words.clone());
+        Self { heard, code, error: read.as_ref().err().cloned(), is_html, words, all_words, message }
     }
 
     fn failure(self) -> Verdict {
         let effective = self.effective_code();
-        let subject = subject(&self.words);
-        if effective == 402 || subject == Subject::Account {
+        let subject = subject(&self.all_words);
+        if matches!(effective, 402 | 40_200..=40_299 | 402_000..=402_999) || subject == Subject::Account {
             return Verdict::Quota { message: self.message };
         }
         if self.is_throttling(effective, subject) {
@@ -149,29 +152,31 @@ impl<'a> Found<'a> {
         }
         match effective {
             300..=303 | 305..=399 if !is_success(self.heard.status) => {
-                Verdict::Refused { code: effective, message: self.redirect() }
+                Verdict::Refused { code: self.heard.status, message: self.redirect() }
             }
             _ if self.is_html => Verdict::Transient { why: self.describe() },
-            code if is_lasting(code) => Verdict::Refused { code, message: self.told_message() },
+            code if is_lasting(code) => {
+                Verdict::Refused { code: u16::try_from(code).unwrap_or(0), message: self.told_message() }
+            }
             _ => Verdict::Transient { why: self.describe() },
         }
     }
 
     /// The status where it is an error, else the `code` inside, else 0 for what is neither.
-    fn effective_code(&self) -> u16 {
+    fn effective_code(&self) -> u32 {
         match is_success(self.heard.status) {
-            true => self.code.and_then(|code| u16::try_from(code).ok()).unwrap_or(0),
-            false => self.heard.status,
+            true => self.code.and_then(|code| u32::try_from(code).ok()).unwrap_or(0),
+            false => self.heard.status.into(),
         }
     }
 
-    fn is_throttling(&self, effective: u16, subject: Subject) -> bool {
+    fn is_throttling(&self, effective: u32, subject: Subject) -> bool {
         let signals = self.heard.signals;
         match effective {
-            // 42900 to 42999: the documented code with a number of the vendor's own behind it.
-            420 | 429 | 509 | 42_900..=42_999 => true,
-            503 if signals.retry_after.is_some() => true,
-            400 | 403 if signals.retry_after.is_some() || signals.is_rate_spent => true,
+            // The documented code with a number of the vendor's own behind it, as of 402.
+            420 | 429 | 430 | 509 | 4_290..=4_299 | 42_900..=42_999 | 429_000..=429_999 => true,
+            503 | 529 if signals.retry_after.is_some() => true,
+            400 | 403 | 418 if signals.retry_after.is_some() || signals.is_rate_spent => true,
             // Other lasting refusals may well name a rate or a frequency among their parameters.
             401 | 404..=499 if is_lasting(effective) => false,
             300..=399 => false,
@@ -214,9 +219,9 @@ const fn is_success(status: u16) -> bool {
 }
 
 /// Whether asking again does not change this 4xx. The others speak of a time, of a state or of a connection.
-const fn is_lasting(code: u16) -> bool {
+const fn is_lasting(code: u32) -> bool {
     matches!(code, 400..=499)
-        && !matches!(code, 402 | 408 | 409 | 420 | 421 | 423 | 424 | 425 | 429 | 444 | 449 | 460 | 499)
+        && !matches!(code, 402 | 408 | 409 | 420 | 421 | 423 | 424 | 425 | 429 | 430 | 444 | 449 | 460 | 499)
 }
 
 fn page_answer(envelope: Envelope<'_>) -> PageAnswer {

@@ -8,10 +8,14 @@
 const QUOTED_CHARACTERS: usize = 300;
 
 /// What means the rate wherever it stands.
-const RATE: &str = "rate$|ratelimit|tps$|rps$|rpm$|429$|slow down|throttl|too often|too frequent|too fast|too quickly|\
-    too many concurrent|too many connection|per second|per minute|per hour|hourly|retry after|flow control";
+const RATE: &str = "rate$|ratelimit|tps$|rps$|rpm$|429$|slow down|throttl|too often|too frequent|too fast|too quickly|too rapid|\
+    too many concurrent|too many connection|too many simultaneous|per second|per sec$|per minute|per min$|per hour|hourly|\
+    retry after|flow control|speed limit|throughput|burst|calm down|your calm|back off|backoff|over query limit";
 /// The same in the middle of a word, and in Chinese, which writes none.
-const RATE_ANYWHERE: &str = "qps|频繁|頻繁|请求过多|太快|過快|过快|次/秒|每分钟|频率|頻率|限流|限频|流控|并发|每秒";
+const RATE_ANYWHERE: &str = "qps|频繁|頻繁|请求过多|請求過多|请求太多|請求太多|次数过多|次數過多|人数过多|人數過多|太快|過快|过快|次/秒|每分钟|每分鐘|\
+    频率|頻率|速率|限速|限流|限频|限頻|流控|流量控制|并发|並發|併發|每秒|短时间内|短時間內|req/s";
+/// What is waited for, beside a word of waiting: then it is the rate.
+const SOON: &str = "second$|seconds|minute$|minutes|sec$|secs$";
 /// What means the rate beside a word of excess.
 const PACE: &str = "frequen|concurren";
 /// Too many of these mean the rate, unless they are counted over a long stretch.
@@ -23,17 +27,29 @@ const EXCESS: &str = "limit$|limited|limits|exceed|high$|too$|reduce|reached|ove
 
 /// Money, and what is bought for it.
 const MONEY: &str =
-    "credit$|credits|balance$|balances|fund$|funds|points$|units$|allowance|allotment|coins|wallet|money";
+    "credit$|credits|balance$|balances|fund$|funds|points$|units$|allowance|allotment|coin$|coins|wallet|money";
 /// What may be held of a service for a time; a part of it may be one region, which is no empty account.
 const CONTRACT: &str = "subscription|membership|package|trial|tier$|plan$|usage|budget|tokens$";
 /// Uses of a service.
 const USES: &str = "request|call$|calls$|queries|hits$";
 /// What means an account with nothing left wherever it stands.
 const UNPAID: &str = "payment|invoice|arrear|debt$|unpaid|overdue|past due|billing|prepaid|recharge|top up|topup|please pay|\
-    non payment|spending limit|spend limit|credit limit";
+    non payment|spending limit|spend limit|credit limit|spending cap|spend cap";
 /// The same in Chinese.
-const UNPAID_ANYWHERE: &str =
-    "余额|餘額|充值|额度|額度|配额|欠费|续费|用尽|用完|耗尽|次数不足|次数已|次数超限|积分不足|点数不足|套餐已|调用量";
+const UNPAID_ANYWHERE: &str = "余额|餘額|充值|儲值|储值|额度|額度|配额|配額|欠费|欠費|欠款|续费|續費|用尽|用盡|用完|耗尽|耗盡|次数不足|次數不足|次数已|次數已|次数超|次數超|次数为0|次數為0|\
+    剩余次数：0|剩余次数:0|调用次数：0|调用次数:0|积分不足|積分不足|点数不足|點數不足|资金不足|資金不足|金额不足|金額不足|套餐已|调用量|调用次数不足|\
+    请购买|請購買|请先购买|請先購買|会员已过期|会员已到期|會員已過期|會員已到期|会员到期";
+/// What goes wrong with the service rather than with an account, even where the word for an account stands beside it.
+const TROUBLE: &str = "timeout|timed out|out of time|unavailable|failed to|failure|internal error|error from|error in|lookup|unexpected|crashed";
+/// The same in Chinese.
+const TROUBLE_ANYWHERE: &str = "失败|失敗|异常|異常|超时|超時|出错|出錯";
+/// What is said of an account alone, so that no word of trouble outweighs it.
+const PLAINLY_SPENT: &str =
+    "insufficien|not enough|exceed|exhaust|deplet|used up|ran out|recharge|top up|no credits|0 credits";
+/// The same in Chinese.
+const PLAINLY_SPENT_ANYWHERE: &str = "不足|用完|用尽|用盡|耗尽|耗盡|充值|欠费|欠費|欠款";
+/// Money that is lacking, in Chinese.
+const LACK_ANYWHERE: &str = "不足|不够|不夠|为0|為0|用完|耗尽|耗盡";
 /// Money that is lacking.
 const LACK: &str = "insufficien|inadequate|exhaust|deplet|consumed|spent|used$|lapse|negative|empty|zero|lack|ended|over$|dry$|\
     reached|remain|left$|gone$|expired|exceed|inactive|suspend|finished|run out|ran out|out of|not enough|not sufficient|\
@@ -44,7 +60,8 @@ const ENDED: &str = "exhaust|deplet|consumed|spent|used up|used all|been used|la
 /// What a person is told to do for more.
 const DEMAND: &str = "add$|buy$|purchase|refill|deposit|renew|replenish|reload";
 /// Uses that are gone rather than too fast.
-const NONE_LEFT: &str = "left$|remaining|used up|used all|are used|been used|exhaust|ran out|run out|consumed|spent";
+const NONE_LEFT: &str =
+    "left$|remaining|no more|used up|used all|are used|been used|exhaust|ran out|run out|consumed|spent";
 /// Stretches over which an account is counted, as against a rate.
 const LONG_STRETCHES: &str = "daily|weekly|monthly|yearly|annual|today|per day|per week|per month|per year|this day|this week|\
     this month|this year|the day$|the month$|24 hours|billing period|billing cycle|current period|this period|this cycle";
@@ -74,7 +91,7 @@ pub(super) fn subject(words: &str) -> Subject {
     let words = Words::new(words);
     if words.of_rate() {
         Subject::Rate
-    } else if words.of_account() {
+    } else if words.of_account() && !words.of_trouble() {
         Subject::Account
     } else if words.has(REQUESTS) && words.has(EXCESS) && !words.has(NONE_LEFT) && !words.has("quota|usage|plan") {
         Subject::Rate
@@ -134,12 +151,35 @@ impl Words {
         self.has(RATE)
             || self.has_anywhere(RATE_ANYWHERE)
             || (self.has(PACE) && self.has(EXCESS))
+            || (self.has("wait$") && self.has(SOON))
+            || self.names_a_rate()
             || (self.has(TOO_MANY) && !self.has(LONG_STRETCHES))
     }
 
+    /// A number a second or a minute: 10/s, 600/m.
+    fn names_a_rate(&self) -> bool {
+        let is_unit = |rest: &str| {
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+            matches!(rest.get(..end), Some("s" | "sec" | "second" | "m" | "min" | "minute"))
+        };
+        self.lower.match_indices('/').any(|(at, _)| {
+            let (before, rest) =
+                (self.lower.get(..at).unwrap_or_default(), self.lower.get(at + 1..).unwrap_or_default());
+            before.trim_end().ends_with(|last: char| last.is_ascii_digit()) && is_unit(rest.trim_start())
+        })
+    }
+
     fn of_account(&self) -> bool {
-        let is_money = self.has(MONEY) && (self.has(LACK) || self.has(DEMAND) || self.names_none());
+        let is_lacking = self.has(LACK) || self.has(DEMAND) || self.names_none() || self.has_anywhere(LACK_ANYWHERE);
+        let is_money = self.has(MONEY) && is_lacking;
         is_money || self.has(UNPAID) || (self.of_uses() && !self.has(REGION) && !self.has_anywhere(REGION_ANYWHERE))
+    }
+
+    /// A part of the service that looks after accounts failed.
+    fn of_trouble(&self) -> bool {
+        (self.has(TROUBLE) || self.has_anywhere(TROUBLE_ANYWHERE))
+            && !self.has(PLAINLY_SPENT)
+            && !self.has_anywhere(PLAINLY_SPENT_ANYWHERE)
     }
 
     /// Uses that are gone, or a contract that has ended.
@@ -225,6 +265,28 @@ mod tests {
                 "Concurrent requests of your plan exceeded",
                 "requests are too many",
                 "Developer Over Rate",
+                "Calm down",
+                "Enhance your calm",
+                "Throughput limit reached",
+                "Please wait 3 seconds before the next request",
+                "Speed limit exceeded",
+                "Exceeded 20 req/s",
+                "API calls are limited to 10/s",
+                "burst limit hit",
+                "Back off and retry",
+                "OVER_QUERY_LIMIT",
+                "Over query limit per sec",
+                "You are sending requests too rapidly",
+                "too many simultaneous requests",
+                "访问速率超过限制",
+                "請求速率超限",
+                "触发限速，请稍候",
+                "流量控制",
+                "請求過多",
+                "並發超限",
+                "请求次数过多，请稍后重试",
+                "当前请求人数过多",
+                "每分鐘最多60次",
             ],
         );
     }
@@ -300,6 +362,24 @@ mod tests {
                 "Plan limit exceeded, contact support",
                 "您的积分已耗尽",
                 "今日调用量超限",
+                "No more API calls",
+                "You have no more requests",
+                "Insufficient coin",
+                "You reached your spending cap",
+                "剩余次数为0",
+                "剩余调用次数：0",
+                "账户已欠款",
+                "资金不足",
+                "金额不足",
+                "點數不足",
+                "配額已用盡",
+                "请先购买套餐",
+                "請儲值",
+                "credits不足",
+                "会员已过期",
+                "调用次数超出限制",
+                "Internal error: insufficient balance",
+                "扣费失败，余额不足",
             ],
         );
     }
@@ -348,6 +428,22 @@ mod tests {
                 "the time range must not exceed 1 month",
                 "all access tokens have expired",
                 "Your plan is limited to 90 days of history",
+                "密钥无效",
+                // A part of the service that looks after accounts failed.
+                "quota service timeout",
+                "billing service is temporarily unavailable",
+                "error from payment backend",
+                "failed to query balance: out of time",
+                "余额查询失败，请重试",
+                "额度服务异常",
+                "Internal error: subscription lookup ended unexpectedly",
+                "没有权限",
+                "系统繁忙，请稍后再试",
+                "参数错误",
+                "the fields 3/min_price and media/stream are unknown",
+                "no more data",
+                "wait for the export to finish",
+                "密钥已过期",
             ],
         );
     }

@@ -333,7 +333,7 @@ impl Regions {
             return Next::GiveUp(region, fault);
         }
         if self.cases.values().any(|case| matches!(case.standing, Standing::Settled(_))) {
-            let next = self.judge(regions);
+            let next = self.judge(regions, &is_on_way);
             if next != Next::Nothing {
                 return next;
             }

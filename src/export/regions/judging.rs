@@ -15,7 +15,7 @@ pub(super) const MOST_PROOFS: u32 = 4;
 
 impl Regions {
     /// Where nobody can tell a refused region from a refused key, or a failing one from the service: who is asked, or how it ends.
-    pub(super) fn judge(&mut self, regions: &[(Region, Progress)]) -> Next {
+    pub(super) fn judge(&mut self, regions: &[(Region, Progress)], is_on_way: impl Fn(&Region) -> bool) -> Next {
         let refused = |wanted: Option<u16>| {
             let codes = self.cases.values().filter_map(|case| match &case.fault {
                 RegionFault::Refused { code, message } => Some((*code, message.clone(), case.standing)),
@@ -27,14 +27,15 @@ impl Regions {
             let settled = found.iter().find(|(.., standing)| matches!(standing, Standing::Settled(_)));
             settled.map(|(code, message, _)| Next::Refused { code: *code, message: message.clone() })
         };
-        // The key that two regions are refused for, with nothing answered between, is no region's matter.
+        let others: Vec<_> = regions.iter().filter(|(region, _)| !self.cases.contains_key(region)).collect();
+        // The key that two regions are refused for, with nothing answered between, is no region's matter; what is on its way may answer yet.
         let of_key = refused(Some(401));
         if of_key.len() > 1
+            && !others.iter().any(|(region, _)| is_on_way(region))
             && let Some(end) = ends(&of_key)
         {
             return end;
         }
-        let others: Vec<_> = regions.iter().filter(|(region, _)| !self.cases.contains_key(region)).collect();
         if others.iter().any(|(_, progress)| *progress == Progress::Open) {
             return Next::Nothing;
         }

@@ -4,7 +4,7 @@
 //! sink decides it again: `rows` is what the plan learns from, `delivered` what the sink writes, `set_aside` what is kept apart.
 //!
 //! Two signs say that an answer belongs to another question: most of its rows lie outside the asked time, or all of them name another
-//! region as their own. Such a page is asked again, [`ANSWERS_ASKED`] times. What stays so is how this service answers that question:
+//! region as their own. Such a page is asked again, and so is one of which no row can be placed, [`ANSWERS_ASKED`] times. What stays so is how this service answers that question:
 //! it is kept with its standing, and the walk decides what follows. Another region's rows, while the region has shown none of its own,
 //! are believed on two answers apart in time alone: the service may be in trouble since before the region was first asked for.
 
@@ -17,6 +17,8 @@ use crate::units::EpochSeconds;
 pub const ANSWERS_ASKED: u32 = 4;
 /// Rows of another region, and none of its own, from which on a page is another region's; fewer are single rows.
 const OTHER_REGION_ROWS: u32 = 3;
+/// Rows of which none can be placed, from which on a page is asked again; fewer are single rows, and are set aside.
+const UNPLACED_ROWS: usize = 3;
 /// Rows that all lie outside the asked time, from which on a page is outside; fewer are wrong dates.
 pub const OUTSIDE_ROWS: usize = 5;
 
@@ -50,6 +52,9 @@ pub enum Doubt {
     /// It is of another region, and no page has shown yet what this region's rows name as theirs: believed on answers apart in time.
     #[error("the answer is that to another question: {0}")]
     UnknownRegion(String),
+    /// None of its rows says who and when it is.
+    #[error("none of its {0} rows has a `video_id` and a `create_time` that can be read")]
+    Unplaced(usize),
     /// It is empty, though a row that it should not lie behind is known: the row is gone, or the service is in trouble, or asked too fast.
     #[error("the page is empty, though a row of {0} is known that should stand on it or follow it")]
     KnownRowMissing(EpochSeconds),
@@ -92,7 +97,11 @@ pub fn tie(question: &PageQuery, expected: Expected, answer: &PageAnswer) -> Tie
     };
     let rows: Vec<Candidate<'_>> = answer.rows.iter().zip(0..).filter_map(candidate).collect();
     let tied = tie_rows(question, expected.habit, &rows);
-    if answer.rows.is_empty() { tied.empty(expected) } else { tied }
+    match answer.rows.len() {
+        0 => tied.empty(expected),
+        slots if rows.is_empty() && slots >= UNPLACED_ROWS => Tied { doubt: Some(Doubt::Unplaced(slots)), ..tied },
+        _ => tied,
+    }
 }
 
 impl Tied {

@@ -22,6 +22,8 @@ const NO_ROOM_REST: Duration = Duration::from_millis(10);
 #[derive(Clone, Debug)]
 pub struct Stderr {
     shared: Arc<Shared>,
+    /// Whether the system gave a thread that writes; else what waits is written at the end.
+    has_thread: bool,
 }
 
 #[derive(Debug, Default)]
@@ -52,13 +54,13 @@ struct Batch {
 }
 
 impl Stderr {
-    /// Begins to write to `stream`, on a thread of its own. Where the system gives no thread, everything is dropped and counted.
+    /// Begins to write to `stream`, on a thread of its own. Where the system gives no thread, what waits goes to the process's stderr when it is
+    /// flushed, so that a program which ends for lack of threads says so.
     pub fn start(stream: impl Write + Send + 'static) -> Self {
         let shared = Arc::<Shared>::default();
         let writer = Arc::clone(&shared);
-        // Without the thread the queue fills and drops, which is what becomes of a stderr that nobody reads.
-        let _no_thread = std::thread::Builder::new().name("stderr".to_owned()).spawn(move || serve(&writer, stream));
-        Self { shared }
+        let thread = std::thread::Builder::new().name("stderr".to_owned()).spawn(move || serve(&writer, stream));
+        Self { shared, has_thread: thread.is_ok() }
     }
 
     /// Leaves whole lines to be written, each with its final newline. Drops them where too much waits already.
@@ -92,6 +94,11 @@ impl Stderr {
     pub fn flush(&self, patience: Duration) -> bool {
         let until = Instant::now() + patience;
         let mut state = self.shared.lock();
+        if !self.has_thread {
+            state.frame.is_due = false;
+            let text = std::mem::take(&mut state.text);
+            return write_all(&mut io::stderr(), &text).is_ok();
+        }
         while state.is_writing || !state.text.is_empty() || state.frame.is_due {
             let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
                 return false;

@@ -30,7 +30,7 @@ use crate::sink::shard::ShardName;
 use crate::sink::store::Writers;
 use crate::summary::{self, Former, Kept, Shortfall, Summary, Warning};
 use crate::telemetry::Log;
-use crate::units::{ByteCount, EpochSeconds, RowCount};
+use crate::units::{ByteCount, DAY_SECONDS, EpochSeconds, RowCount, TimeRange};
 
 use super::places::{self, Places};
 use super::watch::Watch;
@@ -328,7 +328,7 @@ const GOES_ON: &str = "the same command goes on where this ended, and pays for n
 
 /// What a person does next; of a shard, once it is done.
 fn next_of(order: &Order, outcome: &Outcome) -> Option<String> {
-    let of_whole = next(outcome);
+    let of_whole = next(order, outcome);
     let Some(shard) = &order.shard else { return of_whole };
     match (&outcome.ending, outcome.work) {
         _ if shard.tiles.is_empty() => Some(format!(
@@ -362,7 +362,7 @@ fn next_of(order: &Order, outcome: &Outcome) -> Option<String> {
 }
 
 /// What a person does next, where something is left to do.
-fn next(outcome: &Outcome) -> Option<String> {
+fn next(order: &Order, outcome: &Outcome) -> Option<String> {
     Some(match &outcome.ending {
         Ending::Complete if outcome.work == Work::NothingLeft => {
             "nothing: the run of this range was finished before, and all its parts are there, so no request was sent; --fresh would pay for all of it \
@@ -378,19 +378,22 @@ fn next(outcome: &Outcome) -> Option<String> {
                 "the same command asks for region {region} again; ask the vendor whether the key may have it, or leave it out"
             ),
             RegionFault::Unwell { .. } => {
-                format!("the same command asks for region {region} again, and reads the gaps and nothing else")
+                reads(order, outcome, &format!("the gaps of region {region} again"))
             }
         },
         Ending::Incomplete if outcome.delivered.rows == 0 && outcome.former.1 == 0 => {
             "check the region codes: nothing shows that the service knows them".to_owned()
         }
         Ending::Incomplete if !outcome.gaps.is_empty() => {
-            "the same command reads the gaps again, and nothing else".to_owned()
+            reads(order, outcome, "the gaps again")
         }
         Ending::Incomplete if outcome.unproven.iter().any(|listed| listed.may_pass) => {
-            "the same command reads the unproven ranges once more, and nothing else".to_owned()
+            match order.ends {
+                Ends::Absolute => reads(order, outcome, "the unproven ranges once more"),
+                Ends::ByClock => ANEW.to_owned(),
+            }
         }
-        Ending::Incomplete => "what is unproven stayed so when it was read again; --fresh reads the whole range again and pays for all of it".to_owned(),
+        Ending::Incomplete => format!("what is unproven stayed so when it was read again; {}", all_anew(order, outcome)),
         Ending::CreditsSpent { spent, max } => {
             let more = max.get().saturating_mul(2);
             format!(
@@ -407,6 +410,38 @@ fn next(outcome: &Outcome) -> Option<String> {
         Ending::Refused { .. } => format!("once the cause is fixed {GOES_ON}"),
         Ending::Contradicted(_) => return None,
     })
+}
+
+/// Of a range that moves with the clock.
+const ANEW: &str = "the same command begins a run of the range as it is then, and reads all of it";
+
+/// How what is missing is read, and nothing else.
+fn reads(order: &Order, outcome: &Outcome, what: &str) -> String {
+    let TimeRange { start, end } = outcome.range;
+    match order.ends {
+        Ends::Absolute => format!("the same command reads {what}, and nothing else"),
+        Ends::ByClock => {
+            format!(
+                "the same command with --from {start} --to {end} reads {what}, and nothing else; without them {ANEW}"
+            )
+        }
+    }
+}
+
+/// How the days around what is unproven are read anew, by a run that has learned nothing yet and pays for them.
+fn all_anew(order: &Order, outcome: &Outcome) -> String {
+    let unproven = || outcome.unproven.iter();
+    let first = unproven().map(|listed| listed.range.start.day_start()).min();
+    let end = unproven().map(|listed| listed.range.end.shifted(DAY_SECONDS - 1).day_start()).max();
+    match (first, end, order.history) {
+        (Some(first), Some(end), History::Replaced) => {
+            let (start, end) = (first.max(outcome.range.start), end.min(outcome.range.end));
+            format!(
+                "the same command with --from {start} --to {end} --reread all reads these days anew, and pays for all of them"
+            )
+        }
+        _ => "--fresh reads the whole range again and pays for all of it".to_owned(),
+    }
 }
 
 /// The first region that could not be had as a whole.

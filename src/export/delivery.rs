@@ -143,7 +143,7 @@ impl<'a> Delivery<'a> {
         self.note_seams(planner).await;
         self.write(Telling { status, shares, parts, replaced: &replaced, counters, rejected, readings }).await?;
         self.take_away(&held, &replaced).await?;
-        let left = self.left(delivered).await;
+        let left = self.left(planner, delivered).await;
         left.unusual.iter().for_each(|unusual| tracing::warn!("{unusual}"));
         if left.is_whole {
             self.publisher.output.write_success().await?;
@@ -166,7 +166,7 @@ impl<'a> Delivery<'a> {
     /// Says again what a run that has ended said of its output, where it is not said there any more.
     pub(super) async fn confirm(&self, planner: &Planner, ledger: &Ledger) -> Result<Left, ExportError> {
         let delivered = self.delivered()?;
-        let mut left = self.left(delivered.clone()).await;
+        let mut left = self.left(planner, delivered.clone()).await;
         let is_told = |manifest: &Manifest| {
             let is_listed = manifest.table.as_ref().is_none_or(|table| table.version.is_some());
             // One that was restored from an older copy stands where another should.
@@ -189,7 +189,7 @@ impl<'a> Delivery<'a> {
             };
             self.publisher.output.clear_success().await?;
             self.write(telling).await?;
-            left = self.left(delivered).await;
+            left = self.left(planner, delivered).await;
             if left.is_whole {
                 self.publisher.output.write_success().await?;
             }
@@ -277,7 +277,7 @@ impl<'a> Delivery<'a> {
         lacking.is_nothing() && lacking.rejected.get() <= self.order.max_rejected
     }
 
-    async fn left(&self, delivered: Delivered) -> Left {
+    async fn left(&self, planner: &Planner, delivered: Delivered) -> Left {
         self.publisher
             .commits
             .read(|manifest| {
@@ -292,7 +292,7 @@ impl<'a> Delivery<'a> {
                     former: former.fold((0, 0), |sum, part| (sum.0 + 1, sum.1 + part.rows.get())),
                     is_whole: manifest.status == Status::Complete,
                     gaps: listed(lacking.gaps),
-                    unproven: listed(lacking.unproven),
+                    unproven: listed(lacking.unproven).into_iter().map(|listed| as_planned(listed, planner)).collect(),
                     elsewhere: listed(elsewhere),
                     unusual: manifest.unusual.clone(),
                     delivered,
@@ -337,6 +337,13 @@ impl<'a> Delivery<'a> {
         };
         self.publisher.commits.commit(change).await
     }
+}
+
+/// What is unproven, and whether the next start reads it again.
+fn as_planned(listed: Listed, planner: &Planner) -> Listed {
+    let is_of_it = |doubt: &&Listed| doubt.region == listed.region && doubt.range.overlaps(listed.range);
+    let may_pass = planner.unproven().iter().filter(is_of_it).any(|doubt| doubt.may_pass);
+    Listed { may_pass, ..listed }
 }
 
 pub(super) fn listed(lacks: Vec<Lack>) -> Vec<Listed> {

@@ -40,7 +40,7 @@ const UNPAID_ANYWHERE: &str = "余额|餘額|充值|儲值|储值|额度|額度|
     剩余次数：0|剩余次数:0|调用次数：0|调用次数:0|积分不足|積分不足|点数不足|點數不足|资金不足|資金不足|金额不足|金額不足|套餐已|调用量|调用次数不足|\
     请购买|請購買|请先购买|請先購買|会员已过期|会员已到期|會員已過期|會員已到期|会员到期";
 /// What goes wrong with the service rather than with an account, even where the word for an account stands beside it.
-const TROUBLE: &str = "timeout|timed out|out of time|unavailable|failed to|failure|internal error|error from|error in|lookup|unexpected|crashed";
+const TROUBLE: &str = "timeout|timed out|out of time|unavailable|failed to|failure|internal error|error from|error in|lookup|unexpected|crashed|could not|down$|not available";
 /// The same in Chinese.
 const TROUBLE_ANYWHERE: &str = "失败|失敗|异常|異常|超时|超時|出错|出錯";
 /// What is said of an account alone, so that no word of trouble outweighs it.
@@ -437,6 +437,7 @@ mod tests {
                 "余额查询失败，请重试",
                 "额度服务异常",
                 "Internal error: subscription lookup ended unexpectedly",
+                "could not update your usage: limit service down",
                 "没有权限",
                 "系统繁忙，请稍后再试",
                 "参数错误",

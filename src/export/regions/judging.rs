@@ -28,10 +28,13 @@ impl Regions {
             settled.map(|(code, message, _)| Next::Refused { code: *code, message: message.clone() })
         };
         let others: Vec<_> = regions.iter().filter(|(region, _)| !self.cases.contains_key(region)).collect();
-        // The key that two regions are refused for, with nothing answered between, is no region's matter; what is on its way may answer yet.
+        // The key that two regions are refused for is no region's matter, where no other has answered it or may do so yet.
         let of_key = refused(Some(401));
+        let may_answer = |(region, progress): &(Region, Progress)| {
+            *progress == Progress::Done || self.well.contains_key(region) || is_on_way(region)
+        };
         if of_key.len() > 1
-            && !others.iter().any(|(region, _)| is_on_way(region))
+            && !others.iter().any(|other| may_answer(other))
             && let Some(end) = ends(&of_key)
         {
             return end;

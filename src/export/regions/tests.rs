@@ -197,6 +197,17 @@ fn a_key_that_two_regions_are_refused_for_is_asked_for_no_third() {
 }
 
 #[test]
+fn a_key_that_two_regions_are_refused_for_is_tried_where_it_was_answered() {
+    let mut run = Run::of(&["US", "GB", "FR"]);
+    run.came("FR", 0.1, 0.5);
+    let now = run.refused_for_good("US", 401, 1.0);
+    assert_eq!(run.refused("GB", 401, now + 1.0), OnRefusal::Leave);
+    assert_eq!(run.next(now + 1.0), Next::Nothing);
+    run.came("FR", now + 1.1, now + 2.0);
+    assert_eq!(run.next(now + 2.0), gives_up("US", 401));
+}
+
+#[test]
 fn a_region_that_was_refused_once_is_asked_anew_when_others_answer() {
     let mut run = Run::of(&["US", "GB", "FR"]);
     let now = run.refused_for_good("US", 403, 1.0);

@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 
@@ -65,6 +66,9 @@ const REJECTED: &str = "_rejected";
 const LOOKS_AT_ONCE: usize = 16;
 /// How often one part's file is set aside.
 const MOST_SET_ASIDE: u32 = 100;
+/// How often a bucket is looked through for files that are nobody's, and how long between.
+const LOOKS_AT_FOREIGN_FILES: u32 = 5;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 /// Foreign files that an error names before it only counts them.
 const NAMED: usize = 3;
 
@@ -207,19 +211,34 @@ impl Output {
             move_into_the_table(&*self.store, manifest).await?;
         }
         *self.generation() = manifest.map(|manifest| manifest.generation);
-        let mut foreign = foreign_files(&*self.store, manifest, known).await?;
-        let in_the_log = self.in_the_log(&foreign, manifest, known).await?;
-        foreign.retain(|path| !in_the_log.contains(path));
-        if let Err(refusal) = refuse_foreign_files(&self.described, &foreign, manifest) {
-            // They may be those of a process that began since the manifest was read.
-            self.refuse_newer_than(manifest).await?;
-            return Err(refusal);
-        }
+        let foreign = self.only_ours(manifest, known).await?;
         self.make_data()?;
         self.staging.make()?;
         self.claim(manifest).await?;
         self.open_log(manifest).await?;
         self.set_all_aside(foreign).await
+    }
+
+    /// Files of the manifest's own run that neither it nor the state knows. In a bucket others may be those of a process that began since the
+    /// manifest was read, or of one that has lost and takes them back at this moment, so they are looked for again before they are refused.
+    async fn only_ours(&self, manifest: Option<&Manifest>, known: &[String]) -> Result<Vec<String>, OutputError> {
+        let mut looks = if self.store.sharing() == Sharing::Conditional { LOOKS_AT_FOREIGN_FILES } else { 1 };
+        loop {
+            let mut found = foreign_files(&*self.store, manifest, known).await?;
+            let in_the_log = self.in_the_log(&found, manifest, known).await?;
+            found.retain(|path| !in_the_log.contains(path));
+            looks -= 1;
+            match refuse_foreign_files(&self.described, &found, manifest) {
+                Ok(()) => return Ok(found),
+                Err(refusal) => {
+                    self.refuse_newer_than(manifest).await?;
+                    if looks == 0 {
+                        return Err(refusal);
+                    }
+                }
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
     }
 
     async fn set_all_aside(&self, foreign: Vec<String>) -> Result<(), OutputError> {
@@ -447,6 +466,11 @@ impl Output {
         let has_manifest = self.store.size(&self.seat.account()).await?.is_some();
         let should_succeed = should_succeed && self.seat == Seat::Whole;
         Ok(has_manifest && (!should_succeed || self.store.size(SUCCESS).await?.is_some()))
+    }
+
+    /// Whether nobody else can have written of this output what stands there, unless he has taken it over: it is locked, or its manifest is claimed.
+    pub fn is_claimed(&self) -> bool {
+        self.store.sharing() == Sharing::Locked || self.generation().is_some()
     }
 
     /// Takes that back: the first step of a run that will change something.

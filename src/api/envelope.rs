@@ -69,7 +69,7 @@ pub struct Envelope<'a> {
     pub all_words: String,
     /// The service's name for this answer, at most [`LONGEST_REQUEST_ID`] bytes of it.
     pub request_id: Option<String>,
-    /// The rows, each as its own JSON text with its identity. `[]`, `null` and no `data` at all are the same empty page (which of them ends a
+    /// The rows, each as its own JSON text with its identity. `[]`, `null`, `{}`, `""`, `false` and no `data` at all are the same empty page (which of them ends a
     /// walk is unknown).
     pub data: Vec<RowText<'a>>,
     /// Those that have an identity, packed.
@@ -118,7 +118,8 @@ impl Data<'_> {
 /// Reads the envelope and its rows, each row as text with its identity.
 ///
 /// # Errors
-/// Where the text is no JSON object, or `data` is neither null nor a list of at most [`MOST_ROWS`].
+/// Where the text is no JSON object, or holds more than [`MOST_ROWS`] rows; and where `data` holds something that is no list, unless `code` says
+/// that it is an error: then nothing in its place is looked at.
 pub fn envelope(text: &str) -> Result<Envelope<'_>, BodyError> {
     let (mut code, mut request_id, mut data) = (None, None, Data::Nothing);
     let mut words: Vec<(usize, &str)> = Vec::new();
@@ -237,7 +238,7 @@ fn own_words(value: &serde_json::Value) -> Option<String> {
     best.map(|(_, text)| text.to_owned())
 }
 
-/// The texts of all words, each a sentence of its own.
+/// The texts of all words, each a sentence of its own. An address is no word: it may lead to a page about billing.
 fn all_words(words: &[(usize, &str)]) -> String {
     let mut all = String::new();
     for (_, raw) in words {
@@ -261,7 +262,8 @@ fn gather(value: &serde_json::Value, depth: usize, all: &mut String) {
 
 fn sentence(text: &str, all: &mut String) {
     let room = LONGEST_WORDS.saturating_sub(all.len());
-    if room > 0 {
+    let is_address = text.starts_with("http://") || text.starts_with("https://");
+    if room > 0 && !is_address {
         all.extend([within(text, room), ". "]);
     }
 }
@@ -335,6 +337,7 @@ mod tests {
         let words = |text: &str| envelope(text).unwrap().all_words;
         assert_eq!(words(r#"{"code":7,"message":"error","detail":{"a":["b",{"c":"d"}],"n":1}}"#), "error. b. d. ");
         assert_eq!(words(r#"{"code":"E_7","message":"error","data":null}"#), "error. E_7. ");
+        assert_eq!(words(r#"{"error":{"message":"down","see":"https://x.example/billing"}}"#), "down. ");
         assert_eq!(words(r#"{"code":0,"message":"success","data":[{"video_id":"7","create_time":5}]}"#), "");
     }
 

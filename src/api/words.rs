@@ -40,20 +40,21 @@ const UNPAID_ANYWHERE: &str = "余额|餘額|充值|儲值|储值|额度|額度|
     剩余次数：0|剩余次数:0|调用次数：0|调用次数:0|积分不足|積分不足|点数不足|點數不足|资金不足|資金不足|金额不足|金額不足|套餐已|调用量|调用次数不足|\
     请购买|請購買|请先购买|請先購買|会员已过期|会员已到期|會員已過期|會員已到期|会员到期";
 /// What goes wrong with the service rather than with an account, even where the word for an account stands beside it.
-const TROUBLE: &str = "timeout|timed out|out of time|unavailable|failed to|failure|internal error|error from|error in|lookup|unexpected|crashed|could not|down$|not available";
+const TROUBLE: &str =
+    "timeout|timed out|out of time|unavailable|failed to|internal error|error from|lookup|unexpected|could not|down$";
 /// The same in Chinese.
 const TROUBLE_ANYWHERE: &str = "失败|失敗|异常|異常|超时|超時|出错|出錯";
 /// What is said of an account alone, so that no word of trouble outweighs it.
-const PLAINLY_SPENT: &str =
-    "insufficien|not enough|exceed|exhaust|deplet|used up|ran out|recharge|top up|no credits|0 credits";
+const PLAINLY_SPENT: &str = "insufficien|not enough|exceed|exhaust|deplet|used up|ran out|run out|out of credit|out of quota|\
+    no more|recharge|top up|no credits|0 credits|expired|overdue|arrear|unpaid";
 /// The same in Chinese.
 const PLAINLY_SPENT_ANYWHERE: &str = "不足|用完|用尽|用盡|耗尽|耗盡|充值|欠费|欠費|欠款";
-/// Money that is lacking, in Chinese.
-const LACK_ANYWHERE: &str = "不足|不够|不夠|为0|為0|用完|耗尽|耗盡";
 /// Money that is lacking.
 const LACK: &str = "insufficien|inadequate|exhaust|deplet|consumed|spent|used$|lapse|negative|empty|zero|lack|ended|over$|dry$|\
     reached|remain|left$|gone$|expired|exceed|inactive|suspend|finished|run out|ran out|out of|not enough|not sufficient|\
     no more|low$|below|have 0$|has 0$";
+/// The same in Chinese.
+const LACK_ANYWHERE: &str = "不足|不够|不夠|为0|為0|用完|耗尽|耗盡";
 /// A contract that has ended, or whose uses have.
 const ENDED: &str = "exhaust|deplet|consumed|spent|used up|used all|been used|lapse|ended|over$|expired|inactive|\
     suspend|finished|run out|ran out|out of|no more|no active|remaining 0$|0 remaining|no remaining";
@@ -380,6 +381,9 @@ mod tests {
                 "调用次数超出限制",
                 "Internal error: insufficient balance",
                 "扣费失败，余额不足",
+                "failed to charge: out of credits",
+                "Your subscription has expired, so this could not be served",
+                "payment failure",
             ],
         );
     }

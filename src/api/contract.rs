@@ -241,6 +241,21 @@ impl PageQuery {
 }
 
 #[cfg(test)]
+impl PageQuery {
+    /// The first page of US, oldest first, of any time.
+    pub fn usual() -> Self {
+        Self {
+            region: "US".parse().unwrap(),
+            filters: Filters::default(),
+            min_create_time: None,
+            max_create_time: None,
+            order: TimeOrder::OldestFirst,
+            page: PageNumber::FIRST,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

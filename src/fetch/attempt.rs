@@ -52,8 +52,7 @@ mod tests {
 
     use super::*;
     use crate::api::client::ClientSettings;
-    use crate::api::contract::{Filters, TimeOrder};
-    use crate::units::{ByteCount, PageNumber};
+    use crate::units::ByteCount;
 
     fn client(base_url: String) -> Client {
         let seconds = Duration::from_secs(10);
@@ -71,17 +70,6 @@ mod tests {
         Client::new(&settings, "key".to_owned().into()).unwrap()
     }
 
-    fn query() -> PageQuery {
-        PageQuery {
-            region: "US".parse().unwrap(),
-            filters: Filters::default(),
-            min_create_time: None,
-            max_create_time: None,
-            order: TimeOrder::OldestFirst,
-            page: PageNumber::FIRST,
-        }
-    }
-
     /// What is heard where the service answers so, and then hangs up.
     async fn heard(answer: &str) -> Heard {
         let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -94,7 +82,7 @@ mod tests {
             }
             connection.write_all(answer.as_bytes()).await.unwrap();
         };
-        let query = query();
+        let query = PageQuery::usual();
         let (came, ()) = tokio::join!(attempt(&client, &query), serve);
         came.err().unwrap_or(Heard::Page { doubt: None })
     }
@@ -118,6 +106,6 @@ mod tests {
         let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = client(format!("http://{}", service.local_addr().unwrap()));
         drop(service);
-        assert!(matches!(attempt(&client, &query()).await, Err(Heard::Unreached { .. })));
+        assert!(matches!(attempt(&client, &PageQuery::usual()).await, Err(Heard::Unreached { .. })));
     }
 }

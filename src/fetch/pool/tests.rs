@@ -5,7 +5,6 @@ use rand::{RngExt, SeedableRng};
 use super::super::gate::SLACK;
 use super::*;
 use crate::api::client::InVain;
-use crate::api::contract::{Filters, TimeOrder};
 use crate::plan::fact::{PageAddress, Purpose, WindowId};
 use crate::units::{EpochSeconds, PageNumber};
 
@@ -13,22 +12,17 @@ use crate::units::{EpochSeconds, PageNumber};
 const MANY: usize = 10_000;
 const CALM: Dice = Dice { spread: 0.0, jitter: 0.0 };
 
-fn query() -> PageQuery {
-    PageQuery {
-        region: "US".parse().unwrap(),
-        filters: Filters::default(),
-        min_create_time: None,
-        max_create_time: None,
-        order: TimeOrder::OldestFirst,
-        page: PageNumber::FIRST,
-    }
-}
-
 fn task(number: u32) -> Task {
     let page = PageNumber::new(number).unwrap();
     let purpose = Purpose::Walk { window: WindowId(0), stretch: 0 };
     let address = PageAddress { region: "US".parse().unwrap(), purpose, page };
-    Task { address, query: query(), expected: Default::default(), window: WindowId(0), position: EpochSeconds::new(0) }
+    Task {
+        address,
+        query: PageQuery::usual(),
+        expected: Default::default(),
+        window: WindowId(0),
+        position: EpochSeconds::new(0),
+    }
 }
 
 fn failed() -> Heard {
@@ -80,7 +74,7 @@ impl Timed {
 
     /// Asks for a permit, and waits for it.
     fn admit(&mut self) -> JobId {
-        let job = self.pool.probe(query(), Duration::ZERO, self.now);
+        let job = self.pool.probe(PageQuery::usual(), Duration::ZERO, self.now);
         let sent = self.next();
         assert_eq!(sent.iter().map(|sending| sending.job).collect::<Vec<_>>(), [job]);
         job
@@ -361,7 +355,7 @@ fn an_answer_to_another_question_is_asked_again_and_kept_the_fourth_time() {
         timed.next();
         let doubt = Some(Doubt::AnotherQuestion("another region's".to_owned()));
         let heeded = timed.hear(job, Heard::Page { doubt: doubt.clone() }).unwrap();
-        let failed = timed.pool.failures(&query().region).map(|failures| failures.attempts);
+        let failed = timed.pool.failures(&PageQuery::usual().region).map(|failures| failures.attempts);
         if time < 4 {
             assert_eq!((heeded.astray, failed), (doubt.map(|doubt| doubt.to_string()), Some(time)), "{time}");
             assert!(matches!(heeded.then, Outcome::GoesOn));
@@ -398,9 +392,9 @@ fn a_region_that_is_stopped_gives_its_jobs_back() {
     let mut timed = Timed::new(1_000.0, 1);
     let asked = timed.pool.begin(task(1), (Asks::First, Patience::Full), Duration::ZERO);
     let waits = timed.pool.begin(task(2), (Asks::First, Patience::Full), Duration::ZERO);
-    let probe = timed.pool.probe(query(), Duration::ZERO, Duration::ZERO);
+    let probe = timed.pool.probe(PageQuery::usual(), Duration::ZERO, Duration::ZERO);
     timed.next();
-    let stopped = timed.pool.stop_regions([query().region].into());
+    let stopped = timed.pool.stop_regions([PageQuery::usual().region].into());
     assert_eq!(stopped.iter().map(|over| over.job).collect::<Vec<_>>(), [waits]);
     let heeded = timed.hear(asked, failed()).unwrap();
     assert!(matches!(heeded.then, Outcome::Over(Over { how: Fetched::Stopped, .. })));
@@ -443,7 +437,7 @@ fn an_empty_page_where_a_row_is_known_slows_everybody_and_is_asked_again_only_wh
     for (number, is_kept) in [(1, false), (2, true)] {
         let mut timed = Timed::new(1_000.0, 4);
         let page = PageNumber::new(number).unwrap();
-        let task = Task { query: PageQuery { page, ..query() }, ..task(number) };
+        let task = Task { query: PageQuery { page, ..PageQuery::usual() }, ..task(number) };
         let job = timed.pool.begin(task, (Asks::First, Patience::Full), Duration::ZERO);
         timed.next();
         let doubt = Some(Doubt::KnownRowMissing(EpochSeconds::new(5)));
@@ -463,10 +457,10 @@ fn a_429_is_no_failure_of_its_region() {
     let job = timed.pool.begin(task(1), (Asks::First, Patience::Full), Duration::ZERO);
     timed.next();
     timed.hear(job, throttled(None));
-    assert_eq!(timed.pool.failures(&query().region), None);
+    assert_eq!(timed.pool.failures(&PageQuery::usual().region), None);
     timed.next();
     timed.hear(job, failed());
-    assert_eq!(timed.pool.failures(&query().region).map(|failures| failures.attempts), Some(1));
+    assert_eq!(timed.pool.failures(&PageQuery::usual().region).map(|failures| failures.attempts), Some(1));
 }
 
 #[test]
@@ -486,7 +480,7 @@ fn the_jobs_of_a_stopped_region_use_no_leave() {
         pages.map(|page| timed.pool.begin(task(page), (Asks::Again, Patience::Full), Duration::ZERO)).collect()
     };
     begin(&mut timed, 1..=10);
-    assert_eq!(timed.pool.stop_regions([query().region].into()).len(), 10);
+    assert_eq!(timed.pool.stop_regions([PageQuery::usual().region].into()).len(), 10);
     timed.pool.stop_regions(BTreeSet::new());
     let jobs = begin(&mut timed, 11..=20);
     timed.wait(0.1);

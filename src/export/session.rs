@@ -187,14 +187,8 @@ impl<'a> Session<'a> {
         }
         let mut delivery = Delivery::new(&self.order, publisher.clone(), self.run.begun.range);
         delivery.look_around().await?;
-        if self.output.is_claimed() {
-            self.output.clear_success().await?;
-            delivery.write_running(&planner).await?;
-        } else {
-            // Nothing was there; if somebody has finished meanwhile, this commit fails and his `_SUCCESS` stays.
-            delivery.write_running(&planner).await?;
-            self.output.clear_success().await?;
-        }
+        self.output.clear_success().await?;
+        delivery.write_running(&planner).await?;
         let timed = self.journal.learned(TIMED)?.and_then(|text| serde_json::from_str::<Timed>(&text).ok());
         let timed = timed.filter(|timed| timed.run == self.run.begun.id);
         self.tools.progress.go_on_from(timed.map(|timed| timed.timeline).unwrap_or_default());

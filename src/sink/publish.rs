@@ -468,11 +468,6 @@ impl Output {
         Ok(has_manifest && (!should_succeed || self.store.size(SUCCESS).await?.is_some()))
     }
 
-    /// Whether nobody else can have written of this output what stands there, unless he has taken it over: it is locked, or its manifest is claimed.
-    pub fn is_claimed(&self) -> bool {
-        self.store.sharing() == Sharing::Locked || self.generation().is_some()
-    }
-
     /// Takes that back: the first step of a run that will change something.
     ///
     /// # Errors

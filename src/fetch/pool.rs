@@ -18,6 +18,9 @@ use super::job::{Asks, Dice, FetchJob, Fetched, Heard, JobId, Stands, Then, Work
 use super::reach::Reach;
 use super::retry::{Leave, Patience, RetryBudget};
 use super::throttle::{LearnedRate, Rate};
+use lone::LoneThrottling;
+
+mod lone;
 
 /// How long everybody waits at least where a page came that lacks a known row: asked again too soon, it may lack it again.
 const DOUBT_HOLD: Duration = Duration::from_secs(1);
@@ -116,6 +119,7 @@ pub struct Pool {
     longest_wait: Duration,
     /// Of each region, the failed attempts since its last page.
     failures: BTreeMap<Region, Failures>,
+    lone: LoneThrottling,
     /// Whether nothing but what was refused is asked, as long as it may be the key that is refused.
     is_held: bool,
     /// Regions of which nothing is asked.
@@ -144,6 +148,7 @@ impl Pool {
             last_failure: None,
             longest_wait: Duration::ZERO,
             failures: BTreeMap::new(),
+            lone: LoneThrottling::default(),
             is_held: false,
             stopped_regions: BTreeSet::new(),
             is_stopped: false,
@@ -224,6 +229,7 @@ impl Pool {
     pub fn heard(&mut self, id: JobId, heard: Heard, dice: Dice, now: Duration) -> Option<Heeded> {
         let Stands::OnItsWay(permit) = self.jobs.get(&id)?.stands else { return None };
         let work = self.jobs.get(&id)?.work.clone();
+        let heard = self.of_region_alone(heard, &work.query().region);
         let hold = self.heed(&heard, permit, dice.spread, now);
         let is_lost = matches!(heard, Heard::Unreached { what, .. } if self.reach.lasting(what, now));
         let then = self.jobs.get_mut(&id)?.after(heard.clone(), dice.jitter, (now, self.apart));
@@ -252,6 +258,20 @@ impl Pool {
             Then::End(how) => Outcome::Over(self.end(id, how)?),
         };
         Some(Heeded { hold: hold.zip(why), astray, then })
+    }
+
+    /// What comes back as 429 from one region alone is a failure of that region.
+    fn of_region_alone(&mut self, heard: Heard, region: &Region) -> Heard {
+        match heard {
+            Heard::Throttled { why, .. } if self.lone.throttled(region) => {
+                Heard::Failed { why: format!("{why}, while other regions are answered"), wait: None }
+            }
+            Heard::Page { .. } => {
+                self.lone.answered(region);
+                heard
+            }
+            heard => heard,
+        }
     }
 
     /// What an attempt says of its region, and whether it may be the key that was refused.

@@ -464,6 +464,33 @@ fn a_429_is_no_failure_of_its_region() {
 }
 
 #[test]
+fn a_region_that_alone_is_throttled_fails_and_holds_nobody() {
+    let mut timed = Timed::new(1_000.0, 4);
+    let other: Region = "GB".parse().unwrap();
+    let mut lone = task(1);
+    (lone.address.region, lone.query.region) = (other.clone(), other.clone());
+    let throttled_job = timed.pool.begin(lone, (Asks::First, Patience::Full), Duration::ZERO);
+    let mut attempts = 0;
+    while timed.pool.failures(&other).is_none() {
+        let sent = timed.next();
+        assert!(sent.iter().any(|sending| sending.job == throttled_job), "it is asked again");
+        timed.hear(throttled_job, throttled(None));
+        let well = timed.pool.begin(task(1), (Asks::First, Patience::Full), timed.now);
+        timed.wait(30.0);
+        let sent = timed.next();
+        assert!(sent.iter().any(|sending| sending.job == well));
+        // Only one of both is asked at a time, so that nothing else is on its way.
+        if sent.iter().any(|sending| sending.job == throttled_job) {
+            timed.hear(throttled_job, throttled(None));
+        }
+        timed.hear(well, Heard::Page { doubt: None });
+        attempts += 1;
+        assert!(attempts < 10, "it is taken for the key's limit");
+    }
+    assert!(timed.pool.gate.held_until() <= timed.now, "nobody is held for it");
+}
+
+#[test]
 fn only_as_many_workers_leave_their_place_as_may_be_under_way() {
     let mut pool = Timed::new(1_000.0, 2).pool;
     for page in 1..=5 {

@@ -18,7 +18,7 @@ use super::job::{Asks, Dice, FetchJob, Fetched, Heard, JobId, Stands, Then, Work
 use super::reach::Reach;
 use super::retry::{Leave, Patience, RetryBudget};
 use super::throttle::{LearnedRate, Rate};
-use lone::LoneThrottling;
+use lone::{LoneThrottling, Whose};
 
 mod lone;
 
@@ -103,6 +103,9 @@ pub struct Pool {
     most_in_flight: usize,
     /// How far apart in time two answers must be to confirm each other.
     apart: Duration,
+    /// How fast to ask, and what was known of the key's limit when the process began.
+    rate: Rate,
+    known: LearnedRate,
     gate: Gate,
     budget: RetryBudget,
     reach: Reach,
@@ -133,6 +136,8 @@ impl Pool {
         Self {
             most_in_flight: most_in_flight.max(1),
             apart: Duration::ZERO,
+            rate,
+            known: learned,
             gate: Gate::new(rate, learned, most_in_flight),
             budget: RetryBudget::default(),
             reach: Reach::default(),
@@ -263,9 +268,15 @@ impl Pool {
     /// What comes back as 429 from one region alone is a failure of that region.
     fn of_region_alone(&mut self, heard: Heard, region: &Region) -> Heard {
         match heard {
-            Heard::Throttled { why, .. } if self.lone.throttled(region) => {
-                Heard::Failed { why: format!("{why}, while other regions are answered"), wait: None }
-            }
+            Heard::Throttled { why, wait } => match self.lone.throttled(region) {
+                Whose::Keys => Heard::Throttled { why, wait },
+                whose => {
+                    if whose == Whose::RegionsSinceNow {
+                        self.gate = Gate::new(self.rate, self.known, self.most_in_flight);
+                    }
+                    Heard::Failed { why: format!("{why}, while other regions are answered"), wait: None }
+                }
+            },
             Heard::Page { .. } => {
                 self.lone.answered(region);
                 heard

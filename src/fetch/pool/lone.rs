@@ -9,6 +9,17 @@ use crate::api::contract::Region;
 /// trouble. Where the key's limit is met every region is throttled alike, and so many in a row are unlikely even then.
 const IN_A_ROW: u32 = 4;
 
+/// Whose trouble a throttled attempt is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// The key's, as far as is known: it asks too fast.
+    Keys,
+    /// The region's own, as this attempt shows: what those before it taught of the key's rate was wrong.
+    RegionsSinceNow,
+    /// The region's own.
+    Regions,
+}
+
 /// Regions whose last attempts were throttled.
 #[derive(Debug, Default)]
 pub(super) struct LoneThrottling {
@@ -31,11 +42,16 @@ impl LoneThrottling {
         self.rows.values_mut().for_each(|row| row.is_other_answered = true);
     }
 
-    /// An attempt was throttled; whether that is the region's own trouble.
-    pub(super) fn throttled(&mut self, region: &Region) -> bool {
+    /// An attempt was throttled.
+    pub(super) fn throttled(&mut self, region: &Region) -> Whose {
         let row = self.rows.entry(region.clone()).or_default();
-        row.times += u32::from(std::mem::take(&mut row.is_other_answered));
-        row.times >= IN_A_ROW
+        let is_next = std::mem::take(&mut row.is_other_answered);
+        row.times += u32::from(is_next);
+        match row.times {
+            ..IN_A_ROW => Whose::Keys,
+            IN_A_ROW if is_next => Whose::RegionsSinceNow,
+            _ => Whose::Regions,
+        }
     }
 }
 
@@ -47,15 +63,17 @@ mod tests {
     fn a_region_is_throttled_alone_where_others_are_answered_in_between() {
         let (us, gb): (Region, Region) = ("US".parse().unwrap(), "GB".parse().unwrap());
         let mut lone = LoneThrottling::default();
-        assert!((0..50).all(|_| !lone.throttled(&gb)), "nobody else was asked");
+        assert!((0..50).all(|_| lone.throttled(&gb) == Whose::Keys), "nobody else was asked");
         for _ in 0..IN_A_ROW - 1 {
             lone.answered(&us);
-            assert!(!lone.throttled(&gb) && !lone.throttled(&gb), "these are one");
+            assert_eq!([lone.throttled(&gb), lone.throttled(&gb)], [Whose::Keys; 2], "these are one");
         }
         lone.answered(&us);
-        assert!(lone.throttled(&gb) && lone.throttled(&gb));
-        assert!(!lone.throttled(&us), "it is answered in between");
+        assert_eq!([lone.throttled(&gb), lone.throttled(&gb)], [Whose::RegionsSinceNow, Whose::Regions]);
+        assert_eq!(lone.throttled(&us), Whose::Keys, "it is answered in between");
+        lone.answered(&us);
+        assert_eq!(lone.throttled(&gb), Whose::Regions);
         lone.answered(&gb);
-        assert!(!lone.throttled(&gb));
+        assert_eq!(lone.throttled(&gb), Whose::Keys);
     }
 }

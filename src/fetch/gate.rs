@@ -54,6 +54,15 @@ impl Gate {
         Self { throttle, slots, load: Load::default(), most_in_flight: most_in_flight.max(1) }
     }
 
+    /// Forgets what was learned of the limit since the process began; everybody stays held for as long as they were.
+    pub fn begin_again(&mut self, rate: Rate, learned: LearnedRate, now: Duration) {
+        let held = self.throttle.held_until().saturating_sub(now);
+        self.throttle = Throttle::new(rate, learned);
+        if !held.is_zero() {
+            self.throttle.asked_to_wait(now, held);
+        }
+    }
+
     /// A permit at `now`.
     ///
     /// # Errors

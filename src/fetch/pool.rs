@@ -234,7 +234,7 @@ impl Pool {
     pub fn heard(&mut self, id: JobId, heard: Heard, dice: Dice, now: Duration) -> Option<Heeded> {
         let Stands::OnItsWay(permit) = self.jobs.get(&id)?.stands else { return None };
         let work = self.jobs.get(&id)?.work.clone();
-        let heard = self.of_region_alone(heard, &work.query().region);
+        let heard = self.of_region_alone(heard, &work.query().region, now);
         let hold = self.heed(&heard, permit, dice.spread, now);
         let is_lost = matches!(heard, Heard::Unreached { what, .. } if self.reach.lasting(what, now));
         let then = self.jobs.get_mut(&id)?.after(heard.clone(), dice.jitter, (now, self.apart));
@@ -266,13 +266,13 @@ impl Pool {
     }
 
     /// What comes back as 429 from one region alone is a failure of that region.
-    fn of_region_alone(&mut self, heard: Heard, region: &Region) -> Heard {
+    fn of_region_alone(&mut self, heard: Heard, region: &Region, now: Duration) -> Heard {
         match heard {
             Heard::Throttled { why, wait } => match self.lone.throttled(region) {
                 Whose::Keys => Heard::Throttled { why, wait },
                 whose => {
                     if whose == Whose::RegionsSinceNow {
-                        self.gate = Gate::new(self.rate, self.known, self.most_in_flight);
+                        self.gate.begin_again(self.rate, self.known, now);
                     }
                     Heard::Failed { why: format!("{why}, while other regions are answered"), wait: None }
                 }

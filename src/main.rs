@@ -15,6 +15,9 @@ use keyapi_export::telemetry::{self, Log};
 
 /// How long the end of the process waits for a stderr that takes nothing.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long it waits for what still blocks a thread, such as a look-up that hangs. Not at all would be wrong: older C libraries, glibc 2.36 among
+/// them, break down where a thread is let go in the moment in which it ends.
+const LAST_THREADS: Duration = Duration::from_millis(500);
 
 fn main() -> std::process::ExitCode {
     limits::keep_no_core();
@@ -63,8 +66,7 @@ fn act(invocation: Invocation, stderr: &Stderr, format: &mut ErrorFormat) -> Res
     let says_partition = invocation.sources.say("output.partition")?;
     let runtime = limits::runtime()?;
     let done = runtime.block_on(perform(invocation.command, (settings, says_partition), &screen, &log));
-    // What still blocks a thread, such as a look-up that hangs, keeps nobody waiting.
-    runtime.shutdown_background();
+    runtime.shutdown_timeout(LAST_THREADS);
     let code = done.unwrap_or_else(|failure| {
         log.failed(&failure);
         failure.code()

@@ -78,12 +78,16 @@ async fn print_within(text: String, patience: std::time::Duration) -> std::io::R
     use std::io::{ErrorKind, Write};
     let (done, written) = tokio::sync::oneshot::channel();
     // A thread of its own, since the runtime would wait for one of its own; it ends with the process.
-    std::thread::Builder::new().name("stdout".to_owned()).spawn(move || {
+    let thread = std::thread::Builder::new().name("stdout".to_owned()).spawn(move || {
         let mut stdout = std::io::stdout().lock();
         // Nobody listens any more where the patience was over.
         let _late = done.send(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
     })?;
-    match tokio::time::timeout(patience, written).await {
+    let told = tokio::time::timeout(patience, written).await;
+    if told.is_ok() {
+        drop(thread.join());
+    }
+    match told {
         Ok(Ok(Err(error))) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         Ok(Ok(result)) => result,
         Ok(Err(_)) | Err(_) => Err(std::io::Error::new(ErrorKind::TimedOut, "nobody reads it")),

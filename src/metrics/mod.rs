@@ -146,8 +146,10 @@ impl Metrics {
         let (done, written) = mpsc::channel();
         // A thread of its own, so that a disk that hangs keeps nobody waiting; nobody is left to be told of a failure.
         let last = move || drop(done.send(shared.write_last()));
-        if std::thread::Builder::new().name("metrics".to_owned()).spawn(last).is_ok() {
-            let _too_late = written.recv_timeout(HURRIED_WRITE);
+        if let Ok(thread) = std::thread::Builder::new().name("metrics".to_owned()).spawn(last)
+            && written.recv_timeout(HURRIED_WRITE).is_ok()
+        {
+            drop(thread.join());
         }
     }
 }

@@ -208,19 +208,21 @@ impl RunningSimulator {
 
     /// Ends every connection and frees the address; returns what had happened.
     pub fn stop(mut self) -> Stats {
+        self.end();
+        self.stats()
+    }
+
+    fn end(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             // On a thread of its own, because an async caller may not wait for a runtime to end.
             let ended = std::thread::spawn(move || runtime.shutdown_timeout(STOP_TIMEOUT)).join();
             debug_assert!(ended.is_ok(), "ending a runtime does not panic");
         }
-        self.stats()
     }
 }
 
 impl Drop for RunningSimulator {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        self.end();
     }
 }

@@ -24,6 +24,8 @@ mod lone;
 
 /// How long everybody waits at least where a page came that lacks a known row: asked again too soon, it may lack it again.
 const DOUBT_HOLD: Duration = Duration::from_secs(1);
+/// After how long one request asks again whether a key is spent that an answer said to be so: one answer may be wrong.
+const SPENT_AGAIN: Duration = Duration::from_millis(500);
 /// A wait for leave to ask again that is worth a person's attention.
 const NOTABLE_WAIT: Duration = Duration::from_secs(1);
 
@@ -125,6 +127,8 @@ pub struct Pool {
     lone: LoneThrottling,
     /// Whether nothing but what was refused is asked, as long as it may be the key that is refused.
     is_held: bool,
+    /// The job that alone asks again because an answer said that the key is spent.
+    spent: Option<JobId>,
     /// Regions of which nothing is asked.
     stopped_regions: BTreeSet<Region>,
     is_stopped: bool,
@@ -155,6 +159,7 @@ impl Pool {
             failures: BTreeMap::new(),
             lone: LoneThrottling::default(),
             is_held: false,
+            spent: None,
             stopped_regions: BTreeSet::new(),
             is_stopped: false,
         }
@@ -234,6 +239,10 @@ impl Pool {
     pub fn heard(&mut self, id: JobId, heard: Heard, dice: Dice, now: Duration) -> Option<Heeded> {
         let Stands::OnItsWay(permit) = self.jobs.get(&id)?.stands else { return None };
         let work = self.jobs.get(&id)?.work.clone();
+        if self.is_spent_to_be_confirmed(id, &heard, now) {
+            self.reach.heard();
+            return Some(Heeded { hold: None, astray: None, then: Outcome::GoesOn });
+        }
         let heard = self.of_region_alone(heard, &work.query().region, now);
         let hold = self.heed(&heard, permit, dice.spread, now);
         let is_lost = matches!(heard, Heard::Unreached { what, .. } if self.reach.lasting(what, now));
@@ -263,6 +272,29 @@ impl Pool {
             Then::End(how) => Outcome::Over(self.end(id, how)?),
         };
         Some(Heeded { hold: hold.zip(why), astray, then })
+    }
+
+    /// Whether an answer says for the first time that the key is spent: then one request asks again after a while, and nobody else asks
+    /// anything meanwhile. Whatever else that request brings, the key is not spent.
+    fn is_spent_to_be_confirmed(&mut self, id: JobId, heard: &Heard, now: Duration) -> bool {
+        let is_spent = matches!(heard, Heard::Quota { .. }) && !self.is_stopped;
+        match self.spent {
+            None if is_spent => {
+                self.spent = Some(id);
+                self.stand(id, Stands::Rests(Leave::Free));
+                self.rests.push(Reverse((now + SPENT_AGAIN, id)));
+                true
+            }
+            Some(asking) if asking == id => {
+                self.spent = None;
+                false
+            }
+            Some(_) if is_spent => {
+                self.want_permit(id);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// What comes back as 429 from one region alone is a failure of that region.
@@ -494,9 +526,13 @@ impl Pool {
         sent
     }
 
-    /// Who gets the next permit: the first in the queue, or, while everybody is held, the first whose refusal is being confirmed.
+    /// Who gets the next permit: the first in the queue, or, while everybody is held, the first whose refusal is being confirmed. While it
+    /// is to be confirmed that the key is spent, nobody but who asks that.
     fn next_of_permit(&self) -> Option<(usize, JobId)> {
         let mut queue = self.wants_permit.iter().copied().enumerate();
+        if let Some(asking) = self.spent {
+            return queue.find(|(_, id)| *id == asking);
+        }
         if !self.is_held {
             return queue.next();
         }
@@ -526,6 +562,7 @@ impl Pool {
 
     fn end(&mut self, id: JobId, how: Fetched) -> Option<Over> {
         let job = self.jobs.remove(&id)?;
+        self.spent = self.spent.filter(|asking| *asking != id);
         self.resting -= usize::from(job.is_resting());
         self.under_way -= usize::from(job.is_under_way());
         Some(Over { job: id, work: job.work, began: job.began, has_failed: job.has_failed, how })

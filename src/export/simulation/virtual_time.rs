@@ -126,6 +126,8 @@ pub(super) struct VirtualTime {
     cuts: bool,
     last_durable: Duration,
     restarts: u32,
+    /// Whether the key of this start is spent.
+    is_spent: bool,
     /// Starts in a row that brought nothing.
     barren: u32,
     /// How it stood when this start began to stop: what is on its way then is waited for.
@@ -163,6 +165,7 @@ impl VirtualTime {
             cuts: false,
             last_durable: Duration::ZERO,
             restarts: 0,
+            is_spent: false,
             barren: 0,
             stop: None,
             watch: Watch::default(),

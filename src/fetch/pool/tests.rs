@@ -432,6 +432,45 @@ fn after_a_refusal_nobody_sends_but_who_asks_again_because_of_it() {
     assert_eq!(timed.next()[0].job, waits);
 }
 
+/// What an answer says that the key is spent.
+fn spent() -> Heard {
+    Heard::Quota { message: "no credits".to_owned() }
+}
+
+#[test]
+fn one_request_alone_asks_again_whether_the_key_is_spent() {
+    for is_spent in [true, false] {
+        let mut timed = Timed::new(1_000.0, 4);
+        let mut begin = |page, now| timed.pool.begin(task(page), (Asks::First, Patience::Full), now);
+        let jobs = [1, 2, 3].map(|page| begin(page, Duration::ZERO));
+        assert_eq!(timed.next()[0].job, jobs[0]);
+        let heeded = timed.hear(jobs[0], Heard::Page { doubt: None }).unwrap();
+        assert!(matches!(heeded.then, Outcome::Keep));
+        timed.pool.kept(jobs[0], Duration::ZERO);
+        assert_eq!([timed.next()[0].job, timed.next()[0].job], [jobs[1], jobs[2]]);
+        let said = timed.now;
+        for job in [jobs[2], jobs[1]] {
+            assert!(matches!(timed.hear(job, spent()).unwrap().then, Outcome::GoesOn));
+        }
+        let later = timed.pool.begin(task(4), (Asks::First, Patience::Full), timed.now);
+        assert_eq!(timed.next()[0].job, jobs[2], "who was told first");
+        assert!(timed.now >= said + SPENT_AGAIN && timed.pool.go_on(timed.now + at(9.0)).is_empty(), "nobody else");
+        if is_spent {
+            let Outcome::Over(Over { how: Fetched::Quota { .. }, .. }) = timed.hear(jobs[2], spent()).unwrap().then
+            else {
+                panic!("it is spent")
+            };
+        } else {
+            timed.hear(jobs[2], Heard::Page { doubt: None });
+            let mut sent: Vec<JobId> = Vec::new();
+            while sent.len() < 2 {
+                sent.extend(timed.next().iter().map(|sending| sending.job));
+            }
+            assert_eq!(sent, [jobs[1], later], "all go on");
+        }
+    }
+}
+
 #[test]
 fn an_empty_page_where_a_row_is_known_slows_everybody_and_is_asked_again_only_where_it_can_be_no_cap() {
     for (number, is_kept) in [(1, false), (2, true)] {

@@ -108,7 +108,10 @@ impl VirtualTime {
             Stops::Quota(share) => (share, Comes::Quota),
             _ => return None,
         };
-        (self.stopper.random::<f64>() < share).then_some(comes)
+        let is_now = self.stopper.random::<f64>() < share;
+        // A key that is spent stays so until somebody pays.
+        self.is_spent |= is_now && matches!(comes, Comes::Quota);
+        (is_now || self.is_spent).then_some(comes)
     }
 
     /// An answer arrives.

@@ -28,6 +28,7 @@ impl VirtualTime {
     /// the journal may have kept some, from the first on.
     pub(super) fn restart(&mut self) {
         self.restarts += 1;
+        self.is_spent = false;
         self.barren = if self.last_durable > self.process_began { 0 } else { self.barren + 1 };
         let is_hopeless = self.barren >= MOST_BARREN && self.out.service.is_poisoned_at_the_end();
         self.out.is_unwell = is_hopeless && !self.machine.planner().is_done();

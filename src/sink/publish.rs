@@ -468,13 +468,22 @@ impl Output {
         Ok(has_manifest && (!should_succeed || self.store.size(SUCCESS).await?.is_some()))
     }
 
-    /// Takes that back: the first step of a run that will change something.
+    /// Takes that back: the first step of a run that will change something. In a bucket it may be that of somebody who took the output over and
+    /// has finished: then it stays.
     ///
     /// # Errors
-    /// Where the disk fails.
+    /// [`OutputError::Replaced`] in that case; where the disk fails.
     pub async fn clear_success(&self) -> Result<(), OutputError> {
         if self.seat != Seat::Whole {
             return Ok(());
+        }
+        if self.store.sharing() == Sharing::Conditional {
+            if self.store.size(SUCCESS).await?.is_none() {
+                failpoint::pass(Step::SuccessUnlinked);
+                failpoint::pass(Step::SuccessCleared);
+                return Ok(());
+            }
+            self.refuse_others_manifest().await?;
         }
         self.take_away(&[SUCCESS.to_owned()], [Step::SuccessUnlinked, Step::SuccessCleared]).await
     }

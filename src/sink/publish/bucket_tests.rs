@@ -214,6 +214,21 @@ async fn success_and_rejected_rows_come_and_go() {
 }
 
 #[tokio::test]
+async fn who_was_overtaken_leaves_the_success_of_the_other_alone() {
+    let bucket = Misbehaving::new();
+    let (slow, fast) = (start(&bucket).await, start(&bucket).await);
+    fast.commit("r1", Vec::new()).await.unwrap();
+    fast.output.write_success().await.unwrap();
+    assert!(matches!(slow.output.clear_success().await, Err(OutputError::Replaced { .. })));
+    let claims = start(&bucket).await;
+    let later = start(&bucket).await;
+    assert!(matches!(claims.output.clear_success().await, Err(OutputError::Replaced { .. })));
+    assert!(bucket.names().await.contains(&SUCCESS.to_owned()));
+    later.output.clear_success().await.unwrap();
+    assert!(!bucket.names().await.contains(&SUCCESS.to_owned()));
+}
+
+#[tokio::test]
 async fn a_bucket_that_heeds_no_conditions_is_refused_before_anything_is_read() {
     let bucket = Misbehaving::new();
     bucket.next(Fault::NoConditions);

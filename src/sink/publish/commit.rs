@@ -70,6 +70,19 @@ impl Output {
         if manifest.map(told) == Some(told(&now)) { Ok(()) } else { Err(self.replaced(&found)?) }
     }
 
+    /// Refuses an output in which somebody else has written the manifest since it was read or written here.
+    pub(super) async fn refuse_others_manifest(&self) -> Result<(), OutputError> {
+        let Some(found) = self.store.read_manifest().await? else { return Ok(()) };
+        let now = Manifest::parse(&found).map_err(self.of_the_manifest())?;
+        let is_ours = now.write_id.as_deref().is_none_or(|id| self.has_written(id));
+        if is_ours && *self.generation() == Some(now.generation) { Ok(()) } else { Err(self.replaced(&found)?) }
+    }
+
+    /// Whether a manifest with this id is of this process's state.
+    fn has_written(&self, write_id: &str) -> bool {
+        write_id.starts_with(&format!("{}-", self.writer))
+    }
+
     /// What is there in place of the expected manifest.
     fn replaced(&self, found: &[u8]) -> Result<OutputError, OutputError> {
         let expected = *self.generation();
@@ -99,7 +112,7 @@ impl Output {
             return;
         }
         let Ok(found) = Manifest::parse(found) else { return };
-        if found.write_id.is_some_and(|id| id.starts_with(&format!("{}-", self.writer))) {
+        if found.write_id.is_some_and(|id| self.has_written(&id)) {
             return;
         }
         let unlisted = std::mem::take(&mut *self.unlisted());

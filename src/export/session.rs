@@ -11,6 +11,7 @@ use crate::journal::record::{Change, PartRecord, PartState, RangeEnds, RunRecord
 use crate::journal::{Journal, JournalError, Ledger, Limits};
 use crate::plan::event::PlanEvent;
 use crate::plan::planner::Planner;
+use crate::plan::region::RegionPlan;
 use crate::progress::{Event, RegionStart, Spent, Timeline};
 use crate::replica::Replica;
 use crate::sink::layout::Layout;
@@ -312,13 +313,15 @@ impl<'a> Session<'a> {
         let mut regions = Vec::new();
         for region in &self.order.regions {
             let rows = self.own_parts()?.iter().filter(|part| part.region == *region).map(|part| part.rows.get()).sum();
-            regions.push(RegionStart { region: region.clone(), rows: RowCount::new(rows) });
+            let reads = planner.region(region).map(RegionPlan::read).unwrap_or_default();
+            let range_seconds = reads.iter().map(|range| range.seconds()).sum();
+            regions.push(RegionStart { region: region.clone(), rows: RowCount::new(rows), range_seconds });
         }
         let progress = &self.tools.progress;
         progress.send(Event::RunStarted { range, regions, attempts: Credits::new(attempts) });
         for plan in planner.regions() {
-            let (kept, done) = (range.without(&plan.read()), planner.done(plan));
-            for window in TimeRange::merged(&[kept, done].concat()) {
+            let kept = range.without(&plan.read());
+            for window in planner.done(plan).iter().flat_map(|done| done.without(&kept)) {
                 progress.send(Event::WindowFinished { region: plan.region.clone(), window });
             }
         }

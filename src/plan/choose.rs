@@ -41,16 +41,20 @@ impl Planner {
 
     /// The next move after the service refused a page beyond the first of a window; none where that is no doubt that the
     /// walk can settle.
-    pub fn after_refusal(&self, id: WindowId, context: &PlanContext) -> Option<Decision> {
-        let window = self.windows.get(&id)?;
+    pub fn after_refusal(&self, address: &PageAddress, id: WindowId, context: &PlanContext) -> Option<Decision> {
+        let Purpose::Walk { stretch, .. } = address.purpose else { return None };
+        let mut window = self.windows.get(&id)?.clone();
+        window.evidence.refused((stretch, address.page.get()), context.now);
         let walk = window.walk()?;
         let plan = self.region(&window.region)?;
         let step = walk.refused_step(&self.walk_context(plan, context))?;
-        Some(match self.act((id, window), walk, step, context) {
-            recorded @ Decision::Record(_) => recorded,
+        let decided = match self.act((id, &window), walk, step, context) {
+            Decision::Record(events) => events,
             // Nothing is to be decided yet, so what was refused is kept.
-            _ => Decision::Record(vec![PlanEvent::PageRefused { window: id }]),
-        })
+            _ => vec![PlanEvent::PageRefused { window: id }],
+        };
+        let refused = PlanEvent::EndRefused { window: id, stretch, page: address.page, at: context.now };
+        Some(Decision::Record(std::iter::once(refused).chain(decided).collect()))
     }
 
     /// What follows where a page could not be had: its window is tried again later; an end's page is not, since nothing hangs on it

@@ -260,6 +260,17 @@ pub enum PlanEvent {
         /// The window.
         window: WindowId,
     },
+    /// The service refuses a page of a window as it does beyond an end: its list has no rows from there on, as an empty page would say.
+    EndRefused {
+        /// The window.
+        window: WindowId,
+        /// The page's stretch.
+        stretch: u32,
+        /// The page.
+        page: PageNumber,
+        /// When.
+        at: EpochSeconds,
+    },
     /// A worker could not read a window; it is tried again after the others.
     WindowParked {
         /// The window.

@@ -53,7 +53,10 @@ pub(super) fn read_to_the_end(plan: &mut Planner, mut answer: impl FnMut(&Task, 
                 match page {
                     Some(page) => plan.apply_page(&page),
                     None => {
-                        let Some(Decision::Record(events)) = plan.after_refusal(task.window, &context) else { break };
+                        let Some(Decision::Record(events)) = plan.after_refusal(&task.address, task.window, &context)
+                        else {
+                            break;
+                        };
                         events.iter().for_each(|event| plan.apply_event(event));
                     }
                 }

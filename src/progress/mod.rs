@@ -120,6 +120,8 @@ pub struct RegionStart {
     pub region: Region,
     /// The rows that former starts made durable.
     pub rows: RowCount,
+    /// The seconds of it that the run reads, by all its starts: neither what was read before it, nor what belongs to others.
+    pub range_seconds: i64,
 }
 
 /// How a request ended.

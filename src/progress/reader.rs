@@ -112,7 +112,7 @@ mod tests {
         let _guard = tracing::subscriber::set_default(subscriber);
         let progress = Progress::new();
         let range = TimeRange::new(EpochSeconds::new(0), EpochSeconds::new(10));
-        let regions = vec![RegionStart { region: "US".parse().unwrap(), rows: RowCount::new(7) }];
+        let regions = vec![RegionStart { region: "US".parse().unwrap(), rows: RowCount::new(7), range_seconds: 1_000 }];
         progress.send(Event::RunStarted { range, regions, attempts: Credits::new(3) });
         let reader = Reader::start(progress, &Screen::Lines);
         tokio::time::advance(Duration::from_millis(1)).await;

@@ -41,6 +41,7 @@ pub struct Tally {
 #[derive(Clone, Debug, Default)]
 struct RegionTally {
     rows: RowCount,
+    range_seconds: i64,
     finished_seconds: i64,
     open: BTreeMap<EpochSeconds, EpochSeconds>,
 }
@@ -112,7 +113,8 @@ impl Tally {
                 self.published_rows = RowCount::ZERO;
                 for start in regions {
                     self.published_rows = self.published_rows.plus(start.rows);
-                    self.regions.entry(start.region.clone()).or_default().rows = start.rows;
+                    let tally = self.regions.entry(start.region.clone()).or_default();
+                    (tally.rows, tally.range_seconds) = (start.rows, start.range_seconds);
                 }
             }
             Event::WindowResumed { region, window, position } => self.region(region).reach(*window, *position),
@@ -155,12 +157,11 @@ impl Tally {
 
     /// The numbers as they are `now`.
     pub fn view(&self, now: Duration) -> View {
-        let range_seconds = self.range.map_or(0, TimeRange::seconds);
         let region_view = |(region, tally): (&Region, &RegionTally)| RegionView {
             region: region.clone(),
             rows: tally.rows,
-            settled_seconds: tally.settled_seconds().min(range_seconds),
-            range_seconds,
+            settled_seconds: tally.settled_seconds().min(tally.range_seconds),
+            range_seconds: tally.range_seconds,
         };
         let held = self.held.as_ref().and_then(|(until, why)| Some((until.checked_sub(now)?, why.clone())));
         View {
@@ -197,8 +198,7 @@ impl Tally {
     }
 
     fn all_seconds(&self) -> i64 {
-        let regions = i64::try_from(self.regions.len()).unwrap_or(i64::MAX);
-        self.range.map_or(0, TimeRange::seconds).saturating_mul(regions)
+        self.regions.values().map(|tally| tally.range_seconds).sum()
     }
 
     fn settled_seconds(&self) -> i64 {
@@ -258,7 +258,10 @@ mod tests {
     }
 
     fn started(codes: &[&str]) -> Tally {
-        let regions = codes.iter().map(|code| RegionStart { region: region(code), rows: RowCount::new(5) }).collect();
+        let regions = codes
+            .iter()
+            .map(|code| RegionStart { region: region(code), rows: RowCount::new(5), range_seconds: 1_000 })
+            .collect();
         let mut tally = Tally::default();
         tally.apply(&Event::RunStarted { range: range(0, 1_000), regions, attempts: Credits::new(7) }, Duration::ZERO);
         tally

@@ -198,6 +198,10 @@ impl Service {
             Ok((_, 0)) if settings.contract.empty_page == EmptyPage::NoContent => {
                 json(StatusCode::NO_CONTENT, String::new(), Outcome::Page(0))
             }
+            Ok((_, 0)) if settings.contract.empty_page == EmptyPage::NotFound => {
+                let refusal = Refusal(StatusCode::NOT_FOUND, 404, "No more data".to_owned());
+                refused(settings, request, refusal, Outcome::Page(0))
+            }
             Ok((body, rows)) => json(StatusCode::OK, framed(settings.contract.framing, body), Outcome::Page(rows)),
             Err(refusal) => {
                 if settings.limits.error_charge == ErrorCharge::Free {

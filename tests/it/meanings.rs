@@ -4,7 +4,10 @@ use keyapi_export::simulator::{
     Access, Compression, EmptyPage, Framing, LimitKind, QuotaForm, RunningSimulator, SimulatorSettings, ThrottleForm,
 };
 
-use crate::support::{Asked, Ended, Job, Parrot, exports_exactly, holds_exactly_the_truth, region, serve, unfiltered};
+use crate::support::{
+    Asked, Ended, Job, Parrot, exports_exactly, exports_exactly_among_doubts, holds_exactly_the_truth, region, serve,
+    unfiltered,
+};
 
 fn count(ended: &Ended, name: &str) -> u64 {
     ended.summary["requests"][name].as_u64().unwrap_or_else(|| panic!("no {name}: {ended}"))
@@ -151,6 +154,15 @@ fn exports_exactly_from(change: impl FnOnce(&mut SimulatorSettings)) -> (Running
 #[test]
 fn an_end_that_is_told_by_204_is_an_end() {
     exports_exactly_from(|service| service.contract.empty_page = EmptyPage::NoContent);
+}
+
+/// What is refused is confirmed, and so is the end, so some questions are asked again.
+#[test]
+fn an_end_that_is_told_by_404_is_an_end() {
+    let simulator = serve(|service| {
+        (service.world.rows, service.contract.empty_page) = (1_000, EmptyPage::NotFound);
+    });
+    exports_exactly_among_doubts(&simulator, &Job::of(&simulator), 16);
 }
 
 #[test]

@@ -139,7 +139,8 @@ impl Machine {
         }
         match task.address.purpose {
             Purpose::Count { .. } => self.planner.count_refused(&task.address),
-            Purpose::Walk { .. } => match self.planner.after_refusal(task.window, &self.context(moment)) {
+            Purpose::Walk { .. } => match self.planner.after_refusal(&task.address, task.window, &self.context(moment))
+            {
                 Some(Decision::Record(events)) => self.record(events, Then::Nothing),
                 _ => return false,
             },

@@ -106,6 +106,13 @@ impl WindowEvidence {
         ties_move
     }
 
+    /// A page of one of its stretches is refused as beyond an end, which says of the list what an empty page does.
+    pub fn refused(&mut self, place: (u32, u32), at: EpochSeconds) {
+        if self.scans.contains_key(&place.0) {
+            self.open.entry(place).or_insert(Page { turn: Turn::InTurn, made: at, rows: Vec::new(), slots: 0 });
+        }
+    }
+
     /// Whether a page shows rows of one second in another order than a page of another stretch that asked the same way round.
     fn shows_another_order(&self, page: &Page, stretch: u32) -> bool {
         let is_newest_first = |stretch: &u32| self.scans.get(stretch).is_some_and(|scan| scan.is_newest_first);

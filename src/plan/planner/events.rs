@@ -90,6 +90,9 @@ impl Planner {
                     plan.row_gone(*range);
                 }
             }
+            PlanEvent::EndRefused { window, stretch, page, at } => {
+                self.with_window(*window, |window| window.evidence.refused((*stretch, page.get()), *at));
+            }
             PlanEvent::PageRefused { window } => self.with_window(*window, Window::refused),
             PlanEvent::WindowParked { window, times } => self.park_window(*window, *times),
             PlanEvent::PageTaken { window, stretch, page, has_more } => {

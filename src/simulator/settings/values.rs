@@ -341,6 +341,8 @@ choice!(
         Missing,
         /// No body at all: HTTP 204.
         NoContent,
+        /// An error: HTTP 404, "No more data".
+        NotFound,
     }
 );
 choice!(

@@ -192,6 +192,7 @@ pub(super) fn right(settings: &SimulatorSettings) -> BTreeMap<String, Vec<String
         EmptyPage::Null => "empty_null",
         EmptyPage::Missing => "empty_missing",
         EmptyPage::NoContent => "empty_no_content",
+        EmptyPage::NotFound => "refused_404",
     };
     let past_the_cap = match contract.past_last_page {
         PastLastPage::BadRequest | PastLastPage::BadRequestInside => "refused_400",

@@ -5,6 +5,7 @@ use crate::api::contract::Region;
 use crate::plan::event::{Again, Ending, PlanEvent, StretchReason};
 use crate::plan::fact::WindowId;
 use crate::plan::gate::{ReadAgain, reason::Lacks};
+use crate::plan::recheck::ShortPage;
 use crate::plan::walk::{Stretch, Walk};
 use crate::plan::window::{State, Window};
 use crate::units::{EpochSeconds, TimeRange};
@@ -96,12 +97,14 @@ impl Planner {
                 self.take_waiting(*window, *stretch, page.get(), *has_more);
             }
             PlanEvent::CountTaken { window, stretch, page } => self.take_counted(*window, *stretch, *page),
-            PlanEvent::ShortPagesBelieved { region, range, least } => {
+            PlanEvent::ShortPagesBelieved { region, range, least, others } => {
                 self.believed.push((region.clone(), *range));
-                if let Some((plan, least)) = self.region_mut(region).zip(least.as_ref()) {
+                if let Some(plan) = self.region_mut(region) {
                     // A region's last page is short by nature, also where its rows lie behind the range, and its end is confirmed anyway.
-                    let is_last = plan.extent.newest.is_none_or(|newest| least.ends >= newest);
-                    (!is_last).then(|| plan.again.recheck.believe(least));
+                    let newest = plan.extent.newest;
+                    let is_last = |page: &ShortPage| newest.is_none_or(|newest| page.ends >= newest);
+                    let pages = least.iter().chain(others).filter(|page| !is_last(page));
+                    pages.for_each(|page| plan.again.recheck.believe(page));
                 }
             }
             PlanEvent::ShortPagesRefuted { region } => {

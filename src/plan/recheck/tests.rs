@@ -137,7 +137,7 @@ fn what_was_refuted_is_listed_where_the_run_is_closed_before_it_is_read_again() 
     };
     plan.apply_page(&page_of(walk, EpochSeconds::new(1_000), [0, 300]));
     let (region, least) = (us(), Some(short(40..52, 3)));
-    plan.apply_event(&PlanEvent::ShortPagesBelieved { region, range: range(40, 60), least });
+    plan.apply_event(&PlanEvent::ShortPagesBelieved { region, range: range(40, 60), least, others: vec![] });
     plan.apply_page(&answer([40, 44, 46, 48]));
     plan.closing().iter().for_each(|event| plan.apply_event(event));
     assert!(plan.has_left() && !plan.is_done());
@@ -163,10 +163,10 @@ fn the_page_that_showed_least_is_asked_again() {
 fn believed_pages_that_touch_are_one_and_there_are_never_many() {
     let of = |seconds: std::ops::Range<i64>, slots| Believed {
         range: range(seconds.start, seconds.end),
-        least: Some(short(seconds, slots)),
+        least: vec![short(seconds, slots)],
     };
     let joined = apart([of(20..40, 4), of(0..20, 7), of(90..100, 2)].into_iter());
-    let told = joined.iter().map(|one| (one.range, one.least.as_ref().map(|page| page.slots)));
+    let told = joined.iter().map(|one| (one.range, one.least.first().map(|page| page.slots)));
     assert_eq!(told.collect::<Vec<_>>(), [(range(0, 40), Some(4)), (range(90, 100), Some(2))]);
     let many = apart((0..50).map(|place: i64| of(place * place * 10..place * place * 10 + 5, 3)));
     assert_eq!((many.len(), many[0].range.start.get(), many[MOST_APART - 1].range.end.get()), (MOST_APART, 0, 24_015));

@@ -3,7 +3,7 @@
 //! Looks around a short page agree with each other where all of them lack the same rows for a while: parts of a search index are down.
 //! So looks that come close together are one witness. Of a region's pages that were believed so, the one that showed least is asked again
 //! before the region is done, apart in time. If rows come that its walk did not see, none of them is believed: all are read again. If it
-//! comes with more rows than it had, and its walk saw those later, it was short for a while only, and the next of some is asked too.
+//! comes with more rows than it had, and its walk saw those later, or full, it was short for a while only, and the next of some is asked too.
 
 use std::collections::BTreeSet;
 
@@ -117,8 +117,9 @@ impl Recheck {
         self.least.truncate(MOST_PAGES);
     }
 
-    /// Takes what came of the page; whether it shows that a row was left out, or nothing as often as is asked.
-    pub(super) fn take(&mut self, page: &PageFact) -> bool {
+    /// Takes what came of the page; whether it shows that a row was left out, or nothing as often as is asked. `newest` is the region's
+    /// last second that is known.
+    pub(super) fn take(&mut self, page: &PageFact, newest: Option<EpochSeconds>) -> bool {
         self.questions += 1;
         let Some(least) = self.least.first() else { return false };
         (self.asked, self.asked_at) = (self.asked + 1, Some(page.fetched_at));
@@ -131,7 +132,10 @@ impl Recheck {
         let is_before = is_full && page.rows.iter().all(|row| row.second < least.range.start);
         self.agrees = !shows_more && (shows_it || is_before) && !page.check.is_astray();
         let is_refuted = !self.agrees && (shows_more || self.asked >= MOST_ASKED);
-        if self.agrees && least.was_poorer(page) && self.least.len() > 1 {
+        // The region's last page is short by nature, and says nothing of others.
+        let is_last = page.rows.iter().any(|row| Some(row.second) >= newest);
+        let tells_little = page.slots >= PAGE_SIZE || is_last || least.was_poorer(page);
+        if self.agrees && tells_little && self.least.len() > 1 {
             self.least.remove(0);
             (self.asked, self.asked_at, self.agrees) = (0, None, false);
         }

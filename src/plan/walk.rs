@@ -334,10 +334,10 @@ impl Walk {
         apart(self.short_pages.believed.iter().cloned().chain(bounded).chain(open))
     }
 
-    /// The seconds of short pages that rows have followed and that nothing has settled.
-    pub(super) fn open_short_pages(&self) -> impl Iterator<Item = TimeRange> {
-        let open = self.short_pages.doubted.iter().chain(&self.short_pages.next).filter(|doubt| doubt.is_followed());
-        open.map(ShortDoubt::range)
+    /// The seconds of short pages that nothing has settled; of those alone that rows have followed, where that is asked.
+    pub(super) fn open_short_pages(&self, is_followed: bool) -> impl Iterator<Item = TimeRange> {
+        let open = self.short_pages.doubted.iter().chain(&self.short_pages.next);
+        open.filter(move |doubt| !is_followed || doubt.is_followed()).map(ShortDoubt::range)
     }
 
     pub(super) fn believe(&mut self, doubt: &ShortDoubt) {

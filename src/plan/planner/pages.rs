@@ -43,7 +43,7 @@ impl Planner {
     fn take_recheck(&mut self, page: &PageFact) {
         let region = &page.address.region;
         let Some(plan) = self.regions.iter_mut().find(|plan| plan.region == *region) else { return };
-        if plan.again.recheck.take(page) {
+        if plan.again.recheck.take(page, plan.extent.newest) {
             let refuted = self.believed.extract_if(.., |(of, _)| of == region);
             plan.again.recheck.refute(refuted.map(|(_, range)| range));
             self.learned.short.harmless = 0;

@@ -28,7 +28,7 @@ impl Planner {
             .or_else(|| self.list_mixed_regions())
             .or_else(|| self.list_believed())
             .or_else(|| self.tell_false_end())
-            .or_else(|| self.reopen_unseen().or_else(|| self.read_refuted_again()).filter(|_| !context.is_publishing))
+            .or_else(|| self.read_again_whole().filter(|_| !context.is_publishing))
         {
             return late;
         }
@@ -66,6 +66,9 @@ impl Planner {
         }
         if let (Purpose::Recheck { .. }, Some(plan)) = (address.purpose, self.region(&address.region)) {
             return Self::leave_recheck(plan);
+        }
+        if let Purpose::Place { .. } = address.purpose {
+            return vec![PlanEvent::PlaceUntold { region: address.region.clone() }];
         }
         let times = self.windows.get(&id).map(|window| window.parked + 1);
         times.map(|times| PlanEvent::WindowParked { window: id, times }).into_iter().collect()

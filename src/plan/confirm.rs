@@ -12,6 +12,7 @@ use super::window::Window;
 use crate::api::contract::Region;
 use crate::units::{EpochSeconds, TimeRange};
 
+mod places;
 mod short_pages;
 
 use short_pages::believes;
@@ -74,7 +75,18 @@ impl Planner {
             Some(Due::Now(decision)) => return decision,
             Some(Due::Later(due)) => waits = Some(waits.map_or(due, |first| first.min(due))),
         }
-        waits.map_or(Decision::Record(finishing), Decision::Wait)
+        if let Some(until) = waits {
+            return Decision::Wait(until);
+        }
+        // How many rows came is known before it is held against their places.
+        if let Some(counted) = self.counted(window, walk, (&self.listed_of(window, &finishing), &[])) {
+            return Decision::Record(vec![counted]);
+        }
+        match self.ask_place((id, window), plan, context) {
+            None => Decision::Record(finishing),
+            Some(Due::Now(decision)) => decision,
+            Some(Due::Later(due)) => Decision::Wait(due),
+        }
     }
 
     /// A question that confirms something is asked once it is due, by one worker of the window.
@@ -127,6 +139,11 @@ impl Planner {
         let read = range.without(&plan.kept).into_iter();
         let settled = PlanEvent::EndSettled { region: plan.region.clone(), end };
         read.map(|range| doubted(&plan.region, range, &why)).chain([settled]).collect()
+    }
+
+    /// Time that is done and is read again: rows of it came late, or were skipped.
+    pub(super) fn read_again_whole(&self) -> Option<Decision> {
+        self.reopen_unseen().or_else(|| self.read_refuted_again()).or_else(|| self.read_missed_again())
     }
 
     /// Time that is done, and holds rows that no walk has seen, is opened again.

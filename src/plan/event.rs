@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::ends::End;
 use super::fact::{RowKey, WindowId};
 use super::gate::reason::Lacks;
+use super::places::CountedRows;
 use super::recheck::ShortPage;
 use crate::api::contract::Region;
 pub use crate::api::fault::RegionFault;
@@ -154,6 +155,25 @@ pub enum PlanEvent {
     /// Of a region's short pages that were believed, one held more rows when asked again, or could not be had: all are read again or listed.
     ShortPagesRefuted {
         /// The region.
+        region: Region,
+    },
+    /// So many rows of some seconds came, and of the range's others nobody knows.
+    RowsCounted {
+        /// Their region.
+        region: Region,
+        /// The range.
+        range: TimeRange,
+        /// The seconds, in order, and their rows.
+        counted: Vec<CountedRows>,
+    },
+    /// By the numbers of its pages more rows lie in a region than came: those seconds are read again or listed.
+    RowsMissed {
+        /// The region.
+        region: Region,
+    },
+    /// A page that would tell by its number how many rows lie before it cannot be had.
+    PlaceUntold {
+        /// Its region.
         region: Region,
     },
     /// A short page was found to hide rows: those that were believed are listed as unproven, and none is believed any more.

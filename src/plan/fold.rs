@@ -89,6 +89,7 @@ impl Walk {
             view.is_plain(page) || view.finding == Finding::Empty || view.finding == Finding::SamePage;
         lessons.extend(lessons_of(&view));
         lessons.extend((self.so_far.pages == 1 && self.ties_moved(&asked)).then_some(Lesson::TiesMove));
+        self.watch_places(page, &view);
         let strays = view.strays.clone();
         self.take(page, view, asked, &mut lessons);
         self.count_dense();
@@ -261,6 +262,7 @@ impl Walk {
             None => true,
         };
         if is_new {
+            self.leave_second();
             self.reach.ascents = self.reach.ascents.saturating_add(u32::from(self.reach.frontier.is_some()));
             self.reach.before_frontier = self.reach.frontier.or(self.reach.before_frontier);
             self.reach.frontier = Some(row.second);

@@ -5,6 +5,7 @@ use super::ends::End;
 use super::event::{PlanEvent, StretchReason};
 use super::fact::{PageAddress, Purpose, WindowId};
 use super::learned::BoundQuestion;
+use super::places::Stands;
 use super::planner::{PlanContext, Planner, Task};
 use super::region::RegionPlan;
 use super::walk::{Stretch, Walk};
@@ -94,7 +95,7 @@ impl Planner {
         let lies_after = plan.known_row().is_some_and(|known| known >= plan.range.end);
         match purpose {
             Purpose::KnownSecond if lies_after => TimeOrder::OldestFirst,
-            Purpose::ConfirmOldest | Purpose::Recheck { .. } => TimeOrder::OldestFirst,
+            Purpose::ConfirmOldest | Purpose::Recheck { .. } | Purpose::Place { .. } => TimeOrder::OldestFirst,
             _ => TimeOrder::NewestFirst,
         }
     }
@@ -123,6 +124,10 @@ impl Planner {
                 let (_, number) = plan.again.recheck.question()?;
                 (Some(self.exact_range(TimeRange::new(from, end))), PageNumber::new(number).ok()?)
             }
+            Purpose::Place { anchor, .. } => {
+                let Stands::Ask(asked) = self.stands(plan, 0) else { return None };
+                (Some(self.exact_range(TimeRange::new(anchor, end))), PageNumber::new(asked.page).ok()?)
+            }
             // It is asked of a stretch of time, not of the region as a whole.
             Purpose::Count { .. } => return None,
             Purpose::Newest | Purpose::Walk { .. } => {
@@ -142,7 +147,7 @@ impl Planner {
                 min_create_time: range.map(|(min, _)| min),
                 max_create_time: range.map(|(_, max)| max),
                 order: Self::probe_order(plan, purpose),
-                page: PageNumber::FIRST,
+                page: if matches!(purpose, Purpose::Place { .. }) { number } else { PageNumber::FIRST },
             },
             expected: Expected { habit: self.habit(&plan.region), row },
             position: start,

@@ -22,9 +22,11 @@ use crate::units::{EpochSeconds, TimeRange};
 
 mod lesson;
 mod position;
+mod seen;
 
 pub use super::step::{Consistency, WalkContext, WalkStep};
 pub use lesson::{Lesson, Shown};
+use seen::SeenRows;
 
 /// How a stretch asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,6 +226,8 @@ pub(super) struct Totals {
     pub(super) slots: u64,
     /// Durable pages.
     pub(super) pages: u64,
+    /// The rows by their seconds.
+    pub(super) seen: SeenRows,
 }
 
 impl Walk {

@@ -5,6 +5,7 @@ use crate::api::contract::Region;
 use crate::plan::event::{Again, Ending, PlanEvent, StretchReason};
 use crate::plan::fact::WindowId;
 use crate::plan::gate::{ReadAgain, reason::Lacks};
+use crate::plan::places::Places;
 use crate::plan::recheck::ShortPage;
 use crate::plan::walk::{Stretch, Walk};
 use crate::plan::window::{State, Window};
@@ -107,6 +108,11 @@ impl Planner {
                     pages.for_each(|page| plan.again.recheck.believe(page));
                 }
             }
+            PlanEvent::RowsCounted { region, range, counted } => {
+                self.with_places(region, |places| places.count(*range, counted));
+            }
+            PlanEvent::RowsMissed { region } => self.with_places(region, Places::is_missed),
+            PlanEvent::PlaceUntold { region } => self.with_places(region, Places::is_untold),
             PlanEvent::ShortPagesRefuted { region } => {
                 if let Some(plan) = self.region_mut(region) {
                     plan.again.recheck.is_settled();
@@ -122,6 +128,12 @@ impl Planner {
     pub(super) fn with_window(&mut self, id: WindowId, change: impl FnOnce(&mut Window)) {
         if let Some(window) = self.windows.get_mut(&id) {
             change(window);
+        }
+    }
+
+    fn with_places(&mut self, region: &Region, change: impl FnOnce(&mut Places)) {
+        if let Some(plan) = self.region_mut(region) {
+            change(&mut plan.again.places);
         }
     }
 
@@ -211,6 +223,7 @@ impl Planner {
         self.unproven.push(Listed { region: region.clone(), range, why: why.to_owned(), fault: None, may_pass, lacks });
         self.late.retain(|(of, second)| of != region || !range.contains(*second));
         if let Some(plan) = self.region_mut(region) {
+            plan.again.places.forget(range);
             plan.names.of_another_region.retain(|page| !range.covers(*page));
             plan.names.probes_of_another_region.retain(|page| !range.covers(*page));
         }

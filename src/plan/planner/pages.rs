@@ -31,6 +31,11 @@ impl Planner {
             Purpose::Walk { window, stretch } => self.apply_walked(page, window, stretch, settled),
             Purpose::Newest => self.learned.take_newest(page),
             Purpose::Recheck { .. } => self.take_recheck(page),
+            Purpose::Place { anchor, .. } => {
+                if let Some(plan) = self.region_mut(&region) {
+                    plan.again.places.take(anchor, page);
+                }
+            }
             Purpose::Bounds => {
                 let known = self.region(&region).and_then(|plan| plan.newest_page.last_second);
                 self.learned.answer_bounds(page, known);

@@ -267,8 +267,10 @@ impl Planner {
 
     /// The second until which the first of those waits that nobody reads.
     fn first_wait(&self, context: &PlanContext) -> Option<Decision> {
-        let moves = self.in_order().filter(|(_, window)| is_free(window) || !window.is_due(context.now));
-        let waits = moves.filter_map(|(id, window)| match self.next_of(id, window, context) {
+        let free = self.in_order().filter(|(_, window)| is_free(window) || !window.is_due(context.now));
+        let moves = free.map(|(id, window)| self.next_of(id, window, context));
+        let moves = moves.chain(self.parked().map(|parked| self.retry(parked, context)));
+        let waits = moves.filter_map(|next| match next {
             Decision::Wait(until) => Some(until),
             _ => None,
         });
@@ -313,7 +315,7 @@ impl Planner {
 }
 
 impl Decision {
-    fn unless_idle(self) -> Option<Self> {
+    pub(super) fn unless_idle(self) -> Option<Self> {
         (!matches!(self, Self::Idle | Self::Wait(_))).then_some(self)
     }
 }

@@ -53,10 +53,19 @@ impl Planner {
                 _ if meets && end == End::Newest => {}
                 // The region's oldest page would be that of all time.
                 _ if end == End::Oldest && self.learned.bounds.min_is_loose => {}
-                Confirmation::Ask(due) => match self.when_due((id, window), plan, (purpose, due), context) {
-                    Due::Now(decision) => return decision,
-                    Due::Later(due) => waits = Some(waits.map_or(due, |first| first.min(due))),
-                },
+                Confirmation::Ask(due) => {
+                    let may_be_told = end == End::Oldest && due <= context.now && waits.is_none() && !meets;
+                    let told = may_be_told.then(|| self.begins_whole((id, window), (plan, walk), &finishing, context));
+                    match told.unwrap_or(Ok(false)) {
+                        Err(decision) => return decision,
+                        Ok(true) => continue,
+                        Ok(false) => {}
+                    }
+                    match self.when_due((id, window), plan, (purpose, due), context) {
+                        Due::Now(decision) => return decision,
+                        Due::Later(due) => waits = Some(waits.map_or(due, |first| first.min(due))),
+                    }
+                }
                 Confirmation::Unseen(unseen)
                     if unseen.start >= walk.settled() && window.range.contains(unseen.start) =>
                 {

@@ -9,9 +9,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::fact::PageFact;
+use super::fact::{PageFact, Purpose};
 use crate::api::contract::PAGE_SIZE;
 use crate::units::{EpochSeconds, TimeRange};
+
+mod answer;
+
+use answer::{Answer, place_of};
 
 /// Rows up to which a stretch is not held against its places: its ends show them.
 const FEW_ROWS: u64 = 30;
@@ -39,6 +43,8 @@ pub struct CountedRows {
     pub range: TimeRange,
     /// How many.
     pub rows: u64,
+    /// The second of the last of them; none where there is none.
+    pub last: Option<EpochSeconds>,
 }
 
 /// A page that tells by its number how many rows lie before some second.
@@ -54,6 +60,13 @@ pub struct PlaceQuestion {
     pub due: Option<EpochSeconds>,
 }
 
+impl PlaceQuestion {
+    /// What its page is asked for.
+    pub(super) fn purpose(&self) -> Purpose {
+        Purpose::Place { anchor: self.anchor, question: self.number }
+    }
+}
+
 /// How a region's rows stand to their places.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stands {
@@ -63,6 +76,17 @@ pub enum Stands {
     Ask(PlaceQuestion),
     /// Rows of these seconds were skipped.
     Missed(Vec<TimeRange>),
+}
+
+/// What a page tells of a region's beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// As many rows lie before it as came, so none before the first of them.
+    Whole,
+    /// It is still to be asked.
+    Ask(PlaceQuestion),
+    /// Nothing.
+    Untold,
 }
 
 /// What is known of a region's rows and their places.
@@ -78,19 +102,6 @@ pub struct Places {
     last: Option<(u32, u64)>,
     /// Whether a page could not be had, or came in place of another that is not served: then pages tell nothing.
     is_untold: bool,
-}
-
-/// What pages told of one second.
-#[derive(Clone, Copy, Debug)]
-struct Answer {
-    /// How many more rows lie before it than came, at least; none where the page did not tell.
-    more: Option<i64>,
-    /// Whether all of the page lies before it, so that there may be more.
-    is_full: bool,
-    /// Whether the page after it came.
-    is_next_asked: bool,
-    asked: u32,
-    at: EpochSeconds,
 }
 
 /// Seconds that touch, and so few rows that one question serves them.
@@ -147,27 +158,12 @@ impl Places {
     /// Takes a page that was asked for, counted from this second.
     pub(super) fn take(&mut self, anchor: EpochSeconds, page: &PageFact) {
         self.questions += 1;
-        let number = u64::from(page.address.page.get());
         let came = (page.address.page.get(), page.check.print);
         let is_another = |last: (u32, u64)| last.0 != came.0 && last.1 == came.1 && came.1 != 0;
         self.is_untold |= page.slots > 0 && self.last.is_some_and(is_another);
         self.last = Some(came);
         for (mark, rows) in self.marks_from(anchor) {
-            let answer = self.answers.entry((anchor, mark)).or_insert(Answer {
-                more: None,
-                is_full: false,
-                is_next_asked: false,
-                asked: 0,
-                at: page.fetched_at,
-            });
-            if number == page_behind(rows) {
-                (answer.asked, answer.at) = (answer.asked + 1, page.fetched_at);
-                (answer.more, answer.is_full) = (more_before(page, mark, rows), is_all_before(page, mark));
-            } else if number == page_behind(rows) + 1 && answer.is_full {
-                let more = more_before(page, mark, rows - rows % u64::from(PAGE_SIZE));
-                let beyond = i64::from(PAGE_SIZE) - i64::try_from(rows % u64::from(PAGE_SIZE)).unwrap_or_default();
-                (answer.more, answer.is_next_asked) = (Some(beyond + more.unwrap_or_default().max(0)), true);
-            }
+            self.answers.entry((anchor, mark)).or_insert(Answer::none(page.fetched_at)).take(page, (mark, rows));
         }
         self.answers.retain(|_, answer| answer.asked > 0);
     }
@@ -187,6 +183,19 @@ impl Places {
             }
         }
         if missed.is_empty() { Stands::Whole } else { Stands::Missed(missed) }
+    }
+
+    /// What a page tells of the beginning of a region that starts with this second, where so many pages of a question are served.
+    pub(super) fn beginning(&self, start: EpochSeconds, last_page: u32) -> Beginning {
+        let leg = self.legs(last_page).into_iter().find(|leg| leg.anchor == start && !self.is_untold);
+        let Some((leg, last)) = leg.as_ref().and_then(|leg| Some((leg, leg.stretches.last()?))) else {
+            return Beginning::Untold;
+        };
+        match self.answers.get(&(start, last.range.end)) {
+            None => Beginning::Ask(self.ask((start, leg.rows), 0, None)),
+            Some(answer) if answer.is_exact(last.last) => Beginning::Whole,
+            Some(_) => Beginning::Untold,
+        }
     }
 
     fn stands_of(&self, leg: &Leg, confirm_after: i64) -> Stands {
@@ -226,18 +235,23 @@ impl Places {
     fn looks(&self, anchor: EpochSeconds, stretches: &[CountedRows], confirm_after: i64) -> Looks {
         let Some(last) = stretches.last() else { return Looks::Whole };
         let rows = rows_of(stretches);
-        let ask = |beyond: u64, due| {
-            let page = u32::try_from(page_behind(rows) + beyond).unwrap_or(u32::MAX);
-            Looks::Open(PlaceQuestion { anchor, page, number: self.questions + 1, due })
-        };
-        let Some(answer) = self.answers.get(&(anchor, last.range.end)) else { return ask(0, None) };
+        let ask = |beyond: u64, due| Looks::Open(self.ask((anchor, rows), beyond, due));
+        // Where the last row fills its page, the next one tells how many more there are.
+        let beyond = u64::from(place_of(rows).1 == i64::from(PAGE_SIZE));
+        let Some(answer) = self.answers.get(&(anchor, last.range.end)) else { return ask(beyond, None) };
         match answer.more {
             Some(more) if more >= MANY => Looks::Poorer,
-            Some(_) if answer.is_full && !answer.is_next_asked => ask(1, None),
+            Some(_) if answer.is_full && !answer.is_next_asked && !answer.is_exact(last.last) => ask(1, None),
             Some(more) if more > -MANY => Looks::Whole,
             _ if answer.asked < MOST_POOR => ask(0, Some(answer.at.shifted(confirm_after))),
             _ => Looks::Whole,
         }
+    }
+
+    /// The page of the last of so many rows from a second on, or one so many pages beyond.
+    fn ask(&self, (anchor, rows): (EpochSeconds, u64), beyond: u64, due: Option<EpochSeconds>) -> PlaceQuestion {
+        let page = u32::try_from(place_of(rows).0 + beyond).unwrap_or(u32::MAX);
+        PlaceQuestion { anchor, page, number: self.questions + 1, due }
     }
 
     fn of(&self, range: TimeRange) -> impl Iterator<Item = &CountedRows> {
@@ -276,7 +290,7 @@ impl Places {
             }
         }
         let in_all: u64 = legs.iter().map(|leg| leg.rows).sum();
-        legs.retain(|leg| leg.rows > FEW_ROWS && page_behind(leg.rows) <= u64::from(last_page));
+        legs.retain(|leg| leg.rows > FEW_ROWS && place_of(leg.rows).0 <= u64::from(last_page));
         legs.sort_by_key(|leg| std::cmp::Reverse(leg.rows));
         legs.truncate(usize::try_from(MOST_LEGS + in_all / ROWS_A_LEG).unwrap_or(usize::MAX));
         legs
@@ -290,6 +304,7 @@ impl Places {
                 Some(last) => {
                     last.range.end = one.range.end;
                     last.rows += one.rows;
+                    last.last = one.last.or(last.last);
                 }
                 None => thinner.push(one),
             }
@@ -319,33 +334,6 @@ fn half(stretches: &[CountedRows]) -> usize {
         rows <= most
     });
     first.count().clamp(1, stretches.len() - 1)
-}
-
-/// The number of the page that shows what comes behind so many rows.
-fn page_behind(rows: u64) -> u64 {
-    rows / u64::from(PAGE_SIZE) + 1
-}
-
-/// Whether all of a full page lies before a second.
-fn is_all_before(page: &PageFact, second: EpochSeconds) -> bool {
-    page.slots >= PAGE_SIZE && page.rows.iter().all(|row| row.second < second)
-}
-
-/// How many more rows lie before a second than these, by the page behind them; none where it does not tell.
-fn more_before(page: &PageFact, second: EpochSeconds, rows: u64) -> Option<i64> {
-    let is_placed = u32::try_from(page.rows.len()) == Ok(page.slots);
-    let is_ordered = page.rows.is_sorted_by_key(|row| row.second);
-    if !is_placed || !is_ordered || page.check.is_astray() {
-        return None;
-    }
-    let expected = i64::try_from(rows % u64::from(PAGE_SIZE)).unwrap_or(i64::MAX);
-    let before = page.rows.iter().filter(|row| row.second < second).count();
-    match i64::try_from(before).unwrap_or(i64::MAX) {
-        0 if expected > 0 && page.slots == 0 => None,
-        // All of it lies behind: by how much, it does not tell.
-        0 if expected > 0 => Some(-i64::from(PAGE_SIZE)),
-        before => Some(before - expected),
-    }
 }
 
 #[cfg(test)]

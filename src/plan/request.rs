@@ -5,7 +5,6 @@ use super::ends::End;
 use super::event::{PlanEvent, StretchReason};
 use super::fact::{PageAddress, Purpose, WindowId};
 use super::learned::BoundQuestion;
-use super::places::Stands;
 use super::planner::{PlanContext, Planner, Task};
 use super::region::RegionPlan;
 use super::walk::{Stretch, Walk};
@@ -125,7 +124,7 @@ impl Planner {
                 (Some(self.exact_range(TimeRange::new(from, end))), PageNumber::new(number).ok()?)
             }
             Purpose::Place { anchor, .. } => {
-                let Stands::Ask(asked) = self.stands(plan, 0) else { return None };
+                let asked = self.place_question(plan, anchor)?;
                 (Some(self.exact_range(TimeRange::new(anchor, end))), PageNumber::new(asked.page).ok()?)
             }
             // It is asked of a stretch of time, not of the region as a whole.

@@ -104,12 +104,18 @@ fn answers_that_lack_rows_for_a_while() {
 }
 
 /// Where the page after the asked one comes in its place, the rows between are skipped, and nothing odd is left behind: 86 of 200 runs lost
-/// rows before they were held against their places, and at most 34 do; so do 33 where the answer to the question before comes in its place.
+/// rows before they were held against their places, and 10 do.
 #[test]
 #[ignore = "known limit: what no page's place tells, of windows whose rows cannot be counted, is not found out"]
 fn other_pages_in_place_of_the_asked_ones_for_a_while() {
-    for other in [Other::Stale, Other::NextPage] {
-        let trouble = |seed| Some((when(seed), Trouble::Another(other)));
-        hold(&format!("{other:?}"), |seed| Behaviour { trouble: trouble(seed), ..Behaviour::default() });
-    }
+    let trouble = |seed| Some((when(seed), Trouble::Another(Other::NextPage)));
+    hold("NextPage", |seed| Behaviour { trouble: trouble(seed), ..Behaviour::default() });
+}
+
+/// Where the answer to the question before comes in place of the asked one, 33 of 200 lose rows.
+#[test]
+#[ignore = "known limit, as above"]
+fn earlier_answers_in_place_of_the_asked_ones_for_a_while() {
+    let trouble = |seed| Some((when(seed), Trouble::Another(Other::Stale)));
+    hold("Stale", |seed| Behaviour { trouble: trouble(seed), ..Behaviour::default() });
 }

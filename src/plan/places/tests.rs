@@ -1,5 +1,5 @@
 use super::*;
-use crate::plan::fact::{PageAddress, Purpose};
+use crate::plan::fact::PageAddress;
 use crate::plan::testing::{page_of, range, us};
 use crate::units::PageNumber;
 
@@ -16,16 +16,17 @@ fn counted(rows: i64, skipped: &[std::ops::Range<i64>], step: usize) -> Places {
     let mut places = Places::default();
     for start in (0..rows).step_by(step) {
         let end = (start + step as i64).min(rows);
-        let came = (start..end).filter(|second| !skipped.iter().any(|skipped| skipped.contains(second))).count();
-        places.count(range(start, end), &[CountedRows { range: range(start, end), rows: came as u64 }]);
+        let came = || (start..end).filter(|second| !skipped.iter().any(|skipped| skipped.contains(second)));
+        let (rows, last) = (came().count() as u64, came().next_back().map(at));
+        places.count(range(start, end), &[CountedRows { range: range(start, end), rows, last }]);
     }
     places
 }
 
 /// The answer of a service that has a row a second up to `rows`.
 fn answer(places: &mut Places, question: PlaceQuestion, rows: i64, now: i64) {
-    let purpose = Purpose::Place { anchor: question.anchor, question: question.number };
     let page = PageNumber::new(question.page).unwrap();
+    let purpose = question.purpose();
     let first = question.anchor.get() + i64::from(question.page - 1) * 10;
     let mut page = page_of(PageAddress { region: us(), purpose, page }, at(now), (first..rows).take(10));
     page.check.print = first.unsigned_abs() + 1;
@@ -74,9 +75,9 @@ fn what_was_skipped_in_many_places_lies_in_the_seconds_that_are_read_again() {
     assert!(skipped.iter().all(is_found), "{missed:?}");
     // All of it is read again.
     for missed in missed {
-        let rows = missed.seconds().unsigned_abs();
+        let (rows, last) = (missed.seconds().unsigned_abs(), Some(missed.end.shifted(-1)));
         places.forget(missed);
-        places.count(missed, &[CountedRows { range: missed, rows }]);
+        places.count(missed, &[CountedRows { range: missed, rows, last }]);
     }
     assert_eq!(asked(&mut places, 4_000), (1, vec![]));
 }
@@ -123,8 +124,8 @@ fn the_same_page_to_two_questions_tells_nothing() {
     let mut places = counted(1_000, &[], 20);
     for _ in 0..2 {
         let Stands::Ask(question) = places.stands(100_000, 20) else { panic!() };
-        let purpose = Purpose::Place { anchor: question.anchor, question: question.number };
-        let address = PageAddress { region: us(), purpose, page: PageNumber::new(question.page).unwrap() };
+        let address =
+            PageAddress { region: us(), purpose: question.purpose(), page: PageNumber::new(question.page).unwrap() };
         let mut page = page_of(address, at(1_000), 100..110);
         page.check.print = 7;
         places.take(question.anchor, &page);
@@ -140,8 +141,8 @@ fn a_page_that_cannot_be_had_and_one_that_cannot_be_placed_end_the_asking() {
     let mut places = counted(1_000, &one(400..410), 20);
     for _ in 0..MOST_POOR {
         let Stands::Ask(question) = places.stands(100_000, 20) else { panic!() };
-        let purpose = Purpose::Place { anchor: question.anchor, question: question.number };
-        let address = PageAddress { region: us(), purpose, page: PageNumber::new(question.page).unwrap() };
+        let address =
+            PageAddress { region: us(), purpose: question.purpose(), page: PageNumber::new(question.page).unwrap() };
         places.take(question.anchor, &PageFact { slots: 10, ..page_of(address, at(1_000), []) });
     }
     assert_eq!(places.stands(100_000, 20), Stands::Whole);

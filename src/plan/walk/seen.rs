@@ -48,8 +48,8 @@ impl SeenRows {
     }
 
     /// The rows of a range in stretches that begin and end at these cuts, and at others.
-    fn counted(&self, range: TimeRange, cuts: &[EpochSeconds], last: Option<(EpochSeconds, u64)>) -> Vec<CountedRows> {
-        let all = self.seconds.iter().copied().chain(last).filter(|(second, _)| range.contains(*second));
+    fn counted(&self, range: TimeRange, cuts: &[EpochSeconds], last: &[(EpochSeconds, u64)]) -> Vec<CountedRows> {
+        let all = self.seconds.iter().chain(last).copied().filter(|(second, _)| range.contains(*second));
         // Of one second alone a page's place tells nothing that its ends do not.
         if all.clone().count() < 2 {
             return Vec::new();
@@ -58,25 +58,25 @@ impl SeenRows {
         let mut cuts: Vec<EpochSeconds> = cuts.iter().copied().filter(|cut| Some(*cut) >= self.exact_from).collect();
         cuts.sort_unstable();
         let mut cuts = cuts.into_iter().peekable();
-        let (mut counted, mut from, mut rows) = (Vec::new(), range.start, 0);
-        let mut close = |until: EpochSeconds, rows: &mut u64| {
+        let (mut counted, mut from, mut rows, mut last) = (Vec::new(), range.start, 0, None);
+        let mut close = |until: EpochSeconds, rows: &mut u64, last: &mut Option<EpochSeconds>| {
             let range = TimeRange::new(from, until.min(range.end));
             if !range.is_empty() {
-                counted.push(CountedRows { range, rows: std::mem::take(rows) });
+                counted.push(CountedRows { range, rows: std::mem::take(rows), last: last.take() });
                 from = range.end;
             }
         };
         for (second, more) in all {
             while let Some(cut) = cuts.next_if(|cut| *cut <= second) {
-                close(cut, &mut rows);
+                close(cut, &mut rows, &mut last);
             }
             if rows >= step {
-                close(second, &mut rows);
+                close(second, &mut rows, &mut last);
             }
-            rows += more;
+            (rows, last) = (rows + more, Some(second));
         }
-        cuts.for_each(|cut| close(cut, &mut rows));
-        close(range.end, &mut rows);
+        cuts.for_each(|cut| close(cut, &mut rows, &mut last));
+        close(range.end, &mut rows, &mut last);
         counted
     }
 }
@@ -90,7 +90,11 @@ impl Walk {
             return Vec::new();
         }
         let last = self.reach.frontier.map(|frontier| (frontier, self.reach.at_frontier.len() as u64));
-        self.totals.seen.counted(self.range, cuts, last)
+        // Rows that leap ahead at the end of its last page are rows all the same.
+        let held = self.last.held.iter().map(|row| row.second).filter(|second| Some(*second) > self.reach.frontier);
+        let held: Vec<EpochSeconds> = held.collect();
+        let held = held.chunk_by(|one, next| one == next).filter_map(|rows| Some((*rows.first()?, rows.len() as u64)));
+        self.totals.seen.counted(self.range, cuts, &last.into_iter().chain(held).collect::<Vec<_>>())
     }
 
     /// The walk goes on to a later second than that which it has reached.
@@ -132,7 +136,7 @@ mod tests {
     fn what_is_read_again_is_counted_once() {
         let mut seen = SeenRows::default();
         (0..100).for_each(|second| seen.leave(at(second), 2));
-        let counted = |seen: &SeenRows, cuts: &[EpochSeconds]| told(&seen.counted(range(10, 90), cuts, None));
+        let counted = |seen: &SeenRows, cuts: &[EpochSeconds]| told(&seen.counted(range(10, 90), cuts, &[]));
         let all = counted(&seen, &[]);
         assert_eq!((all.len(), all.iter().map(|one| one.2).sum::<u64>()), (8, 160));
         assert_eq!((all[0], all[7].1), ((10, 20, 20), 90));
@@ -149,7 +153,7 @@ mod tests {
         let mut seen = SeenRows::default();
         (0..40_000).for_each(|second| seen.leave(at(second), 1));
         assert!(seen.seconds.len() <= MOST_SECONDS && !seen.is_unsure);
-        assert_eq!(told(&seen.counted(range(0, 40_000), &[], None)).iter().map(|one| one.2).sum::<u64>(), 40_000);
+        assert_eq!(told(&seen.counted(range(0, 40_000), &[], &[])).iter().map(|one| one.2).sum::<u64>(), 40_000);
         seen.go_back(at(39_000));
         assert!(!seen.is_unsure);
         seen.go_back(at(20));

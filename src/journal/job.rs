@@ -192,6 +192,7 @@ pub(super) fn purpose_columns(purpose: Purpose) -> (&'static str, i64, i64) {
         // Its anchor stands in place of a window: a page is still one row of the same columns.
         Purpose::Count { anchor } => ("count", anchor.get(), -1),
         Purpose::Recheck { from } => ("recheck", from.get(), -1),
+        Purpose::Place { anchor, question } => ("place", anchor.get(), i64::from(question)),
     }
 }
 
@@ -209,6 +210,7 @@ pub(super) fn purpose_from(name: &str, window: i64, stretch: i64) -> Option<Purp
         "confirm_newest" => Some(Purpose::ConfirmNewest),
         "bounds" => Some(Purpose::Bounds),
         "recheck" => Some(Purpose::Recheck { from: EpochSeconds::new(window) }),
+        "place" => Some(Purpose::Place { anchor: EpochSeconds::new(window), question: u32::try_from(stretch).ok()? }),
         "count" => Some(Purpose::Count { anchor: EpochSeconds::new(window) }),
         _ => None,
     }
@@ -227,6 +229,7 @@ pub(super) fn address_text(address: &PageAddress) -> String {
         Purpose::ConfirmNewest => format!("{region} confirm newest {page}"),
         Purpose::Bounds => format!("{region} bounds {page}"),
         Purpose::Recheck { from } => format!("{region} recheck from {from} {page}"),
+        Purpose::Place { anchor, question } => format!("{region} place {question} from {anchor} {page}"),
         Purpose::Count { anchor } => format!("{region} count from {anchor} {page}"),
     }
 }

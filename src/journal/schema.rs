@@ -25,8 +25,8 @@
 //! | `pages` | `sequence` | integer, key | one order for pages and events |
 //! | | `run` | integer | `runs.number` |
 //! | | `region` | text | the queried region |
-//! | | `purpose` | text | `walk`, `newest`, `without_filters`, `without_range`, `known_second`, `bounds`, `confirm_oldest`, `confirm_newest`, `count` |
-//! | | `window`, `stretch` | integer | of a walk's page; -1 for the other purposes, but that `window` is the second that a `count` begins at |
+//! | | `purpose` | text | `walk`, `newest`, `without_filters`, `without_range`, `known_second`, `bounds`, `confirm_oldest`, `confirm_newest`, `count`, `recheck`, `place` |
+//! | | `window`, `stretch` | integer | of a walk's page; -1 for the other purposes, but that `window` is the second that a `count`, `recheck` or `place` begins at, and `stretch` a `place`'s question |
 //! | | `page` | integer | `page_num`; run, purpose, window, stretch, region and page together are unique |
 //! | | `fetched_at`, `slots`, `position` | integer | arrival; rows on the page; where the walk stood |
 //! | | `first`, `last` | integer or null | first and last second of the usable rows, both inclusive |

@@ -545,6 +545,7 @@ fn keeps_body(page: &NewPage) -> bool {
             | Purpose::ConfirmNewest
             | Purpose::Count { .. }
             | Purpose::Recheck { .. }
+            | Purpose::Place { .. }
     );
     asked && page.fact.slots > 0
 }

@@ -187,13 +187,14 @@ async fn a_page_is_not_bought_twice_and_its_neighbours_in_the_transaction_stand(
         Purpose::ConfirmNewest,
         Purpose::Count { anchor: EpochSeconds::new(-7) },
         Purpose::Recheck { from: EpochSeconds::new(-7) },
+        Purpose::Place { anchor: EpochSeconds::new(-7), question: 2 },
     ] {
         let address = PageAddress { purpose, ..walk(1, 1) };
         scene.buy(page(address.clone(), &[10])).await.unwrap();
         assert!(matches!(scene.buy(page(address, &[10])).await, Err(JournalError::BoughtTwice { .. })));
     }
     // What the table of purposes writes, it must read back: a purpose that it did not know once damaged every later start.
-    assert_eq!(scene.journal.replay().unwrap().len(), 10);
+    assert_eq!(scene.journal.replay().unwrap().len(), 11);
 }
 
 #[tokio::test]

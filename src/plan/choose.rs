@@ -28,7 +28,7 @@ impl Planner {
             .or_else(|| self.list_mixed_regions())
             .or_else(|| self.list_believed())
             .or_else(|| self.tell_false_end())
-            .or_else(|| self.reopen_unseen().or_else(|| self.read_refuted_again()).filter(|_| !context.is_publishing))
+            .or_else(|| self.read_again_whole().filter(|_| !context.is_publishing))
         {
             return late;
         }
@@ -70,6 +70,9 @@ impl Planner {
         }
         if let (Purpose::Recheck { .. }, Some(plan)) = (address.purpose, self.region(&address.region)) {
             return Self::leave_recheck(plan);
+        }
+        if let Purpose::Place { .. } = address.purpose {
+            return vec![PlanEvent::PlaceUntold { region: address.region.clone() }];
         }
         let times = self.windows.get(&id).map(|window| window.parked + 1);
         times.map(|times| PlanEvent::WindowParked { window: id, times }).into_iter().collect()
@@ -268,8 +271,10 @@ impl Planner {
 
     /// The second until which the first of those waits that nobody reads.
     fn first_wait(&self, context: &PlanContext) -> Option<Decision> {
-        let moves = self.in_order().filter(|(_, window)| is_free(window) || !window.is_due(context.now));
-        let waits = moves.filter_map(|(id, window)| match self.next_of(id, window, context) {
+        let free = self.in_order().filter(|(_, window)| is_free(window) || !window.is_due(context.now));
+        let moves = free.map(|(id, window)| self.next_of(id, window, context));
+        let moves = moves.chain(self.parked().map(|parked| self.retry(parked, context)));
+        let waits = moves.filter_map(|next| match next {
             Decision::Wait(until) => Some(until),
             _ => None,
         });
@@ -314,7 +319,7 @@ impl Planner {
 }
 
 impl Decision {
-    fn unless_idle(self) -> Option<Self> {
+    pub(super) fn unless_idle(self) -> Option<Self> {
         (!matches!(self, Self::Idle | Self::Wait(_))).then_some(self)
     }
 }

@@ -12,6 +12,7 @@ use super::window::Window;
 use crate::api::contract::Region;
 use crate::units::{EpochSeconds, TimeRange};
 
+mod places;
 mod short_pages;
 
 use short_pages::believes;
@@ -52,10 +53,19 @@ impl Planner {
                 _ if meets && end == End::Newest => {}
                 // The region's oldest page would be that of all time.
                 _ if end == End::Oldest && self.learned.bounds.min_is_loose => {}
-                Confirmation::Ask(due) => match self.when_due((id, window), plan, (purpose, due), context) {
-                    Due::Now(decision) => return decision,
-                    Due::Later(due) => waits = Some(waits.map_or(due, |first| first.min(due))),
-                },
+                Confirmation::Ask(due) => {
+                    let may_be_told = end == End::Oldest && due <= context.now && waits.is_none() && !meets;
+                    let told = may_be_told.then(|| self.begins_whole((id, window), (plan, walk), &finishing, context));
+                    match told.unwrap_or(Ok(false)) {
+                        Err(decision) => return decision,
+                        Ok(true) => continue,
+                        Ok(false) => {}
+                    }
+                    match self.when_due((id, window), plan, (purpose, due), context) {
+                        Due::Now(decision) => return decision,
+                        Due::Later(due) => waits = Some(waits.map_or(due, |first| first.min(due))),
+                    }
+                }
                 Confirmation::Unseen(unseen)
                     if unseen.start >= walk.settled() && window.range.contains(unseen.start) =>
                 {
@@ -74,7 +84,18 @@ impl Planner {
             Some(Due::Now(decision)) => return decision,
             Some(Due::Later(due)) => waits = Some(waits.map_or(due, |first| first.min(due))),
         }
-        waits.map_or(Decision::Record(finishing), Decision::Wait)
+        if let Some(until) = waits {
+            return Decision::Wait(until);
+        }
+        // How many rows came is known before it is held against their places.
+        if let Some(counted) = self.counted(window, walk, (&self.listed_of(window, &finishing), &[])) {
+            return Decision::Record(vec![counted]);
+        }
+        match self.ask_place((id, window), plan, context) {
+            None => Decision::Record(finishing),
+            Some(Due::Now(decision)) => decision,
+            Some(Due::Later(due)) => Decision::Wait(due),
+        }
     }
 
     /// A question that confirms something is asked once it is due, by one worker of the window.
@@ -127,6 +148,11 @@ impl Planner {
         let read = range.without(&plan.kept).into_iter();
         let settled = PlanEvent::EndSettled { region: plan.region.clone(), end };
         read.map(|range| doubted(&plan.region, range, &why)).chain([settled]).collect()
+    }
+
+    /// Time that is done and is read again: rows of it came late, or were skipped.
+    pub(super) fn read_again_whole(&self) -> Option<Decision> {
+        self.reopen_unseen().or_else(|| self.read_refuted_again()).or_else(|| self.read_missed_again())
     }
 
     /// Time that is done, and holds rows that no walk has seen, is opened again.

@@ -7,10 +7,15 @@ use serde::{Deserialize, Serialize};
 use super::ends::End;
 use super::fact::{RowKey, WindowId};
 use super::gate::reason::Lacks;
+use super::places::CountedRows;
 use super::recheck::ShortPage;
 use crate::api::contract::Region;
 pub use crate::api::fault::RegionFault;
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
+
+mod contradiction;
+
+pub use contradiction::Contradiction;
 
 /// One decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,10 +148,32 @@ pub enum PlanEvent {
         range: TimeRange,
         /// The one that showed least; none where rows come in no order, or too many of one second.
         least: Option<ShortPage>,
+        /// Some others, from the one that showed least.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        others: Vec<ShortPage>,
     },
     /// Of a region's short pages that were believed, one held more rows when asked again, or could not be had: all are read again or listed.
     ShortPagesRefuted {
         /// The region.
+        region: Region,
+    },
+    /// So many rows of some seconds came, and of the range's others nobody knows.
+    RowsCounted {
+        /// Their region.
+        region: Region,
+        /// The range.
+        range: TimeRange,
+        /// The seconds, in order, and their rows.
+        counted: Vec<CountedRows>,
+    },
+    /// By the numbers of its pages more rows lie in a region than came: those seconds are read again or listed.
+    RowsMissed {
+        /// The region.
+        region: Region,
+    },
+    /// A page that would tell by its number how many rows lie before it cannot be had.
+    PlaceUntold {
+        /// Its region.
         region: Region,
     },
     /// A short page was found to hide rows: those that were believed are listed as unproven, and none is believed any more.
@@ -349,63 +376,4 @@ pub enum Ending {
     NothingThere,
     /// Nothing: what was left of it is listed.
     Listed,
-}
-
-/// What cannot be mended by asking again: the service does not mean what its contract says.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Contradiction {
-    /// `page_num` counts rows.
-    #[error(
-        "region {region}: every page begins one row after its predecessor, so `page_num` counts rows here, not pages; a walk \
-         would cost ten times the credits"
-    )]
-    PageNumberCountsRows {
-        /// Where it was seen.
-        region: Region,
-    },
-    /// `page_num` counts from 0, so page 1 is the second.
-    #[error(
-        "region {region}: page 1 of a question never shows the rows that are known to be its first, so `page_num` seems to count \
-         from 0 here; ten rows would be missing of every question"
-    )]
-    PagesCountedFromZero {
-        /// Where it was seen.
-        region: Region,
-    },
-    /// Every question has the same answer.
-    #[error("region {region}: different questions are all answered with the same rows, so none of them is answered")]
-    SameAnswer {
-        /// Where it was seen.
-        region: Region,
-    },
-    /// The range parameters do nothing, or mean another unit.
-    #[error("region {region}: asked for create_time within {range}, the service answered rows of {seen} alone")]
-    RangeNotHonoured {
-        /// Where it was seen.
-        region: Region,
-        /// What was asked.
-        range: TimeRange,
-        /// The first row's second.
-        seen: EpochSeconds,
-    },
-    /// The region answers nothing for the range, but rows without one that lie within it.
-    #[error("region {region}: the range {range} answers no row, yet a row of {seen} is there when no range is asked")]
-    RangeHidesRows {
-        /// Where it was seen.
-        region: Region,
-        /// What was asked.
-        range: TimeRange,
-        /// The hidden row's second.
-        seen: EpochSeconds,
-    },
-    /// A known row cannot be found by its own second.
-    #[error(
-        "region {region}: a row of {seen} is not found when the time around it is asked, so epoch seconds are not understood"
-    )]
-    SecondsNotUnderstood {
-        /// Where it was seen.
-        region: Region,
-        /// The known row's second.
-        seen: EpochSeconds,
-    },
 }

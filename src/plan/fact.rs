@@ -54,6 +54,13 @@ pub enum Purpose {
         /// The second.
         from: EpochSeconds,
     },
+    /// A page, by its number, of the region's rows from a second on, oldest first: tells whether as many rows came as lie before its own.
+    Place {
+        /// The second.
+        anchor: EpochSeconds,
+        /// Counts the region's questions from 1.
+        question: u32,
+    },
     /// A known row's second asked as a bound: tells which bounds are inclusive. Its pages count the questions.
     Bounds,
     /// A page, by its number, of the region's rows from this second on, oldest first: tells how many rows lie before its own.

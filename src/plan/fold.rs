@@ -1,19 +1,17 @@
 //! Folding durable pages into a walk: what each shows, and what it teaches about the service. Pure.
 
-use std::cmp::Reverse;
-
 use super::event::StretchReason;
 use super::fact::{PageFact, RowKey, Standing, VideoKey};
 use super::heal::{Heal, HealPage, changes_places};
-use super::page::{Finding, Reading, View, ascents};
-use super::short::{Follows, Place, ShortDoubt, Verdict};
-use super::walk::{Lesson, Shown, Stretch, Walk};
-use crate::api::contract::{PAGE_SIZE, TimeOrder};
+use super::page::{Finding, Reading, View};
+use super::short::{Follows, Place, ShortDoubt};
+use super::walk::{Lesson, Shown, Walk};
+use crate::api::contract::PAGE_SIZE;
 use crate::units::{EpochSeconds, TimeRange};
 
-/// Rows of one page that must stand at exactly the asked upper bound for it to count as inclusive: wrong dates do not come in
-/// such numbers.
-const ROWS_AT_MAX: usize = 3;
+mod lessons;
+
+use lessons::{bound_lessons, lesson_of, lessons_of};
 
 /// Folding pages in.
 impl Walk {
@@ -91,6 +89,7 @@ impl Walk {
             view.is_plain(page) || view.finding == Finding::Empty || view.finding == Finding::SamePage;
         lessons.extend(lessons_of(&view));
         lessons.extend((self.so_far.pages == 1 && self.ties_moved(&asked)).then_some(Lesson::TiesMove));
+        self.watch_places(page, &view);
         let strays = view.strays.clone();
         self.take(page, view, asked, &mut lessons);
         self.count_dense();
@@ -263,6 +262,7 @@ impl Walk {
             None => true,
         };
         if is_new {
+            self.leave_second();
             self.reach.ascents = self.reach.ascents.saturating_add(u32::from(self.reach.frontier.is_some()));
             self.reach.before_frontier = self.reach.frontier.or(self.reach.before_frontier);
             self.reach.frontier = Some(row.second);
@@ -316,12 +316,22 @@ impl Walk {
     }
 
     fn doubt_about(&self, page: &PageFact, rows: &[RowKey], before: Before) -> Option<ShortDoubt> {
-        let leaps = rows.is_empty();
-        let shown = if leaps { &page.rows } else { rows };
+        // Rows before the anchor come while a bound is not known, and are no part of what the page may have left out.
+        let wanted = |rows: &[RowKey]| -> Vec<RowKey> {
+            rows.iter().copied().filter(|row| row.second >= self.stretch.anchor).collect()
+        };
+        let (in_order, all) = (wanted(rows), wanted(&page.rows));
+        let leaps = rows.is_empty() || (in_order.is_empty() && !all.is_empty());
+        let shown = match (leaps, in_order.is_empty()) {
+            (true, _) if all.is_empty() => &page.rows,
+            (true, _) => &all,
+            (false, true) => rows,
+            (false, false) => &in_order,
+        };
         let (first, last) = (shown.first()?, shown.last()?);
         let (first_video, last_video) = (first.video, last.video);
         // Where all its rows leap ahead, they lie beyond what the page may have left out.
-        let stands = before.frontier.filter(|_| leaps).unwrap_or(first.second);
+        let stands = if leaps { before.frontier.unwrap_or(self.stretch.anchor) } else { first.second };
         let (first, last) = if leaps { (stands, stands) } else { (first.second, last.second) };
         let is_over = |heal: &Heal| heal.is_over() && heal.second() == first;
         let from = before.frontier.filter(|_| self.so_far.pages > 1).unwrap_or(self.stretch.anchor);
@@ -353,43 +363,4 @@ struct Before {
     /// The last second before the frontier.
     second: Option<EpochSeconds>,
     settled: EpochSeconds,
-}
-
-fn lesson_of(verdict: Verdict) -> Lesson {
-    match verdict {
-        Verdict::HidNothing => Lesson::ShortPageHidNothing,
-        Verdict::HidRows => Lesson::ShortPageHidRows,
-    }
-}
-
-/// Rows at exactly an asked bound, on a page in order, prove that the bound is inclusive.
-fn bound_lessons(page: &PageFact, stretch: &Stretch) -> Vec<Lesson> {
-    let is_ordered = match stretch.order() {
-        TimeOrder::OldestFirst => page.rows.is_sorted_by_key(|row| row.second),
-        TimeOrder::NewestFirst => page.rows.is_sorted_by_key(|row| Reverse(row.second)),
-        // No walk asks so.
-        TimeOrder::MostViewedFirst => false,
-    };
-    if !is_ordered {
-        return Vec::new();
-    }
-    let at = |second: EpochSeconds| page.rows.iter().filter(move |row| row.second == second).map(|row| row.video);
-    let at_max = (at(stretch.asked_max).count() >= ROWS_AT_MAX).then_some(Lesson::AtMax);
-    at(stretch.asked_min).map(Lesson::AtMin).chain(at_max).collect()
-}
-
-fn lessons_of(view: &View) -> Vec<Lesson> {
-    let mut lessons = Vec::new();
-    match view.finding {
-        Finding::Repeated(_) => lessons.push(Lesson::Repeat),
-        Finding::Disordered => lessons.push(Lesson::Disorder),
-        Finding::Rows if view.strays.is_empty() => {
-            lessons.push(Lesson::Ascents(ascents(&view.rows)));
-        }
-        _ => {}
-    }
-    if !view.strays.is_empty() {
-        lessons.push(Lesson::Strays(u32::try_from(view.strays.len()).unwrap_or(u32::MAX)));
-    }
-    lessons
 }

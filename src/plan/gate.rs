@@ -56,7 +56,11 @@ impl Planner {
         match decision {
             Decision::Record(finishing) if finishing.iter().any(finishes) => {
                 let (lists, again) = self.open_at_the_end((window, ending), &finishing, context);
-                Decision::Record(lists.into_iter().chain(finishing).chain(again).collect())
+                let counted = window.walk().filter(|_| context.tuning.confirm_after > 0).and_then(|walk| {
+                    let listed = self.listed_of(window, &[lists.as_slice(), &finishing].concat());
+                    self.counted(window, walk, (&listed, &read_again_in(&again)))
+                });
+                Decision::Record(lists.into_iter().chain(counted).chain(finishing).chain(again).collect())
             }
             other => other,
         }
@@ -140,7 +144,7 @@ impl Planner {
     }
 
     /// What of a window is listed, or is about to be.
-    fn listed_of(&self, window: &Window, events: &[PlanEvent]) -> Vec<TimeRange> {
+    pub(super) fn listed_of(&self, window: &Window, events: &[PlanEvent]) -> Vec<TimeRange> {
         let lists = events.iter().filter_map(|event| match event {
             PlanEvent::UnprovenListed { range, .. } | PlanEvent::RowGone { range, .. } => Some(*range),
             _ => None,
@@ -219,6 +223,15 @@ impl Planner {
             self.last_evidence = std::mem::replace(&mut window.evidence, WindowEvidence::new(start));
         }
     }
+}
+
+/// The seconds that these decisions read again.
+fn read_again_in(events: &[PlanEvent]) -> Vec<TimeRange> {
+    let ranges = events.iter().filter_map(|event| match event {
+        PlanEvent::SecondsReadAgain { range, .. } => Some(*range),
+        _ => None,
+    });
+    ranges.collect()
 }
 
 #[cfg(test)]

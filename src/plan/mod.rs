@@ -19,6 +19,7 @@ pub mod learned;
 pub mod moved_on;
 pub mod narrow;
 pub mod page;
+pub mod places;
 pub mod planner;
 pub mod probing;
 pub mod reads;

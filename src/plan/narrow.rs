@@ -18,9 +18,18 @@ const NARROW_ROWS: f64 = 20.0;
 impl Planner {
     /// A last round for what could not be read; then it is narrowed down to the smallest range and listed.
     pub(super) fn retry_parked(&self, context: &PlanContext) -> Option<Decision> {
-        let is_parked = |window: &Window| !window.is_assigned() && window.parked > 0 && !window.is_over();
-        let (id, window) = self.in_order().find(|(_, window)| is_parked(window))?;
-        Some(match window.walk() {
+        // One that waits for another, or for later, holds up none.
+        self.parked().find_map(|(id, window)| self.retry((id, window), context).unless_idle())
+    }
+
+    /// The windows that are set aside, in the order of time.
+    pub(super) fn parked(&self) -> impl Iterator<Item = (WindowId, &Window)> {
+        self.in_order().filter(|(_, window)| !window.is_assigned() && window.parked > 0 && !window.is_over())
+    }
+
+    /// What is to be done next about one that is set aside.
+    pub(super) fn retry(&self, (id, window): (WindowId, &Window), context: &PlanContext) -> Decision {
+        match window.walk() {
             _ if window.parked < PARKED_TIMES => self.try_again(id, window, context),
             // What cannot be read from its end is given up there, and not read a third time.
             Some(walk) if walk.stretch().why == StretchReason::FromEnd => {
@@ -28,7 +37,7 @@ impl Planner {
                 self.act((id, window), walk, walk.past_second(walk.stretch().anchor, why), context)
             }
             _ => self.narrow((id, window), context),
-        })
+        }
     }
 
     /// The page that failed may be too deep for the service, so the walk begins anew where it stands.

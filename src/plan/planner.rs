@@ -212,6 +212,7 @@ impl Planner {
                 .regions
                 .iter()
                 .all(|plan| plan.is_done() && plan.again.recheck.refuted().is_empty() && self.unseen(plan).is_none())
+            && self.regions.iter().all(|plan| self.missed(plan).is_empty())
     }
 
     /// Whether something is to be listed that seemed to be settled.

@@ -2,18 +2,21 @@
 //!
 //! Looks around a short page agree with each other where all of them lack the same rows for a while: parts of a search index are down.
 //! So looks that come close together are one witness. Of a region's pages that were believed so, the one that showed least is asked again
-//! before the region is done, apart in time. If rows come that its walk did not see, none of them is believed: all are read again.
+//! before the region is done, apart in time. If rows come that its walk did not see, none of them is believed: all are read again. If it
+//! comes with more rows than it had, and its walk saw those later, or full, it was short for a while only, and the next of some is asked too.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::fact::{PageFact, VideoKey};
+use super::fact::{PageFact, RowKey, VideoKey};
 use crate::api::contract::PAGE_SIZE;
 use crate::units::{EpochSeconds, TimeRange};
 
 /// Answers in a row that show nothing of a page, before what was believed is listed.
 const MOST_ASKED: u32 = 4;
+/// Short pages of a region that are remembered to be asked again, one after the other.
+const MOST_PAGES: usize = 4;
 /// How often a region's short pages are read again because one had left rows out; then they are listed.
 const MOST_REFUTED: u32 = 2;
 /// Rows around a page that are remembered; of one with more it is not asked again.
@@ -41,16 +44,16 @@ pub struct ShortPage {
 pub(super) struct Believed {
     /// From the first to the last of them.
     pub(super) range: TimeRange,
-    /// The one that showed least; none where rows come in no order, or too many of one second.
-    pub(super) least: Option<ShortPage>,
+    /// Those that showed least, the least first; none where rows come in no order, or too many of one second.
+    pub(super) least: Vec<ShortPage>,
 }
 
 /// What became of a region's short pages that are believed.
 #[derive(Clone, Debug, Default)]
 pub struct Recheck {
-    /// The one that is asked again.
-    least: Option<ShortPage>,
-    /// How often it was, and when last.
+    /// Those that are asked again, one after the other.
+    least: Vec<ShortPage>,
+    /// How often the first of them was, and when last.
     asked: u32,
     asked_at: Option<EpochSeconds>,
     /// Questions about this page and those before it.
@@ -68,6 +71,12 @@ impl ShortPage {
     pub(super) fn remembered(self) -> Option<Self> {
         (self.rows.len() <= MOST_KNOWN).then_some(self)
     }
+
+    /// Whether an answer shows more rows in its seconds than it held: all rows between the page before it and its last second were its own.
+    fn was_poorer(&self, page: &PageFact) -> bool {
+        let is_within = |row: &&RowKey| self.range.start < row.second && row.second < self.ends;
+        page.rows.iter().filter(is_within).count() >= self.slots as usize
+    }
 }
 
 /// Pages nearest to each other become one where there are many.
@@ -78,7 +87,9 @@ pub(super) fn apart(believed: impl Iterator<Item = Believed>) -> Vec<Believed> {
         let next = all.remove(place + 1);
         if let Some(one) = all.get_mut(place) {
             one.range = TimeRange::new(one.range.start, one.range.end.max(next.range.end));
-            one.least = [one.least.take(), next.least].into_iter().flatten().min_by_key(|page| page.slots);
+            one.least.extend(next.least);
+            one.least.sort_by_key(|page| page.slots);
+            one.least.truncate(MOST_PAGES);
         }
     }
     all
@@ -96,16 +107,21 @@ fn nearest(all: &[Believed]) -> Option<usize> {
 impl Recheck {
     /// Short pages of a window are believed.
     pub(super) fn believe(&mut self, least: &ShortPage) {
-        if self.agrees || self.least.as_ref().is_none_or(|page| least.slots < page.slots) {
+        if self.agrees {
             self.forget();
-            self.least = Some(least.clone());
         }
+        // The one that is being asked again stays the first.
+        let asked = usize::from(self.asked > 0);
+        let place = asked + self.least.iter().skip(asked).filter(|page| page.slots <= least.slots).count();
+        self.least.insert(place.min(self.least.len()), least.clone());
+        self.least.truncate(MOST_PAGES);
     }
 
-    /// Takes what came of the page; whether it shows that a row was left out, or nothing as often as is asked.
-    pub(super) fn take(&mut self, page: &PageFact) -> bool {
+    /// Takes what came of the page; whether it shows that a row was left out, or nothing as often as is asked. `newest` is the region's
+    /// last second that is known.
+    pub(super) fn take(&mut self, page: &PageFact, newest: Option<EpochSeconds>) -> bool {
         self.questions += 1;
-        let Some(least) = &self.least else { return false };
+        let Some(least) = self.least.first() else { return false };
         (self.asked, self.asked_at) = (self.asked + 1, Some(page.fetched_at));
         let known: BTreeSet<VideoKey> = least.rows.iter().copied().collect();
         let within = || page.rows.iter().filter(|row| least.range.contains(row.second));
@@ -115,7 +131,15 @@ impl Recheck {
         let is_full = page.slots >= PAGE_SIZE || (page.slots > 0 && page.rows.is_empty());
         let is_before = is_full && page.rows.iter().all(|row| row.second < least.range.start);
         self.agrees = !shows_more && (shows_it || is_before) && !page.check.is_astray();
-        !self.agrees && (shows_more || self.asked >= MOST_ASKED)
+        let is_refuted = !self.agrees && (shows_more || self.asked >= MOST_ASKED);
+        // The region's last page is short by nature, and says nothing of others.
+        let is_last = page.rows.iter().any(|row| Some(row.second) >= newest);
+        let tells_little = page.slots >= PAGE_SIZE || is_last || least.was_poorer(page);
+        if self.agrees && tells_little && self.least.len() > 1 {
+            self.least.remove(0);
+            (self.asked, self.asked_at, self.agrees) = (0, None, false);
+        }
+        is_refuted
     }
 
     /// None of the short pages in these seconds is believed any more.
@@ -127,7 +151,8 @@ impl Recheck {
     }
 
     fn forget(&mut self) {
-        (self.least, self.asked, self.asked_at, self.agrees) = (None, 0, None, false);
+        self.least.clear();
+        (self.asked, self.asked_at, self.agrees) = (0, None, false);
     }
 
     /// What was refuted is read again, or listed; or else the page that is asked again could not be had.
@@ -140,7 +165,7 @@ impl Recheck {
 
     /// The seconds of the page that is asked again.
     pub(super) fn range(&self) -> Option<TimeRange> {
-        self.least.as_ref().map(|page| page.range)
+        self.least.first().map(|page| page.range)
     }
 
     /// Seconds of which no short page is believed any more, to be read again.
@@ -155,13 +180,13 @@ impl Recheck {
 
     /// When the page is to be asked again: not before what was refuted is read again, or listed.
     pub(super) fn due(&self, confirm_after: i64) -> Option<EpochSeconds> {
-        let page = self.least.as_ref().filter(|_| !self.agrees && self.refuted.is_empty())?;
+        let page = self.least.first().filter(|_| !self.agrees && self.refuted.is_empty())?;
         Some(self.asked_at.unwrap_or(page.at).shifted(confirm_after))
     }
 
     /// The second from which it is asked, and the number of the question.
     pub(super) fn question(&self) -> Option<(EpochSeconds, u32)> {
-        Some((self.least.as_ref()?.range.start, self.questions + 1))
+        Some((self.least.first()?.range.start, self.questions + 1))
     }
 }
 

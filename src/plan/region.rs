@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::ends::Ends;
 use super::fact::{PageFact, Purpose, RowKey, VideoKey, WindowId};
 use super::page::longest_run;
+use super::places::Places;
 use super::reads::{Beside, Reads};
 use super::recheck::Recheck;
 use super::tally::CountedPages;
@@ -108,6 +109,8 @@ pub struct ReadAgain {
     pub(super) ranges: Vec<TimeRange>,
     /// What became of its short pages that are believed.
     pub(super) recheck: Recheck,
+    /// How many of its rows came, and how they stand to their places.
+    pub(super) places: Places,
 }
 
 /// What a region's rows are counted by.
@@ -178,6 +181,7 @@ impl RegionPlan {
         self.range.end = new.end;
         self.newest_page.extensions += 1;
         self.ends.extend();
+        self.again.places.extend();
         // What lay at the former end may go on now.
         self.counted.pages.values_mut().for_each(|pages| pages.retain(|_, page| page.slots >= PAGE_SIZE));
         self.counted.refused.clear();
@@ -192,6 +196,7 @@ impl RegionPlan {
     /// Its seconds are read again: where it has never shown a row, whether it is empty is asked anew too.
     pub(super) fn reopen(&mut self, range: TimeRange) {
         self.ends.reopened(range);
+        self.again.places.forget(range);
         self.again.ranges.push(range);
         if !self.answers.has_answered {
             self.ends.extend();
@@ -317,7 +322,7 @@ impl RegionPlan {
                 self.extent.oldest = self.extent.oldest.or(first);
                 self.extent.newest = self.extent.newest.max(last);
             }
-            Purpose::Bounds | Purpose::Count { .. } | Purpose::Recheck { .. } => {}
+            Purpose::Bounds | Purpose::Count { .. } | Purpose::Recheck { .. } | Purpose::Place { .. } => {}
         }
         let is_probe = matches!(page.address.purpose, Purpose::Walk { .. } | Purpose::Newest);
         if is_probe && let (Some(first), Some(last)) = (first, last) {

@@ -28,6 +28,8 @@ pub enum Reopening {
     Doubt,
     /// Short pages of them were believed, and one had left rows out.
     ShortPages,
+    /// By the numbers of its pages they hold more rows than came.
+    Places,
 }
 
 /// What is wanted of a plan that cannot give it.
@@ -91,6 +93,7 @@ impl Planner {
             Reopening::Lost(text) => text.clone(),
             Reopening::Doubt => "it was in doubt, and is being read again".to_owned(),
             Reopening::ShortPages => "its pages were short, and one held more rows when it was asked again".to_owned(),
+            Reopening::Places => "by the numbers of its pages it holds more rows than came".to_owned(),
             Reopening::Unseen => "it holds rows that came only when its end was asked again".to_owned(),
         };
         events.push(PlanEvent::RangeReopened { window, rest, region: region.clone(), range, why: text, was_unproven });

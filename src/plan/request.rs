@@ -94,7 +94,7 @@ impl Planner {
         let lies_after = plan.known_row().is_some_and(|known| known >= plan.range.end);
         match purpose {
             Purpose::KnownSecond if lies_after => TimeOrder::OldestFirst,
-            Purpose::ConfirmOldest | Purpose::Recheck { .. } => TimeOrder::OldestFirst,
+            Purpose::ConfirmOldest | Purpose::Recheck { .. } | Purpose::Place { .. } => TimeOrder::OldestFirst,
             _ => TimeOrder::NewestFirst,
         }
     }
@@ -123,6 +123,10 @@ impl Planner {
                 let (_, number) = plan.again.recheck.question()?;
                 (Some(self.exact_range(TimeRange::new(from, end))), PageNumber::new(number).ok()?)
             }
+            Purpose::Place { anchor, .. } => {
+                let asked = self.place_question(plan, anchor)?;
+                (Some(self.exact_range(TimeRange::new(anchor, end))), PageNumber::new(asked.page).ok()?)
+            }
             // It is asked of a stretch of time, not of the region as a whole.
             Purpose::Count { .. } => return None,
             Purpose::Newest | Purpose::Walk { .. } => {
@@ -142,7 +146,7 @@ impl Planner {
                 min_create_time: range.map(|(min, _)| min),
                 max_create_time: range.map(|(_, max)| max),
                 order: Self::probe_order(plan, purpose),
-                page: PageNumber::FIRST,
+                page: if matches!(purpose, Purpose::Place { .. }) { number } else { PageNumber::FIRST },
             },
             expected: Expected { habit: self.habit(&plan.region), row },
             position: start,

@@ -154,7 +154,7 @@ impl ShortDoubt {
     pub(super) fn believed(&self, at: EpochSeconds) -> Believed {
         let (range, rows) = (self.range(), self.known.iter().copied().collect());
         let Place { slots, ends, .. } = self.place;
-        Believed { range, least: ShortPage { range, rows, slots, ends, at }.remembered() }
+        Believed { range, least: ShortPage { range, rows, slots, ends, at }.remembered().into_iter().collect() }
     }
 
     /// Whether rows came after the page, so that it was not the last.

@@ -22,9 +22,11 @@ use crate::units::{EpochSeconds, TimeRange};
 
 mod lesson;
 mod position;
+mod seen;
 
 pub use super::step::{Consistency, WalkContext, WalkStep};
 pub use lesson::{Lesson, Shown};
+use seen::SeenRows;
 
 /// How a stretch asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,6 +226,8 @@ pub(super) struct Totals {
     pub(super) slots: u64,
     /// Durable pages.
     pub(super) pages: u64,
+    /// The rows by their seconds.
+    pub(super) seen: SeenRows,
 }
 
 impl Walk {
@@ -327,17 +331,17 @@ impl Walk {
     /// The seconds of short pages that were believed although nothing proved them whole.
     pub(super) fn believed(&self) -> Vec<Believed> {
         let bounded = self.bounded.as_ref().filter(|reading| reading.has_short_pages()).map(|_| self.range);
-        let bounded = bounded.map(|range| Believed { range, least: None });
+        let bounded = bounded.map(|range| Believed { range, least: Vec::new() });
         let is_past = self.reach.frontier.is_some_and(|frontier| frontier >= self.range.end);
         let open = self.short_pages.doubted.iter().chain(&self.short_pages.next);
         let open = open.filter(|doubt| is_past || doubt.is_followed()).map(|doubt| doubt.believed(self.last.at));
         apart(self.short_pages.believed.iter().cloned().chain(bounded).chain(open))
     }
 
-    /// The seconds of short pages that rows have followed and that nothing has settled.
-    pub(super) fn open_short_pages(&self) -> impl Iterator<Item = TimeRange> {
-        let open = self.short_pages.doubted.iter().chain(&self.short_pages.next).filter(|doubt| doubt.is_followed());
-        open.map(ShortDoubt::range)
+    /// The seconds of short pages that nothing has settled; of those alone that rows have followed, where that is asked.
+    pub(super) fn open_short_pages(&self, is_followed: bool) -> impl Iterator<Item = TimeRange> {
+        let open = self.short_pages.doubted.iter().chain(&self.short_pages.next);
+        open.filter(move |doubt| !is_followed || doubt.is_followed()).map(ShortDoubt::range)
     }
 
     pub(super) fn believe(&mut self, doubt: &ShortDoubt) {

@@ -139,6 +139,10 @@ impl Machine {
         }
         match task.address.purpose {
             Purpose::Count { .. } => self.planner.count_refused(&task.address),
+            Purpose::Place { .. } => {
+                let events = self.planner.park(&task.address, task.window);
+                self.record(events, Then::Nothing);
+            }
             Purpose::Walk { .. } => match self.planner.after_refusal(&task.address, task.window, &self.context(moment))
             {
                 Some(Decision::Record(events)) => self.record(events, Then::Nothing),

@@ -61,7 +61,9 @@ fn hold_all(told: &str, seeds: impl IntoIterator<Item = u64>, behaviour: impl Fn
         let (missing, surplus) = (outcome.missing(range).len(), outcome.surplus().len());
         listed += u64::from(outcome.listed().count() > 0);
         requests += outcome.requests;
-        if missing + surplus > 0 || outcome.stopped.is_some() {
+        // While page 2 comes in place of page 1, nothing tells the service from one that counts from 0: that ends the run, and is told.
+        let is_told = outcome.stopped.as_ref().is_some_and(|why| why.contains("count from 0"));
+        if (missing + surplus > 0 || outcome.stopped.is_some()) && !is_told {
             failed.push((seed, missing, surplus, outcome.stopped));
         }
     }
@@ -101,12 +103,19 @@ fn answers_that_lack_rows_for_a_while() {
     hold("part", |seed| Behaviour { trouble: trouble(seed), ..Behaviour::default() });
 }
 
-/// Where the page after the asked one comes in its place, the rows between are skipped: about 90 of 200 runs lose rows.
+/// Where the page after the asked one comes in its place, the rows between are skipped, and nothing odd is left behind: 86 of 200 runs lost
+/// rows before they were held against their places, and 10 do.
 #[test]
-#[ignore = "known limit: pages in place of another for a while are not found out inside a window"]
+#[ignore = "known limit: what no page's place tells, of windows whose rows cannot be counted, is not found out"]
 fn other_pages_in_place_of_the_asked_ones_for_a_while() {
-    for other in [Other::NextPage, Other::Stale] {
-        let trouble = |seed| Some((when(seed), Trouble::Another(other)));
-        hold(&format!("{other:?}"), |seed| Behaviour { trouble: trouble(seed), ..Behaviour::default() });
-    }
+    let trouble = |seed| Some((when(seed), Trouble::Another(Other::NextPage)));
+    hold("NextPage", |seed| Behaviour { trouble: trouble(seed), ..Behaviour::default() });
+}
+
+/// Where the answer to the question before comes in place of the asked one, 33 of 200 lose rows.
+#[test]
+#[ignore = "known limit, as above"]
+fn earlier_answers_in_place_of_the_asked_ones_for_a_while() {
+    let trouble = |seed| Some((when(seed), Trouble::Another(Other::Stale)));
+    hold("Stale", |seed| Behaviour { trouble: trouble(seed), ..Behaviour::default() });
 }

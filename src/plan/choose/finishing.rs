@@ -43,9 +43,12 @@ impl Planner {
             |range| known.clone().any(|known| known == range) || refuted.iter().any(|refuted| refuted.covers(range));
         let believed = walk.believed().into_iter().map(|one| (one.range.intersection(within), one.least));
         let new = believed.filter(|(range, _)| self.learned.short_pages_hide() || !is_known(*range));
-        new.map(|(range, least)| match self.learned.short_pages_hide() {
+        new.map(|(range, mut others)| match self.learned.short_pages_hide() {
             true => unproven_short(region, range),
-            false => PlanEvent::ShortPagesBelieved { region: region.clone(), range, least },
+            false => {
+                let least = (!others.is_empty()).then(|| others.remove(0));
+                PlanEvent::ShortPagesBelieved { region: region.clone(), range, least, others }
+            }
         })
         .collect()
     }

@@ -5,6 +5,8 @@ use crate::api::contract::Region;
 use crate::plan::event::{Again, Ending, PlanEvent, StretchReason};
 use crate::plan::fact::WindowId;
 use crate::plan::gate::{ReadAgain, reason::Lacks};
+use crate::plan::places::Places;
+use crate::plan::recheck::ShortPage;
 use crate::plan::walk::{Stretch, Walk};
 use crate::plan::window::{State, Window};
 use crate::units::{EpochSeconds, TimeRange};
@@ -99,14 +101,21 @@ impl Planner {
                 self.take_waiting(*window, *stretch, page.get(), *has_more);
             }
             PlanEvent::CountTaken { window, stretch, page } => self.take_counted(*window, *stretch, *page),
-            PlanEvent::ShortPagesBelieved { region, range, least } => {
+            PlanEvent::ShortPagesBelieved { region, range, least, others } => {
                 self.believed.push((region.clone(), *range));
-                if let Some((plan, least)) = self.region_mut(region).zip(least.as_ref()) {
+                if let Some(plan) = self.region_mut(region) {
                     // A region's last page is short by nature, also where its rows lie behind the range, and its end is confirmed anyway.
-                    let is_last = plan.extent.newest.is_none_or(|newest| least.ends >= newest);
-                    (!is_last).then(|| plan.again.recheck.believe(least));
+                    let newest = plan.extent.newest;
+                    let is_last = |page: &ShortPage| newest.is_none_or(|newest| page.ends >= newest);
+                    let pages = least.iter().chain(others).filter(|page| !is_last(page));
+                    pages.for_each(|page| plan.again.recheck.believe(page));
                 }
             }
+            PlanEvent::RowsCounted { region, range, counted } => {
+                self.with_places(region, |places| places.count(*range, counted));
+            }
+            PlanEvent::RowsMissed { region } => self.with_places(region, Places::is_missed),
+            PlanEvent::PlaceUntold { region } => self.with_places(region, Places::is_untold),
             PlanEvent::ShortPagesRefuted { region } => {
                 if let Some(plan) = self.region_mut(region) {
                     plan.again.recheck.is_settled();
@@ -122,6 +131,12 @@ impl Planner {
     pub(super) fn with_window(&mut self, id: WindowId, change: impl FnOnce(&mut Window)) {
         if let Some(window) = self.windows.get_mut(&id) {
             change(window);
+        }
+    }
+
+    fn with_places(&mut self, region: &Region, change: impl FnOnce(&mut Places)) {
+        if let Some(plan) = self.region_mut(region) {
+            change(&mut plan.again.places);
         }
     }
 
@@ -211,6 +226,7 @@ impl Planner {
         self.unproven.push(Listed { region: region.clone(), range, why: why.to_owned(), fault: None, may_pass, lacks });
         self.late.retain(|(of, second)| of != region || !range.contains(*second));
         if let Some(plan) = self.region_mut(region) {
+            plan.again.places.forget(range);
             plan.names.of_another_region.retain(|page| !range.covers(*page));
             plan.names.probes_of_another_region.retain(|page| !range.covers(*page));
         }

@@ -31,6 +31,11 @@ impl Planner {
             Purpose::Walk { window, stretch } => self.apply_walked(page, window, stretch, settled),
             Purpose::Newest => self.learned.take_newest(page),
             Purpose::Recheck { .. } => self.take_recheck(page),
+            Purpose::Place { anchor, .. } => {
+                if let Some(plan) = self.region_mut(&region) {
+                    plan.again.places.take(anchor, page);
+                }
+            }
             Purpose::Bounds => {
                 let known = self.region(&region).and_then(|plan| plan.newest_page.last_second);
                 self.learned.answer_bounds(page, known);
@@ -43,7 +48,7 @@ impl Planner {
     fn take_recheck(&mut self, page: &PageFact) {
         let region = &page.address.region;
         let Some(plan) = self.regions.iter_mut().find(|plan| plan.region == *region) else { return };
-        if plan.again.recheck.take(page) {
+        if plan.again.recheck.take(page, plan.extent.newest) {
             let refuted = self.believed.extract_if(.., |(of, _)| of == region);
             plan.again.recheck.refute(refuted.map(|(_, range)| range));
             self.learned.short.harmless = 0;

@@ -6,6 +6,8 @@ use crate::plan::planner::{Decision, PlanContext, Planner};
 use crate::plan::testing::{page_of, range, read_to_the_end, served, us};
 use crate::units::PageNumber;
 
+const NEWEST: Option<EpochSeconds> = Some(EpochSeconds::new(1_000));
+
 /// Seconds whose rows are lacking while the service is in trouble: one in three.
 fn is_lacking(second: i64) -> bool {
     second % 12 == 8
@@ -85,7 +87,7 @@ fn answered(seconds: impl IntoIterator<Item = i64>) -> (bool, Option<i64>) {
     let mut recheck = Recheck::default();
     recheck.believe(&short(40..52, 3));
     assert_eq!(recheck.due(20), Some(EpochSeconds::new(1_020)));
-    let is_refuted = recheck.take(&answer(seconds));
+    let is_refuted = recheck.take(&answer(seconds), NEWEST);
     (is_refuted, recheck.due(20).map(EpochSeconds::get))
 }
 
@@ -97,7 +99,7 @@ fn what_comes_again_tells_whether_a_short_page_left_rows_out() {
     let unplaced = PageFact { slots: 8, ..answer([]) };
     let mut recheck = Recheck::default();
     recheck.believe(&short(40..52, 3));
-    assert!(!recheck.take(&unplaced) && recheck.due(20).is_none(), "none of its rows can be placed");
+    assert!(!recheck.take(&unplaced, NEWEST) && recheck.due(20).is_none(), "none of its rows can be placed");
     assert!(answered([40, 44, 46, 48]).0, "another row");
     assert_eq!(answered([]), (false, Some(1_040)), "nothing of it came");
     assert_eq!(answered([60, 64]), (false, Some(1_040)));
@@ -107,7 +109,7 @@ fn what_comes_again_tells_whether_a_short_page_left_rows_out() {
 fn a_page_of_which_nothing_comes_again_is_not_believed_for_ever() {
     let mut recheck = Recheck::default();
     recheck.believe(&short(40..52, 3));
-    let refuted: Vec<bool> = (0..MOST_ASKED).map(|_| recheck.take(&answer([]))).collect();
+    let refuted: Vec<bool> = (0..MOST_ASKED).map(|_| recheck.take(&answer([]), NEWEST)).collect();
     assert_eq!(refuted, [false, false, false, true]);
     assert_eq!(recheck.question(), Some((EpochSeconds::new(40), MOST_ASKED + 1)), "no question is asked twice");
 }
@@ -137,7 +139,7 @@ fn what_was_refuted_is_listed_where_the_run_is_closed_before_it_is_read_again() 
     };
     plan.apply_page(&page_of(walk, EpochSeconds::new(1_000), [0, 300]));
     let (region, least) = (us(), Some(short(40..52, 3)));
-    plan.apply_event(&PlanEvent::ShortPagesBelieved { region, range: range(40, 60), least });
+    plan.apply_event(&PlanEvent::ShortPagesBelieved { region, range: range(40, 60), least, others: vec![] });
     plan.apply_page(&answer([40, 44, 46, 48]));
     plan.closing().iter().for_each(|event| plan.apply_event(event));
     assert!(plan.has_left() && !plan.is_done());
@@ -163,10 +165,10 @@ fn the_page_that_showed_least_is_asked_again() {
 fn believed_pages_that_touch_are_one_and_there_are_never_many() {
     let of = |seconds: std::ops::Range<i64>, slots| Believed {
         range: range(seconds.start, seconds.end),
-        least: Some(short(seconds, slots)),
+        least: vec![short(seconds, slots)],
     };
     let joined = apart([of(20..40, 4), of(0..20, 7), of(90..100, 2)].into_iter());
-    let told = joined.iter().map(|one| (one.range, one.least.as_ref().map(|page| page.slots)));
+    let told = joined.iter().map(|one| (one.range, one.least.first().map(|page| page.slots)));
     assert_eq!(told.collect::<Vec<_>>(), [(range(0, 40), Some(4)), (range(90, 100), Some(2))]);
     let many = apart((0..50).map(|place: i64| of(place * place * 10..place * place * 10 + 5, 3)));
     assert_eq!((many.len(), many[0].range.start.get(), many[MOST_APART - 1].range.end.get()), (MOST_APART, 0, 24_015));

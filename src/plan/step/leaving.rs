@@ -8,9 +8,9 @@ use crate::units::{EpochSeconds, TimeRange};
 impl Walk {
     /// What the walk leaves before it is settled is listed: seconds whose readings did not agree, and short pages.
     pub(super) fn with_what_stays_open(&self, step: WalkStep, context: &WalkContext<'_>) -> WalkStep {
-        let short = |until: EpochSeconds| {
+        let short = |until: EpochSeconds, is_followed: bool| {
             let why = "a page was short here, and the walk had to leave it before it was read in other alignments";
-            let open = self.open_short_pages().filter(|_| !context.short.is_habit);
+            let open = self.open_short_pages(is_followed).filter(|_| !context.short.is_habit);
             let open = open.map(move |range| TimeRange::new(range.start, range.end.min(until).max(range.start)));
             open.filter(|range| !range.is_empty()).map(|range| (range, why.to_owned()))
         };
@@ -23,7 +23,8 @@ impl Walk {
             WalkStep::Anchor { at, why, mut unproven } => {
                 unproven.extend(left_behind(at));
                 if why == StretchReason::PastFullSecond {
-                    unproven.extend(short(at));
+                    // It goes on to where rows are known to follow.
+                    unproven.extend(short(at, false));
                 }
                 WalkStep::Anchor { at, why, unproven }
             }
@@ -32,7 +33,7 @@ impl Walk {
                 // Listed no sooner than with the end: until that is confirmed, a full page from the other end may still show it whole.
                 let last = self.last_short(context).filter(|_| ending == Ending::EmptyPage);
                 let is_last = |range: TimeRange| last.as_ref().is_some_and(|(last, _)| last.covers(range));
-                unproven.extend(short(self.range.end).filter(|(range, _)| !is_last(*range)));
+                unproven.extend(short(self.range.end, true).filter(|(range, _)| !is_last(*range)));
                 unproven.extend(last);
                 WalkStep::Finish { ending, unproven }
             }

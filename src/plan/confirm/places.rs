@@ -1,0 +1,177 @@
+//! Before a region is done, one page tells by its number whether as many rows came as lie before it.
+
+use super::Due;
+use crate::plan::choose::doubted;
+use crate::plan::event::PlanEvent;
+use crate::plan::fact::WindowId;
+use crate::plan::learned::Learned;
+use crate::plan::places::{Beginning, PlaceQuestion, Stands};
+use crate::plan::planner::{Decision, PlanContext, Planner};
+use crate::plan::region::RegionPlan;
+use crate::plan::reopen::Reopening;
+use crate::plan::walk::Walk;
+use crate::plan::window::Window;
+use crate::units::{EpochSeconds, TimeRange};
+
+impl Planner {
+    /// A page that tells how many rows lie before it is asked for before its region is done.
+    pub(super) fn ask_place(
+        &self,
+        (id, window): (WindowId, &Window),
+        plan: &RegionPlan,
+        context: &PlanContext,
+    ) -> Option<Due> {
+        let Stands::Ask(question) = self.stands(plan, context.tuning.confirm_after) else { return None };
+        let due = question.due.unwrap_or(context.now);
+        Some(self.when_due((id, window), plan, (question.purpose(), due), context))
+    }
+
+    /// A page whose number tells that no row lies before the first that came is as good as the region's oldest page, and tells of the
+    /// rows between as well. It is asked right after the newest page has come as it was, since trouble may last. What is to be done
+    /// before it tells, or whether it does.
+    pub(super) fn begins_whole(
+        &self,
+        (id, window): (WindowId, &Window),
+        (plan, walk): (&RegionPlan, &Walk),
+        finishing: &[PlanEvent],
+        context: &PlanContext,
+    ) -> Result<bool, Decision> {
+        // How many rows came is known before it is held against their places.
+        if let Some(counted) = self.counted(window, walk, (&self.listed_of(window, finishing), &[])) {
+            return Err(Decision::Record(vec![counted]));
+        }
+        let question = match self.beginning(plan) {
+            Beginning::Ask(question) => question,
+            told => return Ok(told == Beginning::Whole),
+        };
+        match self.when_due((id, window), plan, (question.purpose(), context.now), context) {
+            Due::Now(decision) => Err(decision),
+            Due::Later(_) => Ok(false),
+        }
+    }
+
+    /// What a page that is asked from this second would tell.
+    pub(in crate::plan) fn place_question(&self, plan: &RegionPlan, anchor: EpochSeconds) -> Option<PlaceQuestion> {
+        match (self.beginning(plan), self.stands(plan, 0)) {
+            (Beginning::Ask(question), _) if question.anchor == anchor => Some(question),
+            (_, Stands::Ask(question)) if question.anchor == anchor => Some(question),
+            _ => None,
+        }
+    }
+
+    fn beginning(&self, plan: &RegionPlan) -> Beginning {
+        if self.places_tell() {
+            plan.again.places.beginning(plan.range.start, self.learned.last_page())
+        } else {
+            Beginning::Untold
+        }
+    }
+
+    /// Where rows come while the run reads, more of them lie there than came, and that is how it is.
+    fn places_tell(&self) -> bool {
+        let Learned { bounds, order, .. } = &self.learned;
+        !order.sort_ignored && order.repeats == 0 && !bounds.min_is_loose && !self.learned.min_seems_loose()
+    }
+
+    /// How a region's rows stand to their places, where those tell.
+    pub(in crate::plan) fn stands(&self, plan: &RegionPlan, confirm_after: i64) -> Stands {
+        if self.places_tell() {
+            plan.again.places.stands(self.learned.last_page(), confirm_after)
+        } else {
+            Stands::Whole
+        }
+    }
+
+    /// How many rows a window has shown, without what is listed of it; none where that is known.
+    pub(in crate::plan) fn counted(
+        &self,
+        window: &Window,
+        walk: &Walk,
+        (listed, again): (&[TimeRange], &[TimeRange]),
+    ) -> Option<PlanEvent> {
+        let (region, range) = (window.region.clone(), window.range);
+        let cuts: Vec<EpochSeconds> = listed.iter().chain(again).flat_map(|cut| [cut.start, cut.end]).collect();
+        let mut counted = walk.counted(&cuts);
+        counted.retain(|one| !listed.iter().any(|listed| listed.overlaps(one.range)));
+        let is_known = self.region(&region)?.again.places.holds(range, &counted);
+        (!is_known).then_some(PlanEvent::RowsCounted { region, range, counted })
+    }
+
+    /// Seconds of which rows were skipped are read again once their region is done; what has been read again often enough is listed, and so
+    /// is all of a run that was closed.
+    pub(in crate::plan) fn read_missed_again(&self) -> Option<Decision> {
+        let missed = |plan: &RegionPlan| Some(self.missed(plan)).filter(|missed| !missed.is_empty());
+        let (plan, missed) = self.regions.iter().find_map(|plan| Some((plan, missed(plan)?)))?;
+        let reads = !plan.again.places.is_spent() && !self.has_left();
+        let why = "by the numbers of its pages it holds more rows than came";
+        let mut next = self.next_window;
+        let mut events = Vec::new();
+        for range in missed {
+            let opened = self.reopening_from(&mut next, &plan.region, range, &Reopening::Places).ok();
+            events.extend(opened.filter(|_| reads).unwrap_or_else(|| vec![doubted(&plan.region, range, why)]));
+        }
+        events.push(PlanEvent::RowsMissed { region: plan.region.clone() });
+        Some(Decision::Record(events))
+    }
+
+    /// Seconds of a region that is done of which rows were skipped.
+    pub(in crate::plan) fn missed(&self, plan: &RegionPlan) -> Vec<TimeRange> {
+        match plan.is_done().then(|| self.stands(plan, 0)) {
+            Some(Stands::Missed(missed)) => missed,
+            _ => Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::api::contract::Filters;
+    use crate::plan::fact::Purpose;
+    use crate::plan::testing::{range, read_to_the_end, served, us};
+    use crate::units::PageNumber;
+
+    /// Reads a region of so many rows; of the first walk, this page and those behind it come in place of the ones before them. Gives what
+    /// was asked beside walks, and the rows that came.
+    fn read(rows: i64, other_from: u32) -> (Planner, Vec<Purpose>, BTreeSet<i64>) {
+        let mut plan = Planner::new(&[us()], Filters::default(), range(0, 1_000));
+        let (mut asked, mut came) = (Vec::new(), BTreeSet::new());
+        read_to_the_end(&mut plan, |task, now| {
+            let (is_walk, number) = (matches!(task.address.purpose, Purpose::Walk { .. }), task.address.page.get());
+            let mut other = task.clone();
+            if is_walk && asked.len() < 2 && number >= other_from {
+                other.query.page = PageNumber::new(number + 1).unwrap();
+            }
+            asked.extend(Some(task.address.purpose).filter(|_| !is_walk));
+            let page = served(&other, 4 * (rows - 1), now, |_| true);
+            came.extend(page.rows.iter().map(|row| row.second.get()));
+            Some(page)
+        });
+        (plan, asked, came)
+    }
+
+    #[test]
+    fn a_page_far_behind_is_asked_in_place_of_the_oldest() {
+        for rows in 31..52 {
+            let (plan, asked, came) = read(rows, 1_000);
+            assert!(plan.is_done() && plan.unproven().is_empty() && came.len() == rows as usize, "{rows}");
+            let place = Purpose::Place { anchor: EpochSeconds::new(0), question: 1 };
+            assert_eq!(asked, [Purpose::Newest, Purpose::ConfirmNewest, place], "{rows}");
+        }
+        assert_eq!(read(30, 1_000).1, [Purpose::Newest, Purpose::ConfirmNewest, Purpose::ConfirmOldest]);
+    }
+
+    #[test]
+    fn rows_that_were_skipped_are_read_once_a_page_tells_of_them() {
+        let mut told = 0;
+        for rows in 41..82 {
+            let (plan, asked, came) = read(rows, 2);
+            let is_listed = !plan.unproven().is_empty();
+            assert!(plan.is_done() && (is_listed || came.len() == rows as usize), "{rows}: {asked:?} {came:?}");
+            told += u32::from(!is_listed && asked.contains(&Purpose::ConfirmOldest));
+        }
+        assert!(told > 10, "{told}");
+    }
+}

@@ -1,0 +1,53 @@
+//! What a page teaches about the service itself.
+
+use std::cmp::Reverse;
+
+use crate::api::contract::TimeOrder;
+use crate::plan::fact::PageFact;
+use crate::plan::page::{Finding, View, ascents};
+use crate::plan::short::Verdict;
+use crate::plan::walk::{Lesson, Stretch};
+use crate::units::EpochSeconds;
+
+/// Rows of one page that must stand at exactly the asked upper bound for it to count as inclusive: wrong dates do not come in
+/// such numbers.
+const ROWS_AT_MAX: usize = 3;
+
+pub(super) fn lesson_of(verdict: Verdict) -> Lesson {
+    match verdict {
+        Verdict::HidNothing => Lesson::ShortPageHidNothing,
+        Verdict::HidRows => Lesson::ShortPageHidRows,
+    }
+}
+
+/// Rows at exactly an asked bound, on a page in order, prove that the bound is inclusive.
+pub(super) fn bound_lessons(page: &PageFact, stretch: &Stretch) -> Vec<Lesson> {
+    let is_ordered = match stretch.order() {
+        TimeOrder::OldestFirst => page.rows.is_sorted_by_key(|row| row.second),
+        TimeOrder::NewestFirst => page.rows.is_sorted_by_key(|row| Reverse(row.second)),
+        // No walk asks so.
+        TimeOrder::MostViewedFirst => false,
+    };
+    if !is_ordered {
+        return Vec::new();
+    }
+    let at = |second: EpochSeconds| page.rows.iter().filter(move |row| row.second == second).map(|row| row.video);
+    let at_max = (at(stretch.asked_max).count() >= ROWS_AT_MAX).then_some(Lesson::AtMax);
+    at(stretch.asked_min).map(Lesson::AtMin).chain(at_max).collect()
+}
+
+pub(super) fn lessons_of(view: &View) -> Vec<Lesson> {
+    let mut lessons = Vec::new();
+    match view.finding {
+        Finding::Repeated(_) => lessons.push(Lesson::Repeat),
+        Finding::Disordered => lessons.push(Lesson::Disorder),
+        Finding::Rows if view.strays.is_empty() => {
+            lessons.push(Lesson::Ascents(ascents(&view.rows)));
+        }
+        _ => {}
+    }
+    if !view.strays.is_empty() {
+        lessons.push(Lesson::Strays(u32::try_from(view.strays.len()).unwrap_or(u32::MAX)));
+    }
+    lessons
+}

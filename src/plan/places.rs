@@ -1,0 +1,340 @@
+//! Whether as many rows came as their places say. Pure.
+//!
+//! A page that comes in place of another for a while leaves nothing odd behind: each answer is whole and in order, and goes on from the one
+//! before it; the rows between are never shown. But page k of a question stands behind exactly 10 (k - 1) rows. So before a region is
+//! done, the page is asked for that should hold its last row, by the rows that came. If more rows lie before it, its time is halved, and
+//! each half held against its own places; where rows are missing is read again.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::fact::{PageFact, Purpose};
+use crate::api::contract::PAGE_SIZE;
+use crate::units::{EpochSeconds, TimeRange};
+
+mod answer;
+
+use answer::{Answer, place_of};
+
+/// Rows up to which a stretch is not held against its places: its ends show them.
+const FEW_ROWS: u64 = 30;
+/// Rows more or fewer than came that are no sign of trouble: they come and go.
+const MANY: i64 = 5;
+/// Stretches of a region that are held against their places where rows between could not be counted; an honest service has one, ...
+const MOST_LEGS: u64 = 6;
+/// ... and one more for so many rows.
+const ROWS_A_LEG: u64 = 1_000_000;
+/// Questions about one stretch, where rows are missing.
+const MOST_QUESTIONS: usize = 11;
+/// Questions about a region in all.
+const MOST_IN_ALL: u32 = 60;
+/// Answers apart in time that tell nothing, or of fewer rows than came, before they are let be.
+const MOST_POOR: u32 = 3;
+/// How often what is missing is looked for before it is listed.
+const MOST_MISSED: u32 = 2;
+/// Stretches that are told apart; of more, neighbours become one.
+const MOST_COUNTED: usize = 1_024;
+
+/// Rows that came of some seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountedRows {
+    /// The seconds.
+    pub range: TimeRange,
+    /// How many.
+    pub rows: u64,
+    /// The second of the last of them; none where there is none.
+    pub last: Option<EpochSeconds>,
+}
+
+/// A page that tells by its number how many rows lie before some second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlaceQuestion {
+    /// The second from which pages are counted.
+    pub anchor: EpochSeconds,
+    /// The page.
+    pub page: u32,
+    /// Counts the region's questions from 1.
+    pub number: u32,
+    /// When it is asked; none for at once.
+    pub due: Option<EpochSeconds>,
+}
+
+impl PlaceQuestion {
+    /// What its page is asked for.
+    pub(super) fn purpose(&self) -> Purpose {
+        Purpose::Place { anchor: self.anchor, question: self.number }
+    }
+}
+
+/// How a region's rows stand to their places.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stands {
+    /// As far as is asked, as many came as their places say.
+    Whole,
+    /// A page would tell.
+    Ask(PlaceQuestion),
+    /// Rows of these seconds were skipped.
+    Missed(Vec<TimeRange>),
+}
+
+/// What a page tells of a region's beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// As many rows lie before it as came, so none before the first of them.
+    Whole,
+    /// It is still to be asked.
+    Ask(PlaceQuestion),
+    /// Nothing.
+    Untold,
+}
+
+/// What is known of a region's rows and their places.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    /// How many rows came, by the first of their seconds.
+    counted: BTreeMap<EpochSeconds, CountedRows>,
+    /// What pages told, by the second that they are counted from and the one that they tell of.
+    answers: BTreeMap<(EpochSeconds, EpochSeconds), Answer>,
+    questions: u32,
+    times_missed: u32,
+    /// The number of the last page that came, and what tells its rows from others.
+    last: Option<(u32, u64)>,
+    /// Whether a page could not be had, or came in place of another that is not served: then pages tell nothing.
+    is_untold: bool,
+}
+
+/// Seconds that touch, and so few rows that one question serves them.
+struct Leg {
+    anchor: EpochSeconds,
+    rows: u64,
+    stretches: Vec<CountedRows>,
+}
+
+impl Places {
+    /// So many rows came of parts of a range, and of the rest nobody knows.
+    pub(super) fn count(&mut self, range: TimeRange, counted: &[CountedRows]) {
+        if self.holds(range, counted) {
+            return;
+        }
+        self.forget(range);
+        self.counted.extend(counted.iter().map(|one| (one.range.start, *one)));
+        if self.counted.len() > MOST_COUNTED {
+            self.thin();
+        }
+    }
+
+    /// Whether just this is known of a range.
+    pub(super) fn holds(&self, range: TimeRange, counted: &[CountedRows]) -> bool {
+        self.of(range).eq(counted)
+    }
+
+    /// How many rows came of some seconds is not known any more.
+    pub(super) fn forget(&mut self, range: TimeRange) {
+        self.counted.retain(|_, one| !one.range.overlaps(range));
+        self.answers.retain(|(anchor, mark), _| *mark <= range.start || *anchor >= range.end);
+    }
+
+    /// Its range goes on to a later end.
+    pub(super) fn extend(&mut self) {
+        (self.times_missed, self.last, self.is_untold) = (0, None, false);
+    }
+
+    /// What was skipped is read again, or listed.
+    pub(super) fn is_missed(&mut self) {
+        self.times_missed += 1;
+    }
+
+    /// Whether what was skipped has been read again as often as is done.
+    pub(super) fn is_spent(&self) -> bool {
+        self.times_missed >= MOST_MISSED
+    }
+
+    /// A page cannot be had.
+    pub(super) fn is_untold(&mut self) {
+        self.is_untold = true;
+    }
+
+    /// Takes a page that was asked for, counted from this second.
+    pub(super) fn take(&mut self, anchor: EpochSeconds, page: &PageFact) {
+        self.questions += 1;
+        let came = (page.address.page.get(), page.check.print);
+        let is_another = |last: (u32, u64)| last.0 != came.0 && last.1 == came.1 && came.1 != 0;
+        self.is_untold |= page.slots > 0 && self.last.is_some_and(is_another);
+        self.last = Some(came);
+        for (mark, rows) in self.marks_from(anchor) {
+            self.answers.entry((anchor, mark)).or_insert(Answer::none(page.fetched_at)).take(page, (mark, rows));
+        }
+        self.answers.retain(|_, answer| answer.asked > 0);
+    }
+
+    /// How the rows stand to their places, where so many pages of a question are served.
+    pub(super) fn stands(&self, last_page: u32, confirm_after: i64) -> Stands {
+        let mut missed = Vec::new();
+        if self.is_untold {
+            return Stands::Whole;
+        }
+        for leg in self.legs(last_page) {
+            match self.stands_of(&leg, confirm_after) {
+                Stands::Whole => {}
+                Stands::Ask(_) if self.questions >= MOST_IN_ALL => {}
+                ask @ Stands::Ask(_) => return ask,
+                Stands::Missed(ranges) => missed.extend(ranges),
+            }
+        }
+        if missed.is_empty() { Stands::Whole } else { Stands::Missed(missed) }
+    }
+
+    /// What a page tells of the beginning of a region that starts with this second, where so many pages of a question are served.
+    pub(super) fn beginning(&self, start: EpochSeconds, last_page: u32) -> Beginning {
+        let leg = self.legs(last_page).into_iter().find(|leg| leg.anchor == start && !self.is_untold);
+        let Some((leg, last)) = leg.as_ref().and_then(|leg| Some((leg, leg.stretches.last()?))) else {
+            return Beginning::Untold;
+        };
+        match self.answers.get(&(start, last.range.end)) {
+            None => Beginning::Ask(self.ask((start, leg.rows), 0, None)),
+            Some(answer) if answer.is_exact(last.last) => Beginning::Whole,
+            Some(_) => Beginning::Untold,
+        }
+    }
+
+    fn stands_of(&self, leg: &Leg, confirm_after: i64) -> Stands {
+        match self.looks(leg.anchor, &leg.stretches, confirm_after) {
+            Looks::Whole => return Stands::Whole,
+            Looks::Open(question) => return Stands::Ask(question),
+            Looks::Poorer => {}
+        }
+        // Each half of what lacks rows is held against its own places, those with most rows first.
+        let (mut asked, mut missed) = (1, Vec::new());
+        let mut poorer = vec![leg.stretches.as_slice()];
+        while let Some(place) = (0..poorer.len()).max_by_key(|place| poorer.get(*place).map(|one| rows_of(one))) {
+            let stretches = poorer.swap_remove(place);
+            let hull = stretches.first().zip(stretches.last());
+            let Some(hull) = hull.map(|(first, last)| TimeRange::new(first.range.start, last.range.end)) else {
+                continue;
+            };
+            if stretches.len() < 2 || asked + 2 > MOST_QUESTIONS {
+                missed.push(hull);
+                continue;
+            }
+            let (one, other) = stretches.split_at(half(stretches));
+            for half in [one, other] {
+                asked += 1;
+                match half.first().map(|first| self.looks(first.range.start, half, confirm_after)) {
+                    Some(Looks::Open(question)) => return Stands::Ask(question),
+                    Some(Looks::Poorer) => poorer.push(half),
+                    Some(Looks::Whole) | None => {}
+                }
+            }
+        }
+        missed.sort_unstable();
+        Stands::Missed(missed)
+    }
+
+    /// How stretches that follow each other look by the pages that were asked.
+    fn looks(&self, anchor: EpochSeconds, stretches: &[CountedRows], confirm_after: i64) -> Looks {
+        let Some(last) = stretches.last() else { return Looks::Whole };
+        let rows = rows_of(stretches);
+        let ask = |beyond: u64, due| Looks::Open(self.ask((anchor, rows), beyond, due));
+        // Where the last row fills its page, the next one tells how many more there are.
+        let beyond = u64::from(place_of(rows).1 == i64::from(PAGE_SIZE));
+        let Some(answer) = self.answers.get(&(anchor, last.range.end)) else { return ask(beyond, None) };
+        match answer.more {
+            Some(more) if more >= MANY => Looks::Poorer,
+            Some(_) if answer.is_full && !answer.is_next_asked && !answer.is_exact(last.last) => ask(1, None),
+            Some(more) if more > -MANY => Looks::Whole,
+            _ if answer.asked < MOST_POOR => ask(0, Some(answer.at.shifted(confirm_after))),
+            _ => Looks::Whole,
+        }
+    }
+
+    /// The page of the last of so many rows from a second on, or one so many pages beyond.
+    fn ask(&self, (anchor, rows): (EpochSeconds, u64), beyond: u64, due: Option<EpochSeconds>) -> PlaceQuestion {
+        let page = u32::try_from(place_of(rows).0 + beyond).unwrap_or(u32::MAX);
+        PlaceQuestion { anchor, page, number: self.questions + 1, due }
+    }
+
+    fn of(&self, range: TimeRange) -> impl Iterator<Item = &CountedRows> {
+        self.counted.values().filter(move |one| one.range.overlaps(range))
+    }
+
+    /// The seconds behind this one that touch, and how many rows came up to each.
+    fn marks_from(&self, anchor: EpochSeconds) -> Vec<(EpochSeconds, u64)> {
+        let mut marks = Vec::new();
+        let (mut until, mut rows) = (anchor, 0);
+        for one in self.counted.range(anchor..).map(|(_, one)| one) {
+            if one.range.start != until {
+                break;
+            }
+            (until, rows) = (one.range.end, rows + one.rows);
+            marks.push((until, rows));
+        }
+        marks
+    }
+
+    /// The longest stretches of seconds that touch, none longer than the service serves pages of.
+    fn legs(&self, last_page: u32) -> Vec<Leg> {
+        let most = u64::from(last_page.saturating_sub(1)) * u64::from(PAGE_SIZE);
+        let mut legs: Vec<Leg> = Vec::new();
+        for one in self.counted.values() {
+            let goes_on = |leg: &&mut Leg| {
+                let touches = leg.stretches.last().is_some_and(|last| last.range.end == one.range.start);
+                touches && leg.rows + one.rows < most
+            };
+            match legs.last_mut().filter(goes_on) {
+                Some(leg) => {
+                    leg.rows += one.rows;
+                    leg.stretches.push(*one);
+                }
+                None => legs.push(Leg { anchor: one.range.start, rows: one.rows, stretches: vec![*one] }),
+            }
+        }
+        let in_all: u64 = legs.iter().map(|leg| leg.rows).sum();
+        legs.retain(|leg| leg.rows > FEW_ROWS && place_of(leg.rows).0 <= u64::from(last_page));
+        legs.sort_by_key(|leg| std::cmp::Reverse(leg.rows));
+        legs.truncate(usize::try_from(MOST_LEGS + in_all / ROWS_A_LEG).unwrap_or(usize::MAX));
+        legs
+    }
+
+    /// Neighbours become one.
+    fn thin(&mut self) {
+        let mut thinner: Vec<CountedRows> = Vec::new();
+        for (one, place) in std::mem::take(&mut self.counted).into_values().zip(0..) {
+            match thinner.last_mut().filter(|last| place % 2 == 1 && last.range.end == one.range.start) {
+                Some(last) => {
+                    last.range.end = one.range.end;
+                    last.rows += one.rows;
+                    last.last = one.last.or(last.last);
+                }
+                None => thinner.push(one),
+            }
+        }
+        self.counted = thinner.into_iter().map(|one| (one.range.start, one)).collect();
+    }
+}
+
+/// How stretches look by the pages that were asked.
+enum Looks {
+    Whole,
+    /// More rows lie there than came.
+    Poorer,
+    Open(PlaceQuestion),
+}
+
+fn rows_of(stretches: &[CountedRows]) -> u64 {
+    stretches.iter().map(|one| one.rows).sum()
+}
+
+/// How many of two or more stretches hold about half of their rows.
+fn half(stretches: &[CountedRows]) -> usize {
+    let most = rows_of(stretches) / 2;
+    let mut rows = 0;
+    let first = stretches.iter().take_while(|one| {
+        rows += one.rows;
+        rows <= most
+    });
+    first.count().clamp(1, stretches.len() - 1)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! What a page tells by its number of the rows before a second. Pure.
+
+use crate::api::contract::PAGE_SIZE;
+use crate::plan::fact::PageFact;
+use crate::units::EpochSeconds;
+
+/// What pages told of one second.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer {
+    /// How many more rows lie before it than came, at least; none where the page did not tell.
+    pub(super) more: Option<i64>,
+    /// The second of the last row before it on the page.
+    last: Option<EpochSeconds>,
+    /// Whether all of the page lies before it, so that there may be more.
+    pub(super) is_full: bool,
+    /// Whether the page after it came.
+    pub(super) is_next_asked: bool,
+    /// How often its page came, and when last.
+    pub(super) asked: u32,
+    pub(super) at: EpochSeconds,
+}
+
+impl Answer {
+    /// Nothing was told yet.
+    pub(super) fn none(at: EpochSeconds) -> Self {
+        Self { more: None, last: None, is_full: false, is_next_asked: false, asked: 0, at }
+    }
+
+    /// Takes a page that may be that of this second, before which so many rows came.
+    pub(super) fn take(&mut self, page: &PageFact, (mark, rows): (EpochSeconds, u64)) {
+        let (place, expected) = place_of(rows);
+        let number = u64::from(page.address.page.get());
+        if number == place {
+            (self.asked, self.at) = (self.asked + 1, page.fetched_at);
+            (self.more, self.is_full) = (more_before(page, mark, expected), is_all_before(page, mark));
+            self.last = page.rows.iter().map(|row| row.second).filter(|second| *second < mark).max();
+        } else if number == place + 1 && self.is_full {
+            let beyond = more_before(page, mark, 0).unwrap_or_default();
+            (self.more, self.is_next_asked) = (Some(i64::from(PAGE_SIZE) - expected + beyond), true);
+        } else if number == place + 1 && expected == i64::from(PAGE_SIZE) {
+            // Where the last row fills its page, none of this one should lie before.
+            (self.asked, self.at, self.is_next_asked) = (self.asked + 1, page.fetched_at, true);
+            self.more = more_before(page, mark, 0);
+        }
+    }
+
+    /// Whether the last row that came is the last before the second, and stands where it should.
+    pub(super) fn is_exact(&self, last: Option<EpochSeconds>) -> bool {
+        self.more == Some(0) && self.last.is_some() && self.last == last
+    }
+}
+
+/// The number of the page that holds the last of so many rows, and how many of them it holds.
+pub(super) fn place_of(rows: u64) -> (u64, i64) {
+    let pages_before = rows.saturating_sub(1) / u64::from(PAGE_SIZE);
+    (pages_before + 1, i64::try_from(rows - pages_before * u64::from(PAGE_SIZE)).unwrap_or_default())
+}
+
+/// Whether all of a full page lies before a second.
+fn is_all_before(page: &PageFact, second: EpochSeconds) -> bool {
+    page.slots >= PAGE_SIZE && page.rows.iter().all(|row| row.second < second)
+}
+
+/// How many more rows of a page lie before a second than these; none where it does not tell.
+fn more_before(page: &PageFact, second: EpochSeconds, expected: i64) -> Option<i64> {
+    let is_placed = u32::try_from(page.rows.len()) == Ok(page.slots);
+    let is_ordered = page.rows.is_sorted_by_key(|row| row.second);
+    if !is_placed || !is_ordered || page.check.is_astray() {
+        return None;
+    }
+    let before = page.rows.iter().filter(|row| row.second < second).count();
+    match i64::try_from(before).unwrap_or(i64::MAX) {
+        0 if expected > 0 && page.slots == 0 => None,
+        // All of it lies behind: by how much, it does not tell.
+        0 if expected > 0 => Some(-i64::from(PAGE_SIZE)),
+        before => Some(before - expected),
+    }
+}

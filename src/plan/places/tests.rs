@@ -1,0 +1,149 @@
+use super::*;
+use crate::plan::fact::PageAddress;
+use crate::plan::testing::{page_of, range, us};
+use crate::units::PageNumber;
+
+fn at(second: i64) -> EpochSeconds {
+    EpochSeconds::new(second)
+}
+
+fn one(skipped: std::ops::Range<i64>) -> [std::ops::Range<i64>; 1] {
+    [skipped]
+}
+
+/// A region with a row a second from 0 to `rows`, of which those in `skipped` did not come; counted in stretches of `step` seconds.
+fn counted(rows: i64, skipped: &[std::ops::Range<i64>], step: usize) -> Places {
+    let mut places = Places::default();
+    for start in (0..rows).step_by(step) {
+        let end = (start + step as i64).min(rows);
+        let came = || (start..end).filter(|second| !skipped.iter().any(|skipped| skipped.contains(second)));
+        let (rows, last) = (came().count() as u64, came().next_back().map(at));
+        places.count(range(start, end), &[CountedRows { range: range(start, end), rows, last }]);
+    }
+    places
+}
+
+/// The answer of a service that has a row a second up to `rows`.
+fn answer(places: &mut Places, question: PlaceQuestion, rows: i64, now: i64) {
+    let page = PageNumber::new(question.page).unwrap();
+    let purpose = question.purpose();
+    let first = question.anchor.get() + i64::from(question.page - 1) * 10;
+    let mut page = page_of(PageAddress { region: us(), purpose, page }, at(now), (first..rows).take(10));
+    page.check.print = first.unsigned_abs() + 1;
+    places.take(question.anchor, &page);
+}
+
+/// Asks until nothing is to be asked; how often, and what was skipped.
+fn asked(places: &mut Places, rows: i64) -> (u32, Vec<TimeRange>) {
+    for questions in 0..100 {
+        match places.stands(100_000, 20) {
+            Stands::Ask(question) => answer(places, question, rows, 1_000),
+            Stands::Whole => return (questions, Vec::new()),
+            Stands::Missed(missed) => return (questions, missed),
+        }
+    }
+    panic!("it asks without end")
+}
+
+#[test]
+fn one_question_tells_that_as_many_rows_came_as_lie_there() {
+    for rows in [31, 40, 200, 205, 4_321, 10_000] {
+        assert_eq!(asked(&mut counted(rows, &[], 20), rows), (1, vec![]), "{rows}");
+    }
+    assert_eq!(asked(&mut counted(30, &[], 20), 30).0, 0, "its ends show so few");
+}
+
+#[test]
+fn where_a_page_of_rows_was_skipped_its_seconds_are_found() {
+    for skipped in [0..10, 990..1_000, 500..510, 515..525, 300..310] {
+        let mut places = counted(1_000, std::slice::from_ref(&skipped), 20);
+        let (questions, missed) = asked(&mut places, 1_000);
+        assert!(questions <= MOST_QUESTIONS as u32, "{skipped:?}: {questions}");
+        let is_found = |second: i64| missed.iter().any(|missed| missed.contains(at(second)));
+        assert!(skipped.clone().any(is_found), "{skipped:?}: {missed:?}");
+        assert!(missed.iter().map(|missed| missed.seconds()).sum::<i64>() <= 60, "{skipped:?}: {missed:?}");
+    }
+}
+
+#[test]
+fn what_was_skipped_in_many_places_lies_in_the_seconds_that_are_read_again() {
+    let skipped: Vec<_> = (0..16).map(|place| place * 250 + 60..place * 250 + 70).collect();
+    let mut places = counted(4_000, &skipped, 30);
+    let (questions, missed) = asked(&mut places, 4_000);
+    assert!(questions <= MOST_QUESTIONS as u32, "{questions}");
+    let is_found = |skipped: &std::ops::Range<i64>| missed.iter().any(|missed| missed.contains(at(skipped.start)));
+    assert!(skipped.iter().all(is_found), "{missed:?}");
+    // All of it is read again.
+    for missed in missed {
+        let (rows, last) = (missed.seconds().unsigned_abs(), Some(missed.end.shifted(-1)));
+        places.forget(missed);
+        places.count(missed, &[CountedRows { range: missed, rows, last }]);
+    }
+    assert_eq!(asked(&mut places, 4_000), (1, vec![]));
+}
+
+#[test]
+fn fewer_rows_than_came_are_believed_to_be_gone_once_that_is_so_again_later() {
+    let mut places = counted(205, &[], 20);
+    let Stands::Ask(first) = places.stands(100_000, 20) else { panic!() };
+    assert_eq!((first.page, first.due), (21, None));
+    // What comes is the page behind it, which is empty, and then one of later rows.
+    answer(&mut places, first, 150, 1_000);
+    let Stands::Ask(again) = places.stands(100_000, 20) else { panic!() };
+    assert_eq!((again.page, again.number, again.due), (21, 2, Some(at(1_020))));
+    answer(&mut places, again, 150, 1_020);
+    let Stands::Ask(again) = places.stands(100_000, 20) else { panic!() };
+    answer(&mut places, again, 150, 1_040);
+    assert_eq!(places.stands(100_000, 20), Stands::Whole);
+}
+
+#[test]
+fn what_nobody_counted_parts_what_is_asked_and_a_few_rows_more_are_no_sign() {
+    let mut places = counted(1_000, &one(400..404), 20);
+    assert_eq!(asked(&mut places, 1_000), (2, vec![]), "four rows came late, and the page is full of what lies before");
+    let mut places = counted(1_000, &one(400..410), 20);
+    places.forget(range(600, 601));
+    let (_, missed) = asked(&mut places, 1_000);
+    assert_eq!(missed, [range(400, 440)], "the other questions are spent on what lies behind the gap");
+    // A service that serves 20 pages of a question is asked from later seconds.
+    let mut places = counted(350, &one(300..310), 20);
+    let mut anchors = Vec::new();
+    while let Stands::Ask(question) = places.stands(20, 20) {
+        anchors.push(question.anchor.get());
+        answer(&mut places, question, 350, 1_000);
+    }
+    assert!(anchors.contains(&0) && anchors.contains(&180), "{anchors:?}");
+    let Stands::Missed(missed) = places.stands(20, 20) else { panic!() };
+    assert!(missed.iter().any(|missed| missed.contains(at(300))), "{missed:?}");
+    assert!(missed.iter().map(|missed| missed.seconds()).sum::<i64>() <= 40, "{missed:?}");
+}
+
+/// Beyond the last page that it serves, the service answers with that one.
+#[test]
+fn the_same_page_to_two_questions_tells_nothing() {
+    let mut places = counted(1_000, &[], 20);
+    for _ in 0..2 {
+        let Stands::Ask(question) = places.stands(100_000, 20) else { panic!() };
+        let address =
+            PageAddress { region: us(), purpose: question.purpose(), page: PageNumber::new(question.page).unwrap() };
+        let mut page = page_of(address, at(1_000), 100..110);
+        page.check.print = 7;
+        places.take(question.anchor, &page);
+    }
+    assert_eq!(places.stands(100_000, 20), Stands::Whole);
+}
+
+#[test]
+fn a_page_that_cannot_be_had_and_one_that_cannot_be_placed_end_the_asking() {
+    let mut places = counted(1_000, &one(400..410), 20);
+    places.is_untold();
+    assert_eq!(places.stands(100_000, 20), Stands::Whole);
+    let mut places = counted(1_000, &one(400..410), 20);
+    for _ in 0..MOST_POOR {
+        let Stands::Ask(question) = places.stands(100_000, 20) else { panic!() };
+        let address =
+            PageAddress { region: us(), purpose: question.purpose(), page: PageNumber::new(question.page).unwrap() };
+        places.take(question.anchor, &PageFact { slots: 10, ..page_of(address, at(1_000), []) });
+    }
+    assert_eq!(places.stands(100_000, 20), Stands::Whole);
+}

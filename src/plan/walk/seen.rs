@@ -1,0 +1,162 @@
+//! How many rows a walk has seen, second by second: to be held against the places that the numbers of pages give them.
+
+use super::Walk;
+use crate::plan::fact::PageFact;
+use crate::plan::page::View;
+use crate::plan::places::CountedRows;
+use crate::units::{EpochSeconds, TimeRange};
+
+/// Seconds that are counted apart; of more, the earlier ones are counted in groups.
+const MOST_SECONDS: usize = 8_192;
+/// How many of them become one.
+const GROUP: usize = 8;
+/// Stretches of a window that are told apart.
+const STRETCHES: u64 = 8;
+/// The least rows of one, where nothing else parts it.
+const LEAST_ROWS: u64 = 20;
+
+/// The rows that a walk has seen, by their seconds.
+#[derive(Clone, Debug, Default)]
+pub(in crate::plan) struct SeenRows {
+    /// So many rows from this second on, up to that of the next.
+    seconds: Vec<(EpochSeconds, u64)>,
+    /// Before this second several are counted as one.
+    exact_from: Option<EpochSeconds>,
+    /// Whether rows may have come that are not counted.
+    is_unsure: bool,
+}
+
+impl SeenRows {
+    /// The walk has left a second that showed so many rows.
+    pub(in crate::plan) fn leave(&mut self, second: EpochSeconds, rows: usize) {
+        self.go_back(second);
+        self.seconds.push((second, rows as u64));
+        if self.seconds.len() > MOST_SECONDS {
+            let exact = self.seconds.split_off(MOST_SECONDS / 2);
+            let sum =
+                |group: &[(EpochSeconds, u64)]| Some((group.first()?.0, group.iter().map(|(_, rows)| rows).sum()));
+            self.seconds = self.seconds.chunks(GROUP).filter_map(sum).collect();
+            self.exact_from = exact.first().map(|(second, _)| *second);
+            self.seconds.extend(exact);
+        }
+    }
+
+    /// The walk reads again from this second on.
+    pub(in crate::plan) fn go_back(&mut self, anchor: EpochSeconds) {
+        self.is_unsure |= self.exact_from.is_some_and(|exact_from| anchor < exact_from);
+        self.seconds.truncate(self.seconds.partition_point(|(second, _)| *second < anchor));
+    }
+
+    /// The rows of a range in stretches that begin and end at these cuts, and at others.
+    fn counted(&self, range: TimeRange, cuts: &[EpochSeconds], last: &[(EpochSeconds, u64)]) -> Vec<CountedRows> {
+        let all = self.seconds.iter().chain(last).copied().filter(|(second, _)| range.contains(*second));
+        // Of one second alone a page's place tells nothing that its ends do not.
+        if all.clone().count() < 2 {
+            return Vec::new();
+        }
+        let step = (all.clone().map(|(_, rows)| rows).sum::<u64>() / STRETCHES).max(LEAST_ROWS);
+        let mut cuts: Vec<EpochSeconds> = cuts.iter().copied().filter(|cut| Some(*cut) >= self.exact_from).collect();
+        cuts.sort_unstable();
+        let mut cuts = cuts.into_iter().peekable();
+        let (mut counted, mut from, mut rows, mut last) = (Vec::new(), range.start, 0, None);
+        let mut close = |until: EpochSeconds, rows: &mut u64, last: &mut Option<EpochSeconds>| {
+            let range = TimeRange::new(from, until.min(range.end));
+            if !range.is_empty() {
+                counted.push(CountedRows { range, rows: std::mem::take(rows), last: last.take() });
+                from = range.end;
+            }
+        };
+        for (second, more) in all {
+            while let Some(cut) = cuts.next_if(|cut| *cut <= second) {
+                close(cut, &mut rows, &mut last);
+            }
+            if rows >= step {
+                close(second, &mut rows, &mut last);
+            }
+            (rows, last) = (rows + more, Some(second));
+        }
+        cuts.for_each(|cut| close(cut, &mut rows, &mut last));
+        close(range.end, &mut rows, &mut last);
+        counted
+    }
+}
+
+impl Walk {
+    /// How many rows its window has shown, in stretches that begin and end at these cuts, and at others; none where some may not be
+    /// counted.
+    pub(in crate::plan) fn counted(&self, cuts: &[EpochSeconds]) -> Vec<CountedRows> {
+        let reads_otherwise = self.is_bounded() || self.dense.from_end.is_some() || self.dense.read_from_end.is_some();
+        if reads_otherwise || self.totals.seen.is_unsure {
+            return Vec::new();
+        }
+        let last = self.reach.frontier.map(|frontier| (frontier, self.reach.at_frontier.len() as u64));
+        // Rows that leap ahead at the end of its last page are rows all the same.
+        let held = self.last.held.iter().map(|row| row.second).filter(|second| Some(*second) > self.reach.frontier);
+        let held: Vec<EpochSeconds> = held.collect();
+        let held = held.chunk_by(|one, next| one == next).filter_map(|rows| Some((*rows.first()?, rows.len() as u64)));
+        self.totals.seen.counted(self.range, cuts, &last.into_iter().chain(held).collect::<Vec<_>>())
+    }
+
+    /// The walk goes on to a later second than that which it has reached.
+    pub(in crate::plan) fn leave_second(&mut self) {
+        if let Some(left) = self.reach.frontier {
+            self.totals.seen.leave(left, self.reach.at_frontier.len());
+        }
+    }
+
+    /// The walk reads from this second on, again or for the first time.
+    pub(in crate::plan) fn count_again_from(&mut self, anchor: EpochSeconds) {
+        if self.reach.frontier != Some(anchor) {
+            self.leave_second();
+        }
+        self.totals.seen.go_back(anchor);
+    }
+
+    /// Places that are free, or hold rows that are not counted, say nothing of what is missing.
+    pub(in crate::plan) fn watch_places(&mut self, page: &PageFact, view: &View) {
+        let is_placed = u32::try_from(page.rows.len()) == Ok(page.slots);
+        self.totals.seen.is_unsure |= !is_placed || !view.strays.is_empty() || self.short_pages.rows_follow;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::testing::range;
+
+    fn at(second: i64) -> EpochSeconds {
+        EpochSeconds::new(second)
+    }
+
+    fn told(counted: &[CountedRows]) -> Vec<(i64, i64, u64)> {
+        counted.iter().map(|one| (one.range.start.get(), one.range.end.get(), one.rows)).collect()
+    }
+
+    #[test]
+    fn what_is_read_again_is_counted_once() {
+        let mut seen = SeenRows::default();
+        (0..100).for_each(|second| seen.leave(at(second), 2));
+        let counted = |seen: &SeenRows, cuts: &[EpochSeconds]| told(&seen.counted(range(10, 90), cuts, &[]));
+        let all = counted(&seen, &[]);
+        assert_eq!((all.len(), all.iter().map(|one| one.2).sum::<u64>()), (8, 160));
+        assert_eq!((all[0], all[7].1), ((10, 20, 20), 90));
+        seen.go_back(at(50));
+        assert_eq!(counted(&seen, &[]).iter().map(|one| one.2).sum::<u64>(), 80);
+        (50..60).for_each(|second| seen.leave(at(second), 3));
+        assert_eq!(counted(&seen, &[]).iter().map(|one| one.2).sum::<u64>(), 110);
+        let cut = counted(&seen, &[at(55), at(57)]);
+        assert!(cut.contains(&(55, 57, 6)), "{cut:?}");
+    }
+
+    #[test]
+    fn of_many_seconds_the_earlier_ones_are_counted_in_groups() {
+        let mut seen = SeenRows::default();
+        (0..40_000).for_each(|second| seen.leave(at(second), 1));
+        assert!(seen.seconds.len() <= MOST_SECONDS && !seen.is_unsure);
+        assert_eq!(told(&seen.counted(range(0, 40_000), &[], &[])).iter().map(|one| one.2).sum::<u64>(), 40_000);
+        seen.go_back(at(39_000));
+        assert!(!seen.is_unsure);
+        seen.go_back(at(20));
+        assert!(seen.is_unsure);
+    }
+}

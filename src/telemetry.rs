@@ -76,10 +76,10 @@ pub fn start(
         Failure::new(ExitCode::Usage, format!("reading {LEVEL_VARIABLE}=`{level}`: {error}"))
             .with_hint("write error, warn, info, debug or trace, or directives such as keyapi_export::fetch=debug")
     })?;
-    let cuts_lines = matches!(screen, Screen::Bars(_));
+    let folds_lines = matches!(screen, Screen::Bars(_));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(LineWriter { stderr: stderr.clone(), shape, cuts_lines, told_lost: Arc::default() })
+        .with_writer(LineWriter { stderr: stderr.clone(), shape, folds_lines, told_lost: Arc::default() })
         .event_format(Lines { shape })
         .try_init()
         .map_err(|error| Failure::new(ExitCode::Bug, format!("starting the log: {error}")))?;
@@ -187,8 +187,8 @@ fn directives(level: &str) -> String {
 pub struct LineWriter {
     stderr: Stderr,
     shape: LineShape,
-    /// Whether a line is cut to the terminal's width: bars stand below it.
-    cuts_lines: bool,
+    /// Whether a line is folded at words to the terminal's width: bars stand below it.
+    folds_lines: bool,
     told_lost: Arc<AtomicU64>,
 }
 
@@ -209,10 +209,10 @@ impl LineWriter {
 impl Write for LineWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.tell_lost();
-        let columns = if self.cuts_lines { stderr::columns() } else { None };
+        let columns = if self.folds_lines { stderr::columns() } else { None };
         match (columns, std::str::from_utf8(line)) {
             (Some(columns), Ok(text)) => {
-                self.stderr.write(format!("{}\n", stderr::cut(text.trim_end(), columns)).as_bytes());
+                self.stderr.write(format!("{}\n", stderr::folded(text.trim_end(), columns)).as_bytes());
             }
             _ => self.stderr.write(line),
         }

@@ -50,12 +50,6 @@ pub enum AddressError {
         /// What stands before `://`.
         scheme: String,
     },
-    /// Its scheme is known, but what follows it is written as no address is.
-    #[error("a bucket is written as `{scheme}://BUCKET/PREFIX`; for a folder of this name write `./{scheme}:...`")]
-    Slashes {
-        /// The scheme.
-        scheme: &'static str,
-    },
     /// No bucket follows its scheme.
     #[error("it names no bucket")]
     NoBucket,
@@ -82,17 +76,10 @@ impl Address {
     /// Reads an address as it was written. A path is taken as it is.
     ///
     /// # Errors
-    /// A scheme that is not known or that no two slashes follow, no bucket, a prefix that no object can have.
+    /// A scheme that is not known, no bucket, a prefix that no object can have.
     pub fn parse(written: &Path) -> Result<Self, AddressError> {
-        let text = written.to_str();
-        let Some((scheme, rest)) = text.and_then(|text| text.split_once("://")) else {
-            let schemes = Provider::ALL.map(Provider::scheme).into_iter();
-            let is_first =
-                |scheme: &&str| text.and_then(|text| text.split_once(':')).is_some_and(|(first, _)| first == *scheme);
-            return match schemes.into_iter().find(is_first) {
-                Some(scheme) => Err(AddressError::Slashes { scheme }),
-                None => Ok(Self::Folder(written.to_owned())),
-            };
+        let Some((scheme, rest)) = written.to_str().and_then(|text| text.split_once("://")) else {
+            return Ok(Self::Folder(written.to_owned()));
         };
         let provider = Provider::ALL.into_iter().find(|provider| provider.scheme() == scheme);
         let provider = provider.ok_or_else(|| AddressError::Scheme { scheme: scheme.to_owned() })?;
@@ -179,8 +166,6 @@ mod tests {
     #[test]
     fn what_names_no_output_is_refused() {
         assert_eq!(parsed("s3a://x/y"), Err(AddressError::Scheme { scheme: "s3a".to_owned() }));
-        assert_eq!(parsed("s3:/x/y"), Err(AddressError::Slashes { scheme: "s3" }));
-        assert!(matches!(parsed("./s3:/x/y"), Ok(Address::Folder(_))));
         assert_eq!(parsed("https://x/y"), Err(AddressError::Scheme { scheme: "https".to_owned() }));
         assert_eq!(parsed("s3:///y"), Err(AddressError::NoBucket));
         for odd in ["s3://b/a//b", "s3://b/../a", "s3://b/a?x=1", "s3://b/*"] {

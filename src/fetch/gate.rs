@@ -32,6 +32,8 @@ pub struct Permit {
 /// The one gate of a process, as a state.
 #[derive(Debug)]
 pub struct Gate {
+    /// How fast to ask, and what was known of the limit when the process began.
+    began_with: (Rate, LearnedRate),
     throttle: Throttle,
     slots: Slots,
     load: Load,
@@ -51,12 +53,14 @@ impl Gate {
     pub fn new(rate: Rate, learned: LearnedRate, most_in_flight: usize) -> Self {
         let throttle = Throttle::new(rate, learned);
         let slots = Slots::new(throttle.rate(), None);
-        Self { throttle, slots, load: Load::default(), most_in_flight: most_in_flight.max(1) }
+        let most_in_flight = most_in_flight.max(1);
+        Self { began_with: (rate, learned), throttle, slots, load: Load::default(), most_in_flight }
     }
 
     /// Forgets what was learned of the limit since the process began; everybody stays held for as long as they were.
-    pub fn begin_again(&mut self, rate: Rate, learned: LearnedRate, now: Duration) {
+    pub fn begin_again(&mut self, now: Duration) {
         let held = self.throttle.held_until().saturating_sub(now);
+        let (rate, learned) = self.began_with;
         self.throttle = Throttle::new(rate, learned);
         if !held.is_zero() {
             self.throttle.asked_to_wait(now, held);

@@ -105,9 +105,6 @@ pub struct Pool {
     most_in_flight: usize,
     /// How far apart in time two answers must be to confirm each other.
     apart: Duration,
-    /// How fast to ask, and what was known of the key's limit when the process began.
-    rate: Rate,
-    known: LearnedRate,
     gate: Gate,
     budget: RetryBudget,
     reach: Reach,
@@ -140,8 +137,6 @@ impl Pool {
         Self {
             most_in_flight: most_in_flight.max(1),
             apart: Duration::ZERO,
-            rate,
-            known: learned,
             gate: Gate::new(rate, learned, most_in_flight),
             budget: RetryBudget::default(),
             reach: Reach::default(),
@@ -239,14 +234,13 @@ impl Pool {
     pub fn heard(&mut self, id: JobId, heard: Heard, dice: Dice, now: Duration) -> Option<Heeded> {
         let Stands::OnItsWay(permit) = self.jobs.get(&id)?.stands else { return None };
         let work = self.jobs.get(&id)?.work.clone();
-        if self.is_spent_to_be_confirmed(id, &heard, now) {
-            self.reach.heard();
-            return Some(Heeded { hold: None, astray: None, then: Outcome::GoesOn });
-        }
         let heard = self.of_region_alone(heard, &work.query().region, now);
         let hold = self.heed(&heard, permit, dice.spread, now);
         let is_lost = matches!(heard, Heard::Unreached { what, .. } if self.reach.lasting(what, now));
-        let then = self.jobs.get_mut(&id)?.after(heard.clone(), dice.jitter, (now, self.apart));
+        let then = match self.confirmed(id, &heard) {
+            Some(then) => then,
+            None => self.jobs.get_mut(&id)?.after(heard.clone(), dice.jitter, (now, self.apart)),
+        };
         let astray = heard.doubt().filter(|_| !work.is_probe() && !matches!(then, Then::Keep)).map(ToString::to_string);
         let why = heard.why().or(astray.as_deref()).map(str::to_owned);
         self.count(&work, &heard, why.as_deref(), now);
@@ -274,26 +268,21 @@ impl Pool {
         Some(Heeded { hold: hold.zip(why), astray, then })
     }
 
-    /// Whether an answer says for the first time that the key is spent: then one request asks again after a while, and nobody else asks
-    /// anything meanwhile. Whatever else that request brings, the key is not spent.
-    fn is_spent_to_be_confirmed(&mut self, id: JobId, heard: &Heard, now: Duration) -> bool {
-        let is_spent = matches!(heard, Heard::Quota { .. }) && !self.is_stopped;
+    /// What a job does that is told for the first time that the key is spent: the first such job asks again after a while, and nobody else
+    /// asks anything meanwhile. Whatever else that request brings, the key is not spent.
+    fn confirmed(&mut self, id: JobId, heard: &Heard) -> Option<Then> {
+        let is_spent = matches!(heard, Heard::Quota { .. });
         match self.spent {
-            None if is_spent => {
-                self.spent = Some(id);
-                self.stand(id, Stands::Rests(Leave::Free));
-                self.rests.push(Reverse((now + SPENT_AGAIN, id)));
-                true
-            }
             Some(asking) if asking == id => {
                 self.spent = None;
-                false
+                None
             }
-            Some(_) if is_spent => {
-                self.want_permit(id);
-                true
+            Some(_) => is_spent.then_some(Then::AskAgain),
+            None if is_spent => {
+                self.spent = Some(id);
+                Some(Then::Rest(SPENT_AGAIN, Leave::Free))
             }
-            _ => false,
+            None => None,
         }
     }
 
@@ -304,7 +293,7 @@ impl Pool {
                 Whose::Keys => Heard::Throttled { why, wait },
                 whose => {
                     if whose == Whose::RegionsSinceNow {
-                        self.gate.begin_again(self.rate, self.known, now);
+                        self.gate.begin_again(now);
                     }
                     Heard::Failed { why: format!("{why}, while other regions are answered"), wait: None }
                 }

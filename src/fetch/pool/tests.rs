@@ -472,6 +472,18 @@ fn one_request_alone_asks_again_whether_the_key_is_spent() {
 }
 
 #[test]
+fn of_a_stopped_region_nothing_is_asked_again_to_confirm_that_the_key_is_spent() {
+    let mut timed = Timed::new(1_000.0, 4);
+    let job = timed.pool.begin(task(1), (Asks::First, Patience::Full), Duration::ZERO);
+    timed.next();
+    timed.pool.stop_regions([PageQuery::usual().region].into());
+    let heeded = timed.hear(job, spent()).unwrap();
+    assert!(matches!(heeded.then, Outcome::Over(Over { how: Fetched::Stopped, .. })));
+    let probe = timed.pool.probe(PageQuery::usual(), Duration::ZERO, timed.now);
+    assert_eq!(timed.next()[0].job, probe, "nobody is waited for");
+}
+
+#[test]
 fn an_empty_page_where_a_row_is_known_slows_everybody_and_is_asked_again_only_where_it_can_be_no_cap() {
     for (number, is_kept) in [(1, false), (2, true)] {
         let mut timed = Timed::new(1_000.0, 4);

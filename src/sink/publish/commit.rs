@@ -64,18 +64,22 @@ impl Output {
 
     /// Refuses an output whose manifest is not the one that was read here any more.
     pub(super) async fn refuse_newer_than(&self, manifest: Option<&Manifest>) -> Result<(), OutputError> {
-        let Some(found) = self.store.read_manifest().await? else { return Ok(()) };
-        let now = Manifest::parse(&found).map_err(self.of_the_manifest())?;
         let told = |manifest: &Manifest| (manifest.generation, manifest.write_id.clone());
-        if manifest.map(told) == Some(told(&now)) { Ok(()) } else { Err(self.replaced(&found)?) }
+        self.refuse_unless(|now| manifest.map(told) == Some(told(now))).await
     }
 
     /// Refuses an output in which somebody else has written the manifest since it was read or written here.
     pub(super) async fn refuse_others_manifest(&self) -> Result<(), OutputError> {
+        let generation = *self.generation();
+        let is_ours = |now: &Manifest| now.write_id.as_deref().is_none_or(|id| self.has_written(id));
+        self.refuse_unless(|now| is_ours(now) && generation == Some(now.generation)).await
+    }
+
+    /// Refuses an output with a manifest that is not as it is expected.
+    async fn refuse_unless(&self, is_expected: impl Fn(&Manifest) -> bool) -> Result<(), OutputError> {
         let Some(found) = self.store.read_manifest().await? else { return Ok(()) };
         let now = Manifest::parse(&found).map_err(self.of_the_manifest())?;
-        let is_ours = now.write_id.as_deref().is_none_or(|id| self.has_written(id));
-        if is_ours && *self.generation() == Some(now.generation) { Ok(()) } else { Err(self.replaced(&found)?) }
+        if is_expected(&now) { Ok(()) } else { Err(self.replaced(&found)?) }
     }
 
     /// Whether a manifest with this id is of this process's state.

@@ -76,7 +76,8 @@ pub fn start(
         Failure::new(ExitCode::Usage, format!("reading {LEVEL_VARIABLE}=`{level}`: {error}"))
             .with_hint("write error, warn, info, debug or trace, or directives such as keyapi_export::fetch=debug")
     })?;
-    let folds_lines = matches!(screen, Screen::Bars(_));
+    // A line of JSON is one line, whatever the width.
+    let folds_lines = matches!(screen, Screen::Bars(_)) && matches!(shape, LineShape::Text);
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(LineWriter { stderr: stderr.clone(), shape, folds_lines, told_lost: Arc::default() })

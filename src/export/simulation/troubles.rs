@@ -61,9 +61,7 @@ fn hold_all(told: &str, seeds: impl IntoIterator<Item = u64>, behaviour: impl Fn
         let (missing, surplus) = (outcome.missing(range).len(), outcome.surplus().len());
         listed += u64::from(outcome.listed().count() > 0);
         requests += outcome.requests;
-        // While page 2 comes in place of page 1, nothing tells the service from one that counts from 0: that ends the run, and is told.
-        let is_told = outcome.stopped.as_ref().is_some_and(|why| why.contains("count from 0"));
-        if (missing + surplus > 0 || outcome.stopped.is_some()) && !is_told {
+        if missing + surplus > 0 || outcome.stopped.is_some() {
             failed.push((seed, missing, surplus, outcome.stopped));
         }
     }
@@ -104,7 +102,8 @@ fn answers_that_lack_rows_for_a_while() {
 }
 
 /// Where the page after the asked one comes in its place, the rows between are skipped, and nothing odd is left behind: 86 of 200 runs lost
-/// rows before they were held against their places, and 10 do.
+/// rows before they were held against their places, and 10 do. Some more end with an error: while page 2 comes in place of page 1, nothing tells
+/// the service from one that counts from 0.
 #[test]
 #[ignore = "known limit: what no page's place tells, of windows whose rows cannot be counted, is not found out"]
 fn other_pages_in_place_of_the_asked_ones_for_a_while() {

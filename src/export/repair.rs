@@ -88,7 +88,7 @@ impl Repair {
             let lost = lost.filter(|lost| !open.iter().any(|open| open.covers(lost.part.range)));
             let lost: Vec<(TimeRange, String)> = lost.map(|lost| (lost.part.range, lost.text())).collect();
             let doubts = planner.unproven().iter().filter(|doubt| doubt.may_pass && doubt.region == plan.region);
-            let doubts: Vec<TimeRange> = doubts.map(|doubt| doubt.range).collect();
+            let doubts = planner.aligned(&plan.region, doubts.map(|doubt| doubt.range).collect());
             let ranges = ranges_to_open((&planner.gaps_of(&plan.region), &doubts), &lost, &live, ended);
             repair.ranges.extend(ranges.into_iter().map(|(range, why)| (plan.region.clone(), range, why)));
         }

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::fact::{PageFact, Purpose, RowKey};
 use crate::units::{EpochSeconds, TimeRange};
 
-/// Rows at each end that are remembered: more than two pages of them.
-const ROWS_KEPT: usize = 30;
+/// Rows at each end that are remembered: four pages, and one before them.
+const ROWS_KEPT: usize = 41;
 /// How often an end is asked for before what stays in doubt is listed.
 const MOST_ASKED: u32 = 4;
 /// Answers apart in time that must lack a row which was seen, before it counts as deleted.
@@ -172,6 +172,19 @@ impl Ends {
     /// The last second that walks have shown, without rows that are gone.
     pub fn newest(&self) -> Option<EpochSeconds> {
         self.newest.seen.last().map(|row| row.second)
+    }
+
+    /// The last second with so many rows from there to the end that they fill pages of this many rows, and none in the `margin` seconds
+    /// before it, as far as they are remembered.
+    pub fn fills_pages_from(&self, page: usize, margin: i64) -> Option<EpochSeconds> {
+        let Side { seen, has_forgotten, .. } = &self.newest;
+        let seconds: Vec<EpochSeconds> = seen.iter().rev().map(|row| row.second).collect();
+        let mut counts = (page..=seconds.len()).step_by(page.max(1));
+        counts.find_map(|count| {
+            let (first, before) = (*seconds.get(count.checked_sub(1)?)?, seconds.get(count));
+            let is_first = before.map_or(!has_forgotten, |before| before.shifted(margin) < first);
+            is_first.then_some(first)
+        })
     }
 
     /// The rows of the run's range on the page that last answered for the newest end, newest first; empty where there is none.

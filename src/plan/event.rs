@@ -75,7 +75,7 @@ pub enum PlanEvent {
         /// The rows of its first page, where its left neighbour had not ended.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         opening: Vec<RowKey>,
-        /// Its rows among the outermost that walks have shown of its region: at most two pages and a half of them an end.
+        /// Its rows among the outermost that walks have shown of its region: at most four pages of them and one row an end.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         edges: Vec<RowKey>,
     },

@@ -1,6 +1,7 @@
 //! Deciding what to ask next, and what is proven by what came back. Pure: no I/O, clock, randomness or logging.
 
 pub mod ahead;
+pub mod alignment;
 pub mod answer;
 pub mod bounded;
 pub mod choose;

@@ -37,9 +37,14 @@ pub(super) fn served(task: &Task, newest: i64, at: EpochSeconds, keeps: impl Fn(
 }
 
 /// Reads a plan to its end by one worker, with this answer to each question; none is a refusal.
-pub(super) fn read_to_the_end(plan: &mut Planner, mut answer: impl FnMut(&Task, EpochSeconds) -> Option<PageFact>) {
+pub(super) fn read_to_the_end(plan: &mut Planner, answer: impl FnMut(&Task, EpochSeconds) -> Option<PageFact>) {
     let opening = plan.opening();
     opening.iter().for_each(|event| plan.apply_event(event));
+    read_on(plan, answer);
+}
+
+/// Reads on by one worker to the end of a plan that has begun.
+pub(super) fn read_on(plan: &mut Planner, mut answer: impl FnMut(&Task, EpochSeconds) -> Option<PageFact>) {
     let mut now = EpochSeconds::new(1_000);
     for _ in 0..MOST_DECISIONS {
         let context = PlanContext { now, idle_workers: 1, ..PlanContext::usual().confirming(20) };

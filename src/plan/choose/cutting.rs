@@ -51,6 +51,7 @@ impl Planner {
         // The walking window is one of the shares.
         let shares = context.idle_workers + 1;
         let at = from.shifted(self.length(plan, rest, shares, context)).max(from.shifted(1));
+        let at = self.cut_at(plan, rest, at)?;
         (at < rest.end)
             .then(|| Decision::Record(vec![PlanEvent::WindowSplit { window: id, at, new: WindowId(self.next_window) }]))
     }
@@ -76,9 +77,9 @@ impl Planner {
         let from = if empty.contains(rest.start) { empty.end } else { rest.start };
         let filled = TimeRange::new(from.min(rest.end), rest.end);
         let at = filled.start.shifted(self.length(plan, filled, context.idle_workers, context).max(1));
-        if at >= rest.end {
+        let Some(at) = self.cut_at(plan, filled, at).filter(|at| *at < rest.end) else {
             return Decision::Record(vec![first]);
-        }
+        };
         Decision::Record(vec![PlanEvent::WindowSplit { window: id, at, new: WindowId(self.next_window) }, first])
     }
 
@@ -99,10 +100,12 @@ impl Planner {
         let first_read = self.in_order().filter(|(_, window)| !window.is_read_again());
         let candidates = first_read.filter_map(|(id, window)| {
             let (pages, unread) = self.work_left(window)?;
-            (pages >= SHARED_PAGES && unread.seconds() >= 2).then_some((id, window, pages, unread))
+            let may_share = pages >= SHARED_PAGES && unread.seconds() >= 2;
+            let half = unread.start.shifted(unread.seconds() / 2);
+            let at = self.cut_at(self.region(&window.region)?, unread, half).filter(|_| may_share)?;
+            Some((id, window, pages, at))
         });
-        let (id, window, _, unread) = candidates.max_by(|one, other| one.2.total_cmp(&other.2))?;
-        let at = unread.start.shifted(unread.seconds() / 2);
+        let (id, window, _, at) = candidates.max_by(|one, other| one.2.total_cmp(&other.2))?;
         let new = WindowId(self.next_window);
         let part = Window::new(window.region.clone(), TimeRange::new(at, window.range.end));
         let first = self.stretch((new, &part), at, StretchReason::First, context);

@@ -43,7 +43,8 @@ impl Planner {
         let why = "pages were short here, and one of them held more rows when it was asked again";
         let mut next = self.next_window;
         let mut events = Vec::new();
-        for range in plan.again.recheck.refuted().iter().flat_map(|range| range.without(&plan.kept)) {
+        let refuted = plan.again.recheck.refuted().iter().flat_map(|range| range.without(&plan.kept)).collect();
+        for range in self.aligned(&plan.region, refuted) {
             let opened = self.reopening_from(&mut next, &plan.region, range, &Reopening::ShortPages).ok();
             events.extend(opened.filter(|_| reads).unwrap_or_else(|| vec![doubted(&plan.region, range, why)]));
         }

@@ -491,7 +491,7 @@ impl Output {
     /// Gives what is staged its final name, then makes the name durable; the steps are those two.
     async fn move_to(&self, path: &str, [renamed, revealed]: [Step; 2]) -> Result<(), OutputError> {
         if let Err(error) = self.store.reveal(&self.staging, path).await {
-            return Err(self.or_replaced(error.into()).await);
+            return Err(self.or_replaced(error).await);
         }
         failpoint::pass(renamed);
         self.store.settle(path)?;

@@ -1,9 +1,11 @@
 //! The manifest of an output, and the one way to change it: only by who read it last.
 
+use object_store::Error;
+
 use super::{Output, OutputError};
 use crate::failpoint::{self, Step};
 use crate::sink::manifest::{MANIFEST_VERSION, Manifest};
-use crate::sink::store::{NextManifest, Replacement, Sharing};
+use crate::sink::store::{NextManifest, Replacement, Sharing, StoreError};
 use crate::sink::table::Rows;
 
 impl Output {
@@ -77,8 +79,12 @@ impl Output {
     }
 
     /// Why an upload failed: whoever takes a bucket over gives up what others have under way. Otherwise it is what the store says.
-    pub(super) async fn or_replaced(&self, error: OutputError) -> OutputError {
-        if self.store.sharing() == Sharing::Locked {
+    pub(super) async fn or_replaced(&self, error: StoreError) -> OutputError {
+        // A store that did not answer would not say who has written the manifest either.
+        let is_answered =
+            matches!(&error, StoreError::Object { source, .. } if !matches!(source, Error::Generic { .. }));
+        let error = error.into();
+        if self.store.sharing() == Sharing::Locked || !is_answered {
             return error;
         }
         match self.refuse_others_manifest().await {

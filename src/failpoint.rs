@@ -96,7 +96,7 @@ steps! {
     PartPublished = "part.published",
     /// The slice that it holds is settled.
     SliceRecorded = "slice.recorded",
-    /// An upload in pieces has begun, and its id is noted; no piece of it was sent.
+    /// An upload in pieces has begun, and is noted in the bucket; no piece of it was sent.
     UploadBegun = "upload.begun",
     /// All pieces of an upload were sent; the object is not there yet.
     UploadSent = "upload.sent",

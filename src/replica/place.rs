@@ -192,8 +192,7 @@ impl Place {
         }
     }
 
-    /// Keeps a copy of a part that waits, in objects of [`PIECE_BYTES`]: an upload in parts would stay open where this process dies within it, and
-    /// nobody could name it afterwards.
+    /// Keeps a copy of a part that waits, in objects of [`PIECE_BYTES`]: an upload in parts would stay open where this process dies within it.
     pub(super) async fn keep_held(&self, path: &str, file: &Path) -> Result<(), ReplicaError> {
         let reading = |error| StagingError::of("reading", file)(error);
         let mut opened = tokio::fs::File::open(file).await.map_err(reading)?;

@@ -14,6 +14,7 @@
 //! OUT/_rejected/…        rows that no column can take
 //! OUT/_damaged/…         parts that were not what they should be, moved aside
 //! OUT/_shards/2-of-4.…   a shard's account, its lock, and the folder of its files being written; of a folder only
+//! OUT/_uploads/…         of a bucket only: notes of the uploads in pieces that are under way
 //! OUT/_probe-…           there for a moment at a start: whether a bucket heeds the conditions of a write
 //! OUT/_SUCCESS           empty; there only while the manifest's range is covered whole
 //! ```
@@ -186,11 +187,10 @@ impl Output {
         }
     }
 
-    /// Clears away what an earlier process had begun in a bucket, and tries whether conditions are heeded there.
+    /// Tries whether conditions are heeded in a bucket.
     async fn try_out(&self) -> Result<(), OutputError> {
         if self.store.sharing() == Sharing::Conditional {
             self.staging.make()?;
-            self.store.abort_uploads(&self.staging).await?;
             self.store.probe(&self.staging).await?;
         }
         Ok(())
@@ -490,7 +490,9 @@ impl Output {
 
     /// Gives what is staged its final name, then makes the name durable; the steps are those two.
     async fn move_to(&self, path: &str, [renamed, revealed]: [Step; 2]) -> Result<(), OutputError> {
-        self.store.reveal(&self.staging, path).await?;
+        if let Err(error) = self.store.reveal(&self.staging, path).await {
+            return Err(self.or_replaced(error).await);
+        }
         failpoint::pass(renamed);
         self.store.settle(path)?;
         failpoint::pass(revealed);

@@ -20,13 +20,15 @@ mod bucket;
 #[cfg(feature = "cloud")]
 mod cloud;
 mod folder;
+mod objects;
 mod probe;
 #[cfg(test)]
 pub(crate) mod testing;
 mod upload;
 
-pub use bucket::{Bucket, Objects, Writers};
+pub use bucket::{Bucket, Writers};
 pub use folder::Folder;
+pub use objects::Objects;
 
 /// Why an output could not be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -214,16 +216,16 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Where the store fails.
     async fn parquet_files(&self) -> Result<Vec<String>, StoreError>;
 
-    /// Gives up the uploads that a former process had begun and not ended.
+    /// Gives up the uploads that a former process, of whatever state, had begun and not ended.
     ///
     /// # Errors
-    /// Where the store or the disk fails.
-    async fn abort_uploads(&self, staging: &Staging) -> Result<(), StoreError>;
+    /// Where the store fails. What it will not give up is told, and tried again by the next start.
+    async fn abort_uploads(&self) -> Result<(), StoreError>;
 
-    /// Makes sure that the store refuses a manifest whose predecessor is not there any more.
+    /// Makes sure that the store refuses a manifest whose predecessor is not there any more; takes away what a process left that died within this.
     ///
     /// # Errors
-    /// Where it does not, or fails.
+    /// Where it does not, or fails; where the disk does.
     async fn probe(&self, staging: &Staging) -> Result<(), StoreError>;
 }
 

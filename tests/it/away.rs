@@ -151,6 +151,39 @@ fn of_two_starts_at_once_one_ends_with_11_and_sends_nothing() {
     holds_exactly_the_truth(&simulator, &away.job);
 }
 
+/// Another run holds the state from now on.
+fn take_over(state: &Lake) {
+    let copy = tempfile::tempdir().unwrap();
+    state.pull(copy.path());
+    let head = copy.path().join("state.json");
+    let mut taken: serde_json::Value = serde_json::from_slice(&std::fs::read(&head).unwrap()).unwrap();
+    taken["epoch"] = (taken["epoch"].as_u64().unwrap() + 1).into();
+    taken["holder"]["id"] = "another".into();
+    std::fs::write(head, taken.to_string()).unwrap();
+    state.push(copy.path());
+}
+
+#[test]
+fn an_audit_whose_state_is_taken_over_ends_as_a_run_does() {
+    let Some(lake) = Lake::start() else { return };
+    let (simulator, job) = small(|_| {});
+    let away = Away::of(job, &lake);
+    exports_exactly(&simulator, &away.job);
+    let before = simulator.stats().requests;
+    let flags = format!("--state {} --base-url {} --credits 400 --qps 10", away.state.address(), simulator.base_url());
+    let audited = std::thread::scope(|scope| {
+        let state = away.state.clone();
+        let requests = || simulator.stats().requests;
+        scope.spawn(move || {
+            until("the audit to ask", || requests() > before);
+            take_over(&state);
+        });
+        away.job.does("audit", &flags, &[]).unwrap()
+    });
+    assert_eq!(audited.code, 11, "{audited}");
+    assert!(audited.stderr.contains("was taken over by another run"), "{audited}");
+}
+
 /// Passes on what comes, and notes who has sent something; cut off it passes on nothing and answers nobody.
 struct Passage {
     at: SocketAddr,
@@ -229,8 +262,8 @@ fn a_holder_that_is_cut_off_and_its_successor_never_both_send() {
 
 /// The steps that only a run passes whose state is in a bucket.
 const OF_THE_STATE: [Step; 3] = [Step::HeldKept, Step::SegmentPut, Step::SegmentShipped];
-/// Those of them that are died at in any case; `CRASH_AWAY=all` dies at all steps.
-const ALWAYS: [Step; 2] = [Step::HeldKept, Step::SegmentPut];
+/// Those that are died at in any case; `CRASH_AWAY=all` dies at all steps.
+const ALWAYS: [Step; 3] = [Step::HeldKept, Step::SegmentPut, Step::UploadBegun];
 /// Requests that each start may spend on the ends of a region.
 const END_LOOKS: u64 = 2;
 

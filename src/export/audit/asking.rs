@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
@@ -15,7 +16,7 @@ use crate::fetch::attempt::{Came, attempt};
 use crate::fetch::job::{Asks, Dice, Fetched, Heard, JobId, Work};
 use crate::fetch::pool::{Outcome, Over, Pool, Sending};
 use crate::fetch::retry::Patience;
-use crate::journal::Journal;
+use crate::journal::{Journal, JournalError};
 use crate::plan::answer::{Expected, RegionHabit, tie};
 use crate::plan::fact::{PageAddress, Purpose, WindowId};
 use crate::plan::planner::Task;
@@ -94,7 +95,10 @@ impl Asker {
 
     /// Asks these questions, as far as the credits go; gives the answers by the questions' places. At most as many are begun as there are
     /// credits left. Cancelling it gives up what is on its way.
-    pub(super) async fn ask(&mut self, questions: &[Question]) -> BTreeMap<usize, PageAnswer> {
+    ///
+    /// # Errors
+    /// [`JournalError::Lapsed`] once the state is not held any more.
+    pub(super) async fn ask(&mut self, questions: &[Question]) -> Result<BTreeMap<usize, PageAnswer>, JournalError> {
         let left = usize::try_from(self.credits.minus(self.spent).get()).unwrap_or(usize::MAX);
         let mut jobs = BTreeMap::new();
         for (place, question) in questions.iter().enumerate().take(left) {
@@ -114,13 +118,17 @@ impl Asker {
                     answers.extend(jobs.get(&job).copied().zip(page));
                 });
             }
+            if let Some(Err(lapsed)) = self.journal.leave_to_send().now_or_never() {
+                self.pool.abandon();
+                return Err(lapsed);
+            }
             if self.last_page.elapsed() > self.give_up_after {
                 let why = self.pool.last_failure().unwrap_or("no page came").to_owned();
                 self.stopped = Some(Stopped::Unwell(why));
             }
         }
         self.pool.abandon();
-        answers
+        Ok(answers)
     }
 
     fn send(&mut self, tasks: &mut JoinSet<(JobId, Heard, Option<PageAnswer>)>) {

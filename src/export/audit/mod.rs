@@ -241,14 +241,14 @@ async fn read(
     questions: &[(usize, Question)],
 ) -> Result<(Findings, u64), ExportError> {
     let asked: Vec<Question> = questions.iter().map(|(_, question)| question.clone()).collect();
-    let answers = asker.ask(&asked).await;
+    let answers = asker.ask(&asked).await?;
     let unread = (questions.len() - answers.len()) as u64;
     let pages = pages_of(subject, questions, &answers);
     let count = pages.len() as u64;
     let compared = compare_with(subject, pages.clone()).await?;
     let again: Vec<usize> = compared.differ.iter().copied().collect();
     let asked: Vec<Question> = again.iter().filter_map(|place| asked.get(*place).cloned()).collect();
-    let answers = if asker.stopped().is_some() { BTreeMap::new() } else { asker.ask(&asked).await };
+    let answers = if asker.stopped().is_some() { BTreeMap::new() } else { asker.ask(&asked).await? };
     let answers = answers.into_iter().filter_map(|(place, answer)| Some((*again.get(place)?, answer))).collect();
     let seen = pages_of(subject, questions, &answers);
     Ok((findings(&pages, compared, &seen, count), unread))

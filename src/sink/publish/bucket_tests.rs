@@ -113,6 +113,22 @@ async fn a_claim_alone_is_enough_to_be_refused() {
 }
 
 #[tokio::test]
+async fn who_cannot_upload_since_another_took_over_is_told_so() {
+    let bucket = Misbehaving::new();
+    let first = start(&bucket).await;
+    first.commit("r1", vec![]).await.unwrap();
+    let (taken_back, part) = (first.stage("r1"), first.stage("r2"));
+    first.output.reveal(&taken_back).await.unwrap();
+    bucket.next(Fault::ConflictOfNothing);
+    assert!(matches!(first.output.reveal(&part).await, Err(OutputError::Store(_))));
+    let _other =
+        start_with(&bucket, tempfile::tempdir().unwrap(), std::slice::from_ref(&taken_back.path)).await.unwrap();
+    bucket.next(Fault::ConflictOfNothing);
+    assert!(matches!(first.output.reveal(&part).await, Err(OutputError::Replaced { .. })));
+    assert_eq!(bucket.names().await, [MANIFEST]);
+}
+
+#[tokio::test]
 async fn who_finds_the_parts_of_a_process_that_began_meanwhile_has_lost_and_does_not_blame_them() {
     let bucket = Misbehaving::new();
     let state = tempfile::tempdir().unwrap();

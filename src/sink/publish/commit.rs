@@ -1,9 +1,11 @@
 //! The manifest of an output, and the one way to change it: only by who read it last.
 
+use object_store::Error;
+
 use super::{Output, OutputError};
 use crate::failpoint::{self, Step};
 use crate::sink::manifest::{MANIFEST_VERSION, Manifest};
-use crate::sink::store::{NextManifest, Replacement, Sharing};
+use crate::sink::store::{NextManifest, Replacement, Sharing, StoreError};
 use crate::sink::table::Rows;
 
 impl Output {
@@ -14,7 +16,8 @@ impl Output {
         let mut claimed = Manifest { manifest_version: MANIFEST_VERSION, ..manifest.clone() };
         self.replace(&mut claimed).await?;
         failpoint::pass(Step::ManifestClaimed);
-        Ok(())
+        // What others have under way now, they could not commit.
+        Ok(self.store.abort_uploads().await?)
     }
 
     /// Replaces the manifest by this one, which gets the next generation: a reader sees the former one or this one, whole. This is the
@@ -73,6 +76,26 @@ impl Output {
         let generation = *self.generation();
         let is_ours = |now: &Manifest| now.write_id.as_deref().is_none_or(|id| self.has_written(id));
         self.refuse_unless(|now| is_ours(now) && generation == Some(now.generation)).await
+    }
+
+    /// Why an upload failed: whoever takes a bucket over gives up what others have under way. Otherwise it is what the store says.
+    pub(super) async fn or_replaced(&self, error: StoreError) -> OutputError {
+        // A store that did not answer would not say who has written the manifest either.
+        let is_answered =
+            matches!(&error, StoreError::Object { source, .. } if !matches!(source, Error::Generic { .. }));
+        let error = error.into();
+        if self.store.sharing() == Sharing::Locked || !is_answered {
+            return error;
+        }
+        match self.refuse_others_manifest().await {
+            Err(OutputError::Replaced { output, expected, found }) => {
+                if let Ok(Some(manifest)) = self.store.read_manifest().await {
+                    self.withdraw(&manifest).await;
+                }
+                OutputError::Replaced { output, expected, found }
+            }
+            _ => error,
+        }
     }
 
     /// Refuses an output with a manifest that is not as it is expected.

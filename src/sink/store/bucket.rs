@@ -6,17 +6,17 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::TryStreamExt as _;
-use object_store::multipart::MultipartStore;
 use object_store::path::Path as Location;
-use object_store::{GetResult, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, UpdateVersion};
+use object_store::{GetResult, ObjectStoreExt as _, PutMode, PutPayload, UpdateVersion};
 use tokio::io::AsyncWriteExt as _;
 
-use super::{Creation, LocalFile, NextManifest, Replacement, Sharing, Store, StoreError, failed, probe, upload};
+use super::upload::{self, Notes};
+use super::{Creation, LocalFile, NextManifest, Objects, Replacement, Sharing, Store, StoreError, failed, probe};
 use crate::sink::layout::DATA;
 use crate::sink::manifest::{MANIFEST, Manifest};
 use crate::sink::staging::{Staging, StagingError};
@@ -24,11 +24,8 @@ use crate::units::ByteCount;
 
 /// How often a manifest is put again where the store refused it although nobody had replaced the one before it.
 const MOST_PUTS: u32 = 5;
-
-/// What a bucket is asked for: single objects, and uploads in pieces.
-pub trait Objects: ObjectStore + MultipartStore {}
-
-impl<T: ObjectStore + MultipartStore> Objects for T {}
+/// Where it is noted which uploads have begun.
+const UPLOADS: &str = "_uploads";
 
 /// Whether conditional writes are relied on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +46,8 @@ pub struct Bucket {
     writers: Writers,
     /// The manifest that was read or written last, as the store names its versions.
     seen: Arc<Mutex<Option<Seen>>>,
+    /// Whether the store lists the uploads that are open, once that is known.
+    lists_uploads: Arc<OnceLock<bool>>,
 }
 
 /// A manifest as it was read or written.
@@ -74,7 +73,7 @@ impl Bucket {
     /// The objects of a bucket whose names begin with `prefix`; `told` is its address for a person.
     pub fn new(objects: Arc<dyn Objects>, prefix: &str, told: &str, writers: Writers) -> Self {
         let (prefix, told) = (prefix.to_owned(), told.to_owned());
-        Self { objects, prefix, told, writers, seen: Arc::default() }
+        Self { objects, prefix, told, writers, seen: Arc::default(), lists_uploads: Arc::default() }
     }
 
     fn location(&self, path: &str) -> Result<Location, StoreError> {
@@ -94,6 +93,15 @@ impl Bucket {
 
     fn seen(&self) -> MutexGuard<'_, Option<Seen>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn notes(&self) -> Result<Notes, StoreError> {
+        Ok(Notes {
+            objects: Arc::clone(&self.objects),
+            folder: self.location(UPLOADS)?,
+            told: self.told.clone(),
+            lists_uploads: Arc::clone(&self.lists_uploads),
+        })
     }
 
     async fn get(&self, path: &str) -> Result<Option<GetResult>, StoreError> {
@@ -236,14 +244,14 @@ impl Store for Bucket {
     }
 
     async fn reveal(&self, staging: &Staging, path: &str) -> Result<(), StoreError> {
-        let (objects, location) = (Arc::clone(&self.objects), self.location(path)?);
+        let (notes, location) = (self.notes()?, self.location(path)?);
         let (size, of_part) = (staging.size(path), path.starts_with(DATA));
         let (staging, named, path) = (staging.clone(), self.named(path), path.to_owned());
         let staged = path.clone();
         let runtime = tokio::runtime::Handle::current();
         // Reading, hashing and signing pieces of megabytes would hold up a thread of the runtime.
         let upload = tokio::task::spawn_blocking(move || {
-            runtime.block_on(upload::upload(&*objects, &location, (&staging, &staged), &named))
+            runtime.block_on(upload::upload(&notes, &location, (&staging, &staged), &named))
         });
         let uploaded = upload.await.map_err(|source| failed("uploading", &self.told)(source.into()))?;
         match uploaded {
@@ -311,11 +319,12 @@ impl Store for Bucket {
         Ok(paths)
     }
 
-    async fn abort_uploads(&self, staging: &Staging) -> Result<(), StoreError> {
-        upload::abort_all(&*self.objects, staging, &self.told).await
+    async fn abort_uploads(&self) -> Result<(), StoreError> {
+        self.notes()?.clear_all().await
     }
 
     async fn probe(&self, staging: &Staging) -> Result<(), StoreError> {
+        probe::clear(&*self.objects, staging, &self.told).await?;
         match self.writers {
             Writers::One => Ok(()),
             Writers::Any => {

@@ -174,7 +174,7 @@ impl Store for Folder {
         Ok(paths)
     }
 
-    async fn abort_uploads(&self, _staging: &Staging) -> Result<(), StoreError> {
+    async fn abort_uploads(&self) -> Result<(), StoreError> {
         Ok(())
     }
 

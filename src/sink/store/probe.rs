@@ -3,9 +3,20 @@
 use object_store::path::Path as Location;
 use object_store::{Error, ObjectStoreExt as _, PutMode, PutPayload, PutResult, UpdateVersion};
 
-use super::upload::Pending;
+use serde::{Deserialize, Serialize};
+
 use super::{Objects, StoreError, failed};
 use crate::sink::staging::Staging;
+
+/// What the staging folder keeps of an object that is only there to be refused, should the process die.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Pending {
+    Probe {
+        /// Its whole name.
+        object: String,
+    },
+}
 
 /// Tries the two conditions that the manifest needs: that nothing is there, and that what is there is a certain version.
 ///
@@ -17,7 +28,9 @@ pub(super) async fn probe(
     staging: &Staging,
     told: &str,
 ) -> Result<(), StoreError> {
-    let note = Pending::Probe { object: location.to_string() }.note(staging)?;
+    // A text has a JSON form.
+    let json = serde_json::to_vec(&Pending::Probe { object: location.to_string() }).unwrap_or_default();
+    let note = staging.note(&json)?;
     let tried = conditions(objects, location).await;
     match objects.delete(location).await {
         Ok(()) | Err(Error::NotFound { .. }) => staging.forget(note)?,
@@ -28,7 +41,27 @@ pub(super) async fn probe(
     verdict(tried, told)
 }
 
-/// The same where nothing is noted: an object that is left over is for its caller to find.
+/// Removes what former processes left that died within this. What the store will not remove is told, and stays noted.
+///
+/// # Errors
+/// Where the disk fails.
+pub(super) async fn clear(objects: &dyn Objects, staging: &Staging, told: &str) -> Result<(), StoreError> {
+    for (note, json) in staging.notes()? {
+        // One that was cut short as it was written tells of nothing: there was no object yet.
+        if let Ok(Pending::Probe { object }) = serde_json::from_slice(&json)
+            && let Ok(location) = Location::parse(&object)
+            && let Err(error) = objects.delete(&location).await
+            && !matches!(error, Error::NotFound { .. })
+        {
+            tracing::warn!(output = told, object, "what an earlier process had tried the store with stays: {error}");
+            continue;
+        }
+        staging.forget(note)?;
+    }
+    Ok(())
+}
+
+/// The same as [`probe`] where nothing is noted: an object that is left over is for its caller to find.
 ///
 /// # Errors
 /// The same.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -14,7 +15,7 @@ use object_store::{
     PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
-use super::{Bucket, Store, Writers};
+use super::{Bucket, Objects, Store, Writers};
 
 /// What goes wrong, once; but for the last two, which do until something else is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub(crate) enum Fault {
     PieceIsLost,
     /// An upload is completed, and the answer is lost.
     CompletionIsLost,
+    /// An upload is begun, and the answer is lost.
+    BeginningIsLost,
     /// No condition is heeded.
     NoConditions,
     /// Nothing is put or read.
@@ -41,6 +44,7 @@ pub(crate) struct Misbehaving {
     inner: InMemory,
     fault: Mutex<Option<Fault>>,
     begun: Mutex<Vec<(Location, MultipartId)>>,
+    lists_no_uploads: AtomicBool,
 }
 
 impl Misbehaving {
@@ -52,6 +56,11 @@ impl Misbehaving {
     /// Lets this go wrong next.
     pub(crate) fn next(&self, fault: Fault) {
         *self.fault.lock().unwrap() = Some(fault);
+    }
+
+    /// Whether it tells which uploads are open; it does so at first.
+    pub(crate) fn lists_uploads(&self, lists: bool) {
+        self.lists_no_uploads.store(!lists, Ordering::Relaxed);
     }
 
     /// Lets nothing go wrong any more.
@@ -73,13 +82,12 @@ impl Misbehaving {
     }
 
     /// Uploads in pieces that were neither completed nor given up.
-    pub(crate) async fn open_uploads(&self) -> usize {
-        let begun = self.begun.lock().unwrap().clone();
-        let mut open = 0;
-        for (location, id) in begun {
-            open += usize::from(self.inner.put_part(&location, &id, 0, PutPayload::new()).await.is_ok());
-        }
-        open
+    pub(crate) fn open_uploads(&self) -> usize {
+        self.begun.lock().unwrap().len()
+    }
+
+    fn ended(&self, id: &MultipartId) {
+        self.begun.lock().unwrap().retain(|(_, begun)| begun != id);
     }
 
     fn strikes(&self, which: &[Fault]) -> Option<Fault> {
@@ -158,11 +166,22 @@ impl ObjectStore for Misbehaving {
 }
 
 #[async_trait]
+impl Objects for Misbehaving {
+    async fn uploads_of(&self, object: &Location) -> Result<Vec<MultipartId>> {
+        if self.lists_no_uploads.load(Ordering::Relaxed) {
+            return Err(lost());
+        }
+        let begun = self.begun.lock().unwrap();
+        Ok(begun.iter().filter(|(location, _)| location == object).map(|(_, id)| id.clone()).collect())
+    }
+}
+
+#[async_trait]
 impl MultipartStore for Misbehaving {
     async fn create_multipart(&self, location: &Location) -> Result<MultipartId> {
         let id = self.inner.create_multipart(location).await?;
         self.begun.lock().unwrap().push((location.clone(), id.clone()));
-        Ok(id)
+        self.strikes(&[Fault::BeginningIsLost]).map_or(Ok(id), |_| Err(lost()))
     }
 
     async fn put_part(&self, at: &Location, id: &MultipartId, number: usize, piece: PutPayload) -> Result<PartId> {
@@ -174,12 +193,15 @@ impl MultipartStore for Misbehaving {
 
     async fn complete_multipart(&self, at: &Location, id: &MultipartId, parts: Vec<PartId>) -> Result<PutResult> {
         let completed = self.inner.complete_multipart(at, id, parts).await?;
+        self.ended(id);
         self.strikes(&[Fault::CompletionIsLost]).map_or(Ok(completed), |_| Err(lost()))
     }
 
     async fn abort_multipart(&self, at: &Location, id: &MultipartId) -> Result<()> {
         // Real stores answer 404 (S3's NoSuchUpload) where it is completed already.
         let unknown = |error: Error| Error::NotFound { path: at.to_string(), source: error.into() };
-        self.inner.abort_multipart(at, id).await.map_err(unknown)
+        self.inner.abort_multipart(at, id).await.map_err(unknown)?;
+        self.ended(id);
+        Ok(())
     }
 }

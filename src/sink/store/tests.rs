@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 
+use object_store::path::Path as Location;
 use tempfile::TempDir;
 
 use super::testing::{Fault, Misbehaving};
@@ -147,29 +148,47 @@ async fn a_large_file_goes_up_in_pieces_and_is_what_it_was() {
         assert!(copy.is_copy());
         drop(copy);
         assert!(!folder.path().join("copy").exists());
-        assert_eq!((bucket.open_uploads().await, staging.notes().unwrap()), (0, vec![]));
+        assert_eq!((bucket.open_uploads(), staging.notes().unwrap()), (0, vec![]));
     }
 }
 
 #[tokio::test]
-async fn an_upload_that_fails_or_dies_on_its_way_is_given_up() {
-    let ((_folder, staging), bucket) = (staging(), Misbehaving::new());
-    large(&staging);
-    let store = bucket.store(Writers::Any);
-    bucket.next(Fault::PieceIsLost);
-    let text = store.reveal(&staging, "data/large.parquet").await.unwrap_err().to_string();
-    assert!(text.contains("s3://bucket/lake/videos/data/large.parquet"), "{text}");
-    assert_eq!((bucket.open_uploads().await, staging.notes().unwrap()), (0, vec![]));
-    assert_eq!(bucket.names().await, Vec::<String>::new());
-    // A process that dies leaves an upload and its note; another one dies as it writes the note.
-    let location = object_store::path::Path::from("lake/videos/data/large.parquet");
-    let id = object_store::multipart::MultipartStore::create_multipart(&*bucket, &location).await.unwrap();
-    upload::Pending::Upload { object: location.to_string(), id }.note(&staging).unwrap();
-    staging.note(b"{\"upl").unwrap();
-    staging.discard_but(&[]).unwrap();
-    assert_eq!((bucket.open_uploads().await, staging.notes().unwrap().len()), (1, 2));
-    store.abort_uploads(&staging).await.unwrap();
-    assert_eq!((bucket.open_uploads().await, staging.notes().unwrap()), (0, vec![]));
+async fn an_upload_that_fails_is_given_up_also_where_nobody_was_told_that_it_began() {
+    // What is left after each, of uploads and of notes: without a list nobody knows of what nobody was told.
+    for (lists_uploads, left) in [(true, [(0, 0); 3]), (false, [(1, 1), (1, 1), (2, 1)])] {
+        let ((_folder, staging), bucket) = (staging(), Misbehaving::new());
+        large(&staging);
+        bucket.lists_uploads(lists_uploads);
+        let store = bucket.store(Writers::Any);
+        for (fault, left) in [Fault::BeginningIsLost, Fault::PieceIsLost, Fault::BeginningIsLost].into_iter().zip(left)
+        {
+            bucket.next(fault);
+            let text = store.reveal(&staging, "data/large.parquet").await.unwrap_err().to_string();
+            assert!(text.contains("s3://bucket/lake/videos/data/large.parquet"), "{text}");
+            assert_eq!((bucket.open_uploads(), bucket.names().await.len()), left, "{fault:?}, {lists_uploads}");
+        }
+    }
+}
+
+/// A machine is lost in the middle of an upload: its state, its disk and its process are gone.
+#[tokio::test]
+async fn what_a_lost_machine_had_begun_is_given_up_by_whoever_comes_next() {
+    for lists_uploads in [true, false] {
+        let bucket = Misbehaving::new();
+        bucket.lists_uploads(lists_uploads);
+        let object = Location::from("lake/videos/data/large.parquet");
+        let folder = Location::from("lake/videos/_uploads");
+        let objects: Arc<dyn Objects> = Arc::<Misbehaving>::clone(&bucket);
+        let lost = upload::Notes { objects, folder, told: String::new(), lists_uploads: Arc::default() };
+        // The second upload knows from the first one what the store can do.
+        for _ in ["the first", "the second"] {
+            let (_, note) = lost.begin(&object, "").await.unwrap();
+            let note = note.unwrap().filename().unwrap().to_owned();
+            assert_eq!((bucket.open_uploads(), bucket.names().await), (1, vec![format!("_uploads/{note}")]));
+            bucket.store(Writers::Any).abort_uploads().await.unwrap();
+            assert_eq!((bucket.open_uploads(), bucket.names().await), (0, vec![]), "{lists_uploads}");
+        }
+    }
 }
 
 #[tokio::test]

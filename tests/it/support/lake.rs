@@ -12,6 +12,7 @@ use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path as Location;
+use object_store::signer::{Method, SignedUrlOptions, Signer};
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
 use tokio::runtime::Runtime;
 
@@ -27,6 +28,8 @@ pub(crate) struct Lake {
     prefix: String,
     variables: Vec<(String, String)>,
     store: Arc<dyn ObjectStore>,
+    /// Signs what `object_store` has no way to ask; of S3 alone.
+    signer: Option<Arc<dyn Signer>>,
     runtime: Arc<Runtime>,
     server: Option<Arc<Moto>>,
 }
@@ -53,13 +56,18 @@ impl Lake {
         let prefix = format!("videos/{:016x}", rand::random::<u64>());
         if let Ok(bucket) = std::env::var(ADDRESS) {
             let (scheme, name) = bucket.split_once("://").unwrap();
+            let mut signer: Option<Arc<dyn Signer>> = None;
             let store: Arc<dyn ObjectStore> = match scheme {
-                "s3" => Arc::new(AmazonS3Builder::from_env().with_bucket_name(name).build().unwrap()),
+                "s3" => {
+                    let store = Arc::new(AmazonS3Builder::from_env().with_bucket_name(name).build().unwrap());
+                    signer = Some(Arc::<object_store::aws::AmazonS3>::clone(&store));
+                    store
+                }
                 "gs" => Arc::new(GoogleCloudStorageBuilder::from_env().with_bucket_name(name).build().unwrap()),
                 _ => Arc::new(MicrosoftAzureBuilder::from_env().with_container_name(name).build().unwrap()),
             };
             let address = format!("{bucket}/{prefix}");
-            return Some(Self { address, prefix, variables: Vec::new(), store, runtime, server: None });
+            return Some(Self { address, prefix, variables: Vec::new(), store, signer, runtime, server: None });
         }
         let Some(server) = Moto::start() else {
             println!(
@@ -82,16 +90,18 @@ impl Lake {
             .with_bucket_name(BUCKET)
             .build()
             .unwrap();
+        let store = Arc::new(store);
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let lake = Self {
             address: format!("s3://{BUCKET}/{prefix}"),
             prefix,
             variables,
-            store: Arc::new(store),
+            signer: Some(Arc::<object_store::aws::AmazonS3>::clone(&store)),
+            store,
             runtime,
             server: Some(Arc::new(server)),
         };
-        lake.ask(reqwest::Method::PUT, "");
+        lake.ask(Method::PUT, &[]);
         Some(lake)
     }
 
@@ -158,20 +168,26 @@ impl Lake {
         }
     }
 
-    /// Uploads in pieces that were neither completed nor given up; of moto alone.
+    /// Uploads in pieces below the prefix that were neither completed nor given up; of S3 alone.
     pub(crate) fn open_uploads(&self) -> usize {
-        self.ask(reqwest::Method::GET, "?uploads").matches("<UploadId>").count()
+        self.ask(Method::GET, &[("uploads", ""), ("prefix", &self.prefix)]).matches("<UploadId>").count()
     }
 
     fn location(&self, name: &str) -> Location {
         Location::parse(format!("{}/{name}", self.prefix)).unwrap()
     }
 
-    /// A request for the bucket itself, which `object_store` has no way to ask; moto looks at no signature.
-    fn ask(&self, method: reqwest::Method, query: &str) -> String {
-        let Some(server) = &self.server else { return String::new() };
-        let url = format!("{}/{BUCKET}{query}", server.endpoint);
-        let asked = async { reqwest::Client::new().request(method, url).send().await.unwrap().text().await.unwrap() };
+    /// A request for the bucket itself, which `object_store` has no way to ask.
+    fn ask(&self, method: Method, query: &[(&str, &str)]) -> String {
+        let Some(signer) = &self.signer else { return String::new() };
+        let query = SignedUrlOptions::new().with_query(query.iter().copied());
+        let asked = async {
+            let lasts = std::time::Duration::from_secs(60);
+            let url = signer.signed_url_opts(method.clone(), &Location::default(), lasts, &query).await.unwrap();
+            let asked = reqwest::Client::new().request(method, url).header("content-length", 0);
+            let answer = asked.send().await.unwrap();
+            answer.error_for_status().unwrap().text().await.unwrap()
+        };
         self.runtime.block_on(asked)
     }
 }

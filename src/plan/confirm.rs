@@ -152,7 +152,10 @@ impl Planner {
 
     /// Time that is done and is read again: rows of it came late, or were skipped.
     pub(super) fn read_again_whole(&self) -> Option<Decision> {
-        self.reopen_unseen().or_else(|| self.read_refuted_again()).or_else(|| self.read_missed_again())
+        self.reopen_unseen()
+            .or_else(|| self.read_refuted_again())
+            .or_else(|| self.read_missed_again())
+            .or_else(|| self.read_leaps_again())
     }
 
     /// Time that is done, and holds rows that no walk has seen, is opened again.

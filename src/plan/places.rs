@@ -33,6 +33,13 @@ const MOST_IN_ALL: u32 = 60;
 const MOST_POOR: u32 = 3;
 /// How often what is missing is looked for before it is listed.
 const MOST_MISSED: u32 = 2;
+/// A gap behind rows is odd from so many times their distance from each other on, ...
+const ODD_LEAP: i64 = 8;
+/// ... and so many such gaps of a region are read again, the widest first: a few, and one for so many rows, ...
+const FEW_LEAPS: usize = 4;
+const ROWS_A_LEAP: i64 = 200;
+/// ... but no more than so many.
+const MOST_LEAPS: usize = 40;
 /// Stretches that are told apart; of more, neighbours become one.
 const MOST_COUNTED: usize = 1_024;
 
@@ -45,6 +52,9 @@ pub struct CountedRows {
     pub rows: u64,
     /// The second of the last of them; none where there is none.
     pub last: Option<EpochSeconds>,
+    /// Whether others may have come that are not counted.
+    #[serde(default)]
+    pub is_unsure: bool,
 }
 
 /// A page that tells by its number how many rows lie before some second.
@@ -131,7 +141,12 @@ impl Places {
 
     /// How many rows came of some seconds is not known any more.
     pub(super) fn forget(&mut self, range: TimeRange) {
-        self.counted.retain(|_, one| !one.range.overlaps(range));
+        for one in self.counted.values_mut().filter(|one| one.range.overlaps(range)) {
+            // Where all its rows lie before, those are still known.
+            let is_before = one.range.start < range.start && one.last.is_none_or(|last| last < range.start);
+            one.range.end = if is_before { range.start } else { one.range.start };
+        }
+        self.counted.retain(|_, one| !one.range.is_empty());
         self.answers.retain(|(anchor, mark), _| *mark <= range.start || *anchor >= range.end);
     }
 
@@ -196,6 +211,28 @@ impl Places {
             Some(answer) if answer.is_exact(last.last) => Beginning::Whole,
             Some(_) => Beginning::Untold,
         }
+    }
+
+    /// Seconds without a row that are far wider than the rows before them explain, the widest first: an answer to another question may have
+    /// come there.
+    pub(super) fn leaps(&self) -> Vec<TimeRange> {
+        let (seconds, rows) = self.counted.values().fold((0, 0), |(seconds, rows), one| {
+            (seconds + one.range.seconds(), rows + i64::try_from(one.rows).unwrap_or(i64::MAX))
+        });
+        let leap = |one: &CountedRows| {
+            let rows_here = i64::try_from(one.rows).unwrap_or(i64::MAX);
+            let (from, distance) = match one.last {
+                Some(last) => (last.shifted(1), last.since(one.range.start) / rows_here.max(1)),
+                None => (one.range.start, seconds / rows.max(1)),
+            };
+            let gap = TimeRange::new(from, one.range.end.max(from));
+            let times = gap.seconds() / distance.max(1);
+            (times >= ODD_LEAP && rows > 0).then_some((times, gap))
+        };
+        let mut leaps: Vec<(i64, TimeRange)> = self.counted.values().filter_map(leap).collect();
+        leaps.sort_by_key(|(times, _)| std::cmp::Reverse(*times));
+        let most = FEW_LEAPS.saturating_add(usize::try_from(rows / ROWS_A_LEAP).unwrap_or_default()).min(MOST_LEAPS);
+        leaps.into_iter().map(|(_, gap)| gap).take(most).collect()
     }
 
     fn stands_of(&self, leg: &Leg, confirm_after: i64) -> Stands {
@@ -263,7 +300,7 @@ impl Places {
         let mut marks = Vec::new();
         let (mut until, mut rows) = (anchor, 0);
         for one in self.counted.range(anchor..).map(|(_, one)| one) {
-            if one.range.start != until {
+            if one.range.start != until || one.is_unsure {
                 break;
             }
             (until, rows) = (one.range.end, rows + one.rows);
@@ -276,7 +313,7 @@ impl Places {
     fn legs(&self, last_page: u32) -> Vec<Leg> {
         let most = u64::from(last_page.saturating_sub(1)) * u64::from(PAGE_SIZE);
         let mut legs: Vec<Leg> = Vec::new();
-        for one in self.counted.values() {
+        for one in self.counted.values().filter(|one| !one.is_unsure) {
             let goes_on = |leg: &&mut Leg| {
                 let touches = leg.stretches.last().is_some_and(|last| last.range.end == one.range.start);
                 touches && leg.rows + one.rows < most
@@ -300,11 +337,15 @@ impl Places {
     fn thin(&mut self) {
         let mut thinner: Vec<CountedRows> = Vec::new();
         for (one, place) in std::mem::take(&mut self.counted).into_values().zip(0..) {
-            match thinner.last_mut().filter(|last| place % 2 == 1 && last.range.end == one.range.start) {
+            match thinner
+                .last_mut()
+                .filter(|last| place % 2 == 1 && last.range.end == one.range.start && !last.is_unsure)
+            {
                 Some(last) => {
                     last.range.end = one.range.end;
                     last.rows += one.rows;
                     last.last = one.last.or(last.last);
+                    last.is_unsure = one.is_unsure;
                 }
                 None => thinner.push(one),
             }

@@ -30,6 +30,8 @@ pub enum Reopening {
     ShortPages,
     /// By the numbers of its pages they hold more rows than came.
     Places,
+    /// They hold no row, and are far wider than the rows before them explain.
+    Leap,
 }
 
 /// What is wanted of a plan that cannot give it.
@@ -93,6 +95,7 @@ impl Planner {
             Reopening::Lost(text) => text.clone(),
             Reopening::Doubt => "it was in doubt, and is being read again".to_owned(),
             Reopening::ShortPages => "its pages were short, and one held more rows when it was asked again".to_owned(),
+            Reopening::Leap => "it holds no row, and is wider than the rows before it explain".to_owned(),
             Reopening::Places => "by the numbers of its pages it holds more rows than came".to_owned(),
             Reopening::Unseen => "it holds rows that came only when its end was asked again".to_owned(),
         };

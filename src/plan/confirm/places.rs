@@ -114,6 +114,25 @@ impl Planner {
         Some(Decision::Record(events))
     }
 
+    /// Seconds without a row, far wider than the rows before them explain, are read once more where some answers of the run were odd: one to
+    /// another question may have come there.
+    pub(in crate::plan) fn read_leaps_again(&self) -> Option<Decision> {
+        let Learned { order, seams, .. } = &self.learned;
+        let is_odd = order.repeats > 0 || order.strays > 0 || *seams > 0;
+        if !is_odd || order.sort_ignored || self.has_left() {
+            return None;
+        }
+        let (plan, leaps) = self.regions.iter().filter(|plan| plan.is_done()).find_map(|plan| {
+            let mut leaps = plan.again.places.leaps();
+            leaps.retain(|leap| !plan.again.ranges.iter().any(|read| read.overlaps(*leap)));
+            (!leaps.is_empty()).then_some((plan, leaps))
+        })?;
+        let mut next = self.next_window;
+        let open = |leap| self.reopening_from(&mut next, &plan.region, leap, &Reopening::Leap).ok();
+        let events: Vec<PlanEvent> = leaps.into_iter().filter_map(open).flatten().collect();
+        (!events.is_empty()).then_some(Decision::Record(events))
+    }
+
     /// Seconds of a region that is done of which rows were skipped.
     pub(in crate::plan) fn missed(&self, plan: &RegionPlan) -> Vec<TimeRange> {
         match plan.is_done().then(|| self.stands(plan, 0)) {
@@ -130,6 +149,7 @@ mod tests {
     use super::*;
     use crate::api::contract::Filters;
     use crate::plan::fact::Purpose;
+    use crate::plan::reads::{Beside, Reads};
     use crate::plan::testing::{range, read_to_the_end, served, us};
     use crate::units::PageNumber;
 
@@ -173,5 +193,29 @@ mod tests {
             told += u32::from(!is_listed && asked.contains(&Purpose::ConfirmOldest));
         }
         assert!(told > 10, "{told}");
+    }
+
+    /// The third page is the answer to another's question, of rows far behind the window's end.
+    #[test]
+    fn a_leap_over_a_windows_end_is_read_again_where_answers_were_odd() {
+        // Where rows come twice, places tell nothing.
+        let beside = Beside { before: false, after: Some(EpochSeconds::new(1_000)) };
+        let reads = Reads { region: us(), ranges: vec![range(0, 400)], beside };
+        let mut plan = Planner::reading(&[reads], Filters::default(), range(0, 1_000));
+        plan.learned.order.repeats = 1;
+        let (mut came, mut walked) = (BTreeSet::new(), 0);
+        read_to_the_end(&mut plan, |task, now| {
+            walked += u32::from(matches!(task.address.purpose, Purpose::Walk { .. }));
+            let mut other = task.clone();
+            if walked == 3 {
+                other.query.min_create_time = Some(EpochSeconds::new(800));
+                other.query.page = PageNumber::FIRST;
+            }
+            let page = served(&other, 996, now, |_| true);
+            came.extend(page.rows.iter().map(|row| row.second.get()).filter(|second| *second < 400));
+            Some(page)
+        });
+        assert!(plan.is_done() && plan.unproven().is_empty(), "{:?}", plan.unproven());
+        assert_eq!(came.len(), 100);
     }
 }

@@ -18,7 +18,7 @@ fn counted(rows: i64, skipped: &[std::ops::Range<i64>], step: usize) -> Places {
         let end = (start + step as i64).min(rows);
         let came = || (start..end).filter(|second| !skipped.iter().any(|skipped| skipped.contains(second)));
         let (rows, last) = (came().count() as u64, came().next_back().map(at));
-        places.count(range(start, end), &[CountedRows { range: range(start, end), rows, last }]);
+        places.count(range(start, end), &[CountedRows { range: range(start, end), rows, last, is_unsure: false }]);
     }
     places
 }
@@ -77,7 +77,7 @@ fn what_was_skipped_in_many_places_lies_in_the_seconds_that_are_read_again() {
     for missed in missed {
         let (rows, last) = (missed.seconds().unsigned_abs(), Some(missed.end.shifted(-1)));
         places.forget(missed);
-        places.count(missed, &[CountedRows { range: missed, rows, last }]);
+        places.count(missed, &[CountedRows { range: missed, rows, last, is_unsure: false }]);
     }
     assert_eq!(asked(&mut places, 4_000), (1, vec![]));
 }
@@ -146,4 +146,17 @@ fn a_page_that_cannot_be_had_and_one_that_cannot_be_placed_end_the_asking() {
         places.take(question.anchor, &PageFact { slots: 10, ..page_of(address, at(1_000), []) });
     }
     assert_eq!(places.stands(100_000, 20), Stands::Whole);
+}
+
+#[test]
+fn seconds_without_a_row_are_a_leap_where_the_rows_before_them_do_not_explain_it() {
+    let mut places = counted(200, &one(110..150), 50);
+    assert_eq!(places.leaps(), [range(110, 150)]);
+    // What lies before is known all the same, and so is that they were read again.
+    places.forget(range(110, 150));
+    assert_eq!((places.leaps(), places.of(range(100, 110)).map(|one| one.rows).sum::<u64>()), (vec![], 10));
+    places.count(range(110, 150), &[CountedRows { range: range(110, 150), rows: 0, last: None, is_unsure: false }]);
+    assert_eq!(places.leaps(), [range(110, 150)], "a window without rows is one whole");
+    assert_eq!(counted(200, &one(110..115), 50).leaps(), []);
+    assert_eq!(counted(200, &one(145..150), 50).leaps(), []);
 }

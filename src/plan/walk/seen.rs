@@ -49,10 +49,13 @@ impl SeenRows {
 
     /// The rows of a range in stretches that begin and end at these cuts, and at others.
     fn counted(&self, range: TimeRange, cuts: &[EpochSeconds], last: &[(EpochSeconds, u64)]) -> Vec<CountedRows> {
+        let is_unsure = self.is_unsure;
         let all = self.seconds.iter().chain(last).copied().filter(|(second, _)| range.contains(*second));
         // Of one second alone a page's place tells nothing that its ends do not.
-        if all.clone().count() < 2 {
-            return Vec::new();
+        match all.clone().count() {
+            0 => return vec![CountedRows { range, rows: 0, last: None, is_unsure }],
+            1 => return Vec::new(),
+            _ => {}
         }
         let step = (all.clone().map(|(_, rows)| rows).sum::<u64>() / STRETCHES).max(LEAST_ROWS);
         let mut cuts: Vec<EpochSeconds> = cuts.iter().copied().filter(|cut| Some(*cut) >= self.exact_from).collect();
@@ -62,7 +65,7 @@ impl SeenRows {
         let mut close = |until: EpochSeconds, rows: &mut u64, last: &mut Option<EpochSeconds>| {
             let range = TimeRange::new(from, until.min(range.end));
             if !range.is_empty() {
-                counted.push(CountedRows { range, rows: std::mem::take(rows), last: last.take() });
+                counted.push(CountedRows { range, rows: std::mem::take(rows), last: last.take(), is_unsure });
                 from = range.end;
             }
         };
@@ -86,7 +89,7 @@ impl Walk {
     /// counted.
     pub(in crate::plan) fn counted(&self, cuts: &[EpochSeconds]) -> Vec<CountedRows> {
         let reads_otherwise = self.is_bounded() || self.dense.from_end.is_some() || self.dense.read_from_end.is_some();
-        if reads_otherwise || self.totals.seen.is_unsure {
+        if reads_otherwise {
             return Vec::new();
         }
         let last = self.reach.frontier.map(|frontier| (frontier, self.reach.at_frontier.len() as u64));

@@ -1,11 +1,9 @@
-//! All fetch jobs of a process: whose turn it is, how many may be on their way, and what one answer means for everybody.
+//! All fetch jobs of a process: how many may be on their way, and what one answer means for everybody.
 //! Pure; time is a duration since the process began, and dice are handed in.
 //!
-//! The invariants: permits and leave are given in the order of asking; a permit never before [`super::gate`] gives it, leave
-//! never beyond [`super::retry`]'s budget; no more jobs are under way than may be.
+//! The invariants: a permit is never given before [`super::gate`] gives it; no more jobs are under way than may be; and those of [`turns`].
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,11 +14,13 @@ use crate::plan::planner::Task;
 use super::gate::{Gate, Permit};
 use super::job::{Asks, Dice, FetchJob, Fetched, Heard, JobId, Stands, Then, Work};
 use super::reach::Reach;
-use super::retry::{Leave, Patience, RetryBudget};
+use super::retry::{Leave, Patience};
 use super::throttle::{LearnedRate, Rate};
 use lone::{LoneThrottling, Whose};
+use turns::Turns;
 
 mod lone;
+mod turns;
 
 /// How long everybody waits at least where a page came that lacks a known row: asked again too soon, it may lack it again.
 const DOUBT_HOLD: Duration = Duration::from_secs(1);
@@ -106,19 +106,9 @@ pub struct Pool {
     /// How far apart in time two answers must be to confirm each other.
     apart: Duration,
     gate: Gate,
-    budget: RetryBudget,
     reach: Reach,
-    jobs: BTreeMap<JobId, FetchJob>,
-    begun: u64,
-    wants_permit: VecDeque<JobId>,
-    wants_leave: VecDeque<JobId>,
-    rests: BinaryHeap<Reverse<(Duration, JobId)>>,
-    permit_due: Option<Duration>,
-    leave_due: Option<Duration>,
-    under_way: usize,
-    resting: usize,
+    turns: Turns,
     last_failure: Option<String>,
-    longest_wait: Duration,
     /// Of each region, the failed attempts since its last page.
     failures: BTreeMap<Region, Failures>,
     lone: LoneThrottling,
@@ -138,19 +128,9 @@ impl Pool {
             most_in_flight: most_in_flight.max(1),
             apart: Duration::ZERO,
             gate: Gate::new(rate, learned, most_in_flight),
-            budget: RetryBudget::default(),
             reach: Reach::default(),
-            jobs: BTreeMap::new(),
-            begun: 0,
-            wants_permit: VecDeque::new(),
-            wants_leave: VecDeque::new(),
-            rests: BinaryHeap::new(),
-            permit_due: None,
-            leave_due: None,
-            under_way: 0,
-            resting: 0,
+            turns: Turns::default(),
             last_failure: None,
-            longest_wait: Duration::ZERO,
             failures: BTreeMap::new(),
             lone: LoneThrottling::default(),
             is_held: false,
@@ -168,16 +148,16 @@ impl Pool {
     /// Begins to fetch a page.
     pub fn begin(&mut self, task: Task, how: (Asks, Patience), now: Duration) -> JobId {
         let rest = if let Asks::Confirming(rest) = how.0 { rest } else { Duration::ZERO };
-        self.add(FetchJob::new(Work::Page(Arc::new(task)), how, now), now + rest)
+        self.turns.add(FetchJob::new(Work::Page(Arc::new(task)), how, now), now + rest)
     }
 
     /// Begins to look, after a rest, whether a region or the service is well.
     pub fn probe(&mut self, query: PageQuery, rest: Duration, now: Duration) -> JobId {
         let query = Arc::new(query);
         if rest.is_zero() {
-            return self.add(FetchJob::new(Work::HealthProbe(query), (Asks::First, Patience::Short), now), now);
+            return self.turns.add(FetchJob::new(Work::HealthProbe(query), (Asks::First, Patience::Short), now), now);
         }
-        self.add(FetchJob::probe(query, now), now + rest)
+        self.turns.add(FetchJob::probe(query, now), now + rest)
     }
 
     /// Lets nobody send anything, but for what is asked again because it was refused; or lets everybody go on.
@@ -191,11 +171,10 @@ impl Pool {
         if self.stopped_regions.is_empty() {
             return Vec::new();
         }
-        let is_over = |job: &FetchJob| !job.is_under_way() && self.is_stopped(&job.work);
-        let idle: Vec<JobId> = self.jobs.iter().filter(|(_, job)| is_over(job)).map(|(id, _)| *id).collect();
-        self.wants_permit.retain(|id| !idle.contains(id));
-        self.wants_leave.retain(|id| !idle.contains(id));
-        idle.into_iter().filter_map(|id| self.end(id, Fetched::Stopped)).collect()
+        let (is_stopped, regions) = (self.is_stopped, &self.stopped_regions);
+        let over = self.turns.end_idle(|job| is_stopped || is_of(&job.work, regions));
+        self.forget_spent(&over);
+        over
     }
 
     /// The failed attempts of a region since its last page; none where the last one came.
@@ -204,20 +183,7 @@ impl Pool {
     }
 
     fn is_stopped(&self, work: &Work) -> bool {
-        self.is_stopped || (!work.is_probe() && self.stopped_regions.contains(&work.query().region))
-    }
-
-    fn add(&mut self, job: FetchJob, rests_until: Duration) -> JobId {
-        let id = JobId(self.begun);
-        self.begun += 1;
-        self.resting += usize::from(job.is_resting());
-        match job.stands {
-            Stands::WantsLeave { .. } => self.wants_leave.push_back(id),
-            Stands::Rests(_) => self.rests.push(Reverse((rests_until, id))),
-            _ => self.wants_permit.push_back(id),
-        }
-        self.jobs.insert(id, job);
-        id
+        self.is_stopped || is_of(work, &self.stopped_regions)
     }
 
     /// Gives rests their end, leave and permits at `now`: the requests that go out, in this order.
@@ -225,21 +191,28 @@ impl Pool {
         if self.is_stopped {
             return Vec::new();
         }
-        self.end_rests(now);
-        self.give_leave(now);
-        self.give_permits(now)
+        self.turns.go_on(now);
+        // Until the service has answered once, one request is on its way: what is wrong from the start is learned for one.
+        let places = if self.reach.is_heard() { self.most_in_flight } else { 1 };
+        let (spent, is_held) = (self.spent, self.is_held);
+        // While it is to be confirmed that the key is spent, nobody is asked but that; while everybody is held, those whose refusal is.
+        let may_have = |id: JobId, job: &FetchJob| match spent {
+            Some(asking) => id == asking,
+            None => !is_held || matches!(job.asks, Asks::Confirming(_)),
+        };
+        self.turns.give_permits((places, now), may_have, || self.gate.admit(now))
     }
 
     /// What came of an attempt. `None` where the job is not there any more.
     pub fn heard(&mut self, id: JobId, heard: Heard, dice: Dice, now: Duration) -> Option<Heeded> {
-        let Stands::OnItsWay(permit) = self.jobs.get(&id)?.stands else { return None };
-        let work = self.jobs.get(&id)?.work.clone();
+        let Stands::OnItsWay(permit) = self.turns.job(id)?.stands else { return None };
+        let work = self.turns.job(id)?.work.clone();
         let heard = self.of_region_alone(heard, &work.query().region, now);
         let hold = self.heed(&heard, permit, dice.spread, now);
         let is_lost = matches!(heard, Heard::Unreached { what, .. } if self.reach.lasting(what, now));
         let then = match self.confirmed(id, &heard) {
             Some(then) => then,
-            None => self.jobs.get_mut(&id)?.after(heard.clone(), dice.jitter, (now, self.apart)),
+            None => self.turns.job_mut(id)?.after(heard.clone(), dice.jitter, (now, self.apart)),
         };
         let astray = heard.doubt().filter(|_| !work.is_probe() && !matches!(then, Then::Keep)).map(ToString::to_string);
         let why = heard.why().or(astray.as_deref()).map(str::to_owned);
@@ -251,16 +224,15 @@ impl Pool {
         };
         let then = match then {
             Then::Keep => {
-                self.stand(id, Stands::Keeps { since: now });
+                self.turns.stand(id, Stands::Keeps { since: now });
                 Outcome::Keep
             }
             Then::AskAgain => {
-                self.want_permit(id);
+                self.turns.want_permit(id);
                 Outcome::GoesOn
             }
             Then::Rest(rest, leave) => {
-                self.stand(id, Stands::Rests(leave));
-                self.rests.push(Reverse((now + rest, id)));
+                self.turns.rest(id, now + rest, leave);
                 Outcome::GoesOn
             }
             Then::End(how) => Outcome::Over(self.end(id, how)?),
@@ -337,12 +309,12 @@ impl Pool {
         match heard {
             // It may be what comes of asking too fast.
             Heard::Page { doubt: Some(Doubt::KnownRowMissing(_)) } => {
-                self.budget.answered(now);
+                self.turns.answered(now);
                 self.gate.throttled(now, permit, Some(DOUBT_HOLD), spread)
             }
             Heard::Page { .. } => {
                 self.gate.answered(now, permit);
-                self.budget.answered(now);
+                self.turns.answered(now);
                 None
             }
             Heard::Throttled { wait, .. } => self.gate.throttled(now, permit, *wait, spread),
@@ -362,7 +334,7 @@ impl Pool {
     /// The page of a job is durable, which took so long after it came: the job is over.
     pub fn kept(&mut self, id: JobId, took: Duration) -> Option<Kept> {
         self.gate.kept(took);
-        let Stands::Keeps { since: heard } = self.jobs.get(&id)?.stands else { return None };
+        let Stands::Keeps { since: heard } = self.turns.job(id)?.stands else { return None };
         match self.give_up(id)? {
             Over { work: Work::Page(task), began, .. } => Some(Kept { task, began, heard }),
             Over { .. } => None,
@@ -377,44 +349,39 @@ impl Pool {
     /// Nothing more is sent: jobs of which nothing is under way are over.
     pub fn stop(&mut self) -> Vec<Over> {
         self.is_stopped = true;
-        (self.permit_due, self.leave_due) = (None, None);
-        self.wants_permit.clear();
-        self.wants_leave.clear();
-        self.rests.clear();
-        let idle: Vec<JobId> = self.jobs.iter().filter(|(_, job)| !job.is_under_way()).map(|(id, _)| *id).collect();
-        idle.into_iter().filter_map(|id| self.end(id, Fetched::Stopped)).collect()
+        let over = self.turns.stop();
+        self.forget_spent(&over);
+        over
     }
 
     /// Gives up what is under way and does not come.
     pub fn abandon(&mut self) -> Vec<Over> {
-        let all: Vec<JobId> = self.jobs.keys().copied().collect();
-        all.into_iter().filter_map(|id| self.end(id, Fetched::Stopped)).collect()
+        self.turns.ids(|_| true).into_iter().filter_map(|id| self.end(id, Fetched::Stopped)).collect()
     }
 
     /// When something may go on that no answer brings about.
     pub fn wake_at(&self) -> Option<Duration> {
-        let rest = self.rests.peek().map(|Reverse((at, _))| *at);
-        [rest, self.permit_due, self.leave_due].into_iter().flatten().min()
+        self.turns.wake_at()
     }
 
     /// Jobs that are not over.
     pub fn len(&self) -> usize {
-        self.jobs.len()
+        self.turns.len()
     }
 
     /// Whether there is no job.
     pub fn is_empty(&self) -> bool {
-        self.jobs.is_empty()
+        self.turns.len() == 0
     }
 
     /// Jobs that were begun by this process.
     pub fn begun(&self) -> u64 {
-        self.begun
+        self.turns.begun()
     }
 
     /// Jobs that keep a worker busy: one that rests between attempts leaves its place to another, within bounds.
     pub fn busy(&self) -> usize {
-        self.jobs.len().saturating_sub(self.resting.min(self.most_in_flight))
+        self.turns.len().saturating_sub(self.turns.resting().min(self.most_in_flight))
     }
 
     /// How many workers the rate can use.
@@ -444,118 +411,29 @@ impl Pool {
 
     /// The longest that a failed page has waited for leave to be asked again, where that is worth a person's attention.
     pub fn notable_wait(&self) -> Option<Duration> {
-        (self.longest_wait >= NOTABLE_WAIT).then_some(self.longest_wait)
+        Some(self.turns.longest_wait()).filter(|wait| *wait >= NOTABLE_WAIT)
     }
 
     /// What a job is for.
     pub fn work(&self, id: JobId) -> Option<&Work> {
-        self.jobs.get(&id).map(|job| &job.work)
-    }
-
-    fn end_rests(&mut self, now: Duration) {
-        while let Some(Reverse((at, id))) = self.rests.peek().copied()
-            && at <= now
-        {
-            self.rests.pop();
-            match self.jobs.get(&id).map(|job| job.stands) {
-                Some(Stands::Rests(Leave::Wanted)) => {
-                    self.stand(id, Stands::WantsLeave { since: now });
-                    self.wants_leave.push_back(id);
-                }
-                Some(Stands::Rests(Leave::Free)) => self.want_permit(id),
-                _ => {}
-            }
-        }
-    }
-
-    /// Leave is given in the order of asking, as far as the budget goes.
-    fn give_leave(&mut self, now: Duration) {
-        self.leave_due = self.leave_due.filter(|due| *due > now);
-        while let Some(id) = self.wants_leave.front().copied() {
-            match self.budget.take(now) {
-                Ok(()) => {
-                    self.wants_leave.pop_front();
-                    if let Some(FetchJob { stands: Stands::WantsLeave { since }, .. }) = self.jobs.get(&id) {
-                        self.longest_wait = self.longest_wait.max(now.saturating_sub(*since));
-                    }
-                    self.want_permit(id);
-                }
-                Err(wait) => {
-                    let at = now + wait;
-                    self.leave_due = Some(self.leave_due.map_or(at, |due| due.min(at)));
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Permits are given in the order of asking, as far as there are places and as fast as the gate lets them through.
-    fn give_permits(&mut self, now: Duration) -> Vec<Sending> {
-        self.permit_due = self.permit_due.filter(|due| *due > now);
-        let mut sent = Vec::new();
-        while self.under_way < self.places()
-            && let Some((place, id)) = self.next_of_permit()
-        {
-            match self.gate.admit(now) {
-                Ok(permit) => {
-                    self.wants_permit.remove(place);
-                    self.stand(id, Stands::OnItsWay(permit));
-                    sent.extend(self.jobs.get_mut(&id).map(|job| {
-                        let asks = job.asks;
-                        job.asks = if asks == Asks::First { Asks::Again } else { asks };
-                        Sending { job: id, work: job.work.clone(), asks }
-                    }));
-                }
-                Err(until) => {
-                    self.permit_due = Some(self.permit_due.map_or(until, |due| due.min(until)));
-                    break;
-                }
-            }
-        }
-        sent
-    }
-
-    /// Who gets the next permit: the first in the queue, or, while everybody is held, the first whose refusal is being confirmed. While it
-    /// is to be confirmed that the key is spent, nobody but who asks that.
-    fn next_of_permit(&self) -> Option<(usize, JobId)> {
-        let mut queue = self.wants_permit.iter().copied().enumerate();
-        if let Some(asking) = self.spent {
-            return queue.find(|(_, id)| *id == asking);
-        }
-        if !self.is_held {
-            return queue.next();
-        }
-        let confirms = |id: &JobId| self.jobs.get(id).is_some_and(|job| matches!(job.asks, Asks::Confirming(_)));
-        queue.find(|(_, id)| confirms(id))
-    }
-
-    /// Until the service has answered once, one request is on its way: what is wrong from the start is learned for one.
-    fn places(&self) -> usize {
-        if self.reach.is_heard() { self.most_in_flight } else { 1 }
-    }
-
-    fn want_permit(&mut self, id: JobId) {
-        self.stand(id, Stands::WantsPermit);
-        self.wants_permit.push_back(id);
-    }
-
-    /// A job goes from one place to another; those who rest and those who are under way are counted.
-    fn stand(&mut self, id: JobId, stands: Stands) {
-        let Some(job) = self.jobs.get_mut(&id) else { return };
-        self.resting -= usize::from(job.is_resting());
-        self.under_way -= usize::from(job.is_under_way());
-        job.stands = stands;
-        self.resting += usize::from(job.is_resting());
-        self.under_way += usize::from(job.is_under_way());
+        self.turns.job(id).map(|job| &job.work)
     }
 
     fn end(&mut self, id: JobId, how: Fetched) -> Option<Over> {
-        let job = self.jobs.remove(&id)?;
-        self.spent = self.spent.filter(|asking| *asking != id);
-        self.resting -= usize::from(job.is_resting());
-        self.under_way -= usize::from(job.is_under_way());
-        Some(Over { job: id, work: job.work, began: job.began, has_failed: job.has_failed, how })
+        let over = self.turns.end(id, how)?;
+        self.forget_spent(std::slice::from_ref(&over));
+        Some(over)
     }
+
+    /// Whoever was to confirm that the key is spent does so no more.
+    fn forget_spent(&mut self, over: &[Over]) {
+        self.spent = self.spent.filter(|asking| !over.iter().any(|over| over.job == *asking));
+    }
+}
+
+/// Whether it is a page of one of these regions.
+fn is_of(work: &Work, regions: &BTreeSet<Region>) -> bool {
+    !work.is_probe() && regions.contains(&work.query().region)
 }
 
 #[cfg(test)]

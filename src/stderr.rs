@@ -185,8 +185,8 @@ pub fn cut(text: &str, columns: usize) -> String {
     console::truncate_str(text, columns, "…").into_owned()
 }
 
-/// A line of words as lines of so many columns, all but the first set in by two; a word that is longer has a line to itself.
-pub fn folded(text: &str, columns: usize) -> String {
+/// A line of words as lines of so many columns, all but the first set in by `indent`; a word that is longer has a line to itself.
+pub fn folded(text: &str, columns: usize, indent: usize) -> String {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
         match lines.last_mut() {
@@ -194,7 +194,7 @@ pub fn folded(text: &str, columns: usize) -> String {
                 line.push(' ');
                 line.push_str(word);
             }
-            Some(_) => lines.push(format!("  {word}")),
+            Some(_) => lines.push(format!("{:indent$}{word}", "")),
             None => lines.push(word.to_owned()),
         }
     }
@@ -291,9 +291,9 @@ mod tests {
 
     #[test]
     fn a_text_is_cut_by_its_columns_and_not_by_its_letters() {
-        assert_eq!(folded("all of it", 9), "all of it");
-        assert_eq!(folded("more than fits into-a-line, at most", 9), "more than\n  fits\n  into-a-line,\n  at most");
-        assert_eq!(folded("余额不足 余额 不足", 9), "余额不足\n  余额\n  不足");
+        assert_eq!(folded("all of it", 9, 2), "all of it");
+        assert_eq!(folded("more than fits into-a-line, at most", 9, 2), "more than\n  fits\n  into-a-line,\n  at most");
+        assert_eq!(folded("余额不足 余额 不足", 9, 2), "余额不足\n  余额\n  不足");
         assert_eq!(cut("all of it", 9), "all of it");
         assert_eq!(cut("more than fits", 9), "more tha…");
         assert_eq!(cut("余额不足余额不足", 9), "余额不足…");

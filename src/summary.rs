@@ -15,11 +15,14 @@ use crate::api::contract::{PAGE_SIZE, Region};
 use crate::api::fault::RegionFault;
 use crate::failure::ExitCode;
 use crate::replaced::{self, Readers};
+use crate::stderr;
 use crate::units::{ByteCount, Credits, EpochSeconds, RowCount, TimeRange};
 
 /// The version of the JSON form.
 pub const SUMMARY_VERSION: u32 = 1;
 
+/// The column in which the text of a named line begins.
+const NAMED_FROM: usize = 12;
 /// Ranges that the text lists in full; the JSON always has all.
 const LISTED_RANGES: usize = 10;
 /// Fields whose kept values the text tells apart; the JSON always has all.
@@ -36,6 +39,9 @@ pub struct Summary {
     pub range: TimeRange,
     /// The regions that were asked.
     pub regions: Vec<Region>,
+    /// Which shard of that question this is, as `2/4`; none for all of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<String>,
     /// The output folder.
     pub output: String,
     /// Rows in the output that this run published.
@@ -256,24 +262,38 @@ impl Summary {
         named.map(|(name, value): (&str, serde_json::Value)| (name.to_owned(), value)).collect()
     }
 
+    /// The text for a person in lines of so many columns, folded at words.
+    pub fn folded(&self, columns: usize) -> String {
+        let text = self.to_string();
+        let indented = text.lines().map(|line| {
+            let indent = if line.starts_with(' ') { NAMED_FROM } else { 2 };
+            stderr::folded(line, columns, indent)
+        });
+        indented.collect::<Vec<_>>().join("\n")
+    }
+
     /// What is there: in parts, and of an unfinished run also what waits in the journal.
     fn write_headline(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (rows, parts, bytes) = (HumanCount(self.rows.get()), HumanCount(self.parts), HumanBytes(self.bytes.get()));
-        let files = if self.parts == 1 { "part" } else { "parts" };
+        let (rows, bytes) = (many(self.rows.get(), "row", "rows"), HumanBytes(self.bytes.get()));
+        let parts = many(self.parts, "part", "parts");
         write!(formatter, "{}: ", headline(self.outcome))?;
         if !self.outcome.is_unfinished() {
-            return write!(formatter, "{rows} rows in {parts} {files} ({bytes}) in {}", self.output);
+            return write!(formatter, "{rows} in {parts} ({bytes}) in {}", self.output);
         }
         match self.parts {
             0 => write!(formatter, "no part is published yet")?,
-            _ => write!(formatter, "{rows} rows are published in {parts} {files} ({bytes}) in {}", self.output)?,
+            _ => {
+                let are = if self.rows.get() == 1 { "is" } else { "are" };
+                write!(formatter, "{rows} {are} published in {parts} ({bytes}) in {}", self.output)?;
+            }
         }
         let more = if self.parts == 0 { "" } else { "more " };
-        match (self.journal.pages, HumanCount(self.journal.rows.get())) {
-            (0, _) => Ok(()),
-            (1, rows) => write!(formatter, "; 1 {more}page with {rows} rows is safe in the journal"),
-            (pages, rows) => {
-                write!(formatter, "; {} {more}pages with {rows} rows are safe in the journal", HumanCount(pages))
+        let rows = many(self.journal.rows.get(), "row", "rows");
+        match self.journal.pages {
+            0 => Ok(()),
+            1 => write!(formatter, "; 1 {more}page with {rows} is safe in the journal"),
+            pages => {
+                write!(formatter, "; {} {more}pages with {rows} are safe in the journal", HumanCount(pages))
             }
         }
     }
@@ -284,9 +304,9 @@ impl Summary {
             formatter,
             "credits",
             &[
-                format!("{} requests", HumanCount(requests.attempts.get())),
+                many(requests.attempts.get(), "request", "requests"),
                 format!("{} answered", HumanCount(requests.answered.get())),
-                format!("{} retries", HumanCount(requests.retries)),
+                many(requests.retries, "retry", "retries"),
                 format!("{} throttled", HumanCount(requests.throttled)),
                 format!("{} possibly charged", HumanCount(requests.possibly_charged.get())),
             ],
@@ -295,9 +315,9 @@ impl Summary {
             // The rest of what was bought waits in the journal, so a price of what is published would mislead.
             _ if !matches!(self.outcome, ExitCode::Complete | ExitCode::Incomplete) => Ok(()),
             Some(ratio) => {
-                let floor = HumanCount(self.floor().get());
+                let floor = many(self.floor().get(), "credit", "credits");
                 let answered = self.answered_over_floor().unwrap_or(ratio);
-                let price = format!("{ratio:.4} times the floor of {floor} credits");
+                let price = format!("{ratio:.4} times the floor of {floor}");
                 line(formatter, "price", &[price, format!("{answered:.4} times by answered pages alone")])
             }
             None => line(formatter, "price", &["no rows, so no floor".to_owned()]),
@@ -330,9 +350,9 @@ impl Summary {
             formatter,
             "rows",
             &[
-                format!("{} duplicates dropped", HumanCount(self.duplicates)),
+                many(self.duplicates, "duplicate dropped", "duplicates dropped"),
                 format!("{} rejected", HumanCount(self.rejected)),
-                format!("{} values kept in _extra{}", HumanCount(self.kept_in_extra), self.most_kept()),
+                many(self.kept_in_extra, "value kept in _extra", "values kept in _extra") + &self.most_kept(),
             ],
         )?;
         let none = if self.outcome.is_unfinished() { "none so far" } else { "none" };
@@ -353,8 +373,9 @@ impl Summary {
         if parts == 0 {
             return Ok(());
         }
-        let (rows, parts) = (HumanCount(rows.get()), HumanCount(parts));
-        line(formatter, "kept", &[format!("{rows} rows in {parts} parts of former runs stay as they are")])
+        let stay = if rows.get() == 1 { "stays as it is" } else { "stay as they are" };
+        let (rows, parts) = (many(rows.get(), "row", "rows"), many(parts, "part", "parts"));
+        line(formatter, "kept", &[format!("{rows} in {parts} of former runs {stay}")])
     }
 }
 
@@ -363,7 +384,9 @@ impl fmt::Display for Summary {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_headline(formatter)?;
         let codes: Vec<String> = self.regions.iter().map(Region::to_string).collect();
-        line(formatter, "range", &[format!("{} up to {}", self.range.start, self.range.end), codes.join(" ")])?;
+        let mut range = vec![format!("{} up to {}", self.range.start, self.range.end), codes.join(" ")];
+        range.extend(self.shard.as_ref().map(|shard| format!("of which this is shard {shard}")));
+        line(formatter, "range", &range)?;
         if let Some(share) = self.settled_share {
             line(formatter, "read", &[format!("{:.1} % of the range", (share * 1_000.0).floor() / 10.0)])?;
         }
@@ -392,6 +415,11 @@ const fn headline(outcome: ExitCode) -> &'static str {
 
 fn line(formatter: &mut fmt::Formatter<'_>, name: &str, words: &[String]) -> fmt::Result {
     write!(formatter, "\n  {name:<9} {}", words.join(", "))
+}
+
+/// A number of things, by what one is called and more are.
+fn many(count: u64, one: &str, more: &str) -> String {
+    format!("{} {}", HumanCount(count), if count == 1 { one } else { more })
 }
 
 fn write_shortfalls(
@@ -438,6 +466,7 @@ mod tests {
             run: "20260101T000000Z-1".to_owned(),
             range: range(1_764_547_200, 1_765_152_000),
             regions: vec!["US".parse().unwrap(), "GB".parse().unwrap()],
+            shard: None,
             output: "out/demo".to_owned(),
             rows: RowCount::new(212_341),
             parts: 14,
@@ -495,6 +524,39 @@ mod tests {
         insta::assert_snapshot!(with_gaps(12));
         assert_eq!(with_gaps(10).to_string().matches("status 500").count(), 10);
         assert!(!with_gaps(10).to_string().contains("more;"));
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_whole_words() {
+        let told = Summary { next: Some("the same command goes on ".repeat(8)), ..with_gaps(2) }.folded(60);
+        assert!(told.lines().all(|line| line.len() <= 60), "{told}");
+        assert!(
+            told.contains("\n  next      the same command goes on the same command goes on\n            the same"),
+            "{told}"
+        );
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(words(&with_gaps(2).folded(40)), words(&with_gaps(2).to_string()));
+        assert_eq!(complete().folded(500), complete().to_string());
+    }
+
+    #[test]
+    fn a_shard_says_that_the_range_is_not_all_its_own() {
+        assert!(!complete().to_string().contains("shard") && !complete().to_json().unwrap().contains("shard"));
+        let shard = Summary { shard: Some("2/4".to_owned()), ..complete() };
+        assert!(shard.to_string().contains("US GB, of which this is shard 2/4\n"));
+        assert!(shard.to_json().unwrap().contains(r#""shard": "2/4""#));
+    }
+
+    #[test]
+    fn one_of_a_thing_is_told_as_one() {
+        let requests = Requests { attempts: Credits::new(1), retries: 1, ..complete().requests };
+        let one = Summary { requests, parts: 1, rows: RowCount::new(1), duplicates: 1, kept_in_extra: 1, ..complete() };
+        let told = one.to_string();
+        for word in
+            ["1 row in 1 part ", "1 request,", "1 retry,", "floor of 1 credit,", "1 duplicate dropped", "1 value kept"]
+        {
+            assert!(told.contains(word), "{word}: {told}");
+        }
     }
 
     #[test]

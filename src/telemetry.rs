@@ -213,7 +213,7 @@ impl Write for LineWriter {
         let columns = if self.folds_lines { stderr::columns() } else { None };
         match (columns, std::str::from_utf8(line)) {
             (Some(columns), Ok(text)) => {
-                self.stderr.write(format!("{}\n", stderr::folded(text.trim_end(), columns)).as_bytes());
+                self.stderr.write(format!("{}\n", stderr::folded(text.trim_end(), columns, 2)).as_bytes());
             }
             _ => self.stderr.write(line),
         }

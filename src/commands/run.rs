@@ -120,7 +120,10 @@ async fn carry_out(
 
 /// Tells what the run came to. What cannot be told is logged: it does not change how the run ended.
 async fn tell(summary: &Summary, settings: &Settings) {
-    if let Err(error) = super::print_within(format!("{summary}\n"), SUMMARY_PATIENCE).await {
+    let stdout = console::Term::stdout();
+    let columns = stdout.is_term().then(|| usize::from(stdout.size().1));
+    let text = columns.map_or_else(|| summary.to_string(), |columns| summary.folded(columns));
+    if let Err(error) = super::print_within(text + "\n", SUMMARY_PATIENCE).await {
         tracing::error!(error = %error, "the summary could not be written to stdout");
     }
     let written = settings.report.summary.as_ref().map(|file| summary.write_json(file));
@@ -277,6 +280,7 @@ fn summary(order: &Order, outcome: &Outcome, began: Instant, settled: f64) -> Su
         run: outcome.run.clone(),
         range: outcome.range,
         regions: order.regions.clone(),
+        shard: order.shard.as_ref().map(|shard| shard.name.to_string()),
         output: order.output.to_string(),
         rows: RowCount::new(outcome.delivered.rows),
         parts: outcome.delivered.parts,

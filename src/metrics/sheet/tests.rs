@@ -47,6 +47,7 @@ fn summary(outcome: ExitCode) -> Summary {
         run: "1".to_owned(),
         range: range(1_766_966_400, 1_767_571_200),
         regions: vec!["US".parse().unwrap(), "GB".parse().unwrap()],
+        shard: None,
         output: OUTPUT.to_owned(),
         rows: RowCount::new(2_000),
         parts: 14,

@@ -530,10 +530,7 @@ mod tests {
     fn a_narrow_terminal_gets_whole_words() {
         let told = Summary { next: Some("the same command goes on ".repeat(8)), ..with_gaps(2) }.folded(60);
         assert!(told.lines().all(|line| line.len() <= 60), "{told}");
-        assert!(
-            told.contains("\n  next      the same command goes on the same command goes on\n            the same"),
-            "{told}"
-        );
+        assert!(told.contains("command goes\n            on the same"), "{told}");
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(words(&with_gaps(2).folded(40)), words(&with_gaps(2).to_string()));
         assert_eq!(complete().folded(500), complete().to_string());

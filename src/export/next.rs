@@ -55,7 +55,7 @@ pub(super) fn next(ask: &Ask<'_>, latest: Option<&RunRecord>, holds: Holds) -> N
     let Some(run) = latest.filter(|_| ask.start == Start::GoOn) else {
         return Next::Begin(match (ask.start, holds) {
             (Start::Fresh, _) => Keeps::Nothing,
-            (Start::GoOn, Holds::AllByItsManifest) => Keeps::All,
+            (Start::GoOn, Holds::AllByItsManifest) if !ask.insists() => Keeps::All,
             (Start::GoOn, Holds::SomeByItsManifest) => ask.keeps().max(Keeps::WhatItsRunRead),
             (Start::GoOn, _) => ask.keeps(),
         });
@@ -166,6 +166,9 @@ mod tests {
         );
         let written = asked(&both, range(0, 100), Absolute);
         assert_eq!(next(&written, None, Holds::SomeByItsManifest), Next::Begin(Keeps::All));
+        assert_eq!(next(&written, None, Holds::AllByItsManifest), Next::Begin(Keeps::All));
+        let insisting = Ask { reread: Some(Reread::All), ..written };
+        assert_eq!(next(&insisting, None, Holds::AllByItsManifest), Next::Begin(Keeps::Nothing), "a person says so");
         let fresh = Ask { start: Start::Fresh, ..ask };
         assert_eq!(next(&fresh, None, Holds::AllByItsManifest), Next::Begin(Keeps::Nothing));
         let complete = run(range(0, 100), ByClock, Some(RunOutcome::Complete));

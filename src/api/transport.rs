@@ -93,7 +93,9 @@ pub(super) fn of_connection(error: &(dyn Error + 'static), (place, proxy): (&str
     // What the proxy itself answers, once it is connected to.
     let tunnel = proxy.filter(|_| told.contains("tunnel error"));
     if is_unknown_name(&told) {
-        TransportError::UnknownHost(reached, told)
+        // Those before it say no more than that a name was looked up.
+        let last = causes(error).last().map(ToString::to_string).unwrap_or_default();
+        TransportError::UnknownHost(reached, quoted(&last))
     } else if let Some(proxy) = tunnel.filter(|_| told.contains("authorization required")) {
         TransportError::ProxyRefused(proxy.to_owned())
     } else if let Some(proxy) = tunnel {
@@ -131,13 +133,18 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
     std::iter::successors(Some(error), move |error| below(*error))
 }
 
-/// An error's causes without the error itself, whose text holds the URL: long, and the same for all.
+/// An error's causes without the error itself, whose text holds the URL: long, and the same for all. Nor is told in which step of the HTTP
+/// library it arose: that helps nobody.
 pub(super) fn chain(error: &dyn Error) -> String {
     let mut texts = Vec::new();
     let mut cause = error.source();
     while let Some(error) = cause {
         texts.push(error.to_string());
         cause = error.source();
+    }
+    let is_telling = |text: &String| !text.starts_with("client error (");
+    if texts.iter().any(is_telling) {
+        texts.retain(is_telling);
     }
     quoted(&if texts.is_empty() { error.to_string() } else { texts.join(": ") })
 }
@@ -184,6 +191,21 @@ mod tests {
             tunnel("unsuccessful").in_vain().is_none()
                 && tunnel("unsuccessful").to_string().contains("proxy.example:3128")
         );
+    }
+
+    #[test]
+    fn what_is_told_is_the_cause_and_not_where_in_a_library_it_arose() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("client error (Connect)")]
+        struct Step(#[source] io::Error);
+        let step = |cause| of(io::Error::other(Step(cause))).to_string();
+        let lookup = step(io::Error::other("failed to lookup address information: Name or service not known"));
+        assert_eq!(
+            lookup,
+            "the host of x.example:443 is unknown: failed to lookup address information: Name or service not known"
+        );
+        let broken = step(io::Error::other("unexpected end of file"));
+        assert!(broken.ends_with("unexpected end of file") && !broken.contains("client error"), "{broken}");
     }
 
     #[test]

@@ -221,8 +221,8 @@ pub(super) fn failure(error: &ExportError, state: &Path) -> Failure {
         ),
         ExportError::Clock(_) => (
             ExitCode::LocalDamage,
-            "set the clock right, or write --from and --to as moments that lie before both; then run the same command. One request \
-             was sent at most"
+            "set the clock right, or write --from and --to as moments that lie before both; then run the same command. No more than \
+             the first requests were sent"
                 .to_owned(),
         ),
         ExportError::Client(_) => (ExitCode::Usage, "see config/reference.toml, [service]".to_owned()),

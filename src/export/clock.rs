@@ -33,14 +33,28 @@ pub(super) enum Skew {
 /// This machine's clock and the service's differ too much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "this machine's clock says {} and the service's says {}, {} {}; the range {range} was taken from this machine's",
-    clocks.ours, clocks.service, apart(clocks.ahead_s().unsigned_abs()), if clocks.ahead_s() > 0 { "earlier" } else { "later" }
+    "this machine's clock says {} and the service's says {}, {} {}; the range {range} {}",
+    clocks.ours, clocks.service, apart(clocks.ahead_s().unsigned_abs()), if clocks.ahead_s() > 0 { "earlier" } else { "later" },
+    self.of_range()
 )]
 pub struct WrongClock {
     /// Both clocks.
     pub clocks: Clocks,
     /// The range that was asked.
     pub range: TimeRange,
+    /// What its ends were taken from.
+    pub ends: Ends,
+}
+
+impl WrongClock {
+    /// What the clocks mean for the range, for a person.
+    fn of_range(&self) -> &'static str {
+        match self.ends {
+            Ends::ByClock => "was taken from this machine's",
+            Ends::Absolute if self.range.end > self.clocks.service => "is not over yet by the service's",
+            Ends::Absolute => "depends on neither",
+        }
+    }
 }
 
 /// What a wrong clock could have spoilt.
@@ -56,7 +70,8 @@ impl ClockCheck {
     /// Compares the clocks. An end that was written as it is needs no clock, unless it lies in what the service still calls the
     /// future: rows of that time are yet to come.
     pub(super) fn compare(self, clocks: Clocks) -> Skew {
-        let wrong = WrongClock { clocks, range: self.range };
+        let Self { range, ends } = self;
+        let wrong = WrongClock { clocks, range, ends };
         if clocks.ahead_s().abs() <= MOST_APART_S {
             Skew::Small
         } else if self.ends == Ends::ByClock || self.range.end > clocks.service {
@@ -160,12 +175,16 @@ mod tests {
     #[test]
     fn a_wrong_clock_is_told_with_both() {
         let range = TimeRange::new(second(1_767_225_600), second(1_767_230_000));
-        let wrong = WrongClock { clocks: clocks(1_767_240_800, 1_767_230_000), range };
+        let wrong = WrongClock { clocks: clocks(1_767_240_800, 1_767_230_000), range, ends: Ends::ByClock };
         assert_eq!(
             wrong.to_string(),
             "this machine's clock says 2026-01-01T04:13:20Z and the service's says 2026-01-01T01:13:20Z, 3 hours earlier; the \
              range [2026-01-01T00:00:00Z, 2026-01-01T01:13:20Z) was taken from this machine's"
         );
+        let written = WrongClock { ends: Ends::Absolute, ..wrong };
+        assert!(written.to_string().ends_with("01:13:20Z) depends on neither"));
+        let later = WrongClock { clocks: clocks(1_767_240_800, 1_767_229_999), ..written };
+        assert!(later.to_string().ends_with("01:13:20Z) is not over yet by the service's"));
     }
 
     #[tokio::test(start_paused = true)]

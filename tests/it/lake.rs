@@ -48,7 +48,7 @@ fn of_two_writers_with_two_states_the_earlier_one_ends_with_11_and_nothing_of_it
     let Some(lake) = Lake::start() else { return };
     let simulator = serve(|service| service.world.rows = 2_000);
     let job = Job::of(&simulator).into_lake(&lake).with_variable("KEYAPI_EXPORT_OUTPUT__PART_ROWS", "100");
-    let earlier = job.start_with("--qps 20 --max-in-flight 1");
+    let earlier = job.start_with("--qps 8 --max-in-flight 1");
     until("the earlier one to publish something", || lake.names().iter().any(|name| name.starts_with("data/")));
     let state = job.folder().join("another.state").display().to_string();
     // Where the earlier one commits in just the moment in which the later one takes the bucket over, that one is refused.

@@ -25,7 +25,8 @@ impl Walk {
             return Shown::default();
         }
         if page.slots > 0 && !self.is_after_the_end(page) {
-            self.short_pages.rows_follow |= self.so_far.pages > 1 && (1..PAGE_SIZE).contains(&self.last.previous_slots);
+            let is_after_short = self.so_far.pages > 1 && (1..PAGE_SIZE).contains(&self.last.previous_slots);
+            self.short_pages.rows_follow |= is_after_short && page.rows != self.last.previous;
             self.last.previous_slots = page.slots;
         }
         if let Some(reading) = &mut self.dense.from_end {

@@ -19,7 +19,8 @@ use answer::{Answer, place_of};
 
 /// Rows up to which a stretch is not held against its places: its ends show them.
 const FEW_ROWS: u64 = 30;
-/// Rows more or fewer than came that are no sign of trouble: they come and go.
+/// Rows more or fewer than came that are no sign of trouble: they come and go. Only the first time each row more is looked for, since ten rows
+/// that were skipped around a window's end may be one of its own.
 const MANY: i64 = 5;
 /// Stretches of a region that are held against their places where rows between could not be counted; an honest service has one, ...
 const MOST_LEGS: u64 = 6;
@@ -277,7 +278,7 @@ impl Places {
         let beyond = u64::from(place_of(rows).1 == i64::from(PAGE_SIZE));
         let Some(answer) = self.answers.get(&(anchor, last.range.end)) else { return ask(beyond, None) };
         match answer.more {
-            Some(more) if more >= MANY => Looks::Poorer,
+            Some(more) if more >= if self.times_missed == 0 { 1 } else { MANY } => Looks::Poorer,
             Some(_) if answer.is_full && !answer.is_next_asked && !answer.is_exact(last.last) => ask(1, None),
             Some(more) if more > -MANY => Looks::Whole,
             _ if answer.asked < MOST_POOR => ask(0, Some(answer.at.shifted(confirm_after))),

@@ -222,7 +222,8 @@ impl Places {
         let leap = |one: &CountedRows| {
             let rows_here = i64::try_from(one.rows).unwrap_or(i64::MAX);
             let (from, distance) = match one.last {
-                Some(last) => (last.shifted(1), last.since(one.range.start) / rows_here.max(1)),
+                // Of its last second, too, rows may be missing.
+                Some(last) => (last, last.since(one.range.start) / rows_here.max(1)),
                 None => (one.range.start, seconds / rows.max(1)),
             };
             let gap = TimeRange::new(from, one.range.end.max(from));
@@ -277,12 +278,17 @@ impl Places {
         let beyond = u64::from(place_of(rows).1 == i64::from(PAGE_SIZE));
         let Some(answer) = self.answers.get(&(anchor, last.range.end)) else { return ask(beyond, None) };
         match answer.more {
-            Some(more) if more >= MANY => Looks::Poorer,
+            Some(more) if more >= self.least_missing() => Looks::Poorer,
             Some(_) if answer.is_full && !answer.is_next_asked && !answer.is_exact(last.last) => ask(1, None),
             Some(more) if more > -MANY => Looks::Whole,
             _ if answer.asked < MOST_POOR => ask(0, Some(answer.at.shifted(confirm_after))),
             _ => Looks::Whole,
         }
+    }
+
+    /// So many rows more than came are missing: once rows have been skipped, each may be one of them.
+    fn least_missing(&self) -> i64 {
+        if self.times_missed > 0 && !self.is_spent() { 1 } else { MANY }
     }
 
     /// The page of the last of so many rows from a second on, or one so many pages beyond.

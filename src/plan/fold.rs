@@ -64,7 +64,8 @@ impl Walk {
             return Shown::lessons(lessons);
         }
         let view = reading.view();
-        self.last.finding = if self.leaps_after_early(page, &asked) { Finding::Unjoined } else { view.finding };
+        let is_unjoined = self.leaps_after_early(page, &asked) || self.leaps_from_the_anchor(page, &asked);
+        self.last.finding = if is_unjoined { Finding::Unjoined } else { view.finding };
         let is_early = matches!(self.last.finding, Finding::Early(_));
         lessons.extend(is_early.then_some(Lesson::Early { opens: self.so_far.pages == 1 }));
         self.last.early = is_early.then(|| page.rows.clone());
@@ -131,9 +132,24 @@ impl Walk {
             return false;
         }
         let is_known = |row: &RowKey| row.second == self.stretch.anchor && self.reach.at_frontier.contains(&row.video);
+        let shows_known = asked.iter().any(is_known);
+        !self.came_before(asked) && !shows_known
+    }
+
+    /// Whether a stretch that looks for what was skipped begins behind the second that it asks from, though rows of that are known: they are
+    /// gone, or another answer came in its place. It is believed where the same came before.
+    fn leaps_from_the_anchor(&mut self, page: &PageFact, asked: &[RowKey]) -> bool {
+        let looks =
+            matches!(self.stretch.why, StretchReason::Doubt | StretchReason::Disorder | StretchReason::Seam { .. });
+        let is_behind = asked.first().is_some_and(|row| row.second > self.stretch.anchor);
+        let is_opening = looks && self.so_far.pages == 1 && self.anchor.is_known;
+        is_opening && is_behind && !page.check.is_astray() && !self.came_before(asked)
+    }
+
+    /// Whether the page before that could not be joined was this one.
+    fn came_before(&mut self, asked: &[RowKey]) -> bool {
         let place = (asked.first().map(|row| row.video), self.so_far.pages);
-        let came_before = self.last.unjoined.replace(place) == Some(place);
-        !came_before && !asked.iter().any(is_known)
+        self.last.unjoined.replace(place) == Some(place)
     }
 
     /// Whether a stretch that goes on from known rows begins with one of them; none where its first page does not tell.
@@ -365,3 +381,6 @@ struct Before {
     second: Option<EpochSeconds>,
     settled: EpochSeconds,
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,8 +19,7 @@ use answer::{Answer, place_of};
 
 /// Rows up to which a stretch is not held against its places: its ends show them.
 const FEW_ROWS: u64 = 30;
-/// Rows more or fewer than came that are no sign of trouble: they come and go. Only the first time each row more is looked for, since ten rows
-/// that were skipped around a window's end may be one of its own.
+/// Rows more or fewer than came that are no sign of trouble: they come and go.
 const MANY: i64 = 5;
 /// Stretches of a region that are held against their places where rows between could not be counted; an honest service has one, ...
 const MOST_LEGS: u64 = 6;
@@ -223,7 +222,8 @@ impl Places {
         let leap = |one: &CountedRows| {
             let rows_here = i64::try_from(one.rows).unwrap_or(i64::MAX);
             let (from, distance) = match one.last {
-                Some(last) => (last.shifted(1), last.since(one.range.start) / rows_here.max(1)),
+                // Of its last second, too, rows may be missing.
+                Some(last) => (last, last.since(one.range.start) / rows_here.max(1)),
                 None => (one.range.start, seconds / rows.max(1)),
             };
             let gap = TimeRange::new(from, one.range.end.max(from));
@@ -278,12 +278,18 @@ impl Places {
         let beyond = u64::from(place_of(rows).1 == i64::from(PAGE_SIZE));
         let Some(answer) = self.answers.get(&(anchor, last.range.end)) else { return ask(beyond, None) };
         match answer.more {
-            Some(more) if more >= if self.times_missed == 0 { 1 } else { MANY } => Looks::Poorer,
+            Some(more) if more >= self.least_missing() => Looks::Poorer,
             Some(_) if answer.is_full && !answer.is_next_asked && !answer.is_exact(last.last) => ask(1, None),
             Some(more) if more > -MANY => Looks::Whole,
             _ if answer.asked < MOST_POOR => ask(0, Some(answer.at.shifted(confirm_after))),
             _ => Looks::Whole,
         }
+    }
+
+    /// So many rows more than came are missing: each may be one of ten that were skipped around a window's end. What is listed in the end are
+    /// not a few that came late.
+    fn least_missing(&self) -> i64 {
+        if self.is_spent() { MANY } else { 1 }
     }
 
     /// The page of the last of so many rows from a second on, or one so many pages beyond.

@@ -101,6 +101,7 @@ impl Walk {
 
     fn move_to(&mut self, stretch: &Stretch, finding: Finding) {
         let goes_on = self.reach.frontier == Some(stretch.anchor);
+        self.anchor.is_known = self.has_seen(stretch.anchor);
         self.count_again_from(stretch.anchor);
         (self.so_far.goes_on, self.reach.reached_before) = (goes_on, self.reach.furthest);
         let continues = matches!(stretch.why, StretchReason::Scheduled | StretchReason::Cap) && goes_on;

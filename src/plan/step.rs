@@ -316,8 +316,9 @@ impl Walk {
         self.past_full_second(at.max(self.stretch.anchor), context, why)
     }
 
+    /// Either this page or the one before it may have come in place of another.
     fn disordered_step(&self, context: &WalkContext<'_>) -> WalkStep {
-        let at = self.read_until().max(self.stretch.anchor);
+        let at = self.settled().max(self.stretch.anchor);
         let is_stuck = self.stretch.why == StretchReason::Disorder && at == self.stretch.anchor;
         match (is_stuck, context.order.is_proven || self.has_ascended()) {
             (false, _) => anchor(at, StretchReason::Disorder),

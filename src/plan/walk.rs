@@ -122,7 +122,7 @@ pub(super) struct LastPage {
     pub(super) overlaps: u32,
     /// The rows of the last page, where all pages of the stretch lay before what was asked; none where one did not.
     pub(super) early: Option<Vec<RowKey>>,
-    /// The first row of a page that followed pages before the asked time without a joint, and its number.
+    /// The first row of a page that nothing joins to what came before, and its number.
     pub(super) unjoined: Option<(Option<VideoKey>, u32)>,
     /// Pages in a row of which no row can be placed.
     pub(super) unusable: u32,
@@ -160,6 +160,8 @@ pub(super) struct AnchorRows {
     pub(super) misdated: BTreeSet<VideoKey>,
     /// The known rows of the second that a stretch goes on from, until one of them comes again.
     pub(super) awaited: BTreeSet<VideoKey>,
+    /// Whether rows of the anchor's second have come.
+    pub(super) is_known: bool,
     /// Up to where all was read when the stretch began; until one of them comes, no more is known.
     pub(super) sure_until: EpochSeconds,
     /// Where to go on if the stretch lacks the rows of its anchor.
@@ -254,6 +256,7 @@ impl Walk {
                 order: Vec::new(),
                 misdated: BTreeSet::new(),
                 awaited: BTreeSet::new(),
+                is_known: false,
                 sure_until: range.start,
                 lost: None,
                 opens_torn: false,

@@ -6,7 +6,7 @@ use crate::plan::step::{BoundsKept, NewestRows, Pages, RowOrder, Short};
 use crate::plan::walk::WalkContext;
 
 impl Planner {
-    pub(super) fn walk_context<'a>(&self, plan: &'a RegionPlan, context: &PlanContext) -> WalkContext<'a> {
+    pub(in crate::plan) fn walk_context<'a>(&self, plan: &'a RegionPlan, context: &PlanContext) -> WalkContext<'a> {
         let learned = &self.learned;
         WalkContext {
             now: context.now,

@@ -51,11 +51,8 @@ impl SeenRows {
     fn counted(&self, range: TimeRange, cuts: &[EpochSeconds], last: &[(EpochSeconds, u64)]) -> Vec<CountedRows> {
         let is_unsure = self.is_unsure;
         let all = self.seconds.iter().chain(last).copied().filter(|(second, _)| range.contains(*second));
-        // Of one second alone a page's place tells nothing that its ends do not.
-        match all.clone().count() {
-            0 => return vec![CountedRows { range, rows: 0, last: None, is_unsure }],
-            1 => return Vec::new(),
-            _ => {}
+        if all.clone().next().is_none() {
+            return vec![CountedRows { range, rows: 0, last: None, is_unsure }];
         }
         let step = (all.clone().map(|(_, rows)| rows).sum::<u64>() / STRETCHES).max(LEAST_ROWS);
         let mut cuts: Vec<EpochSeconds> = cuts.iter().copied().filter(|cut| Some(*cut) >= self.exact_from).collect();
@@ -98,6 +95,12 @@ impl Walk {
         let held: Vec<EpochSeconds> = held.collect();
         let held = held.chunk_by(|one, next| one == next).filter_map(|rows| Some((*rows.first()?, rows.len() as u64)));
         self.totals.seen.counted(self.range, cuts, &last.into_iter().chain(held).collect::<Vec<_>>())
+    }
+
+    /// Whether rows of this second have come.
+    pub(in crate::plan) fn has_seen(&self, second: EpochSeconds) -> bool {
+        let is_at_it = self.reach.frontier == Some(second) && !self.reach.at_frontier.is_empty();
+        is_at_it || self.totals.seen.seconds.binary_search_by_key(&second, |(second, _)| *second).is_ok()
     }
 
     /// The walk goes on to a later second than that which it has reached.
@@ -161,5 +164,11 @@ mod tests {
         assert!(!seen.is_unsure);
         seen.go_back(at(20));
         assert!(seen.is_unsure);
+    }
+
+    #[test]
+    fn the_rows_of_one_second_alone_are_counted_too() {
+        let one = SeenRows::default().counted(range(0, 100), &[], &[(at(5), 40)]);
+        assert_eq!((told(&one), one[0].last), (vec![(0, 100, 40)], Some(at(5))));
     }
 }

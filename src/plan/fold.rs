@@ -363,7 +363,8 @@ impl Walk {
         let known = shown.iter().chain(&self.last.held).chain(&self.last.previous).map(|row| row.video);
         let known = known.chain(self.reach.stretch_at_frontier.iter().copied()).collect();
         let ends = page.rows.iter().map(|row| row.second).max()?;
-        let place = Place { look_from, from, first_video, last_video, first, last, ends, slots: page.slots };
+        let (slots, asked_max) = (page.slots, self.stretch.asked_max);
+        let place = Place { look_from, from, first_video, last_video, first, last, ends, slots, asked_max };
         Some(ShortDoubt::new(place, known))
     }
 

@@ -55,6 +55,8 @@ pub struct Place {
     pub ends: EpochSeconds,
     /// Its row slots.
     pub slots: u32,
+    /// The last second that was asked for with it: what comes behind that says nothing of it.
+    pub asked_max: EpochSeconds,
 }
 
 /// The doubt about one short page.
@@ -127,6 +129,7 @@ impl ShortDoubt {
                 before.place.last = after.place.last.max(before.place.last);
                 before.place.last_video = after.place.last_video;
                 before.place.ends = after.place.ends.max(before.place.ends);
+                before.place.asked_max = after.place.asked_max.max(before.place.asked_max);
                 before.known.extend(after.known);
                 Some(before)
             }
@@ -195,8 +198,9 @@ impl ShortDoubt {
 
     /// Rows after the page: it was not the last.
     pub fn followed_by(&mut self, rows: &[RowKey], follows: Follows) {
-        let last = self.place.last;
-        let new: Vec<RowKey> = rows.iter().copied().filter(|row| !self.known.contains(&row.video)).collect();
+        let Place { last, asked_max, .. } = self.place;
+        let was_asked = |row: &RowKey| row.second <= asked_max && !self.known.contains(&row.video);
+        let new: Vec<RowKey> = rows.iter().copied().filter(was_asked).collect();
         if new.is_empty() {
             return;
         }

@@ -112,3 +112,28 @@ fn a_last_page_that_the_newest_page_shows_whole_is_no_doubt() {
 fn is_walk(task: &Task) -> bool {
     matches!(task.address.purpose, Purpose::Walk { .. })
 }
+
+/// A run that goes on to a later end asks for rows that the page could not have held: such a region's last page was listed.
+#[test]
+fn what_was_not_asked_for_with_a_short_page_does_not_follow_it() {
+    use super::{Follows, Place, ShortDoubt};
+    use crate::plan::fact::{RowKey, VideoKey};
+    let at = EpochSeconds::new;
+    let row = |second: i64| RowKey { second: at(second), video: VideoKey(second as u64) };
+    let place = Place {
+        look_from: at(10),
+        from: at(20),
+        first_video: VideoKey(20),
+        last_video: VideoKey(30),
+        first: at(20),
+        last: at(30),
+        ends: at(30),
+        slots: 2,
+        asked_max: at(35),
+    };
+    let mut doubt = ShortDoubt::new(place, [VideoKey(20), VideoKey(30)].into());
+    doubt.followed_by(&[row(20), row(30), row(36)], Follows::Anchored(at(20)));
+    assert!(doubt.is_pending() && !doubt.is_followed());
+    doubt.followed_by(&[row(30), row(35)], Follows::NextPage);
+    assert!(doubt.is_followed());
+}

@@ -1,7 +1,7 @@
 //! All fetch jobs of a process: how many may be on their way, and what one answer means for everybody.
 //! Pure; time is a duration since the process began, and dice are handed in.
 //!
-//! The invariants: a permit is never given before [`super::gate`] gives it; no more jobs are under way than may be; and those of [`turns`].
+//! The invariants: a permit is never given before [`super::gate`] gives it; no more jobs are under way than may be; and those of `turns`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

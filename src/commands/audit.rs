@@ -37,6 +37,7 @@ struct Document<'audited> {
     pages: u64,
     pages_differ: u64,
     pages_unread: u64,
+    pages_poor: u64,
     rows: u64,
     rows_checked: u64,
     rows_missing: u64,
@@ -128,7 +129,7 @@ const fn code_of(stopped: &Stopped) -> ExitCode {
         Stopped::Quota(_) => ExitCode::BudgetReached,
         Stopped::Refused(..) => ExitCode::Refused,
         Stopped::Unreachable(_) => ExitCode::Usage,
-        Stopped::Unwell(_) => ExitCode::ServiceUnwell,
+        Stopped::Unwell(_) | Stopped::Poor(..) => ExitCode::ServiceUnwell,
     }
 }
 
@@ -138,6 +139,11 @@ fn words_of(stopped: &Stopped) -> String {
         Stopped::Refused(code, words) => format!("the service refuses the request with {code}: {words}"),
         Stopped::Unreachable(why) => format!("the service cannot be reached: {why}"),
         Stopped::Unwell(why) => format!("no page came for too long; the last failure was: {why}"),
+        Stopped::Poor(poor, pages) => format!(
+            "{} of {} pages held fewer rows than the output has there, also when they were asked once more",
+            HumanCount(*poor),
+            HumanCount(*pages)
+        ),
     }
 }
 
@@ -171,10 +177,11 @@ fn hint(audited: &Audited) -> Option<String> {
     if let Some(stopped) = &audited.stopped
         && audited.rows_missing == 0
     {
-        return Some(format!(
-            "{}, so fewer pages were read than were to be; once that is mended, audit again",
-            words_of(stopped)
-        ));
+        let what = match stopped {
+            Stopped::Poor(..) => "the service may be unwell, and what it shows proves little",
+            _ => "fewer pages were read than were to be",
+        };
+        return Some(format!("{}, so {what}; once that is mended, audit again", words_of(stopped)));
     }
     if audited.gaps.is_empty() {
         return (audited.rows_unconfirmed > 0).then(|| {
@@ -200,6 +207,7 @@ fn json(audited: &Audited, folder: &str, code: ExitCode) -> Result<String, Failu
         pages: audited.pages,
         pages_differ: audited.differ,
         pages_unread: audited.unread,
+        pages_poor: audited.poor,
         rows: audited.rows,
         rows_checked: audited.rows_checked,
         rows_missing: audited.rows_missing,
@@ -218,7 +226,11 @@ fn json(audited: &Audited, folder: &str, code: ExitCode) -> Result<String, Failu
 }
 
 fn text(audited: &Audited, folder: &str) -> String {
-    let verdict = if audited.rows_missing > 0 { "rows are missing" } else { "no missing row was found" };
+    let verdict = match audited.stopped {
+        _ if audited.rows_missing > 0 => "rows are missing",
+        Some(Stopped::Poor(..)) => "no missing row was found, by a service that does not show what is there",
+        _ => "no missing row was found",
+    };
     let mut text = format!("{folder}: {verdict}\n");
     let mut line = |name: &str, words: &str| {
         let _ = writeln!(text, "  {name:<9} {words}");
@@ -228,8 +240,13 @@ fn text(audited: &Audited, folder: &str) -> String {
         0 => String::new(),
         unread => format!(", {} pages did not come", HumanCount(unread)),
     };
+    let poor = match audited.poor {
+        0 => String::new(),
+        1 => ", 1 page held fewer rows than the output has there and proves nothing".to_owned(),
+        poor => format!(", {} pages held fewer rows than the output has there and prove nothing", HumanCount(poor)),
+    };
     let (spent, credits) = (HumanCount(audited.spent.get()), HumanCount(audited.credits.get()));
-    line("credits", &format!("{spent} requests of {credits}{unread}"));
+    line("credits", &format!("{spent} requests of {credits}{unread}{poor}"));
     line("rows", &format!("{} were looked for, of {}", HumanCount(audited.rows_checked), HumanCount(audited.rows)));
     let days = REFRESH_SECONDS / crate::units::DAY_SECONDS;
     let later = format!(
@@ -288,6 +305,7 @@ mod tests {
             pages: 300,
             differ: 0,
             unread: 0,
+            poor: 0,
             rows_checked: 3_000,
             rows_missing: 0,
             rows_unconfirmed: 0,
@@ -327,6 +345,21 @@ mod tests {
         let texts = [whole(), lacking(), stopped].map(|audited| text(&audited, "data/videos"));
         insta::assert_snapshot!(texts.join("\n"));
         assert_eq!([code(&whole()), code(&lacking())], [ExitCode::Complete, ExitCode::Incomplete]);
+    }
+
+    #[test]
+    fn what_a_service_shows_that_is_unwell_is_no_proof() {
+        let poor = Audited { pages: 200, poor: 100, stopped: Some(Stopped::Poor(100, 300)), ..whole() };
+        assert_eq!(code(&poor), ExitCode::ServiceUnwell);
+        let told = text(&poor, "out");
+        assert!(told.starts_with("out: no missing row was found, by a service that"), "{told}");
+        assert!(told.contains(", 100 pages held fewer rows than the output has there and prove nothing\n"), "{told}");
+        assert!(told.contains("100 of 300 pages held fewer rows"), "{told}");
+        let one = text(&Audited { pages: 299, poor: 1, ..whole() }, "out");
+        assert!(
+            one.contains(", 1 page held fewer rows") && one.starts_with("out: no missing row was found\n"),
+            "{one}"
+        );
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::journal::{Journal, JournalError};
 use crate::plan::answer::{Expected, RegionHabit, tie};
 use crate::plan::fact::{PageAddress, Purpose, WindowId};
 use crate::plan::planner::Task;
-use crate::units::Credits;
+use crate::units::{Credits, EpochSeconds};
 
 /// Refusals in a row after which nothing more is asked: it is the key or the question that is refused.
 const MOST_REFUSALS: u32 = 4;
@@ -36,10 +36,22 @@ pub enum Stopped {
     Unreachable(String),
     /// No page came for too long.
     Unwell(String),
+    /// Of so many pages, too many held fewer rows than the output has there, also when they were asked once more.
+    Poor(u64, u64),
 }
 
 /// A question, and what the region's rows are known to name as their region.
 pub(super) type Question = (PageQuery, RegionHabit);
+
+/// A question about a scope.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    /// The scope's number.
+    pub(super) scope: usize,
+    pub(super) question: Question,
+    /// A second of the output's rows that its page shows or goes beyond, if it has free places; none where the output has no row there.
+    pub(super) shows: Option<EpochSeconds>,
+}
 
 /// Asks within a number of credits.
 pub(super) struct Asker {

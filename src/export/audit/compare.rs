@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::api::contract::{PageQuery, TimeOrder};
+use crate::api::contract::{PAGE_SIZE, PageQuery, TimeOrder};
 use crate::api::reply::{PageAnswer, Row};
 use crate::sink::reading::RowId;
 use crate::units::{DAY_SECONDS, EpochSeconds, TimeRange};
@@ -30,19 +30,32 @@ pub(super) struct Page {
     pub(super) rows: BTreeSet<RowId>,
     /// The seconds of which it shows every row; none where its order tells nothing.
     pub(super) whole: Option<TimeRange>,
+    /// Whether it has free places although the output holds rows that belong on it: the service may be unwell, so it proves nothing.
+    pub(super) is_poor: bool,
 }
 
 impl Page {
-    /// What a page shows of its scope.
-    pub(super) fn of((number, scope): (usize, &Scope), query: &PageQuery, answer: &PageAnswer) -> Self {
+    /// What a page shows of its scope. If it has free places, it is to show a row of the second `shows`, or to go beyond it.
+    pub(super) fn of(
+        (number, scope): (usize, &Scope),
+        (query, shows): (&PageQuery, Option<EpochSeconds>),
+        answer: &PageAnswer,
+    ) -> Self {
         let ids = answer.rows.iter().filter_map(|row| match row {
             Row::Usable(identity) => Some((identity.second, identity.video_id.clone())),
             Row::Unusable { .. } => None,
         });
         let ids: Vec<RowId> = ids.collect();
         let whole = whole(query.order, &ids);
+        let has_places = answer.rows.len() < PAGE_SIZE as usize;
+        let comes = |wanted: EpochSeconds| match query.order {
+            TimeOrder::OldestFirst => ids.iter().any(|(second, _)| *second >= wanted),
+            TimeOrder::NewestFirst => ids.iter().any(|(second, _)| *second <= wanted),
+            TimeOrder::MostViewedFirst => ids.iter().any(|(second, _)| *second == wanted),
+        };
+        let is_poor = has_places && shows.is_some_and(|wanted| !comes(wanted));
         let rows = ids.into_iter().filter(|(second, _)| scope.range_of(*second).is_some()).collect();
-        Self { scope: number, rows, whole }
+        Self { scope: number, rows, whole, is_poor }
     }
 }
 
@@ -206,7 +219,7 @@ mod tests {
         let rows = rows.iter().map(usable).chain([Row::Unusable { why: String::new(), text: String::new() }]);
         Page::of(
             (0, &scope()),
-            &query,
+            (&query, None),
             &PageAnswer { request_id: None, rows: rows.collect(), packed: Default::default() },
         )
     }
@@ -217,6 +230,34 @@ mod tests {
 
     fn compared(page: Page, held: &Held) -> Compared {
         compare(&[(3, page)].into_iter().collect(), held, |_, _| EpochSeconds::new(NOW))
+    }
+
+    #[test]
+    fn a_page_with_free_places_proves_nothing_where_the_output_has_rows_that_belong_on_it() {
+        let is_poor = |order, rows: usize, shows: Option<i64>| {
+            let query = PageQuery {
+                region: "US".parse().unwrap(),
+                filters: Filters::default(),
+                min_create_time: None,
+                max_create_time: None,
+                order,
+                page: PageNumber::FIRST,
+            };
+            let mut ids: Vec<RowId> = (0..rows).map(|number| id(10 * number as i64, "v")).collect();
+            if order == TimeOrder::NewestFirst {
+                ids.reverse();
+            }
+            let usable = |(second, video_id): RowId| Row::Usable(Identity { second, video_id, region: None });
+            let rows = ids.into_iter().map(usable).collect();
+            let answer = PageAnswer { request_id: None, rows, packed: Default::default() };
+            Page::of((0, &scope()), (&query, shows.map(EpochSeconds::new)), &answer).is_poor
+        };
+        use TimeOrder::{MostViewedFirst, NewestFirst, OldestFirst};
+        assert!(is_poor(OldestFirst, 0, Some(5)) && !is_poor(OldestFirst, 0, None), "an empty page");
+        assert!(is_poor(OldestFirst, 5, Some(41)) && !is_poor(OldestFirst, 5, Some(40)));
+        assert!(!is_poor(OldestFirst, 10, Some(500)), "a full one goes on");
+        assert!(is_poor(NewestFirst, 5, Some(-1)) && !is_poor(NewestFirst, 5, Some(0)));
+        assert!(is_poor(MostViewedFirst, 5, Some(25)) && !is_poor(MostViewedFirst, 5, Some(20)));
     }
 
     #[test]

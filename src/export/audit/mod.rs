@@ -23,13 +23,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::api::client::Client;
-use crate::api::contract::{PAGE_SIZE, PageQuery, Region};
+use crate::api::contract::{PAGE_SIZE, Region};
 use crate::api::reply::PageAnswer;
 use crate::fetch::pool::Pool;
 use crate::fetch::throttle::Rate;
 use crate::journal::Journal;
 use crate::journal::record::RunOutcome;
-use crate::plan::answer::RegionHabit;
 use crate::replica::Away;
 use crate::sink::account::Lack;
 use crate::sink::address::Address;
@@ -42,7 +41,7 @@ pub use asking::Stopped;
 pub use bound::{CONFIDENCE, TARGET};
 pub use compare::REFRESH_SECONDS;
 
-use asking::{Asker, Question};
+use asking::{Asked, Asker, Question};
 use bound::{at_most, pages_for};
 use compare::{Compared, Page, ScopedRow, compare};
 use frame::Place;
@@ -58,6 +57,8 @@ use super::{ExportError, State};
 pub const AUDIT: &str = "audit";
 /// One credit of so many is kept back, to ask pages that differ once more.
 const KEPT_BACK: u64 = 10;
+/// One page of so many may prove nothing.
+const MOST_POOR: u64 = 10;
 
 /// What a person asked for.
 #[derive(Clone, Debug)]
@@ -102,6 +103,8 @@ pub struct Audited {
     pub differ: u64,
     /// Pages that were to be read and did not come.
     pub unread: u64,
+    /// Pages that held fewer rows than the output has there, also when they were asked once more: they prove nothing.
+    pub poor: u64,
     /// Rows that were looked for.
     pub rows_checked: u64,
     /// Different rows that should be there, and came again when asked once more.
@@ -173,7 +176,7 @@ async fn look_again(
     let mut bill = Bill { began_at: order.now, credits, spent: None };
     journal.learn(AUDIT, &serde_json::to_string(&bill)?).await?;
     let mut asker = order.asker(client, journal, credits)?;
-    let (findings, unread) = read(&subject, &mut asker, &questions).await?;
+    let (findings, poor, unread) = read(&subject, &mut asker, &questions).await?;
     bill.spent = Some(asker.spent());
     journal.learn(AUDIT, &serde_json::to_string(&bill)?).await?;
     let Findings { pages, differ, compared, confirmed, unconfirmed } = findings;
@@ -184,6 +187,7 @@ async fn look_again(
         pages,
         differ,
         unread,
+        poor,
         rows_checked: compared.checked,
         rows_missing: confirmed.len() as u64,
         rows_unconfirmed: unconfirmed,
@@ -195,7 +199,10 @@ async fn look_again(
         credits,
         suggested,
         spent: asker.spent(),
-        stopped: asker.stopped().cloned(),
+        stopped: asker
+            .stopped()
+            .cloned()
+            .or_else(|| is_too_poor(poor, pages).then_some(Stopped::Poor(poor, pages + poor))),
         gaps,
         is_elsewhere,
     })
@@ -234,24 +241,51 @@ struct Findings {
     unconfirmed: u64,
 }
 
-/// Reads the pages, and those that differ once more: what came once may have been an accident. Tells also how many did not come.
+/// Whether so many pages that prove nothing say that the service is unwell, and so the others too are no proof: more than one in ten. A few
+/// may be those of rows at an end that were deleted.
+const fn is_too_poor(poor: u64, pages: u64) -> bool {
+    poor > 0 && poor.saturating_mul(MOST_POOR) > pages
+}
+
+/// Reads the pages, and those that came poor or differ once more: what came once may have been an accident. Tells also how many stayed poor,
+/// which prove nothing, and how many did not come.
 async fn read(
     subject: &Arc<Subject>,
     asker: &mut Asker,
-    questions: &[(usize, Question)],
-) -> Result<(Findings, u64), ExportError> {
-    let asked: Vec<Question> = questions.iter().map(|(_, question)| question.clone()).collect();
-    let answers = asker.ask(&asked).await?;
-    let unread = (questions.len() - answers.len()) as u64;
-    let pages = pages_of(subject, questions, &answers);
+    questions: &[Asked],
+) -> Result<(Findings, u64, u64), ExportError> {
+    let all: Vec<usize> = (0..questions.len()).collect();
+    let mut pages = ask_again(subject, asker, (questions, &all)).await?;
+    let unread = (questions.len() - pages.len()) as u64;
+    let poor: Vec<usize> = pages.iter().filter(|(_, page)| page.is_poor).map(|(place, _)| *place).collect();
+    pages.extend(ask_again(subject, asker, (questions, &poor)).await?);
+    pages.retain(|_, page| !page.is_poor);
     let count = pages.len() as u64;
+    let poor = (questions.len() as u64).saturating_sub(unread + count);
     let compared = compare_with(subject, pages.clone()).await?;
     let again: Vec<usize> = compared.differ.iter().copied().collect();
-    let asked: Vec<Question> = again.iter().filter_map(|place| asked.get(*place).cloned()).collect();
-    let answers = if asker.stopped().is_some() { BTreeMap::new() } else { asker.ask(&asked).await? };
-    let answers = answers.into_iter().filter_map(|(place, answer)| Some((*again.get(place)?, answer))).collect();
-    let seen = pages_of(subject, questions, &answers);
-    Ok((findings(&pages, compared, &seen, count), unread))
+    let seen = ask_again(subject, asker, (questions, &again)).await?;
+    Ok((findings(&pages, compared, &seen, count), poor, unread))
+}
+
+/// The pages at these places, as far as they come.
+async fn ask_again(
+    subject: &Subject,
+    asker: &mut Asker,
+    (questions, places): (&[Asked], &[usize]),
+) -> Result<BTreeMap<usize, Page>, ExportError> {
+    if asker.stopped().is_some() {
+        return Ok(BTreeMap::new());
+    }
+    let wanted: Vec<(usize, &Asked)> =
+        places.iter().filter_map(|place| Some((*place, questions.get(*place)?))).collect();
+    let asked: Vec<Question> = wanted.iter().map(|(_, asked)| asked.question.clone()).collect();
+    let answers = asker.ask(&asked).await?;
+    let page = |(number, answer): (usize, PageAnswer)| {
+        let (place, Asked { scope, question: (query, _), shows }) = wanted.get(number)?;
+        Some((*place, Page::of((*scope, subject.scopes.get(*scope)?), (query, *shows), &answer)))
+    };
+    Ok(answers.into_iter().filter_map(page).collect())
 }
 
 /// What stands after the pages that differ were asked once more; `seen` are those that came.
@@ -276,18 +310,6 @@ fn findings(pages: &BTreeMap<usize, Page>, compared: Compared, seen: &BTreeMap<u
     }
     let unconfirmed = open.difference(&confirmed).count() as u64;
     Findings { pages: count, differ, compared, confirmed: Arc::new(confirmed), unconfirmed }
-}
-
-fn pages_of(
-    subject: &Subject,
-    questions: &[(usize, Question)],
-    answers: &BTreeMap<usize, PageAnswer>,
-) -> BTreeMap<usize, Page> {
-    let page = |(place, answer): (&usize, &PageAnswer)| {
-        let (number, (query, _)): &(usize, (PageQuery, RegionHabit)) = questions.get(*place)?;
-        Some((*place, Page::of((*number, subject.scopes.get(*number)?), query, answer)))
-    };
-    answers.iter().filter_map(page).collect()
 }
 
 async fn compare_with(subject: &Arc<Subject>, pages: BTreeMap<usize, Page>) -> Result<Compared, ExportError> {

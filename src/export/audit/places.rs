@@ -125,6 +125,42 @@ pub(super) fn question(
     Some(ask(bounds, order, PageNumber::FIRST))
 }
 
+/// The first and the last second of a scope's rows, in each of its stretches.
+#[derive(Debug, Default)]
+pub(super) struct Extents(BTreeMap<EpochSeconds, (EpochSeconds, EpochSeconds)>);
+
+impl Extents {
+    /// The next row goes by.
+    pub(super) fn row(&mut self, scope: &Scope, second: EpochSeconds) {
+        if let Some(range) = scope.range_of(second) {
+            self.0.entry(range.start).or_insert((second, second)).1 = second;
+        }
+    }
+
+    /// The second of a row that a page at this place comes to if it is not full: the outermost in the direction in which it is asked, or the
+    /// place's own where it is asked by views. None where the output has no row there, or none that surely belongs on the page.
+    pub(super) fn shown_by(
+        &self,
+        (place, around): (Place, Option<Around>),
+        scope: &Scope,
+        query: &PageQuery,
+    ) -> Option<EpochSeconds> {
+        let own = around.map(|around| around.second);
+        let asked = match place.start {
+            Start::Second(second) | Start::Behind(second, _) => second,
+            Start::Row(_) => own?,
+        };
+        let (first, last) = self.0.get(&scope.range_of(asked)?.start).copied()?;
+        match query.order {
+            TimeOrder::MostViewedFirst => own,
+            TimeOrder::NewestFirst => Some(first).filter(|first| *first < asked || own.is_some()),
+            // Deep in a second, its own rows may be on the pages before.
+            TimeOrder::OldestFirst if query.page > PageNumber::FIRST => Some(last).filter(|last| *last > asked),
+            TimeOrder::OldestFirst => Some(last).filter(|last| *last > asked || own.is_some()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::asking::Question;
+use super::asking::Asked;
 use super::compare::{Held, Neighbours, Page, ScopedRow, gaps};
 use super::frame::{Census, Frame, Place, Scope, Start};
-use super::places::{Finder, question};
+use super::places::{Extents, Finder, question};
 use crate::api::contract::{Filters, Region};
 use crate::export::ExportError;
 use crate::export::opening::Opened;
@@ -95,21 +95,26 @@ impl Subject {
         })
     }
 
-    /// The pages at these places, each with the number of its scope.
-    pub(super) fn questions(&self, places: &[Place]) -> Result<Vec<(usize, Question)>, PartError> {
+    /// The pages at these places.
+    pub(super) fn questions(&self, places: &[Place]) -> Result<Vec<Asked>, PartError> {
         let mut questions = Vec::new();
         for (number, scope) in self.scopes.iter().enumerate() {
             let here = places.iter().filter(|place| place.scope == number);
             let rows =
                 here.clone().filter_map(|place| if let Start::Row(row) = place.start { Some(row) } else { None });
-            let mut finder = Finder::of(rows);
-            self.each_row(number, |second| finder.row(second))?;
+            let (mut finder, mut extents) = (Finder::of(rows), Extents::default());
+            self.each_row(number, |second| {
+                finder.row(second);
+                extents.row(scope, second);
+            })?;
             let habit = self.habit(number)?;
             let asked = here.filter_map(|place| {
                 let around = if let Start::Row(row) = place.start { finder.found(row) } else { None };
-                question((*place, around), scope, &self.filters, rand::random())
+                let query = question((*place, around), scope, &self.filters, rand::random())?;
+                let shows = extents.shown_by((*place, around), scope, &query);
+                Some(Asked { scope: number, question: (query, habit), shows })
             });
-            questions.extend(asked.map(|query| (number, (query, habit))));
+            questions.extend(asked);
         }
         Ok(questions)
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::bound::{TARGET, at_most, pages_for};
 use super::compare::{Compared, Held, Page, compare};
 use super::frame::{Census, Frame, Place, Scope, Start};
-use super::places::{Finder, question};
+use super::places::{Extents, Finder, question};
 use super::testing::{dice, range};
 use super::{Findings, findings};
 use crate::api::contract::{Filters, PAGE_SIZE, PageQuery, TimeOrder};
@@ -125,12 +125,19 @@ fn audit(shape: Shape, loss: Loss, seed: u64) -> Trial {
     let places: Vec<Place> = (0..count).filter_map(|_| frame.place(&mut dice)).collect();
     let row = |place: &Place| if let Start::Row(row) = place.start { Some(row) } else { None };
     let mut finder = Finder::of(places.iter().filter_map(row));
-    held.iter().for_each(|(second, _)| finder.row(*second));
+    let mut extents = Extents::default();
+    held.iter().for_each(|(second, _)| {
+        finder.row(*second);
+        extents.row(&scope, *second);
+    });
     let mut pages = BTreeMap::new();
     for (number, place) in places.iter().enumerate() {
         let around = row(place).and_then(|row| finder.found(row));
         let query = question((*place, around), &scope, &Filters::default(), dice()).unwrap();
-        pages.insert(number, Page::of((0, &scope), &query, &served(&world, &query)));
+        let shows = extents.shown_by((*place, around), &scope, &query);
+        let page = Page::of((0, &scope), (&query, shows), &served(&world, &query));
+        assert!(!page.is_poor, "a sound service shows all that the output has: {query:?}");
+        pages.insert(number, page);
     }
     let known = Held { rows: held.into_iter().map(|row| (0, row)).collect(), ..Held::default() };
     let compared: Compared = compare(&pages, &known, |_, _| EpochSeconds::new(READ_AT));

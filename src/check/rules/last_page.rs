@@ -212,17 +212,22 @@ impl<'a> Search<'a> {
         }
         let after = self.question(last + 1);
         let first = self.seen.glanced(&after)?;
-        let again = self.seen.heard_after(&after, first.number())?;
+        // The last page comes for every later number. Where the next page came in place of another once, the one after it does not.
+        let (number, again) = match self.repeated {
+            Some(_) => (last + 2, self.seen.glanced(&self.question(last + 2))?),
+            None => (last + 1, self.seen.heard_after(&after, first.number())?),
+        };
         self.rests_on.push(again.number());
         let what = match again {
             Heard::Refused { code, .. } => format!("is refused with {code}"),
             Heard::Page(sight) if sight.page.rows.is_empty() => format!("comes with {}", told(sight.page.shape).1),
             Heard::Page(sight) if is_same(sight.page, rows) => format!("is page {last} again"),
             Heard::Page(_) => {
-                return Ok(Verdict::unknown(self.rests_on, "a page came without rows once, and with rows again"));
+                let why = "a page came without rows of its own, and then one with such rows where none should be";
+                return Ok(Verdict::unknown(self.rests_on, why));
             }
         };
-        let why = format!("page {last} is the last with rows although later ones exist; page {} {what}", last + 1);
+        let why = format!("page {last} is the last with rows although later ones exist; page {number} {what}");
         Ok(Verdict::new(last.to_string(), self.rests_on, why))
     }
 }

@@ -302,6 +302,21 @@ fn a_cap_is_a_page_without_rows_before_known_ones() {
 }
 
 #[test]
+fn a_page_in_place_of_the_one_before_it_is_no_cap() {
+    for replaced in [2, 3, 20] {
+        let asked = std::cell::Cell::new(false);
+        let next = Model::default();
+        let once = twisted(move |question, number, outcome| {
+            if question.page == replaced && !question.newest_first && !asked.replace(true) {
+                return next.answer(&Question { page: replaced + 1, ..question.clone() }, number);
+            }
+            outcome
+        });
+        assert_eq!(once.says(&last_page::LastPage), "unknown", "page {replaced}");
+    }
+}
+
+#[test]
 fn an_empty_page_that_is_an_accident_is_no_cap() {
     // Deep pages come empty every other time.
     let flickers = pages(|question, number, page| {

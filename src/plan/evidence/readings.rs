@@ -62,7 +62,7 @@ pub(super) fn is_at_end(reading: &Reading<'_>, shown: &BTreeMap<EpochSeconds, Ve
     let Some(page) = reading.pages.last().filter(|page| page.free(rules.page_size) > 0) else { return false };
     let (first, last) = (reading.rows().next(), reading.rows().next_back());
     let beyond = match (page.scan.is_newest_first, first, last) {
-        (true, Some(first), _) => page.scan.sure.start..first.second.shifted(1),
+        (true, Some(first), _) => page.scan.sure.start..first.second.shifted(1).max(page.scan.sure.start),
         (false, _, Some(last)) => last.second..page.scan.sure.end.max(last.second),
         _ => return false,
     };

@@ -99,6 +99,15 @@ pub struct Failures {
     pub why: String,
 }
 
+/// An answer said that the key is spent.
+#[derive(Clone, Copy, Debug)]
+struct Spent {
+    /// The job that heard it first, and alone asks again.
+    asking: JobId,
+    /// Requests that were on their way then and did not say so yet.
+    others: usize,
+}
+
 /// The jobs of a process.
 #[derive(Debug)]
 pub struct Pool {
@@ -114,8 +123,8 @@ pub struct Pool {
     lone: LoneThrottling,
     /// Whether nothing but what was refused is asked, as long as it may be the key that is refused.
     is_held: bool,
-    /// The job that alone asks again because an answer said that the key is spent.
-    spent: Option<JobId>,
+    /// What answers have said of a key that is spent, until that is settled.
+    spent: Option<Spent>,
     /// Regions of which nothing is asked.
     stopped_regions: BTreeSet<Region>,
     is_stopped: bool,
@@ -197,7 +206,7 @@ impl Pool {
         let (spent, is_held) = (self.spent, self.is_held);
         // While it is to be confirmed that the key is spent, nobody is asked but that; while everybody is held, those whose refusal is.
         let may_have = |id: JobId, job: &FetchJob| match spent {
-            Some(asking) => id == asking,
+            Some(spent) => id == spent.asking,
             None => !is_held || matches!(job.asks, Asks::Confirming(_)),
         };
         self.turns.give_permits((places, now), may_have, || self.gate.admit(now))
@@ -240,21 +249,26 @@ impl Pool {
         Some(Heeded { hold: hold.zip(why), astray, then })
     }
 
-    /// What a job does that is told for the first time that the key is spent: the first such job asks again after a while, and nobody else
-    /// asks anything meanwhile. Whatever else that request brings, the key is not spent.
+    /// What a job does that is told that the key is spent: the first such job asks again after a while, and nobody else asks anything
+    /// meanwhile. Whatever else that request brings, the key is not spent. Where all that were on their way are told the same, it is, and
+    /// nobody has to ask.
     fn confirmed(&mut self, id: JobId, heard: &Heard) -> Option<Then> {
-        let is_spent = matches!(heard, Heard::Quota { .. });
-        match self.spent {
-            Some(asking) if asking == id => {
+        let is_told = matches!(heard, Heard::Quota { .. });
+        match &mut self.spent {
+            Some(spent) if spent.asking == id => {
                 self.spent = None;
                 None
             }
-            Some(_) => is_spent.then_some(Then::AskAgain),
-            None if is_spent => {
-                self.spent = Some(id);
+            Some(spent) if is_told => {
+                spent.others = spent.others.saturating_sub(1);
+                (spent.others > 0).then_some(Then::AskAgain)
+            }
+            None if is_told => {
+                let on_way = self.turns.ids(|job| matches!(job.stands, Stands::OnItsWay(_))).len();
+                self.spent = Some(Spent { asking: id, others: on_way.saturating_sub(1) });
                 Some(Then::Rest(SPENT_AGAIN, Leave::Free))
             }
-            None => None,
+            _ => None,
         }
     }
 
@@ -427,7 +441,7 @@ impl Pool {
 
     /// Whoever was to confirm that the key is spent does so no more.
     fn forget_spent(&mut self, over: &[Over]) {
-        self.spent = self.spent.filter(|asking| !over.iter().any(|over| over.job == *asking));
+        self.spent = self.spent.filter(|spent| !over.iter().any(|over| over.job == spent.asking));
     }
 }
 

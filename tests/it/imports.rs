@@ -48,7 +48,7 @@ const ALLOWED: [(&str, &[&str]); 27] = [
     ("progress", &["units", "api", "stderr"]),
     ("config", &["units", "api", "choices"]),
     ("failure", &["units", "api", "plan", "fetch", "journal", "sink", "config"]),
-    ("summary", &["units", "api", "failure", "replaced"]),
+    ("summary", &["units", "api", "failure", "replaced", "stderr"]),
     ("metrics", &["units", "failure", "progress", "summary", "replaced", "folder"]),
     ("notify", &["api", "config", "failure"]),
     ("telemetry", &["config", "failure", "progress", "stderr"]),

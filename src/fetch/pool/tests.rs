@@ -442,16 +442,19 @@ fn one_request_alone_asks_again_whether_the_key_is_spent() {
     for is_spent in [true, false] {
         let mut timed = Timed::new(1_000.0, 4);
         let mut begin = |page, now| timed.pool.begin(task(page), (Asks::First, Patience::Full), now);
-        let jobs = [1, 2, 3].map(|page| begin(page, Duration::ZERO));
+        let jobs = [1, 2, 3, 5].map(|page| begin(page, Duration::ZERO));
         assert_eq!(timed.next()[0].job, jobs[0]);
         let heeded = timed.hear(jobs[0], Heard::Page { doubt: None }).unwrap();
         assert!(matches!(heeded.then, Outcome::Keep));
         timed.pool.kept(jobs[0], Duration::ZERO);
-        assert_eq!([timed.next()[0].job, timed.next()[0].job], [jobs[1], jobs[2]]);
+        assert_eq!([timed.next()[0].job, timed.next()[0].job, timed.next()[0].job], [jobs[1], jobs[2], jobs[3]]);
         let said = timed.now;
         for job in [jobs[2], jobs[1]] {
             assert!(matches!(timed.hear(job, spent()).unwrap().then, Outcome::GoesOn));
         }
+        // What was on its way and is answered tells nothing: it may have been answered before.
+        assert!(matches!(timed.hear(jobs[3], Heard::Page { doubt: None }).unwrap().then, Outcome::Keep));
+        timed.pool.kept(jobs[3], Duration::ZERO);
         let later = timed.pool.begin(task(4), (Asks::First, Patience::Full), timed.now);
         assert_eq!(timed.next()[0].job, jobs[2], "who was told first");
         assert!(timed.now >= said + SPENT_AGAIN && timed.pool.go_on(timed.now + at(9.0)).is_empty(), "nobody else");
@@ -469,6 +472,23 @@ fn one_request_alone_asks_again_whether_the_key_is_spent() {
             assert_eq!(sent, [jobs[1], later], "all go on");
         }
     }
+}
+
+#[test]
+fn where_all_that_were_on_their_way_are_told_so_the_key_is_spent_and_nobody_asks() {
+    let mut timed = Timed::new(1_000.0, 4);
+    let jobs = [1, 2, 3, 4].map(|page| timed.pool.begin(task(page), (Asks::First, Patience::Full), Duration::ZERO));
+    assert_eq!(timed.next()[0].job, jobs[0]);
+    timed.hear(jobs[0], Heard::Page { doubt: None });
+    timed.pool.kept(jobs[0], Duration::ZERO);
+    for job in &jobs[1..] {
+        assert_eq!(timed.next()[0].job, *job);
+    }
+    for job in &jobs[1..3] {
+        assert!(matches!(timed.hear(*job, spent()).unwrap().then, Outcome::GoesOn));
+    }
+    let last = timed.hear(jobs[3], spent()).unwrap().then;
+    assert!(matches!(last, Outcome::Over(Over { how: Fetched::Quota { .. }, .. })), "{last:?}");
 }
 
 #[test]

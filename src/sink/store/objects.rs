@@ -4,6 +4,8 @@ use async_trait::async_trait;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path as Location;
 use object_store::{MultipartId, ObjectStore};
+#[cfg(feature = "cloud")]
+use serde::Deserialize;
 
 /// A bucket's objects.
 #[async_trait]
@@ -20,44 +22,29 @@ pub trait Objects: ObjectStore + MultipartStore {
     async fn uploads_of(&self, object: &Location) -> object_store::Result<Vec<MultipartId>>;
 }
 
-/// What a store tells of open uploads, as S3 and Google write it: the ids of those to this object. None where it is something else.
+/// What a store answers that is asked for its open uploads, as S3 and Google write it.
+#[cfg(feature = "cloud")]
+#[derive(Deserialize)]
+enum Answer {
+    ListMultipartUploadsResult {
+        #[serde(default, rename = "Upload")]
+        uploads: Vec<Open>,
+    },
+}
+
+#[cfg(feature = "cloud")]
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Open {
+    key: String,
+    upload_id: MultipartId,
+}
+
+/// What a store tells of open uploads: the ids of those to this object. None where it is something else.
 #[cfg(feature = "cloud")]
 pub(super) fn ids_in(xml: &str, object: &Location) -> Option<Vec<MultipartId>> {
-    let uploads = xml.split("<Upload>").skip(1);
-    let of_object = uploads.filter(|upload| text_of(upload, "Key").as_deref() == Some(object.as_ref()));
-    let is_a_list = xml.contains("<ListMultipartUploadsResult");
-    is_a_list.then(|| of_object.filter_map(|upload| text_of(upload, "UploadId")).collect())
-}
-
-#[cfg(feature = "cloud")]
-fn text_of(xml: &str, element: &str) -> Option<String> {
-    let (_, from) = xml.split_once(&format!("<{element}>"))?;
-    let (text, _) = from.split_once(&format!("</{element}>"))?;
-    let mut pieces = text.split('&');
-    let mut plain = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        let (name, rest) = piece.split_once(';')?;
-        plain.push(character(name)?);
-        plain.push_str(rest);
-    }
-    Some(plain)
-}
-
-/// What a reference of XML stands for.
-#[cfg(feature = "cloud")]
-fn character(name: &str) -> Option<char> {
-    Some(match name {
-        "amp" => '&',
-        "lt" => '<',
-        "gt" => '>',
-        "quot" => '"',
-        "apos" => '\'',
-        _ => {
-            let number = name.strip_prefix('#')?;
-            let hexadecimal = number.strip_prefix(['x', 'X']).map(|digits| u32::from_str_radix(digits, 16));
-            char::from_u32(hexadecimal.unwrap_or_else(|| number.parse()).ok()?)?
-        }
-    })
+    let Answer::ListMultipartUploadsResult { uploads } = quick_xml::de::from_str(xml).ok()?;
+    Some(uploads.into_iter().filter(|upload| upload.key == object.as_ref()).map(|upload| upload.upload_id).collect())
 }
 
 #[cfg(all(test, feature = "cloud"))]

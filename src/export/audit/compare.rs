@@ -204,22 +204,25 @@ mod tests {
         Scope { region: "US".parse().unwrap(), ranges: vec![range(0, NOW)] }
     }
 
-    fn page(order: TimeOrder, rows: &[RowId]) -> Page {
-        let query = PageQuery {
+    fn query(order: TimeOrder) -> PageQuery {
+        PageQuery {
             region: "US".parse().unwrap(),
             filters: Filters::default(),
             min_create_time: None,
             max_create_time: None,
             order,
             page: PageNumber::FIRST,
-        };
+        }
+    }
+
+    fn page(order: TimeOrder, rows: &[RowId]) -> Page {
         let usable = |(second, video_id): &RowId| {
             Row::Usable(Identity { second: *second, video_id: video_id.clone(), region: None })
         };
         let rows = rows.iter().map(usable).chain([Row::Unusable { why: String::new(), text: String::new() }]);
         Page::of(
             (0, &scope()),
-            (&query, None),
+            (&query(order), None),
             &PageAnswer { request_id: None, rows: rows.collect(), packed: Default::default() },
         )
     }
@@ -235,14 +238,6 @@ mod tests {
     #[test]
     fn a_page_with_free_places_proves_nothing_where_the_output_has_rows_that_belong_on_it() {
         let is_poor = |order, rows: usize, shows: Option<i64>| {
-            let query = PageQuery {
-                region: "US".parse().unwrap(),
-                filters: Filters::default(),
-                min_create_time: None,
-                max_create_time: None,
-                order,
-                page: PageNumber::FIRST,
-            };
             let mut ids: Vec<RowId> = (0..rows).map(|number| id(10 * number as i64, "v")).collect();
             if order == TimeOrder::NewestFirst {
                 ids.reverse();
@@ -250,7 +245,7 @@ mod tests {
             let usable = |(second, video_id): RowId| Row::Usable(Identity { second, video_id, region: None });
             let rows = ids.into_iter().map(usable).collect();
             let answer = PageAnswer { request_id: None, rows, packed: Default::default() };
-            Page::of((0, &scope()), (&query, shows.map(EpochSeconds::new)), &answer).is_poor
+            Page::of((0, &scope()), (&query(order), shows.map(EpochSeconds::new)), &answer).is_poor
         };
         use TimeOrder::{MostViewedFirst, NewestFirst, OldestFirst};
         assert!(is_poor(OldestFirst, 0, Some(5)) && !is_poor(OldestFirst, 0, None), "an empty page");

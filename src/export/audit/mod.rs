@@ -255,21 +255,21 @@ async fn read(
     questions: &[Asked],
 ) -> Result<(Findings, u64, u64), ExportError> {
     let all: Vec<usize> = (0..questions.len()).collect();
-    let mut pages = ask_again(subject, asker, (questions, &all)).await?;
+    let mut pages = ask(subject, asker, (questions, &all)).await?;
     let unread = (questions.len() - pages.len()) as u64;
     let poor: Vec<usize> = pages.iter().filter(|(_, page)| page.is_poor).map(|(place, _)| *place).collect();
-    pages.extend(ask_again(subject, asker, (questions, &poor)).await?);
+    pages.extend(ask(subject, asker, (questions, &poor)).await?);
     pages.retain(|_, page| !page.is_poor);
     let count = pages.len() as u64;
     let poor = (questions.len() as u64).saturating_sub(unread + count);
     let compared = compare_with(subject, pages.clone()).await?;
     let again: Vec<usize> = compared.differ.iter().copied().collect();
-    let seen = ask_again(subject, asker, (questions, &again)).await?;
+    let seen = ask(subject, asker, (questions, &again)).await?;
     Ok((findings(&pages, compared, &seen, count), poor, unread))
 }
 
 /// The pages at these places, as far as they come.
-async fn ask_again(
+async fn ask(
     subject: &Subject,
     asker: &mut Asker,
     (questions, places): (&[Asked], &[usize]),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::fetch::job::Asks;
+use crate::fetch::retry::Patience;
 use crate::plan::fact::PageAddress;
 
 /// Pages that are remembered as failed: more than workers can be at at once.
@@ -38,6 +39,13 @@ impl Blame {
     /// Whether the page was asked for before, by a job that failed.
     pub(super) fn asks(&self, address: &PageAddress) -> Asks {
         if self.failed.contains_key(address) { Asks::Again } else { Asks::First }
+    }
+
+    /// How often the page is asked: one that failed, while the service has been seen well since, just often enough to know that it was no
+    /// accident.
+    pub(super) fn patience_with(&self, address: &PageAddress) -> Patience {
+        let is_at_fault = self.failed.get(address).is_some_and(|failed| self.last_well > *failed);
+        if is_at_fault { Patience::Short } else { Patience::Full }
     }
 
     /// A page is durable.
@@ -103,6 +111,22 @@ mod tests {
         let mut blame = Blame::default();
         blame.came(&page_of("GB"), at(5));
         assert_eq!(fails(&mut blame, 4, 9), Verdict::Page);
+    }
+
+    #[test]
+    fn a_page_that_failed_is_asked_a_little_once_the_service_is_seen_well() {
+        let mut blame = Blame::default();
+        assert_eq!(fails(&mut blame, 4, 9), Verdict::Visit);
+        assert_eq!(blame.patience_with(&page()), Patience::Full);
+        blame.visited(None);
+        assert_eq!(blame.patience_with(&page()), Patience::Full);
+        blame.visited(Some(at(10)));
+        assert_eq!(
+            (blame.patience_with(&page()), blame.patience_with(&page_of("GB"))),
+            (Patience::Short, Patience::Full)
+        );
+        assert_eq!(fails(&mut blame, 9, 12), Verdict::Page);
+        assert_eq!(blame.patience_with(&page()), Patience::Full, "not since it failed again");
     }
 
     #[test]

@@ -289,6 +289,11 @@ impl FetchJob {
         }
     }
 
+    /// Asks no oftener from now on than just often enough to know that it was no accident.
+    pub(super) fn shorten(&mut self) {
+        self.retry.shorten();
+    }
+
     /// Whether a page is not kept: it seems to answer another question, and may be asked again. What stays so is this service's answer.
     fn astray_because(&mut self, doubt: Option<Doubt>, (now, apart): (Duration, Duration)) -> Astray {
         let Some(doubt) = doubt else { return Astray::No };

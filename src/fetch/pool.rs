@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::api::contract::{PageQuery, Region};
 use crate::plan::answer::Doubt;
+use crate::plan::fact::PageAddress;
 use crate::plan::planner::Task;
 
 use super::gate::{Gate, Permit};
@@ -167,6 +168,19 @@ impl Pool {
             return self.turns.add(FetchJob::new(Work::HealthProbe(query), (Asks::First, Patience::Short), now), now);
         }
         self.turns.add(FetchJob::probe(query, now), now + rest)
+    }
+
+    /// Asks for these pages, which have failed before, just often enough to know that it was no accident: the service is well.
+    pub fn shorten(&mut self, is_at_fault: impl Fn(&PageAddress) -> bool) {
+        let is_wanted = |job: &FetchJob| match &job.work {
+            Work::Page(task) => job.asks == Asks::Again && is_at_fault(&task.address),
+            Work::HealthProbe(_) => false,
+        };
+        for id in self.turns.ids(is_wanted) {
+            if let Some(job) = self.turns.job_mut(id) {
+                job.shorten();
+            }
+        }
     }
 
     /// Lets nobody send anything, but for what is asked again because it was refused; or lets everybody go on.

@@ -91,6 +91,13 @@ impl Retry {
         self.left > 0
     }
 
+    /// The page is asked as often as one of a parked window from now on: the service is known to be well.
+    pub fn shorten(&mut self) {
+        if self.left >= FEW_ATTEMPTS {
+            *self = Self::new(Patience::Short);
+        }
+    }
+
     /// What follows from an attempt that brought no page. `dice` in `0..1` is the jitter: the rest is anywhere between nothing
     /// and its upper end.
     pub fn after(&mut self, trouble: Trouble, dice: f64) -> Next {
@@ -177,6 +184,15 @@ mod tests {
     fn a_page_of_a_parked_window_has_one_retry_and_needs_no_leave_for_it() {
         let mut retry = Retry::new(Patience::Short);
         assert_eq!(retry.after(Trouble::Failed, 1.0), Next::Rest(FIRST_WAIT, Leave::Free));
+        assert_eq!(retry.after(Trouble::Failed, 1.0), Next::Never);
+    }
+
+    #[test]
+    fn a_page_that_is_to_be_given_up_sooner_has_no_more_attempts_than_it_had() {
+        let mut retry = Retry::new(Patience::Full);
+        retry.shorten();
+        assert_eq!(retry.after(Trouble::Failed, 1.0), Next::Rest(FIRST_WAIT, Leave::Free));
+        retry.shorten();
         assert_eq!(retry.after(Trouble::Failed, 1.0), Next::Never);
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::api::contract::{PageQuery, Region, TimeOrder};
 use crate::fetch::job::{Asks, Fetched, JobId};
 use crate::fetch::pool::Over;
+use crate::fetch::retry::Patience;
 use crate::plan::event::RegionFault;
 use crate::plan::planner::Task;
 use crate::units::PageNumber;
@@ -151,7 +152,11 @@ impl Machine {
             self.last_page = if reason == Reason::Proof { moment.awake } else { self.last_page };
         }
         match reason {
-            Reason::Blame => self.blame.visited(came.then_some(moment.now)),
+            Reason::Blame => {
+                self.blame.visited(came.then_some(moment.now));
+                let blame = &self.blame;
+                self.pool.shorten(|page| blame.patience_with(page) == Patience::Short);
+            }
             Reason::Look if !came => self.regions.looked_in_vain(region),
             Reason::Look => {}
             Reason::Proof => self.regions.proved(met(&how)),

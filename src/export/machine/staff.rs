@@ -164,7 +164,8 @@ impl Machine {
     pub(super) fn begin_again(&mut self, task: Task, asks: Asks, moment: &Moment) {
         self.planner.set_out(&task);
         self.asked = self.asked.saturating_add(1);
-        let patience = if self.planner.is_parked(task.window) { Patience::Short } else { Patience::Full };
+        let is_parked = self.planner.is_parked(task.window);
+        let patience = if is_parked { Patience::Short } else { self.blame.patience_with(&task.address) };
         self.pool.begin(task, (asks, patience), moment.now);
     }
 

@@ -28,7 +28,7 @@ pub(crate) use rows::{
 pub(crate) use table::{TableLog, table_is_in_step};
 
 /// How long anything may take before a test calls it stuck. Generous, because no test is about time.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Starts a service whose settings are the healthy ones but for `change`.
 pub(crate) fn serve(change: impl FnOnce(&mut SimulatorSettings)) -> RunningSimulator {

@@ -184,6 +184,15 @@ impl Planner {
         (plan.is_done() && !self.has_left()).then(any).flatten()
     }
 
+    /// What holds rows of a region that no walk has seen, and is opened again once the rest of it is done.
+    pub(super) fn unseen_at_the_ends(&self, plan: &RegionPlan) -> Vec<TimeRange> {
+        let unseen = |end| match self.confirmation(plan, end, 0) {
+            Confirmation::Unseen(range) => Some(range),
+            _ => None,
+        };
+        [End::Newest, End::Oldest].into_iter().filter_map(unseen).collect()
+    }
+
     /// Regions of which nothing is left but to wait until their ends may be confirmed.
     pub fn waiting_regions(&self, context: &PlanContext) -> Vec<Region> {
         let open = |plan: &&RegionPlan| !plan.is_done();

@@ -90,10 +90,14 @@ impl Planner {
         (listed, again): (&[TimeRange], &[TimeRange]),
     ) -> Option<PlanEvent> {
         let (region, range) = (window.region.clone(), window.range);
-        let cuts: Vec<EpochSeconds> = listed.iter().chain(again).flat_map(|cut| [cut.start, cut.end]).collect();
+        let plan = self.region(&region)?;
+        // How many rows came beside what is read again is told apart, so that it stays known.
+        let unseen = self.unseen_at_the_ends(plan);
+        let cuts: Vec<EpochSeconds> =
+            listed.iter().chain(again).chain(&unseen).flat_map(|cut| [cut.start, cut.end]).collect();
         let mut counted = walk.counted(&cuts);
         counted.retain(|one| !listed.iter().any(|listed| listed.overlaps(one.range)));
-        let is_known = self.region(&region)?.again.places.holds(range, &counted);
+        let is_known = plan.again.places.holds(range, &counted);
         (!is_known).then_some(PlanEvent::RowsCounted { region, range, counted })
     }
 

@@ -32,7 +32,11 @@ impl Answer {
         let number = u64::from(page.address.page.get());
         if number == place {
             (self.asked, self.at) = (self.asked + 1, page.fetched_at);
-            (self.more, self.is_full) = (more_before(page, mark, expected), is_all_before(page, mark));
+            self.is_full = is_all_before(page, mark);
+            // How many more lie behind a full page is told by the next one.
+            if !(self.is_full && self.is_next_asked) {
+                self.more = more_before(page, mark, expected);
+            }
             self.last = page.rows.iter().map(|row| row.second).filter(|second| *second < mark).max();
         } else if number == place + 1 && self.is_full {
             let beyond = more_before(page, mark, 0).unwrap_or_default();

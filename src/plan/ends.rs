@@ -113,6 +113,16 @@ impl Ends {
         }
     }
 
+    /// How many rows of these seconds walks have shown, and which second holds the last; none where more may have come than are remembered.
+    pub fn rows_of(&self, range: TimeRange) -> Option<(u64, Option<EpochSeconds>)> {
+        let first = |side: &Side| side.seen.first().is_some_and(|first| first.second < range.start);
+        let last = |side: &Side| side.seen.last().is_some_and(|last| last.second >= range.end);
+        let sides = [(&self.newest, first(&self.newest)), (&self.oldest, last(&self.oldest))];
+        let (side, _) = sides.into_iter().find(|(side, reaches_beyond)| *reaches_beyond || !side.has_forgotten)?;
+        let rows = side.seen.iter().filter(|row| range.contains(row.second));
+        Some((rows.clone().count() as u64, rows.last().map(|row| row.second)))
+    }
+
     /// The number of the next question about an end.
     pub fn next_question(&self, end: End) -> u32 {
         self.side(end).asked_before + self.side(end).asked + 1

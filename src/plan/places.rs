@@ -14,6 +14,7 @@ use crate::api::contract::PAGE_SIZE;
 use crate::units::{EpochSeconds, TimeRange};
 
 mod answer;
+mod leaps;
 
 use answer::{Answer, place_of};
 
@@ -27,19 +28,12 @@ const MOST_LEGS: u64 = 6;
 const ROWS_A_LEG: u64 = 1_000_000;
 /// Questions about one stretch, where rows are missing.
 const MOST_QUESTIONS: usize = 11;
-/// Questions about a region in all.
+/// Questions about a region in all, beside one for each stretch.
 const MOST_IN_ALL: u32 = 60;
 /// Answers apart in time that tell nothing, or of fewer rows than came, before they are let be.
 const MOST_POOR: u32 = 3;
 /// How often what is missing is looked for before it is listed.
 const MOST_MISSED: u32 = 2;
-/// A gap behind rows is odd from so many times their distance from each other on, ...
-const ODD_LEAP: i64 = 8;
-/// ... and so many such gaps of a region are read again, the widest first: a few, and one for so many rows, ...
-const FEW_LEAPS: usize = 4;
-const ROWS_A_LEAP: i64 = 200;
-/// ... but no more than so many.
-const MOST_LEAPS: usize = 40;
 /// Stretches that are told apart; of more, neighbours become one.
 const MOST_COUNTED: usize = 1_024;
 
@@ -141,12 +135,28 @@ impl Places {
 
     /// How many rows came of some seconds is not known any more.
     pub(super) fn forget(&mut self, range: TimeRange) {
-        for one in self.counted.values_mut().filter(|one| one.range.overlaps(range)) {
+        self.forget_but(range, |_| None);
+    }
+
+    /// The same, where `told` may know how many rows came of the seconds beside them, and which of those holds the last.
+    pub(super) fn forget_but(
+        &mut self,
+        range: TimeRange,
+        told: impl Fn(TimeRange) -> Option<(u64, Option<EpochSeconds>)>,
+    ) {
+        let cut: Vec<CountedRows> = self.of(range).copied().collect();
+        self.counted.retain(|_, one| !one.range.overlaps(range));
+        for one in cut {
+            let before = TimeRange::new(one.range.start, range.start.max(one.range.start));
+            let after = TimeRange::new(range.end.min(one.range.end), one.range.end);
             // Where all its rows lie before, those are still known.
-            let is_before = one.range.start < range.start && one.last.is_none_or(|last| last < range.start);
-            one.range.end = if is_before { range.start } else { one.range.start };
+            let is_before = one.last.is_none_or(|last| last < range.start);
+            for beside in [before, after].into_iter().filter(|beside| !beside.is_empty()) {
+                let told = told(beside).map(|(rows, last)| CountedRows { range: beside, rows, last, ..one });
+                let kept = Some(CountedRows { range: beside, ..one }).filter(|_| is_before && beside == before);
+                self.counted.extend(kept.or(told).map(|kept| (beside.start, kept)));
+            }
         }
-        self.counted.retain(|_, one| !one.range.is_empty());
         self.answers.retain(|(anchor, mark), _| *mark <= range.start || *anchor >= range.end);
     }
 
@@ -189,10 +199,12 @@ impl Places {
         if self.is_untold {
             return Stands::Whole;
         }
-        for leg in self.legs(last_page) {
+        let legs = self.legs(last_page);
+        let most = MOST_IN_ALL.saturating_add(u32::try_from(legs.len()).unwrap_or(u32::MAX));
+        for leg in legs {
             match self.stands_of(&leg, confirm_after) {
                 Stands::Whole => {}
-                Stands::Ask(_) if self.questions >= MOST_IN_ALL => {}
+                Stands::Ask(_) if self.questions >= most => {}
                 ask @ Stands::Ask(_) => return ask,
                 Stands::Missed(ranges) => missed.extend(ranges),
             }
@@ -211,29 +223,6 @@ impl Places {
             Some(answer) if answer.is_exact(last.last) => Beginning::Whole,
             Some(_) => Beginning::Untold,
         }
-    }
-
-    /// Seconds without a row that are far wider than the rows before them explain, the widest first: an answer to another question may have
-    /// come there.
-    pub(super) fn leaps(&self) -> Vec<TimeRange> {
-        let (seconds, rows) = self.counted.values().fold((0, 0), |(seconds, rows), one| {
-            (seconds + one.range.seconds(), rows + i64::try_from(one.rows).unwrap_or(i64::MAX))
-        });
-        let leap = |one: &CountedRows| {
-            let rows_here = i64::try_from(one.rows).unwrap_or(i64::MAX);
-            let (from, distance) = match one.last {
-                // Of its last second, too, rows may be missing.
-                Some(last) => (last, last.since(one.range.start) / rows_here.max(1)),
-                None => (one.range.start, seconds / rows.max(1)),
-            };
-            let gap = TimeRange::new(from, one.range.end.max(from));
-            let times = gap.seconds() / distance.max(1);
-            (times >= ODD_LEAP && rows > 0).then_some((times, gap))
-        };
-        let mut leaps: Vec<(i64, TimeRange)> = self.counted.values().filter_map(leap).collect();
-        leaps.sort_by_key(|(times, _)| std::cmp::Reverse(*times));
-        let most = FEW_LEAPS.saturating_add(usize::try_from(rows / ROWS_A_LEAP).unwrap_or_default()).min(MOST_LEAPS);
-        leaps.into_iter().map(|(_, gap)| gap).take(most).collect()
     }
 
     fn stands_of(&self, leg: &Leg, confirm_after: i64) -> Stands {
@@ -334,9 +323,13 @@ impl Places {
             }
         }
         let in_all: u64 = legs.iter().map(|leg| leg.rows).sum();
-        legs.retain(|leg| leg.rows > FEW_ROWS && place_of(leg.rows).0 <= u64::from(last_page));
+        let few = if self.times_missed == 0 { FEW_ROWS } else { 0 };
+        legs.retain(|leg| leg.rows > few && place_of(leg.rows).0 <= u64::from(last_page));
         legs.sort_by_key(|leg| std::cmp::Reverse(leg.rows));
-        legs.truncate(usize::try_from(MOST_LEGS + in_all / ROWS_A_LEG).unwrap_or(usize::MAX));
+        // Where rows were skipped once, they may have been skipped anywhere.
+        if self.times_missed == 0 {
+            legs.truncate(usize::try_from(MOST_LEGS + in_all / ROWS_A_LEG).unwrap_or(usize::MAX));
+        }
         legs
     }
 

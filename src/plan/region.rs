@@ -196,7 +196,7 @@ impl RegionPlan {
     /// Its seconds are read again: where it has never shown a row, whether it is empty is asked anew too.
     pub(super) fn reopen(&mut self, range: TimeRange) {
         self.ends.reopened(range);
-        self.again.places.forget(range);
+        self.again.places.forget_but(range, |beside| self.ends.rows_of(beside));
         self.again.ranges.push(range);
         if !self.answers.has_answered {
             self.ends.extend();

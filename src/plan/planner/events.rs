@@ -226,7 +226,7 @@ impl Planner {
         self.unproven.push(Listed { region: region.clone(), range, why: why.to_owned(), fault: None, may_pass, lacks });
         self.late.retain(|(of, second)| of != region || !range.contains(*second));
         if let Some(plan) = self.region_mut(region) {
-            plan.again.places.forget(range);
+            plan.again.places.forget_but(range, |beside| plan.ends.rows_of(beside));
             plan.names.of_another_region.retain(|page| !range.covers(*page));
             plan.names.probes_of_another_region.retain(|page| !range.covers(*page));
         }

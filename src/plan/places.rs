@@ -193,13 +193,13 @@ impl Places {
         self.answers.retain(|_, answer| answer.asked > 0);
     }
 
-    /// How the rows stand to their places, where so many pages of a question are served.
-    pub(super) fn stands(&self, last_page: u32, confirm_after: i64) -> Stands {
+    /// How the rows stand to their places, where so many pages of a question are served, and some answers were odd or none.
+    pub(super) fn stands(&self, (last_page, is_odd): (u32, bool), confirm_after: i64) -> Stands {
         let mut missed = Vec::new();
         if self.is_untold {
             return Stands::Whole;
         }
-        let legs = self.legs(last_page);
+        let legs = self.legs(last_page, is_odd || self.times_missed > 0);
         let most = MOST_IN_ALL.saturating_add(u32::try_from(legs.len()).unwrap_or(u32::MAX));
         for leg in legs {
             match self.stands_of(&leg, confirm_after) {
@@ -214,7 +214,7 @@ impl Places {
 
     /// What a page tells of the beginning of a region that starts with this second, where so many pages of a question are served.
     pub(super) fn beginning(&self, start: EpochSeconds, last_page: u32) -> Beginning {
-        let leg = self.legs(last_page).into_iter().find(|leg| leg.anchor == start && !self.is_untold);
+        let leg = self.legs(last_page, false).into_iter().find(|leg| leg.anchor == start && !self.is_untold);
         let Some((leg, last)) = leg.as_ref().and_then(|leg| Some((leg, leg.stretches.last()?))) else {
             return Beginning::Untold;
         };
@@ -305,8 +305,9 @@ impl Places {
         marks
     }
 
-    /// The longest stretches of seconds that touch, none longer than the service serves pages of.
-    fn legs(&self, last_page: u32) -> Vec<Leg> {
+    /// Stretches of seconds that touch, none longer than the service serves pages of: the longest, or, where rows may have been skipped
+    /// anywhere, all.
+    fn legs(&self, last_page: u32, all: bool) -> Vec<Leg> {
         let most = u64::from(last_page.saturating_sub(1)) * u64::from(PAGE_SIZE);
         let mut legs: Vec<Leg> = Vec::new();
         for one in self.counted.values().filter(|one| !one.is_unsure) {
@@ -323,11 +324,10 @@ impl Places {
             }
         }
         let in_all: u64 = legs.iter().map(|leg| leg.rows).sum();
-        let few = if self.times_missed == 0 { FEW_ROWS } else { 0 };
+        let few = if all { 0 } else { FEW_ROWS };
         legs.retain(|leg| leg.rows > few && place_of(leg.rows).0 <= u64::from(last_page));
         legs.sort_by_key(|leg| std::cmp::Reverse(leg.rows));
-        // Where rows were skipped once, they may have been skipped anywhere.
-        if self.times_missed == 0 {
+        if !all {
             legs.truncate(usize::try_from(MOST_LEGS + in_all / ROWS_A_LEG).unwrap_or(usize::MAX));
         }
         legs

@@ -73,10 +73,16 @@ impl Planner {
         !order.sort_ignored && order.repeats == 0 && !bounds.min_is_loose && !self.learned.min_seems_loose()
     }
 
+    /// Whether some answers of the run were odd, so that others may have come to other questions as well.
+    fn is_odd(&self) -> bool {
+        let Learned { order, seams, .. } = &self.learned;
+        order.repeats > 0 || order.strays > 0 || *seams > 0
+    }
+
     /// How a region's rows stand to their places, where those tell.
     pub(in crate::plan) fn stands(&self, plan: &RegionPlan, confirm_after: i64) -> Stands {
         if self.places_tell() {
-            plan.again.places.stands(self.learned.last_page(), confirm_after)
+            plan.again.places.stands((self.learned.last_page(), self.is_odd()), confirm_after)
         } else {
             Stands::Whole
         }
@@ -121,9 +127,7 @@ impl Planner {
     /// Seconds without a row, far wider than the rows before them explain, are read once more where some answers of the run were odd: one to
     /// another question may have come there.
     pub(in crate::plan) fn read_leaps_again(&self) -> Option<Decision> {
-        let Learned { order, seams, .. } = &self.learned;
-        let is_odd = order.repeats > 0 || order.strays > 0 || *seams > 0;
-        if !is_odd || order.sort_ignored || self.has_left() {
+        if !self.is_odd() || self.learned.order.sort_ignored || self.has_left() {
             return None;
         }
         let (plan, leaps) = self.regions.iter().filter(|plan| plan.is_done()).find_map(|plan| {

@@ -36,7 +36,7 @@ fn answer(places: &mut Places, question: PlaceQuestion, rows: i64, now: i64) {
 /// Asks until nothing is to be asked; how often, and what was skipped.
 fn asked(places: &mut Places, rows: i64) -> (u32, Vec<TimeRange>) {
     for questions in 0..100 {
-        match places.stands(100_000, 20) {
+        match places.stands((100_000, false), 20) {
             Stands::Ask(question) => answer(places, question, rows, 1_000),
             Stands::Whole => return (questions, Vec::new()),
             Stands::Missed(missed) => return (questions, missed),
@@ -85,16 +85,16 @@ fn what_was_skipped_in_many_places_lies_in_the_seconds_that_are_read_again() {
 #[test]
 fn fewer_rows_than_came_are_believed_to_be_gone_once_that_is_so_again_later() {
     let mut places = counted(205, &[], 20);
-    let Stands::Ask(first) = places.stands(100_000, 20) else { panic!() };
+    let Stands::Ask(first) = places.stands((100_000, false), 20) else { panic!() };
     assert_eq!((first.page, first.due), (21, None));
     // What comes is the page behind it, which is empty, and then one of later rows.
     answer(&mut places, first, 150, 1_000);
-    let Stands::Ask(again) = places.stands(100_000, 20) else { panic!() };
+    let Stands::Ask(again) = places.stands((100_000, false), 20) else { panic!() };
     assert_eq!((again.page, again.number, again.due), (21, 2, Some(at(1_020))));
     answer(&mut places, again, 150, 1_020);
-    let Stands::Ask(again) = places.stands(100_000, 20) else { panic!() };
+    let Stands::Ask(again) = places.stands((100_000, false), 20) else { panic!() };
     answer(&mut places, again, 150, 1_040);
-    assert_eq!(places.stands(100_000, 20), Stands::Whole);
+    assert_eq!(places.stands((100_000, false), 20), Stands::Whole);
 }
 
 #[test]
@@ -108,12 +108,12 @@ fn what_nobody_counted_parts_what_is_asked_and_a_few_rows_more_are_looked_for() 
     // A service that serves 20 pages of a question is asked from later seconds.
     let mut places = counted(350, &one(300..310), 20);
     let mut anchors = Vec::new();
-    while let Stands::Ask(question) = places.stands(20, 20) {
+    while let Stands::Ask(question) = places.stands((20, false), 20) {
         anchors.push(question.anchor.get());
         answer(&mut places, question, 350, 1_000);
     }
     assert!(anchors.contains(&0) && anchors.contains(&180), "{anchors:?}");
-    let Stands::Missed(missed) = places.stands(20, 20) else { panic!() };
+    let Stands::Missed(missed) = places.stands((20, false), 20) else { panic!() };
     assert!(missed.iter().any(|missed| missed.contains(at(300))), "{missed:?}");
     assert!(missed.iter().map(|missed| missed.seconds()).sum::<i64>() <= 40, "{missed:?}");
 }
@@ -123,29 +123,29 @@ fn what_nobody_counted_parts_what_is_asked_and_a_few_rows_more_are_looked_for() 
 fn the_same_page_to_two_questions_tells_nothing() {
     let mut places = counted(1_000, &[], 20);
     for _ in 0..2 {
-        let Stands::Ask(question) = places.stands(100_000, 20) else { panic!() };
+        let Stands::Ask(question) = places.stands((100_000, false), 20) else { panic!() };
         let address =
             PageAddress { region: us(), purpose: question.purpose(), page: PageNumber::new(question.page).unwrap() };
         let mut page = page_of(address, at(1_000), 100..110);
         page.check.print = 7;
         places.take(question.anchor, &page);
     }
-    assert_eq!(places.stands(100_000, 20), Stands::Whole);
+    assert_eq!(places.stands((100_000, false), 20), Stands::Whole);
 }
 
 #[test]
 fn a_page_that_cannot_be_had_and_one_that_cannot_be_placed_end_the_asking() {
     let mut places = counted(1_000, &one(400..410), 20);
     places.is_untold();
-    assert_eq!(places.stands(100_000, 20), Stands::Whole);
+    assert_eq!(places.stands((100_000, false), 20), Stands::Whole);
     let mut places = counted(1_000, &one(400..410), 20);
     for _ in 0..MOST_POOR {
-        let Stands::Ask(question) = places.stands(100_000, 20) else { panic!() };
+        let Stands::Ask(question) = places.stands((100_000, false), 20) else { panic!() };
         let address =
             PageAddress { region: us(), purpose: question.purpose(), page: PageNumber::new(question.page).unwrap() };
         places.take(question.anchor, &PageFact { slots: 10, ..page_of(address, at(1_000), []) });
     }
-    assert_eq!(places.stands(100_000, 20), Stands::Whole);
+    assert_eq!(places.stands((100_000, false), 20), Stands::Whole);
 }
 
 #[test]

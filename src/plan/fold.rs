@@ -26,7 +26,8 @@ impl Walk {
         }
         if page.slots > 0 && !self.is_after_the_end(page) {
             let is_after_short = self.so_far.pages > 1 && (1..PAGE_SIZE).contains(&self.last.previous_slots);
-            self.short_pages.rows_follow |= is_after_short && page.rows != self.last.previous;
+            self.short_pages.follow_here |= is_after_short && page.rows != self.last.previous;
+            self.short_pages.rows_follow |= self.short_pages.follow_here;
             self.last.previous_slots = page.slots;
         }
         if let Some(reading) = &mut self.dense.from_end {

@@ -103,6 +103,7 @@ impl Walk {
         let goes_on = self.reach.frontier == Some(stretch.anchor);
         self.anchor.is_known = self.has_seen(stretch.anchor);
         self.count_again_from(stretch.anchor);
+        self.short_pages.follow_here = false;
         (self.so_far.goes_on, self.reach.reached_before) = (goes_on, self.reach.furthest);
         let continues = matches!(stretch.why, StretchReason::Scheduled | StretchReason::Cap) && goes_on;
         match stretch.why {

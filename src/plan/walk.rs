@@ -202,6 +202,8 @@ pub(super) struct Doubts {
 pub(super) struct ShortPages {
     /// Whether a page with free places was ever followed by another that held something.
     pub(super) rows_follow: bool,
+    /// Whether one of this stretch was.
+    pub(super) follow_here: bool,
     /// The one that is doubted.
     pub(super) doubted: Option<ShortDoubt>,
     /// The one after it.

@@ -24,6 +24,8 @@ pub(in crate::plan) struct SeenRows {
     exact_from: Option<EpochSeconds>,
     /// Whether rows may have come that are not counted.
     is_unsure: bool,
+    /// From this second on they may have, unless it is read again.
+    unsure_from: Option<EpochSeconds>,
 }
 
 impl SeenRows {
@@ -49,7 +51,7 @@ impl SeenRows {
 
     /// The rows of a range in stretches that begin and end at these cuts, and at others.
     fn counted(&self, range: TimeRange, cuts: &[EpochSeconds], last: &[(EpochSeconds, u64)]) -> Vec<CountedRows> {
-        let is_unsure = self.is_unsure;
+        let is_unsure = self.is_unsure || self.unsure_from.is_some();
         let all = self.seconds.iter().chain(last).copied().filter(|(second, _)| range.contains(*second));
         if all.clone().next().is_none() {
             return vec![CountedRows { range, rows: 0, last: None, is_unsure }];
@@ -116,12 +118,15 @@ impl Walk {
             self.leave_second();
         }
         self.totals.seen.go_back(anchor);
+        self.totals.seen.unsure_from = self.totals.seen.unsure_from.filter(|unsure| *unsure < anchor);
     }
 
     /// Places that are free, or hold rows that are not counted, say nothing of what is missing.
     pub(in crate::plan) fn watch_places(&mut self, page: &PageFact, view: &View) {
         let is_placed = u32::try_from(page.rows.len()) == Ok(page.slots);
-        self.totals.seen.is_unsure |= !is_placed || !view.strays.is_empty() || self.short_pages.rows_follow;
+        if !is_placed || !view.strays.is_empty() || self.short_pages.follow_here {
+            self.totals.seen.unsure_from.get_or_insert(self.stretch.anchor);
+        }
     }
 }
 

@@ -62,7 +62,7 @@ fn hold_all(told: &str, seeds: impl IntoIterator<Item = u64>, behaviour: impl Fn
         listed += u64::from(outcome.listed().count() > 0);
         requests += outcome.requests;
         if missing + surplus > 0 || outcome.stopped.is_some() {
-            println!("MISSING {:?}", outcome.missing(range));
+            println!("{told}, seed {seed}: {:?}", outcome.missing(range));
             failed.push((seed, missing, surplus, outcome.stopped));
         }
     }

@@ -2,10 +2,12 @@
 
 use super::event::{Ending, PlanEvent};
 use super::fact::WindowId;
+use super::page::Finding;
 use super::planner::Planner;
 use super::region::RegionPlan;
+use super::walk::{Walk, WalkContext, WalkStep};
 use super::window::{State, Window};
-use crate::api::contract::Region;
+use crate::api::contract::{Region, TimeOrder};
 use crate::units::{EpochSeconds, TimeRange};
 
 impl Planner {
@@ -77,6 +79,22 @@ impl Planner {
     }
 }
 
+impl Walk {
+    /// Whether it asks for less time than the run reads by now: a row after that is no sign that it was answered wrongly.
+    pub(super) fn asks_for_less(&self, context: &WalkContext<'_>) -> bool {
+        let last = if context.bounds.max_is_inclusive { context.run_end.shifted(-1) } else { context.run_end };
+        let has_own_end = self.is_bounded() || self.stretch.order() == TimeOrder::NewestFirst;
+        !has_own_end && self.stretch.asked_max < last
+    }
+
+    /// Whether what would follow from an end of rows is more than the end of its window, and that end may be the one of the time that it
+    /// asks for.
+    pub(super) fn asked_too_little(&self, step: &WalkStep, context: &WalkContext<'_>) -> bool {
+        let ends = matches!(step, WalkStep::Finish { unproven, .. } if unproven.is_empty());
+        matches!(self.last.finding, Finding::Empty | Finding::SamePage) && !ends && self.asks_for_less(context)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +102,7 @@ mod tests {
     use crate::plan::fact::{PageFact, Purpose, RowKey, VideoKey};
     use crate::plan::planner::{Decision, PlanContext, Task};
     use crate::plan::reads::Reads;
+    use crate::plan::testing::{page_of, read_on};
 
     fn range(start: i64, end: i64) -> TimeRange {
         TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
@@ -179,6 +198,44 @@ mod tests {
         let asks_later = |task: &&Task| task.query.max_create_time.is_some_and(|max| max.get() > 190);
         assert!(asked.iter().any(|task| asks_later(&task)), "{asked:?}");
         assert!(plan.regions()[0].last_second() >= Some(EpochSeconds::new(190)));
+    }
+
+    /// A page that came empty where the range ended said nothing of the rows after it, so no row there makes it a false end.
+    #[test]
+    fn rows_of_the_new_time_do_not_contradict_an_empty_page_of_before() {
+        let answer = |task: &Task, at: EpochSeconds| {
+            let (min, max) = (task.query.min_create_time.unwrap().get(), task.query.max_create_time.unwrap().get());
+            let mut seconds: Vec<i64> = (5..=195).step_by(10).filter(|second| (min..=max).contains(second)).collect();
+            if task.query.order == TimeOrder::NewestFirst {
+                seconds.reverse();
+            }
+            let before = (task.query.page.get() as usize - 1) * 10;
+            page_of(task.address.clone(), at, seconds.into_iter().skip(before).take(10))
+        };
+        for pages in 1..=4 {
+            let mut plan = opened(&[range(0, 100)]);
+            let mut left = pages;
+            loop {
+                match plan.next(None, &PlanContext { idle_workers: 1, ..PlanContext::usual() }) {
+                    Decision::Record(events) => fold(&mut plan, &events),
+                    Decision::Ask(task) if left > 0 => {
+                        plan.apply_page(&answer(&task, EpochSeconds::new(1_000)));
+                        left -= 1;
+                    }
+                    _ => break,
+                }
+            }
+            let events = plan.extending(EpochSeconds::new(200));
+            fold(&mut plan, &events);
+            let mut asked = 0;
+            read_on(&mut plan, |task, at| {
+                asked += 1;
+                Some(answer(task, at))
+            });
+            assert!(plan.is_done() && plan.unproven.is_empty(), "after {pages} pages: {:?}", plan.unproven);
+            assert_eq!(plan.learned.ends.false_ends, 0, "after {pages} pages");
+            assert!(asked <= 9, "{asked} pages after {pages}");
+        }
     }
 
     #[test]

@@ -9,13 +9,17 @@ use super::fact::RowKey;
 use super::heal::Heal;
 use super::page::Finding;
 use super::short::ShortDoubt;
-use super::walk::{Stretch, Walk};
+use super::walk::{Doubts, Stretch, Walk};
 use crate::units::EpochSeconds;
 
 /// Beginning a stretch.
 impl Walk {
     /// Begins another stretch, as it was decided.
     pub fn restart(&mut self, stretch: Stretch, bounded: Option<Bounded>) {
+        if stretch.why == StretchReason::Restart && stretch.asked_max > self.stretch.asked_max {
+            // It is another question, of which nothing is in doubt yet.
+            self.doubts = Doubts::default();
+        }
         self.remember_doubts(&stretch);
         let settled = self.settled();
         let is_aside = matches!(stretch.why, StretchReason::KnownRow | StretchReason::FromEnd);
@@ -32,7 +36,7 @@ impl Walk {
         self.dense.ahead = Ahead::default();
         (self.so_far.is_clean, self.anchor.opens_torn, self.anchor.torn_was_listed) = (true, false, false);
         let finding = std::mem::replace(&mut self.last.finding, Finding::Nothing);
-        if finding == Finding::Empty {
+        if finding == Finding::Empty && stretch.asked_max <= self.stretch.asked_max {
             let end = self.last.previous.last().map(|row| (row.video, self.so_far.pages));
             self.doubts.ended_at.retain(|(video, pages)| end.is_some_and(|end| end.0 == *video && end.1 != *pages));
             self.doubts.ended_at.extend(end);

@@ -79,7 +79,11 @@ impl Walk {
         if let Some(step) = self.leave_seam().filter(|_| self.last.finding.is_astray()).or_else(|| self.seam_step()) {
             return step;
         }
-        let step = match (self.plain_step(context), self.stuck_at()) {
+        let plain = self.plain_step(context);
+        if self.asked_too_little(&plain, context) {
+            return anchor(self.read_until(), StretchReason::Restart);
+        }
+        let step = match (plain, self.stuck_at()) {
             (WalkStep::Anchor { at, .. }, Some(second)) if at <= second => self.past_stuck(second),
             (step, _) => step,
         };
@@ -133,6 +137,7 @@ impl Walk {
             _ if self.dense.from_end.is_some() => self.leave_from_end(self.stretch.anchor, context),
             (_, Some(reading)) => reading.halve(self.range),
             _ if let Some(step) = self.leave_seam() => return Some(self.with_what_stays_open(step, context)),
+            (_, None) if self.asks_for_less(context) => anchor(self.read_until(), StretchReason::Restart),
             (_, None) => self.doubt_step(context),
         };
         Some(self.with_what_stays_open(self.in_order(step, context), context))

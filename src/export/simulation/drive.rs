@@ -35,6 +35,8 @@ pub(super) struct Drive {
     pub(super) commit: (u64, u64),
     /// More requests than this are a walk without end.
     pub(super) most_requests: u64,
+    /// By how many seconds at most each start ends the range later than the one before it; none where it stays.
+    pub(super) extends: i64,
 }
 
 /// What ends a start before it is done, as a share of moments, requests or attempts; the next start goes on.

@@ -91,6 +91,7 @@ impl Scenario {
             stops: Stops::Never,
             commit: (0, 0),
             most_requests: 6_000 + rows as u64 * 8,
+            extends: 0,
         };
         Self { service: Service::new(behaviour, regions, seed), drive, seed }
     }

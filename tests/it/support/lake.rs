@@ -31,7 +31,9 @@ pub(crate) struct Lake {
     /// Signs what `object_store` has no way to ask; of S3 alone.
     signer: Option<Arc<dyn Signer>>,
     runtime: Arc<Runtime>,
-    server: Option<Arc<Moto>>,
+    /// Where an S3 that is reached without TLS listens.
+    listens_at: Option<String>,
+    _server: Option<Arc<Moto>>,
 }
 
 struct Moto {
@@ -67,7 +69,10 @@ impl Lake {
                 _ => Arc::new(MicrosoftAzureBuilder::from_env().with_container_name(name).build().unwrap()),
             };
             let address = format!("{bucket}/{prefix}");
-            return Some(Self { address, prefix, variables: Vec::new(), store, signer, runtime, server: None });
+            let endpoint = std::env::var("AWS_ENDPOINT_URL").ok().filter(|_| scheme == "s3");
+            let listens_at = endpoint.as_deref().and_then(without_scheme);
+            let variables = Vec::new();
+            return Some(Self { address, prefix, variables, store, signer, runtime, listens_at, _server: None });
         }
         let Some(server) = Moto::start() else {
             println!(
@@ -99,7 +104,8 @@ impl Lake {
             signer: Some(Arc::<object_store::aws::AmazonS3>::clone(&store)),
             store,
             runtime,
-            server: Some(Arc::new(server)),
+            listens_at: without_scheme(&server.endpoint),
+            _server: Some(Arc::new(server)),
         };
         lake.ask(Method::PUT, &[]);
         Some(lake)
@@ -111,9 +117,9 @@ impl Lake {
         Self { address, prefix, ..self.clone() }
     }
 
-    /// Where moto listens; none of another store.
+    /// Where its server listens; none of one that nothing can be put before.
     pub(crate) fn listens_at(&self) -> Option<&str> {
-        self.server.as_ref()?.endpoint.strip_prefix("http://")
+        self.listens_at.as_deref()
     }
 
     /// What `--out` is given.
@@ -190,6 +196,11 @@ impl Lake {
         };
         self.runtime.block_on(asked)
     }
+}
+
+/// Host and port of an address without TLS.
+fn without_scheme(endpoint: &str) -> Option<String> {
+    Some(endpoint.strip_prefix("http://")?.trim_end_matches('/').to_owned())
 }
 
 impl Moto {

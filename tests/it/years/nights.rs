@@ -17,8 +17,9 @@ use crate::support::{
 const SHORT: i64 = 10;
 /// The same in a bucket.
 const SHORT_IN_A_BUCKET: i64 = 6;
-/// Days that a night asks again.
+/// Days that a night asks again, and a night of the long form.
 const AGAIN: i64 = 3;
+const AGAIN_OF_MANY: i64 = 7;
 /// Rows of a region on one day.
 const ROWS_A_DAY: u32 = 100;
 /// From this night on the output is a table too, whose superseded files the next night removes.
@@ -164,7 +165,7 @@ fn each_night_of_many_into_a_bucket_leaves_no_object_and_no_upload_behind() {
 
 /// Plays `NIGHTS` nights, or else so many, of a job that `place` gives its place; and after them a backfill of all that was left.
 fn play(short: i64, place: impl Fn(Job) -> Job) -> Job {
-    let nights = std::env::var("NIGHTS").map_or(short, |text| text.parse().unwrap());
+    let (nights, again) = std::env::var("NIGHTS").map_or((short, AGAIN), |text| (text.parse().unwrap(), AGAIN_OF_MANY));
     assert!(
         nights >= TABLE_FROM,
         "NIGHTS={nights} is too few: from night {TABLE_FROM} on there is a table, which is looked at in the end"
@@ -182,7 +183,7 @@ fn play(short: i64, place: impl Fn(Job) -> Job) -> Job {
         // After a night that was abandoned, whatever that one was at is asked again.
         let (codes, first) = match after_abandoned.take() {
             Some(its_first) => (ALL, its_first),
-            None => (codes, (night - AGAIN).max(0)),
+            None => (codes, (night - again).max(0)),
         };
         println!("night {night}: {event:?}, {codes:?}");
         if event == Event::Missed {

@@ -7,6 +7,7 @@ use rand::RngExt;
 use super::VirtualTime;
 use crate::export::Ending;
 use crate::export::machine::Machine;
+use crate::journal::record::Upkeep;
 use crate::plan::planner::Planner;
 
 /// Starts of one run that may end because the service gives nothing.
@@ -40,12 +41,23 @@ impl VirtualTime {
         self.jobs_seen = 0;
         self.stop = None;
         self.watch.restart(self.now);
-        let planner = self.journal.replay();
+        let mut planner = self.journal.replay();
         if self.drive.commit == (0, 0) {
             self.compare(&planner);
         }
+        if self.drive.extends > 0 {
+            planner = self.extended(&planner);
+        }
         let learned = self.machine.pool().learned();
         self.machine = Machine::new(self.drive.settings(self.stops()), self.drive.regions(), planner, learned);
+    }
+
+    /// The plan with a range that ends later, as a start makes it whose range ends at its own moment.
+    fn extended(&mut self, planner: &Planner) -> Planner {
+        let later = self.stopper.random_range(1..=self.drive.extends);
+        self.drive.range.end = self.drive.range.end.shifted(later);
+        self.journal.record(&planner.extending(self.drive.range.end), &Upkeep::default());
+        self.journal.replay()
     }
 
     fn lose_commits(&mut self) {

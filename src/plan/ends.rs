@@ -119,8 +119,8 @@ impl Ends {
         let last = |side: &Side| side.seen.last().is_some_and(|last| last.second >= range.end);
         let sides = [(&self.newest, first(&self.newest)), (&self.oldest, last(&self.oldest))];
         let (side, _) = sides.into_iter().find(|(side, reaches_beyond)| *reaches_beyond || !side.has_forgotten)?;
-        let rows = side.seen.iter().filter(|row| range.contains(row.second));
-        Some((rows.clone().count() as u64, rows.last().map(|row| row.second)))
+        let mut rows = side.seen.iter().filter(|row| range.contains(row.second));
+        Some((rows.clone().count() as u64, rows.next_back().map(|row| row.second)))
     }
 
     /// The number of the next question about an end.

@@ -118,6 +118,51 @@ fn what_nobody_counted_parts_what_is_asked_and_a_few_rows_more_are_looked_for() 
     assert!(missed.iter().map(|missed| missed.seconds()).sum::<i64>() <= 40, "{missed:?}");
 }
 
+/// The page of the last row of the first half is also that of the last row that came of both.
+#[test]
+fn what_a_next_page_told_is_not_taken_back_by_the_page_before_it() {
+    let mut places = Places::default();
+    for (start, end, rows) in [(0, 255, 245), (255, 260, 5)] {
+        let last = Some(at(end - 1));
+        places.count(range(start, end), &[CountedRows { range: range(start, end), rows, last, is_unsure: false }]);
+    }
+    assert_eq!(asked(&mut places, 260).1, [range(0, 255)]);
+}
+
+#[test]
+fn beside_what_is_forgotten_rows_stay_counted_that_are_remembered() {
+    let told = |beside: TimeRange| Some((beside.seconds().unsigned_abs(), Some(beside.end.shifted(-1))));
+    let mut places = counted(100, &[], 20);
+    places.forget_but(range(30, 50), told);
+    let left: Vec<(TimeRange, u64)> = places.of(range(0, 100)).map(|one| (one.range, one.rows)).collect();
+    assert_eq!(left[1..3], [(range(20, 30), 10), (range(50, 60), 10)]);
+    places.forget(range(25, 55));
+    let left: Vec<(TimeRange, u64)> = places.of(range(0, 100)).map(|one| (one.range, one.rows)).collect();
+    assert_eq!(left.iter().map(|(range, _)| range.seconds()).sum::<i64>(), 60, "{left:?}");
+}
+
+#[test]
+fn where_answers_were_odd_each_stretch_is_held_against_its_places() {
+    // Ten stretches that touch none of the others; the one that lacks rows is the shortest.
+    let alone = |skipped: std::ops::Range<i64>| {
+        let mut places = counted(1_000, std::slice::from_ref(&skipped), 20);
+        (0..10).for_each(|place| places.forget(range(place * 100 + 80, place * 100 + 100)));
+        places
+    };
+    let skipped_is_found = |is_odd: bool| {
+        let mut places = alone(945..955);
+        for _ in 0..100 {
+            match places.stands((100_000, is_odd), 20) {
+                Stands::Ask(question) => answer(&mut places, question, 1_000, 1_000),
+                Stands::Whole => return false,
+                Stands::Missed(missed) => return missed.iter().any(|missed| missed.contains(at(945))),
+            }
+        }
+        panic!("it asks without end")
+    };
+    assert_eq!((skipped_is_found(false), skipped_is_found(true)), (false, true));
+}
+
 /// Beyond the last page that it serves, the service answers with that one.
 #[test]
 fn the_same_page_to_two_questions_tells_nothing() {

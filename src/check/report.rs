@@ -114,7 +114,8 @@ impl Report {
         }
         let throttled =
             if self.throttled == 0 { String::new() } else { format!(", {} of them too fast", self.throttled) };
-        let _ = writeln!(text, "\n{} requests were sent{throttled}", self.requests_spent);
+        let were = if self.requests_spent == 1 { "request was" } else { "requests were" };
+        let _ = writeln!(text, "\n{} {were} sent{throttled}", self.requests_spent);
         text
     }
 

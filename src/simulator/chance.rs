@@ -33,6 +33,8 @@ pub(super) enum Purpose {
     RequestId = 12,
     /// What sets the ids of one region apart.
     Identity = 13,
+    /// How late a row is shown, and at what age it is deleted.
+    Life = 14,
 }
 
 impl Dice {

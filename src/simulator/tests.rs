@@ -524,6 +524,60 @@ async fn drift_changes_rows_and_the_truth_says_which() {
 }
 
 #[tokio::test]
+async fn a_later_moment_has_new_rows_late_ones_and_larger_counts_and_lacks_deleted_ones() {
+    const DAY: i64 = 86_400;
+    let begin = SimulatorSettings::default().world.from.0;
+    let at = |day: i64| {
+        let moment = begin.shifted(day * DAY);
+        let (simulator, client) = start(|settings| settings.world.as_of = Some(Moment(moment)));
+        (simulator, client, moment)
+    };
+    let (first, _, _) = at(10);
+    let (second, client, moment) = at(11);
+    let (before, after) = (truth(&first, &Filters::default()), truth(&second, &Filters::default()));
+    let read: Vec<(i64, String)> = client.read_all(query(1)).await;
+    assert_eq!(read.len(), after.len());
+    assert_eq!(read.into_iter().collect::<BTreeSet<_>>(), after);
+    assert!(after.iter().all(|row| row.0 <= moment.get()));
+    let yesterday = moment.get() - DAY;
+    assert!(after.difference(&before).any(|row| row.0 <= yesterday), "none came late");
+    assert!(after.difference(&before).all(|row| row.0 > yesterday - 3 * DAY));
+    let gone: Vec<_> = before.difference(&after).collect();
+    assert!(!gone.is_empty() && gone.iter().all(|row| (1..=11).contains(&((moment.get() - row.0) / DAY))), "{gone:?}");
+
+    let row = |simulator: &RunningSimulator, id: &str| -> Value {
+        serde_json::from_str(&simulator.world().row_json(&us(), id).unwrap()).unwrap()
+    };
+    let (mut grown, mut others) = (0, 0);
+    for (_, id) in before.intersection(&after) {
+        let (then, now) = (row(&first, id), row(&second, id));
+        let views = |row: &Value| row["total_views_cnt"].as_i64().unwrap();
+        assert!(views(&then) <= views(&now));
+        grown += usize::from(views(&then) < views(&now));
+        others += usize::from(then["video_desc"] != now["video_desc"] || then["user_id"] != now["user_id"]);
+    }
+    assert!(grown > before.len() / 4 && others == 0, "{grown} of {} rows, {others}", before.len());
+    assert!(first.world().row_json(&us(), &after.last().unwrap().1).is_none());
+
+    let (drifting, drifted) = start(|settings| {
+        settings.world.as_of = Some(Moment(moment));
+        settings.drift = DriftSettings { inserts_per_1000: 10_000.0, ..DriftSettings::default() };
+    });
+    for _ in 0..20 {
+        drifted.first().await;
+    }
+    let rows = truth(&drifting, &Filters::default());
+    assert!(rows.len() >= after.len() + 190 && rows.iter().all(|row| row.0 <= moment.get()), "{}", rows.len());
+
+    let none = begin.shifted(-1);
+    let (empty, _) = start(|settings| settings.world.as_of = Some(Moment(none)));
+    assert_eq!(truth(&empty, &Filters::default()).len(), 0);
+    let (long_after, _, _) = at(100);
+    let rows = truth(&long_after, &Filters::default()).len();
+    assert!((920..980).contains(&rows), "{rows} of 1,000");
+}
+
+#[tokio::test]
 async fn gzip_is_sent_to_those_who_accept_it() {
     let (_simulator, client) = start(|settings| settings.contract.compression = Compression::Gzip);
     let pairs = query(1).pairs();

@@ -35,6 +35,7 @@ impl Default for WorldSettings {
             rows: 100_000,
             density: Density::default(),
             dense_seconds: Vec::new(),
+            as_of: None,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! millions is small, and the same on every machine. Only drift changes it.
 
 mod density;
+mod moment;
 mod odd;
 mod row;
 mod rows;
@@ -84,6 +85,8 @@ impl World {
                 seed: settings.seed,
                 salt: hash_text(region.as_str()),
                 region: region.to_string(),
+                start: settings.world.from.0,
+                as_of: settings.world.as_of.map(|moment| moment.0),
                 users: rows / 12 + 1,
                 products: rows / 400 + 8,
             },
@@ -192,8 +195,11 @@ impl World {
         if inserts + deletes + late_due == 0 && !shows_all {
             return;
         }
+        let seconds = self.seconds_so_far();
+        if seconds == 0 {
+            return;
+        }
         let mut done = self.drift.lock().unwrap_or_else(PoisonError::into_inner);
-        let seconds = u64::try_from(self.range().seconds()).unwrap_or(0);
         if shows_all && !done.shows_all {
             let rows = |place| self.rows(place).write().unwrap_or_else(PoisonError::into_inner);
             self.regions.iter().for_each(|place| rows(place).show());
@@ -216,6 +222,13 @@ impl World {
             self.drift_region(key).into_iter().for_each(|place| self.delete(place, key));
             done.deletes += 1;
         }
+    }
+
+    /// How many of the world's seconds have come at its moment.
+    fn seconds_so_far(&self) -> u64 {
+        let range = self.range();
+        let until = self.settings.world.as_of.map_or(range.end, |moment| range.end.min(moment.0.shifted(1)));
+        u64::try_from(until.since(range.start)).unwrap_or(0)
     }
 
     fn drift_region(&self, key: u64) -> Option<&RegionWorld> {
@@ -281,6 +294,7 @@ impl World {
         let make = || density::offsets(&self.settings.world, self.settings.seed, place.teller.salt);
         place.rows.get_or_init(|| {
             let mut rows = RegionRows::new(&make());
+            rows.keep(|row| place.teller.holds(row));
             rows.hide(|row| self.is_hidden(place, row));
             RwLock::new(rows)
         })
@@ -320,8 +334,8 @@ impl Judge for Teller {
     fn rank(&self, row: Row, sort: SortKey) -> i64 {
         match sort {
             SortKey::Time => i64::from(row.offset),
-            SortKey::Likes => self.popularity(row.serial).1,
-            SortKey::Views => self.popularity(row.serial).0,
+            SortKey::Likes => self.popularity(self.second(row), row.serial).1,
+            SortKey::Views => self.popularity(self.second(row), row.serial).0,
             SortKey::Arbitrary => {
                 (Dice::new(self.seed ^ self.salt, Purpose::Arrangement, u64::from(row.serial)).next() >> 1) as i64
             }

@@ -181,7 +181,9 @@ mod tests {
     use crate::units::EpochSeconds;
 
     fn row(settings: &OddSettings, serial: u32) -> String {
-        let teller = Teller { seed: 3, salt: 77, region: "US".to_owned(), users: 100, products: 20 };
+        let start = EpochSeconds::new(1_764_547_200);
+        let teller =
+            Teller { seed: 3, salt: 77, region: "US".to_owned(), start, as_of: None, users: 100, products: 20 };
         let mut out = String::new();
         let fields = teller.fields(EpochSeconds::new(1_767_213_318), serial);
         write_row(settings, fields, (3, u64::from(serial)), &mut out);

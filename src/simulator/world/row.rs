@@ -2,6 +2,8 @@
 
 use crate::api::contract::Filters;
 use crate::simulator::chance::{Dice, Purpose};
+use crate::simulator::world::moment::{self, Life};
+use crate::simulator::world::rows::Row;
 use crate::simulator::world::words::{CATEGORIES, NAMES, SENTENCES, SHAPES, TAGS};
 use crate::units::EpochSeconds;
 
@@ -50,6 +52,10 @@ pub(super) struct Teller {
     pub(super) salt: u64,
     /// The code of the region.
     pub(super) region: String,
+    /// The world's first second.
+    pub(super) start: EpochSeconds,
+    /// The moment whose rows the service holds; none holds every row, with its last counts.
+    pub(super) as_of: Option<EpochSeconds>,
     /// How many users post; at least 1. A few of them post most.
     pub(super) users: u64,
     /// How many products are sold; at least 1.
@@ -68,6 +74,17 @@ impl Teller {
         let serial = ((video_id as u32) ^ self.mask()).wrapping_mul(GATHER);
         let moment = (video_id >> 32) + self.lag(serial);
         (EpochSeconds::new(i64::try_from(moment).unwrap_or(0)), serial)
+    }
+
+    /// The row's `create_time`.
+    pub(super) fn second(&self, row: Row) -> EpochSeconds {
+        self.start.shifted(i64::from(row.offset))
+    }
+
+    /// Whether the service holds the row at its moment.
+    pub(super) fn holds(&self, row: Row) -> bool {
+        let life = || Life::draw(&mut Dice::new(self.seed ^ self.salt, Purpose::Life, u64::from(row.serial)));
+        self.as_of.is_none_or(|moment| life().holds(moment.since(self.second(row))))
     }
 
     /// Whether the row passes the filters.
@@ -90,9 +107,10 @@ impl Teller {
     }
 
     /// The row's views and likes, for the orders by them.
-    pub(super) fn popularity(&self, serial: u32) -> (i64, i64) {
+    pub(super) fn popularity(&self, second: EpochSeconds, serial: u32) -> (i64, i64) {
         let mut dice = self.dice(serial, 1);
-        let views = 10_f64.powf(7.5 * dice.unit() * dice.unit()) as i64;
+        let last = 10_f64.powf(7.5 * dice.unit() * dice.unit()) as i64;
+        let views = self.as_of.map_or(last, |moment| moment::counted(last, moment.since(second)));
         let likes = (views as f64 * 0.12 * dice.unit()) as i64;
         (views, likes)
     }
@@ -120,7 +138,8 @@ impl Teller {
             ("region", text(&self.region)),
             ("sales_flag", Cell::Number(i64::from(traits.sales_flag))),
         ];
-        fields.extend(self.counts(serial, traits.sales_flag).map(|(name, count)| (name, Cell::Number(count))));
+        fields
+            .extend(self.counts((second, serial), traits.sales_flag).map(|(name, count)| (name, Cell::Number(count))));
         fields.extend([
             ("unique_id", Cell::Text(user.handle)),
             ("user_id", Cell::Text(user.id.to_string())),
@@ -132,8 +151,8 @@ impl Teller {
         fields
     }
 
-    fn counts(&self, serial: u32, sales_flag: u8) -> [(&'static str, i64); 13] {
-        let (views, likes) = self.popularity(serial);
+    fn counts(&self, (second, serial): (EpochSeconds, u32), sales_flag: u8) -> [(&'static str, i64); 13] {
+        let (views, likes) = self.popularity(second, serial);
         let mut dice = self.dice(serial, 3);
         let mut share = |of: i64, most: f64| (of as f64 * most * dice.unit()) as i64;
         let (views_30d, likes_30d) = (views - share(views, 0.3), likes - share(likes, 0.3));
@@ -294,7 +313,8 @@ mod tests {
     use crate::api::contract::FIELDS;
 
     fn teller() -> Teller {
-        Teller { seed: 3, salt: 77, region: "US".to_owned(), users: 100, products: 20 }
+        let start = EpochSeconds::new(1_764_547_200);
+        Teller { seed: 3, salt: 77, region: "US".to_owned(), start, as_of: None, users: 100, products: 20 }
     }
 
     fn second() -> EpochSeconds {

@@ -123,6 +123,11 @@ impl RegionRows {
         &self.hidden
     }
 
+    /// Has no other rows than these, before any page is cut.
+    pub(super) fn keep(&mut self, is_held: impl Fn(Row) -> bool) {
+        self.all.retain(|row| is_held(*row));
+    }
+
     /// Shows some rows no more, before any page is cut.
     pub(super) fn hide(&mut self, is_hidden: impl Fn(Row) -> bool) {
         self.hidden = self.all.extract_if(.., |row| is_hidden(*row)).collect();

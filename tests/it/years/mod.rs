@@ -3,6 +3,7 @@
 mod changes;
 mod former;
 mod nights;
+mod refreshes;
 mod relative;
 mod states;
 

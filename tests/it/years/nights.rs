@@ -25,7 +25,7 @@ const ROWS_A_DAY: u32 = 100;
 /// From this night on the output is a table too, whose superseded files the next night removes.
 const TABLE_FROM: i64 = 4;
 /// Requests on their way at once.
-const IN_FLIGHT: u64 = 2;
+pub(super) const IN_FLIGHT: u64 = 2;
 
 /// What befalls a night.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ fn serve_night(seed: i64, nights: i64, refused: Option<&str>) -> RunningSimulato
 }
 
 /// Starts the job and kills it once the service has sent so many pages more.
-fn kill_after(tonight: &RunningSimulator, job: &Job, flags: &str, pages: u64) {
+pub(super) fn kill_after(tonight: &RunningSimulator, job: &Job, flags: &str, pages: u64) {
     let until_pages = tonight.stats().pages + pages;
     tonight.change(|service| service.limits.latency_ms = 4.0).unwrap();
     let mut running = job.start_with(flags);
@@ -123,7 +123,7 @@ fn kill_after(tonight: &RunningSimulator, job: &Job, flags: &str, pages: u64) {
 }
 
 /// A start ends like this, and has asked no more than so many rows and stretches need, and what the kills before it cost.
-fn ends(job: &Job, tonight: &RunningSimulator, flags: &str, (code, most): (i32, u64)) -> Ended {
+pub(super) fn ends(job: &Job, tonight: &RunningSimulator, flags: &str, (code, most): (i32, u64)) -> Ended {
     let ended = job.run_with(flags);
     assert_eq!(ended.code, code, "{flags}: {ended}");
     let asked = tonight.stats().requests;

@@ -154,7 +154,7 @@ fn answers_that_do_not_come_are_given_up_after_a_signal_and_counted() {
 fn a_suspended_run_goes_on_without_a_burst_and_blames_nobody() {
     const RATE: usize = 50;
     let suspension = Duration::from_secs(5);
-    let simulator = serve(|service| service.world.rows = 2_000);
+    let simulator = serve(|service| service.world.rows = 4_000);
     let job = Job::of(&simulator).with(&format!("--qps {RATE}")).with("--give-up-after 3s");
     let running = job.start();
     until("some pages", || simulator.stats().pages > 60);

@@ -174,23 +174,18 @@ impl Planner {
 
     /// Seconds of a region that is done which hold rows that no walk has seen.
     pub(super) fn unseen(&self, plan: &RegionPlan) -> Option<(End, TimeRange)> {
-        let unseen = |end| match self.confirmation(plan, end, 0) {
-            Confirmation::Unseen(range) => Some((end, range)),
-            _ => None,
-        };
         let refuted = || plan.ends.refuted(plan.extent.newest).map(|range| (End::Newest, range));
-        let any = || refuted().or_else(|| unseen(End::Newest)).or_else(|| unseen(End::Oldest));
+        let any = || refuted().or_else(|| self.unseen_at_the_ends(plan).next());
         // A run that was closed asks nothing any more.
         (plan.is_done() && !self.has_left()).then(any).flatten()
     }
 
     /// What holds rows of a region that no walk has seen, and is opened again once the rest of it is done.
-    pub(super) fn unseen_at_the_ends(&self, plan: &RegionPlan) -> Vec<TimeRange> {
-        let unseen = |end| match self.confirmation(plan, end, 0) {
-            Confirmation::Unseen(range) => Some(range),
+    pub(super) fn unseen_at_the_ends(&self, plan: &RegionPlan) -> impl Iterator<Item = (End, TimeRange)> {
+        [End::Newest, End::Oldest].into_iter().filter_map(|end| match self.confirmation(plan, end, 0) {
+            Confirmation::Unseen(range) => Some((end, range)),
             _ => None,
-        };
-        [End::Newest, End::Oldest].into_iter().filter_map(unseen).collect()
+        })
     }
 
     /// Regions of which nothing is left but to wait until their ends may be confirmed.

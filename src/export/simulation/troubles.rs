@@ -1,5 +1,6 @@
 //! Trouble that begins and ends while a run reads, the same for everybody: nothing may be lost without a word.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -33,7 +34,7 @@ fn scenario(behaviour: Behaviour, seed: u64) -> (Scenario, TimeRange) {
 }
 
 /// When the trouble of a run begins and ends; a run takes about ten seconds with 16 workers and a minute with one.
-fn when(seed: u64) -> std::ops::Range<Duration> {
+fn when(seed: u64) -> Range<Duration> {
     let mut random = StdRng::seed_from_u64(seed ^ 0x3e4d);
     let longest = if seed.is_multiple_of(2) { 80.0 } else { 12.0 };
     let from = Duration::from_secs_f64(random.random_range(0.0..longest));
@@ -45,15 +46,18 @@ fn when(seed: u64) -> std::ops::Range<Duration> {
 /// lower bound seemed not to be kept to, and then the pages of one list went on from those of another.
 const MENDED: [u64; 3] = [100_121, 100_666, 100_743];
 
-fn hold(told: &str, behaviour: impl Fn(u64) -> Behaviour) {
+fn seeds() -> Range<u64> {
     let (first, runs) = (number("PLAN_FIRST_SEED").unwrap_or(0), number("PLAN_TROUBLES").unwrap_or(RUNS));
-    hold_all((told, None), first..first + runs, behaviour);
+    first..first + runs
+}
+
+fn hold(told: &str, behaviour: impl Fn(u64) -> Behaviour) {
+    hold_all((told, None), seeds(), behaviour);
 }
 
 /// The same, where one run in fifty may end with an error of these words, since the next start mends it.
 fn hold_but(told: &str, error: &'static str, behaviour: impl Fn(u64) -> Behaviour) {
-    let (first, runs) = (number("PLAN_FIRST_SEED").unwrap_or(0), number("PLAN_TROUBLES").unwrap_or(RUNS));
-    hold_all((told, Some(error)), first..first + runs, behaviour);
+    hold_all((told, Some(error)), seeds(), behaviour);
 }
 
 fn hold_all(

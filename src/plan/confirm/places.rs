@@ -103,9 +103,9 @@ impl Planner {
         let (region, range) = (window.region.clone(), window.range);
         let plan = self.region(&region)?;
         // How many rows came beside what is read again is told apart, so that it stays known.
-        let unseen = self.unseen_at_the_ends(plan);
+        let unseen = self.unseen_at_the_ends(plan).map(|(_, unseen)| unseen);
         let cuts: Vec<EpochSeconds> =
-            listed.iter().chain(again).chain(&unseen).flat_map(|cut| [cut.start, cut.end]).collect();
+            listed.iter().chain(again).copied().chain(unseen).flat_map(|cut| [cut.start, cut.end]).collect();
         let mut counted = walk.counted(&cuts);
         counted.retain(|one| !listed.iter().any(|listed| listed.overlaps(one.range)));
         let is_known = plan.again.places.holds(range, &counted);

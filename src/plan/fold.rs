@@ -67,6 +67,9 @@ impl Walk {
         let view = reading.view();
         let is_unjoined = self.leaps_after_early(page, &asked) || self.leaps_from_the_anchor(page, &asked);
         self.last.finding = if is_unjoined { Finding::Unjoined } else { view.finding };
+        if self.last.finding == Finding::Rows {
+            self.last.unjoined = None;
+        }
         let is_early = matches!(self.last.finding, Finding::Early(_));
         lessons.extend(is_early.then_some(Lesson::Early { opens: self.so_far.pages == 1 }));
         self.last.early = is_early.then(|| page.rows.clone());
@@ -138,10 +141,12 @@ impl Walk {
     }
 
     /// Whether a stretch that looks for what was skipped begins behind the second that it asks from, though rows of that are known: they are
-    /// gone, or another answer came in its place. It is believed where the same came before.
+    /// gone, or another answer came in its place. It is believed where the same comes again, long enough after.
     fn leaps_from_the_anchor(&mut self, page: &PageFact, asked: &[RowKey]) -> bool {
-        let looks =
-            matches!(self.stretch.why, StretchReason::Doubt | StretchReason::Disorder | StretchReason::Seam { .. });
+        let looks = matches!(
+            self.stretch.why,
+            StretchReason::Doubt | StretchReason::Disorder | StretchReason::Repeat | StretchReason::Seam { .. }
+        );
         let is_behind = asked.first().is_some_and(|row| row.second > self.stretch.anchor);
         let is_opening = looks && self.so_far.pages == 1 && self.anchor.is_known;
         is_opening && is_behind && !page.check.is_astray() && !self.came_before(asked)

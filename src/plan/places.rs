@@ -28,7 +28,7 @@ const MOST_LEGS: u64 = 6;
 const ROWS_A_LEG: u64 = 1_000_000;
 /// Questions about one stretch, where rows are missing.
 const MOST_QUESTIONS: usize = 11;
-/// Questions about a region in all, beside one for each stretch.
+/// Questions about a region in all, beside one for each stretch, or as many as each may need where answers were odd.
 const MOST_IN_ALL: u32 = 60;
 /// Answers apart in time that tell nothing, or of fewer rows than came, before they are let be.
 const MOST_POOR: u32 = 3;
@@ -102,8 +102,8 @@ pub struct Places {
     answers: BTreeMap<(EpochSeconds, EpochSeconds), Answer>,
     questions: u32,
     times_missed: u32,
-    /// The number of the last page that came, and what tells its rows from others.
-    last: Option<(u32, u64)>,
+    /// The last page that came: the second that it is counted from, its number, and what tells its rows from others.
+    last: Option<(EpochSeconds, u32, u64)>,
     /// Whether a page could not be had, or came in place of another that is not served: then pages tell nothing.
     is_untold: bool,
 }
@@ -183,8 +183,10 @@ impl Places {
     /// Takes a page that was asked for, counted from this second.
     pub(super) fn take(&mut self, anchor: EpochSeconds, page: &PageFact) {
         self.questions += 1;
-        let came = (page.address.page.get(), page.check.print);
-        let is_another = |last: (u32, u64)| last.0 != came.0 && last.1 == came.1 && came.1 != 0;
+        let came = (anchor, page.address.page.get(), page.check.print);
+        // From two seconds, pages of two numbers may well hold the same rows.
+        let is_another =
+            |last: (EpochSeconds, u32, u64)| last.0 == came.0 && last.1 != came.1 && last.2 == came.2 && came.2 != 0;
         self.is_untold |= page.slots > 0 && self.last.is_some_and(is_another);
         self.last = Some(came);
         for (mark, rows) in self.marks_from(anchor) {
@@ -199,8 +201,10 @@ impl Places {
         if self.is_untold {
             return Stands::Whole;
         }
-        let legs = self.legs(last_page, is_odd || self.times_missed > 0);
-        let most = MOST_IN_ALL.saturating_add(u32::try_from(legs.len()).unwrap_or(u32::MAX));
+        let all = is_odd || self.times_missed > 0;
+        let legs = self.legs(last_page, all);
+        let most = MOST_IN_ALL as usize + legs.len() * if all { MOST_QUESTIONS } else { 1 };
+        let most = u32::try_from(most).unwrap_or(u32::MAX);
         for leg in legs {
             match self.stands_of(&leg, confirm_after) {
                 Stands::Whole => {}

@@ -112,6 +112,14 @@ impl Walk {
             Finding::ShiftedByOne => self.ask_next(context),
             Finding::Early(_) if context.bounds.min_is_loose && context.bounds.may_read_early => self.ask_next(context),
             Finding::Early(_) if context.bounds.min_seems_loose && !context.bounds.min_is_loose => WalkStep::MinIsLoose,
+            // The same again is believed, so it must not come from the same trouble. As long as no stretch ever began with the row that it
+            // goes on from, the service may count from 0, which is found out at once.
+            Finding::Unjoined
+                if !context.bounds.proves_anchor
+                    && (self.last.at..self.last.at.shifted(context.tuning.confirm_after)).contains(&context.now) =>
+            {
+                WalkStep::Wait(self.last.at.shifted(context.tuning.confirm_after))
+            }
             finding if finding.is_astray() => self.astray_step(),
             _ if self.stretch.why == StretchReason::KnownRow => self.known_row_step(context),
             Finding::Disordered => self.disordered_step(context),

@@ -71,7 +71,7 @@ impl Walk {
             self.last.unjoined = None;
         }
         let is_early = matches!(self.last.finding, Finding::Early(_));
-        lessons.extend(is_early.then_some(Lesson::Early { opens: self.so_far.pages == 1 }));
+        lessons.extend(is_early.then_some(Lesson::Early { opens: self.so_far.pages == 1, at: page.fetched_at }));
         self.last.early = is_early.then(|| page.rows.clone());
         let anchor = self.anchor_lesson(&asked, page.slots >= PAGE_SIZE);
         let keeps_min =
@@ -93,7 +93,7 @@ impl Walk {
         }
         self.so_far.is_clean &=
             view.is_plain(page) || view.finding == Finding::Empty || view.finding == Finding::SamePage;
-        lessons.extend(lessons_of(&view));
+        lessons.extend(lessons_of(page, &view));
         lessons.extend((self.so_far.pages == 1 && self.ties_moved(&asked)).then_some(Lesson::TiesMove));
         self.watch_places(page, &view);
         let strays = view.strays.clone();

@@ -6,7 +6,7 @@ use super::event::Ending;
 use super::fact::{PageFact, RowKey, VideoKey};
 use super::walk::Lesson;
 use crate::api::contract::Region;
-use crate::units::LAST_PAGE;
+use crate::units::{EpochSeconds, LAST_PAGE};
 
 mod bounds;
 
@@ -93,6 +93,10 @@ pub struct Order {
     pub ties_move: bool,
     /// Pages that showed a row again.
     pub repeats: u64,
+    /// When the first of them came.
+    repeated: Option<EpochSeconds>,
+    /// Whether rows come while the run reads: those that were read before came again, more than once, and not of one trouble.
+    pub rows_come: bool,
     /// Rows whose date does not fit the order of the others.
     pub strays: u64,
     /// Rows come in no order.
@@ -123,6 +127,9 @@ struct SameAnswer {
     is_astray: bool,
     is_over: bool,
 }
+
+/// Seconds between odd pages from which on they are not taken to be of one trouble.
+const ONE_TROUBLE: i64 = 20;
 
 /// Pages of the same rows to different questions after which the service answers everything alike.
 const SAME_ANSWERS: u32 = 4;
@@ -251,7 +258,10 @@ impl Learned {
                 self.short.hiding += 1;
                 self.short.harmless = 0;
             }
-            Lesson::Repeat => self.order.repeats += 1,
+            Lesson::Repeat(at) => {
+                self.order.repeats += 1;
+                self.order.rows_come |= at.since(*self.order.repeated.get_or_insert(at)) >= ONE_TROUBLE;
+            }
             Lesson::Strays(rows) => self.order.strays += u64::from(rows),
             Lesson::Ascents(times) => self.order.ascents = self.order.ascents.saturating_add(times),
             Lesson::Shifted => self.shifts.shifted += 1,
@@ -269,12 +279,16 @@ impl Learned {
                 self.ends.cap = self.ends.cap.filter(|cap| *cap >= self.ends.deepest_page);
             }
             Lesson::MoreAfter { pages } => self.suspect_cap(pages),
-            Lesson::Early { opens } => {
+            Lesson::Early { opens, at } => {
                 self.bounds.early_openings += u32::from(opens);
+                self.bounds.early_apart |= at.since(*self.bounds.early_since.get_or_insert(at)) >= ONE_TROUBLE;
                 self.bounds.early_pages += 1;
             }
             Lesson::AnchorCame => self.bounds.anchor_came = true,
-            Lesson::MinKept => (self.bounds.early_openings, self.bounds.min_is_loose) = (0, false),
+            Lesson::MinKept => {
+                (self.bounds.early_openings, self.bounds.min_is_loose) = (0, false);
+                (self.bounds.early_since, self.bounds.early_apart) = (None, false);
+            }
             Lesson::AnchorLost(second) if self.bounds.anchors_lost.len() < LOST_ANCHORS => {
                 self.bounds.anchors_lost.insert(second);
             }
@@ -298,4 +312,36 @@ fn is_enough(rows: &mut BTreeSet<VideoKey>, video: VideoKey) -> bool {
         rows.insert(video);
     }
     rows.len() >= ROWS_AT_A_BOUND
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(lessons: &[Lesson]) -> Learned {
+        let mut learned = Learned::default();
+        lessons.iter().for_each(|lesson| learned.take(*lesson));
+        learned
+    }
+
+    #[test]
+    fn rows_come_while_the_run_reads_where_pages_apart_in_time_show_some_again() {
+        for (seconds, rows_come) in
+            [(vec![5], false), (vec![5, 6, 24], false), (vec![5, 25], true), (vec![5, 6, 40], true)]
+        {
+            let lessons: Vec<Lesson> = seconds.iter().map(|at| Lesson::Repeat(EpochSeconds::new(*at))).collect();
+            assert_eq!(after(&lessons).order.rows_come, rows_come, "{seconds:?}");
+        }
+    }
+
+    #[test]
+    fn a_lower_bound_is_surely_not_kept_to_where_pages_apart_in_time_lay_before_it() {
+        let early = |at: i64| Lesson::Early { opens: true, at: EpochSeconds::new(at) };
+        let three = after(&[early(0), early(1), early(19)]);
+        assert!(three.min_seems_loose() && !three.bounds.early_apart);
+        let apart = [early(0), early(1), early(2), Lesson::Early { opens: false, at: EpochSeconds::new(20) }];
+        assert!(after(&apart).bounds.early_apart);
+        let kept = after(&[apart.as_slice(), &[Lesson::MinKept, early(30)]].concat());
+        assert!(!kept.min_seems_loose() && !kept.bounds.early_apart);
+    }
 }

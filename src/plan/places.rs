@@ -149,11 +149,12 @@ impl Places {
         for one in cut {
             let before = TimeRange::new(one.range.start, range.start.max(one.range.start));
             let after = TimeRange::new(range.end.min(one.range.end), one.range.end);
-            // Where all its rows lie before, those are still known.
+            // Where all its rows lie before, those are still known; where it has none, neither side has any.
             let is_before = one.last.is_none_or(|last| last < range.start);
             for beside in [before, after].into_iter().filter(|beside| !beside.is_empty()) {
                 let told = told(beside).map(|(rows, last)| CountedRows { range: beside, rows, last, ..one });
-                let kept = Some(CountedRows { range: beside, ..one }).filter(|_| is_before && beside == before);
+                let is_known = one.rows == 0 || (is_before && beside == before);
+                let kept = Some(CountedRows { range: beside, ..one }).filter(|_| is_known);
                 self.counted.extend(kept.or(told).map(|kept| (beside.start, kept)));
             }
         }
@@ -300,7 +301,7 @@ impl Places {
         let mut marks = Vec::new();
         let (mut until, mut rows) = (anchor, 0);
         for one in self.counted.range(anchor..).map(|(_, one)| one) {
-            if one.range.start != until || one.is_unsure {
+            if one.range.start != until {
                 break;
             }
             (until, rows) = (one.range.end, rows + one.rows);
@@ -314,7 +315,9 @@ impl Places {
     fn legs(&self, last_page: u32, all: bool) -> Vec<Leg> {
         let most = u64::from(last_page.saturating_sub(1)) * u64::from(PAGE_SIZE);
         let mut legs: Vec<Leg> = Vec::new();
-        for one in self.counted.values().filter(|one| !one.is_unsure) {
+        // Rows that came and are not counted are found again when their seconds are read again, but none of that is listed.
+        let unsure_too = all && !self.is_spent();
+        for one in self.counted.values().filter(|one| unsure_too || !one.is_unsure) {
             let goes_on = |leg: &&mut Leg| {
                 let touches = leg.stretches.last().is_some_and(|last| last.range.end == one.range.start);
                 touches && leg.rows + one.rows < most

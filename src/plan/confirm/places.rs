@@ -13,9 +13,6 @@ use crate::plan::walk::Walk;
 use crate::plan::window::Window;
 use crate::units::{EpochSeconds, TimeRange};
 
-/// Rows that came again until which rows are not taken for coming while the run reads.
-const MOST_REPEATS: u64 = 1;
-
 impl Planner {
     /// A page that tells how many rows lie before it is asked for before its region is done.
     pub(super) fn ask_place(
@@ -70,12 +67,15 @@ impl Planner {
         }
     }
 
-    /// Where rows come while the run reads, more of them lie there than came, and that is how it is. Those that were read before come again
-    /// then as well, more than once.
+    /// Where rows come while the run reads, more of them lie there than came, and that is how it is.
     fn places_tell(&self) -> bool {
         let Learned { bounds, order, .. } = &self.learned;
-        let rows_come = order.repeats > MOST_REPEATS;
-        !order.sort_ignored && !rows_come && !bounds.min_is_loose && !self.learned.min_seems_loose()
+        !order.sort_ignored && !order.rows_come && !(self.min_may_be_loose() && bounds.early_apart)
+    }
+
+    /// Whether more rows may lie before a page than were asked for.
+    fn min_may_be_loose(&self) -> bool {
+        self.learned.bounds.min_is_loose || self.learned.min_seems_loose()
     }
 
     /// Whether some answers of the run were odd, so that others may have come to other questions as well.
@@ -148,9 +148,10 @@ impl Planner {
 
     /// Seconds of a region that is done of which rows were skipped.
     pub(in crate::plan) fn missed(&self, plan: &RegionPlan) -> Vec<TimeRange> {
-        // Where rows may have come while the run read, what it brought when it was read again is all.
-        let may_come = self.learned.order.repeats > 0 && plan.again.places.is_spent();
-        match (plan.is_done() && !may_come).then(|| self.stands(plan, 0)) {
+        // Where rows may have come while the run read, or lie before what was asked, what it brought when it was read again is all.
+        let may_be_more = self.learned.order.repeats > 0 || self.min_may_be_loose();
+        let is_all = may_be_more && plan.again.places.is_spent();
+        match (plan.is_done() && !is_all).then(|| self.stands(plan, 0)) {
             Some(Stands::Missed(missed)) => missed,
             _ => Vec::new(),
         }

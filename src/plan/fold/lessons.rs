@@ -36,10 +36,10 @@ pub(super) fn bound_lessons(page: &PageFact, stretch: &Stretch) -> Vec<Lesson> {
     at(stretch.asked_min).map(Lesson::AtMin).chain(at_max).collect()
 }
 
-pub(super) fn lessons_of(view: &View) -> Vec<Lesson> {
+pub(super) fn lessons_of(page: &PageFact, view: &View) -> Vec<Lesson> {
     let mut lessons = Vec::new();
     match view.finding {
-        Finding::Repeated(_) => lessons.push(Lesson::Repeat),
+        Finding::Repeated(_) => lessons.push(Lesson::Repeat(page.fetched_at)),
         Finding::Disordered => lessons.push(Lesson::Disorder),
         Finding::Rows if view.strays.is_empty() => {
             lessons.push(Lesson::Ascents(ascents(&view.rows)));

@@ -27,6 +27,10 @@ pub struct Bounds {
     pub min_is_loose: bool,
     /// Stretches whose first page lay before what was asked, and pages that did.
     pub early_openings: u32,
+    /// When the first of those pages came.
+    pub(super) early_since: Option<EpochSeconds>,
+    /// Whether others came so much later that they are not of one trouble.
+    pub early_apart: bool,
     pub(super) early_pages: u32,
     /// Pages of walks that brought rows.
     pub(super) fitting_pages: u32,

@@ -221,3 +221,33 @@ fn a_single_row_that_came_too_few_is_looked_for_and_never_listed() {
         assert_eq!(asked(&mut places, 1_000).1, []);
     }
 }
+
+#[test]
+fn of_seconds_without_a_row_both_sides_of_what_is_read_again_stay_known() {
+    let mut places = counted(200, &one(100..150), 50);
+    places.forget(range(110, 120));
+    let known: Vec<_> = places.of(range(100, 150)).map(|one| (one.range, one.rows)).collect();
+    assert_eq!(known, [(range(100, 110), 0), (range(120, 150), 0)]);
+    // Of seconds with rows behind it nobody knows how many stand beside it.
+    places.forget(range(160, 170));
+    assert_eq!(places.of(range(150, 200)).count(), 0);
+}
+
+#[test]
+fn seconds_with_rows_that_may_not_be_counted_are_read_again_where_answers_were_odd_and_never_listed() {
+    let mut places = counted(100, &one(60..70), 20);
+    let unsure = |one: &CountedRows| CountedRows { is_unsure: one.range.start == at(60), ..*one };
+    let counted: Vec<CountedRows> = places.of(range(0, 100)).map(unsure).collect();
+    places.count(range(0, 100), &counted);
+    let missed = |places: &mut Places, is_odd: bool| loop {
+        match places.stands((100_000, is_odd), 20) {
+            Stands::Ask(question) => answer(places, question, 100, 1_000),
+            Stands::Missed(missed) => return missed,
+            Stands::Whole => return Vec::new(),
+        }
+    };
+    assert_eq!(missed(&mut places, false), []);
+    assert_eq!(missed(&mut places, true), [range(60, 80)]);
+    (0..MOST_MISSED).for_each(|_| places.is_missed());
+    assert_eq!(missed(&mut places, true), []);
+}

@@ -23,8 +23,8 @@ pub enum Lesson {
         /// The good pages before it.
         pages: u32,
     },
-    /// A row came twice within a stretch: rows were inserted before it, or ties came in another order.
-    Repeat,
+    /// A row came twice within a stretch, then: rows were inserted before it, or ties came in another order.
+    Repeat(EpochSeconds),
     /// Rows whose date does not fit the order of the others.
     Strays(u32),
     /// A page whose seconds went up this often and never down.
@@ -39,10 +39,12 @@ pub enum Lesson {
     TiesMove,
     /// A page of this number held rows.
     Served(u32),
-    /// A page lay before what was asked; whether it is its stretch's first.
+    /// A page lay before what was asked.
     Early {
-        /// Whether it is.
+        /// Whether it is its stretch's first.
         opens: bool,
+        /// When it came.
+        at: EpochSeconds,
     },
     /// A stretch that goes on from known rows began with one of them.
     AnchorCame,

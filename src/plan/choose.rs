@@ -246,6 +246,19 @@ impl Planner {
                 let why = "it answers no row, and the row that it shows without a range is not found by its second";
                 finish(vec![doubted(&plan.region, plan.range, why), self.finished(id, Ending::NothingThere, walk)])
             }
+            // What ends the run must not come of one trouble, in which all pages come empty.
+            Err(Contradiction::RangeHidesRows { .. })
+                if let Some(apart) =
+                    plan.ends.apart_from(context.tuning.confirm_after).filter(|at| walk.last.at < *at) =>
+            {
+                match context.now < apart {
+                    true => Decision::Wait(apart),
+                    false => {
+                        let at = window.range.start;
+                        Decision::Record(vec![self.stretch((id, window), at, StretchReason::Doubt, context)])
+                    }
+                }
+            }
             Err(contradiction) => Decision::Stop(contradiction),
             Ok(Emptiness::Believed | Emptiness::AskAgain) => {
                 finish(vec![self.finished(id, Ending::NothingThere, walk)])

@@ -12,6 +12,7 @@ use super::window::Window;
 use crate::api::contract::Region;
 use crate::units::{EpochSeconds, TimeRange};
 
+mod order;
 mod places;
 mod short_pages;
 
@@ -156,6 +157,7 @@ impl Planner {
             .or_else(|| self.read_refuted_again())
             .or_else(|| self.read_missed_again())
             .or_else(|| self.read_leaps_again())
+            .or_else(|| self.read_unordered_again())
     }
 
     /// Time that is done, and holds rows that no walk has seen, is opened again.

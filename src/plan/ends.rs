@@ -123,6 +123,17 @@ impl Ends {
         Some((rows.clone().count() as u64, rows.next_back().map(|row| row.second)))
     }
 
+    /// From when on an answer is no witness of the same moment as the region's first.
+    pub fn apart_from(&self, confirm_after: i64) -> Option<EpochSeconds> {
+        self.first_answer.map(|first| first.shifted(confirm_after))
+    }
+
+    /// Behind the first and before the last of these seconds the outermost rows are remembered one by one.
+    pub fn remembered(&self) -> impl Iterator<Item = EpochSeconds> {
+        let newest = self.newest.seen.first().map(|row| row.second.shifted(1));
+        newest.into_iter().chain(self.oldest.seen.last().map(|row| row.second))
+    }
+
     /// The number of the next question about an end.
     pub fn next_question(&self, end: End) -> u32 {
         self.side(end).asked_before + self.side(end).asked + 1

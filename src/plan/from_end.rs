@@ -103,9 +103,22 @@ impl Walk {
         is_within && is_sure && is_wanted && self.reach.frontier == Some(second) && is_first
     }
 
+    /// The second that is being read from its end, and how many rows that showed which had not come before; none where the two readings have
+    /// not met.
+    pub(super) fn read_from_end(&self) -> Option<(EpochSeconds, Option<u64>)> {
+        let reading = self.dense.from_end.as_ref()?;
+        let came = |video: &&VideoKey| self.reach.at_frontier.contains(*video);
+        let more = reading.new.iter().filter(|video| !came(video)).count() as u64;
+        let is_known = reading.has_met() && self.reach.frontier == Some(reading.second);
+        Some((reading.second, is_known.then_some(more)))
+    }
+
     /// Keeps what the reading from the other end has to meet.
     pub(super) fn turn_to_the_end(&mut self, stretch: &Stretch) {
         if stretch.why != StretchReason::FromEnd {
+            if let Some(reading) = self.read_from_end() {
+                self.totals.seen.read_from_end(reading);
+            }
             self.dense.from_end = None;
             return;
         }

@@ -202,6 +202,11 @@ impl Learned {
         self.order.ascents >= PROVEN_AFTER
     }
 
+    /// Whether so many have that one out of order does not put it in question.
+    pub fn order_is_beyond_question(&self) -> bool {
+        self.order.ascents >= BEYOND_QUESTION
+    }
+
     /// Whether different questions are all answered with the same rows.
     pub fn answers_are_the_same(&self) -> bool {
         let same = &self.answers;
@@ -271,7 +276,7 @@ impl Learned {
             }
             Lesson::TiesMove => self.order.ties_move = true,
             Lesson::ShortPageStaysOpen => self.short.open += 1,
-            Lesson::Disorder if self.order.ascents < BEYOND_QUESTION => self.order.ascents = 0,
+            Lesson::Disorder if !self.order_is_beyond_question() => self.order.ascents = 0,
             Lesson::Disorder => {}
             Lesson::Served(page) => {
                 self.ends.deepest_page = self.ends.deepest_page.max(page);

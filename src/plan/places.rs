@@ -225,7 +225,7 @@ impl Places {
         };
         match self.answers.get(&(start, last.range.end)) {
             None => Beginning::Ask(self.ask((start, leg.rows), 0, None)),
-            Some(answer) if answer.is_exact(last.last) => Beginning::Whole,
+            Some(answer) if answer.is_exact(last_of(&leg.stretches)) => Beginning::Whole,
             Some(_) => Beginning::Untold,
         }
     }
@@ -273,7 +273,7 @@ impl Places {
         let Some(answer) = self.answers.get(&(anchor, last.range.end)) else { return ask(beyond, None) };
         match answer.more {
             Some(more) if more >= self.least_missing() => Looks::Poorer,
-            Some(_) if answer.is_full && !answer.is_next_asked && !answer.is_exact(last.last) => ask(1, None),
+            Some(_) if answer.is_full && !answer.is_next_asked && !answer.is_exact(last_of(stretches)) => ask(1, None),
             Some(more) if more > -MANY => Looks::Whole,
             _ if answer.asked < MOST_POOR => ask(0, Some(answer.at.shifted(confirm_after))),
             _ => Looks::Whole,
@@ -367,6 +367,11 @@ enum Looks {
     /// More rows lie there than came.
     Poorer,
     Open(PlaceQuestion),
+}
+
+/// The second of the last row.
+fn last_of(stretches: &[CountedRows]) -> Option<EpochSeconds> {
+    stretches.iter().rev().find_map(|one| one.last)
 }
 
 fn rows_of(stretches: &[CountedRows]) -> u64 {

@@ -32,6 +32,8 @@ pub enum Reopening {
     Places,
     /// They hold no row, and are far wider than the rows before them explain.
     Leap,
+    /// They were done by a row beyond them, and rows come in no order.
+    Order,
 }
 
 /// What is wanted of a plan that cannot give it.
@@ -96,6 +98,7 @@ impl Planner {
             Reopening::Doubt => "it was in doubt, and is being read again".to_owned(),
             Reopening::ShortPages => "its pages were short, and one held more rows when it was asked again".to_owned(),
             Reopening::Leap => "it holds no row, and is wider than the rows before it explain".to_owned(),
+            Reopening::Order => "a row beyond it ended it, and then rows came in no order".to_owned(),
             Reopening::Places => "by the numbers of its pages it holds more rows than came".to_owned(),
             Reopening::Unseen => "it holds rows that came only when its end was asked again".to_owned(),
         };

@@ -80,8 +80,8 @@ impl Planner {
 
     /// Whether some answers of the run were odd, so that others may have come to other questions as well.
     fn is_odd(&self) -> bool {
-        let Learned { order, seams, .. } = &self.learned;
-        order.repeats > 0 || order.strays > 0 || *seams > 0
+        let Learned { order, seams, ends, .. } = &self.learned;
+        order.repeats > 0 || order.strays > 0 || *seams > 0 || ends.false_ends > 0
     }
 
     /// How a region's rows stand to their places, where those tell.
@@ -102,10 +102,17 @@ impl Planner {
     ) -> Option<PlanEvent> {
         let (region, range) = (window.region.clone(), window.range);
         let plan = self.region(&region)?;
-        // How many rows came beside what is read again is told apart, so that it stays known.
+        // How many rows came beside what is read again is told apart, so that it stays known. What may be read again is not known yet where
+        // the window is over before its region is, but that begins among the outermost rows.
         let unseen = self.unseen_at_the_ends(plan).map(|(_, unseen)| unseen);
-        let cuts: Vec<EpochSeconds> =
-            listed.iter().chain(again).copied().chain(unseen).flat_map(|cut| [cut.start, cut.end]).collect();
+        let cuts: Vec<EpochSeconds> = listed
+            .iter()
+            .chain(again)
+            .copied()
+            .chain(unseen)
+            .flat_map(|cut| [cut.start, cut.end])
+            .chain(plan.ends.remembered())
+            .collect();
         let mut counted = walk.counted(&cuts);
         counted.retain(|one| !listed.iter().any(|listed| listed.overlaps(one.range)));
         let is_known = plan.again.places.holds(range, &counted);

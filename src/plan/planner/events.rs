@@ -33,6 +33,7 @@ impl Planner {
             }
             PlanEvent::WindowFinished { window, rows, excess, ending, beyond, opening, edges, .. } => {
                 self.learned.take_ending(*ending);
+                self.remember_by_order(*window, *ending);
                 self.learn_edges(*window, *rows, edges);
                 self.remember_empty(*window, *ending);
                 self.keep_seams((*window, *ending), beyond, opening);

@@ -1,5 +1,7 @@
 //! How many rows a walk has seen, second by second: to be held against the places that the numbers of pages give them.
 
+use std::collections::BTreeMap;
+
 use super::Walk;
 use crate::plan::fact::PageFact;
 use crate::plan::page::View;
@@ -14,6 +16,10 @@ const GROUP: usize = 8;
 const STRETCHES: u64 = 8;
 /// The least rows of one, where nothing else parts it.
 const LEAST_ROWS: u64 = 20;
+/// Rows of one second from which on it is told apart.
+const DENSE: u64 = 50;
+/// Seconds that are read from their other end as well; of a walk with more, nothing is counted.
+const MOST_FROM_END: usize = 64;
 
 /// The rows that a walk has seen, by their seconds.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +32,8 @@ pub(in crate::plan) struct SeenRows {
     is_unsure: bool,
     /// From this second on they may have, unless it is read again.
     unsure_from: Option<EpochSeconds>,
+    /// Seconds that were also read from their other end, and how many rows that showed beside the others; none where nobody knows.
+    from_end: BTreeMap<EpochSeconds, Option<u64>>,
 }
 
 impl SeenRows {
@@ -43,6 +51,11 @@ impl SeenRows {
         }
     }
 
+    /// A second was read from its other end as well, which showed so many rows beside the others; none where nobody knows.
+    pub(in crate::plan) fn read_from_end(&mut self, (second, more): (EpochSeconds, Option<u64>)) {
+        self.from_end.insert(second, more);
+    }
+
     /// The walk reads again from this second on.
     pub(in crate::plan) fn go_back(&mut self, anchor: EpochSeconds) {
         self.is_unsure |= self.exact_from.is_some_and(|exact_from| anchor < exact_from);
@@ -50,7 +63,36 @@ impl SeenRows {
     }
 
     /// The rows of a range in stretches that begin and end at these cuts, and at others.
-    fn counted(&self, range: TimeRange, cuts: &[EpochSeconds], last: &[(EpochSeconds, u64)]) -> Vec<CountedRows> {
+    fn counted(
+        &self,
+        range: TimeRange,
+        cuts: &[EpochSeconds],
+        (last, reading): (&[(EpochSeconds, u64)], Option<(EpochSeconds, Option<u64>)>),
+    ) -> Vec<CountedRows> {
+        let from_end: BTreeMap<EpochSeconds, Option<u64>> =
+            self.from_end.iter().map(|(second, more)| (*second, *more)).chain(reading).collect();
+        let around = |second: &EpochSeconds| [*second, second.shifted(1)];
+        let cuts: Vec<EpochSeconds> = cuts.iter().copied().chain(from_end.keys().flat_map(around)).collect();
+        let mut counted = self.counted_between(range, &cuts, last);
+        for (second, more) in from_end {
+            match more {
+                // Counted in a group, it cannot be told apart from its neighbours, to which its rows may be added.
+                Some(more) => {
+                    let one = counted.iter_mut().find(|one| one.range.contains(second));
+                    one.into_iter().for_each(|one| one.rows += more);
+                }
+                None => counted.retain(|one| !one.range.contains(second)),
+            }
+        }
+        counted
+    }
+
+    fn counted_between(
+        &self,
+        range: TimeRange,
+        cuts: &[EpochSeconds],
+        last: &[(EpochSeconds, u64)],
+    ) -> Vec<CountedRows> {
         let is_unsure = self.is_unsure || self.unsure_from.is_some();
         let all = self.seconds.iter().chain(last).copied().filter(|(second, _)| range.contains(*second));
         if all.clone().next().is_none() {
@@ -60,7 +102,7 @@ impl SeenRows {
         let mut cuts: Vec<EpochSeconds> = cuts.iter().copied().filter(|cut| Some(*cut) >= self.exact_from).collect();
         cuts.sort_unstable();
         let mut cuts = cuts.into_iter().peekable();
-        let (mut counted, mut from, mut rows, mut last) = (Vec::new(), range.start, 0, None);
+        let (mut counted, mut from, mut rows, mut last, mut was_dense) = (Vec::new(), range.start, 0, None, false);
         let mut close = |until: EpochSeconds, rows: &mut u64, last: &mut Option<EpochSeconds>| {
             let range = TimeRange::new(from, until.min(range.end));
             if !range.is_empty() {
@@ -72,10 +114,14 @@ impl SeenRows {
             while let Some(cut) = cuts.next_if(|cut| *cut <= second) {
                 close(cut, &mut rows, &mut last);
             }
-            if rows >= step {
+            // A second of many rows is told apart, and so is what lies behind it: it may hold more than the service serves pages of.
+            if rows >= step || more >= DENSE || was_dense {
                 close(second, &mut rows, &mut last);
             }
-            (rows, last) = (rows + more, Some(second));
+            (rows, last, was_dense) = (rows + more, Some(second), more >= DENSE);
+            if was_dense {
+                close(second.shifted(1), &mut rows, &mut last);
+            }
         }
         cuts.for_each(|cut| close(cut, &mut rows, &mut last));
         close(range.end, &mut rows, &mut last);
@@ -87,16 +133,16 @@ impl Walk {
     /// How many rows its window has shown, in stretches that begin and end at these cuts, and at others; none where some may not be
     /// counted.
     pub(in crate::plan) fn counted(&self, cuts: &[EpochSeconds]) -> Vec<CountedRows> {
-        let reads_otherwise = self.is_bounded() || self.dense.from_end.is_some() || self.dense.read_from_end.is_some();
-        if reads_otherwise {
+        if self.is_bounded() || self.totals.seen.from_end.len() > MOST_FROM_END {
             return Vec::new();
         }
+        let reading = self.read_from_end();
         let last = self.reach.frontier.map(|frontier| (frontier, self.reach.at_frontier.len() as u64));
         // Rows that leap ahead at the end of its last page are rows all the same.
         let held = self.last.held.iter().map(|row| row.second).filter(|second| Some(*second) > self.reach.frontier);
         let held: Vec<EpochSeconds> = held.collect();
         let held = held.chunk_by(|one, next| one == next).filter_map(|rows| Some((*rows.first()?, rows.len() as u64)));
-        self.totals.seen.counted(self.range, cuts, &last.into_iter().chain(held).collect::<Vec<_>>())
+        self.totals.seen.counted(self.range, cuts, (&last.into_iter().chain(held).collect::<Vec<_>>(), reading))
     }
 
     /// Whether rows of this second have come.
@@ -147,7 +193,7 @@ mod tests {
     fn what_is_read_again_is_counted_once() {
         let mut seen = SeenRows::default();
         (0..100).for_each(|second| seen.leave(at(second), 2));
-        let counted = |seen: &SeenRows, cuts: &[EpochSeconds]| told(&seen.counted(range(10, 90), cuts, &[]));
+        let counted = |seen: &SeenRows, cuts: &[EpochSeconds]| told(&seen.counted(range(10, 90), cuts, (&[], None)));
         let all = counted(&seen, &[]);
         assert_eq!((all.len(), all.iter().map(|one| one.2).sum::<u64>()), (8, 160));
         assert_eq!((all[0], all[7].1), ((10, 20, 20), 90));
@@ -164,7 +210,10 @@ mod tests {
         let mut seen = SeenRows::default();
         (0..40_000).for_each(|second| seen.leave(at(second), 1));
         assert!(seen.seconds.len() <= MOST_SECONDS && !seen.is_unsure);
-        assert_eq!(told(&seen.counted(range(0, 40_000), &[], &[])).iter().map(|one| one.2).sum::<u64>(), 40_000);
+        assert_eq!(
+            told(&seen.counted(range(0, 40_000), &[], (&[], None))).iter().map(|one| one.2).sum::<u64>(),
+            40_000
+        );
         seen.go_back(at(39_000));
         assert!(!seen.is_unsure);
         seen.go_back(at(20));
@@ -173,7 +222,20 @@ mod tests {
 
     #[test]
     fn the_rows_of_one_second_alone_are_counted_too() {
-        let one = SeenRows::default().counted(range(0, 100), &[], &[(at(5), 40)]);
+        let one = SeenRows::default().counted(range(0, 100), &[], (&[(at(5), 40)], None));
         assert_eq!((told(&one), one[0].last), (vec![(0, 100, 40)], Some(at(5))));
+    }
+
+    #[test]
+    fn a_second_of_many_rows_is_told_apart_and_so_is_one_that_was_read_from_its_other_end() {
+        let mut seen = SeenRows::default();
+        for (second, rows) in [(10, 1), (20, 1), (30, 90), (40, 1), (50, 5), (60, 1)] {
+            seen.leave(at(second), rows);
+        }
+        let counted = |seen: &SeenRows, reading| told(&seen.counted(range(0, 100), &[], (&[], reading)));
+        assert_eq!(counted(&seen, None), [(0, 30, 2), (30, 31, 90), (31, 40, 0), (40, 100, 7)]);
+        seen.read_from_end((at(50), Some(30)));
+        assert_eq!(counted(&seen, None)[3..], [(40, 50, 1), (50, 51, 35), (51, 100, 1)]);
+        assert_eq!(counted(&seen, Some((at(50), None)))[3..], [(40, 50, 1), (51, 100, 1)]);
     }
 }

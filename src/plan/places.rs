@@ -332,7 +332,8 @@ impl Places {
         }
         let in_all: u64 = legs.iter().map(|leg| leg.rows).sum();
         let few = if all { 0 } else { FEW_ROWS };
-        legs.retain(|leg| leg.rows > few && place_of(leg.rows).0 <= u64::from(last_page));
+        // The page behind its last is served, too.
+        legs.retain(|leg| leg.rows > few && place_of(leg.rows).0 < u64::from(last_page));
         legs.sort_by_key(|leg| std::cmp::Reverse(leg.rows));
         if !all {
             legs.truncate(usize::try_from(MOST_LEGS + in_all / ROWS_A_LEG).unwrap_or(usize::MAX));

@@ -251,11 +251,12 @@ impl Planner {
                 if let Some(apart) =
                     plan.ends.apart_from(context.tuning.confirm_after).filter(|at| walk.last.at < *at) =>
             {
-                match context.now < apart {
-                    true => Decision::Wait(apart),
-                    false => {
-                        let at = window.range.start;
-                        Decision::Record(vec![self.stretch((id, window), at, StretchReason::Doubt, context)])
+                match walk.stretch_pages() {
+                    0 => ask_first(self, id, window, walk),
+                    _ if context.now < apart => Decision::Wait(apart),
+                    _ => {
+                        let again = self.stretch((id, window), window.range.start, StretchReason::Doubt, context);
+                        Decision::Record(vec![again])
                     }
                 }
             }

@@ -26,7 +26,8 @@ pub(super) fn page_of(address: PageAddress, at: EpochSeconds, seconds: impl Into
 
 /// The answer of a service that has a row at every fourth second from 0 to `newest`; of the rows of its page, those that are kept.
 pub(super) fn served(task: &Task, newest: i64, at: EpochSeconds, keeps: impl Fn(i64) -> bool) -> PageFact {
-    let (min, max) = (task.query.min_create_time.unwrap().get(), task.query.max_create_time.unwrap().get());
+    let min = task.query.min_create_time.map_or(i64::MIN, EpochSeconds::get);
+    let max = task.query.max_create_time.map_or(i64::MAX, EpochSeconds::get);
     let mut seconds: Vec<i64> = (0..=newest).step_by(4).filter(|second| (min..=max).contains(second)).collect();
     if task.query.order == TimeOrder::NewestFirst {
         seconds.reverse();

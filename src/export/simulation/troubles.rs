@@ -114,6 +114,20 @@ fn seeds_at_which_pages_of_two_lists_once_went_for_one_lose_nothing() {
     hold_all(("Time", None), MENDED, |seed| Behaviour { trouble: trouble(seed), ..Behaviour::default() });
 }
 
+/// Seeds beyond those at which rows were missing without a word in the two troubles below: of a second that is read from both of its ends, of one
+/// beside it, at a region's end, where the last page that is served was learned from the trouble, and where it seemed that rows come in no order.
+const OTHER_PAGES_MENDED: [u64; 4] = [209, 281, 5_099, 5_161];
+const EARLIER_ANSWERS_MENDED: [u64; 6] = [1_051, 3_177, 3_212, 5_025, 7_255, 238];
+
+#[test]
+fn seeds_at_which_pages_of_places_and_rows_that_were_not_counted_hid_others_lose_nothing() {
+    for (other, seeds) in [(Other::NextPage, &OTHER_PAGES_MENDED[..]), (Other::Stale, &EARLIER_ANSWERS_MENDED[..])] {
+        let trouble = |seed| Some((when(seed), Trouble::Another(other)));
+        let behaviour = |seed| Behaviour { trouble: trouble(seed), ..Behaviour::default() };
+        hold_all((&format!("{other:?}"), None), seeds.iter().copied(), behaviour);
+    }
+}
+
 #[test]
 fn answers_that_lack_rows_for_a_while() {
     let trouble = |seed| Some((when(seed), Trouble::Part([0.1, 0.5, 0.02, 0.9][seed as usize / 2 % 4])));

@@ -1,6 +1,7 @@
 use super::*;
 use crate::api::contract::Filters;
 use crate::plan::fact::{PageFact, RowKey, VideoKey};
+use crate::plan::testing::{read_to_the_end, served};
 use crate::units::EpochSeconds;
 
 const FIRST: WindowId = WindowId(0);
@@ -147,5 +148,21 @@ fn what_any_window_has_shown_to_be_empty_is_no_share_of_the_next() {
         };
         assert!(at > empty.end, "{empty}: {at}");
         assert_eq!(anchor, EpochSeconds::new(100), "it is read all the same");
+    }
+}
+
+/// Pages come empty while trouble lasts, but for those that ask without a range or for a known second.
+#[test]
+fn a_range_that_seems_to_hide_its_rows_ends_the_run_only_where_it_does_so_apart_in_time() {
+    for (trouble, is_read) in [(10, true), (100, false)] {
+        let mut plan = Planner::new(&[us()], Filters::default(), range(0, 1_000));
+        let mut came = 0;
+        read_to_the_end(&mut plan, |task, now| {
+            let is_shown = matches!(task.address.purpose, Purpose::WithoutRange | Purpose::KnownSecond);
+            let page = served(task, 996, now, |_| is_shown || now.get() >= 1_000 + trouble);
+            came += u32::from(!is_shown && page.slots > 0);
+            Some(page)
+        });
+        assert_eq!((plan.is_done(), came > 20), (is_read, is_read), "{trouble}");
     }
 }

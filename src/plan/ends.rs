@@ -282,7 +282,9 @@ impl Ends {
                 true => Confirmation::Ask(self.last_walked.unwrap_or(*at).shifted(confirm_after)),
             };
         }
-        let unseen = side.unseen(end, rows).map(|unseen| hull(doubtful, side.beyond(end, Some(unseen), range)));
+        // Nobody knows whether others were not seen between those and the next that was.
+        let unseen =
+            side.unseen(end, rows).map(|unseen| hull(doubtful, side.beyond(end, side.inside(end, unseen), range)));
         let is_back = |gone: &TimeRange| end == End::Newest && rows.iter().any(|row| row.second.shifted(1) >= gone.end);
         if let Some(wide) = unseen.or(self.gone.filter(is_back)) {
             return match side.read_again == side.asked {
@@ -361,6 +363,15 @@ impl Side {
         match end {
             End::Oldest => unseen.max(),
             End::Newest => unseen.min(),
+        }
+    }
+
+    /// The next second inwards from this one, or this one, of a row that a walk has seen; none where there is none.
+    fn inside(&self, end: End, second: EpochSeconds) -> Option<EpochSeconds> {
+        let mut seen = self.seen.iter().map(|row| row.second);
+        match end {
+            End::Oldest => seen.find(|seen| *seen >= second),
+            End::Newest => seen.rev().find(|seen| *seen <= second),
         }
     }
 

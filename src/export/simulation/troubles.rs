@@ -93,11 +93,14 @@ fn pages_that_come_empty_for_a_while() {
     hold("empty", |seed| Behaviour { trouble: Some((when(seed), Trouble::Empty)), ..Behaviour::default() });
 }
 
+fn soft_limit(seed: u64) -> Behaviour {
+    let per_second = [5.0, 20.0, 50.0][seed as usize / 2 % 3];
+    Behaviour { soft_limit: Some(Limit { per_second, burst: 5.0, retry_after: None }), ..Behaviour::default() }
+}
+
 #[test]
 fn pages_that_come_empty_above_some_rate() {
-    let limit =
-        |seed: u64| Limit { per_second: [5.0, 20.0, 50.0][seed as usize / 2 % 3], burst: 5.0, retry_after: None };
-    hold("soft limit", |seed| Behaviour { soft_limit: Some(limit(seed)), ..Behaviour::default() });
+    hold("soft limit", soft_limit);
 }
 
 #[test]
@@ -118,6 +121,8 @@ fn seeds_at_which_pages_of_two_lists_once_went_for_one_lose_nothing() {
 /// beside it, at a region's end, where the last page that is served was learned from the trouble, and where it seemed that rows come in no order.
 const OTHER_PAGES_MENDED: [u64; 4] = [209, 281, 5_099, 5_161];
 const EARLIER_ANSWERS_MENDED: [u64; 6] = [1_051, 3_177, 3_212, 5_025, 7_255, 238];
+/// And where the newest page showed rows that no walk had seen, and one that a walk had.
+const SOFT_LIMIT_MENDED: [u64; 1] = [8_005];
 
 #[test]
 fn seeds_at_which_pages_of_places_and_rows_that_were_not_counted_hid_others_lose_nothing() {
@@ -126,6 +131,7 @@ fn seeds_at_which_pages_of_places_and_rows_that_were_not_counted_hid_others_lose
         let behaviour = |seed| Behaviour { trouble: trouble(seed), ..Behaviour::default() };
         hold_all((&format!("{other:?}"), None), seeds.iter().copied(), behaviour);
     }
+    hold_all(("soft limit", None), SOFT_LIMIT_MENDED, soft_limit);
 }
 
 #[test]

@@ -70,7 +70,8 @@ impl Planner {
     /// Where rows come while the run reads, more of them lie there than came, and that is how it is.
     fn places_tell(&self) -> bool {
         let Learned { bounds, order, .. } = &self.learned;
-        !order.sort_ignored && !order.rows_come && !(self.min_may_be_loose() && bounds.early_apart)
+        let min_is_loose = self.min_may_be_loose() && bounds.early_apart;
+        !order.sort_ignored && !order.rows_come && !min_is_loose
     }
 
     /// Whether more rows may lie before a page than were asked for.

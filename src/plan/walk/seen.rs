@@ -21,6 +21,9 @@ const DENSE: u64 = 50;
 /// Seconds that are read from their other end as well; of a walk with more, nothing is counted.
 const MOST_FROM_END: usize = 64;
 
+/// A second that was read from its other end as well, and how many rows that showed beside the others; none where nobody knows.
+type FromEnd = (EpochSeconds, Option<u64>);
+
 /// The rows that a walk has seen, by their seconds.
 #[derive(Clone, Debug, Default)]
 pub(in crate::plan) struct SeenRows {
@@ -52,7 +55,7 @@ impl SeenRows {
     }
 
     /// A second was read from its other end as well, which showed so many rows beside the others; none where nobody knows.
-    pub(in crate::plan) fn read_from_end(&mut self, (second, more): (EpochSeconds, Option<u64>)) {
+    pub(in crate::plan) fn read_from_end(&mut self, (second, more): FromEnd) {
         self.from_end.insert(second, more);
     }
 
@@ -67,7 +70,7 @@ impl SeenRows {
         &self,
         range: TimeRange,
         cuts: &[EpochSeconds],
-        (last, reading): (&[(EpochSeconds, u64)], Option<(EpochSeconds, Option<u64>)>),
+        (last, reading): (&[(EpochSeconds, u64)], Option<FromEnd>),
     ) -> Vec<CountedRows> {
         let from_end: BTreeMap<EpochSeconds, Option<u64>> =
             self.from_end.iter().map(|(second, more)| (*second, *more)).chain(reading).collect();

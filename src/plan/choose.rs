@@ -260,6 +260,11 @@ impl Planner {
                     }
                 }
             }
+            // Where another region shows rows of the asked time, the range is kept to, and only this region is in doubt.
+            Err(Contradiction::RangeHidesRows { .. }) if self.regions.iter().any(RegionPlan::has_rows) => {
+                let why = "it answers no row, yet a row of it is there when no range is asked";
+                finish(vec![doubted(&plan.region, plan.range, why), self.finished(id, Ending::NothingThere, walk)])
+            }
             Err(contradiction) => Decision::Stop(contradiction),
             Ok(Emptiness::Believed | Emptiness::AskAgain) => {
                 finish(vec![self.finished(id, Ending::NothingThere, walk)])

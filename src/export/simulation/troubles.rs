@@ -121,8 +121,9 @@ fn seeds_at_which_pages_of_two_lists_once_went_for_one_lose_nothing() {
 /// beside it, at a region's end, where the last page that is served was learned from the trouble, and where it seemed that rows come in no order.
 const OTHER_PAGES_MENDED: [u64; 4] = [209, 281, 5_099, 5_161];
 const EARLIER_ANSWERS_MENDED: [u64; 6] = [1_051, 3_177, 3_212, 5_025, 7_255, 238];
-/// And where the newest page showed rows that no walk had seen, and one that a walk had.
-const SOFT_LIMIT_MENDED: [u64; 1] = [8_005];
+/// And where the newest page showed rows that no walk had seen, and one that a walk had; where the newest row was taken for deleted; and where a
+/// region that came empty ended the run.
+const SOFT_LIMIT_MENDED: [u64; 5] = [8_005, 8_437, 8_497, 265, 8_527];
 
 #[test]
 fn seeds_at_which_pages_of_places_and_rows_that_were_not_counted_hid_others_lose_nothing() {

@@ -31,7 +31,10 @@ impl Planner {
         let from = walk.frontier().unwrap_or(window.range.start).max(window.range.start);
         let range = TimeRange::new(from.min(window.range.end), window.range.end);
         let says_so = ending == Ending::EmptyPage && !walk.is_bounded();
-        (says_so && range.end < plan.range.end && !range.is_empty()).then(|| nothing_in(plan, range)).flatten()
+        let is_to_tell = says_so && range.end < plan.range.end && !range.is_empty();
+        // Where a row after them is known that is believed to be gone, it may come back.
+        let follows = || PlanEvent::NothingFollows { region: window.region.clone(), range };
+        is_to_tell.then(|| if walk.believes_a_row_gone() { Some(follows()) } else { nothing_in(plan, range) }).flatten()
     }
 
     /// What a finishing walk believed of its short pages.

@@ -233,6 +233,8 @@ impl Planner {
         let is_asked_again = emptiness == Ok(Emptiness::AskAgain);
         let asks_again = is_asked_again || (emptiness == Ok(Emptiness::Believed) && !is_sure);
         let finish = |events| self.confirm((id, window), walk, events, context);
+        let nothing_there = || self.finished(id, Ending::NothingThere, walk);
+        let doubt = |why| finish(vec![doubted(&plan.region, plan.range, why), nothing_there()]);
         match emptiness {
             _ if asks_again && walk.stretch_pages() == 0 => ask_first(self, id, window, walk),
             _ if asks_again => {
@@ -244,7 +246,7 @@ impl Planner {
                 if plan.shows_one_row_alone() || self.regions.iter().any(RegionPlan::has_rows) =>
             {
                 let why = "it answers no row, and the row that it shows without a range is not found by its second";
-                finish(vec![doubted(&plan.region, plan.range, why), self.finished(id, Ending::NothingThere, walk)])
+                doubt(why)
             }
             // What ends the run must not come of one trouble, in which all pages come empty.
             Err(Contradiction::RangeHidesRows { .. })
@@ -263,19 +265,17 @@ impl Planner {
             // Where another region shows rows of the asked time, the range is kept to, and only this region is in doubt.
             Err(Contradiction::RangeHidesRows { .. }) if self.regions.iter().any(RegionPlan::has_rows) => {
                 let why = "it answers no row, yet a row of it is there when no range is asked";
-                finish(vec![doubted(&plan.region, plan.range, why), self.finished(id, Ending::NothingThere, walk)])
+                doubt(why)
             }
             Err(contradiction) => Decision::Stop(contradiction),
-            Ok(Emptiness::Believed | Emptiness::AskAgain) => {
-                finish(vec![self.finished(id, Ending::NothingThere, walk)])
-            }
+            Ok(Emptiness::Believed | Emptiness::AskAgain) => finish(vec![nothing_there()]),
             Ok(emptiness @ (Emptiness::Unproven | Emptiness::OneRow)) => {
                 let why = match (emptiness, plan.answers.failed) {
                     (Emptiness::OneRow, _) => "it answers no row, yet a row that shows a time within it is there",
                     (_, true) => "it answers no row, and what would confirm that it is empty could not be had",
                     _ => "the region answers no row at all, not even without a range, so its code may be wrong",
                 };
-                finish(vec![doubted(&plan.region, plan.range, why), self.finished(id, Ending::NothingThere, walk)])
+                doubt(why)
             }
             Ok(Emptiness::Ask(purpose)) => self.probe((id, plan), purpose).map_or(Decision::Idle, ask),
         }

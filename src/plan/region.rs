@@ -107,7 +107,7 @@ pub struct ReadAgain {
     pub rows: u64,
     /// Seconds that were done and were, or are, read again.
     pub(super) ranges: Vec<TimeRange>,
-    /// Seconds that were done by a row beyond them while few pages had shown an order: windows, no more than are kept.
+    /// Seconds that were done by a row beyond them while few pages had shown an order, and were not read within bounds since.
     pub(super) by_order: Vec<TimeRange>,
     /// What became of its short pages that are believed.
     pub(super) recheck: Recheck,

@@ -206,6 +206,10 @@ impl Planner {
         }
         let mut window = Window::new(region.clone(), range);
         window.bounded = self.learned.order.sort_ignored;
+        if window.bounded {
+            let by_order = std::mem::take(&mut plan.again.by_order);
+            plan.again.by_order = by_order.iter().flat_map(|done| done.without(&[range])).collect();
+        }
         plan.windows.insert(range.start, id);
         self.windows.insert(id, window);
         // Only what held the range's end reaches beyond it.

@@ -30,14 +30,19 @@ impl Planner {
         if !self.learned.order.sort_ignored || self.has_left() {
             return None;
         }
-        let is_read = |plan: &RegionPlan, range: TimeRange| plan.again.ranges.iter().any(|read| read.overlaps(range));
-        let (plan, ranges) = self.regions.iter().filter(|plan| plan.is_done()).find_map(|plan| {
-            let mut ranges = TimeRange::merged(&plan.again.by_order);
-            ranges.retain(|range| !range.is_empty() && !is_read(plan, *range));
-            (!ranges.is_empty()).then_some((plan, ranges))
-        })?;
+        self.read_done_again(&Reopening::Order, |plan| TimeRange::merged(&plan.again.by_order))
+    }
+
+    /// Reads seconds of the first region that is done and has such again.
+    pub(in crate::plan) fn read_done_again(
+        &self,
+        why: &Reopening,
+        ranges_of: impl Fn(&RegionPlan) -> Vec<TimeRange>,
+    ) -> Option<Decision> {
+        let ranges = |plan| Some((plan, ranges_of(plan))).filter(|(_, ranges)| !ranges.is_empty());
+        let (plan, ranges) = self.regions.iter().filter(|plan| plan.is_done()).find_map(ranges)?;
         let mut next = self.next_window;
-        let open = |range| self.reopening_from(&mut next, &plan.region, range, &Reopening::Order).ok();
+        let open = |range| self.reopening_from(&mut next, &plan.region, range, why).ok();
         let events: Vec<PlanEvent> = ranges.into_iter().filter_map(open).flatten().collect();
         (!events.is_empty()).then_some(Decision::Record(events))
     }

@@ -143,15 +143,11 @@ impl Planner {
         if !self.is_odd() || self.learned.order.sort_ignored || self.has_left() {
             return None;
         }
-        let (plan, leaps) = self.regions.iter().filter(|plan| plan.is_done()).find_map(|plan| {
+        self.read_done_again(&Reopening::Leap, |plan| {
             let mut leaps = plan.again.places.leaps();
             leaps.retain(|leap| !plan.again.ranges.iter().any(|read| read.overlaps(*leap)));
-            (!leaps.is_empty()).then_some((plan, leaps))
-        })?;
-        let mut next = self.next_window;
-        let open = |leap| self.reopening_from(&mut next, &plan.region, leap, &Reopening::Leap).ok();
-        let events: Vec<PlanEvent> = leaps.into_iter().filter_map(open).flatten().collect();
-        (!events.is_empty()).then_some(Decision::Record(events))
+            leaps
+        })
     }
 
     /// Seconds of a region that is done of which rows were skipped.

@@ -192,7 +192,7 @@ fn a_region_that_always_fails_is_a_gap_and_the_others_are_exported() {
 
 #[test]
 fn a_region_that_fails_from_mid_run_on_is_a_gap_after_what_was_paid_for() {
-    a_dead_region_is_a_gap(DeadForm::ServerError, 150);
+    a_dead_region_is_a_gap(DeadForm::ServerError, 90);
 }
 
 #[test]

@@ -19,6 +19,8 @@ const ROWS_AT_A_BOUND: usize = 2;
 const HABIT_AFTER: u32 = 20;
 /// How often rows must have followed what looked like an end, after the same number of pages, to be taken for a cap.
 const CAP_AFTER: u32 = 2;
+/// Pages of a question that one trouble may leave: a last page no later than this is not relied upon where nothing asks beyond it.
+const PAGES_IN_TROUBLE: u32 = 10;
 /// Seconds that must have gone up on ordered pages, and none down, before a row beyond a window's end is evidence: rows in
 /// no order go up six times running less than once in five thousand pages.
 pub const PROVEN_AFTER: u32 = 6;
@@ -140,6 +142,11 @@ impl Learned {
         // A page that came beyond what was verified shows that it is not so.
         let verified = self.verified.last_page.filter(|last| *last >= self.ends.deepest_page);
         self.ends.cap.or(verified).unwrap_or(LAST_PAGE)
+    }
+
+    /// The same for what the last page would do without: a few pages may end so in one trouble.
+    pub fn last_page_at_least(&self) -> u32 {
+        self.last_page().max(PAGES_IN_TROUBLE)
     }
 
     /// Takes what was found out before the run.
@@ -348,5 +355,15 @@ mod tests {
         assert!(after(&apart).bounds.early_apart);
         let kept = after(&[apart.as_slice(), &[Lesson::MinKept, early(30)]].concat());
         assert!(!kept.min_seems_loose() && !kept.bounds.early_apart);
+    }
+
+    /// Two pages of one trouble that end alike tell no last page that anything rests on: what is held against its place lies far beyond.
+    #[test]
+    fn a_last_page_that_one_trouble_may_leave_is_not_relied_upon() {
+        let more = |pages| [Lesson::MoreAfter { pages }; CAP_AFTER as usize];
+        let short = after(&more(1));
+        assert_eq!((short.last_page(), short.last_page_at_least()), (1, PAGES_IN_TROUBLE));
+        let long = after(&more(50));
+        assert_eq!((long.last_page(), long.last_page_at_least()), (50, 50));
     }
 }

@@ -61,7 +61,7 @@ impl Planner {
 
     fn beginning(&self, plan: &RegionPlan) -> Beginning {
         if self.places_tell() {
-            plan.again.places.beginning(plan.range.start, self.learned.last_page())
+            plan.again.places.beginning(plan.range.start, self.learned.last_page_at_least())
         } else {
             Beginning::Untold
         }
@@ -88,7 +88,7 @@ impl Planner {
     /// How a region's rows stand to their places, where those tell.
     pub(in crate::plan) fn stands(&self, plan: &RegionPlan, confirm_after: i64) -> Stands {
         if self.places_tell() {
-            plan.again.places.stands((self.learned.last_page(), self.is_odd()), confirm_after)
+            plan.again.places.stands((self.learned.last_page_at_least(), self.is_odd()), confirm_after)
         } else {
             Stands::Whole
         }

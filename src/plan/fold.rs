@@ -240,8 +240,12 @@ impl Walk {
 
     fn take_rows(&mut self, page: &PageFact, (rows, strays): (&[RowKey], &[RowKey]), lessons: &mut Vec<Lesson>) {
         let had_new = self.so_far.brought_new;
-        let before =
-            Before { frontier: self.reach.frontier, second: self.reach.before_frontier, settled: self.read_until() };
+        let before = Before {
+            frontier: self.reach.frontier,
+            rows: self.reach.at_frontier.len(),
+            second: self.reach.before_frontier,
+            settled: self.read_until(),
+        };
         let known_before = (self.reach.frontier, self.reach.at_frontier.len());
         for row in rows {
             self.take_row(*row);
@@ -370,7 +374,9 @@ impl Walk {
         let known = known.chain(self.reach.stretch_at_frontier.iter().copied()).collect();
         let ends = page.rows.iter().map(|row| row.second).max()?;
         let (slots, asked_max) = (page.slots, self.stretch.asked_max);
-        let place = Place { look_from, from, first_video, last_video, first, last, ends, slots, asked_max };
+        let rows_before = if before.frontier == Some(from) { before.rows } else { 0 };
+        let place =
+            Place { look_from, from, rows_before, first_video, last_video, first, last, ends, slots, asked_max };
         Some(ShortDoubt::new(place, known))
     }
 
@@ -380,10 +386,11 @@ impl Walk {
     }
 }
 
-/// Where the walk stood before a page.
+/// Where the walk stood before a page, and how many rows of its frontier had come.
 #[derive(Clone, Copy, Debug)]
 struct Before {
     frontier: Option<EpochSeconds>,
+    rows: usize,
     /// The last second before the frontier.
     second: Option<EpochSeconds>,
     settled: EpochSeconds,

@@ -20,7 +20,7 @@ const MOST_PAGES: usize = 4;
 /// How often a region's short pages are read again because one had left rows out; then they are listed.
 const MOST_REFUTED: u32 = 2;
 /// Rows around a page that are remembered; of one with more it is not asked again.
-const MOST_KNOWN: usize = 100;
+const MOST_KNOWN: usize = 1_000;
 /// Seconds of believed pages that are told apart in one window, beyond which the nearest are taken as one.
 const MOST_APART: usize = 8;
 
@@ -29,6 +29,9 @@ const MOST_APART: usize = 8;
 pub struct ShortPage {
     /// The seconds in which it may have left rows out.
     pub range: TimeRange,
+    /// The number of the page that shows them again, counted from their first second: more than 1 where that second fills pages.
+    #[serde(default = "first_page")]
+    pub page: u32,
     /// The rows that are known around it.
     pub rows: Vec<VideoKey>,
     /// Its row slots, from 1 to 9.
@@ -77,6 +80,10 @@ impl ShortPage {
         let is_within = |row: &&RowKey| self.range.start < row.second && row.second < self.ends;
         page.rows.iter().filter(is_within).count() >= self.slots as usize
     }
+}
+
+fn first_page() -> u32 {
+    1
 }
 
 /// Pages nearest to each other become one where there are many.
@@ -187,6 +194,11 @@ impl Recheck {
     /// The second from which it is asked, and the number of the question.
     pub(super) fn question(&self) -> Option<(EpochSeconds, u32)> {
         Some((self.least.first()?.range.start, self.questions + 1))
+    }
+
+    /// The number of the page that is asked from that second.
+    pub(super) fn page(&self) -> u32 {
+        self.least.first().map_or(1, |page| page.page)
     }
 }
 

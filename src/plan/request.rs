@@ -146,7 +146,11 @@ impl Planner {
                 min_create_time: range.map(|(min, _)| min),
                 max_create_time: range.map(|(_, max)| max),
                 order: Self::probe_order(plan, purpose),
-                page: if matches!(purpose, Purpose::Place { .. }) { number } else { PageNumber::FIRST },
+                page: match purpose {
+                    Purpose::Place { .. } => number,
+                    Purpose::Recheck { .. } => PageNumber::new(plan.again.recheck.page()).ok()?,
+                    _ => PageNumber::FIRST,
+                },
             },
             expected: Expected { habit: self.habit(&plan.region), row },
             position: start,

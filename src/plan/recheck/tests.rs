@@ -1,5 +1,5 @@
 use super::*;
-use crate::api::contract::Filters;
+use crate::api::contract::{Filters, PageQuery, TimeOrder};
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::{PageAddress, Purpose, WindowId};
 use crate::plan::planner::{Decision, PlanContext, Planner};
@@ -74,7 +74,7 @@ fn rows_behind_the_range_are_not_asked_for_again() {
 fn short(seconds: std::ops::Range<i64>, slots: u32) -> ShortPage {
     let ends = EpochSeconds::new(seconds.end - 1);
     let rows = seconds.clone().step_by(4).map(|second| VideoKey(second as u64)).collect();
-    ShortPage { range: range(seconds.start, seconds.end), rows, slots, ends, at: EpochSeconds::new(1_000) }
+    ShortPage { range: range(seconds.start, seconds.end), page: 1, rows, slots, ends, at: EpochSeconds::new(1_000) }
 }
 
 fn answer(seconds: impl IntoIterator<Item = i64>) -> PageFact {
@@ -172,4 +172,34 @@ fn believed_pages_that_touch_are_one_and_there_are_never_many() {
     assert_eq!(told.collect::<Vec<_>>(), [(range(0, 40), Some(4)), (range(90, 100), Some(2))]);
     let many = apart((0..50).map(|place: i64| of(place * place * 10..place * place * 10 + 5, 3)));
     assert_eq!((many.len(), many[0].range.start.get(), many[MOST_APART - 1].range.end.get()), (MOST_APART, 0, 24_015));
+}
+
+/// A second of 100 rows is read in ten pages, of which one leaves a row out for a while.
+#[test]
+fn a_page_amid_a_second_is_asked_again_by_its_number() {
+    let seconds = || (0..20).chain(std::iter::repeat_n(30, 100)).chain(40..60);
+    let lacking = VideoKey(67);
+    let mut plan = Planner::new(&[us()], Filters::default(), range(0, 400));
+    let (mut rechecked, mut came) = (Vec::new(), BTreeSet::new());
+    read_to_the_end(&mut plan, |task, now| {
+        let PageQuery { min_create_time, max_create_time, page, order, .. } = task.query;
+        let asked = |row: &RowKey| Some(row.second) >= min_create_time && Some(row.second) <= max_create_time;
+        let keys =
+            seconds().zip(0..).map(|(second, id)| RowKey { second: EpochSeconds::new(second), video: VideoKey(id) });
+        let mut rows: Vec<RowKey> = keys.filter(asked).collect();
+        if order == TimeOrder::NewestFirst {
+            rows.reverse();
+        }
+        let comes = |row: &RowKey| now.get() >= 1_010 || row.video != lacking;
+        let rows: Vec<RowKey> = rows.into_iter().skip(page.get() as usize * 10 - 10).take(10).filter(comes).collect();
+        if let Purpose::Recheck { from } = task.address.purpose {
+            rechecked.push((from.get(), page.get()));
+        }
+        came.extend(rows.iter().map(|row| row.video));
+        let slots = u32::try_from(rows.len()).unwrap();
+        Some(PageFact { rows, slots, ..page_of(task.address.clone(), now, []) })
+    });
+    assert!(plan.is_done() && plan.unproven().is_empty(), "{:?}", plan.unproven());
+    assert_eq!(came.len(), seconds().count(), "{rechecked:?}");
+    assert!(rechecked.iter().any(|(from, page)| *from == 30 && *page > 1), "{rechecked:?}");
 }

@@ -374,9 +374,9 @@ impl Walk {
         let known = known.chain(self.reach.stretch_at_frontier.iter().copied()).collect();
         let ends = page.rows.iter().map(|row| row.second).max()?;
         let (slots, asked_max) = (page.slots, self.stretch.asked_max);
-        let rows_before = if before.frontier == Some(from) { before.rows } else { 0 };
-        let place =
-            Place { look_from, from, rows_before, first_video, last_video, first, last, ends, slots, asked_max };
+        let fills_pages = before.frontier == Some(from) && before.rows >= PAGE_SIZE as usize;
+        let amid = fills_pages.then_some((self.stretch.asked_min, page.address.page));
+        let place = Place { look_from, from, amid, first_video, last_video, first, last, ends, slots, asked_max };
         Some(ShortDoubt::new(place, known))
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fact::{PageFact, RowKey, VideoKey};
 use crate::api::contract::PAGE_SIZE;
-use crate::units::{EpochSeconds, TimeRange};
+use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 /// Answers in a row that show nothing of a page, before what was believed is listed.
 const MOST_ASKED: u32 = 4;
@@ -29,9 +29,10 @@ const MOST_APART: usize = 8;
 pub struct ShortPage {
     /// The seconds in which it may have left rows out.
     pub range: TimeRange,
-    /// The number of the page that shows them again, counted from their first second: more than 1 where that second fills pages.
-    #[serde(default = "first_page")]
-    pub page: u32,
+    /// The lower bound and the number that it was asked with, and is asked again, where the first of them fills pages: page 1 from there on
+    /// would not show it.
+    #[serde(default)]
+    pub amid: Option<(EpochSeconds, PageNumber)>,
     /// The rows that are known around it.
     pub rows: Vec<VideoKey>,
     /// Its row slots, from 1 to 9.
@@ -80,10 +81,6 @@ impl ShortPage {
         let is_within = |row: &&RowKey| self.range.start < row.second && row.second < self.ends;
         page.rows.iter().filter(is_within).count() >= self.slots as usize
     }
-}
-
-fn first_page() -> u32 {
-    1
 }
 
 /// Pages nearest to each other become one where there are many.
@@ -196,9 +193,9 @@ impl Recheck {
         Some((self.least.first()?.range.start, self.questions + 1))
     }
 
-    /// The number of the page that is asked from that second.
-    pub(super) fn page(&self) -> u32 {
-        self.least.first().map_or(1, |page| page.page)
+    /// The lower bound and the number that the page is asked with, where that is not page 1 from that second on.
+    pub(super) fn amid(&self) -> Option<(EpochSeconds, PageNumber)> {
+        self.least.first()?.amid
     }
 }
 

@@ -103,6 +103,7 @@ impl Planner {
     pub(super) fn probe(&self, (window, plan): (WindowId, &RegionPlan), purpose: Purpose) -> Option<Task> {
         let TimeRange { start, end } = plan.range;
         let whole = Some((start.shifted(-1), end));
+        let amid = plan.again.recheck.amid();
         let (range, number) = match purpose {
             Purpose::WithoutRange => (None, PageNumber::new(plan.next_without_range()).ok()?),
             Purpose::KnownSecond => {
@@ -121,7 +122,8 @@ impl Planner {
             }
             Purpose::Recheck { from } => {
                 let (_, number) = plan.again.recheck.question()?;
-                (Some(self.exact_range(TimeRange::new(from, end))), PageNumber::new(number).ok()?)
+                let (exact, max) = self.exact_range(TimeRange::new(from, end));
+                (Some((amid.map_or(exact, |(min, _)| min), max)), PageNumber::new(number).ok()?)
             }
             Purpose::Place { anchor, .. } => {
                 let asked = self.place_question(plan, anchor)?;
@@ -148,7 +150,7 @@ impl Planner {
                 order: Self::probe_order(plan, purpose),
                 page: match purpose {
                     Purpose::Place { .. } => number,
-                    Purpose::Recheck { .. } => PageNumber::new(plan.again.recheck.page()).ok()?,
+                    Purpose::Recheck { .. } => amid.map_or(PageNumber::FIRST, |(_, page)| page),
                     _ => PageNumber::FIRST,
                 },
             },

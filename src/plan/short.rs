@@ -8,8 +8,7 @@ use std::collections::BTreeSet;
 
 use super::fact::{RowKey, VideoKey};
 use super::recheck::{Believed, ShortPage};
-use crate::api::contract::PAGE_SIZE;
-use crate::units::{EpochSeconds, TimeRange};
+use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 /// The most looks at one short page.
 const MOST_LOOKS: u32 = 6;
@@ -44,8 +43,8 @@ pub struct Place {
     pub look_from: EpochSeconds,
     /// The second from which rows may be missing.
     pub from: EpochSeconds,
-    /// How many rows of that second came before the page.
-    pub rows_before: usize,
+    /// The lower bound and the number that the page was asked with, where rows of that second fill a page before it.
+    pub amid: Option<(EpochSeconds, PageNumber)>,
     /// The page's first row: a look that begins with it sees the same alignment.
     pub first_video: VideoKey,
     /// The page's last row in order: a look that does not show it has not seen the page's end.
@@ -159,11 +158,8 @@ impl ShortDoubt {
     /// The page as it is believed after one that came at this moment.
     pub(super) fn believed(&self, at: EpochSeconds) -> Believed {
         let (range, rows) = (self.range(), self.known.iter().copied().collect());
-        let Place { slots, ends, rows_before, .. } = self.place;
-        // Counted from that second it may lie on two pages: most of it on this one.
-        let page = u32::try_from(rows_before).unwrap_or(u32::MAX).saturating_add(PAGE_SIZE / 2) / PAGE_SIZE + 1;
-        let least = ShortPage { range, page, rows, slots, ends, at };
-        Believed { range, least: least.remembered().into_iter().collect() }
+        let Place { slots, ends, amid, .. } = self.place;
+        Believed { range, least: ShortPage { range, amid, rows, slots, ends, at }.remembered().into_iter().collect() }
     }
 
     /// Whether rows came after the page, so that it was not the last.

@@ -123,7 +123,7 @@ fn what_was_not_asked_for_with_a_short_page_does_not_follow_it() {
     let place = Place {
         look_from: at(10),
         from: at(20),
-        rows_before: 0,
+        amid: None,
         first_video: VideoKey(20),
         last_video: VideoKey(30),
         first: at(20),

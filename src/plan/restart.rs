@@ -118,9 +118,6 @@ impl Walk {
         self.anchor.awaited = if continues { self.reach.at_frontier.clone() } else { BTreeSet::new() };
         self.anchor.sure_until = self.reach.settled;
         self.begin_healing(stretch, finding);
-        if !continues {
-            self.short_pages.next = None;
-        }
         if let Some(doubt) = &mut self.short_pages.doubted {
             match stretch.why {
                 StretchReason::ShortPage => doubt.begin_look(stretch.anchor),
@@ -131,8 +128,10 @@ impl Walk {
         let reads_it_anew =
             |doubt: &mut ShortDoubt| !doubt.is_looking() && !continues && stretch.anchor <= doubt.from();
         if matches!(stretch.why, StretchReason::PastFullSecond | StretchReason::Restart) {
-            self.short_pages.doubted = None;
+            (self.short_pages.doubted, self.short_pages.next) = (None, None);
         }
+        // What a stretch from a later second does not read stays in doubt.
+        self.short_pages.next.take_if(reads_it_anew);
         self.short_pages.doubted.take_if(|doubt| stretch.why != StretchReason::ShortPage && reads_it_anew(doubt));
         if !goes_on {
             self.reach.frontier = None;

@@ -83,6 +83,17 @@ pub(super) enum OnRefusal {
     Page,
 }
 
+/// Which page of a region was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RefusedPage {
+    /// The first of a walk's question: without it nothing is read.
+    First,
+    /// A later one, which may be one too many: the walk goes on without it.
+    Later,
+    /// One that only helps the walks.
+    Aid,
+}
+
 /// A region's failed attempts in a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failing {
@@ -183,15 +194,20 @@ impl Regions {
         self.cases.retain(keeps);
     }
 
-    /// A page was refused that belongs to the region's walk, or, with `is_aid`, only helps it.
+    /// A page of a region was refused.
     pub(super) fn refused(
         &mut self,
         region: &Region,
-        (window, is_aid): (WindowId, bool),
+        (window, refused): (WindowId, RefusedPage),
         fault: RegionFault,
         now: Duration,
     ) -> OnRefusal {
-        let is_of_key = matches!(fault, RegionFault::Refused { code: 401 | 403, .. });
+        let may_be_alone = match (refused, &fault) {
+            (RefusedPage::First, _) => false,
+            (RefusedPage::Later, RegionFault::Refused { code, .. }) => *code != 401,
+            (_, RegionFault::Refused { code, .. }) => !matches!(code, 401 | 403),
+            _ => true,
+        };
         let is_confirming = self.cases.iter().any(|(other, case)| {
             let refused = matches!(case.fault, RegionFault::Refused { .. });
             other != region && refused && case.standing != Standing::Waiting && !self.is_answered_since(case)
@@ -215,7 +231,7 @@ impl Regions {
         if let Some(rest) = usize::try_from(case.times - 1).ok().and_then(|place| CONFIRMATIONS.get(place)) {
             return OnRefusal::AskAgain(*rest);
         }
-        if case.answers || (is_aid && !is_of_key) {
+        if case.answers || may_be_alone {
             self.cases.remove(region);
             return OnRefusal::Page;
         }

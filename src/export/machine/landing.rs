@@ -119,11 +119,10 @@ impl Machine {
             Fetched::Refused { code, message } => {
                 self.last_page = moment.awake;
                 if !self.is_settled_by_the_walk(&task, code, moment) {
-                    let is_walk = matches!(task.address.purpose, Purpose::Walk { .. });
-                    return self.weigh_refusal(&task, !is_walk, (code, message), moment);
+                    return self.weigh_refusal(&task, (code, message), moment);
                 }
             }
-            Fetched::Failed { why } => self.take_failure(&task, (began, moment.now), why),
+            Fetched::Failed { why } => self.take_failure(&task, began, why, moment),
             Fetched::Stopped if has_failed => self.blame.stopped(task.address.clone(), moment.now),
             Fetched::Quota { .. } | Fetched::OutOfCredits { .. } | Fetched::Unreachable { .. } => {}
             Fetched::Stopped | Fetched::Well | Fetched::TooEarly => {}
@@ -143,35 +142,49 @@ impl Machine {
                 let events = self.planner.park(&task.address, task.window);
                 self.record(events, Then::Nothing);
             }
-            Purpose::Walk { .. } => match self.planner.after_refusal(&task.address, task.window, &self.context(moment))
-            {
-                Some(Decision::Record(events)) => self.record(events, Then::Nothing),
-                _ => return false,
-            },
+            Purpose::Walk { .. } => return self.goes_on_without(task, moment),
             _ => return false,
         }
         true
     }
 
+    /// Whether a walk goes on without a page that is not its question's first: by reading from its last second again.
+    fn goes_on_without(&mut self, task: &Task, moment: &Moment) -> bool {
+        if task.address.page == PageNumber::FIRST || !matches!(task.address.purpose, Purpose::Walk { .. }) {
+            return false;
+        }
+        match self.planner.after_refusal(&task.address, task.window, &self.context(moment)) {
+            Some(Decision::Record(events)) => {
+                self.record(events, Then::Nothing);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// A window whose page cannot be had is parked, unless it is the service that is unwell and not the page.
-    fn take_failure(&mut self, task: &Task, (began, now): (Duration, Duration), why: String) {
+    fn take_failure(&mut self, task: &Task, began: Duration, why: String, moment: &Moment) {
+        let now = moment.now;
         match self.blame.failed(task.address.clone(), (began, now)) {
             Verdict::Wait => {}
             Verdict::Visit => self.probe(task.query.region.clone(), (Reason::Blame, Duration::ZERO), now),
             Verdict::Page => {
                 self.effects.push_back(Effect::Note(Note::Parked { why }));
-                self.leave_page(task);
+                self.leave_page(task, moment);
             }
         }
     }
 
-    /// A page cannot be had: its window is tried again later. Nothing hangs on a page to count by but how sure a forecast is.
-    pub(super) fn leave_page(&mut self, task: &Task) {
+    /// A page cannot be had: how deep pages are served nobody knows, so its walk goes on without a later one; else its window is tried again
+    /// later. Nothing hangs on a page to count by but how sure a forecast is.
+    pub(super) fn leave_page(&mut self, task: &Task, moment: &Moment) {
         if matches!(task.address.purpose, Purpose::Count { .. }) {
             return self.planner.count_failed(&task.address.region);
         }
-        let events = self.planner.park(&task.address, task.window);
-        self.record(events, Then::Nothing);
+        if !self.goes_on_without(task, moment) {
+            let events = self.planner.park(&task.address, task.window);
+            self.record(events, Then::Nothing);
+        }
     }
 
     fn apply_published(&mut self, event: &PlanEvent, parts: Vec<PartRecord>) {

@@ -7,13 +7,14 @@ use crate::fetch::job::{Asks, Fetched, JobId};
 use crate::fetch::pool::Over;
 use crate::fetch::retry::Patience;
 use crate::plan::event::RegionFault;
+use crate::plan::fact::Purpose;
 use crate::plan::planner::Task;
 use crate::units::PageNumber;
 
 use super::staff::Then;
 use super::{Effect, Landed, Machine, Moment, Note};
 use crate::export::Ending;
-use crate::export::regions::{Failing, Next, OnRefusal, Progress};
+use crate::export::regions::{Failing, Next, OnRefusal, Progress, RefusedPage};
 
 /// Why a harmless page is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,16 +28,21 @@ pub(super) enum Reason {
 }
 
 impl Machine {
-    pub(super) fn weigh_refusal(&mut self, task: &Task, is_aid: bool, (code, message): (u16, String), moment: &Moment) {
+    pub(super) fn weigh_refusal(&mut self, task: &Task, (code, message): (u16, String), moment: &Moment) {
         let fault = RegionFault::Refused { code, message };
-        match self.regions.refused(&task.address.region, (task.window, is_aid), fault, moment.now) {
+        let refused = match (task.address.purpose, task.address.page) {
+            (Purpose::Walk { .. }, PageNumber::FIRST) => RefusedPage::First,
+            (Purpose::Walk { .. }, _) => RefusedPage::Later,
+            _ => RefusedPage::Aid,
+        };
+        match self.regions.refused(&task.address.region, (task.window, refused), fault, moment.now) {
             OnRefusal::AskAgain(rest) if !self.is_ending() => {
                 self.begin_again(task.clone(), Asks::Confirming(rest), moment);
             }
             OnRefusal::AskAgain(_) | OnRefusal::Leave => {}
             OnRefusal::Page => {
                 self.effects.push_back(Effect::Note(Note::Refused { code }));
-                self.leave_page(task);
+                self.leave_page(task, moment);
             }
         }
     }

@@ -36,7 +36,7 @@ impl Run {
 
     fn refused(&mut self, code: &str, status: u16, now: f64) -> OnRefusal {
         let window = self.window(code);
-        self.regions.refused(&region(code), (window, false), refusal(status), at(now))
+        self.regions.refused(&region(code), (window, RefusedPage::First), refusal(status), at(now))
     }
 
     /// Refused as often as it is asked again, as its fetch job would be; when that was over.
@@ -221,7 +221,9 @@ fn a_region_that_was_refused_once_is_asked_anew_when_others_answer() {
 #[test]
 fn a_page_that_is_refused_while_its_region_answers_is_the_pages_matter() {
     let mut run = Run::of(&["US"]);
-    let ask = |run: &mut Run, now: f64| run.regions.refused(&region("US"), (WindowId(0), false), refusal(403), at(now));
+    let ask = |run: &mut Run, now: f64| {
+        run.regions.refused(&region("US"), (WindowId(0), RefusedPage::First), refusal(403), at(now))
+    };
     assert!(matches!(ask(&mut run, 1.0), OnRefusal::AskAgain(_)));
     run.regions.came(&region("US"), Some(WindowId(7)), (at(1.1), at(1.2)));
     assert!(matches!(ask(&mut run, 2.0), OnRefusal::AskAgain(_)));
@@ -235,7 +237,7 @@ fn a_page_that_is_refused_while_its_region_answers_is_the_pages_matter() {
 fn a_region_with_two_refused_pages_is_set_aside_and_the_one_who_asks_again_is_not_called_back() {
     let mut run = Run::of(&["US", "GB"]);
     let ask = |run: &mut Run, window: u32, now: f64| {
-        run.regions.refused(&region("US"), (WindowId(window), false), refusal(403), at(now))
+        run.regions.refused(&region("US"), (WindowId(window), RefusedPage::First), refusal(403), at(now))
     };
     assert!(matches!(ask(&mut run, 0, 1.0), OnRefusal::AskAgain(_)));
     assert_eq!(ask(&mut run, 7, 1.1), OnRefusal::Leave);
@@ -262,7 +264,8 @@ fn a_refused_page_that_comes_back_without_an_answer_is_forgotten() {
 fn a_page_that_only_helps_is_done_without_unless_the_key_is_refused() {
     for (status, last) in [(422, OnRefusal::Page), (400, OnRefusal::Page), (401, OnRefusal::Leave)] {
         let mut run = Run::of(&["US"]);
-        let mut ask = |now: f64| run.regions.refused(&region("US"), (WindowId(0), true), refusal(status), at(now));
+        let mut ask =
+            |now: f64| run.regions.refused(&region("US"), (WindowId(0), RefusedPage::Aid), refusal(status), at(now));
         for now in [1.0, 2.0, 3.0] {
             assert!(matches!(ask(now), OnRefusal::AskAgain(_)));
         }

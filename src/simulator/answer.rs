@@ -439,6 +439,8 @@ fn past_the_cap(form: PastLastPage, last_page: u64) -> Result<u64, Option<Refusa
         PastLastPage::BadRequest => Err(Some(Refusal(StatusCode::BAD_REQUEST, 400, message))),
         PastLastPage::NotFound => Err(Some(Refusal(StatusCode::NOT_FOUND, 404, "Not Found".to_owned()))),
         PastLastPage::BadRequestInside => Err(Some(Refusal(StatusCode::OK, 400, message))),
+        PastLastPage::Forbidden => Err(Some(Refusal(StatusCode::FORBIDDEN, 403, message))),
+        PastLastPage::ServerError => Err(Some(server_error())),
         PastLastPage::Empty => Err(None),
         PastLastPage::RepeatLast => Ok(last_page),
     }

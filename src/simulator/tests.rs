@@ -221,6 +221,8 @@ async fn past_the_cap_lies_what_is_set() {
         (PastLastPage::BadRequest, 400, 400, 0),
         (PastLastPage::NotFound, 404, 404, 0),
         (PastLastPage::BadRequestInside, 200, 400, 0),
+        (PastLastPage::Forbidden, 403, 403, 0),
+        (PastLastPage::ServerError, 500, 500, 0),
         (PastLastPage::Empty, 200, 0, 0),
         (PastLastPage::RepeatLast, 200, 0, 10),
     ] {

@@ -106,6 +106,17 @@ fn a_cap_of_50_pages_that_answers_400_inside_a_200_loses_nothing() {
     exports_exactly_beyond_a_cap_of_50_pages(PastLastPage::BadRequestInside);
 }
 
+/// Both were taken for a region or a service that is out of order, and the run ended with 6 or 5, at each start.
+#[test]
+fn a_cap_of_50_pages_that_answers_403_loses_nothing() {
+    exports_exactly_beyond_a_cap_of_50_pages(PastLastPage::Forbidden);
+}
+
+#[test]
+fn a_cap_of_50_pages_that_answers_500_loses_nothing() {
+    exports_exactly_beyond_a_cap_of_50_pages(PastLastPage::ServerError);
+}
+
 #[test]
 fn a_cap_of_50_pages_that_repeats_its_last_page_loses_nothing() {
     exports_exactly_beyond_a_cap_of_50_pages(PastLastPage::RepeatLast);

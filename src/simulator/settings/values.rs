@@ -311,6 +311,10 @@ choice!(
         Empty,
         /// `code` 400 in a 200.
         BadRequestInside,
+        /// HTTP 403, as if the key had no access.
+        Forbidden,
+        /// HTTP 500, as of a search engine whose window of results is too small.
+        ServerError,
         /// The last page again.
         RepeatLast,
     }

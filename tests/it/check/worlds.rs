@@ -199,6 +199,7 @@ pub(super) fn right(settings: &SimulatorSettings) -> BTreeMap<String, Vec<String
         PastLastPage::NotFound => "refused_404",
         PastLastPage::Empty => empty,
         PastLastPage::RepeatLast => "repeats",
+        PastLastPage::Forbidden | PastLastPage::ServerError => unreachable!("no world here answers so"),
     };
     // The second page of a stretch that fits on one is past the end, and past a cap of one page.
     let past = if contract.last_page == 1 { vec![past_the_cap.to_owned(), empty.to_owned()] } else { only(empty) };

@@ -1,7 +1,8 @@
 //! Which pages hold a body, by region and time, in memory: so that the database needs no index of its bodies, which would cost
 //! as much to write as they do. Pure. Some dozen bytes a page; the writer adds a page once it is durable, never before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use crate::api::contract::Region;
 use crate::units::{EpochSeconds, TimeRange};
@@ -26,11 +27,22 @@ struct Rest {
     slots: u32,
 }
 
+/// Sequences of one stretch of their table, which is swept as a whole: windows are read side by side, so what one of them releases lies
+/// between what others hold, and to take it from there at once would change every page of the table, again for each window. A
+/// page that is held keeps so many released bodies lying at most.
+const STRETCH: i64 = 64;
+/// Stretches that are swept at once: a bound on how long a transaction may hold up the pages behind it.
+const SWEPT_AT_ONCE: usize = 32;
+
 /// All pages that hold a body.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     regions: BTreeMap<Region, BTreeMap<Place, Rest>>,
     pages: u64,
+    /// How many there are in each stretch of their table that has any.
+    stretches: BTreeMap<i64, u32>,
+    /// Stretches in which nothing lies but what is released.
+    ripe: BTreeSet<i64>,
 }
 
 impl Held {
@@ -38,12 +50,57 @@ impl Held {
         let HeldPage { region, sequence, span, slots } = page;
         let pages = self.regions.entry(region).or_default();
         let added = pages.insert((span.start, sequence), Rest { end: span.end, slots });
-        self.pages += u64::from(added.is_none());
+        if added.is_none() {
+            let stretch = sequence.div_euclid(STRETCH);
+            *self.stretches.entry(stretch).or_default() += 1;
+            self.ripe.remove(&stretch);
+            self.pages += 1;
+        }
     }
 
-    pub(super) fn remove(&mut self, region: &Region, place: Place) {
-        let removed = self.regions.get_mut(region).and_then(|pages| pages.remove(&place));
-        self.pages = self.pages.saturating_sub(u64::from(removed.is_some()));
+    /// The page holds its body no more, which lies in its table until it is swept.
+    pub(super) fn release(&mut self, region: &Region, place: Place) {
+        if self.regions.get_mut(region).and_then(|pages| pages.remove(&place)).is_none() {
+            return;
+        }
+        if let Some(held) = self.stretches.get_mut(&place.1.div_euclid(STRETCH)) {
+            *held = held.saturating_sub(1);
+        }
+        self.add_released(place.1);
+        self.pages = self.pages.saturating_sub(1);
+    }
+
+    /// A body that is held no more lies in its table; told of after all that are held.
+    pub(super) fn add_released(&mut self, sequence: i64) {
+        let stretch = sequence.div_euclid(STRETCH);
+        if self.stretches.get(&stretch).is_none_or(|held| *held == 0) {
+            self.stretches.remove(&stretch);
+            self.ripe.insert(stretch);
+        }
+    }
+
+    /// Sequences between which every body is released, at most so many as are swept at once; of bodies that are durable.
+    pub(super) fn ripe(&self) -> Vec<Range<i64>> {
+        let mut ripe: Vec<Range<i64>> = Vec::new();
+        for stretch in self.ripe.iter().take(SWEPT_AT_ONCE) {
+            let (start, end) = (stretch * STRETCH, (stretch + 1) * STRETCH);
+            match ripe.last_mut().filter(|last| last.end == start) {
+                Some(last) => last.end = end,
+                None => ripe.push(start..end),
+            }
+        }
+        ripe
+    }
+
+    /// Whether anything may be swept.
+    pub(super) fn is_ripe(&self) -> bool {
+        !self.ripe.is_empty()
+    }
+
+    /// What was released between these sequences is gone.
+    pub(super) fn swept(&mut self, sequences: &Range<i64>) {
+        let stretches = sequences.start.div_euclid(STRETCH)..sequences.end.div_euclid(STRETCH);
+        self.ripe.retain(|stretch| !stretches.contains(stretch));
     }
 
     pub(super) fn clear(&mut self) {
@@ -148,12 +205,39 @@ mod tests {
     }
 
     #[test]
+    fn a_stretch_is_swept_once_nothing_in_it_is_held() {
+        let held_at = |sequences: &[i64]| {
+            let mut held = Held::default();
+            for &sequence in sequences {
+                held.add(HeldPage { region: us(), sequence, span: range(sequence, sequence + 1), slots: 10 });
+            }
+            held
+        };
+        let mut held = held_at(&[1, 63, 64, 130, 400]);
+        let release = |held: &mut Held, sequence| held.release(&us(), (EpochSeconds::new(sequence), sequence));
+        release(&mut held, 1);
+        release(&mut held, 1);
+        assert!(!held.is_ripe() && held.ripe().is_empty());
+        [63, 64, 400].into_iter().for_each(|sequence| release(&mut held, sequence));
+        assert_eq!(held.ripe(), [0..128, 384..448]);
+        // A page that lands there meanwhile stays.
+        held.add(HeldPage { region: us(), sequence: 401, span: range(401, 402), slots: 10 });
+        assert_eq!(held.ripe(), std::slice::from_ref(&(0..128)));
+        held.swept(&(0..128));
+        assert!(!held.is_ripe() && held.stretches.len() == 2 && held.pages() == 2);
+        release(&mut held, 401);
+        held.swept(&(384..448));
+        held.add_released(500);
+        assert_eq!(held.ripe(), std::slice::from_ref(&(448..512)));
+    }
+
+    #[test]
     fn only_what_has_ended_is_released_and_never_twice() {
         let mut held = held(&[(30, 40), (10, 35), (30, 31)]);
         let ended = held.ended(&us(), EpochSeconds::new(35), 9);
         assert_eq!(sequences(&ended), [2, 3]);
         assert_eq!(held.ended(&us(), EpochSeconds::new(35), 1).len(), 1);
-        ended.iter().chain(&ended).for_each(|place| held.remove(&us(), *place));
+        ended.iter().chain(&ended).for_each(|place| held.release(&us(), *place));
         assert_eq!((held.pages(), held.rows(&us(), range(0, 99))), (1, 10));
     }
 }

@@ -231,7 +231,7 @@ impl Journal {
         loop {
             let piece = self.ask(Job::Release { region: region.clone(), below }).await?;
             released += u64::try_from(piece).unwrap_or(0);
-            if piece < tables::RELEASE_AT_ONCE as i64 {
+            if piece < tables::RELEASE_AT_ONCE as i64 && !self.shared.held().is_ripe() {
                 return Ok(released);
             }
         }

@@ -108,14 +108,15 @@ impl Reader {
     }
 
     pub(super) fn held_pages(&self) -> Result<u64, JournalError> {
-        let sql = "SELECT count(*) FROM bodies";
+        let sql = "SELECT (SELECT count(*) FROM bodies) - (SELECT count(*) FROM released)";
         self.connection.query_row(sql, [], |row| count(row, 0)).map_err(self.failed("counting the pages"))
     }
 
     /// The pages that hold a body.
     pub(super) fn held(&self) -> Result<Held, JournalError> {
         let failed = self.failed("looking for pages that wait");
-        let sql = "SELECT sequence, region, first, end, slots FROM bodies";
+        let sql = "SELECT sequence, region, first, end, slots FROM bodies \
+                   WHERE NOT EXISTS (SELECT 1 FROM released WHERE released.sequence = bodies.sequence)";
         let mut statement = self.connection.prepare_cached(sql).map_err(&failed)?;
         let mut rows = statement.query([]).map_err(&failed)?;
         let mut held = Held::default();
@@ -126,6 +127,10 @@ impl Reader {
                 .map_err(|error| self.damaged(format!("the body of page {sequence}"), error))?;
             let span = TimeRange::new(EpochSeconds::new(first), EpochSeconds::new(end));
             held.add(HeldPage { region, sequence, span, slots });
+        }
+        let mut statement = self.connection.prepare_cached("SELECT sequence FROM released").map_err(&failed)?;
+        for sequence in statement.query_map([], |row| row.get(0)).map_err(&failed)? {
+            held.add_released(sequence.map_err(&failed)?);
         }
         Ok(held)
     }

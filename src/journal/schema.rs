@@ -36,12 +36,13 @@
 //! | `row_keys` | `sequence` | integer, key | `pages.sequence`; gone some time after the window is closed |
 //! | | `keys` | blob | 16 bytes a row that the plan learns from, in the page's order: second (i64), video key (u64) |
 //! | | `checksum` | blob | of the page's row in `pages` as text, and of `keys` |
-//! | `bodies` | `sequence` | integer, key | `pages.sequence`; gone once released |
+//! | `bodies` | `sequence` | integer, key | `pages.sequence`; gone some time after it is released |
 //! | | `region`, `first`, `end` | text, integer | the seconds of the delivered rows; the page's position where it has none |
 //! | | `slots` | integer | rows on the page |
 //! | | `fetched_at_ms`, `request_id` | integer, text or null | for the columns of the same names in the output |
 //! | | `length`, `body` | integer, blob | bytes before compression; the delivered rows, packed as `api::packed` says, in a block of LZ4 |
 //! | | `checksum` | blob | of sequence, region, first, end, fetched_at_ms, request_id and the body before compression |
+//! | `released` | `sequence` | integer, key | `bodies.sequence`: the body is owed to nobody any more, and lies there until its neighbours are released too |
 //! | `events` | `sequence` | integer, key | in the same order as `pages` |
 //! | | `json`, `checksum` | text, blob | the planner's decision; of sequence and text |
 //! | `closed_windows` | `run`, `window` | integer, key | windows whose pages the planner needs no more |
@@ -53,7 +54,7 @@
 //! | | `record` | text | a `PartRecord` as JSON |
 //! | `learned` | `name`, `json` | text, key; text | what was learned of the service, across runs |
 //!
-//! `pages`, `row_keys`, `bodies`, `events`, `closed_windows` and `rejected` hold the current run only. Bodies are kept of
+//! `pages`, `row_keys`, `bodies`, `released`, `events`, `closed_windows` and `rejected` hold the current run only. Bodies are kept of
 //! pages that answer the user's own question: the kinds of evidence, `without_filters`, `without_range`, `known_second` and `bounds`, hold rows that
 //! were not asked for and must never reach the output.
 //!
@@ -70,7 +71,7 @@ use twox_hash::XxHash3_64;
 use super::error::JournalError;
 
 /// The version of the tables that this program reads and writes.
-pub const VERSION: i64 = 6;
+pub const VERSION: i64 = 7;
 
 /// The database's name in the state folder.
 pub(super) const FILE: &str = "journal.sqlite";
@@ -110,15 +111,28 @@ CREATE TABLE rejected (
 CREATE TABLE parts (
     path TEXT PRIMARY KEY, state TEXT NOT NULL CHECK (state IN ('prepared', 'held', 'published', 'superseded')), record TEXT NOT NULL
 ) STRICT;
+CREATE TABLE released (sequence INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE learned (name TEXT PRIMARY KEY, json TEXT NOT NULL) STRICT;
 ";
 
 /// Every table, in the order in which pieces of a journal number them (`changes`): a new one comes last.
-pub(super) const TABLES_IN_ORDER: [&str; 10] =
-    ["question", "runs", "pages", "row_keys", "bodies", "events", "closed_windows", "rejected", "parts", "learned"];
+pub(super) const TABLES_IN_ORDER: [&str; 11] = [
+    "question",
+    "runs",
+    "pages",
+    "row_keys",
+    "bodies",
+    "events",
+    "closed_windows",
+    "rejected",
+    "parts",
+    "learned",
+    "released",
+];
 
 /// Tables that hold the current run only, emptied when another begins.
-pub(super) const OF_ONE_RUN: [&str; 6] = ["pages", "row_keys", "bodies", "events", "closed_windows", "rejected"];
+pub(super) const OF_ONE_RUN: [&str; 7] =
+    ["pages", "row_keys", "bodies", "released", "events", "closed_windows", "rejected"];
 
 /// What a database file turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,9 +196,9 @@ mod tests {
         assert_eq!(inspect(&connection, file).unwrap(), Found::New);
         create(&mut connection).unwrap();
         assert_eq!(inspect(&connection, file).unwrap(), Found::Journal);
-        connection.pragma_update(None, "user_version", 7).unwrap();
+        connection.pragma_update(None, "user_version", 8).unwrap();
         let text = inspect(&connection, file).unwrap_err().to_string();
-        assert_eq!(text, "opening journal.sqlite: its format is version 7, this program knows version 6");
+        assert_eq!(text, "opening journal.sqlite: its format is version 8, this program knows version 7");
     }
 
     #[test]

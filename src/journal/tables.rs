@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
@@ -49,8 +50,10 @@ pub(super) enum Entry {
     Bought { address: PageAddress, sequence: i64, has_keys: bool },
     /// A page holds a body.
     Held(HeldPage),
-    /// A page's body is gone.
+    /// A page holds its body no more.
     Released(Region, Place),
+    /// What was released between these sequences is gone.
+    Swept(Range<i64>),
     /// A window is closed.
     Closed(WindowId),
     /// A page's row keys are gone.
@@ -359,15 +362,23 @@ impl Batch<'_> {
     fn drop_foreign(&mut self, run: i64, region: &Region, range: TimeRange) -> rusqlite::Result<()> {
         let sql = "SELECT bodies.sequence, bodies.first FROM pages JOIN bodies USING (sequence) \
                    WHERE pages.run = ?1 AND pages.region = ?2 AND own_region = 0 AND other_region > 0 \
-                   AND bodies.first < ?4 AND bodies.end > ?3";
+                   AND bodies.first < ?4 AND bodies.end > ?3 \
+                   AND NOT EXISTS (SELECT 1 FROM released WHERE released.sequence = bodies.sequence)";
         let mut find = self.connection.prepare_cached(sql)?;
         let foreign = find.query_map(params![run, region.as_str(), range.start.get(), range.end.get()], |row| {
             Ok((EpochSeconds::new(row.get(1)?), row.get(0)?))
         })?;
         for place in foreign.collect::<rusqlite::Result<Vec<Place>>>()? {
-            self.connection.prepare_cached("DELETE FROM bodies WHERE sequence = ?1")?.execute([place.1])?;
-            self.draft.push(Entry::Released(region.clone(), place));
+            self.release_one(region, place)?;
         }
+        Ok(())
+    }
+
+    fn release_one(&mut self, region: &Region, place: Place) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached("INSERT INTO released (sequence) VALUES (?1) ON CONFLICT DO NOTHING")?
+            .execute([place.1])?;
+        self.draft.push(Entry::Released(region.clone(), place));
         Ok(())
     }
 
@@ -390,10 +401,24 @@ impl Batch<'_> {
         let places = self.shared.held().ended(region, below, RELEASE_AT_ONCE);
         let released = integer(places.len() as u64);
         for place in places {
-            self.connection.prepare_cached("DELETE FROM bodies WHERE sequence = ?1")?.execute([place.1])?;
-            self.draft.push(Entry::Released(region.clone(), place));
+            self.release_one(region, place)?;
         }
+        self.sweep()?;
         Ok(released)
+    }
+
+    /// Drops released bodies of stretches in which nothing is held. Pages of this same transaction may lie there too.
+    fn sweep(&mut self) -> rusqlite::Result<()> {
+        let ripe = self.shared.held().ripe();
+        for sequences in ripe {
+            let between = params![sequences.start, sequences.end];
+            let bodies = "DELETE FROM bodies WHERE sequence >= ?1 AND sequence < ?2 AND +sequence IN (SELECT sequence FROM released)";
+            self.connection.prepare_cached(bodies)?.execute(between)?;
+            let released = "DELETE FROM released WHERE sequence >= ?1 AND sequence < ?2";
+            self.connection.prepare_cached(released)?.execute(between)?;
+            self.draft.push(Entry::Swept(sequences));
+        }
+        Ok(())
     }
 
     fn part(&self, step: &PartStep) -> Result<i64, Halt> {

@@ -281,6 +281,28 @@ async fn released_bodies_are_gone_and_their_facts_stay() {
     assert_eq!(sequences(&scene.journal.replay().unwrap()), [early, late]);
 }
 
+/// Windows are read side by side: what the first of them released lay on every page of the table, and each page was written anew.
+#[tokio::test]
+async fn released_bodies_lie_until_their_neighbours_are_released_too() {
+    let scene = Scene::begin().await;
+    for number in 1..=300 {
+        scene.buy(page(walk(1, number), &[if number % 3 == 0 { 50 } else { 5 }])).await.unwrap();
+    }
+    let lying = |scene: &Scene| -> (i64, i64) {
+        let sql = "SELECT (SELECT count(*) FROM bodies), (SELECT count(*) FROM released)";
+        scene.tool().query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    };
+    assert_eq!(scene.journal.release_bodies(&region("US"), EpochSeconds::new(6)).await.unwrap(), 200);
+    assert_eq!(scene.journal.release_bodies(&region("US"), EpochSeconds::new(6)).await.unwrap(), 0);
+    assert_eq!((scene.journal.held_pages(), lying(&scene)), (100, (300, 200)));
+    let scene = scene.crash().await;
+    assert_eq!((scene.journal.held_pages(), lying(&scene)), (100, (300, 200)));
+    assert_eq!(JournalView::open(scene.folder.path()).unwrap().unwrap().held_pages().unwrap(), 100);
+    assert_eq!(scene.read("US", seconds(0, 100)).len(), 100);
+    assert_eq!(scene.journal.release_bodies(&region("US"), EpochSeconds::new(51)).await.unwrap(), 100);
+    assert_eq!((scene.journal.held_pages(), lying(&scene)), (0, (0, 0)));
+}
+
 #[tokio::test]
 async fn pages_of_another_region_give_their_rows_up_where_a_decision_says_so() {
     let scene = Scene::begin().await;

@@ -303,7 +303,8 @@ impl Writer {
                     }
                 }
                 Entry::Held(page) => held.add(page),
-                Entry::Released(region, place) => held.remove(&region, place),
+                Entry::Released(region, place) => held.release(&region, place),
+                Entry::Swept(sequences) => held.swept(&sequences),
                 Entry::Closed(window) => self.bought.close(window),
                 Entry::Forgotten(sequence) => self.bought.forget(sequence),
                 Entry::Cleared => {

@@ -292,9 +292,11 @@ fn a_damaged_journal_is_refused_with_its_place_before_anything_is_sent() {
     });
     it.is_refused(&sound, &["damaged at"]);
     let flipped = "CAST(substr(body, 1, 20) || char(7) || substr(body, 22) AS BLOB)";
-    it.alter(&format!("UPDATE bodies SET body = {flipped} WHERE sequence = (SELECT max(sequence) FROM bodies)"));
+    // Of what is owed to the output: released bodies lie in their table for a while, and nobody reads them.
+    let held = "FROM bodies WHERE sequence NOT IN (SELECT sequence FROM released)";
+    it.alter(&format!("UPDATE bodies SET body = {flipped} WHERE sequence = (SELECT max(sequence) {held})"));
     it.is_refused(&sound, &["damaged at the body of page"]);
-    it.alter("UPDATE bodies SET end = end + 1 WHERE sequence = (SELECT min(sequence) FROM bodies)");
+    it.alter(&format!("UPDATE bodies SET end = end + 1 WHERE sequence = (SELECT min(sequence) {held})"));
     it.is_refused(&sound, &["damaged at the body of page", "its checksum does not fit"]);
     it.alter("UPDATE row_keys SET keys = zeroblob(length(keys)) WHERE sequence = (SELECT max(sequence) FROM row_keys)");
     it.is_refused(&sound, &["damaged at page", "the checksum of its rows does not fit"]);

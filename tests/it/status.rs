@@ -163,7 +163,7 @@ fn the_pages_are_not_read() {
     assert_eq!(job.run_with("--max-credits 20").code, 4);
     let (before, text) = (redacted(status(&job), &job), job.status().stdout);
     let journal = Connection::open(job.state().join("journal.sqlite")).unwrap();
-    for table in ["pages", "row_keys", "bodies", "events", "closed_windows", "rejected"] {
+    for table in ["pages", "row_keys", "bodies", "released", "events", "closed_windows", "rejected"] {
         journal.execute_batch(&format!("DROP TABLE {table}")).unwrap();
     }
     drop(journal);

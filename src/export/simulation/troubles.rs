@@ -120,7 +120,7 @@ fn seeds_at_which_pages_of_two_lists_once_went_for_one_lose_nothing() {
 /// Seeds beyond those at which rows were missing without a word in the two troubles below: of a second that is read from both of its ends, of one
 /// beside it, at a region's end, where the last page that is served was learned from the trouble, and where it seemed that rows come in no order.
 const OTHER_PAGES_MENDED: [u64; 4] = [209, 281, 5_099, 5_161];
-const EARLIER_ANSWERS_MENDED: [u64; 7] = [1_051, 3_177, 3_212, 5_025, 7_255, 238, 8_155];
+const EARLIER_ANSWERS_MENDED: [u64; 9] = [1_051, 3_177, 3_212, 5_025, 7_255, 238, 8_155, 20_509, 20_795];
 /// And where the newest page showed rows that no walk had seen, and one that a walk had; where the newest row was taken for deleted; and where a
 /// region that came empty ended the run.
 const SOFT_LIMIT_MENDED: [u64; 5] = [8_005, 8_437, 8_497, 265, 8_527];

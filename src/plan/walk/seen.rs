@@ -78,13 +78,10 @@ impl SeenRows {
         let cuts: Vec<EpochSeconds> = cuts.iter().copied().chain(from_end.keys().flat_map(around)).collect();
         let mut counted = self.counted_between(range, &cuts, last);
         for (second, more) in from_end {
-            match more {
-                // Counted in a group, it cannot be told apart from its neighbours, to which its rows may be added.
-                Some(more) => {
-                    let one = counted.iter_mut().find(|one| one.range.contains(second));
-                    one.into_iter().for_each(|one| one.rows += more);
-                }
-                None => counted.retain(|one| !one.range.contains(second)),
+            // Counted in a group, it cannot be told apart from its neighbours, to which its rows may be added.
+            for one in counted.iter_mut().filter(|one| one.range.contains(second)) {
+                one.rows += more.unwrap_or_default();
+                one.is_unsure |= more.is_none();
             }
         }
         counted
@@ -239,6 +236,9 @@ mod tests {
         assert_eq!(counted(&seen, None), [(0, 30, 2), (30, 31, 90), (31, 40, 0), (40, 100, 7)]);
         seen.read_from_end((at(50), Some(30)));
         assert_eq!(counted(&seen, None)[3..], [(40, 50, 1), (50, 51, 35), (51, 100, 1)]);
-        assert_eq!(counted(&seen, Some((at(50), None)))[3..], [(40, 50, 1), (51, 100, 1)]);
+        // Nobody knows how many of its rows another reading would bring, so that they are looked for where answers were odd.
+        let unsure = seen.counted(range(0, 100), &[], (&[], Some((at(50), None))));
+        assert_eq!(told(&unsure)[3..], [(40, 50, 1), (50, 51, 5), (51, 100, 1)]);
+        assert!(unsure.iter().all(|one| one.is_unsure == (one.range.start == at(50))));
     }
 }

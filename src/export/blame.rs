@@ -27,7 +27,7 @@ pub(super) struct Blame {
 /// What follows from a failed job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// The page is at fault: its window is tried again after the others.
+    /// The page is at fault: its walk goes on without it, or its window is tried again after the others.
     Page,
     /// Nobody knows: ask a harmless page.
     Visit,

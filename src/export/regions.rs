@@ -79,7 +79,7 @@ pub(super) enum OnRefusal {
     AskAgain(Duration),
     /// Nothing: its region is asked for nothing more until this is settled.
     Leave,
-    /// It is this page alone, since other pages of its region come: its window is tried again after the others.
+    /// It is this page alone: its walk goes on without it, or its window is tried again after the others.
     Page,
 }
 
@@ -202,11 +202,10 @@ impl Regions {
         fault: RegionFault,
         now: Duration,
     ) -> OnRefusal {
-        let may_be_alone = match (refused, &fault) {
-            (RefusedPage::First, _) => false,
-            (RefusedPage::Later, RegionFault::Refused { code, .. }) => *code != 401,
-            (_, RegionFault::Refused { code, .. }) => !matches!(code, 401 | 403),
-            _ => true,
+        let may_be_alone = match refused {
+            RefusedPage::First => false,
+            RefusedPage::Later => !matches!(fault, RegionFault::Refused { code: 401, .. }),
+            RefusedPage::Aid => !matches!(fault, RegionFault::Refused { code: 401 | 403, .. }),
         };
         let is_confirming = self.cases.iter().any(|(other, case)| {
             let refused = matches!(case.fault, RegionFault::Refused { .. });

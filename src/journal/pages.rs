@@ -72,9 +72,9 @@ impl PageReader {
         let mut piece = VecDeque::with_capacity(places.len());
         for place in places {
             match statement.query_row([place.1], Compressed::read).optional().map_err(&failed)? {
+                // Released since; its body may lie there still.
+                _ if !self.shared.held().contains(&self.region, *place) => {}
                 Some(found) => piece.push_back(found),
-                // Released since.
-                None if !self.shared.held().contains(&self.region, *place) => {}
                 None => return Err(self.reader.damaged(format!("the body of page {}", place.1), "it is gone")),
             }
         }

@@ -246,11 +246,10 @@ impl Walk {
             second: self.reach.before_frontier,
             settled: self.read_until(),
         };
-        let known_before = (self.reach.frontier, self.reach.at_frontier.len());
         for row in rows {
             self.take_row(*row);
         }
-        let is_stale = known_before == (self.reach.frontier, self.reach.at_frontier.len());
+        let is_stale = (before.frontier, before.rows) == (self.reach.frontier, self.reach.at_frontier.len());
         self.doubts.stale_pages =
             if is_stale { self.doubts.stale_pages + 1 } else { self.doubts.stale_pages.saturating_sub(2) };
         if self.reach.frontier > self.reach.furthest {

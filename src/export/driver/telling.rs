@@ -21,10 +21,16 @@ pub(super) async fn tell_standing(journal: &Journal, standing: &Standing) -> Res
 pub(super) fn log(note: &Note) {
     match note {
         Note::Parked { why } => {
-            tracing::warn!(why, "a page could not be had; its window is tried again after the others");
+            tracing::warn!(
+                why,
+                "a page could not be had; its walk goes on from the row before it, or is tried again after the others"
+            );
         }
         Note::Refused { code } => {
-            tracing::warn!(code, "a page is refused; its window is tried again after the others");
+            tracing::warn!(
+                code,
+                "a page is refused; its walk goes on from the row before it, or is tried again after the others"
+            );
         }
         Note::GivenUp { region, fault } => {
             tracing::warn!(%region, "{fault}; what is left of it is listed as a gap");

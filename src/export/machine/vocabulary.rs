@@ -107,12 +107,12 @@ pub(in crate::export) enum Abandoned {
 /// What a log should say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::export) enum Note {
-    /// A page could not be had; its window is tried again after the others.
+    /// A page could not be had; its walk goes on without it, or its window is tried again after the others.
     Parked {
         /// Its last failure.
         why: String,
     },
-    /// A page is refused, and it is this page alone; its window is tried again after the others.
+    /// A page is refused, and it is this page alone; its walk goes on without it, or its window is tried again after the others.
     Refused {
         /// The status or code.
         code: u16,

@@ -261,11 +261,17 @@ fn a_refused_page_that_comes_back_without_an_answer_is_forgotten() {
 }
 
 #[test]
-fn a_page_that_only_helps_is_done_without_unless_the_key_is_refused() {
-    for (status, last) in [(422, OnRefusal::Page), (400, OnRefusal::Page), (401, OnRefusal::Leave)] {
+fn a_page_that_stays_refused_is_done_without_where_it_only_helps_or_is_a_later_one() {
+    let aid = [(422, OnRefusal::Page), (400, OnRefusal::Page), (401, OnRefusal::Leave), (403, OnRefusal::Leave)];
+    // How deep pages are served nobody knows, so 403 to a later page says nothing of the key.
+    let later = [(422, OnRefusal::Page), (403, OnRefusal::Page), (401, OnRefusal::Leave)];
+    let first = [(422, OnRefusal::Leave), (403, OnRefusal::Leave), (401, OnRefusal::Leave)];
+    let all = [(RefusedPage::Aid, &aid[..]), (RefusedPage::Later, &later[..]), (RefusedPage::First, &first[..])];
+    for (page, status, last) in
+        all.into_iter().flat_map(|(page, told)| told.iter().map(move |one| (page, one.0, one.1)))
+    {
         let mut run = Run::of(&["US"]);
-        let mut ask =
-            |now: f64| run.regions.refused(&region("US"), (WindowId(0), RefusedPage::Aid), refusal(status), at(now));
+        let mut ask = |now: f64| run.regions.refused(&region("US"), (WindowId(0), page), refusal(status), at(now));
         for now in [1.0, 2.0, 3.0] {
             assert!(matches!(ask(now), OnRefusal::AskAgain(_)));
         }

@@ -88,9 +88,9 @@ pub(super) enum OnRefusal {
 pub(super) enum RefusedPage {
     /// The first of a walk's question: without it nothing is read.
     First,
-    /// A later one, which may be one too many: the walk goes on without it.
+    /// A later one of any question, which may be one too many: it is gone on without.
     Later,
-    /// One that only helps the walks.
+    /// A first one that only helps the walks.
     Aid,
 }
 

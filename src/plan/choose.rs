@@ -4,7 +4,7 @@ use super::ends::End;
 use super::event::{Again, Contradiction, Ending, PlanEvent, StretchReason};
 use super::fact::{PageAddress, Purpose, WindowId};
 use super::page::Finding;
-use super::planner::{Backlog, Decision, PlanContext, Planner, Task};
+use super::planner::{Backlog, Decision, NoPage, PlanContext, Planner, Task};
 use super::region::{Emptiness, RegionPlan};
 use super::step::Unproven;
 use super::walk::{Walk, WalkStep};
@@ -39,22 +39,28 @@ impl Planner {
         }
     }
 
-    /// The next move after the service refused a page beyond the first of a window; none where that is no doubt that the
-    /// walk can settle.
-    pub fn after_refusal(&self, address: &PageAddress, id: WindowId, context: &PlanContext) -> Option<Decision> {
+    /// The next move where a page beyond the first of a window does not come; none where that is no doubt that the walk can settle.
+    pub fn without_page(
+        &self,
+        (address, why): (&PageAddress, NoPage),
+        id: WindowId,
+        context: &PlanContext,
+    ) -> Option<Decision> {
         let Purpose::Walk { stretch, .. } = address.purpose else { return None };
         let mut window = self.windows.get(&id)?.clone();
-        window.evidence.refused((stretch, address.page.get()), context.now);
+        let refused = (why == NoPage::BeyondTheEnd).then(|| {
+            window.evidence.refused((stretch, address.page.get()), context.now);
+            PlanEvent::EndRefused { window: id, stretch, page: address.page, at: context.now }
+        });
         let walk = window.walk()?;
         let plan = self.region(&window.region)?;
         let step = walk.refused_step(&self.walk_context(plan, context))?;
         let decided = match self.act((id, &window), walk, step, context) {
             Decision::Record(events) => events,
-            // Nothing is to be decided yet, so what was refused is kept.
+            // Nothing is to be decided yet, so that it did not come is kept.
             _ => vec![PlanEvent::PageRefused { window: id }],
         };
-        let refused = PlanEvent::EndRefused { window: id, stretch, page: address.page, at: context.now };
-        Some(Decision::Record(std::iter::once(refused).chain(decided).collect()))
+        Some(Decision::Record(refused.into_iter().chain(decided).collect()))
     }
 
     /// What follows where a page could not be had: its window is tried again later; an end's page is not, since nothing hangs on it

@@ -282,7 +282,7 @@ pub enum PlanEvent {
         /// From the last second seen before it through its own.
         range: TimeRange,
     },
-    /// The service refuses the page after a window's last, which is like an empty one.
+    /// The page after a window's last does not come: its walk doubts the end there as it doubts an empty page's.
     PageRefused {
         /// The window.
         window: WindowId,

@@ -96,6 +96,15 @@ pub enum Decision {
     Stop(Contradiction),
 }
 
+/// Why a page of a walk does not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoPage {
+    /// It is refused as a page beyond the last one is, which says of the list what an empty page does.
+    BeyondTheEnd,
+    /// It could not be had, which says nothing of the list.
+    NotHad,
+}
+
 /// A listed stretch of time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {

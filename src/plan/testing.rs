@@ -1,7 +1,7 @@
 //! What tests of a whole plan share: a region, ranges, and pages of rows whose second is their id.
 
 use super::fact::{PageAddress, PageFact, RowKey, VideoKey};
-use super::planner::{Decision, PlanContext, Planner, Task};
+use super::planner::{Decision, NoPage, PlanContext, Planner, Task};
 use crate::api::contract::{Region, TimeOrder};
 use crate::units::{EpochSeconds, TimeRange};
 
@@ -59,8 +59,8 @@ pub(super) fn read_on(plan: &mut Planner, mut answer: impl FnMut(&Task, EpochSec
                 match page {
                     Some(page) => plan.apply_page(&page),
                     None => {
-                        let Some(Decision::Record(events)) = plan.after_refusal(&task.address, task.window, &context)
-                        else {
+                        let missing = (&task.address, NoPage::BeyondTheEnd);
+                        let Some(Decision::Record(events)) = plan.without_page(missing, task.window, &context) else {
                             break;
                         };
                         events.iter().for_each(|event| plan.apply_event(event));

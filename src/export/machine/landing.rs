@@ -8,7 +8,7 @@ use crate::fetch::pool::{Heeded, Kept, Outcome, Over};
 use crate::journal::record::PartRecord;
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::{PageFact, Purpose, WindowId};
-use crate::plan::planner::{Decision, Task};
+use crate::plan::planner::{Decision, NoPage, Task};
 use crate::progress::{AttemptOutcome, Event as Told};
 use crate::units::{PageNumber, RowCount};
 
@@ -142,18 +142,18 @@ impl Machine {
                 let events = self.planner.park(&task.address, task.window);
                 self.record(events, Then::Nothing);
             }
-            Purpose::Walk { .. } => return self.goes_on_without(task, moment),
+            Purpose::Walk { .. } => return self.goes_on_without(task, NoPage::BeyondTheEnd, moment),
             _ => return false,
         }
         true
     }
 
     /// Whether a walk goes on without a page that is not its question's first: by reading from its last second again.
-    fn goes_on_without(&mut self, task: &Task, moment: &Moment) -> bool {
+    fn goes_on_without(&mut self, task: &Task, why: NoPage, moment: &Moment) -> bool {
         if task.address.page == PageNumber::FIRST || !matches!(task.address.purpose, Purpose::Walk { .. }) {
             return false;
         }
-        match self.planner.after_refusal(&task.address, task.window, &self.context(moment)) {
+        match self.planner.without_page((&task.address, why), task.window, &self.context(moment)) {
             Some(Decision::Record(events)) => {
                 self.record(events, Then::Nothing);
                 true
@@ -181,7 +181,7 @@ impl Machine {
         if matches!(task.address.purpose, Purpose::Count { .. }) {
             return self.planner.count_failed(&task.address.region);
         }
-        if !self.goes_on_without(task, moment) {
+        if !self.goes_on_without(task, NoPage::NotHad, moment) {
             let events = self.planner.park(&task.address, task.window);
             self.record(events, Then::Nothing);
         }

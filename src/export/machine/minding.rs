@@ -30,10 +30,11 @@ pub(super) enum Reason {
 impl Machine {
     pub(super) fn weigh_refusal(&mut self, task: &Task, (code, message): (u16, String), moment: &Moment) {
         let fault = RegionFault::Refused { code, message };
-        let refused = match (task.address.purpose, task.address.page) {
-            (Purpose::Walk { .. }, PageNumber::FIRST) => RefusedPage::First,
-            (Purpose::Walk { .. }, _) => RefusedPage::Later,
-            _ => RefusedPage::Aid,
+        // What an aid's address counts may be its questions, each of which is a first page.
+        let refused = match (task.query.page, task.address.purpose) {
+            (PageNumber::FIRST, Purpose::Walk { .. }) => RefusedPage::First,
+            (PageNumber::FIRST, _) => RefusedPage::Aid,
+            _ => RefusedPage::Later,
         };
         match self.regions.refused(&task.address.region, (task.window, refused), fault, moment.now) {
             OnRefusal::AskAgain(rest) if !self.is_ending() => {

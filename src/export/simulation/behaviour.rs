@@ -9,6 +9,10 @@ pub(super) enum PastCap {
     Empty,
     Refused,
     LastPageAgain,
+    /// 403.
+    Forbidden,
+    /// A 5xx, as a search engine answers beyond its window.
+    Broken,
 }
 
 /// The order of rows of one second.
@@ -86,6 +90,8 @@ pub(super) enum Trouble {
     Another(Other),
     /// The page without the rows of this share of the store.
     Part(f64),
+    /// A 5xx to every page of this number or a later one.
+    LaterFail(u32),
 }
 
 /// How the service behaves.

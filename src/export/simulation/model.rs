@@ -46,6 +46,8 @@ pub(super) enum Answer {
     Page { rows: Vec<RowKey>, ids: Vec<u64>, region: Region },
     /// 400 or 404.
     Refused,
+    /// 403.
+    Forbidden,
     /// A 5xx, a timeout, a cut body.
     Broken,
     /// 429, and what `Retry-After` says.
@@ -211,7 +213,15 @@ impl Service {
         let clamped = behaviour.past_cap == PastCap::LastPageAgain;
         let page = if clamped { query.page.get().min(behaviour.cap) } else { query.page.get() };
         if page > behaviour.cap {
-            return if behaviour.past_cap == PastCap::Refused { Answer::Refused } else { nothing(query) };
+            return match behaviour.past_cap {
+                PastCap::Refused => Answer::Refused,
+                PastCap::Forbidden => Answer::Forbidden,
+                PastCap::Broken => Answer::Broken,
+                PastCap::Empty | PastCap::LastPageAgain => nothing(query),
+            };
+        }
+        if matches!(trouble, Some(Trouble::LaterFail(from)) if page >= from) {
+            return Answer::Broken;
         }
         let falsely_empty = self.random.random::<f64>() < behaviour.falsely_empty;
         let rows = self.page(query, page);

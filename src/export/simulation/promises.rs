@@ -65,7 +65,7 @@ fn a_million_rows_cost_little_over_the_floor() {
 
 #[test]
 fn a_low_cap_loses_nothing_however_it_shows() {
-    for past_cap in [PastCap::Empty, PastCap::Refused, PastCap::LastPageAgain] {
+    for past_cap in PAST_CAPS {
         for cap in [5, 50, 500] {
             let behaviour = Behaviour { cap, past_cap, ..Behaviour::default() };
             exact(Scenario::with(behaviour, vec![("US", uniform(20_000, MONTH, 4))], MONTH, 1));
@@ -149,7 +149,8 @@ fn above_the_cap(rows: usize, ties: Ties, past_cap: PastCap) -> (Outcome, u64) {
     (outcome, pages)
 }
 
-const PAST_CAPS: [PastCap; 3] = [PastCap::Empty, PastCap::Refused, PastCap::LastPageAgain];
+const PAST_CAPS: [PastCap; 5] =
+    [PastCap::Empty, PastCap::Refused, PastCap::LastPageAgain, PastCap::Forbidden, PastCap::Broken];
 
 #[test]
 fn a_second_above_the_cap_is_whole_where_its_two_readings_meet() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::behaviour::{Behaviour, Limit, Other, Trouble};
+use super::behaviour::{Behaviour, Limit, Other, Short, Ties, Trouble};
 use super::promises::MONTH;
 use super::scenario::{Scenario, bursty, daily, uniform};
 use super::tests::number;
@@ -162,4 +162,21 @@ fn other_pages_in_place_of_the_asked_ones_for_a_while() {
 fn earlier_answers_in_place_of_the_asked_ones_for_a_while() {
     let trouble = |seed| Some((when(seed), Trouble::Another(Other::Stale)));
     hold("Stale", |seed| Behaviour { trouble: trouble(seed), ..Behaviour::default() });
+}
+
+/// Later pages fail, from one on that differs from run to run, and short pages leave rows out or not.
+fn later_pages_fail(seed: u64) -> Behaviour {
+    let mut random = StdRng::seed_from_u64(seed ^ 0x1a7e);
+    let from = [2, 2, 3, 5, 12][random.random_range(0..5)];
+    let short = [Short::Never, Short::Filtered(7), Short::AtTheEnd(5), Short::Anywhere(9)][random.random_range(0..4)];
+    let until = if random.random::<f64>() < 0.3 { Duration::from_secs(100_000) } else { when(seed).end };
+    let trouble = Some((when(seed).start.min(until)..until, Trouble::LaterFail(from)));
+    let ties = [Ties::Mirrored, Ties::Mirrored, Ties::Stable, Ties::Fresh][random.random_range(0..4)];
+    Behaviour { trouble, short, ties, ..Behaviour::default() }
+}
+
+#[test]
+fn later_pages_that_fail_for_a_while_or_for_good() {
+    let few = seeds().start..seeds().start + (seeds().end - seeds().start).div_ceil(4);
+    hold_all(("later pages fail", None), few, later_pages_fail);
 }

@@ -140,6 +140,9 @@ impl VirtualTime {
                 }
             },
             Comes::Answer(Answer::Refused) => Heard::Refused { code: 400, message: "refused".to_owned(), wait: None },
+            Comes::Answer(Answer::Forbidden) => {
+                Heard::Refused { code: 403, message: "forbidden".to_owned(), wait: None }
+            }
             Comes::Answer(Answer::Throttled(retry_after)) => {
                 flight.throttled += 1;
                 flight.was_throttled = true;

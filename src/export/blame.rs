@@ -60,7 +60,7 @@ impl Blame {
         self.last_well = came.unwrap_or(self.last_well);
     }
 
-    /// A job was stopped after some of its attempts had failed.
+    /// A job is over after some of its attempts, or all, had failed, and that says nothing of the page.
     pub(super) fn stopped(&mut self, address: PageAddress, now: Duration) {
         self.remember(address, now);
     }

@@ -18,6 +18,9 @@ mod short_pages;
 
 use short_pages::believes;
 
+/// How often a region's seconds that were taken for the end, though rows are known beyond them, are read again before they are listed.
+const MOST_REFUTATIONS: u32 = 12;
+
 impl Planner {
     /// Finishes a window by these decisions; where it is its region's last, not before both ends are confirmed.
     pub(super) fn confirm(
@@ -165,12 +168,17 @@ impl Planner {
         let (plan, (end, unseen)) = self.regions.iter().find_map(|plan| Some((plan, self.unseen(plan)?)))?;
         // What is kept of former runs is not read. Of what lies around it, the outermost is opened again, and the rest is in doubt.
         let mut read = unseen.without(&plan.kept);
-        let outermost = if end == End::Newest { read.pop() } else { (!read.is_empty()).then(|| read.remove(0)) };
+        let is_in_vain = plan.ends.refutations >= MOST_REFUTATIONS;
+        let outermost = match end {
+            _ if is_in_vain => None,
+            End::Newest => read.pop(),
+            End::Oldest => (!read.is_empty()).then(|| read.remove(0)),
+        };
         let events = outermost.and_then(|range| self.reopening(&plan.region, range, &Reopening::Unseen).ok());
-        // What cannot be opened again is listed.
-        let Some(events) = events else { return Some(Decision::Record(self.leave_in_doubt(plan, end))) };
         let why = "rows came beyond it that no page of it had shown";
         let doubts = read.into_iter().map(|range| doubted(&plan.region, range, why));
+        // What cannot be opened again is listed.
+        let events = events.unwrap_or_else(|| self.leave_in_doubt(plan, end));
         Some(Decision::Record(doubts.chain(events).collect()))
     }
 

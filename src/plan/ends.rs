@@ -52,6 +52,8 @@ pub struct Ends {
     gone: Option<TimeRange>,
     /// Where windows before others ended with an empty page.
     nothing_follows: Vec<TimeRange>,
+    /// How often such seconds were read again, since rows are known beyond them.
+    pub(super) refutations: u32,
 }
 
 /// What is known of one end.
@@ -169,6 +171,7 @@ impl Ends {
 
     /// These seconds are read again.
     pub fn reopened(&mut self, range: TimeRange) {
+        self.refutations += u32::from(self.nothing_follows.iter().any(|taken| taken.overlaps(range)));
         self.nothing_follows.retain(|taken| !taken.overlaps(range));
         let newest_was_read_again = self.newest.read_again;
         self.read_again();

@@ -311,7 +311,7 @@ impl Walk {
             return Some(WalkStep::List(vec![(doubt.range(), why.to_owned())]));
         }
         let is_past = self.reach.frontier.is_some_and(|frontier| frontier >= self.range.end);
-        if doubt.is_pending() && is_past {
+        if doubt.is_pending() && is_past && !self.is_endless() {
             // The last page of all is short by nature: does another follow it?
             return Some(self.ask_next(context));
         }

@@ -114,7 +114,11 @@ impl Machine {
         };
         self.planner.came_back(&task);
         match how {
-            Fetched::Refused { .. } | Fetched::Failed { .. } if self.planner.give_up_ahead(&task) => {}
+            Fetched::Refused { .. } if self.planner.give_up_ahead(&task) => {}
+            // It is asked again in its turn, and that is a retry.
+            Fetched::Failed { .. } if self.planner.give_up_ahead(&task) => {
+                self.blame.stopped(task.address.clone(), moment.now);
+            }
             // A refusal that is weighed is the one thing by which a page may be asked again for the sake of its region.
             Fetched::Refused { code, message } => {
                 self.last_page = moment.awake;

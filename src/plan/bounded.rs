@@ -106,9 +106,9 @@ impl Walk {
 }
 
 impl Bounded {
-    /// Nothing has been read yet within the bounds; whether rows of the window came before.
-    pub fn new(is_known_to_hold_rows: bool) -> Self {
-        Self { is_known_to_hold_rows, ..Self::default() }
+    /// Nothing has been read yet within the bounds; whether rows of the window came before, and some that did.
+    pub fn new(is_known_to_hold_rows: bool, known: BTreeSet<VideoKey>) -> Self {
+        Self { is_known_to_hold_rows, known, ..Self::default() }
     }
 
     /// The window is read again from its first page.
@@ -153,7 +153,7 @@ impl Bounded {
     pub fn apply(&mut self, page: &PageFact, finding: Finding, rows: &[RowKey], own: TimeRange) -> Vec<Lesson> {
         let known_before = self.known.len();
         let number = page.address.page.get();
-        let pages = self.running.pages;
+        let (pages, short_pages) = (self.running.pages, self.running.short_pages);
         let was_the_end = self.end.is_asked_again && number == pages + 1 && finding == Finding::Rows;
         self.take(page, finding, rows, own);
         let mut lessons = Vec::new();
@@ -162,6 +162,7 @@ impl Bounded {
         // A row that an earlier reading with short pages did not have.
         let shows_hidden = self.was_short && self.known.len() > known_before;
         lessons.extend(shows_hidden.then_some(Lesson::ShortPageHidRows));
+        lessons.extend((self.running.short_pages > short_pages).then_some(Lesson::ShortPageFollowed));
         lessons.extend((finding == Finding::Rows).then_some(Lesson::Served(number)));
         let after_the_end =
             self.running.last_was_probe && finding == Finding::Rows && number == self.running.pages + AFTER_THE_END;
@@ -283,12 +284,15 @@ impl Bounded {
         }
         let ids = u32::try_from(self.running.seen.len()).unwrap_or(u32::MAX);
         let is_short = self.running.short_pages > 0 && !context.short.is_habit;
+        // A row that came before and lacks now was left out, or is gone.
+        let shows_known = self.known.len() == self.running.own_rows as usize;
         let is_clean = ids == self.running.rows
             && !is_short
+            && (shows_known || self.running.last_was_full)
             && !context.short.service_hides
             && !self.misses_newest(range, context);
         // A place that says nothing may hold one row twice, and another not at all.
-        let is_filled = self.known.len() == self.running.own_rows as usize && self.running.unknown == 0;
+        let is_filled = shows_known && self.running.unknown == 0;
         let agrees = self.own_rows_before == Some(self.running.own_rows) && is_filled && !is_short;
         let may_end_early = self.running.pages > 0
             && !self.running.last_was_full

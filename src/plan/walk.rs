@@ -322,6 +322,12 @@ impl Walk {
         (self.doubts.stretches_here >= MOST_STRETCHES && !self.is_bounded()).then_some(second)
     }
 
+    /// The rows of these seconds that are the last that it has shown in order.
+    pub(super) fn last_known_of(&self, range: TimeRange) -> BTreeSet<VideoKey> {
+        let is_own = self.reach.frontier.is_some_and(|second| range.contains(second));
+        if is_own { self.reach.at_frontier.clone() } else { BTreeSet::new() }
+    }
+
     /// Whether page after page brings what is known, far more often than the second's rows would take.
     pub(super) fn is_endless(&self) -> bool {
         let pages = u32::try_from(self.reach.at_frontier.len()).unwrap_or(u32::MAX) / PAGE_SIZE;
@@ -369,7 +375,9 @@ impl Walk {
         }
         let listed = self.heals.iter_mut().filter(|heal| range.contains(heal.second()));
         listed.for_each(Heal::list);
-        self.anchor.torn_was_listed |= self.anchor.opens_torn && range.contains(self.stretch.anchor);
+        // Once the walk has gone on, a listing of more than that second takes nothing back of what followed it.
+        let is_first = self.so_far.pages == 1;
+        self.anchor.torn_was_listed |= is_first && self.anchor.opens_torn && range.contains(self.stretch.anchor);
         let touches = range.start <= self.listed.end && self.listed.start <= range.end;
         let start = if touches { range.start.min(self.listed.start) } else { range.start };
         self.listed = TimeRange::new(start, if touches { range.end.max(self.listed.end) } else { range.end });

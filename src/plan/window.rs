@@ -117,7 +117,8 @@ impl Window {
         self.stretches = self.stretches.max(stretch.number + 1);
         let reached = self.walk().and_then(Walk::frontier);
         let holds_rows = self.holds_rows || reached.is_some_and(|second| self.range.contains(second));
-        let bounded = self.bounded.then(|| Bounded::new(holds_rows));
+        let known = self.walk().map(|walk| walk.last_known_of(self.range)).unwrap_or_default();
+        let bounded = self.bounded.then(|| Bounded::new(holds_rows, known));
         match &mut self.state {
             State::Walking(walk) => walk.restart(stretch, bounded),
             _ => self.state = State::Walking(Box::new(Walk::new(self.range, bounded, stretch))),

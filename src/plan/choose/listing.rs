@@ -27,7 +27,10 @@ impl Planner {
 
     /// Short pages that were believed may have hidden rows, now that one has.
     pub(super) fn list_believed(&self) -> Option<Decision> {
-        if self.learned.short.is_told || !self.learned.short_pages_hide() {
+        // Where rows come in no order, nothing is looked at around a short page that others follow.
+        let may_hide =
+            self.learned.order.sort_ignored && self.learned.short.followed > 0 && !self.learned.short_is_habit();
+        if self.learned.short.is_told || !(may_hide || self.learned.short_pages_hide()) {
             return None;
         }
         let listed = self.believed.iter().map(|(region, range)| unproven_short(region, *range));

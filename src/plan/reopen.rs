@@ -166,12 +166,15 @@ impl Planner {
     pub(super) fn reopen(&mut self, (id, rest): (WindowId, WindowId), region: &Region, range: TimeRange, why: &str) {
         self.gaps = cut_out(&self.gaps, region, range);
         self.unproven = cut_out(&self.unproven, region, range);
+        // A second is filled once: two fills that hold it would take each other's rows away. What is open already waits for this reading too.
+        let open = self.reopened.iter().filter(|open| open.region == *region).map(|open| open.range);
+        let open: Vec<TimeRange> = open.collect();
         // What is in no part yet is published in its turn, with what lies before it.
         if let Some(plan) = self.region_mut(region) {
             let published = TimeRange::new(range.start, range.end.min(plan.published_until).max(range.start));
             plan.reopen(range);
-            if !published.is_empty() {
-                let (region, range, why) = (region.clone(), published, why.to_owned());
+            for range in published.without(&open) {
+                let (region, why) = (region.clone(), why.to_owned());
                 self.reopened.push(Listed { region, range, why, fault: None, may_pass: false, lacks: None });
             }
         }

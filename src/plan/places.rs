@@ -16,7 +16,7 @@ use crate::units::{EpochSeconds, TimeRange};
 mod answer;
 mod leaps;
 
-use answer::{Answer, place_of};
+use answer::{Answer, Came, place_of};
 
 /// Rows up to which a stretch is not held against its places: its ends show them.
 const FEW_ROWS: u64 = 30;
@@ -102,8 +102,9 @@ pub struct Places {
     answers: BTreeMap<(EpochSeconds, EpochSeconds), Answer>,
     questions: u32,
     times_missed: u32,
-    /// The last page that came: the second that it is counted from, its number, and what tells its rows from others.
-    last: Option<(EpochSeconds, u32, u64)>,
+    last: Option<Came>,
+    /// How often two pages held the same rows and came too far apart to tell something.
+    times_same: u32,
     /// Whether a page could not be had, or came in place of another that is not served: then pages tell nothing.
     is_untold: bool,
 }
@@ -163,7 +164,7 @@ impl Places {
 
     /// Its range goes on to a later end.
     pub(super) fn extend(&mut self) {
-        (self.times_missed, self.last, self.is_untold) = (0, None, false);
+        (self.times_missed, self.last, self.times_same, self.is_untold) = (0, None, 0, false);
     }
 
     /// What was skipped is read again, or listed.
@@ -184,12 +185,16 @@ impl Places {
     /// Takes a page that was asked for, counted from this second.
     pub(super) fn take(&mut self, anchor: EpochSeconds, page: &PageFact) {
         self.questions += 1;
-        let came = (anchor, page.address.page.get(), page.check.print);
-        // From two seconds, pages of two numbers may well hold the same rows.
-        let is_another =
-            |last: (EpochSeconds, u32, u64)| last.0 == came.0 && last.1 != came.1 && last.2 == came.2 && came.2 != 0;
-        self.is_untold |= page.slots > 0 && self.last.is_some_and(is_another);
-        self.last = Some(came);
+        let came = Came::of(anchor, page);
+        if let Some(last) = self.last.replace(came).filter(|last| came.is_another_like(last)) {
+            self.is_untold |= came.is_right_after(&last) || self.times_same >= MOST_POOR;
+            if !self.is_untold {
+                // A trouble may have ended in between: then it is the former page alone that came in place of this one. It is asked anew.
+                self.times_same += 1;
+                self.answers.retain(|(from, _), _| *from != anchor);
+                return;
+            }
+        }
         for (mark, rows) in self.marks_from(anchor) {
             self.answers.entry((anchor, mark)).or_insert(Answer::none(page.fetched_at)).take(page, (mark, rows));
         }

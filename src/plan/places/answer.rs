@@ -20,6 +20,37 @@ pub(super) struct Answer {
     pub(super) at: EpochSeconds,
 }
 
+/// Seconds between two pages in which a trouble may have ended; pages that are asked one after the other are closer.
+const APART: i64 = 3;
+
+/// A page that came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Came {
+    /// The second that it is counted from.
+    anchor: EpochSeconds,
+    number: u32,
+    /// What tells its rows from others; 0 where it has none.
+    print: u64,
+    at: EpochSeconds,
+}
+
+impl Came {
+    pub(super) fn of(anchor: EpochSeconds, page: &PageFact) -> Self {
+        let print = if page.slots > 0 { page.check.print } else { 0 };
+        Self { anchor, number: page.address.page.get(), print, at: page.fetched_at }
+    }
+
+    /// Whether the page before it has another number and the same rows; from two seconds, pages of two numbers may well hold the same.
+    pub(super) fn is_another_like(&self, last: &Self) -> bool {
+        last.anchor == self.anchor && last.number != self.number && last.print == self.print && self.print != 0
+    }
+
+    /// Whether no trouble may have ended since the page before it.
+    pub(super) fn is_right_after(&self, last: &Self) -> bool {
+        self.at.since(last.at) < APART
+    }
+}
+
 impl Answer {
     /// Nothing was told yet.
     pub(super) fn none(at: EpochSeconds) -> Self {

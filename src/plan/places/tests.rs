@@ -178,6 +178,38 @@ fn the_same_page_to_two_questions_tells_nothing() {
     assert_eq!(places.stands((100_000, false), 20), Stands::Whole);
 }
 
+/// The first came while each page came in place of the one before it, and the second after that: its number was taken for one that is not
+/// served, nothing more was asked, and the run ended with exit code 0 without seventy rows.
+#[test]
+fn the_same_page_to_two_questions_far_apart_is_asked_anew() {
+    let mut places = counted(1_000, &one(400..420), 20);
+    let Stands::Ask(first) = places.stands((100_000, false), 20) else { panic!() };
+    // The next page comes in place of the first one, and then, long after, by its own number.
+    for (number, now) in [(first.page, 1_000), (first.page + 1, 1_020)] {
+        let page = PageNumber::new(number).unwrap();
+        let rows = i64::from(first.page) * 10..i64::from(first.page + 1) * 10;
+        let mut came = page_of(PageAddress { region: us(), purpose: first.purpose(), page }, at(now), rows);
+        came.check.print = 7;
+        places.take(first.anchor, &came);
+    }
+    let Stands::Ask(third) = places.stands((100_000, false), 20) else { panic!("{places:?}") };
+    assert_eq!((third.page, third.due), (first.page, None));
+    let (questions, missed) = asked(&mut places, 1_000);
+    assert!(questions < 20 && missed.iter().any(|one| one.overlaps(range(400, 420))), "{questions} {missed:?}");
+    // Where the service answers so for good, nothing is asked for ever.
+    let mut capped = counted(1_000, &[], 20);
+    let mut now = 1_000;
+    while let Stands::Ask(question) = capped.stands((100_000, false), 20) {
+        let page = PageNumber::new(question.page).unwrap();
+        let mut last = page_of(PageAddress { region: us(), purpose: question.purpose(), page }, at(now), 100..110);
+        last.check.print = 7;
+        capped.take(question.anchor, &last);
+        now += 20;
+        assert!(now < 1_400, "it asks without end");
+    }
+    assert_eq!(capped.stands((100_000, false), 20), Stands::Whole);
+}
+
 #[test]
 fn a_page_that_cannot_be_had_and_one_that_cannot_be_placed_end_the_asking() {
     let mut places = counted(1_000, &one(400..410), 20);

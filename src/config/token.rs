@@ -97,9 +97,14 @@ pub fn token_variable() -> Option<SecretString> {
 /// [`ConfigError::BaseUrl`].
 pub fn require_tls(url: &str) -> Result<(), ConfigError> {
     let refused = |url: String, why| Err(ConfigError::BaseUrl { url, why });
-    let Ok(parsed) = reqwest::Url::parse(url) else {
-        // What cannot be parsed may hold anything, so only its length is shown.
-        return refused(format!("({} characters)", url.chars().count()), "it is not an address");
+    let parsed = match reqwest::Url::parse(url) {
+        Ok(parsed) => parsed,
+        // What cannot be parsed may hold anything, so only its length is shown, or a word that holds nothing.
+        Err(_) if is_no_value(url) => return refused(url.to_owned(), NO_VALUE),
+        Err(_) => {
+            let why = if url.contains("://") { "it is not an address" } else { "it does not begin with https://" };
+            return refused(format!("({} characters)", url.chars().count()), why);
+        }
     };
     let shown = format!("{}://{}", parsed.scheme(), parsed.host_str().unwrap_or_default());
     if !parsed.username().is_empty() || parsed.password().is_some() {
@@ -115,6 +120,9 @@ pub fn require_tls(url: &str) -> Result<(), ConfigError> {
         "https" => Ok(()),
         "http" if is_loopback(&parsed) => Ok(()),
         "http" => refused(shown, "a key is sent only over TLS, loopback excepted"),
+        "localhost" => {
+            refused(shown, "`localhost` stands where https or http should; it is a host, as in http://localhost:8080")
+        }
         _ => refused(shown, "its scheme is not https"),
     }
 }
@@ -176,6 +184,22 @@ fn usable(token: &SecretString, place: String) -> Result<SecretString, TokenErro
     }
 }
 
+/// What is said of such a word.
+const NO_VALUE: &str = "it is what a program writes where it has no value";
+
+/// Whether this is what programs and templates write where they have no value.
+fn is_no_value(text: &str) -> bool {
+    ["undefined", "null", "none", "nil", "nan", "false", "true"]
+        .iter()
+        .any(|word| text.trim().eq_ignore_ascii_case(word))
+}
+
+/// Whether this is the place for a value in a template, not filled in.
+fn is_placeholder(text: &str) -> bool {
+    let pairs = [("${", "}"), ("$(", ")"), ("{{", "}}"), ("<", ">"), ("%", "%")];
+    pairs.iter().any(|(opens, closes)| text.starts_with(opens) && text.ends_with(closes))
+}
+
 /// Quotation marks that shells, files and word processors put around a word.
 const QUOTES: [char; 9] = ['"', '\'', '`', '“', '”', '„', '‘', '’', '«'];
 
@@ -187,6 +211,10 @@ fn mistake(text: &str) -> Option<(&'static str, &'static str)> {
         Some(("it is empty", "write the key there"))
     } else if text.starts_with('\u{feff}') {
         Some(("it begins with a byte order mark", "save the file as plain UTF-8 without one"))
+    } else if is_no_value(text) {
+        Some((NO_VALUE, "look whether the secret that it comes from is set, and write the key there"))
+    } else if is_placeholder(text) {
+        Some(("it is the place for a key in a template, which nobody has filled in", "write the key there"))
     } else if text.starts_with(QUOTES) || text.ends_with(QUOTES) {
         Some(("it stands in quotes, which are not part of a key", "write it without quotes"))
     } else if begins("export ") || begins("KEYAPI_") {
@@ -325,6 +353,36 @@ mod tests {
         }
         let settings = ServiceSettings { token_file: Some(path), ..ServiceSettings::default() };
         assert!(matches!(read_token(&settings, None), Err(TokenError::Malformed { .. })));
+    }
+
+    /// They were sent as keys, and the service's 401 was all that anybody saw.
+    #[test]
+    fn what_a_program_writes_for_no_value_is_no_key() {
+        for text in
+            ["undefined", "null", "None", " NIL\n", "${KEYAPI_TOKEN}", "$(cat key)", "{{ keyapi }}", "<key>", "%KEY%"]
+        {
+            let error = from_variable(text).unwrap_err();
+            assert!(matches!(error, TokenError::Malformed { .. }), "{text}: {error}");
+            assert!(error.hint().contains("write the key there"), "{text}");
+        }
+        for text in ["nullable-7", "undefined2", "$ecret-9", "none_of_these"] {
+            assert_eq!(from_variable(text).unwrap().expose_secret(), text);
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_none_says_what_is_wrong_with_it() {
+        for (url, says) in [
+            ("localhost://x", "it is a host, as in http://localhost"),
+            ("undefined", "`service.base_url = undefined`"),
+            ("null", "where it has no value"),
+            ("127.0.0.1:8080", "(14 characters)"),
+            ("127.0.0.1:8080", "does not begin with https://"),
+            ("https://", "it is not an address"),
+        ] {
+            let text = require_tls(url).unwrap_err().to_string();
+            assert!(text.contains(says), "{url}: {text}");
+        }
     }
 
     #[test]

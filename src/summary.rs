@@ -33,6 +33,9 @@ const LISTED_FIELDS: usize = 5;
 pub struct Summary {
     /// How this start ended.
     pub outcome: ExitCode,
+    /// Whether it was the key's own quota that ended it, and no budget that was set.
+    #[serde(skip)]
+    pub is_quota_spent: bool,
     /// The run's name.
     pub run: String,
     /// The half-open range that was asked, epoch seconds.
@@ -276,7 +279,7 @@ impl Summary {
     fn write_headline(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (rows, bytes) = (many(self.rows.get(), "row", "rows"), HumanBytes(self.bytes.get()));
         let parts = many(self.parts, "part", "parts");
-        write!(formatter, "{}: ", headline(self.outcome))?;
+        write!(formatter, "{}: ", headline(self.outcome, self.is_quota_spent))?;
         if !self.outcome.is_unfinished() {
             return write!(formatter, "{rows} in {parts} ({bytes}) in {}", self.output);
         }
@@ -401,8 +404,9 @@ impl fmt::Display for Summary {
     }
 }
 
-const fn headline(outcome: ExitCode) -> &'static str {
+const fn headline(outcome: ExitCode, is_quota_spent: bool) -> &'static str {
     match outcome {
+        ExitCode::BudgetReached if is_quota_spent => "Stopped, the key's quota is used up",
         ExitCode::Complete => "Complete",
         ExitCode::Incomplete => "Finished, but not whole",
         ExitCode::BudgetReached => "Stopped at the budget",
@@ -462,6 +466,7 @@ mod tests {
 
     fn complete() -> Summary {
         Summary {
+            is_quota_spent: false,
             outcome: ExitCode::Complete,
             run: "20260101T000000Z-1".to_owned(),
             range: range(1_764_547_200, 1_765_152_000),

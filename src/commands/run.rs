@@ -277,6 +277,7 @@ fn summary(order: &Order, outcome: &Outcome, began: Instant, settled: f64) -> Su
     let counts = &outcome.counts;
     Summary {
         outcome: code_of(&outcome.ending),
+        is_quota_spent: matches!(outcome.ending, Ending::QuotaSpent { .. }),
         run: outcome.run.clone(),
         range: outcome.range,
         regions: order.regions.clone(),

@@ -43,6 +43,7 @@ fn range(start: i64, end: i64) -> TimeRange {
 
 fn summary(outcome: ExitCode) -> Summary {
     Summary {
+        is_quota_spent: false,
         outcome,
         run: "1".to_owned(),
         range: range(1_766_966_400, 1_767_571_200),

@@ -85,6 +85,28 @@ pub fn refuse_link(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Refuses a file that is there and that this process may not read and write.
+///
+/// # Errors
+/// The system's word for why not.
+#[cfg(unix)]
+pub fn refuse_unwritable(path: &Path) -> io::Result<()> {
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
+    match accessat(CWD, path, Access::READ_OK | Access::WRITE_OK, AtFlags::EACCESS) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Files that may not be written show when they are.
+///
+/// # Errors
+/// None.
+#[cfg(not(unix))]
+pub fn refuse_unwritable(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
+
 /// Gives a folder another name beside it, durably.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! What ends a command in place of its answer, as a person is told: the exit code, the words, and what to do next. Pure.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::export::{Ending, ExportError, Order};
@@ -272,6 +273,17 @@ pub(super) fn failure(error: &ExportError, state: &Path) -> Failure {
             ExitCode::LocalDamage,
             "make it so that this user can write into it, or name another with --out or --state; nothing was sent".to_owned(),
         ),
+        ExportError::Journal(JournalError::File { source, .. })
+            if matches!(source.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
+        {
+            (
+                ExitCode::LocalDamage,
+                format!(
+                    "let the user that runs this read and write {} and each file in it, then run the same command: nothing that was paid for is lost",
+                    state.display()
+                ),
+            )
+        }
         ExportError::Journal(JournalError::DiskFull { .. }) => (
             ExitCode::LocalDamage,
             "free some space, then run the same command: nothing that was paid for is lost".to_owned(),

@@ -56,6 +56,7 @@ pub(super) fn open(folder: &Path) -> Result<Opened, JournalError> {
     let file = folder.path().join(FILE);
     refuse_links(folder.path())?;
     refuse_emptied(&file)?;
+    refuse_unwritable(folder.path())?;
     let ballast = Ballast::load(folder.path())?;
     failpoint::pass(Step::BallastWritten);
     let connection = open_database(&folder, &file)?;
@@ -171,6 +172,15 @@ fn refuse_links(state: &Path) -> Result<(), JournalError> {
         .chain(log)
         .map(|name| state.join(name))
         .try_for_each(|file| folder::refuse_link(&file).map_err(JournalError::file("opening", &file)))
+}
+
+/// A database that may be read alone is refused before it is opened: its log would be made with the same rights, and would stand in the
+/// way after they are mended.
+fn refuse_unwritable(state: &Path) -> Result<(), JournalError> {
+    let names = [FILE.to_owned(), format!("{FILE}-wal"), format!("{FILE}-shm")];
+    names.into_iter().map(|name| state.join(name)).try_for_each(|file| {
+        folder::refuse_unwritable(&file).map_err(JournalError::file("opening for reading and writing", &file))
+    })
 }
 
 /// A database that is missing or empty, where it was begun or its log is left, was lost. To begin anew would pay for all of it

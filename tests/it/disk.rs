@@ -78,11 +78,12 @@ impl ReadOnly {
         let made = Self {
             folder: folder.to_owned(),
             undo: |folder| {
-                let writable = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+                let mode = if folder.is_dir() { 0o700 } else { 0o600 };
+                let writable = std::os::unix::fs::PermissionsExt::from_mode(mode);
                 std::fs::set_permissions(folder, writable).unwrap();
             },
         };
-        let still_writable = std::fs::write(folder.join("probe"), "").is_ok();
+        let still_writable = folder.is_dir() && std::fs::write(folder.join("probe"), "").is_ok();
         if still_writable {
             let _probe = std::fs::remove_file(folder.join("probe"));
         }
@@ -113,6 +114,26 @@ fn a_folder_that_is_read_only_is_named_and_nothing_is_sent() {
     }
     ends_well(&simulator, &job);
     assert!(simulator.stats().repeated_purchases <= 2, "{:?}", simulator.stats().repeated_questions);
+}
+
+/// The database made its log with the rights that it had itself, so the same command failed after they were mended, too.
+#[test]
+fn a_journal_that_may_not_be_written_is_named_and_once_it_may_the_run_goes_on() {
+    let simulator = serve(|service| service.world.rows = 600);
+    let job = Job::of(&simulator);
+    assert_eq!(job.run_with("--max-credits 30").code, 4);
+    let journal = job.state().join("journal.sqlite");
+    let read_only = ReadOnly::make(&journal);
+    if std::fs::OpenOptions::new().append(true).open(&journal).is_ok() {
+        println!("skipped: no file can be made read-only here (neither mount nor chattr, and the user is root)");
+        return;
+    }
+    let requests = simulator.stats().requests;
+    names(&job.run(), &job.state(), &["journal.sqlite: ", "let the user that runs this read and write"]);
+    assert_eq!(simulator.stats().requests, requests);
+    assert!(!job.state().join("journal.sqlite-shm").exists(), "nothing is made with its rights");
+    drop(read_only);
+    ends_well(&simulator, &job);
 }
 
 #[test]

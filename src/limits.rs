@@ -41,7 +41,10 @@ pub fn keep_no_core() {
 /// Too few threads; a runtime that cannot be started.
 pub fn runtime() -> Result<Runtime, Failure> {
     try_threads(USUAL_BLOCKING + OWN_THREADS)?;
-    let failed = |error| Failure::new(ExitCode::LocalDamage, format!("starting the runtime: {error}"));
+    let failed = |error| {
+        Failure::new(ExitCode::LocalDamage, format!("starting the runtime: {error}"))
+            .with_hint("raise the limit that the error names (ulimit -n for open files, ulimit -v for memory), then run the same command")
+    };
     // One thread for all tasks: they wait for the network and the journal nearly always, and each hand-over between threads costs
     // more than what a page's task does.
     let runtime = Builder::new_current_thread()
@@ -85,7 +88,8 @@ fn try_threads(count: usize) -> Result<(), Failure> {
             ExitCode::LocalDamage,
             format!("starting {count} threads, which a run needs: the system gave {given}: {error}"),
         )
-        .with_hint("raise the limit of processes (ulimit -u, TasksMax= in systemd, --pids-limit of a container)")),
+        .with_hint("raise the limit of processes (ulimit -u, TasksMax= in systemd, --pids-limit of a container); where address space is limited \
+             (ulimit -v), raise that, since each thread takes some")),
     }
 }
 

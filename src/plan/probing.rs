@@ -193,7 +193,7 @@ impl Planner {
         let is_walked = !matches!(page.address.purpose, Purpose::Count { .. });
         let is_counted_from = plan.read().iter().any(|range| range.start == anchor);
         if !page.check.is_astray() && (!is_walked || is_counted_from) {
-            plan.counted.pages.entry(anchor).or_default().insert(number, page.clone());
+            plan.counted.take(anchor, page);
         }
     }
 

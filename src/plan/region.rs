@@ -122,8 +122,36 @@ pub struct Counted {
     pub(super) pages: CountedPages,
     /// Those that were refused; not journalled, since they are asked for a forecast alone.
     pub(super) refused: BTreeSet<(EpochSeconds, u32)>,
+    /// What came to pages of two numbers: it is the last page that the service serves, in place of those beyond.
+    pub(super) repeated: BTreeSet<(EpochSeconds, u64)>,
     /// Whether a page to count by could not be had; not journalled either.
     pub(super) failed: bool,
+}
+
+impl Counted {
+    /// Takes a page that rows are counted by. One that came to two numbers is that of neither, for all that is known.
+    pub(super) fn take(&mut self, anchor: EpochSeconds, page: &PageFact) {
+        let (number, print) = (page.address.page.get(), page.check.print);
+        let pages = self.pages.entry(anchor).or_default();
+        let is_counted = |page: &PageFact| matches!(page.address.purpose, Purpose::Count { .. });
+        let is_same =
+            |(other, known): &(&u32, &PageFact)| **other != number && known.check.print == print && known.slots > 0;
+        let same = pages.iter().find(is_same).map(|(other, known)| (*other, is_counted(known)));
+        if page.slots == 0 || print == 0 || !(same.is_some() || self.repeated.contains(&(anchor, print))) {
+            pages.insert(number, page.clone());
+            return;
+        }
+        self.repeated.insert((anchor, print));
+        for (number, _) in same.into_iter().filter(|(_, is_counted)| *is_counted) {
+            pages.remove(&number);
+            self.refused.insert((anchor, number));
+        }
+        if is_counted(page) {
+            self.refused.insert((anchor, number));
+        } else {
+            pages.insert(number, page.clone());
+        }
+    }
 }
 
 impl RegionPlan {
@@ -187,6 +215,7 @@ impl RegionPlan {
         // What lay at the former end may go on now.
         self.counted.pages.values_mut().for_each(|pages| pages.retain(|_, page| page.slots >= PAGE_SIZE));
         self.counted.refused.clear();
+        self.counted.repeated.clear();
         (self.newest_page.is_read, self.newest_page.is_unknown, self.newest_page.last_second) = (false, false, None);
         self.newest_page.rows.clear();
         self.newest_page.passed.clear();

@@ -1,6 +1,6 @@
 //! `plan`: what it says of the rows and the price, what it spends, and that the run goes on with it.
 
-use keyapi_export::simulator::{RunningSimulator, SimulatorSettings};
+use keyapi_export::simulator::{PastLastPage, RunningSimulator, SimulatorSettings};
 use keyapi_export::units::{DAY_SECONDS, TimeRange};
 use serde_json::Value;
 
@@ -109,6 +109,21 @@ fn a_service_that_serves_few_pages_is_sampled() {
     assert!(holds(&forecast["rows"], rows_of(&simulator, &job)), "{forecast}");
     assert_eq!(forecast["exact"], false, "{forecast}");
     assert!(simulator.stats().requests <= 40);
+}
+
+/// Pages beyond the last one bring that one again: each number was believed, and 2,000,600 rows were foretold of 3,000.
+#[test]
+fn a_page_that_comes_again_beyond_the_last_is_not_counted_by() {
+    for last_page in [12, 40, 120] {
+        let (simulator, job) = days(|service| {
+            service.world.rows = 3_000;
+            (service.contract.last_page, service.contract.past_last_page) = (last_page, PastLastPage::RepeatLast);
+        });
+        let (forecast, truth) = (plan(&job, ""), rows_of(&simulator, &job));
+        let estimate = forecast["rows"]["estimate"].as_u64().unwrap();
+        assert!((truth / 2..truth * 2).contains(&estimate), "{last_page}: {truth}: {forecast}");
+        assert!(!is_exactly(&forecast["rows"], estimate) || estimate == truth, "{last_page}: {forecast}");
+    }
 }
 
 #[test]

@@ -107,6 +107,16 @@ pub fn refuse_unwritable(_path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// A path or address as a shell takes it for one word.
+pub fn in_shell(text: &str) -> String {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "_-./:@%+=,".contains(letter);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
 /// Gives a folder another name beside it, durably.
 ///
 /// # Errors
@@ -158,6 +168,19 @@ pub fn sync(folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_that_is_pasted_into_a_shell_stays_one_word() {
+        for (path, word) in [
+            ("/data/out-2", "/data/out-2"),
+            ("s3://lake/videos", "s3://lake/videos"),
+            ("/数据/out", "/数据/out"),
+            ("/my out", "'/my out'"),
+            ("it's $x", r"'it'\''s $x'"),
+        ] {
+            assert_eq!(in_shell(path), word);
+        }
+    }
 
     #[test]
     fn missing_folders_are_made_one_inside_the_other() {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::export::{Ending, ExportError, Order};
 use crate::failure::{ExitCode, Failure};
+use crate::folder::in_shell;
 use crate::journal::{JournalError, Lapse};
 use crate::replica::ReplicaError;
 use crate::sink::identity::Identity;
@@ -60,13 +61,16 @@ pub(super) fn failure_of(error: &ExportError, order: &Order) -> Failure {
     let hint = match another_question(error) {
         Some(Differs::Layout) => format!(
             "`rebuild` with the new --partition lays the output out anew, without a request, and then the same command goes on: \
-             `keyapi-export rebuild --out {out}{} --partition {}`; or use another --out and --state, or ask as before",
-            named, order.partition
+             `keyapi-export rebuild --out {}{} --partition {}`; or use another --out and --state, or ask as before",
+            in_shell(&out),
+            named,
+            order.partition
         ),
         Some(Differs::Question) => format!(
-            "use another --out for this question, such as the same command with `--out {out}-2{}`; what is in {out} stays as it is, and \
+            "use another --out for this question, such as the same command with `--out {}{}`; what is in {out} stays as it is, and \
              goes on with the question as before",
-            if named.is_empty() { named } else { format!("{named}-2") }
+            in_shell(&format!("{out}-2")),
+            another_state(&named)
         ),
         None => return failure(error, &state),
     };
@@ -341,6 +345,15 @@ fn of_the_lease(lapse: &Lapse) -> Failure {
         Lapse::Released { .. } => (ExitCode::Bug, "please report this; what was paid for is in the state"),
     };
     Failure::from_error(code, lapse).with_hint(hint)
+}
+
+/// The flag of a state, for another one beside it.
+fn another_state(named: &str) -> String {
+    match named.strip_suffix('\'') {
+        Some(quoted) => format!("{quoted}-2'"),
+        None if named.is_empty() => String::new(),
+        None => format!("{named}-2"),
+    }
 }
 
 /// What to do about another partition.

@@ -159,7 +159,11 @@ impl Order {
     /// itself.
     pub fn named_state(&self) -> String {
         let state = self.away.as_ref().map_or_else(|| self.state.display().to_string(), Away::told);
-        if state == format!("{}.state", self.output) { String::new() } else { format!(" --state {state}") }
+        if state == format!("{}.state", self.output) {
+            String::new()
+        } else {
+            format!(" --state {}", crate::folder::in_shell(&state))
+        }
     }
 
     /// What of it is not there, by an account.

@@ -25,7 +25,7 @@ pub(super) async fn tell_tiny_files(order: &Order, commits: &Commits, journal: &
         "by {partition} files are small for readers, {} KiB on average; `keyapi-export rebuild --out {}{} --partition {}` makes {} of \
          {} files for no request, and `--partition {}` goes on with them",
         tiny.bytes_a_file.div_ceil(1024),
-        order.output,
+        crate::folder::in_shell(&order.output.to_string()),
         order.named_state(),
         tiny.better,
         tiny.files_then,

@@ -9,6 +9,7 @@
 
 FROM rust:1-slim-bookworm AS build
 WORKDIR /source
+COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 # The dependencies alone, so that a change of the source does not build them again.
 RUN mkdir src && echo 'fn main() {}' > src/main.rs && touch src/lib.rs \

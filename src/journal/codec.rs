@@ -1,5 +1,7 @@
 //! How row keys, bodies and checksums look in the tables. Pure.
 
+use std::fmt::Write as _;
+
 use super::job::purpose_columns;
 use super::record::StoredPage;
 use super::schema::checksum;
@@ -9,10 +11,17 @@ use crate::units::EpochSeconds;
 
 /// Bytes of one row key: a second and a video key, both little-endian.
 const KEY_BYTES: usize = 16;
+/// Bytes of the text that a page's checksums begin with, about: more only cost another allocation.
+const FACT_BYTES: usize = 160;
 
 /// The row keys of a page in its order.
 pub(super) fn encode_keys(rows: &[RowKey]) -> Vec<u8> {
-    rows.iter().flat_map(|row| row.second.get().to_le_bytes().into_iter().chain(row.video.0.to_le_bytes())).collect()
+    let mut keys = Vec::with_capacity(rows.len() * KEY_BYTES);
+    for row in rows {
+        keys.extend_from_slice(&row.second.get().to_le_bytes());
+        keys.extend_from_slice(&row.video.0.to_le_bytes());
+    }
+    keys
 }
 
 /// Reads row keys back; none when the bytes are not whole keys.
@@ -45,11 +54,14 @@ pub(super) fn standing_from(name: &str) -> Option<Standing> {
     all.into_iter().find(|standing| standing_name(*standing) == name)
 }
 
-/// The checksum of a page's fact.
-pub(super) fn keys_checksum(sequence: i64, fact: &PageFact, position: EpochSeconds) -> [u8; 8] {
+/// The checksum of a page's fact; `keys` are its row keys, encoded.
+pub(super) fn keys_checksum(sequence: i64, fact: &PageFact, (position, keys): (EpochSeconds, &[u8])) -> [u8; 8] {
     let (purpose, window, stretch) = purpose_columns(fact.address.purpose);
     let Check { standing, outside, own_region, other_region, print } = fact.check;
-    let text = format!(
+    let mut text = String::with_capacity(FACT_BYTES);
+    // Writing into a String cannot fail.
+    let _ = write!(
+        text,
         "{sequence} {} {purpose} {window} {stretch} {} {} {} {} {} {outside} {own_region} {other_region} {print}",
         fact.address.region,
         fact.address.page.get(),
@@ -58,14 +70,21 @@ pub(super) fn keys_checksum(sequence: i64, fact: &PageFact, position: EpochSecon
         position.get(),
         standing_name(standing)
     );
-    checksum(&[text.as_bytes(), &encode_keys(&fact.rows)])
+    checksum(&[text.as_bytes(), keys])
 }
 
 /// The checksum of a page's rows; `body` is passed apart from `page`, whose own is not read.
 pub(super) fn body_checksum(region: &Region, page: &StoredPage, body: &[u8]) -> [u8; 8] {
     let StoredPage { sequence, fetched_at_ms, request_id, span, .. } = page;
-    let text = format!("{sequence} {region} {} {} {fetched_at_ms}", span.start.get(), span.end.get());
-    let request_id = request_id.as_ref().map_or_else(|| "none".to_owned(), |id| format!("some {id}"));
+    let mut text = String::with_capacity(FACT_BYTES);
+    // Writing into a String cannot fail.
+    let _ = write!(text, "{sequence} {region} {} {} {fetched_at_ms}", span.start.get(), span.end.get());
+    let numbers = text.len();
+    let _ = match request_id {
+        Some(id) => write!(text, "some {id}"),
+        None => write!(text, "none"),
+    };
+    let (text, request_id) = text.split_at(numbers);
     checksum(&[text.as_bytes(), request_id.as_bytes(), body])
 }
 

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::book::{Account, Tally};
 use super::bought::Bought;
-use super::codec::{decode_keys, event_checksum, keys_checksum, standing_from};
+use super::codec::{decode_keys, encode_keys, event_checksum, keys_checksum, standing_from};
 use super::error::JournalError;
 use super::held::{Held, HeldPage};
 use super::job::purpose_from;
@@ -249,7 +249,7 @@ impl Reader {
         let damaged = |why| self.damaged(format!("page {sequence}"), why);
         let fact = stored.fact().ok_or_else(|| damaged("a column holds what was never written"))?;
         let position = stored.position;
-        if keys_checksum(sequence, &fact, position) != stored.checksum {
+        if keys_checksum(sequence, &fact, (position, &encode_keys(&fact.rows))) != stored.checksum {
             return Err(damaged("the checksum of its rows does not fit"));
         }
         Ok(Replayed::Page { sequence, fact, position })

@@ -274,7 +274,7 @@ impl Batch<'_> {
             return Ok(false);
         }
         let keys = encode_keys(&page.fact.rows);
-        let checksum = keys_checksum(sequence, &page.fact, page.position);
+        let checksum = keys_checksum(sequence, &page.fact, (page.position, &keys));
         let sql = "INSERT INTO row_keys (sequence, keys, checksum) VALUES (?1, ?2, ?3)";
         self.connection.prepare_cached(sql)?.execute(params![sequence, keys, checksum])?;
         Ok(true)

@@ -8,8 +8,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rusqlite::{Connection, TransactionBehavior};
-use tokio::sync::mpsc;
+use rusqlite::Connection;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
 
 use super::ballast::Ballast;
 use super::book::{Account, Book};
@@ -85,6 +86,29 @@ enum Health {
     Stopped(String),
 }
 
+/// A transaction, rolled back unless it is committed. Its statements are prepared once, unlike those of the library's own.
+struct Transaction<'a>(&'a Connection);
+
+impl<'a> Transaction<'a> {
+    fn begin(connection: &'a Connection) -> rusqlite::Result<Self> {
+        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(Self(connection))
+    }
+
+    fn commit(self) -> rusqlite::Result<()> {
+        self.0.prepare_cached("COMMIT")?.execute([]).map(drop)
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if !self.0.is_autocommit() {
+            // Whatever made it fail is told already, and a transaction that stays open is refused with the next one.
+            let _ = self.0.execute_batch("ROLLBACK");
+        }
+    }
+}
+
 /// The writer's side of the journal.
 pub(super) struct Writer {
     // Declared in the order in which they are let go: the lock last.
@@ -107,6 +131,8 @@ pub(super) struct Writer {
     requests: mpsc::Receiver<Request>,
     /// A request that was gathered and must be written alone.
     waiting: Option<Request>,
+    /// Where those wait who ask, if the journal was opened there.
+    runtime: Option<Handle>,
 }
 
 impl Writer {
@@ -122,7 +148,7 @@ impl Writer {
         let health = Health::Sound;
         let recording = shared.shipping.is_some().then(|| Recording::begin(&connection)).transpose();
         let recording = recording.map_err(JournalError::read("beginning to note changes", &opened.file))?;
-        let (told, waiting) = (None, None);
+        let (told, waiting, runtime) = (None, None, Handle::try_current().ok());
         Ok(Self {
             connection,
             ballast,
@@ -139,6 +165,7 @@ impl Writer {
             shared,
             requests,
             waiting,
+            runtime,
         })
     }
 
@@ -179,12 +206,24 @@ impl Writer {
         }
         if !batch.is_empty() {
             let answers = self.commit(&batch);
-            for (request, answer) in batch.into_iter().zip(answers) {
-                // Nobody waits for the answer of a call that was cancelled; what it asked for is done all the same.
-                let _ = request.answer.send(answer);
-            }
+            self.hand_out(batch.into_iter().map(|request| request.answer).zip(answers).collect());
             self.move_log();
             self.tell_mark();
+        }
+    }
+
+    /// Hands the answers of one transaction to those who wait. Each that comes from another thread wakes theirs by itself, so several go
+    /// there together.
+    fn hand_out(&self, answers: Vec<(oneshot::Sender<Answer>, Answer)>) {
+        let each = |answers: Vec<(oneshot::Sender<Answer>, Answer)>| {
+            for (waiting, answer) in answers {
+                // Nobody waits for the answer of a call that was cancelled; what it asked for is done all the same.
+                let _ = waiting.send(answer);
+            }
+        };
+        match &self.runtime {
+            Some(runtime) if answers.len() > 1 => drop(runtime.spawn(async move { each(answers) })),
+            _ => each(answers),
         }
     }
 
@@ -254,9 +293,9 @@ impl Writer {
     fn write(&mut self, batch: &[Request]) -> rusqlite::Result<Vec<Answer>> {
         let book = self.shared.book();
         let more = self.reservation(book.as_ref(), batch);
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = Transaction::begin(&self.connection)?;
         let mut open = Batch {
-            connection: &transaction,
+            connection: &self.connection,
             run: self.run,
             cursor: self.cursor,
             bought: &self.bought,

@@ -216,11 +216,16 @@ fn each_spelling(body: &[u8], at: usize, mut call: impl FnMut(u8, usize)) {
             let run = (1..=DEEPEST_ESCAPE).take_while(|run| byte(at + run - 1) == Some(b'\\'));
             for run in run {
                 let after = at + run;
-                match (byte(after), number(body, after + 1, 4, 16), number(body, after + 1, 2, 16)) {
-                    (Some(b'u'), Some(letter), _) => call(letter, after + 5),
-                    (Some(b'x'), _, Some(letter)) => call(letter, after + 3),
-                    (Some(letter), ..) => call(letter, after + 1),
-                    (None, ..) => {}
+                let Some(letter) = byte(after) else { continue };
+                let digits = match letter {
+                    b'u' => 4,
+                    b'x' => 2,
+                    _ => 0,
+                };
+                // Nearly no escape has digits, so they are read of those alone.
+                match (digits > 0).then(|| number(body, after + 1, digits, 16)).flatten() {
+                    Some(meant) => call(meant, after + 1 + digits),
+                    None => call(letter, after + 1),
                 }
             }
         }

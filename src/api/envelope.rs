@@ -175,7 +175,7 @@ fn data<'a>(scanner: &mut Scanner<'a>) -> Result<Data<'a>, Malformed> {
         return Ok(if is_nothing(scanner.value()?) { Data::Nothing } else { Data::NoList });
     }
     let mut rows = Vec::with_capacity(PAGE_SIZE as usize);
-    let mut packed = PackedRows::default();
+    let mut packed = PackedRows::with_room(scanner.left());
     let mut is_over = false;
     scanner.items(|scanner| {
         if rows.len() >= MOST_ROWS {

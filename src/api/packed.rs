@@ -12,7 +12,7 @@
 
 use std::borrow::Cow;
 
-use super::contract::FIELDS;
+use super::contract::{FIELDS, PAGE_SIZE};
 use super::row::Identity;
 use super::scan::inside;
 use crate::units::EpochSeconds;
@@ -28,6 +28,11 @@ pub(super) const VIDEO_ID: usize = 28;
 const ABSENT: u64 = 0;
 /// In place of a value's length and one: it is the quoted `video_id`. No JSON value is empty, so no other is 1.
 const SAME: u64 = 1;
+
+/// Bytes of text that room is made for at once, at most.
+const MOST_ROOM: usize = 64 << 10;
+/// Bytes of numbers that a usual page has, at most.
+const NUMBERS_ROOM: usize = 768;
 
 /// The values of the documented fields of one row, each as JSON text, in the order of [`FIELDS`].
 pub type Documented<'a> = [Option<&'a str>; FIELDS.len()];
@@ -107,6 +112,12 @@ pub struct UnpackedRow<'a> {
 }
 
 impl PackedRows {
+    /// None yet, with room for the rows of a page whose JSON has so many bytes.
+    pub(super) fn with_room(json: usize) -> Self {
+        let text = String::with_capacity(json.min(MOST_ROOM));
+        Self { text, numbers: Vec::with_capacity(NUMBERS_ROOM), rows: Vec::with_capacity(PAGE_SIZE as usize) }
+    }
+
     /// Adds a row with its place on the page; rows come in the order of their places.
     pub(super) fn push(&mut self, index: u32, identity: &Identity, members: &Members<'_>) {
         let (text, numbers) = (self.text.len(), self.numbers.len());

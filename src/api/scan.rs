@@ -89,6 +89,11 @@ impl<'a> Scanner<'a> {
         Self { text, at: 0, has_controls }
     }
 
+    /// Bytes that are still to be read.
+    pub fn left(&self) -> usize {
+        self.text.len().saturating_sub(self.at)
+    }
+
     /// The first byte of what comes next, which says what kind of value it is; none at the end.
     pub fn next_byte(&mut self) -> Option<u8> {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {

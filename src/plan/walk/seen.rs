@@ -62,7 +62,10 @@ impl SeenRows {
     /// The walk reads again from this second on.
     pub(in crate::plan) fn go_back(&mut self, anchor: EpochSeconds) {
         self.is_unsure |= self.exact_from.is_some_and(|exact_from| anchor < exact_from);
-        self.seconds.truncate(self.seconds.partition_point(|(second, _)| *second < anchor));
+        // A walk that goes on has nothing to take back, and is asked this for each second.
+        if self.seconds.last().is_some_and(|(last, _)| *last >= anchor) {
+            self.seconds.truncate(self.seconds.partition_point(|(second, _)| *second < anchor));
+        }
     }
 
     /// The rows of a range in stretches that begin and end at these cuts, and at others.

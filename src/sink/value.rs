@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 use crate::api::number;
 use crate::api::reply::repair_surrogates;
-use crate::api::scan::{Malformed, each_item, each_member};
+use crate::api::scan::{each_item, each_member};
 use crate::sink::columns::{DECIMAL_DIGITS, DECIMAL_PLACES};
 
 /// What became of a value on its way into a column.
@@ -154,23 +154,22 @@ fn list<T>(raw: &str, item: impl Fn(&str) -> Fit<T>) -> Fit<Vec<T>> {
 }
 
 fn category(raw: &str) -> Fit<Category> {
-    let Ok(Entries(entries)) = Entries::read(raw) else { return Fit::Misfit };
-    let (mut category, mut repaired) = (Category::default(), false);
-    for (name, raw) in entries {
+    let (mut category, mut repaired, mut fits) = (Category::default(), false, true);
+    let read = each_member(raw, |name, raw| {
         let slot = match name.as_ref() {
             "category_id" => &mut category.id,
             "category_name" => &mut category.name,
-            _ => return Fit::Misfit,
+            _ => return fits = false,
         };
         let value = text(raw);
         repaired |= matches!(value, Fit::Repaired(_));
         match value {
             Fit::Exact(text) | Fit::Repaired(text) if slot.is_none() => *slot = Some(text.into_owned()),
             Fit::Absent => {}
-            _ => return Fit::Misfit,
+            _ => fits = false,
         }
-    }
-    Fit::from(Some(category), repaired)
+    });
+    if read.is_ok() && fits { Fit::from(Some(category), repaired) } else { Fit::Misfit }
 }
 
 /// The content of a JSON string; borrowed where it holds no escape.
@@ -187,21 +186,6 @@ fn string(raw: &str) -> Fit<Cow<'_, str>> {
 
 /// Digits that a decimal column holds.
 const MOST_DIGITS: usize = DECIMAL_DIGITS as usize;
-
-/// A JSON object's members in the order that they came, repeated names included.
-pub struct Entries<'a>(pub Vec<(Cow<'a, str>, &'a str)>);
-
-impl<'a> Entries<'a> {
-    /// Reads the object `json`.
-    ///
-    /// # Errors
-    /// Where it is not one JSON object.
-    pub fn read(json: &'a str) -> Result<Self, Malformed> {
-        let mut entries = Vec::with_capacity(crate::api::contract::FIELDS.len());
-        each_member(json, |name, value| entries.push((name, value)))?;
-        Ok(Self(entries))
-    }
-}
 
 #[cfg(test)]
 mod tests {

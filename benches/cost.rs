@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use keyapi_export::api::client::{Client, ClientSettings, Reply};
 use keyapi_export::api::contract::{Filters, PATH, PageQuery, TimeOrder};
-use keyapi_export::api::reply::{Row, Verdict, judge};
+use keyapi_export::api::reply::{ReplyVerdict, Row, judge};
 use keyapi_export::journal::record::StoredPage;
 use keyapi_export::sink::columns::Packaging;
 use keyapi_export::sink::decode::{FetchedRows, RowBatch};
@@ -107,7 +107,7 @@ fn stages(replies: Vec<Reply>) {
 
 /// An answer as the journal gives it back.
 fn stored(reply: &Reply, sequence: i64) -> StoredPage {
-    let Verdict::Page(answer) = judge(reply.heard()) else { panic_over(reply) };
+    let ReplyVerdict::Page(answer) = judge(reply.heard()) else { panic_over(reply) };
     let seconds =
         answer.rows.iter().filter_map(|row| if let Row::Usable(identity) = row { Some(identity.second) } else { None });
     let (first, last) = (seconds.clone().min().unwrap(), seconds.max().unwrap());

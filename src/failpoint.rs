@@ -9,11 +9,11 @@ macro_rules! steps {
     ($($(#[$meaning:meta])* $step:ident = $name:literal,)*) => {
         /// A moment between two durable states. Its meaning is what has just become true.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Step {
+        pub enum CrashStep {
             $($(#[$meaning])* $step,)*
         }
 
-        impl Step {
+        impl CrashStep {
             /// Every step.
             pub const ALL: &[Self] = &[$(Self::$step,)*];
 
@@ -134,14 +134,14 @@ steps! {
 
 /// The process was there. Ends it where a test has armed this step.
 #[cfg(debug_assertions)]
-pub fn pass(step: Step) {
+pub fn pass(step: CrashStep) {
     armed::pass(step);
 }
 
 /// Nothing.
 #[cfg(not(debug_assertions))]
 #[inline(always)]
-pub fn pass(_step: Step) {}
+pub fn pass(_step: CrashStep) {}
 
 /// Up to which size a file goes up into a bucket in one request: `usual`, but for a test that says otherwise.
 #[cfg(debug_assertions)]
@@ -161,14 +161,14 @@ mod armed {
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use super::Step;
+    use super::CrashStep;
 
     const VARIABLE: &str = "KEYAPI_FAILPOINT";
     /// Bytes; with 0 every file goes up in pieces.
     const UPLOAD_VARIABLE: &str = "KEYAPI_UPLOAD_AT_ONCE";
 
     /// The armed step, and how often it is still passed alive, plus one.
-    static ARMED: LazyLock<Option<(Step, AtomicU32)>> = LazyLock::new(|| {
+    static ARMED: LazyLock<Option<(CrashStep, AtomicU32)>> = LazyLock::new(|| {
         let text = std::env::var(VARIABLE).ok()?;
         match parse(&text) {
             Some((step, nth)) => Some((step, AtomicU32::new(nth))),
@@ -177,7 +177,7 @@ mod armed {
         }
     });
 
-    pub(super) fn pass(step: Step) {
+    pub(super) fn pass(step: CrashStep) {
         if let Some((_, left)) = ARMED.as_ref().filter(|(armed, _)| *armed == step)
             && left.fetch_sub(1, Ordering::Relaxed) == 1
         {
@@ -189,9 +189,9 @@ mod armed {
         std::env::var(UPLOAD_VARIABLE).ok()?.parse().ok()
     }
 
-    pub(super) fn parse(text: &str) -> Option<(Step, u32)> {
+    pub(super) fn parse(text: &str) -> Option<(CrashStep, u32)> {
         let (name, nth) = text.split_once(':').unwrap_or((text, "1"));
-        let step = Step::ALL.iter().copied().find(|step| step.name() == name)?;
+        let step = CrashStep::ALL.iter().copied().find(|step| step.name() == name)?;
         Some((step, nth.parse().ok().filter(|nth| *nth > 0)?))
     }
 }
@@ -204,10 +204,10 @@ mod tests {
 
     #[test]
     fn every_step_has_a_name_of_its_own_and_is_armed_by_it() {
-        let names: BTreeSet<&str> = Step::ALL.iter().map(|step| step.name()).collect();
-        assert_eq!(names.len(), Step::ALL.len());
+        let names: BTreeSet<&str> = CrashStep::ALL.iter().map(|step| step.name()).collect();
+        assert_eq!(names.len(), CrashStep::ALL.len());
         #[cfg(debug_assertions)]
-        for step in Step::ALL {
+        for step in CrashStep::ALL {
             assert_eq!(armed::parse(step.name()), Some((*step, 1)));
             assert_eq!(armed::parse(&format!("{}:7", step.name())), Some((*step, 7)));
         }
@@ -224,6 +224,6 @@ mod tests {
     /// A step is told from what a release build runs, so nothing may follow from it there.
     #[test]
     fn passing_a_step_that_is_not_armed_changes_nothing() {
-        Step::ALL.iter().copied().for_each(pass);
+        CrashStep::ALL.iter().copied().for_each(pass);
     }
 }

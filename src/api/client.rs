@@ -11,8 +11,8 @@ use reqwest::{Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::contract::PageQuery;
-use super::echo::Blotter;
 use super::proxy::ProxyAddress;
+use super::redaction::Blotter;
 use super::reply::Heard;
 use super::signals::{Signals, moment_ms};
 use super::transport::{chain, lacks_authorities, of_connection};

@@ -5,7 +5,7 @@
 
 pub mod client;
 pub mod contract;
-mod echo;
+mod redaction;
 pub mod envelope;
 pub mod fault;
 mod lenient;

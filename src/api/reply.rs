@@ -1,6 +1,6 @@
 //! What an answer means: its class in the table of failures, from its status, its words, its headers and its body together.
 //!
-//! Pure. The invariant: [`judge`] says [`Verdict::Page`] only where both the HTTP status and the envelope's `code` say success.
+//! Pure. The invariant: [`judge`] says [`ReplyVerdict::Page`] only where both the HTTP status and the envelope's `code` say success.
 //!
 //! In this order:
 //!
@@ -36,7 +36,7 @@ pub struct PageAnswer {
 
 /// What to make of one answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ReplyVerdict {
     /// Status 2xx and `code` 0.
     Page(PageAnswer),
     /// The key has nothing left to spend: 402 (documented), or words of it whatever the status (reported of a sister product),
@@ -78,32 +78,32 @@ pub struct Heard<'a> {
 }
 
 /// Sorts an answer into its class.
-pub fn judge(heard: Heard<'_>) -> Verdict {
+pub fn judge(heard: Heard<'_>) -> ReplyVerdict {
     let body = if heard.broken.is_some() { &[] } else { heard.body };
     with_envelope(body, |text, read| judge_read(heard, text, read))
 }
 
-fn judge_read(heard: Heard<'_>, text: &str, read: Result<Envelope<'_>, BodyError>) -> Verdict {
+fn judge_read(heard: Heard<'_>, text: &str, read: Result<Envelope<'_>, BodyError>) -> ReplyVerdict {
     if matches!(heard.status, 204 | 205) && text.is_empty() && heard.broken.is_none() {
-        return Verdict::Page(PageAnswer::default());
+        return ReplyVerdict::Page(PageAnswer::default());
     }
     let is_page = is_success(heard.status) && read.as_ref().is_ok_and(|read| read.code == Some(0));
     match read {
         // Whatever words come with rows: nearly every answer is such a one, so nothing is looked for in them.
-        Ok(read) if is_page && !read.data.is_empty() => Verdict::Page(page_answer(read)),
+        Ok(read) if is_page && !read.data.is_empty() => ReplyVerdict::Page(page_answer(read)),
         read => judge_words(heard, text, read, is_page),
     }
 }
 
 /// Looks through the words of an answer for what is wrong with it.
-fn judge_words(heard: Heard<'_>, text: &str, read: Result<Envelope<'_>, BodyError>, is_page: bool) -> Verdict {
+fn judge_words(heard: Heard<'_>, text: &str, read: Result<Envelope<'_>, BodyError>, is_page: bool) -> ReplyVerdict {
     let found = Found::new(heard, text, &read);
     match read {
         // An empty page ends a walk, so one that says why it is empty is not believed to be one.
         Ok(read) if is_page => match subject(&found.words) {
-            Subject::Account => Verdict::Quota { message: found.message },
-            Subject::Rate => Verdict::Throttled { why: found.describe() },
-            Subject::Other => Verdict::Page(page_answer(read)),
+            Subject::Account => ReplyVerdict::Quota { message: found.message },
+            Subject::Rate => ReplyVerdict::Throttled { why: found.describe() },
+            Subject::Other => ReplyVerdict::Page(page_answer(read)),
         },
         _ => found.failure(),
     }
@@ -141,24 +141,24 @@ impl<'a> Found<'a> {
         Self { heard, code, error: read.as_ref().err().cloned(), is_html, words, all_words, message }
     }
 
-    fn failure(self) -> Verdict {
+    fn failure(self) -> ReplyVerdict {
         let effective = self.effective_code();
         let subject = subject(&self.all_words);
         if matches!(effective, 402 | 40_200..=40_299 | 402_000..=402_999) || subject == Subject::Account {
-            return Verdict::Quota { message: self.message };
+            return ReplyVerdict::Quota { message: self.message };
         }
         if self.is_throttling(effective, subject) {
-            return Verdict::Throttled { why: self.describe() };
+            return ReplyVerdict::Throttled { why: self.describe() };
         }
         match effective {
             300..=303 | 305..=399 if !is_success(self.heard.status) => {
-                Verdict::Refused { code: self.heard.status, message: self.redirect() }
+                ReplyVerdict::Refused { code: self.heard.status, message: self.redirect() }
             }
-            _ if self.is_html => Verdict::Transient { why: self.describe() },
+            _ if self.is_html => ReplyVerdict::Transient { why: self.describe() },
             code if is_lasting(code) => {
-                Verdict::Refused { code: u16::try_from(code).unwrap_or(0), message: self.told_message() }
+                ReplyVerdict::Refused { code: u16::try_from(code).unwrap_or(0), message: self.told_message() }
             }
-            _ => Verdict::Transient { why: self.describe() },
+            _ => ReplyVerdict::Transient { why: self.describe() },
         }
     }
 

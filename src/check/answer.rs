@@ -11,7 +11,7 @@ pub struct Answer {
     /// What was asked.
     pub question: Question,
     /// What came.
-    pub outcome: Outcome,
+    pub outcome: AnswerOutcome,
     /// The service's name for the answer; a refusal has none (documented).
     pub request_id: Option<String>,
     /// From sending to the last byte, milliseconds.
@@ -20,7 +20,7 @@ pub struct Answer {
 
 /// What came.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
+pub enum AnswerOutcome {
     /// A page, also an empty one.
     Page(Page),
     /// Asking again changes nothing.

@@ -22,7 +22,7 @@ pub const UNKNOWN: &str = "unknown";
 
 /// What a rule came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct RuleVerdict {
     /// One word.
     pub word: String,
     /// The numbers of the answers that it rests on.
@@ -31,7 +31,7 @@ pub struct Verdict {
     pub why: String,
 }
 
-impl Verdict {
+impl RuleVerdict {
     /// A verdict that rests on these answers.
     pub fn new(word: impl Into<String>, rests_on: impl IntoIterator<Item = usize>, why: impl Into<String>) -> Self {
         let mut rests_on: Vec<usize> = rests_on.into_iter().collect();

@@ -21,8 +21,8 @@ mod testing;
 
 use std::collections::BTreeMap;
 
-use answer::{Answer, Outcome};
-use finding::{Finding, Verdict};
+use answer::{Answer, AnswerOutcome};
+use finding::{Finding, RuleVerdict};
 use question::Question;
 use seen::{Halt, Seen};
 
@@ -56,7 +56,7 @@ impl Check {
 
     /// What to ask next; none once every rule has its verdict, or the key has nothing left to spend.
     pub fn next(&self) -> Option<Question> {
-        let is_over = |answer: &Answer| matches!(answer.outcome, Outcome::Quota { .. });
+        let is_over = |answer: &Answer| matches!(answer.outcome, AnswerOutcome::Quota { .. });
         if self.seen.answers().any(|(_, answer)| is_over(answer)) || self.seen.answers().count() >= MOST_ANSWERS {
             return None;
         }
@@ -78,8 +78,8 @@ impl Check {
             .map(|rule| {
                 let verdict = match rule.judge(&self.seen, &self.scope) {
                     Ok(verdict) => verdict,
-                    Err(Halt::Unknown(why)) => Verdict::unknown([], why),
-                    Err(Halt::Ask(_)) => Verdict::unknown([], "the credits ended before it was asked"),
+                    Err(Halt::Unknown(why)) => RuleVerdict::unknown([], why),
+                    Err(Halt::Ask(_)) => RuleVerdict::unknown([], "the credits ended before it was asked"),
                 };
                 self.finding(rule.name(), verdict)
             })
@@ -109,7 +109,7 @@ impl Check {
     }
 
     /// A verdict with its evidence named and its meaning told.
-    pub fn finding(&self, name: &str, Verdict { word, rests_on, why }: Verdict) -> Finding {
+    pub fn finding(&self, name: &str, RuleVerdict { word, rests_on, why }: RuleVerdict) -> Finding {
         let told = |number: &usize| {
             let id = self.seen.get(*number).and_then(|answer| answer.request_id.clone());
             id.unwrap_or_else(|| format!("answer {}", number + 1))

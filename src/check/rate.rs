@@ -7,8 +7,8 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use serde::Serialize;
 
-use super::answer::Outcome;
-use super::finding::Verdict;
+use super::answer::AnswerOutcome;
+use super::finding::RuleVerdict;
 use super::question::Question;
 use super::report::Exchange;
 use super::sender::{Heard, Sender, Stop};
@@ -107,9 +107,9 @@ impl Sender<'_> {
             self.exchanges.push(Exchange::of(question, &reply, u64::try_from(took.as_millis()).unwrap_or(u64::MAX)));
             match self.heed(&reply, permit) {
                 Heard::Lost(why) => return Err(Stop::Unreachable(why)),
-                Heard::Answered(Outcome::Quota { message }, _) => return Err(Stop::Quota(message)),
+                Heard::Answered(AnswerOutcome::Quota { message }, _) => return Err(Stop::Quota(message)),
                 // The question has rows, so an empty page is a refusal in disguise.
-                Heard::Answered(Outcome::Page(page), _) if page.is_empty() => {
+                Heard::Answered(AnswerOutcome::Page(page), _) if page.is_empty() => {
                     self.throttled += 1;
                     self.gate.throttled(self.began.elapsed(), permit, None, rand::random());
                 }
@@ -134,7 +134,7 @@ impl Sender<'_> {
     }
 
     /// The verdict on the rate limit.
-    pub fn rate_limit(&self, report: Option<&RateReport>) -> Verdict {
+    pub fn rate_limit(&self, report: Option<&RateReport>) -> RuleVerdict {
         let headers: Vec<String> = self.rate_headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
         let told = if headers.is_empty() {
             "no header speaks of it".to_owned()
@@ -142,13 +142,13 @@ impl Sender<'_> {
             format!("headers: {}", headers.join(", "))
         };
         match report {
-            None if self.throttled > 0 => Verdict::unknown(
+            None if self.throttled > 0 => RuleVerdict::unknown(
                 [],
                 format!("{} requests came too fast, but the limit was not looked for; {told}", self.throttled),
             ),
-            None => Verdict::unknown([], format!("it was not looked for; {told}")),
+            None => RuleVerdict::unknown([], format!("it was not looked for; {told}")),
             Some(report) => match (report.requests_per_second, report.used) {
-                (Some(limit), _) => Verdict::new(
+                (Some(limit), _) => RuleVerdict::new(
                     "limited",
                     [],
                     format!(
@@ -156,7 +156,7 @@ impl Sender<'_> {
                         report.throttled, report.requests
                     ),
                 ),
-                (None, used) => Verdict::new(
+                (None, used) => RuleVerdict::new(
                     "not_met",
                     [],
                     format!("none was met at up to {:.1} requests a second; {told}", used.unwrap_or_default()),

@@ -3,7 +3,7 @@
 //! Rules read it as if everything had been asked: what was not is handed back as [`Halt::Ask`] and is the next question. So a rule is
 //! both the plan of its questions and the verdict on their answers, and is a function of the observations alone.
 
-use super::answer::{Answer, Outcome, Page, Row};
+use super::answer::{Answer, AnswerOutcome, Page, Row};
 use super::question::Question;
 
 /// How often a question is asked whose answers seem to belong to another one.
@@ -101,7 +101,7 @@ impl Seen {
     pub fn pages(&self) -> impl Iterator<Item = (Sight<'_>, &Question)> {
         self.answers().filter(|(number, _)| !self.is_astray(*number)).filter_map(|(number, answer)| {
             match &answer.outcome {
-                Outcome::Page(page) => Some((Sight { number, page }, &answer.question)),
+                AnswerOutcome::Page(page) => Some((Sight { number, page }, &answer.question)),
                 _ => None,
             }
         })
@@ -145,20 +145,22 @@ impl Seen {
         let accidents = if refusals > 1 { self.accidents() } else { 0 };
         for (number, answer) in self.answers().skip(first).filter(|(_, answer)| answer.question == *question) {
             match &answer.outcome {
-                Outcome::Page(page) => {
+                AnswerOutcome::Page(page) => {
                     astray += usize::from(self.is_astray(number));
                     if !self.is_astray(number) || astray >= MOST_ASTRAY {
                         return Ok(Heard::Page(Sight { number, page }));
                     }
                 }
-                Outcome::Refused { code, message } => {
+                AnswerOutcome::Refused { code, message } => {
                     refused += 1;
                     if refused >= refusals + accidents {
                         return Ok(Heard::Refused { number, code: *code, message });
                     }
                 }
-                Outcome::Quota { message } => return Halt::unknown(format!("the key's quota is used up: {message}")),
-                Outcome::Failed { why } => return Halt::unknown(format!("no answer came: {why}")),
+                AnswerOutcome::Quota { message } => {
+                    return Halt::unknown(format!("the key's quota is used up: {message}"));
+                }
+                AnswerOutcome::Failed { why } => return Halt::unknown(format!("no answer came: {why}")),
             }
         }
         Err(Halt::Ask(Box::new(question.clone())))
@@ -181,7 +183,7 @@ impl Seen {
 
     /// Whether a question has been answered often enough with rows outside its time to say that the time is not kept to.
     pub fn ignores_time(&self) -> bool {
-        let lie = |answer: &&Answer| matches!(&answer.outcome, Outcome::Page(page) if !page.is_empty() && lies_outside(&answer.question, page));
+        let lie = |answer: &&Answer| matches!(&answer.outcome, AnswerOutcome::Page(page) if !page.is_empty() && lies_outside(&answer.question, page));
         let outside: Vec<&Answer> = self.answers.iter().filter(lie).collect();
         outside.iter().any(|answer| {
             let same = outside.iter().filter(|other| other.question == answer.question);
@@ -193,12 +195,12 @@ impl Seen {
     /// time, the more often it does so several times in a row.
     fn accidents(&self) -> usize {
         let is_answered = |question: &Question| {
-            let is_page = |answer: &Answer| matches!(answer.outcome, Outcome::Page(_));
+            let is_page = |answer: &Answer| matches!(answer.outcome, AnswerOutcome::Page(_));
             self.answers.iter().any(|answer| is_page(answer) && answer.question == *question)
         };
         let mut accidents: Vec<&Question> = Vec::new();
         for answer in &self.answers {
-            let is_refused = matches!(answer.outcome, Outcome::Refused { .. });
+            let is_refused = matches!(answer.outcome, AnswerOutcome::Refused { .. });
             if is_refused && !accidents.contains(&&answer.question) && is_answered(&answer.question) {
                 accidents.push(&answer.question);
             }
@@ -210,7 +212,7 @@ impl Seen {
     pub fn flickers(&self) -> bool {
         let has_rows = |question: &Question| {
             self.answers.iter().any(|answer| match &answer.outcome {
-                Outcome::Page(page) => answer.question == *question && !page.is_empty(),
+                AnswerOutcome::Page(page) => answer.question == *question && !page.is_empty(),
                 _ => false,
             })
         };
@@ -225,7 +227,7 @@ impl Seen {
         let (Some(min), Some(max)) = (asked.min, asked.max) else { return false };
         let is_within = |row: &Row| min < row.second && row.second < max;
         let shows = |other: &Answer| match &other.outcome {
-            Outcome::Page(page) => other.question.unit == asked.unit && page.rows.iter().any(is_within),
+            AnswerOutcome::Page(page) => other.question.unit == asked.unit && page.rows.iter().any(is_within),
             _ => false,
         };
         page.is_empty() && asked.page == 1 && asked.filters.is_empty() && self.answers.iter().take(number).any(shows)
@@ -233,7 +235,7 @@ impl Seen {
 
     fn names_its_region(&self) -> bool {
         self.answers.iter().any(|answer| match &answer.outcome {
-            Outcome::Page(page) => !page.rows.is_empty() && !names_another_region(&answer.question, page),
+            AnswerOutcome::Page(page) => !page.rows.is_empty() && !names_another_region(&answer.question, page),
             _ => false,
         })
     }
@@ -241,7 +243,7 @@ impl Seen {
     fn page_of(&self, number: usize) -> Option<(&Answer, &Page)> {
         let answer = self.answers.get(number)?;
         match &answer.outcome {
-            Outcome::Page(page) => Some((answer, page)),
+            AnswerOutcome::Page(page) => Some((answer, page)),
             _ => None,
         }
     }
@@ -268,7 +270,7 @@ mod tests {
         Question::new(&"US".parse().unwrap(), Unit::Seconds, (Some(min), Some(max)))
     }
 
-    fn answer(question: &Question, outcome: Outcome, id: &str) -> Answer {
+    fn answer(question: &Question, outcome: AnswerOutcome, id: &str) -> Answer {
         Answer { question: question.clone(), outcome, request_id: Some(id.to_owned()), took_ms: 1 }
     }
 
@@ -276,7 +278,7 @@ mod tests {
     fn what_was_not_asked_is_the_next_question() {
         let mut seen = Seen::default();
         assert_eq!(seen.page(&question(1, 9)).unwrap_err(), Halt::Ask(Box::new(question(1, 9))));
-        seen.take(answer(&question(1, 9), Outcome::Page(page(&[2, 3])), "a"));
+        seen.take(answer(&question(1, 9), AnswerOutcome::Page(page(&[2, 3])), "a"));
         assert_eq!(seen.page(&question(1, 9)).unwrap().number, 0);
         assert!(matches!(seen.heard_after(&question(1, 9), 0), Err(Halt::Ask(_))));
     }
@@ -286,7 +288,7 @@ mod tests {
         let mut seen = Seen::default();
         for number in 0..3 {
             assert!(matches!(seen.page(&question(5, 9)), Err(Halt::Ask(_))), "{number}");
-            seen.take(answer(&question(5, 9), Outcome::Page(page(&[1, 2, 6])), &number.to_string()));
+            seen.take(answer(&question(5, 9), AnswerOutcome::Page(page(&[1, 2, 6])), &number.to_string()));
         }
         assert!(seen.ignores_time());
         assert!(seen.page(&question(5, 9)).is_ok());
@@ -295,17 +297,17 @@ mod tests {
     #[test]
     fn an_answer_that_came_before_and_one_of_another_region_are_astray() {
         let mut seen = Seen::default();
-        seen.take(answer(&question(1, 9), Outcome::Page(page(&[2])), "a"));
-        seen.take(answer(&question(2, 9), Outcome::Page(page(&[2])), "a"));
+        seen.take(answer(&question(1, 9), AnswerOutcome::Page(page(&[2])), "a"));
+        seen.take(answer(&question(2, 9), AnswerOutcome::Page(page(&[2])), "a"));
         let elsewhere = Page { rows: vec![Row { region: Some("GB".to_owned()), ..row(3) }], ..Page::default() };
-        seen.take(answer(&question(3, 9), Outcome::Page(elsewhere), "b"));
+        seen.take(answer(&question(3, 9), AnswerOutcome::Page(elsewhere), "b"));
         assert_eq!((0..3).map(|number| seen.is_astray(number)).collect::<Vec<_>>(), [false, true, true]);
     }
 
     #[test]
     fn one_refusal_may_be_an_accident() {
         let mut seen = Seen::default();
-        let refused = || Outcome::Refused { code: 400, message: "no".to_owned() };
+        let refused = || AnswerOutcome::Refused { code: 400, message: "no".to_owned() };
         seen.take(answer(&question(1, 9), refused(), "a"));
         assert!(matches!(seen.heard(&question(1, 9)), Err(Halt::Ask(_))));
         assert!(matches!(seen.glanced(&question(1, 9)), Ok(Heard::Refused { .. })));
@@ -314,7 +316,7 @@ mod tests {
         // The more accidents there are, the more refusals it takes.
         for (other, needed) in [(2, 4), (3, 5), (4, 5)] {
             seen.take(answer(&question(other, 9), refused(), "c"));
-            seen.take(answer(&question(other, 9), Outcome::Page(page(&[other])), "d"));
+            seen.take(answer(&question(other, 9), AnswerOutcome::Page(page(&[other])), "d"));
             let refusals = |seen: &Seen| seen.answers.iter().filter(|answer| answer.question == question(1, 9)).count();
             while let Err(Halt::Ask(_)) = seen.heard(&question(1, 9)) {
                 seen.take(answer(&question(1, 9), refused(), "e"));

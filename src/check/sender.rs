@@ -5,11 +5,11 @@
 use std::time::{Duration, Instant};
 
 use super::Check;
-use super::answer::{Answer, Outcome, Page};
+use super::answer::{Answer, AnswerOutcome, Page};
 use super::question::Question;
 use super::report::Exchange;
 use crate::api::client::{Client, InVain, Reply, TransportError};
-use crate::api::reply::{PageAnswer, Verdict, judge};
+use crate::api::reply::{PageAnswer, ReplyVerdict, judge};
 use crate::fetch::gate::{Gate, Permit};
 use crate::fetch::retry::{Next, Patience, Retry, Trouble};
 use crate::fetch::throttle::{LearnedRate, Rate};
@@ -114,7 +114,7 @@ impl<'a> Sender<'a> {
                         tokio::time::sleep(rest).await;
                         continue;
                     }
-                    Next::Never => (Outcome::Failed { why }, None),
+                    Next::Never => (AnswerOutcome::Failed { why }, None),
                 },
             };
             return Ok(Answer { question: question.clone(), outcome, request_id, took_ms });
@@ -162,21 +162,21 @@ impl<'a> Sender<'a> {
         }
         let wait = reply.signals.retry_after;
         match judge(reply.heard()) {
-            Verdict::Page(PageAnswer { request_id, .. }) => {
+            ReplyVerdict::Page(PageAnswer { request_id, .. }) => {
                 self.answered(now, permit);
-                Heard::Answered(Outcome::Page(Page::read(&reply.body)), request_id)
+                Heard::Answered(AnswerOutcome::Page(Page::read(&reply.body)), request_id)
             }
-            Verdict::Throttled { why } => {
+            ReplyVerdict::Throttled { why } => {
                 self.throttled += 1;
                 self.gate.throttled(now, permit, wait, rand::random());
                 Heard::Trouble(Trouble::Throttled, why)
             }
-            Verdict::Quota { message } => Heard::Answered(Outcome::Quota { message }, None),
-            Verdict::Refused { code, message } => {
+            ReplyVerdict::Quota { message } => Heard::Answered(AnswerOutcome::Quota { message }, None),
+            ReplyVerdict::Refused { code, message } => {
                 self.answered(now, permit);
-                Heard::Answered(Outcome::Refused { code, message }, None)
+                Heard::Answered(AnswerOutcome::Refused { code, message }, None)
             }
-            Verdict::Transient { why } => {
+            ReplyVerdict::Transient { why } => {
                 self.gate.failed(now, rand::random());
                 self.gate.asked_to_wait(now, wait.unwrap_or_default());
                 Heard::Trouble(Trouble::Failed, why)
@@ -193,7 +193,7 @@ impl<'a> Sender<'a> {
 /// What one reply comes to.
 pub(super) enum Heard {
     /// The question is answered.
-    Answered(Outcome, Option<String>),
+    Answered(AnswerOutcome, Option<String>),
     /// Asking again may help.
     Trouble(Trouble, String),
     /// Nothing was ever heard, and as it is addressed nothing will be.
@@ -201,7 +201,7 @@ pub(super) enum Heard {
 }
 
 fn quota_of(answer: &Answer) -> Option<String> {
-    if let Outcome::Quota { message } = &answer.outcome { Some(message.clone()) } else { None }
+    if let AnswerOutcome::Quota { message } = &answer.outcome { Some(message.clone()) } else { None }
 }
 
 /// Whether nothing but refusals came, or nothing but failures.
@@ -209,9 +209,9 @@ fn refused_all(check: &Check) -> Option<Stop> {
     let mut stop = None;
     for (_, answer) in check.seen().answers() {
         match &answer.outcome {
-            Outcome::Refused { code, message } => stop = Some(Stop::Refused(*code, message.clone())),
-            Outcome::Failed { why } => stop = Some(Stop::Unwell(why.clone())),
-            Outcome::Page(_) | Outcome::Quota { .. } => return None,
+            AnswerOutcome::Refused { code, message } => stop = Some(Stop::Refused(*code, message.clone())),
+            AnswerOutcome::Failed { why } => stop = Some(Stop::Unwell(why.clone())),
+            AnswerOutcome::Page(_) | AnswerOutcome::Quota { .. } => return None,
         }
     }
     stop

@@ -76,7 +76,7 @@ pub async fn audit(mut settings: Settings, arguments: &AuditArguments, log: &Log
     }
     let simulator = run::embedded_simulator(&settings)?;
     let client = run::client(&settings, simulator.as_ref())?;
-    let order = Audit {
+    let request = Audit {
         state: places.state,
         away: places.away,
         output: places.output,
@@ -90,9 +90,9 @@ pub async fn audit(mut settings: Settings, arguments: &AuditArguments, log: &Log
         max_in_flight: usize::try_from(settings.pace.max_in_flight).unwrap_or(usize::MAX),
         give_up_after: settings.pace.give_up_after.get(),
     };
-    let audited = export::audit(&order, client)
+    let audited = export::audit(&request, client)
         .await
-        .map_err(|error| failures::failure(&error, &told_state(&order.state, order.away.as_ref())))?;
+        .map_err(|error| failures::failure(&error, &told_state(&request.state, request.away.as_ref())))?;
     if audited.pages == 0 {
         return Err(nothing_came(&audited));
     }

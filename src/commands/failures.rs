@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::export::{Ending, ExportError, Order};
+use crate::export::{Ending, ExportError, ExportRequest};
 use crate::failure::{ExitCode, Failure};
 use crate::folder::in_shell;
 use crate::journal::{JournalError, Lapse};
@@ -54,17 +54,17 @@ pub(super) fn refusal_hint(code: u16) -> &'static str {
 }
 
 /// The same of a start that was asked for: what it can do in place of a question that is not the output's, as commands.
-pub(super) fn failure_of(error: &ExportError, order: &Order) -> Failure {
-    let state = told_state(&order.state, order.away.as_ref());
-    let out = order.output.to_string();
-    let named = order.named_state();
+pub(super) fn failure_of(error: &ExportError, request: &ExportRequest) -> Failure {
+    let state = told_state(&request.state, request.away.as_ref());
+    let out = request.output.to_string();
+    let named = request.named_state();
     let hint = match another_question(error) {
         Some(Differs::Layout) => format!(
             "`rebuild` with the new --partition lays the output out anew, without a request, and then the same command goes on: \
              `keyapi-export rebuild --out {}{} --partition {}`; or use another --out and --state, or ask as before",
             in_shell(&out),
             named,
-            order.partition
+            request.partition
         ),
         Some(Differs::Question) => format!(
             "use another --out for this question, such as the same command with `--out {}{}`; what is in {out} stays as it is, and \

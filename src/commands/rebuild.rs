@@ -35,10 +35,10 @@ async fn write_anew(settings: &Settings, which: Which, log: &Log) -> Result<Exit
     let (packaging, part_rows) = (run::packaging(output), run::part_rows(output));
     let (now, writers) = (run::now(), run::writers(output));
     let (state, away) = (places.state, places.away);
-    let order = Rebuild { state, away, output: places.output, writers, now, which, packaging, part_rows };
-    let rebuilt = export::rebuild(&order)
+    let request = Rebuild { state, away, output: places.output, writers, now, which, packaging, part_rows };
+    let rebuilt = export::rebuild(&request)
         .await
-        .map_err(|error| failures::failure(&error, &told_state(&order.state, order.away.as_ref())))?;
+        .map_err(|error| failures::failure(&error, &told_state(&request.state, request.away.as_ref())))?;
     super::print(text(&rebuilt, &output.folder.display().to_string()).as_bytes())
 }
 

@@ -1,4 +1,4 @@
-//! `run`: settings become an order, the export carries it out, its outcome becomes a summary and an exit code.
+//! `run`: settings become an export request, the export carries it out, its outcome becomes a summary and an exit code.
 
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,14 +12,16 @@ use crate::api::contract::Region;
 use crate::cli::RunArguments;
 use crate::config::token::{read_token, token_variable};
 use crate::config::{self, Qps, Settings};
-use crate::export::{Budget, Ending, Ends, History, KeptTable, Order, Outcome, Start, State, Tools, Work, export};
+use crate::export::{
+    Budget, DamagedState, Ending, Ends, ExportOutcome, ExportRequest, History, KeptTable, Start, Tools, Work, export,
+};
 use crate::failure::{ExitCode, Failure};
 use crate::fetch::throttle::Rate;
 use crate::limits;
 use crate::plan::event::RegionFault;
 use crate::plan::gate::reason::Lacks;
-use crate::plan::learned::Verified;
 use crate::plan::planner::Listed;
+use crate::plan::profile::Verified;
 use crate::progress::{Progress, Reader, Screen};
 use crate::replica::GRACE;
 use crate::simulator::{RunningSimulator, Simulator};
@@ -86,9 +88,9 @@ async fn carry_out(
     watch.begin(settings)?;
     settings.require_regions()?;
     let start = if arguments.fresh { Start::Fresh } else { Start::GoOn };
-    let damaged = if arguments.adopt { State::MovedAside } else { State::Refused };
+    let damaged = if arguments.adopt { DamagedState::MovedAside } else { DamagedState::Refused };
     let shard = shard::name_of(&arguments.shard)?;
-    let order = order(settings, (Places::of(settings, shard)?, shard), (start, damaged))?;
+    let request = request(settings, (Places::of(settings, shard)?, shard), (start, damaged))?;
     limits::require(u64::from(settings.pace.max_in_flight) * if settings.simulator.is_some() { 2 } else { 1 })?;
     if let Some(file) = &settings.report.summary {
         summary::prepare(file).map_err(|error| {
@@ -110,12 +112,12 @@ async fn carry_out(
     deadline::enforce(tools.interrupt.clone(), &watch.metrics, log)?;
     let began = Instant::now();
     let reader = Reader::start(tools.progress.clone(), screen);
-    let result = export(&order, &tools).await;
+    let result = export(&request, &tools).await;
     reader.finish().await;
-    let outcome = result.map_err(|error| failures::failure_of(&error, &order))?;
+    let outcome = result.map_err(|error| failures::failure_of(&error, &request))?;
     let settled = tools.progress.view().settled_share;
     let output = settings.output.folder.display().to_string();
-    Ok((Summary { output, ..summary(&order, &outcome, began, settled) }, failures::refusal(&outcome.ending)))
+    Ok((Summary { output, ..summary(&request, &outcome, began, settled) }, failures::refusal(&outcome.ending)))
 }
 
 /// Tells what the run came to. What cannot be told is logged: it does not change how the run ended.
@@ -137,17 +139,17 @@ async fn tell(summary: &Summary, settings: &Settings) {
     }
 }
 
-pub(super) fn order(
+pub(super) fn request(
     settings: &Settings,
     (places, shard): (Places, Option<ShardName>),
-    (start, damaged): (Start, State),
-) -> Result<Order, Failure> {
+    (start, damaged): (Start, DamagedState),
+) -> Result<ExportRequest, Failure> {
     let now = now();
     let output = &settings.output;
     let ends = if settings.question.depends_on(now) { Ends::ByClock } else { Ends::Absolute };
     let identity = identity(settings)?;
     let range = settings.question.range(now)?;
-    Ok(Order {
+    Ok(ExportRequest {
         shard: shard.map(|name| shard::of(name, settings, (range, now))).transpose()?,
         partition: identity.partition,
         identity,
@@ -273,16 +275,16 @@ pub(super) fn client(settings: &Settings, simulator: Option<&RunningSimulator>) 
     })
 }
 
-fn summary(order: &Order, outcome: &Outcome, began: Instant, settled: f64) -> Summary {
+fn summary(request: &ExportRequest, outcome: &ExportOutcome, began: Instant, settled: f64) -> Summary {
     let counts = &outcome.counts;
     Summary {
         outcome: code_of(&outcome.ending),
         is_quota_spent: matches!(outcome.ending, Ending::QuotaSpent { .. }),
         run: outcome.run.clone(),
         range: outcome.range,
-        regions: order.regions.clone(),
-        shard: order.shard.as_ref().map(|shard| shard.name.to_string()),
-        output: order.output.to_string(),
+        regions: request.regions.clone(),
+        shard: request.shard.as_ref().map(|shard| shard.name.to_string()),
+        output: request.output.to_string(),
         rows: RowCount::new(outcome.delivered.rows),
         parts: outcome.delivered.parts,
         bytes: ByteCount::new(outcome.delivered.bytes),
@@ -292,7 +294,7 @@ fn summary(order: &Order, outcome: &Outcome, began: Instant, settled: f64) -> Su
         settled_share: code_of(&outcome.ending).is_unfinished().then_some(settled),
         requests_of_this_start: counts.attempts.saturating_sub(outcome.attempts_before),
         duration: began.elapsed(),
-        confirm_after_s: order.tuning.confirming().as_secs(),
+        confirm_after_s: request.tuning.confirming().as_secs(),
         gaps: outcome.gaps.iter().map(shortfall).collect(),
         unproven: outcome.unproven.iter().map(shortfall).collect(),
         elsewhere: outcome.elsewhere.iter().map(shortfall).collect(),
@@ -302,7 +304,7 @@ fn summary(order: &Order, outcome: &Outcome, began: Instant, settled: f64) -> Su
         extra_fields: outcome.delivered.extra_fields.by_name().clone(),
         duplicates: outcome.delivered.duplicates,
         newest: outcome.newest.clone(),
-        next: next_of(order, outcome),
+        next: next_of(request, outcome),
     }
 }
 
@@ -332,9 +334,9 @@ fn code_of(ending: &Ending) -> ExitCode {
 const GOES_ON: &str = "the same command goes on where this ended, and pays for no page again that it has";
 
 /// What a person does next; of a shard, once it is done.
-fn next_of(order: &Order, outcome: &Outcome) -> Option<String> {
-    let of_whole = next(order, outcome);
-    let Some(shard) = &order.shard else { return of_whole };
+fn next_of(request: &ExportRequest, outcome: &ExportOutcome) -> Option<String> {
+    let of_whole = next(request, outcome);
+    let Some(shard) = &request.shard else { return of_whole };
     match (&outcome.ending, outcome.work) {
         _ if shard.tiles.is_empty() => Some(format!(
             "nothing: the question has fewer folders than there are shards, so shard {} has none to read",
@@ -343,7 +345,7 @@ fn next_of(order: &Order, outcome: &Outcome) -> Option<String> {
         (Ending::Complete | Ending::Incomplete, Work::Done) => Some(format!(
             "once all {} shards are done: keyapi-export merge --out {}{}",
             shard.name.of(),
-            order.output,
+            request.output,
             of_whole
                 .filter(|_| outcome.ending == Ending::Incomplete)
                 .map(|next| format!("; before, {next}"))
@@ -367,7 +369,7 @@ fn next_of(order: &Order, outcome: &Outcome) -> Option<String> {
 }
 
 /// What a person does next, where something is left to do.
-fn next(order: &Order, outcome: &Outcome) -> Option<String> {
+fn next(request: &ExportRequest, outcome: &ExportOutcome) -> Option<String> {
     Some(match &outcome.ending {
         Ending::Complete if outcome.work == Work::NothingLeft => {
             "nothing: the run of this range was finished before, and all its parts are there, so no request was sent; --fresh would pay for all of it \
@@ -383,22 +385,22 @@ fn next(order: &Order, outcome: &Outcome) -> Option<String> {
                 "the same command asks for region {region} again; ask the vendor whether the key may have it, or leave it out"
             ),
             RegionFault::Unwell { .. } => {
-                reads(order, outcome, &format!("the gaps of region {region} again"))
+                reads(request, outcome, &format!("the gaps of region {region} again"))
             }
         },
         Ending::Incomplete if outcome.delivered.rows == 0 && outcome.former.1 == 0 => {
             "check the region codes: nothing shows that the service knows them".to_owned()
         }
         Ending::Incomplete if !outcome.gaps.is_empty() => {
-            reads(order, outcome, "the gaps again")
+            reads(request, outcome, "the gaps again")
         }
         Ending::Incomplete if outcome.unproven.iter().any(|listed| listed.may_pass) => {
-            match order.ends {
-                Ends::Absolute => reads(order, outcome, "the unproven ranges once more"),
+            match request.ends {
+                Ends::Absolute => reads(request, outcome, "the unproven ranges once more"),
                 Ends::ByClock => ANEW.to_owned(),
             }
         }
-        Ending::Incomplete => format!("what is unproven stayed so when it was read again; {}", all_anew(order, outcome)),
+        Ending::Incomplete => format!("what is unproven stayed so when it was read again; {}", all_anew(request, outcome)),
         Ending::CreditsSpent { spent, max } => {
             let more = max.get().saturating_mul(2);
             format!(
@@ -421,9 +423,9 @@ fn next(order: &Order, outcome: &Outcome) -> Option<String> {
 const ANEW: &str = "the same command begins a run of the range as it is then, and reads all of it";
 
 /// How what is missing is read, and nothing else.
-fn reads(order: &Order, outcome: &Outcome, what: &str) -> String {
+fn reads(request: &ExportRequest, outcome: &ExportOutcome, what: &str) -> String {
     let TimeRange { start, end } = outcome.range;
-    match order.ends {
+    match request.ends {
         Ends::Absolute => format!("the same command reads {what}, and nothing else"),
         Ends::ByClock => {
             format!(
@@ -434,11 +436,11 @@ fn reads(order: &Order, outcome: &Outcome, what: &str) -> String {
 }
 
 /// How the days around what is unproven are read anew, by a run that has learned nothing yet and pays for them.
-fn all_anew(order: &Order, outcome: &Outcome) -> String {
+fn all_anew(request: &ExportRequest, outcome: &ExportOutcome) -> String {
     let unproven = || outcome.unproven.iter();
     let first = unproven().map(|listed| listed.range.start.day_start()).min();
     let end = unproven().map(|listed| listed.range.end.shifted(DAY_SECONDS - 1).day_start()).max();
-    match (first, end, order.history) {
+    match (first, end, request.history) {
         (Some(first), Some(end), History::Replaced) => {
             let (start, end) = (first.max(outcome.range.start), end.min(outcome.range.end));
             format!(
@@ -450,7 +452,7 @@ fn all_anew(order: &Order, outcome: &Outcome) -> String {
 }
 
 /// The first region that could not be had as a whole.
-fn faulty_region(outcome: &Outcome) -> Option<(&Region, &RegionFault)> {
+fn faulty_region(outcome: &ExportOutcome) -> Option<(&Region, &RegionFault)> {
     outcome.gaps.iter().find_map(|gap| Some((&gap.region, gap.fault.as_ref()?)))
 }
 

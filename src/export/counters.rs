@@ -9,7 +9,7 @@ use super::Delivered;
 
 /// The counters of a run over all its starts.
 pub(super) fn counters(planner: &Planner, ledger: &Ledger, delivered: &Delivered) -> BTreeMap<String, u64> {
-    let (counts, learned) = (ledger.counts(), planner.learned());
+    let (counts, profile) = (ledger.counts(), planner.profile());
     let named = [
         ("attempts", counts.attempts),
         ("answered_pages", counts.answered_pages),
@@ -21,9 +21,9 @@ pub(super) fn counters(planner: &Planner, ledger: &Ledger, delivered: &Delivered
         ("rows_read_more_than_once", delivered.duplicates),
         ("values_kept_in_extra", delivered.extra_fields.total()),
         ("rejected_rows", delivered.rejected),
-        ("pages_that_repeated_rows", learned.order.repeats),
-        ("short_pages_that_hid_rows", learned.short.hiding),
-        ("window_seams_that_differed", learned.seams),
+        ("pages_that_repeated_rows", profile.order.repeats),
+        ("short_pages_that_hid_rows", profile.short.hiding),
+        ("window_seams_that_differed", profile.seams),
         ("rows_outside_the_question", delivered.outside),
         ("rows_of_another_region", delivered.other_region),
     ];

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::failpoint::{self, Step};
+use crate::failpoint::{self, CrashStep};
 use crate::journal::record::{Change, PartRecord, PartState, RunOutcome};
 use crate::journal::{JournalError, Ledger};
 use crate::plan::planner::{Listed, Planner};
@@ -20,14 +20,14 @@ use crate::units::{EpochSeconds, RowCount, TimeRange};
 
 use super::counters::counters;
 use super::publisher::{Publisher, Replaced};
-use super::{Delivered, Ending, ExportError, Order};
+use super::{Delivered, Ending, ExportError, ExportRequest};
 
 mod rejected;
 mod shares;
 
 /// The last steps of a start, and the first.
 pub(super) struct Delivery<'a> {
-    order: &'a Order,
+    request: &'a ExportRequest,
     publisher: Publisher,
     range: TimeRange,
     /// Parts that were not there when this start began.
@@ -66,8 +66,8 @@ struct Telling<'a> {
 }
 
 impl<'a> Delivery<'a> {
-    pub(super) fn new(order: &'a Order, publisher: Publisher, range: TimeRange) -> Self {
-        Self { order, publisher, range, missing_before: BTreeSet::new() }
+    pub(super) fn new(request: &'a ExportRequest, publisher: Publisher, range: TimeRange) -> Self {
+        Self { request, publisher, range, missing_before: BTreeSet::new() }
     }
 
     /// Looks at every part, so that the end can tell what has vanished since.
@@ -171,7 +171,7 @@ impl<'a> Delivery<'a> {
             let is_listed = manifest.table.as_ref().is_none_or(|table| table.version.is_some());
             // One that was restored from an older copy stands where another should.
             let is_there = self.publisher.output.is_at(manifest.generation);
-            let is_kept = manifest.retain_seconds == self.order.retain_seconds;
+            let is_kept = manifest.retain_seconds == self.request.retain_seconds;
             left.is_whole == self.is_enough(manifest) && is_kept && is_listed && is_there
         };
         let is_told = self.publisher.commits.read(is_told).await;
@@ -243,7 +243,7 @@ impl<'a> Delivery<'a> {
         let published = held.iter().map(|part| part.path.clone()).collect();
         let change = Change { superseded: replaced.former.clone(), published, ..Change::default() };
         journal.commit_change(change).await?;
-        failpoint::pass(Step::FormerSuperseded);
+        failpoint::pass(CrashStep::FormerSuperseded);
         output.remove(&replaced.former).await?;
         for path in &replaced.former {
             journal.forget_part(path).await?;
@@ -273,19 +273,19 @@ impl<'a> Delivery<'a> {
 
     /// Whether what the output holds is all that was asked for, by what is asked for now.
     fn is_enough(&self, manifest: &Manifest) -> bool {
-        let lacking = self.order.lacking(&manifest.account, self.range);
-        lacking.is_nothing() && lacking.rejected.get() <= self.order.max_rejected
+        let lacking = self.request.lacking(&manifest.account, self.range);
+        lacking.is_nothing() && lacking.rejected.get() <= self.request.max_rejected
     }
 
     async fn left(&self, planner: &Planner, delivered: Delivered) -> Left {
         self.publisher
             .commits
             .read(|manifest| {
-                let lacking = self.order.lacking(&manifest.account, self.range);
-                let elsewhere = manifest.account.elsewhere(&self.order.regions, self.range);
+                let lacking = self.request.lacking(&manifest.account, self.range);
+                let elsewhere = manifest.account.elsewhere(&self.request.regions, self.range);
                 let is_former = |part: &&PartRecord| {
                     let is_own = part.run == self.publisher.run && !part.carried;
-                    !is_own && self.order.regions.contains(&part.region) && part.range.overlaps(self.range)
+                    !is_own && self.request.regions.contains(&part.region) && part.range.overlaps(self.range)
                 };
                 let former = manifest.parts.iter().filter(is_former);
                 Left {
@@ -304,19 +304,19 @@ impl<'a> Delivery<'a> {
     /// Replaces the manifest. One that would say complete says so only if the account does.
     async fn write(&self, telling: Telling<'_>) -> Result<(), ExportError> {
         let Telling { status, shares, parts, replaced, counters, rejected, readings } = telling;
-        let order = self.order;
+        let request = self.request;
         let change = |manifest: &mut Manifest| {
             manifest.manifest_version = MANIFEST_VERSION;
             env!("CARGO_PKG_VERSION").clone_into(&mut manifest.tool_version);
             manifest.schema_version = SCHEMA_VERSION;
-            manifest.identity = order.identity.clone();
+            manifest.identity = request.identity.clone();
             manifest.run.clone_from(&self.publisher.run);
             manifest.began_at = self.publisher.began_at;
-            manifest.regions.clone_from(&order.regions);
+            manifest.regions.clone_from(&request.regions);
             manifest.range = self.range;
-            manifest.max_rejected = order.max_rejected;
-            manifest.confirm_after_seconds = order.tuning.confirming().as_secs();
-            manifest.retain_seconds = order.retain_seconds;
+            manifest.max_rejected = request.max_rejected;
+            manifest.confirm_after_seconds = request.tuning.confirming().as_secs();
+            manifest.retain_seconds = request.retain_seconds;
             manifest.parts = parts;
             manifest.superseded.clone_from(&replaced.former);
             manifest.account = manifest.account.after(self.publisher.reader(), &shares);

@@ -12,7 +12,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use crate::api::contract::Region;
-use crate::failpoint::{self, Step};
+use crate::failpoint::{self, CrashStep};
 use crate::fetch::job::{Dice, JobId};
 use crate::fetch::pool::Sending;
 use crate::fetch::throttle::LearnedRate;
@@ -28,7 +28,7 @@ use super::publisher::{Published, Publisher};
 use super::regions::Regions;
 use super::session::UNWELL_REGIONS;
 use super::standing::Standing;
-use super::{Ending, ExportError, Order, Tools};
+use super::{Ending, ExportError, ExportRequest, Tools};
 
 mod tasks;
 mod telling;
@@ -46,7 +46,7 @@ const STANDING_FIRST: Duration = Duration::from_millis(500);
 
 /// What a run's loop works with.
 pub(super) struct Parts<'a> {
-    pub(super) order: &'a Order,
+    pub(super) request: &'a ExportRequest,
     pub(super) tools: &'a Tools,
     pub(super) ledger: Ledger,
     pub(super) publisher: Publisher,
@@ -60,7 +60,7 @@ pub(super) struct Parts<'a> {
 }
 
 /// How a loop ended.
-pub(super) struct Ended {
+pub(super) struct LoopEnd {
     pub(super) planner: Planner,
     pub(super) ending: Ending,
     /// What is known of the rate.
@@ -97,14 +97,14 @@ struct Driver<'a> {
 
 impl Parts<'_> {
     /// Runs until the plan is done or something ends it. Gives the plan back as it stands then.
-    pub(super) async fn run(mut self, planner: Planner, began: Instant) -> Result<Ended, ExportError> {
+    pub(super) async fn run(mut self, planner: Planner, began: Instant) -> Result<LoopEnd, ExportError> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let regions = std::mem::take(&mut self.regions);
         let unwell_before = regions.unwell().clone();
         let is_clock_checked = self.tools.client.has_answered();
         let mut driver = Driver {
-            machine: Machine::new(Settings::from(self.order), regions, planner, self.learned),
+            machine: Machine::new(Settings::from(self.request), regions, planner, self.learned),
             unwell_before,
             parts: self,
             tasks: JoinSet::new(),
@@ -138,7 +138,7 @@ impl Driver<'_> {
     }
 
     /// Nothing is on its way any more, but for what was given up.
-    async fn conclude(mut self, conclusion: Conclusion) -> Result<Ended, ExportError> {
+    async fn conclude(mut self, conclusion: Conclusion) -> Result<LoopEnd, ExportError> {
         self.tasks.shutdown().await;
         match (self.error.take(), conclusion) {
             (Some(error), _) => Err(error),
@@ -157,7 +157,7 @@ impl Driver<'_> {
                     self.parts.publisher.journal.learn(UNWELL_REGIONS, &text).await?;
                 }
                 let (rate, latency_seconds) = self.machine.pace();
-                Ok(Ended { planner: self.machine.into_planner(), ending, rate, latency_seconds })
+                Ok(LoopEnd { planner: self.machine.into_planner(), ending, rate, latency_seconds })
             }
             (None, Conclusion::Stuck(open)) => Err(ExportError::Stuck(open)),
             (None, Conclusion::Broken) => Err(ExportError::Stuck("what broke".to_owned())),
@@ -229,13 +229,13 @@ impl Driver<'_> {
     fn discard(&mut self, job: JobId, why: &str) {
         let Some(came) = self.came.remove(&job) else { return };
         let (page, paid) = *came;
-        paid.ended(journal::Ended::Astray);
+        paid.ended(journal::AttemptEnd::Astray);
         log_failure(&page.fact.address, why);
     }
 
     fn keep(&mut self, job: JobId) {
         let Some(came) = self.came.remove(&job) else { return };
-        failpoint::pass(Step::PageAnswered);
+        failpoint::pass(CrashStep::PageAnswered);
         let journal = self.parts.publisher.journal.clone();
         self.tasks.spawn(async move { kept(&journal, job, *came).await });
     }

@@ -19,10 +19,10 @@ use crate::units::{Credits, TimeRange};
 use super::commits::Commits;
 use super::keeps::Keeps;
 use super::next::Next;
-use super::order::{self, Found};
+use super::request::{self, Found};
 use super::session::Session;
 use super::state::OpenState;
-use super::{Ending, ExportError, Order, Tools};
+use super::{Ending, ExportError, ExportRequest, Tools};
 
 /// Under which name the run is kept that nobody has gone on with since a forecast began it.
 pub(super) const PLANNED_RUN: &str = "planned_run";
@@ -86,48 +86,48 @@ impl Forecast {
     }
 }
 
-/// Says what the order's export is going to be. It sends at most as many requests as `order.probing` says; none where nothing is left to
+/// Says what the request's export is going to be. It sends at most as many requests as `request.probing` says; none where nothing is left to
 /// read.
 ///
 /// # Errors
 /// Like an export; also where an unfinished run asks something else.
-pub async fn forecast(order: &Order, tools: &Tools) -> Result<Forecast, ExportError> {
-    if order.range.is_empty() {
-        return Err(ExportError::EmptyRange(order.range));
+pub async fn forecast(request: &ExportRequest, tools: &Tools) -> Result<Forecast, ExportError> {
+    if request.range.is_empty() {
+        return Err(ExportError::EmptyRange(request.range));
     }
-    let state = OpenState::open(&order.state, order.away.as_ref(), order.damaged).await?;
-    let result = foretell(order, tools, &state).await;
+    let state = OpenState::open(&request.state, request.away.as_ref(), request.damaged).await?;
+    let result = foretell(request, tools, &state).await;
     let closed = state.close().await;
     let forecast = result?;
     closed?;
     Ok(forecast)
 }
 
-async fn foretell(order: &Order, tools: &Tools, state: &OpenState) -> Result<Forecast, ExportError> {
+async fn foretell(request: &ExportRequest, tools: &Tools, state: &OpenState) -> Result<Forecast, ExportError> {
     let journal = &state.journal;
-    let Found { opened, latest, next, .. } = order::find(order, journal).await?;
+    let Found { opened, latest, next, .. } = request::find(request, journal).await?;
     let commits = Arc::new(Commits::new(journal, Arc::clone(&opened.output), opened.manifest.clone()));
-    let session = |run: RunRecord| Session::new(order, tools, state, (&opened.output, &commits), run);
+    let session = |run: RunRecord| Session::new(request, tools, state, (&opened.output, &commits), run);
     let keeps = match (next, latest) {
         (Next::GoOn | Next::LookAgain, Some(run)) => return session(run).forecast(RangeEnds::Absolute).await,
-        (Next::Extend, Some(run)) => return session(run).forecast_extended(order.range, order.ends).await,
-        (Next::CloseAndBegin(_), Some(run)) => return Err(asks_something_else(order, &run)),
+        (Next::Extend, Some(run)) => return session(run).forecast_extended(request.range, request.ends).await,
+        (Next::CloseAndBegin(_), Some(run)) => return Err(asks_something_else(request, &run)),
         (Next::Begin(keeps) | Next::CloseAndBegin(keeps), _) => keeps,
         (Next::GoOn | Next::LookAgain | Next::Extend, None) => Keeps::All,
     };
-    let reads = order.reads(&opened, &commits, keeps).await;
+    let reads = request.reads(&opened, &commits, keeps).await;
     if reads.iter().all(|reads| reads.ranges.is_empty()) {
-        return Ok(Forecast::nothing(order.range));
+        return Ok(Forecast::nothing(request.range));
     }
-    let run = journal.begin_run_anew(order.new_run(reads)).await?;
+    let run = journal.begin_run_anew(request.new_run(reads)).await?;
     journal.learn(PLANNED_RUN, &run.begun.id).await?;
     let id = run.begun.id.clone();
-    let result = session(run).forecast(order.ends).await;
-    order::void_if_by_a_wrong_clock(journal, &id, &result).await?;
+    let result = session(run).forecast(request.ends).await;
+    request::void_if_by_a_wrong_clock(journal, &id, &result).await?;
     result
 }
 
-fn asks_something_else(order: &Order, run: &RunRecord) -> ExportError {
+fn asks_something_else(request: &ExportRequest, run: &RunRecord) -> ExportError {
     let told = |regions: &[Region], range: TimeRange| {
         let regions: Vec<String> = regions.iter().map(ToString::to_string).collect();
         format!("{} of {range}", regions.join(" "))
@@ -135,7 +135,7 @@ fn asks_something_else(order: &Order, run: &RunRecord) -> ExportError {
     ExportError::AsksSomethingElse {
         run: run.begun.id.clone(),
         was: told(&run.begun.regions(), run.begun.range),
-        asked: told(&order.regions, order.range),
+        asked: told(&request.regions, request.range),
     }
 }
 

@@ -1,12 +1,12 @@
 //! The whole way: recover, plan, fetch, journal, part, publish. The only place that knows all stages.
 //!
-//! `opening` opens the state and the output, and brings both to the same; `next` says which run is worked on, `keeps` what one that begins need not read, `order` sees to that, and
-//! `session` is one start of it; `machine` is the run's one loop, pure, and `driver` carries out what it wants; `blame` tells a page that
+//! `opening` opens the state and the output, and brings both to the same; `next` says which run is worked on, `keeps` what one that begins need not read, `request` sees to that, and
+//! `session` is one start of it; `machine` is the run's one loop, pure, and `driver` carries out what it wants; `attribution` tells a page that
 //! cannot be had from a service that is unwell; `cutting` and `publisher` turn settled time into parts; `commits` holds the manifest; `delivery` says what the output
 //! holds; `rebuild` writes its parts anew, without a request. Resume is the ordinary start: a first run is an empty journal.
 
 mod audit;
-mod blame;
+mod attribution;
 pub mod clock;
 mod commits;
 mod counters;
@@ -21,7 +21,7 @@ mod machine;
 mod merge;
 mod next;
 mod opening;
-mod order;
+mod request;
 mod page;
 mod publisher;
 mod rebuild;
@@ -49,8 +49,8 @@ use crate::api::contract::{Filters, Region};
 use crate::fetch::throttle::Rate;
 use crate::journal::kept::KeptFields;
 use crate::plan::event::{Contradiction, PlanEvent};
-use crate::plan::learned::Verified;
 use crate::plan::planner::Listed;
+use crate::plan::profile::Verified;
 use crate::plan::step::Tuning;
 use crate::progress::Progress;
 use crate::replica::Away;
@@ -71,13 +71,13 @@ pub use error::ExportError;
 pub use forecast::{Forecast, forecast};
 pub use machine::Probing;
 pub use merge::{MergeError, MergedOutput, merge};
-pub use order::export;
 pub use rebuild::{Contents, Rebuild, Rebuilt, Which, rebuild};
+pub use request::export;
 pub use session::{TIMED, Timed};
 
 /// What a person asked for, resolved as far as it can be without the state.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct ExportRequest {
     /// What the state and the output belong to.
     pub identity: Identity,
     /// The queried regions, at least one.
@@ -93,7 +93,7 @@ pub struct Order {
     /// Whether to begin a new run whatever the state says.
     pub start: Start,
     /// What becomes of a state that cannot be gone on from.
-    pub damaged: State,
+    pub damaged: DamagedState,
     /// What is done about seconds that the output holds already; where nobody says so, it depends on the range.
     pub reread: Option<Reread>,
     /// How long parts are kept, in seconds; older ones may be missing.
@@ -154,7 +154,7 @@ pub struct Shard {
     pub tiles: Vec<Tile>,
 }
 
-impl Order {
+impl ExportRequest {
     /// ` --state …` as a command has to say it that is typed for this output; nothing where the state lies beside the output, as it does by
     /// itself.
     pub fn named_state(&self) -> String {
@@ -186,7 +186,7 @@ pub enum Start {
 
 /// What becomes of a state that is damaged, or of another version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum DamagedState {
     /// It is refused, and left as it is.
     Refused,
     /// It is moved aside, and what the manifest says is gone on from.
@@ -281,7 +281,7 @@ pub enum Ending {
 
 /// What an export came to.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct ExportOutcome {
     /// How it ended.
     pub ending: Ending,
     /// The run's name.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::api::contract::Region;
-use crate::failpoint::{self, Step};
+use crate::failpoint::{self, CrashStep};
 use crate::journal::record::{Change, PartRecord, PartState, StoredQuestion};
 use crate::journal::{Journal, JournalError};
 use crate::sink::account::Account;
@@ -24,10 +24,10 @@ use crate::units::{EpochSeconds, RowCount, TimeRange};
 
 use super::commits::KeptAccount;
 use super::forecast::{is_planned_only, tell_of_a_planned_run};
-use super::order::VOID_RUN;
 use super::repair::lost_altogether;
+use super::request::VOID_RUN;
 use super::table::{refuse_another_table, vacuum};
-use super::{ExportError, KEPT_ACCOUNT, KeptTable, Order, Shard, Start, clock, shards};
+use super::{ExportError, ExportRequest, KEPT_ACCOUNT, KeptTable, Shard, Start, clock, shards};
 
 mod recovery;
 
@@ -110,7 +110,7 @@ impl Wanted {
     }
 }
 
-impl Order {
+impl ExportRequest {
     pub(super) fn wanted(&self) -> Wanted {
         Wanted {
             identity: self.identity.clone(),
@@ -157,43 +157,43 @@ pub(super) fn question_of(identity: &Identity) -> StoredQuestion {
 }
 
 /// Opens the output for a state, and brings both to the same.
-pub(super) async fn open(order: &Wanted, journal: &Journal) -> Result<Opened, ExportError> {
-    let identity = &order.identity;
+pub(super) async fn open(request: &Wanted, journal: &Journal) -> Result<Opened, ExportError> {
+    let identity = &request.identity;
     let question = question_of(identity);
     let stored = journal.question()?.filter(|stored| stored.fingerprint != question.fingerprint);
     if let Some(stored) = &stored {
         // Refused before the output is touched.
-        let found = Output::look(&order.output).await?;
+        let found = Output::look(&request.output).await?;
         if !gives_way((stored, identity), journal, found.as_ref()).await? {
             refuse_another_question((stored, &question), identity, found.as_ref())?;
         }
     }
-    let (output, found, is_anew) = match &order.shard {
+    let (output, found, is_anew) = match &request.shard {
         None => {
             let known: Vec<String> = journal.parts()?.into_iter().map(|(part, _)| part.path).collect();
-            let (output, found) = Output::open(order.target(journal).await?, identity, &known).await?;
+            let (output, found) = Output::open(request.target(journal).await?, identity, &known).await?;
             (output, found, false)
         }
-        Some(shard) => shards::open((order, shard), journal).await?,
+        Some(shard) => shards::open((request, shard), journal).await?,
     };
-    failpoint::pass(Step::OutputOpened);
+    failpoint::pass(CrashStep::OutputOpened);
     let kept = journal.learned(KEPT_ACCOUNT)?.map(|text| serde_json::from_str::<KeptAccount>(&text)).transpose()?;
     // What a shard begins from is told by the output, whatever its state remembers of a former question.
     let kept = kept.filter(|_| !is_anew);
     let latest = journal.latest_run()?;
     let kept = match found {
-        None => unless_all_is_lost(order, journal, &output, kept).await?,
+        None => unless_all_is_lost(request, journal, &output, kept).await?,
         Some(_) => kept,
     };
-    refuse_another_output(order, kept.as_ref(), found.as_ref())?;
-    refuse_another_table(order, found.as_ref())?;
+    refuse_another_output(request, kept.as_ref(), found.as_ref())?;
+    refuse_another_table(request, found.as_ref())?;
     // What the output refuses, a new state must not remember.
     match stored {
         Some(_) => journal.replace_question(question).await?,
         None => journal.remember_question(question).await?,
     }
-    let (mut manifest, age) = believed(order, kept.as_ref(), found);
-    manifest.table = order.table.map(|_| output.table());
+    let (mut manifest, age) = believed(request, kept.as_ref(), found);
+    manifest.table = request.table.map(|_| output.table());
     let is_later = kept.as_ref().is_some_and(|kept| manifest.generation > kept.generation);
     let is_ahead_of_state = is_later && latest.as_ref().is_some_and(|run| run.begun.id != manifest.run);
     let latest_id = latest.as_ref().map(|run| run.begun.id.as_str());
@@ -203,9 +203,9 @@ pub(super) async fn open(order: &Wanted, journal: &Journal) -> Result<Opened, Ex
         take_over(journal, &manifest).await?;
     }
     manifest.parts = published(journal)?;
-    vacuum(order, &output, &manifest.parts).await?;
+    vacuum(request, &output, &manifest.parts).await?;
     let mut opened = Opened { output: Arc::new(output), manifest, lost: Vec::new(), is_ahead_of_state };
-    look_for_parts(order, journal, &mut opened).await?;
+    look_for_parts(request, journal, &mut opened).await?;
     Ok(opened)
 }
 
@@ -247,13 +247,13 @@ fn refuse_another_question(
 /// A folder without a manifest, in which not one of the state's parts is, is more likely another folder than a lost one: a disk
 /// that is not mounted, or an output that was moved. Buying everything again is for a person to decide; then nothing is kept of it.
 async fn unless_all_is_lost(
-    order: &Wanted,
+    request: &Wanted,
     journal: &Journal,
     output: &Output,
     kept: Option<KeptAccount>,
 ) -> Result<Option<KeptAccount>, ExportError> {
     let Some(parts) = lost_altogether(journal, output).await? else { return Ok(kept) };
-    if order.start == Start::GoOn {
+    if request.start == Start::GoOn {
         return Err(ExportError::NothingThere { parts, output: output.told() });
     }
     let all: Vec<String> = journal.parts()?.into_iter().map(|(part, _)| part.path).collect();
@@ -265,15 +265,15 @@ async fn unless_all_is_lost(
 
 /// A state belongs to one output, wherever both lie.
 fn refuse_another_output(
-    order: &Wanted,
+    request: &Wanted,
     kept: Option<&KeptAccount>,
     found: Option<&Manifest>,
 ) -> Result<(), ExportError> {
     match (kept, found) {
         (Some(kept), Some(found)) if kept.account.id != found.account.id => Err(ExportError::OtherOutput {
-            state: order.state.display().to_string(),
+            state: request.state.display().to_string(),
             was: kept.account.id.clone(),
-            output: order.output.to_string(),
+            output: request.output.to_string(),
             now: found.account.id.clone(),
         }),
         _ => Ok(()),
@@ -281,7 +281,7 @@ fn refuse_another_output(
 }
 
 /// The manifest to go on from.
-fn believed(order: &Wanted, kept: Option<&KeptAccount>, found: Option<Manifest>) -> (Manifest, Age) {
+fn believed(request: &Wanted, kept: Option<&KeptAccount>, found: Option<Manifest>) -> (Manifest, Age) {
     match (found, kept) {
         (Some(found), Some(kept)) if found.generation < kept.generation => {
             tracing::warn!(
@@ -293,33 +293,33 @@ fn believed(order: &Wanted, kept: Option<&KeptAccount>, found: Option<Manifest>)
         (Some(found), _) => (found, Age::Current),
         (None, Some(kept)) => {
             let account = kept.account.clone();
-            (Manifest { generation: kept.generation, account, ..blank(order) }, Age::Former)
+            (Manifest { generation: kept.generation, account, ..blank(request) }, Age::Former)
         }
-        (None, None) => (blank(order), Age::Former),
+        (None, None) => (blank(request), Age::Former),
     }
 }
 
 /// The manifest of an output that holds nothing yet.
-pub(super) fn blank(order: &Wanted) -> Manifest {
-    let id = format!("{:x}-{:016x}", order.now.get(), rand::random::<u64>());
+pub(super) fn blank(request: &Wanted) -> Manifest {
+    let id = format!("{:x}-{:016x}", request.now.get(), rand::random::<u64>());
     Manifest {
         manifest_version: MANIFEST_VERSION,
         generation: 0,
         write_id: None,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         schema_version: SCHEMA_VERSION,
-        identity: order.identity.clone(),
+        identity: request.identity.clone(),
         run: String::new(),
-        began_at: order.now,
+        began_at: request.now,
         regions: Vec::new(),
-        range: order.range,
+        range: request.range,
         status: Status::Incomplete,
-        max_rejected: order.max_rejected,
-        confirm_after_seconds: order.confirm_after_seconds,
-        retain_seconds: order.retain_seconds,
+        max_rejected: request.max_rejected,
+        confirm_after_seconds: request.confirm_after_seconds,
+        retain_seconds: request.retain_seconds,
         parts: Vec::new(),
         superseded: Vec::new(),
-        table: order.table.as_ref().map(|_| Table::default()),
+        table: request.table.as_ref().map(|_| Table::default()),
         account: Account { id, ..Account::default() },
         rejected_rows: RowCount::ZERO,
         history: Default::default(),
@@ -337,8 +337,8 @@ fn published(journal: &Journal) -> Result<Vec<PartRecord>, JournalError> {
 }
 
 /// Looks where every part should be. One that may be gone because of its age is given up; any other is lost.
-async fn look_for_parts(order: &Wanted, journal: &Journal, opened: &mut Opened) -> Result<(), ExportError> {
-    let retained_from = order.retain_seconds.map(|seconds| order.now.shifted(-seconds));
+async fn look_for_parts(request: &Wanted, journal: &Journal, opened: &mut Opened) -> Result<(), ExportError> {
+    let retained_from = request.retain_seconds.map(|seconds| request.now.shifted(-seconds));
     let mut expired = Vec::new();
     let standings = opened.output.standings(&opened.manifest.parts).await?;
     for (part, standing) in opened.manifest.parts.iter().zip(standings) {

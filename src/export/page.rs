@@ -59,7 +59,7 @@ mod tests {
     use super::*;
     use crate::api::contract::{Filters, PageQuery, TimeOrder};
     use crate::api::packed::PackedRows;
-    use crate::api::reply::{Verdict, judge};
+    use crate::api::reply::{ReplyVerdict, judge};
     use crate::api::signals::Signals;
     use crate::plan::answer::{Expected, RegionHabit, tie};
     use crate::plan::fact::{PageAddress, Purpose, WindowId};
@@ -85,7 +85,7 @@ mod tests {
             .collect();
         let body = format!(r#"{{"code":0,"data":[{}]}}"#, rows.join(",")).into_bytes();
         let reply = Reply { status: 200, signals: Signals::default(), body, broken: None, received_at_ms: 5_000 };
-        let Verdict::Page(answer) = judge(reply.heard()) else { panic!("no page") };
+        let ReplyVerdict::Page(answer) = judge(reply.heard()) else { panic!("no page") };
         let tied = tie(&task.query, expected, &answer);
         new_page(&task, answer, tied, reply)
     }

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use crate::api::contract::Region;
-use crate::failpoint::{self, Step};
+use crate::failpoint::{self, CrashStep};
 use crate::journal::record::{PartRecord, PartState, Upkeep};
 use crate::journal::{Journal, JournalError};
 use crate::plan::event::PlanEvent;
@@ -79,7 +79,7 @@ impl Publisher {
         let is_read = not_read.all.iter().all(|not_read| !not_read.overlaps(slice.range));
         let part = self.stage(&slice).await?;
         if let Some(part) = &part {
-            failpoint::pass(Step::PartStaged);
+            failpoint::pass(CrashStep::PartStaged);
             if is_new && is_read {
                 self.journal.prepare_part(part.clone()).await?;
                 // No file is where readers look that a start elsewhere would not know.
@@ -136,7 +136,7 @@ impl Publisher {
         match &self.replica {
             Some(replica) if self.output.stages_beside_the_state() => {
                 replica.keep(&part.path, &self.output.staging().file(&part.path)).await?;
-                failpoint::pass(Step::HeldKept);
+                failpoint::pass(CrashStep::HeldKept);
                 Ok(())
             }
             _ => Ok(()),
@@ -170,7 +170,7 @@ impl Publisher {
     async fn record(&self, region: &Region, until: EpochSeconds) -> Result<PlanEvent, ExportError> {
         let event = PlanEvent::SlicePublished { region: region.clone(), until };
         self.journal.commit_events(vec![super::event_json(&event)?], Upkeep::default()).await?;
-        failpoint::pass(Step::SliceRecorded);
+        failpoint::pass(CrashStep::SliceRecorded);
         self.journal.release_bodies(region, until).await?;
         Ok(event)
     }
@@ -197,7 +197,7 @@ impl Publisher {
                 let pieces = kept.into_iter().flat_map(|range| self.layout.partition.cut(range)).collect();
                 for carried in self.carry(&former, pieces).await? {
                     self.journal.hold_part(carried).await?;
-                    failpoint::pass(Step::CarriedHeld);
+                    failpoint::pass(CrashStep::CarriedHeld);
                 }
             } else {
                 replaced.lost.extend(kept.into_iter().map(|range| (region.clone(), range)));
@@ -217,7 +217,7 @@ impl Publisher {
         for part in &held {
             self.output.reveal(part).await?;
         }
-        failpoint::pass(Step::HeldRevealed);
+        failpoint::pass(CrashStep::HeldRevealed);
         Ok(held)
     }
 

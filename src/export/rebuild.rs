@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::failpoint::{self, Step};
+use crate::failpoint::{self, CrashStep};
 use crate::journal::Journal;
 use crate::journal::record::{Change, PartRecord, RunOutcome};
 use crate::replica::Away;
@@ -32,7 +32,7 @@ use super::commits::Commits;
 use super::opening::{self, Opened, Wanted, question_of};
 use super::stager::Stager;
 use super::state::OpenState;
-use super::{ExportError, State};
+use super::{DamagedState, ExportError};
 
 /// What a person asked for.
 #[derive(Clone, Debug)]
@@ -92,11 +92,11 @@ pub struct Rebuilt {
 ///
 /// # Errors
 /// Where it cannot, for whatever reason; the output then is what it was, or what it is to be, and the same command goes on.
-pub async fn rebuild(order: &Rebuild) -> Result<Rebuilt, ExportError> {
-    let told = order.output.to_string();
-    let found = Output::look(&order.output).await?.ok_or(ExportError::NoOutput { output: told })?;
-    let state = OpenState::open(&order.state, order.away.as_ref(), State::Refused).await?;
-    let result = write_anew(order, &state.journal, &found).await;
+pub async fn rebuild(request: &Rebuild) -> Result<Rebuilt, ExportError> {
+    let told = request.output.to_string();
+    let found = Output::look(&request.output).await?.ok_or(ExportError::NoOutput { output: told })?;
+    let state = OpenState::open(&request.state, request.away.as_ref(), DamagedState::Refused).await?;
+    let result = write_anew(request, &state.journal, &found).await;
     // What it has to say matters more than a journal that could not be put away, unless there is nothing else to say.
     let closed = state.close().await;
     let rebuilt = result?;
@@ -104,17 +104,17 @@ pub async fn rebuild(order: &Rebuild) -> Result<Rebuilt, ExportError> {
     Ok(rebuilt)
 }
 
-async fn write_anew(order: &Rebuild, journal: &Journal, found: &Manifest) -> Result<Rebuilt, ExportError> {
-    refuse_unfinished(order, journal, found)?;
-    let opened = opening::open(&order.wanted(found), journal).await?;
+async fn write_anew(request: &Rebuild, journal: &Journal, found: &Manifest) -> Result<Rebuilt, ExportError> {
+    refuse_unfinished(request, journal, found)?;
+    let opened = opening::open(&request.wanted(found), journal).await?;
     if let Some(example) = opened.lost.first() {
         return Err(ExportError::PartsNotWhole { count: opened.lost.len(), example: example.path.clone() });
     }
     let before = Contents::of(&opened.manifest);
-    let identity = order.identity(&opened.manifest);
-    let chains = order.chains(&opened.manifest)?;
-    order.require_room(&opened, &chains)?;
-    let staged = order.stage(&opened, &chains, identity.partition).await;
+    let identity = request.identity(&opened.manifest);
+    let chains = request.chains(&opened.manifest)?;
+    request.require_room(&opened, &chains)?;
+    let staged = request.stage(&opened, &chains, identity.partition).await;
     let new = staged.inspect_err(|_| {
         // What was staged is worth nothing, and the room may be needed; the next start empties the folder too.
         let _emptied_later = opened.output.discard_staging_but(&[]);
@@ -138,14 +138,14 @@ async fn write_anew(order: &Rebuild, journal: &Journal, found: &Manifest) -> Res
 }
 
 /// A run that is gone on with takes its own parts for what it has read: without them it would take the rows that they held away.
-fn refuse_unfinished(order: &Rebuild, journal: &Journal, found: &Manifest) -> Result<(), ExportError> {
-    let output = || order.output.to_string();
+fn refuse_unfinished(request: &Rebuild, journal: &Journal, found: &Manifest) -> Result<(), ExportError> {
+    let output = || request.output.to_string();
     match journal.latest_run()? {
         Some(run) if run.outcome.is_none() => Err(ExportError::Unfinished { output: output(), run: run.begun.id }),
         Some(run) if run.begun.id == found.run => Ok(()),
         _ if found.status == Status::Complete => Ok(()),
         _ => {
-            let (state, run) = (order.state.display().to_string(), found.run.clone());
+            let (state, run) = (request.state.display().to_string(), found.run.clone());
             Err(ExportError::UnknownToState { output: output(), state, run })
         }
     }
@@ -220,7 +220,7 @@ impl Rebuild {
             let (range, most_rows) = (chain.range, self.part_rows);
             let written = stager.run(move || parts.rewrite(&sources, range, most_rows, &name)).await??;
             drop(files);
-            failpoint::pass(Step::PartStaged);
+            failpoint::pass(CrashStep::PartStaged);
             tracing::info!(region = %chain.region, %range, parts = written.len(), "written anew");
             staged.extend(written);
         }
@@ -249,7 +249,7 @@ impl Replacement {
         for part in &self.new {
             output.reveal(part).await?;
         }
-        failpoint::pass(Step::HeldRevealed);
+        failpoint::pass(CrashStep::HeldRevealed);
         let listed = |manifest: &mut Manifest| {
             env!("CARGO_PKG_VERSION").clone_into(&mut manifest.tool_version);
             manifest.schema_version = SCHEMA_VERSION;
@@ -268,7 +268,7 @@ impl Replacement {
         let change = Change { superseded: self.old.clone(), taken_over: self.new.clone(), ..Change::default() };
         journal.commit_change(change).await?;
         journal.replace_question(question_of(&self.identity)).await?;
-        failpoint::pass(Step::FormerSuperseded);
+        failpoint::pass(CrashStep::FormerSuperseded);
         output.remove(&self.old).await?;
         for path in &self.old {
             journal.forget_part(path).await?;

@@ -275,7 +275,7 @@ impl Regions {
         let others = || regions.iter().filter(|(other, _)| other != region);
         let answered = self.well.iter().any(|(other, began)| other != region && *began >= failing.since);
         let alone = others().all(|(other, progress)| *progress != Progress::Open || self.cases.contains_key(other));
-        let is_over = now.saturating_sub(failing.since) >= self.patience_with(region);
+        let is_over = now.saturating_sub(failing.since) >= self.may_fail_for(region);
         let many = failing.attempts >= self.most_failures(region) && (answered || alone);
         if others().next().is_some() && (many || (is_over && failing.attempts >= FEWEST_FAILURES)) {
             let fault = RegionFault::Unwell { why: failing.why.clone() };
@@ -363,7 +363,7 @@ impl Regions {
         MOST_FAILURES << looked.min(MOST_DOUBLED)
     }
 
-    fn patience_with(&self, region: &Region) -> Duration {
+    fn may_fail_for(&self, region: &Region) -> Duration {
         if self.unwell_before.contains(region) { self.patience.min(SHORT_PATIENCE) } else { self.patience }
     }
 }

@@ -20,7 +20,7 @@ const PAGE_ROWS: u64 = crate::api::contract::PAGE_SIZE as u64;
 
 /// Whether a run had ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(super) enum HadEnded {
     /// It had, so what it could not read may be tried again.
     Yes,
     /// It goes on anyway.
@@ -68,7 +68,7 @@ impl Repair {
         output: &Output,
         planner: &Planner,
         own: &[PartRecord],
-        ended: Ended,
+        ended: HadEnded,
     ) -> Result<Self, ExportError> {
         let mut repair = Self::default();
         for part in own {
@@ -164,10 +164,10 @@ fn ranges_to_open(
     (gaps, doubts): (&[TimeRange], &[TimeRange]),
     lost: &[(TimeRange, String)],
     live: &[TimeRange],
-    ended: Ended,
+    ended: HadEnded,
 ) -> Vec<(TimeRange, Reopening)> {
-    let of_gaps = gaps.iter().filter(|_| ended == Ended::Yes).map(|gap| (*gap, Reopening::Gap));
-    let of_doubts = doubts.iter().filter(|_| ended == Ended::Yes).map(|doubt| (*doubt, Reopening::Doubt));
+    let of_gaps = gaps.iter().filter(|_| ended == HadEnded::Yes).map(|gap| (*gap, Reopening::Gap));
+    let of_doubts = doubts.iter().filter(|_| ended == HadEnded::Yes).map(|doubt| (*doubt, Reopening::Doubt));
     let of_lost = lost.iter().map(|(range, text)| (*range, Reopening::Lost(text.clone())));
     let whole = of_lost.chain(of_gaps).map(|(range, why)| (grown(range, gaps, live), why));
     let mut open: Vec<(TimeRange, Reopening)> =
@@ -210,7 +210,7 @@ mod tests {
         (range(start, end), format!("part {start}"))
     }
 
-    fn opened(gaps: &[TimeRange], lost: &[(TimeRange, String)], live: &[TimeRange], ended: Ended) -> Vec<TimeRange> {
+    fn opened(gaps: &[TimeRange], lost: &[(TimeRange, String)], live: &[TimeRange], ended: HadEnded) -> Vec<TimeRange> {
         ranges_to_open((gaps, &[]), lost, live, ended).into_iter().map(|(range, _)| range).collect()
     }
 
@@ -218,31 +218,31 @@ mod tests {
     fn gaps_are_opened_once_a_run_has_ended_and_lost_parts_always() {
         let (gaps, gone, live) =
             ([range(30, 31), range(60, 61)], [lost(40, 50)], [range(0, 30), range(31, 40), range(40, 50)]);
-        assert_eq!(opened(&gaps, &gone, &live, Ended::Yes), [range(30, 31), range(40, 50), range(60, 61)]);
-        assert_eq!(opened(&gaps, &gone, &live, Ended::No), [range(40, 50)]);
-        assert_eq!(opened(&gaps, &[], &live, Ended::No), []);
+        assert_eq!(opened(&gaps, &gone, &live, HadEnded::Yes), [range(30, 31), range(40, 50), range(60, 61)]);
+        assert_eq!(opened(&gaps, &gone, &live, HadEnded::No), [range(40, 50)]);
+        assert_eq!(opened(&gaps, &[], &live, HadEnded::No), []);
     }
 
     #[test]
     fn what_was_in_doubt_is_opened_once_a_run_has_ended_and_nothing_beside_it() {
         let live = [range(0, 30), range(30, 50)];
         let open = |ended| ranges_to_open((&[range(60, 61)], &[range(40, 60)]), &[], &live, ended);
-        assert_eq!(open(Ended::Yes), [(range(40, 60), Reopening::Doubt), (range(60, 61), Reopening::Gap)]);
-        assert_eq!(open(Ended::No), []);
+        assert_eq!(open(HadEnded::Yes), [(range(40, 60), Reopening::Doubt), (range(60, 61), Reopening::Gap)]);
+        assert_eq!(open(HadEnded::No), []);
     }
 
     #[test]
     fn a_lost_part_within_a_gap_opens_the_gap_whole_and_once() {
         let gaps = [range(30, 40)];
-        let open = ranges_to_open((&gaps, &[]), &[lost(33, 36)], &[range(33, 36)], Ended::Yes);
+        let open = ranges_to_open((&gaps, &[]), &[lost(33, 36)], &[range(33, 36)], HadEnded::Yes);
         assert_eq!(open, [(range(30, 40), Reopening::Lost("part 33".to_owned()))]);
-        assert_eq!(opened(&gaps, &[lost(33, 36)], &[range(33, 36)], Ended::No), [range(30, 40)]);
+        assert_eq!(opened(&gaps, &[lost(33, 36)], &[range(33, 36)], HadEnded::No), [range(30, 40)]);
     }
 
     #[test]
     fn no_live_part_is_cut_in_two() {
         // A repair that was cut short leaves parts that hold the same seconds.
         let live = [range(0, 20), range(10, 12), range(18, 25), range(25, 30)];
-        assert_eq!(opened(&[], &[lost(10, 12)], &live, Ended::No), [range(0, 25)]);
+        assert_eq!(opened(&[], &[lost(10, 12)], &live, HadEnded::No), [range(0, 25)]);
     }
 }

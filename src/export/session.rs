@@ -23,16 +23,16 @@ use super::clock::ClockCheck;
 use super::commits::Commits;
 use super::cutting::Cutting;
 use super::delivery::{Delivery, Left};
-use super::driver::{Ended, Parts as Loop};
+use super::driver::{LoopEnd, Parts as Loop};
 use super::forecast::PLANNED_RUN;
 use super::machine::upkeep;
 use super::publisher::{Publisher, Replaces};
 use super::regions::Regions;
-use super::repair::{Ended as HadEnded, Repair};
+use super::repair::{HadEnded, Repair};
 use super::sizes::tell_tiny_files;
 use super::stager::Stager;
 use super::state::OpenState;
-use super::{Ending, ExportError, History, Kept, Order, Outcome, Tools, Work};
+use super::{Ending, ExportError, ExportOutcome, ExportRequest, History, Kept, Tools, Work};
 
 mod forecasting;
 mod replay;
@@ -57,7 +57,7 @@ pub struct Timed {
 /// One start of one run.
 pub(super) struct Session<'a> {
     /// What was asked, with the run's regions.
-    order: Order,
+    request: ExportRequest,
     tools: &'a Tools,
     journal: &'a Journal,
     replica: Option<&'a Arc<Replica>>,
@@ -68,19 +68,19 @@ pub(super) struct Session<'a> {
 
 impl<'a> Session<'a> {
     pub(super) fn new(
-        order: &Order,
+        request: &ExportRequest,
         tools: &'a Tools,
         state: &'a OpenState,
         (output, commits): (&'a Arc<Output>, &'a Arc<Commits>),
         run: RunRecord,
     ) -> Self {
-        let order = Order { regions: run.begun.regions(), ..order.clone() };
-        Self { order, tools, journal: &state.journal, replica: state.replica.as_ref(), output, commits, run }
+        let request = ExportRequest { regions: run.begun.regions(), ..request.clone() };
+        Self { request, tools, journal: &state.journal, replica: state.replica.as_ref(), output, commits, run }
     }
 
     /// Goes on with an unfinished run. One that had ended is gone on with where something of it is missing. `ends` says what this
     /// start took the run's range from.
-    pub(super) async fn run(self, ends: RangeEnds) -> Result<Outcome, ExportError> {
+    pub(super) async fn run(self, ends: RangeEnds) -> Result<ExportOutcome, ExportError> {
         let mut planner = self.replayed_plan().await?;
         let repair = self.find_missing(&planner).await?;
         if self.run.outcome.is_some() && repair.is_empty() {
@@ -94,7 +94,7 @@ impl<'a> Session<'a> {
     }
 
     /// Goes on with an unfinished run up to the end of a later range.
-    pub(super) async fn extend(mut self, asked: TimeRange, ends: RangeEnds) -> Result<Outcome, ExportError> {
+    pub(super) async fn extend(mut self, asked: TimeRange, ends: RangeEnds) -> Result<ExportOutcome, ExportError> {
         let mut planner = self.replayed_plan().await?;
         let repair = self.find_missing(&planner).await?;
         self.check_pages().await?;
@@ -115,7 +115,7 @@ impl<'a> Session<'a> {
     }
 
     /// Publishes what an unfinished run has paid for, and ends it: what it has not read stays unread.
-    pub(super) async fn close(self) -> Result<Outcome, ExportError> {
+    pub(super) async fn close(self) -> Result<ExportOutcome, ExportError> {
         tracing::warn!(
             run = self.run.begun.id,
             "the unfinished run is closed, since something else is asked now: what was paid for is published, and what it has not read \
@@ -152,7 +152,7 @@ impl<'a> Session<'a> {
     }
 
     async fn check_pages(&self) -> Result<(), ExportError> {
-        let (journal, regions) = (self.journal.clone(), self.order.regions.clone());
+        let (journal, regions) = (self.journal.clone(), self.request.regions.clone());
         let checked = tokio::task::spawn_blocking(move || regions.iter().try_for_each(|one| journal.check_pages(one)));
         Ok(checked.await??)
     }
@@ -170,14 +170,14 @@ impl<'a> Session<'a> {
         Ok(self.journal.commit_change(change).await?)
     }
 
-    async fn go_on(self, planner: Planner, ends: RangeEnds) -> Result<Outcome, ExportError> {
+    async fn go_on(self, planner: Planner, ends: RangeEnds) -> Result<ExportOutcome, ExportError> {
         let began = Instant::now();
         if self.journal.learned(PLANNED_RUN)?.as_ref() == Some(&self.run.begun.id) {
             self.journal.learn(PLANNED_RUN, "").await?;
         }
         let ledger = self.journal.ledger(Limits {
-            max_credits: self.order.budget.max_credits,
-            block: u32::try_from(self.order.max_in_flight).unwrap_or(u32::MAX),
+            max_credits: self.request.budget.max_credits,
+            block: u32::try_from(self.request.max_in_flight).unwrap_or(u32::MAX),
         })?;
         let attempts_before = ledger.counts().attempts;
         self.show_ledger(&ledger);
@@ -186,7 +186,7 @@ impl<'a> Session<'a> {
         if self.run.spent_at.is_some() {
             self.journal.tell_spent(&self.run.begun.id, None).await?;
         }
-        let mut delivery = Delivery::new(&self.order, publisher.clone(), self.run.begun.range);
+        let mut delivery = Delivery::new(&self.request, publisher.clone(), self.run.begun.range);
         delivery.look_around().await?;
         self.output.clear_success().await?;
         delivery.write_running(&planner).await?;
@@ -194,18 +194,18 @@ impl<'a> Session<'a> {
         let timed = timed.filter(|timed| timed.run == self.run.begun.id);
         self.tools.progress.go_on_from(timed.map(|timed| timed.timeline).unwrap_or_default());
         let run = self.work(ledger.clone(), publisher, ends)?;
-        let Ended { planner, ending, .. } = run.run(planner, began).await?;
+        let LoopEnd { planner, ending, .. } = run.run(planner, began).await?;
         let timed = Timed { run: self.run.begun.id.clone(), timeline: self.tools.progress.timeline() };
         self.journal.learn(TIMED, &serde_json::to_string(&timed)?).await?;
-        if let Some(why) = planner.learned().contradicted() {
+        if let Some(why) = planner.profile().contradicted() {
             tracing::warn!(why, "the settings in [verified] do not fit this service; check it again");
         }
         let left = delivery.finish(&planner, &ending, &ledger).await?;
         if let Ending::CreditsSpent { .. } = ending {
-            self.journal.tell_spent(&self.run.begun.id, Some(self.order.now)).await?;
+            self.journal.tell_spent(&self.run.begun.id, Some(self.request.now)).await?;
         }
         if ending == Ending::Complete {
-            tell_tiny_files(&self.order, self.commits, self.journal).await?;
+            tell_tiny_files(&self.request, self.commits, self.journal).await?;
         }
         let ending = if ending == Ending::Complete && !left.is_whole { Ending::Incomplete } else { ending };
         self.outcome((ending, Work::Done), (ledger.counts(), attempts_before), (left, newest(&planner)))
@@ -216,13 +216,13 @@ impl<'a> Session<'a> {
         // What another version wrote is no reason to stop: the rate is learned anew.
         let learned = self.journal.learned(LEARNED_RATE)?.and_then(|text| serde_json::from_str(&text).ok());
         Ok(Loop {
-            order: &self.order,
+            request: &self.request,
             tools: self.tools,
             ledger,
             publisher,
             cutting: self.cutting(),
-            learned: learned.unwrap_or(LearnedRate { limit: self.order.verified_rate, used: None }),
-            regions: Regions::new(self.order.give_up_after, self.listed(UNWELL_REGIONS)?),
+            learned: learned.unwrap_or(LearnedRate { limit: self.request.verified_rate, used: None }),
+            regions: Regions::new(self.request.give_up_after, self.listed(UNWELL_REGIONS)?),
             clocks: ClockCheck { range: self.run.begun.range, ends },
         })
     }
@@ -232,10 +232,10 @@ impl<'a> Session<'a> {
         (ending, work): (Ending, Work),
         (counts, attempts_before): (super::Counts, u64),
         (left, newest): (Left, BTreeMap<Region, EpochSeconds>),
-    ) -> Result<Outcome, ExportError> {
+    ) -> Result<ExportOutcome, ExportError> {
         let Left { delivered, former, gaps, unproven, elsewhere, unusual, .. } = left;
         let (run, range, kept) = (self.run.begun.id.clone(), self.run.begun.range, self.kept()?);
-        Ok(Outcome {
+        Ok(ExportOutcome {
             ending,
             run,
             range,
@@ -254,7 +254,7 @@ impl<'a> Session<'a> {
     }
 
     /// A finished run of which everything is there. What a killed start left unsaid is said.
-    async fn nothing_left(self, planner: Planner, beyond: &[PartRecord]) -> Result<Outcome, ExportError> {
+    async fn nothing_left(self, planner: Planner, beyond: &[PartRecord]) -> Result<ExportOutcome, ExportError> {
         if let Some(example) = beyond.first() {
             return Err(ExportError::PartsMissing {
                 run: self.run.begun.id.clone(),
@@ -264,7 +264,7 @@ impl<'a> Session<'a> {
         }
         let ledger = self.journal.ledger(Limits { max_credits: None, block: 1 })?;
         self.show_ledger(&ledger);
-        let delivery = Delivery::new(&self.order, self.publisher()?, self.run.begun.range);
+        let delivery = Delivery::new(&self.request, self.publisher()?, self.run.begun.range);
         let left = delivery.confirm(&planner, &ledger).await?;
         let counts = ledger.counts();
         let attempts = counts.attempts;
@@ -275,7 +275,7 @@ impl<'a> Session<'a> {
     fn kept(&self) -> Result<Kept, JournalError> {
         let ever = TimeRange::new(EpochSeconds::new(i64::MIN), EpochSeconds::MAX);
         let mut rows = 0;
-        for region in &self.order.regions {
+        for region in &self.request.regions {
             rows += self.journal.count_rows(region, ever)?.get();
         }
         Ok(Kept { pages: self.journal.held_pages(), rows })
@@ -311,7 +311,7 @@ impl<'a> Session<'a> {
     fn tell_start(&self, planner: &Planner, attempts: u64) -> Result<(), ExportError> {
         let range = self.run.begun.range;
         let mut regions = Vec::new();
-        for region in &self.order.regions {
+        for region in &self.request.regions {
             let rows = self.own_parts()?.iter().filter(|part| part.region == *region).map(|part| part.rows.get()).sum();
             let reads = planner.region(region).map(RegionPlan::read).unwrap_or_default();
             let range_seconds = reads.iter().map(|range| range.seconds()).sum();
@@ -333,7 +333,7 @@ impl<'a> Session<'a> {
 
     fn layout(&self) -> Layout {
         let began: EpochSeconds = self.run.begun.began_at;
-        Layout { partition: self.order.partition, snapshot: (self.order.history == History::Kept).then_some(began) }
+        Layout { partition: self.request.partition, snapshot: (self.request.history == History::Kept).then_some(began) }
     }
 
     fn publisher(&self) -> Result<Publisher, ExportError> {
@@ -344,11 +344,11 @@ impl<'a> Session<'a> {
             output: Arc::clone(self.output),
             commits: Arc::clone(self.commits),
             stager: Stager::start().map_err(ExportError::Thread)?,
-            parts: Parts::new(self.output.staging(), layout, self.order.packaging),
+            parts: Parts::new(self.output.staging(), layout, self.request.packaging),
             layout,
             run: self.run.begun.id.clone(),
             began_at: self.run.begun.began_at,
-            replaces: match self.order.history {
+            replaces: match self.request.history {
                 History::Replaced => Replaces::WhatItCovers,
                 History::Kept => Replaces::SameSnapshot,
             },
@@ -356,11 +356,11 @@ impl<'a> Session<'a> {
     }
 
     fn cutting(&self) -> Cutting {
-        let window_pages = u64::from(self.order.tuning.window_pages);
-        let workers = self.order.max_in_flight as u64;
+        let window_pages = u64::from(self.request.tuning.window_pages);
+        let workers = self.request.max_in_flight as u64;
         Cutting {
             layout: self.layout(),
-            part_rows: self.order.part_rows,
+            part_rows: self.request.part_rows,
             pressing_pages: (workers * window_pages / 2).max(200),
         }
     }

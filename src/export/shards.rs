@@ -17,21 +17,21 @@ use crate::sink::shard::{ShardName, ShardPart};
 use super::delivery::listed;
 use super::opening::{Wanted, blank};
 use super::table::refuse_another_table;
-use super::{Delivered, Ending, ExportError, Kept, Order, Outcome, Shard, Start, Work};
+use super::{Delivered, Ending, ExportError, ExportOutcome, ExportRequest, Kept, Shard, Start, Work};
 use crate::journal::Counts;
 
 /// Opens the output for one shard. Gives its account too, and whether that is one to begin anew from.
 pub(super) async fn open(
-    (order, shard): (&Wanted, &Shard),
+    (request, shard): (&Wanted, &Shard),
     journal: &Journal,
 ) -> Result<(Output, Option<Manifest>, bool), ExportError> {
-    let folder = folder_of(&order.output)?;
-    let shown = Output::look(&order.output).await?;
+    let folder = folder_of(&request.output)?;
+    let shown = Output::look(&request.output).await?;
     if let Some(shown) = &shown {
-        refuse_another_identity(order, shown)?;
-        refuse_another_table(order, Some(shown))?;
+        refuse_another_identity(request, shown)?;
+        refuse_another_table(request, Some(shown))?;
     }
-    refuse_other_questions((order, folder), shard, shown.as_ref()).await?;
+    refuse_other_questions((request, folder), shard, shown.as_ref()).await?;
     let known: Vec<String> = journal.parts()?.into_iter().map(|(part, _)| part.path).collect();
     let (output, account) = Output::open_shard(folder, shard.name, shown.as_ref(), &known).await?;
     let is_merged = |account: &Manifest| shown.as_ref().is_some_and(|shown| shown.has_merged(account));
@@ -39,11 +39,11 @@ pub(super) async fn open(
     match account {
         Some(account) if !is_merged(&account) => Ok((output, Some(account), false)),
         // Its account went, and its state is there: the state is gone on from.
-        None if has_run => Ok((output, Some(seed((order, shard), shown.as_ref(), 0)?), false)),
+        None if has_run => Ok((output, Some(seed((request, shard), shown.as_ref(), 0)?), false)),
         former => {
             forget_all(journal).await?;
             let generation = former.map_or(0, |former| former.generation);
-            Ok((output, Some(seed((order, shard), shown.as_ref(), generation)?), true))
+            Ok((output, Some(seed((request, shard), shown.as_ref(), generation)?), true))
         }
     }
 }
@@ -63,15 +63,18 @@ async fn forget_all(journal: &Journal) -> Result<(), ExportError> {
 }
 
 /// The outcome of a shard that `merge` has taken in, where it is asked the same again: nothing is left for it to do.
-pub(super) async fn merged_already(order: &Order, shard: &Shard) -> Result<Option<Outcome>, ExportError> {
-    let Some(shown) = Output::look(&order.output).await?.filter(|_| order.start == Start::GoOn) else {
+pub(super) async fn merged_already(
+    request: &ExportRequest,
+    shard: &Shard,
+) -> Result<Option<ExportOutcome>, ExportError> {
+    let Some(shown) = Output::look(&request.output).await?.filter(|_| request.start == Start::GoOn) else {
         return Ok(None);
     };
-    let accounts = accounts(folder_of(&order.output)?).await?;
+    let accounts = accounts(folder_of(&request.output)?).await?;
     let own = accounts.into_iter().find(|account| name_of(account) == Some(shard.name));
-    let is_asked = |account: &Manifest| differences(&order.wanted(), shard.name, account).is_empty();
+    let is_asked = |account: &Manifest| differences(&request.wanted(), shard.name, account).is_empty();
     let Some(account) = own.filter(|account| shown.has_merged(account) && is_asked(account)) else { return Ok(None) };
-    let lacking = order.lacking(&shown.account, order.range);
+    let lacking = request.lacking(&shown.account, request.range);
     let is_whole = lacking.is_nothing();
     let own = || account.parts.iter().filter(|part| part.run == account.run && !part.carried);
     let delivered = Delivered {
@@ -80,10 +83,10 @@ pub(super) async fn merged_already(order: &Order, shard: &Shard) -> Result<Optio
         bytes: own().map(|part| part.bytes.get()).sum(),
         ..Delivered::default()
     };
-    Ok(Some(Outcome {
+    Ok(Some(ExportOutcome {
         ending: if is_whole { Ending::Complete } else { Ending::Incomplete },
         run: account.run.clone(),
-        range: order.range,
+        range: request.range,
         work: Work::NothingLeft,
         counts: Counts::default(),
         attempts_before: 0,
@@ -107,34 +110,34 @@ fn name_of(account: &Manifest) -> Option<ShardName> {
     account.shard.as_ref().map(|shard| shard.name)
 }
 
-fn refuse_another_identity(order: &Wanted, shown: &Manifest) -> Result<(), ExportError> {
-    let differences = shown.identity.differences(&order.identity, !shown.parts.is_empty());
+fn refuse_another_identity(request: &Wanted, shown: &Manifest) -> Result<(), ExportError> {
+    let differences = shown.identity.differences(&request.identity, !shown.parts.is_empty());
     if differences.is_empty() {
         return Ok(());
     }
     Err(ExportError::Output(OutputError::AnotherQuestion {
-        output: described_at(&order.output),
+        output: described_at(&request.output),
         differences: differences.join("; "),
-        is_layout_alone: shown.identity.is_only_laid_out_otherwise(&order.identity),
+        is_layout_alone: shown.identity.is_only_laid_out_otherwise(&request.identity),
     }))
 }
 
 /// What is not merged yet was asked the same, and cut the same.
 async fn refuse_other_questions(
-    (order, folder): (&Wanted, &Path),
+    (request, folder): (&Wanted, &Path),
     shard: &Shard,
     shown: Option<&Manifest>,
 ) -> Result<(), ExportError> {
     let open = accounts(folder).await?.into_iter();
     for account in open.filter(|account| !shown.is_some_and(|shown| shown.has_merged(account))) {
-        let (Some(theirs), differences) = (name_of(&account), differences(order, shard.name, &account)) else {
+        let (Some(theirs), differences) = (name_of(&account), differences(request, shard.name, &account)) else {
             continue;
         };
         if differences.is_empty() {
             continue;
         }
         return Err(ExportError::OtherShards {
-            output: order.output.to_string(),
+            output: request.output.to_string(),
             shard: shard.name,
             theirs,
             differences: differences.join("; "),
@@ -144,9 +147,9 @@ async fn refuse_other_questions(
 }
 
 /// In what a shard's account differs from what is asked now, for a person.
-fn differences(order: &Wanted, name: ShardName, account: &Manifest) -> Vec<String> {
-    let mut differences = account.identity.differences(&order.identity, true);
-    let (mut theirs, mut asked) = (account.regions.clone(), order.regions.clone());
+fn differences(request: &Wanted, name: ShardName, account: &Manifest) -> Vec<String> {
+    let mut differences = account.identity.differences(&request.identity, true);
+    let (mut theirs, mut asked) = (account.regions.clone(), request.regions.clone());
     theirs.sort();
     asked.sort();
     let codes = |regions: &[crate::api::contract::Region]| {
@@ -155,8 +158,8 @@ fn differences(order: &Wanted, name: ShardName, account: &Manifest) -> Vec<Strin
     if theirs != asked {
         differences.push(format!("its regions are {}, and now they are {}", codes(&theirs), codes(&asked)));
     }
-    if account.range != order.range {
-        differences.push(format!("its range is {}, and now it is {}", account.range, order.range));
+    if account.range != request.range {
+        differences.push(format!("its range is {}, and now it is {}", account.range, request.range));
     }
     let of = name_of(account).map_or(0, ShardName::of);
     if of != name.of() {
@@ -166,10 +169,14 @@ fn differences(order: &Wanted, name: ShardName, account: &Manifest) -> Vec<Strin
 }
 
 /// What a shard that begins knows: what the output's manifest says of its own seconds.
-fn seed((order, shard): (&Wanted, &Shard), shown: Option<&Manifest>, generation: u64) -> Result<Manifest, ExportError> {
-    let mut seed = blank(order);
+fn seed(
+    (request, shard): (&Wanted, &Shard),
+    shown: Option<&Manifest>,
+    generation: u64,
+) -> Result<Manifest, ExportError> {
+    let mut seed = blank(request);
     seed.generation = generation;
-    seed.regions.clone_from(&order.regions);
+    seed.regions.clone_from(&request.regions);
     let base = shown.map_or(0, |shown| shown.generation);
     seed.shard = Some(ShardPart { name: shard.name, tiles: shard.tiles.clone(), base, seams: Vec::new() });
     seed.status = Status::Incomplete;
@@ -181,7 +188,7 @@ fn seed((order, shard): (&Wanted, &Shard), shown: Option<&Manifest>, generation:
                     shown.parts.iter().filter(|part| part.region == tile.region && part.range.overlaps(tile.range));
                 for part in here {
                     let seams = [tile.range.start, tile.range.end];
-                    let is_inner = |at: &&_| order.range.start < **at && **at < order.range.end;
+                    let is_inner = |at: &&_| request.range.start < **at && **at < request.range.end;
                     let across = |at: &&_| part.range.start < **at && **at < part.range.end;
                     if let Some(boundary) = seams.iter().filter(is_inner).find(across) {
                         return Err(ExportError::PartAcross { part: part.path.clone(), boundary: *boundary });
@@ -191,16 +198,16 @@ fn seed((order, shard): (&Wanted, &Shard), shown: Option<&Manifest>, generation:
             }
         }
         // All shards name the output alike, and need not ask each other how.
-        None => seed.account.id = id_of(order),
+        None => seed.account.id = id_of(request),
     }
     Ok(seed)
 }
 
 /// The name of an output that shards begin.
-fn id_of(order: &Wanted) -> String {
-    let mut regions: Vec<String> = order.regions.iter().map(ToString::to_string).collect();
+fn id_of(request: &Wanted) -> String {
+    let mut regions: Vec<String> = request.regions.iter().map(ToString::to_string).collect();
     regions.sort();
-    let asked = format!("{} {} {}", order.identity, regions.join(","), order.range);
+    let asked = format!("{} {} {}", request.identity, regions.join(","), request.range);
     let digest = Sha256::digest(asked.as_bytes());
     let digits: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("shards-{digits}")

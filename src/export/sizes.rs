@@ -4,18 +4,22 @@ use crate::journal::Journal;
 use crate::sink::sizes::tiny;
 
 use super::commits::Commits;
-use super::{ExportError, Order};
+use super::{ExportError, ExportRequest};
 
 /// Where the partition is kept of which it was said.
 const TOLD_TINY: &str = "told_tiny_files";
 
 /// Logs it where it was not logged of this output and partition before.
-pub(super) async fn tell_tiny_files(order: &Order, commits: &Commits, journal: &Journal) -> Result<(), ExportError> {
-    let partition = order.partition.to_string();
-    if order.shard.is_some() || journal.learned(TOLD_TINY)?.as_ref() == Some(&partition) {
+pub(super) async fn tell_tiny_files(
+    request: &ExportRequest,
+    commits: &Commits,
+    journal: &Journal,
+) -> Result<(), ExportError> {
+    let partition = request.partition.to_string();
+    if request.shard.is_some() || journal.learned(TOLD_TINY)?.as_ref() == Some(&partition) {
         return Ok(());
     }
-    let found = commits.read(|manifest| tiny(&manifest.parts, order.partition, order.part_rows)).await;
+    let found = commits.read(|manifest| tiny(&manifest.parts, request.partition, request.part_rows)).await;
     let Some(tiny) = found else { return Ok(()) };
     tracing::info!(
         files = tiny.files,
@@ -25,8 +29,8 @@ pub(super) async fn tell_tiny_files(order: &Order, commits: &Commits, journal: &
         "by {partition} files are small for readers, {} KiB on average; `keyapi-export rebuild --out {}{} --partition {}` makes {} of \
          {} files for no request, and `--partition {}` goes on with them",
         tiny.bytes_a_file.div_ceil(1024),
-        crate::folder::in_shell(&order.output.to_string()),
-        order.named_state(),
+        crate::folder::in_shell(&request.output.to_string()),
+        request.named_state(),
         tiny.better,
         tiny.files_then,
         tiny.files,

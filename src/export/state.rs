@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::journal::Journal;
 use crate::replica::{Away, Beginning, Replica};
 
-use super::{ExportError, State};
+use super::{DamagedState, ExportError};
 
 /// A state that is open.
 #[derive(Debug)]
@@ -18,10 +18,10 @@ pub(super) struct OpenState {
 
 impl OpenState {
     /// Opens a state, and holds it until it is closed. `found` says what becomes of one in a bucket that cannot be gone on from.
-    pub(super) async fn open(folder: &Path, away: Option<&Away>, found: State) -> Result<Self, ExportError> {
+    pub(super) async fn open(folder: &Path, away: Option<&Away>, found: DamagedState) -> Result<Self, ExportError> {
         let Some(away) = away else { return Ok(Self { journal: Journal::open(folder)?, replica: None }) };
         let replica = match Replica::open(away, folder, Beginning::AsFound).await {
-            Err(error) if found == State::MovedAside && error.is_about_a_bad_state() => {
+            Err(error) if found == DamagedState::MovedAside && error.is_about_a_bad_state() => {
                 tracing::warn!("{error}");
                 Replica::open(away, folder, Beginning::Empty).await?
             }

@@ -6,7 +6,7 @@ use crate::folder;
 use crate::journal::JournalError;
 use crate::sink::publish::Output;
 
-use super::{ExportError, Order};
+use super::{ExportError, ExportRequest};
 
 /// States that are kept beside each other before a person must look at them.
 const MOST_ASIDE: u32 = 100;
@@ -15,22 +15,22 @@ const MOST_ASIDE: u32 = 100;
 ///
 /// # Errors
 /// Where it has none, or the disk fails.
-pub(super) async fn move_aside(order: &Order, error: &JournalError) -> Result<(), ExportError> {
-    let state = order.state.display().to_string();
+pub(super) async fn move_aside(request: &ExportRequest, error: &JournalError) -> Result<(), ExportError> {
+    let state = request.state.display().to_string();
     // One that cannot be read is a manifest all the same: whoever opens the output says what is the matter with it.
-    if matches!(Output::look(&order.output).await, Ok(None)) {
-        return Err(ExportError::NothingToGoOnFrom { why: error.to_string(), output: order.output.to_string() });
+    if matches!(Output::look(&request.output).await, Ok(None)) {
+        return Err(ExportError::NothingToGoOnFrom { why: error.to_string(), output: request.output.to_string() });
     }
     let failed = |source| ExportError::Aside { state: state.clone(), source };
-    let aside = free_name(order).ok_or_else(|| failed(std::io::Error::other("too many states lie aside already")))?;
-    folder::move_to(&order.state, &aside).map_err(failed)?;
+    let aside = free_name(request).ok_or_else(|| failed(std::io::Error::other("too many states lie aside already")))?;
+    folder::move_to(&request.state, &aside).map_err(failed)?;
     tracing::warn!(aside = %aside.display(), "{error}; the state was moved aside, and the output's manifest is gone on from");
     Ok(())
 }
 
-fn free_name(order: &Order) -> Option<PathBuf> {
+fn free_name(request: &ExportRequest) -> Option<PathBuf> {
     let named = |number: u32| {
-        let mut name = order.state.clone().into_os_string();
+        let mut name = request.state.clone().into_os_string();
         name.push(format!(".aside-{number}"));
         PathBuf::from(name)
     };

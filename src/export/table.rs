@@ -11,10 +11,10 @@ use super::opening::Wanted;
 
 /// What readers of the table rely on is not given up by a setting that was left out; and no table holds columns that have changed their
 /// type since.
-pub(super) fn refuse_another_table(order: &Wanted, found: Option<&Manifest>) -> Result<(), ExportError> {
+pub(super) fn refuse_another_table(request: &Wanted, found: Option<&Manifest>) -> Result<(), ExportError> {
     let Some(found) = found else { return Ok(()) };
-    let output = || order.output.to_string();
-    match (&order.table, &found.table) {
+    let output = || request.output.to_string();
+    match (&request.table, &found.table) {
         (None, Some(_)) => Err(ExportError::HasTable { output: output() }),
         (Some(_), None) => match found.parts.iter().filter(|part| part.schema < FIRST_SCHEMA).count() {
             0 => Ok(()),
@@ -25,9 +25,9 @@ pub(super) fn refuse_another_table(order: &Wanted, found: Option<&Manifest>) -> 
 }
 
 /// Removes what the table superseded long enough ago.
-pub(super) async fn vacuum(order: &Wanted, output: &Output, parts: &[PartRecord]) -> Result<(), ExportError> {
-    let Some(seconds) = order.table.and_then(|table| table.superseded_seconds) else { return Ok(()) };
-    let old = output.vacuum(order.now.shifted(-seconds), parts).await?;
+pub(super) async fn vacuum(request: &Wanted, output: &Output, parts: &[PartRecord]) -> Result<(), ExportError> {
+    let Some(seconds) = request.table.and_then(|table| table.superseded_seconds) else { return Ok(()) };
+    let old = output.vacuum(request.now.shifted(-seconds), parts).await?;
     if !old.is_empty() {
         let bytes = ByteCount::new(old.iter().map(|one| one.bytes.get()).sum());
         tracing::info!(files = old.len(), %bytes, "files that only former versions of the table list were removed");

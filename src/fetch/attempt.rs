@@ -2,7 +2,7 @@
 
 use crate::api::client::{Client, Reply, TransportError, apart_where_long};
 use crate::api::contract::PageQuery;
-use crate::api::reply::{PageAnswer, Verdict, judge};
+use crate::api::reply::{PageAnswer, ReplyVerdict, judge};
 
 use super::job::Heard;
 
@@ -27,11 +27,11 @@ pub async fn attempt(client: &Client, query: &PageQuery) -> Result<Came, Heard> 
         return Err(Heard::Failed { why: "the program is ending".to_owned(), wait });
     };
     match verdict {
-        Verdict::Page(answer) => Ok(Came { answer, reply }),
-        Verdict::Throttled { why } => Err(Heard::Throttled { why: format!("too many requests ({why})"), wait }),
-        Verdict::Quota { message } => Err(Heard::Quota { message }),
-        Verdict::Refused { code, message } => Err(Heard::Refused { code, message, wait }),
-        Verdict::Transient { why } => Err(Heard::Failed { why, wait }),
+        ReplyVerdict::Page(answer) => Ok(Came { answer, reply }),
+        ReplyVerdict::Throttled { why } => Err(Heard::Throttled { why: format!("too many requests ({why})"), wait }),
+        ReplyVerdict::Quota { message } => Err(Heard::Quota { message }),
+        ReplyVerdict::Refused { code, message } => Err(Heard::Refused { code, message, wait }),
+        ReplyVerdict::Transient { why } => Err(Heard::Failed { why, wait }),
     }
 }
 

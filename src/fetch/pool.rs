@@ -64,12 +64,12 @@ pub struct Heeded {
     /// Why the page that came is not kept: it seems to answer another question.
     pub astray: Option<String>,
     /// What follows for the job.
-    pub then: Outcome,
+    pub then: JobOutcome,
 }
 
 /// What follows for a job from one attempt.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum JobOutcome {
     /// Its page is to be made durable, and then [kept](Pool::kept).
     Keep,
     /// It goes on by itself.
@@ -248,17 +248,17 @@ impl Pool {
         let then = match then {
             Then::Keep => {
                 self.turns.stand(id, Stands::Keeps { since: now });
-                Outcome::Keep
+                JobOutcome::Keep
             }
             Then::AskAgain => {
                 self.turns.want_permit(id);
-                Outcome::GoesOn
+                JobOutcome::GoesOn
             }
             Then::Rest(rest, leave) => {
                 self.turns.rest(id, now + rest, leave);
-                Outcome::GoesOn
+                JobOutcome::GoesOn
             }
-            Then::End(how) => Outcome::Over(self.end(id, how)?),
+            Then::End(how) => JobOutcome::Over(self.end(id, how)?),
         };
         Some(Heeded { hold: hold.zip(why), astray, then })
     }

@@ -10,7 +10,7 @@ use crate::units::Credits;
 
 /// How an attempt ended, as far as the ledger cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum AttemptEnd {
     /// The service answered with rows, usable or not.
     PageWithRows,
     /// The service answered with no row.
@@ -221,13 +221,13 @@ impl Book {
     }
 
     /// Records the end of a taken attempt.
-    pub(super) fn settle(&mut self, asking: Asking, how: Ended) {
+    pub(super) fn settle(&mut self, asking: Asking, how: AttemptEnd) {
         self.tally.attempts += 1;
-        self.tally.pages += u64::from(matches!(how, Ended::PageWithRows | Ended::EmptyPage));
-        self.tally.pages_with_rows += u64::from(how == Ended::PageWithRows);
+        self.tally.pages += u64::from(matches!(how, AttemptEnd::PageWithRows | AttemptEnd::EmptyPage));
+        self.tally.pages_with_rows += u64::from(how == AttemptEnd::PageWithRows);
         self.tally.retries += u64::from(asking == Asking::Again);
-        self.tally.throttled += u64::from(how == Ended::Throttled);
-        self.tally.astray += u64::from(how == Ended::Astray);
+        self.tally.throttled += u64::from(how == AttemptEnd::Throttled);
+        self.tally.astray += u64::from(how == AttemptEnd::Astray);
     }
 
     /// Records a taken attempt that nobody saw the end of.
@@ -354,7 +354,7 @@ mod tests {
                 Step::Reserve => self.commit(self.book.refill_for_one()),
                 Step::End if self.in_flight > 0 => {
                     self.in_flight -= 1;
-                    self.book.settle(Asking::First, Ended::PageWithRows);
+                    self.book.settle(Asking::First, AttemptEnd::PageWithRows);
                 }
                 Step::Vanish if self.in_flight > 0 => {
                     self.in_flight -= 1;
@@ -473,10 +473,10 @@ mod tests {
     #[test]
     fn each_end_is_counted_where_it_belongs() {
         let mut book = Book::recover(Account::default());
-        book.settle(Asking::First, Ended::Throttled);
-        book.settle(Asking::Again, Ended::Failed);
-        book.settle(Asking::Again, Ended::PageWithRows);
-        book.settle(Asking::First, Ended::EmptyPage);
+        book.settle(Asking::First, AttemptEnd::Throttled);
+        book.settle(Asking::Again, AttemptEnd::Failed);
+        book.settle(Asking::Again, AttemptEnd::PageWithRows);
+        book.settle(Asking::First, AttemptEnd::EmptyPage);
         let expected = Counts {
             attempts: 4,
             answered_pages: 2,

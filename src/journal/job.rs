@@ -3,14 +3,14 @@
 use rusqlite::ErrorCode;
 use tokio::sync::oneshot;
 
-use super::book::Ended;
+use super::book::AttemptEnd;
 use super::changes::Extent;
 use super::error::JournalError;
 use super::ledger::{Attempt, SharedBook};
 use super::record::{Change, NewPage, NewRun, PartRecord, RunOutcome, StoredQuestion, Upkeep};
 use super::shipping::Changes;
 use crate::api::contract::Region;
-use crate::failpoint::Step;
+use crate::failpoint::CrashStep;
 use crate::plan::fact::{PageAddress, Purpose, WindowId};
 use crate::units::EpochSeconds;
 
@@ -122,22 +122,22 @@ impl Job {
         if let Self::Page { page, attempt } = self
             && let Some(attempt) = attempt.take()
         {
-            attempt.ended(if page.fact.slots > 0 { Ended::PageWithRows } else { Ended::EmptyPage });
+            attempt.ended(if page.fact.slots > 0 { AttemptEnd::PageWithRows } else { AttemptEnd::EmptyPage });
         }
     }
 
     /// What is true once it is durable, where a test may want to know.
-    pub(super) fn step(&self) -> Option<Step> {
+    pub(super) fn step(&self) -> Option<CrashStep> {
         match self {
-            Self::Question(_) | Self::QuestionAnew(_) => Some(Step::QuestionKept),
-            Self::BeginRun { .. } => Some(Step::RunBegun),
-            Self::FinishRun { .. } => Some(Step::RunFinished),
-            Self::Page { .. } => Some(Step::PageCommitted),
-            Self::Events { .. } => Some(Step::DecisionCommitted),
-            Self::Release { .. } => Some(Step::BodiesReleased),
-            Self::Part(PartStep::Prepare(_)) => Some(Step::PartPrepared),
-            Self::Part(PartStep::Hold(_) | PartStep::HoldAgain(_)) => Some(Step::PartHeld),
-            Self::Part(PartStep::Publish(_)) => Some(Step::PartPublished),
+            Self::Question(_) | Self::QuestionAnew(_) => Some(CrashStep::QuestionKept),
+            Self::BeginRun { .. } => Some(CrashStep::RunBegun),
+            Self::FinishRun { .. } => Some(CrashStep::RunFinished),
+            Self::Page { .. } => Some(CrashStep::PageCommitted),
+            Self::Events { .. } => Some(CrashStep::DecisionCommitted),
+            Self::Release { .. } => Some(CrashStep::BodiesReleased),
+            Self::Part(PartStep::Prepare(_)) => Some(CrashStep::PartPrepared),
+            Self::Part(PartStep::Hold(_) | PartStep::HoldAgain(_)) => Some(CrashStep::PartHeld),
+            Self::Part(PartStep::Publish(_)) => Some(CrashStep::PartPublished),
             _ => None,
         }
     }

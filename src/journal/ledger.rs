@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::book::{Asking, Book, Take};
-pub use super::book::{Counts, Ended, Limits};
+pub use super::book::{AttemptEnd, Counts, Limits};
 use super::error::{JournalError, LedgerError};
 use super::job::{Job, Request};
 use super::shipping::Shipping;
@@ -132,7 +132,7 @@ impl Ledger {
 
 impl Attempt {
     /// Records how the attempt ended; durable with the next commit of anything.
-    pub fn ended(mut self, how: Ended) {
+    pub fn ended(mut self, how: AttemptEnd) {
         self.open = false;
         self.book.lock().settle(self.asking, how);
     }

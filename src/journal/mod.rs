@@ -39,7 +39,7 @@ mod writer;
 
 pub use changes::{Extent, NoPiece};
 pub use error::{JournalError, LedgerError};
-pub use ledger::{Attempt, Counts, Ended, Ledger, Limits};
+pub use ledger::{Attempt, AttemptEnd, Counts, Ledger, Limits};
 pub use pages::{PageReader, RejectedReader};
 pub use recovery::restore;
 pub use schema::VERSION;

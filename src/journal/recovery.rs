@@ -21,7 +21,7 @@ use super::mark;
 use super::reader::Reader;
 use super::schema::{self, FILE, Found};
 use super::tables::Cursor;
-use crate::failpoint::{self, Step};
+use crate::failpoint::{self, CrashStep};
 use crate::folder;
 
 /// How long a statement waits for a person's own tool that holds the database.
@@ -52,18 +52,18 @@ pub(super) struct Opened {
 /// Opens the journal of a state folder for writing, and makes what is missing.
 pub(super) fn open(folder: &Path) -> Result<Opened, JournalError> {
     let folder = HeldFolder::take(folder)?;
-    failpoint::pass(Step::StateLocked);
+    failpoint::pass(CrashStep::StateLocked);
     let file = folder.path().join(FILE);
     refuse_links(folder.path())?;
     refuse_emptied(&file)?;
     refuse_unwritable(folder.path())?;
     let ballast = Ballast::load(folder.path())?;
-    failpoint::pass(Step::BallastWritten);
+    failpoint::pass(CrashStep::BallastWritten);
     let connection = open_database(&folder, &file)?;
-    failpoint::pass(Step::DatabaseOpened);
+    failpoint::pass(CrashStep::DatabaseOpened);
     folder.sync()?;
     mark::make(&folder)?;
-    failpoint::pass(Step::StateSynced);
+    failpoint::pass(CrashStep::StateSynced);
     let reader = open_reader(&file)?;
     let (run, cursor) = (reader.account()?, reader.cursor()?);
     refuse_forgotten(&file, run.as_ref())?;
@@ -230,7 +230,7 @@ fn open_database(state: &HeldFolder, file: &Path) -> Result<Connection, JournalE
     confirm_log(&connection, file)?;
     match found {
         Found::New => {
-            failpoint::pass(Step::DatabaseConfigured);
+            failpoint::pass(CrashStep::DatabaseConfigured);
             // A log whose database has no durable name would look like one whose database was lost.
             state.sync()?;
             schema::create(&mut connection).map_err(failed)?;

@@ -764,8 +764,8 @@ async fn a_clean_close_gives_back_what_was_not_sent() {
     let scene = Scene::begin().await;
     scene.buy(page(walk(1, 1), &[10])).await.unwrap();
     scene.buy(page(walk(1, 2), &[])).await.unwrap();
-    scene.ledger.admit().await.unwrap().ended(Ended::Throttled);
-    scene.ledger.admit_again().await.unwrap().ended(Ended::Failed);
+    scene.ledger.admit().await.unwrap().ended(AttemptEnd::Throttled);
+    scene.ledger.admit_again().await.unwrap().ended(AttemptEnd::Failed);
     drop(scene.ledger.admit().await.unwrap());
     let expected = Counts {
         attempts: 4,

@@ -25,7 +25,7 @@ use super::mark::{Known, Marker};
 use super::recovery::{Opened, checkpoint};
 use super::shipping::{Changes, Shipping};
 use super::tables::{Batch, Cursor, Entry};
-use crate::failpoint::{self, Step};
+use crate::failpoint::{self, CrashStep};
 
 /// Requests that wait for the writer; senders beyond it wait themselves.
 pub(super) const QUEUE: usize = 1_024;
@@ -318,7 +318,7 @@ impl Writer {
         }
         batch.iter().filter_map(|request| request.job.step()).for_each(failpoint::pass);
         if more > 0 {
-            failpoint::pass(Step::CreditsReserved);
+            failpoint::pass(CrashStep::CreditsReserved);
         }
         self.cursor = Cursor { written_bytes: cursor.written_bytes + TRANSACTION_BYTES, ..cursor };
         self.known = self.run.zip(account.map(|account| account.tally.attempts)).or(self.known);
@@ -434,7 +434,7 @@ impl Writer {
                 if let Some(known) = self.known {
                     self.marker.moved(known);
                 }
-                failpoint::pass(Step::LogMoved);
+                failpoint::pass(CrashStep::LogMoved);
             }
             Err(error) if is_full(&error) => self.declare_full(),
             Err(error) => self.health = Health::Stopped(error.to_string()),
@@ -479,7 +479,7 @@ impl Writer {
         match written {
             Err(error) if !is_full(&error) => Err(self.stop_for(&error)),
             Ok(()) if matches!(self.health, Health::Sound) => {
-                failpoint::pass(Step::JournalClosed);
+                failpoint::pass(CrashStep::JournalClosed);
                 Ok(0)
             }
             _ => Err(self.refusal()),

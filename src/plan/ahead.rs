@@ -148,7 +148,7 @@ impl Planner {
         let walk =
             window.walk().filter(|walk| window.parked == 0 && window.one_by_one != Some(walk.stretch().number))?;
         let is_on_way = |number| window.on_way.contains(&self.walk_task(id, window, walk, number).address);
-        let number = walk.next_ahead(is_on_way, self.learned.last_page())?;
+        let number = walk.next_ahead(is_on_way, self.profile.last_page())?;
         Some(self.walk_task(id, window, walk, number))
     }
 

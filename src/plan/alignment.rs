@@ -34,8 +34,8 @@ impl Planner {
     /// Where short pages are not believed, the last second from which the rows that are known to a region's end fill their pages, as they
     /// are asked.
     fn fills_pages_from(&self, plan: &RegionPlan) -> Option<EpochSeconds> {
-        let bounds = &self.learned.bounds;
-        let is_asked = self.learned.short_pages_hide() && !bounds.min_is_loose && !self.learned.order.sort_ignored;
+        let bounds = &self.profile.bounds;
+        let is_asked = self.profile.short_pages_hide() && !bounds.min_is_loose && !self.profile.order.sort_ignored;
         let is_read = plan.ends.newest() >= plan.extent.newest;
         let margin = i64::from(!bounds.min_inclusive);
         let at = plan.ends.fills_pages_from(PAGE_SIZE as usize, margin).filter(|_| is_asked && is_read)?;

@@ -137,7 +137,7 @@ impl Planner {
         let region = || window.region.clone();
         let is_astray = matches!(step, WalkStep::Finish { ending: Ending::Listed, .. });
         let may_pass = is_astray || walk.stretch().why == StretchReason::KnownRow || walk.has_brought_nothing_known();
-        let is_at_the_cap = walk.so_far.pages >= self.learned.last_page().max(PAGES_OF_A_CAP);
+        let is_at_the_cap = walk.so_far.pages >= self.profile.last_page().max(PAGES_OF_A_CAP);
         let again = match (may_pass, is_at_the_cap) {
             (true, _) => Again::Always,
             (false, true) => Again::Never,
@@ -191,11 +191,11 @@ impl Planner {
     /// What all answers together say against the contract.
     fn contradiction(&self, plan: &RegionPlan) -> Option<Contradiction> {
         let region = plan.region.clone();
-        if self.learned.answers_are_the_same() {
+        if self.profile.answers_are_the_same() {
             return Some(Contradiction::SameAnswer { region });
         }
         let newest = plan.extent.newest.filter(|_| plan.newest_is_second());
-        let is_missing = plan.opens_after_the_newest() || self.learned.first_pages_are_missing(newest);
+        let is_missing = plan.opens_after_the_newest() || self.profile.first_pages_are_missing(newest);
         is_missing.then_some(Contradiction::PagesCountedFromZero { region })
     }
 
@@ -310,7 +310,7 @@ impl Planner {
     /// end, a walk ends with a row of the neighbour's time, and only an empty page makes it worth a request.
     fn wants_newest(&self, plan: &RegionPlan, walk: &Walk) -> bool {
         let is_needed = plan.neighbour().is_none() || walk.last.finding == Finding::Empty;
-        plan.has_rows() && !plan.newest_page.is_read && !self.learned.order.sort_ignored && is_needed
+        plan.has_rows() && !plan.newest_page.is_read && !self.profile.order.sort_ignored && is_needed
     }
 
     fn is_newest_asked(&self, plan: &RegionPlan) -> bool {

@@ -41,7 +41,7 @@ impl Planner {
         if let Some(asks) = self.confirm_bounded((id, window), walk, &finishing, context).filter(|_| has_own_end) {
             return asks;
         }
-        if (self.learned.order.sort_ignored && has_own_end) || !is_last(plan, self, id, &finishing) {
+        if (self.profile.order.sort_ignored && has_own_end) || !is_last(plan, self, id, &finishing) {
             return Decision::Record(finishing);
         }
         // What is believed is known before it is asked for again.
@@ -56,7 +56,7 @@ impl Planner {
                 Confirmation::Done => {}
                 _ if meets && end == End::Newest => {}
                 // The region's oldest page would be that of all time.
-                _ if end == End::Oldest && self.learned.bounds.min_is_loose => {}
+                _ if end == End::Oldest && self.profile.bounds.min_is_loose => {}
                 Confirmation::Ask(due) => {
                     let may_be_told = end == End::Oldest && due <= context.now && waits.is_none() && !meets;
                     let told = may_be_told.then(|| self.begins_whole((id, window), (plan, walk), &finishing, context));
@@ -131,7 +131,7 @@ impl Planner {
     ) -> Option<Decision> {
         let lists =
             |event: &PlanEvent| matches!(event, PlanEvent::UnprovenListed { range, .. } if range.covers(window.range));
-        let is_open = !finishing.iter().any(lists) && (self.learned.order.sort_ignored || walk.ends_in_silence());
+        let is_open = !finishing.iter().any(lists) && (self.profile.order.sort_ignored || walk.ends_in_silence());
         let ended_at = walk.unconfirmed_end().filter(|_| is_open)?;
         let due = ended_at.shifted(context.tuning.confirm_after);
         if due > context.now && ended_at <= context.now {

@@ -123,16 +123,16 @@ impl Planner {
 
     /// What the pages of a window that is read do not prove, apart from what is listed; neighbours as one.
     fn unproven_of(&self, window: &Window, range: TimeRange, ending: Ending, events: &[PlanEvent]) -> Vec<Unproven> {
-        let is_believed = matches!(ending, Ending::NothingThere | Ending::Listed) || self.learned.order.sort_ignored;
+        let is_believed = matches!(ending, Ending::NothingThere | Ending::Listed) || self.profile.order.sort_ignored;
         if is_believed {
             return Vec::new();
         }
         let listed = self.listed_of(window, events);
         let undecided = window.evidence.undecided(range).without(&listed);
         let Some((first, last)) = undecided.first().zip(undecided.last()) else { return Vec::new() };
-        let rules = Rules { is_habit: self.learned.short_is_habit(), ..Rules::USUAL };
-        let ties = self.learned.order.ties_move.then_some(Refutation::Premise(Premise::StableTies));
-        let hides = self.learned.short_pages_hide().then_some(Refutation::Premise(Premise::ShortHidesNothing));
+        let rules = Rules { is_habit: self.profile.short_is_habit(), ..Rules::USUAL };
+        let ties = self.profile.order.ties_move.then_some(Refutation::Premise(Premise::StableTies));
+        let hides = self.profile.short_pages_hide().then_some(Refutation::Premise(Premise::ShortHidesNothing));
         let refuted: Vec<Refutation> = ties.into_iter().chain(hides).collect();
         let uncovered = window.evidence.uncovered(TimeRange::new(first.start, last.end), rules, &refuted);
         let has_strayed = window.evidence.has_strayed();
@@ -173,7 +173,7 @@ impl Planner {
     fn rows_of(&self, window: &Window, range: TimeRange) -> u64 {
         let Some(plan) = self.region(&window.region) else { return 0 };
         // Where the lower bound is not kept to, all that lies before is read as well.
-        let start = if self.learned.bounds.min_is_loose {
+        let start = if self.profile.bounds.min_is_loose {
             plan.extent.oldest.unwrap_or(range.start).min(range.start)
         } else {
             range.start
@@ -212,7 +212,7 @@ impl Planner {
     pub(super) fn fold_evidence(&mut self, page: &PageFact, turn: Turn) {
         let Purpose::Walk { window, .. } = page.address.purpose else { return };
         if let Some(window) = self.windows.get_mut(&window).filter(|window| !window.is_over()) {
-            self.learned.order.ties_move |= window.evidence.fold(page, turn);
+            self.profile.order.ties_move |= window.evidence.fold(page, turn);
         }
     }
 

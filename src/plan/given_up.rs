@@ -4,7 +4,7 @@ use super::event::{Ending, PlanEvent, RegionFault};
 use super::fact::WindowId;
 use super::planner::{Listed, Planner};
 use super::region::RegionPlan;
-use super::window::State;
+use super::window::WindowState;
 use crate::api::contract::Region;
 use crate::units::TimeRange;
 
@@ -58,7 +58,7 @@ impl Planner {
     /// Folds a window in that was given up; neighbours that were given up for the same reason are one gap.
     pub(super) fn give_window_up(&mut self, id: WindowId, fault: &RegionFault) {
         let Some(window) = self.windows.get_mut(&id) else { return };
-        window.state = State::Over;
+        window.state = WindowState::Over;
         let (region, range) = (window.region.clone(), window.range);
         match self.gaps.last_mut() {
             Some(gap) if gap.region == region && gap.range.end == range.start && gap.fault.as_ref() == Some(fault) => {

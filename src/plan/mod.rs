@@ -16,7 +16,7 @@ pub mod from_end;
 pub mod gate;
 pub mod given_up;
 pub mod heal;
-pub mod learned;
+pub mod profile;
 pub mod moved_on;
 pub mod narrow;
 pub mod page;

@@ -6,7 +6,7 @@ use super::page::Finding;
 use super::planner::Planner;
 use super::region::RegionPlan;
 use super::walk::{Walk, WalkContext, WalkStep};
-use super::window::{State, Window};
+use super::window::{Window, WindowState};
 use crate::api::contract::{Region, TimeOrder};
 use crate::units::{EpochSeconds, TimeRange};
 
@@ -61,7 +61,7 @@ impl Planner {
         self.range.end = self.range.end.max(new.end);
         self.next_window = self.next_window.max(id.0 + 1);
         let mut window = Window::new(region.clone(), new);
-        window.bounded = self.learned.order.sort_ignored;
+        window.bounded = self.profile.order.sort_ignored;
         self.windows.insert(id, window);
         if let Some(plan) = self.region_mut(region) {
             plan.extend(new);
@@ -72,7 +72,7 @@ impl Planner {
     /// Folds a window in that was left.
     pub(super) fn leave(&mut self, id: WindowId) {
         let Some(window) = self.windows.get_mut(&id) else { return };
-        window.state = State::Over;
+        window.state = WindowState::Over;
         let (region, range) = (window.region.clone(), window.range);
         self.left.push((region.clone(), range));
         self.merge_done(&region);
@@ -233,7 +233,7 @@ mod tests {
                 Some(answer(task, at))
             });
             assert!(plan.is_done() && plan.unproven.is_empty(), "after {pages} pages: {:?}", plan.unproven);
-            assert_eq!(plan.learned.ends.false_ends, 0, "after {pages} pages");
+            assert_eq!(plan.profile.ends.false_ends, 0, "after {pages} pages");
             assert!(asked <= 9, "{asked} pages after {pages}");
         }
     }

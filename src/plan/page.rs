@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::answer::OUTSIDE_ROWS;
 use super::fact::{PageFact, RowKey, Standing, VideoKey};
-use super::learned::PROVEN_AFTER;
+use super::profile::PROVEN_AFTER;
 use crate::api::contract::PAGE_SIZE;
 use crate::units::{EpochSeconds, TimeRange};
 

@@ -17,7 +17,7 @@ use super::window::Window;
 use crate::api::contract::{Filters, PageQuery, Region};
 use crate::units::{EpochSeconds, TimeRange};
 
-pub use super::learned::{Learned, Verified};
+pub use super::profile::{ServiceProfile, Verified};
 
 mod events;
 mod pages;
@@ -130,7 +130,7 @@ pub struct Planner {
     pub(super) regions: Vec<RegionPlan>,
     pub(super) windows: BTreeMap<WindowId, Window>,
     pub(super) next_window: u32,
-    pub(super) learned: Learned,
+    pub(super) profile: ServiceProfile,
     /// Rows whose date lies where everything has been settled already: region and second.
     pub(super) late: Vec<(Region, EpochSeconds)>,
     /// Seconds of finished windows whose short pages were believed.
@@ -164,7 +164,7 @@ impl Planner {
             regions: reads.iter().map(|reads| RegionPlan::reading(reads, range)).collect(),
             windows: BTreeMap::new(),
             next_window: 0,
-            learned: Learned::default(),
+            profile: ServiceProfile::default(),
             late: Vec::new(),
             believed: Vec::new(),
             gaps: Vec::new(),
@@ -179,7 +179,7 @@ impl Planner {
 
     /// The same, with what was found out about the service before.
     pub fn verified(mut self, verified: Verified) -> Self {
-        self.learned.take_verified(verified);
+        self.profile.take_verified(verified);
         self
     }
 
@@ -210,8 +210,8 @@ impl Planner {
     }
 
     /// What the walks taught about the service.
-    pub fn learned(&self) -> &Learned {
-        &self.learned
+    pub fn profile(&self) -> &ServiceProfile {
+        &self.profile
     }
 
     /// Whether every second of every region is covered or listed.
@@ -226,7 +226,7 @@ impl Planner {
 
     /// Whether something is to be listed that seemed to be settled.
     pub(super) fn has_late_doubts(&self) -> bool {
-        !self.late.is_empty() || (self.learned.short_pages_hide() && !self.believed.is_empty())
+        !self.late.is_empty() || (self.profile.short_pages_hide() && !self.believed.is_empty())
     }
 
     /// Up to where (exclusive) a region's rows are all there, counted from the left without a hole.

@@ -88,7 +88,7 @@ impl Planner {
             let is_begun = plan.has_rows() && plan.newest_page.is_read && !plan.is_done();
             is_begun
                 && !plan.counted.failed
-                && !self.learned.order.sort_ignored
+                && !self.profile.order.sort_ignored
                 && !self.set_aside.contains(&plan.region)
         };
         let wanted: Vec<(&RegionPlan, (EpochSeconds, u32))> = self
@@ -165,7 +165,7 @@ impl Planner {
             refused: &plan.counted.refused,
             newest,
             newest_is_known: !plan.newest_page.is_unknown,
-            cap: self.learned.last_page(),
+            cap: self.profile.last_page(),
             credits,
             seed,
         }

@@ -8,7 +8,7 @@ use super::fact::WindowId;
 use super::planner::{Listed, Planner};
 use super::reads::NotRead;
 use super::region::RegionPlan;
-use super::window::{State, Window};
+use super::window::{Window, WindowState};
 use crate::api::contract::Region;
 use crate::units::TimeRange;
 
@@ -208,7 +208,7 @@ impl Planner {
             }
         }
         let mut window = Window::new(region.clone(), range);
-        window.bounded = self.learned.order.sort_ignored;
+        window.bounded = self.profile.order.sort_ignored;
         if window.bounded {
             let by_order = std::mem::take(&mut plan.again.by_order);
             plan.again.by_order = by_order.iter().flat_map(|done| done.without(&[range])).collect();
@@ -218,7 +218,7 @@ impl Planner {
         // Only what held the range's end reaches beyond it.
         if let Some(after) = done.into_iter().find(|range| !range.is_empty()) {
             let mut window = Window::new(region.clone(), after);
-            window.state = State::Over;
+            window.state = WindowState::Over;
             plan.windows.insert(after.start, rest);
             self.windows.insert(rest, window);
         }

@@ -4,8 +4,8 @@ use super::answer::Expected;
 use super::ends::End;
 use super::event::{PlanEvent, StretchReason};
 use super::fact::{PageAddress, Purpose, WindowId};
-use super::learned::BoundQuestion;
 use super::planner::{PlanContext, Planner, Task};
+use super::profile::BoundQuestion;
 use super::region::RegionPlan;
 use super::walk::{Stretch, Walk};
 use super::window::Window;
@@ -30,8 +30,8 @@ impl Planner {
             window: id,
             stretch: window.next_stretch(),
             anchor,
-            asked_min: if self.learned.bounds.min_inclusive { anchor } else { anchor.shifted(-1) },
-            asked_max: if self.learned.bounds.max_inclusive { end.shifted(-1) } else { end },
+            asked_min: if self.profile.bounds.min_inclusive { anchor } else { anchor.shifted(-1) },
+            asked_max: if self.profile.bounds.max_inclusive { end.shifted(-1) } else { end },
             at: context.now,
             why,
         }
@@ -41,7 +41,7 @@ impl Planner {
     pub(super) fn asked_end(&self, stretch: &Stretch) -> EpochSeconds {
         match stretch.order() {
             TimeOrder::NewestFirst => stretch.anchor.shifted(1),
-            _ if self.learned.bounds.max_inclusive => stretch.asked_max.shifted(1),
+            _ if self.profile.bounds.max_inclusive => stretch.asked_max.shifted(1),
             TimeOrder::OldestFirst | TimeOrder::MostViewedFirst => stretch.asked_max,
         }
     }
@@ -69,7 +69,7 @@ impl Planner {
     /// before that is confirmed.
     fn row_due(&self, window: &Window, walk: &Walk, page: PageNumber) -> Option<EpochSeconds> {
         let stretch = walk.stretch();
-        if walk.is_bounded() || self.learned.order.sort_ignored {
+        if walk.is_bounded() || self.profile.order.sort_ignored {
             // Where rows come in no order, an empty page follows any row.
             return None;
         }
@@ -85,8 +85,8 @@ impl Planner {
 
     /// A region's range as it is asked: a second wider at a bound that is not known to be inclusive.
     fn exact_range(&self, TimeRange { start, end }: TimeRange) -> (EpochSeconds, EpochSeconds) {
-        let min = if self.learned.bounds.min_inclusive { start } else { start.shifted(-1) };
-        (min, if self.learned.bounds.max_inclusive { end.shifted(-1) } else { end })
+        let min = if self.profile.bounds.min_inclusive { start } else { start.shifted(-1) };
+        (min, if self.profile.bounds.max_inclusive { end.shifted(-1) } else { end })
     }
 
     /// Newest first, but that what lies between the range and a known row comes after the range.
@@ -112,7 +112,7 @@ impl Planner {
                 (Some((first.shifted(-1), last.shifted(1))), PageNumber::new(plan.next_known_second()).ok()?)
             }
             Purpose::Bounds => {
-                let (number, question) = self.learned.bound_question()?;
+                let (number, question) = self.profile.bound_question()?;
                 (Some(question.range(plan.newest_page.last_second?)), PageNumber::new(number).ok()?)
             }
             Purpose::WithoutFilters => (whole, PageNumber::new(plan.next_without_filters()).ok()?),

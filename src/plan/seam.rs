@@ -205,7 +205,7 @@ impl Planner {
         let is_here = |range: TimeRange| range.start <= window.range.end && window.range.start <= range.end;
         let plan = self.region(&window.region);
         let is_reopened = plan.is_some_and(|plan| plan.again.ranges.iter().any(|range| is_here(*range)));
-        !window.bounded && !is_reopened && self.learned.order_is_proven()
+        !window.bounded && !is_reopened && self.profile.order_is_proven()
     }
 
     fn is_listed(&self, window: &Window, seconds: TimeRange) -> bool {
@@ -284,7 +284,7 @@ impl Planner {
     /// Counts the seams at which two looks differed.
     pub(super) fn count_seam(&mut self, id: WindowId, why: StretchReason) {
         let is_again = self.windows.get(&id).and_then(Window::walk).is_some_and(|walk| walk.seam.is_some());
-        self.learned.seams += u64::from(matches!(why, StretchReason::Seam { .. }) && !is_again);
+        self.profile.seams += u64::from(matches!(why, StretchReason::Seam { .. }) && !is_again);
     }
 }
 

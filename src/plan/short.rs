@@ -29,7 +29,7 @@ enum State {
 
 /// What a look taught.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum LookVerdict {
     /// Nothing new.
     HidNothing,
     /// A row that the page had left out.
@@ -259,7 +259,7 @@ impl ShortDoubt {
     }
 
     /// Takes the rows that are known since a page of the look, which opens with this second; a verdict once the look is past the short page.
-    pub fn look(&mut self, rows: &[RowKey], opens: Option<EpochSeconds>, is_full: bool) -> Option<Verdict> {
+    pub fn look(&mut self, rows: &[RowKey], opens: Option<EpochSeconds>, is_full: bool) -> Option<LookVerdict> {
         if self.state != State::Looking {
             return None;
         }
@@ -301,7 +301,7 @@ impl ShortDoubt {
         self.until
     }
 
-    fn end_look(&mut self) -> Option<Verdict> {
+    fn end_look(&mut self) -> Option<LookVerdict> {
         self.looks += 1;
         let is_other = self.running.is_same == Some(false) && self.running.shows_end;
         let sees_all = self.running.began_at <= self.place.from;
@@ -316,9 +316,9 @@ impl ShortDoubt {
             self.state = State::Failed;
         }
         match self.running.found {
-            true => Some(Verdict::HidRows),
+            true => Some(LookVerdict::HidRows),
             // What a page hides at its end lies before the row that the next page begins with.
-            false => (self.may_agree() && is_other && self.next.is_some()).then_some(Verdict::HidNothing),
+            false => (self.may_agree() && is_other && self.next.is_some()).then_some(LookVerdict::HidNothing),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::units::{EpochSeconds, TimeRange};
 
 /// How far a window has come.
 #[derive(Clone, Debug)]
-pub enum State {
+pub enum WindowState {
     /// Nobody has begun it.
     Waiting,
     /// Its walk has begun.
@@ -29,7 +29,7 @@ pub struct Window {
     /// Its seconds.
     pub range: TimeRange,
     /// How far it has come.
-    pub state: State,
+    pub state: WindowState,
     /// Whether it is read within its own bounds to the empty page.
     pub bounded: bool,
     /// Whether rows of it came before it was read within its own bounds: then an empty answer is doubted.
@@ -57,7 +57,7 @@ impl Window {
         Self {
             region,
             range,
-            state: State::Waiting,
+            state: WindowState::Waiting,
             bounded: false,
             holds_rows: false,
             parked: 0,
@@ -73,7 +73,7 @@ impl Window {
 
     /// Whether nobody has begun it and nothing stands against beginning it.
     pub fn is_waiting(&self) -> bool {
-        matches!(self.state, State::Waiting) && !self.is_assigned() && self.parked == 0
+        matches!(self.state, WindowState::Waiting) && !self.is_assigned() && self.parked == 0
     }
 
     /// Whether its seconds have been read before: then it is small, is not cut, and has been counted.
@@ -99,12 +99,12 @@ impl Window {
 
     /// Whether it is covered or listed.
     pub fn is_over(&self) -> bool {
-        matches!(self.state, State::Over)
+        matches!(self.state, WindowState::Over)
     }
 
     /// Its walk, once it has begun and until it is over.
     pub fn walk(&self) -> Option<&Walk> {
-        if let State::Walking(walk) = &self.state { Some(walk) } else { None }
+        if let WindowState::Walking(walk) = &self.state { Some(walk) } else { None }
     }
 
     /// The number of the stretch that would come next.
@@ -120,8 +120,8 @@ impl Window {
         let known = self.walk().map(|walk| walk.last_known_of(self.range)).unwrap_or_default();
         let bounded = self.bounded.then(|| Bounded::new(holds_rows, known));
         match &mut self.state {
-            State::Walking(walk) => walk.restart(stretch, bounded),
-            _ => self.state = State::Walking(Box::new(Walk::new(self.range, bounded, stretch))),
+            WindowState::Walking(walk) => walk.restart(stretch, bounded),
+            _ => self.state = WindowState::Walking(Box::new(Walk::new(self.range, bounded, stretch))),
         }
     }
 
@@ -129,12 +129,12 @@ impl Window {
     pub fn bound(&mut self) {
         self.holds_rows |= self.walk().is_some_and(|walk| walk.shows_a_row_of(self.range));
         self.bounded = true;
-        self.state = State::Waiting;
+        self.state = WindowState::Waiting;
     }
 
     /// The page after its last is refused.
     pub fn refused(&mut self) {
-        if let State::Walking(walk) = &mut self.state {
+        if let WindowState::Walking(walk) = &mut self.state {
             walk.refused();
         }
     }
@@ -142,14 +142,14 @@ impl Window {
     /// Takes the time of later windows over.
     pub fn extend(&mut self, end: EpochSeconds) {
         self.range.end = end;
-        if let State::Walking(walk) = &mut self.state {
+        if let WindowState::Walking(walk) = &mut self.state {
             walk.end_at(end);
         }
     }
 
     /// What it has brought is not believed: it is begun anew.
     pub fn ask_anew(&mut self) {
-        self.state = State::Waiting;
+        self.state = WindowState::Waiting;
         self.parked = 0;
         self.evidence = WindowEvidence::new(self.range.start);
     }
@@ -169,7 +169,7 @@ impl Window {
         self.range.end = at;
         // Which of the two the rows were seen in, nobody remembers.
         self.holds_rows = false;
-        if let State::Walking(walk) = &mut self.state {
+        if let WindowState::Walking(walk) = &mut self.state {
             walk.end_at(at);
         }
         part

@@ -19,7 +19,7 @@ use super::lease::{Taken, wall};
 use super::place::{Place, Swap};
 use super::segment::{Digest, Number, Segment, told};
 use super::{Away, ReplicaError};
-use crate::failpoint::{self, Step};
+use crate::failpoint::{self, CrashStep};
 use crate::journal::{Changes, Deadline, Extent, Journal, JournalError, Lapse, Lease, Shipping};
 use crate::sink::store::StoreError;
 
@@ -234,7 +234,7 @@ impl Keeper {
             let segments = Arc::clone(&in_hand.segments);
             return self.put(segments, self.interval / TRIES);
         }
-        failpoint::pass(Step::SegmentPut);
+        failpoint::pass(CrashStep::SegmentPut);
         self.puts_until = None;
         in_hand.added = in_hand.segments.first().zip(in_hand.segments.last()).map(|(first, last)| Added {
             first: first.number.number,
@@ -299,7 +299,7 @@ impl Keeper {
         if self.in_hand.as_ref().is_some_and(|in_hand| in_hand.added.is_some())
             && let Some(in_hand) = self.in_hand.take()
         {
-            failpoint::pass(Step::SegmentShipped);
+            failpoint::pass(CrashStep::SegmentShipped);
             if let Some(last) = in_hand.segments.last() {
                 self.last_digest = last.digest;
             }

@@ -14,7 +14,7 @@ use super::settings::{
     Access, Answering, DeadForm, EmptyPage, ErrorCharge, FaultSettings, Framing, KeyEcho, PageNum, PastLastPage,
     QuotaForm, RateHeaders, ShortPages, SimulatorSettings, ThrottleForm, TieOrder, TroubleForm,
 };
-use super::stats::{Ledger, Outcome};
+use super::stats::{Ledger, RequestOutcome};
 use super::world::{Direction, Row, Selection, Ties, World};
 
 /// The service without its sockets.
@@ -56,7 +56,7 @@ pub(super) struct Answer {
     pub(super) stalls: bool,
     /// Whether an error code travels in a 200.
     pub(super) error_inside: bool,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: RequestOutcome,
 }
 
 /// The question that an answer belongs to.
@@ -148,10 +148,10 @@ impl Service {
         let known = request.key.as_deref().is_some_and(|key| token.is_empty() || key == token);
         if !known {
             let refusal = Refusal(StatusCode::UNAUTHORIZED, 401, "apiKey is null".to_owned());
-            return refuse(refusal, Outcome::Refusal);
+            return refuse(refusal, RequestOutcome::Refusal);
         }
         if let Some(refusal) = no_access(settings.contract.access) {
-            return Gate::Closed(moved(refused(settings, request, refusal, Outcome::Refusal)));
+            return Gate::Closed(moved(refused(settings, request, refusal, RequestOutcome::Refusal)));
         }
         let admitted = {
             let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
@@ -160,7 +160,7 @@ impl Service {
         let everybody = match too_fast(settings.limits.throttle_form) {
             _ if admitted => None,
             Some(refusal) => {
-                let answer = refused(settings, request, refusal, Outcome::Throttled);
+                let answer = refused(settings, request, refusal, RequestOutcome::Throttled);
                 return Gate::Closed(throttled(answer, settings));
             }
             None => Some(Fault::Another(Other::Nothing)),
@@ -169,7 +169,7 @@ impl Service {
         if paid {
             Gate::Open(everybody)
         } else {
-            refuse(out_of_credits(settings.limits.quota_form), Outcome::OutOfCredits)
+            refuse(out_of_credits(settings.limits.quota_form), RequestOutcome::OutOfCredits)
         }
     }
 
@@ -196,18 +196,20 @@ impl Service {
         let result = if result.is_ok() { self.or_stale(settings, fault, result) } else { result };
         let mut answer = match result {
             Ok((_, 0)) if settings.contract.empty_page == EmptyPage::NoContent => {
-                json(StatusCode::NO_CONTENT, String::new(), Outcome::Page(0))
+                json(StatusCode::NO_CONTENT, String::new(), RequestOutcome::Page(0))
             }
             Ok((_, 0)) if settings.contract.empty_page == EmptyPage::NotFound => {
                 let refusal = Refusal(StatusCode::NOT_FOUND, 404, "No more data".to_owned());
-                refused(settings, request, refusal, Outcome::Page(0))
+                refused(settings, request, refusal, RequestOutcome::Page(0))
             }
-            Ok((body, rows)) => json(StatusCode::OK, framed(settings.contract.framing, body), Outcome::Page(rows)),
+            Ok((body, rows)) => {
+                json(StatusCode::OK, framed(settings.contract.framing, body), RequestOutcome::Page(rows))
+            }
             Err(refusal) => {
                 if settings.limits.error_charge == ErrorCharge::Free {
                     self.ledger().refund();
                 }
-                refused(settings, request, refusal, Outcome::Refusal)
+                refused(settings, request, refusal, RequestOutcome::Refusal)
             }
         };
         disturb(&mut answer, fault, settings.faults.stall_s);
@@ -420,10 +422,10 @@ fn disturb(answer: &mut Answer, fault: Option<Fault>, stall_s: f64) {
         }
         Some(Fault::NotJson(text)) => {
             answer.body = text.to_owned();
-            answer.outcome = Outcome::Refusal;
+            answer.outcome = RequestOutcome::Refusal;
         }
-        Some(Fault::Reset) => answer.outcome = Outcome::Reset,
-        Some(Fault::CutBody) => answer.outcome = Outcome::Cut,
+        Some(Fault::Reset) => answer.outcome = RequestOutcome::Reset,
+        Some(Fault::CutBody) => answer.outcome = RequestOutcome::Cut,
         Some(Fault::Stall) => {
             answer.delay += Duration::from_secs_f64(stall_s);
             answer.stalls = true;
@@ -480,7 +482,7 @@ fn out_of_credits(form: QuotaForm) -> Refusal {
 }
 
 /// An error as the contract page shows it: no `requestId`, `data` null.
-fn refused(settings: &SimulatorSettings, request: &Request, refusal: Refusal, outcome: Outcome) -> Answer {
+fn refused(settings: &SimulatorSettings, request: &Request, refusal: Refusal, outcome: RequestOutcome) -> Answer {
     let Refusal(status, code, mut message) = refusal;
     if let (KeyEcho::Echoed, Some(key)) = (settings.contract.key_echo, &request.key) {
         message = format!("{message} (apiKey {key})");
@@ -490,7 +492,7 @@ fn refused(settings: &SimulatorSettings, request: &Request, refusal: Refusal, ou
     Answer { error_inside: status == StatusCode::OK, ..json(status, body, outcome) }
 }
 
-fn json(status: StatusCode, body: String, outcome: Outcome) -> Answer {
+fn json(status: StatusCode, body: String, outcome: RequestOutcome) -> Answer {
     Answer {
         status,
         content_type: "application/json",

@@ -39,7 +39,7 @@ use self::answer::{Request, Service};
 use self::limits::Arrival;
 use self::query::Parameters;
 use self::server::{Shared, router};
-use self::stats::Outcome;
+use self::stats::RequestOutcome;
 use self::wire::{WireHandle, WireListener};
 
 /// Threads that serve.
@@ -161,7 +161,7 @@ impl DirectService {
         let arrival = Arrival { uptime, wall: uptime };
         let request = Request { key: Some(key.to_owned()), parameters: Parameters(pairs), arrival };
         let (answer, _question) = self.0.answer(&request);
-        let breaks = matches!(answer.outcome, Outcome::Reset | Outcome::Cut) || answer.stalls;
+        let breaks = matches!(answer.outcome, RequestOutcome::Reset | RequestOutcome::Cut) || answer.stalls;
         let (status, retry_after_s) = (answer.status.as_u16(), answer.retry_after_s);
         (!breaks).then_some(DirectAnswer { status, body: answer.body, retry_after_s })
     }

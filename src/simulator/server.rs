@@ -20,7 +20,7 @@ use super::answer::{Answer, Question, Request, Service};
 use super::limits::Arrival;
 use super::query::Parameters;
 use super::settings::{Compression, Moment};
-use super::stats::Outcome;
+use super::stats::RequestOutcome;
 use super::wire::WireHandle;
 use super::world::World;
 use crate::api::contract::{Filters, PATH, Region};
@@ -59,7 +59,7 @@ struct UnderWay {
 }
 
 impl UnderWay {
-    fn finish(mut self, outcome: Outcome) {
+    fn finish(mut self, outcome: RequestOutcome) {
         self.finished = true;
         self.service.ledger().finish(outcome, &self.question.identity, self.question.hash);
     }
@@ -84,7 +84,7 @@ async fn page(
     let under_way = UnderWay { service: Arc::clone(&shared.service), question, finished: false };
     wait(&shared.service, &answer).await;
     let outcome = answer.outcome;
-    let response = if outcome == Outcome::Reset {
+    let response = if outcome == RequestOutcome::Reset {
         wire.reset();
         Response::new(Body::empty())
     } else {
@@ -138,7 +138,7 @@ fn accepts_gzip(service: &Service, headers: &HeaderMap) -> Option<usize> {
 }
 
 fn respond(answer: Answer, gzip: Option<usize>) -> Response<Body> {
-    let cut = answer.outcome == Outcome::Cut;
+    let cut = answer.outcome == RequestOutcome::Cut;
     let (bytes, encoded) = encode(answer.body.into_bytes(), gzip);
     let length = bytes.len();
     let body = if cut { half(bytes) } else { Body::from(bytes) };

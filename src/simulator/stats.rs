@@ -55,7 +55,7 @@ pub struct Stats {
 
 /// What became of a request in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum RequestOutcome {
     /// A complete answer with this many rows.
     Page(u64),
     /// A complete answer without a page.
@@ -148,15 +148,15 @@ impl Ledger {
     }
 
     /// The request is over.
-    pub(super) fn finish(&mut self, outcome: Outcome, identity: &str, question: u64) {
+    pub(super) fn finish(&mut self, outcome: RequestOutcome, identity: &str, question: u64) {
         self.in_flight = self.in_flight.saturating_sub(1);
         match outcome {
-            Outcome::Page(rows) => self.sell(rows, identity, question),
-            Outcome::Refusal => {}
-            Outcome::Throttled => self.stats.throttled += 1,
-            Outcome::OutOfCredits => self.stats.out_of_credits += 1,
-            Outcome::Reset => self.stats.resets += 1,
-            Outcome::Cut => self.stats.cut_bodies += 1,
+            RequestOutcome::Page(rows) => self.sell(rows, identity, question),
+            RequestOutcome::Refusal => {}
+            RequestOutcome::Throttled => self.stats.throttled += 1,
+            RequestOutcome::OutOfCredits => self.stats.out_of_credits += 1,
+            RequestOutcome::Reset => self.stats.resets += 1,
+            RequestOutcome::Cut => self.stats.cut_bodies += 1,
         }
     }
 
@@ -190,9 +190,9 @@ mod tests {
         let mut ledger = Ledger::default();
         for (question, identity) in [(1, "a"), (2, "b"), (1, "a"), (1, "a")] {
             ledger.arrive(5, Duration::ZERO);
-            ledger.finish(Outcome::Page(10), identity, question);
+            ledger.finish(RequestOutcome::Page(10), identity, question);
         }
-        ledger.finish(Outcome::Cut, "b", 2);
+        ledger.finish(RequestOutcome::Cut, "b", 2);
         assert_eq!(ledger.stats().repeated_purchases, 2);
         assert_eq!(ledger.stats().repeated_questions, ["a", "a"]);
         assert_eq!((ledger.stats().pages, ledger.stats().rows, ledger.stats().cut_bodies), (4, 40, 1));

@@ -28,7 +28,7 @@ use std::time::Duration;
 use futures::{StreamExt as _, TryStreamExt as _};
 
 use crate::api::contract::Region;
-use crate::failpoint::{self, Step};
+use crate::failpoint::{self, CrashStep};
 use crate::folder;
 use crate::journal::record::PartRecord;
 use crate::sink::identity::Identity;
@@ -364,7 +364,7 @@ impl Output {
         match self.staging.size(&part.path) {
             Some(bytes) if bytes == part.bytes => {
                 self.unlisted().insert(part.path.clone());
-                self.move_to(&part.path, [Step::PartRenamed, Step::PartRevealed]).await?;
+                self.move_to(&part.path, [CrashStep::PartRenamed, CrashStep::PartRevealed]).await?;
                 Ok(Revealed::Moved)
             }
             _ if self.holds(part).await? => {
@@ -389,7 +389,7 @@ impl Output {
         let kept = self.kept_for_readers_of_the_table();
         let is_kept = |path: &&String| kept.contains(*path);
         let paths: Vec<String> = paths.iter().filter(|path| is_its_own(path) && !is_kept(path)).cloned().collect();
-        self.take_away(&paths, [Step::FormerUnlinked, Step::FormerRemoved]).await
+        self.take_away(&paths, [CrashStep::FormerUnlinked, CrashStep::FormerRemoved]).await
     }
 
     /// Removes the folders in which these parts were, where nothing is left in them.
@@ -413,7 +413,7 @@ impl Output {
     /// # Errors
     /// Where the disk fails.
     pub async fn reveal_rejected(&self, rejected: &StagedRejected) -> Result<(), OutputError> {
-        self.move_to(&rejected.path, [Step::RejectedRenamed, Step::RejectedRevealed]).await?;
+        self.move_to(&rejected.path, [CrashStep::RejectedRenamed, CrashStep::RejectedRevealed]).await?;
         Ok(self.staging.remove(&rejected.path)?)
     }
 
@@ -449,7 +449,7 @@ impl Output {
             return Ok(());
         }
         self.staging.write(SUCCESS, b"")?;
-        self.move_to(SUCCESS, [Step::SuccessRenamed, Step::SuccessRevealed]).await?;
+        self.move_to(SUCCESS, [CrashStep::SuccessRenamed, CrashStep::SuccessRevealed]).await?;
         Ok(self.staging.remove(SUCCESS)?)
     }
 
@@ -479,17 +479,17 @@ impl Output {
         }
         if self.store.sharing() == Sharing::Conditional {
             if self.store.size(SUCCESS).await?.is_none() {
-                failpoint::pass(Step::SuccessUnlinked);
-                failpoint::pass(Step::SuccessCleared);
+                failpoint::pass(CrashStep::SuccessUnlinked);
+                failpoint::pass(CrashStep::SuccessCleared);
                 return Ok(());
             }
             self.refuse_others_manifest().await?;
         }
-        self.take_away(&[SUCCESS.to_owned()], [Step::SuccessUnlinked, Step::SuccessCleared]).await
+        self.take_away(&[SUCCESS.to_owned()], [CrashStep::SuccessUnlinked, CrashStep::SuccessCleared]).await
     }
 
     /// Gives what is staged its final name, then makes the name durable; the steps are those two.
-    async fn move_to(&self, path: &str, [renamed, revealed]: [Step; 2]) -> Result<(), OutputError> {
+    async fn move_to(&self, path: &str, [renamed, revealed]: [CrashStep; 2]) -> Result<(), OutputError> {
         if let Err(error) = self.store.reveal(&self.staging, path).await {
             return Err(self.or_replaced(error).await);
         }
@@ -501,7 +501,7 @@ impl Output {
 
     /// Removes files, then makes their absence durable; the steps are those two. Also what is not there is synced: an earlier
     /// process may have died between the two.
-    async fn take_away(&self, paths: &[String], [unlinked, removed]: [Step; 2]) -> Result<(), OutputError> {
+    async fn take_away(&self, paths: &[String], [unlinked, removed]: [CrashStep; 2]) -> Result<(), OutputError> {
         for path in paths {
             self.store.unlink(path).await?;
             failpoint::pass(unlinked);

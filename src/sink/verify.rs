@@ -294,25 +294,25 @@ fn check_bytes(file: &Path, part: &PartRecord) -> Result<(), String> {
 
 fn check_rows(file: &Path, part: &PartRecord) -> Result<RowCount, String> {
     let unreadable = |source: ParquetError| format!("is no readable Parquet: {source}");
-    let mut order = Order { part, last: None };
+    let mut check = SortCheck { part, last: None };
     let mut rows = 0;
     let names: &[&str] =
         if part.schema == 1 { &[CREATE_TIME, VIDEO_ID] } else { &[CREATE_TIME, QUERY_REGION, VIDEO_ID] };
     for batch in open((file, part.schema), names).map_err(unreadable)? {
         let batch = batch.map_err(|source| unreadable(source.into()))?;
-        order.follow(&batch)?;
+        check.follow(&batch)?;
         rows += batch.num_rows() as u64;
     }
     Ok(RowCount::new(rows))
 }
 
 /// The rows of a part, checked one after another.
-struct Order<'a> {
+struct SortCheck<'a> {
     part: &'a PartRecord,
     last: Option<(i64, String)>,
 }
 
-impl Order<'_> {
+impl SortCheck<'_> {
     fn follow(&mut self, batch: &RecordBatch) -> Result<(), String> {
         let moments =
             batch.column_by_name(CREATE_TIME).and_then(|column| column.as_primitive_opt::<TimestampMillisecondType>());

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use keyapi_export::failpoint::Step;
+use keyapi_export::failpoint::CrashStep;
 use keyapi_export::simulator::{Density, RunningSimulator};
 
 use crate::support::{
@@ -261,9 +261,9 @@ fn a_holder_that_is_cut_off_and_its_successor_never_both_send() {
 }
 
 /// The steps that only a run passes whose state is in a bucket.
-const OF_THE_STATE: [Step; 3] = [Step::HeldKept, Step::SegmentPut, Step::SegmentShipped];
+const OF_THE_STATE: [CrashStep; 3] = [CrashStep::HeldKept, CrashStep::SegmentPut, CrashStep::SegmentShipped];
 /// Those that are died at in any case; `CRASH_AWAY=all` dies at all steps.
-const ALWAYS: [Step; 3] = [Step::HeldKept, Step::SegmentPut, Step::UploadBegun];
+const ALWAYS: [CrashStep; 3] = [CrashStep::HeldKept, CrashStep::SegmentPut, CrashStep::UploadBegun];
 /// Requests that each start may spend on the ends of a region.
 const END_LOOKS: u64 = 2;
 
@@ -285,10 +285,10 @@ fn the_steps_of_a_state_in_a_bucket_are_survived_without_the_disk() {
     exports_exactly(&simulator, &away.job);
     let once = simulator.stats().requests;
     let mut passed = 0;
-    for step in Step::ALL.iter().copied().filter(|step| is_long || ALWAYS.contains(step)) {
+    for step in CrashStep::ALL.iter().copied().filter(|step| is_long || ALWAYS.contains(step)) {
         let before = simulator.stats().requests;
         // The first segments are shipped before anything is bought.
-        let passing = if matches!(step, Step::SegmentPut | Step::SegmentShipped) { ":4" } else { "" };
+        let passing = if matches!(step, CrashStep::SegmentPut | CrashStep::SegmentShipped) { ":4" } else { "" };
         let armed = [("KEYAPI_FAILPOINT", format!("{}{passing}", step.name()))];
         let survived = away.job.start_as("--reread all", &armed).survives();
         let is_passed = survived.is_none();

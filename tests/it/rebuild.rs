@@ -4,7 +4,7 @@ use std::path::Path;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use keyapi_export::failpoint::Step;
+use keyapi_export::failpoint::CrashStep;
 use keyapi_export::simulator::{RunningSimulator, SimulatorSettings};
 use keyapi_export::units::{DAY_SECONDS, TimeRange};
 
@@ -226,7 +226,7 @@ fn it_dies_at_any_step_and_the_next_start_makes_it_good() {
     let left = tempfile::tempdir().unwrap();
     copy(job.folder(), left.path());
     let mut deaths = 0;
-    for step in Step::ALL {
+    for step in CrashStep::ALL {
         for passing in 1..=MOST_PASSINGS {
             for folder in ["out", "state"] {
                 std::fs::remove_dir_all(job.folder().join(folder)).unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use keyapi_export::failpoint::Step;
+use keyapi_export::failpoint::CrashStep;
 use keyapi_export::simulator::{Density, Moment, RunningSimulator};
 use keyapi_export::units::{DAY_SECONDS, EpochSeconds, TimeRange};
 use serde_json::{Value, json};
@@ -262,7 +262,7 @@ fn what_the_manifest_says_and_the_log_lacks_is_told_and_put_there_by_the_next_st
     }
     let (simulator, job) = small(|_| {});
     let job = job.with("--table delta");
-    let dead = job.run_where(&[("KEYAPI_FAILPOINT", Step::ManifestRevealed.name().to_owned() + ":3")]);
+    let dead = job.run_where(&[("KEYAPI_FAILPOINT", CrashStep::ManifestRevealed.name().to_owned() + ":3")]);
     assert!(dead.is_none(), "it ended");
     let told = manifest(&job)["table"]["version"].as_u64().unwrap();
     let verified = job.verify();

@@ -8,24 +8,24 @@ use crate::units::EpochSeconds;
 
 const EXAMPLE: &str = include_str!("../../../tests/fixtures/vendor_page.json");
 
-fn judged(status: u16, signals: &Signals, body: &str) -> Verdict {
+fn judged(status: u16, signals: &Signals, body: &str) -> ReplyVerdict {
     judge(Heard { status, signals, body: body.as_bytes(), broken: None })
 }
 
-fn verdict(status: u16, body: &str) -> Verdict {
+fn verdict(status: u16, body: &str) -> ReplyVerdict {
     judged(status, &Signals::default(), body)
 }
 
-fn quota(message: &str) -> Verdict {
-    Verdict::Quota { message: message.to_owned() }
+fn quota(message: &str) -> ReplyVerdict {
+    ReplyVerdict::Quota { message: message.to_owned() }
 }
 
-fn refused(code: u16, message: &str) -> Verdict {
-    Verdict::Refused { code, message: message.to_owned() }
+fn refused(code: u16, message: &str) -> ReplyVerdict {
+    ReplyVerdict::Refused { code, message: message.to_owned() }
 }
 
-fn throttled(why: &str) -> Verdict {
-    Verdict::Throttled { why: why.to_owned() }
+fn throttled(why: &str) -> ReplyVerdict {
+    ReplyVerdict::Throttled { why: why.to_owned() }
 }
 
 fn error(code: i64, message: &str) -> String {
@@ -33,14 +33,14 @@ fn error(code: i64, message: &str) -> String {
 }
 
 /// The class alone.
-fn class(verdict: &Verdict) -> &'static str {
+fn class(verdict: &ReplyVerdict) -> &'static str {
     match verdict {
-        Verdict::Page(page) if page.rows.is_empty() => "empty",
-        Verdict::Page(_) => "page",
-        Verdict::Quota { .. } => "quota",
-        Verdict::Throttled { .. } => "throttled",
-        Verdict::Refused { .. } => "refused",
-        Verdict::Transient { .. } => "transient",
+        ReplyVerdict::Page(page) if page.rows.is_empty() => "empty",
+        ReplyVerdict::Page(_) => "page",
+        ReplyVerdict::Quota { .. } => "quota",
+        ReplyVerdict::Throttled { .. } => "throttled",
+        ReplyVerdict::Refused { .. } => "refused",
+        ReplyVerdict::Transient { .. } => "transient",
     }
 }
 
@@ -158,14 +158,14 @@ fn a_body_that_came_broken_leaves_its_status_and_headers() {
     }
     assert_eq!(
         of(200, &PLAIN),
-        Verdict::Transient { why: "HTTP 200, and the answer's body broke off: invalid gzip header".to_owned() }
+        ReplyVerdict::Transient { why: "HTTP 200, and the answer's body broke off: invalid gzip header".to_owned() }
     );
 }
 
 #[test]
 fn a_redirect_names_its_target() {
     let to = Signals { location: Some("https://new.example/v2".to_owned()), ..PLAIN };
-    let Verdict::Refused { code, message } = judged(301, &to, "<html>moved</html>") else { panic!("not refused") };
+    let ReplyVerdict::Refused { code, message } = judged(301, &to, "<html>moved</html>") else { panic!("not refused") };
     assert_eq!(code, 301);
     assert!(message.contains("https://new.example/v2") && message.contains("not followed"), "{message}");
 }
@@ -186,7 +186,7 @@ fn the_words_of_rows_never_matter() {
 
 #[test]
 fn the_vendors_example_is_a_page_of_one_row() {
-    let Verdict::Page(page) = verdict(200, EXAMPLE) else { panic!("no page") };
+    let ReplyVerdict::Page(page) = verdict(200, EXAMPLE) else { panic!("no page") };
     assert_eq!(page.request_id.as_deref(), Some("f9edb062-585d-4cbd-a7f5-851067490ef1"));
     let identity = Identity {
         second: EpochSeconds::new(1_767_213_318),
@@ -213,7 +213,7 @@ fn every_documented_error_body_has_its_class() {
     assert_eq!(verdict(401, &error(401, "apiKey is null")), refused(401, "apiKey is null"));
     assert_eq!(verdict(402, &error(402, "apiKey quota is not enough")), quota("apiKey quota is not enough"));
     assert_eq!(verdict(429, &error(429, "qps limit exceeded")), throttled("HTTP 429, code 429: qps limit exceeded"));
-    let broken = Verdict::Transient { why: "HTTP 500, code 500: Internal server error".to_owned() };
+    let broken = ReplyVerdict::Transient { why: "HTTP 500, code 500: Internal server error".to_owned() };
     assert_eq!(verdict(500, &error(500, "Internal server error")), broken);
 }
 
@@ -222,14 +222,14 @@ fn an_error_inside_a_200_is_the_same_error() {
     assert_eq!(verdict(200, &error(429, "qps limit exceeded")), throttled("HTTP 200, code 429: qps limit exceeded"));
     assert_eq!(verdict(200, r#"{"code":"402","data":null,"message":"pay"}"#), quota("pay"));
     assert_eq!(verdict(200, &error(401, "apiKey is null")), refused(401, "apiKey is null"));
-    assert!(matches!(verdict(200, r#"{"code":77,"message":"odd"}"#), Verdict::Transient { .. }));
-    assert!(matches!(verdict(200, r#"{"message":"no code"}"#), Verdict::Transient { .. }));
+    assert!(matches!(verdict(200, r#"{"code":77,"message":"odd"}"#), ReplyVerdict::Transient { .. }));
+    assert!(matches!(verdict(200, r#"{"message":"no code"}"#), ReplyVerdict::Transient { .. }));
 }
 
 #[test]
 fn what_is_not_json_is_transient_and_says_what_came() {
     let why = |status, body: &str| match verdict(status, body) {
-        Verdict::Transient { why } => why,
+        ReplyVerdict::Transient { why } => why,
         other => panic!("{other:?}"),
     };
     assert_eq!(
@@ -248,8 +248,8 @@ fn what_is_told_of_an_answer_is_short() {
         [(200, error(77, &long)), (200, format!("\"{long}\"")), (500, long.clone()), (422, error(1, &long))]
     {
         let told = match verdict(status, &body) {
-            Verdict::Transient { why } => why,
-            Verdict::Refused { message, .. } => message,
+            ReplyVerdict::Transient { why } => why,
+            ReplyVerdict::Refused { message, .. } => message,
             other => panic!("{}", class(&other)),
         };
         assert!(told.chars().count() <= 300 && !told.is_empty(), "{}", told.len());
@@ -260,7 +260,7 @@ fn what_is_told_of_an_answer_is_short() {
 fn every_shape_of_an_empty_page_is_the_empty_page() {
     for body in [r#"{"code":0,"data":[]}"#, r#"{"code":0,"data":null}"#, r#"{"code":0}"#, r#"{"code":0,"data": [ ] }"#]
     {
-        assert_eq!(verdict(200, body), Verdict::Page(PageAnswer::default()), "{body}");
+        assert_eq!(verdict(200, body), ReplyVerdict::Page(PageAnswer::default()), "{body}");
     }
 }
 
@@ -273,11 +273,11 @@ fn a_page_that_strict_readers_refuse_is_a_page() {
         r#"{"code":0,"code":0,"data":[{"video_id":"7","create_time":4,"create_time":5}]}"#,
         "{\n\"code\":0,\t\"data\":[{\"video_id\":\"7\",\"create_time\":\"5\",\"video_desc\":\"a\u{1}\n\\\"b\"}]}",
     ] {
-        let Verdict::Page(page) = verdict(200, body) else { panic!("no page: {body}") };
+        let ReplyVerdict::Page(page) = verdict(200, body) else { panic!("no page: {body}") };
         let seven = Identity { second: EpochSeconds::new(5), video_id: "7".to_owned(), region: None };
         assert_eq!(page.rows, [Row::Usable(seven)], "{body}");
     }
-    let Verdict::Page(page) = verdict(200, r#"{"code":0,"data":[null,{"video_id":"7","create_time":5}]}"#) else {
+    let ReplyVerdict::Page(page) = verdict(200, r#"{"code":0,"data":[null,{"video_id":"7","create_time":5}]}"#) else {
         panic!("no page")
     };
     assert_eq!(page.rows[0], Row::Unusable { why: "the row is null".to_owned(), text: "null".to_owned() });

@@ -3,7 +3,7 @@
 use super::{Rule, Scope};
 use crate::api::contract::PAGE_SIZE;
 use crate::check::answer::{Page, Row, Shape};
-use crate::check::finding::Verdict;
+use crate::check::finding::RuleVerdict;
 use crate::check::question::{Question, Unit};
 use crate::check::seen::{Halt, Heard, Seen, Sight};
 
@@ -131,7 +131,7 @@ impl Rule for TimeUnit {
         "time_unit"
     }
 
-    fn judge(&self, seen: &Seen, scope: &Scope) -> Result<Verdict, Halt> {
+    fn judge(&self, seen: &Seen, scope: &Scope) -> Result<RuleVerdict, Halt> {
         let base = base(seen, scope)?;
         let whole = seen.page(&base.whole().on_page(1))?;
         let (second, Some(number)) = base.anchor else {
@@ -155,7 +155,7 @@ impl Rule for TimeUnit {
             Unit::Seconds => ("seconds", "seconds"),
             Unit::Milliseconds => ("milliseconds", "milliseconds, and none with seconds"),
         };
-        Ok(Verdict::new(
+        Ok(RuleVerdict::new(
             word,
             rests_on,
             format!("bounds in epoch {name} bring the rows of the second they name, and no others"),

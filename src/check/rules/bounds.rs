@@ -9,7 +9,7 @@ use super::windows::{Window, windows};
 use super::{Rule, Scope};
 use crate::api::contract::PAGE_SIZE;
 use crate::check::answer::{Page, Row};
-use crate::check::finding::Verdict;
+use crate::check::finding::RuleVerdict;
 use crate::check::question::Question;
 use crate::check::seen::{Halt, Seen, Sight};
 
@@ -48,7 +48,7 @@ impl Rule for Bound {
         self.name
     }
 
-    fn judge(&self, seen: &Seen, scope: &Scope) -> Result<Verdict, Halt> {
+    fn judge(&self, seen: &Seen, scope: &Scope) -> Result<RuleVerdict, Halt> {
         let base = base(seen, scope)?;
         if seen.ignores_time() {
             return Halt::unknown("rows outside the asked time come: the bound is not kept to");
@@ -67,10 +67,10 @@ impl Rule for Bound {
 }
 
 impl Bound {
-    fn verdict(&self, shown: &[Shown], rests_on: Vec<usize>) -> Verdict {
+    fn verdict(&self, shown: &[Shown], rests_on: Vec<usize>) -> RuleVerdict {
         let all = |what: &Shown| shown.len() > 1 && shown.iter().all(|told| told == what);
         if all(&Shown::Came) {
-            return Verdict::new(
+            return RuleVerdict::new(
                 "inclusive",
                 rests_on,
                 "rows at exactly the asked second came, in two stretches of time",
@@ -78,7 +78,7 @@ impl Bound {
         }
         if all(&Shown::Missed) {
             let why = "rows at exactly the asked second did not come while their neighbours did, twice; a second wider they came";
-            return Verdict::new("exclusive", rests_on, why);
+            return RuleVerdict::new("exclusive", rests_on, why);
         }
         let nothing = shown.iter().find_map(|told| if let Shown::Nothing(why) = told { Some(*why) } else { None });
         let why = match nothing {
@@ -86,7 +86,7 @@ impl Bound {
             None if shown.len() < 2 => "no two stretches of time with known rows at both ends were found",
             None => "one stretch of time shows one thing, and another one the other",
         };
-        Verdict::unknown(rests_on, why)
+        RuleVerdict::unknown(rests_on, why)
     }
 }
 

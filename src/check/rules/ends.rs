@@ -4,7 +4,7 @@ use super::base::{Base, base};
 use super::windows::{FITS, windows};
 use super::{Rule, Scope};
 use crate::check::answer::Shape;
-use crate::check::finding::Verdict;
+use crate::check::finding::RuleVerdict;
 use crate::check::question::Question;
 use crate::check::seen::{Halt, Heard, Seen};
 
@@ -19,7 +19,7 @@ impl Rule for PastTheEnd {
         "past_the_end"
     }
 
-    fn judge(&self, seen: &Seen, scope: &Scope) -> Result<Verdict, Halt> {
+    fn judge(&self, seen: &Seen, scope: &Scope) -> Result<RuleVerdict, Halt> {
         let base = base(seen, scope)?;
         let Some(stretch) = on_one_page(seen, &base)? else {
             return Halt::unknown("no stretch of time whose rows fit on one page was found");
@@ -32,10 +32,10 @@ impl Rule for PastTheEnd {
             match past {
                 Heard::Page(sight) if sight.page.is_empty() => {
                     let (word, what) = told(sight.page.shape);
-                    return Ok(Verdict::new(word, rests_on, format!("a page past the last row comes with {what}")));
+                    return Ok(RuleVerdict::new(word, rests_on, format!("a page past the last row comes with {what}")));
                 }
                 Heard::Page(sight) if pages == FAR && sight.page.shared_with(first.page) > 0 => {
-                    return Ok(Verdict::new(
+                    return Ok(RuleVerdict::new(
                         "repeats",
                         rests_on,
                         "a page past the last row holds rows that came before",
@@ -44,11 +44,11 @@ impl Rule for PastTheEnd {
                 Heard::Page(_) => {}
                 Heard::Refused { code, message, .. } => {
                     let why = format!("a page past the last row is refused with {code}: {message}");
-                    return Ok(Verdict::new(format!("refused_{code}"), rests_on, why));
+                    return Ok(RuleVerdict::new(format!("refused_{code}"), rests_on, why));
                 }
             }
         }
-        Ok(Verdict::unknown(rests_on, "rows came on every page that was asked"))
+        Ok(RuleVerdict::unknown(rests_on, "rows came on every page that was asked"))
     }
 }
 

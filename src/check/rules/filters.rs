@@ -6,7 +6,7 @@
 use super::base::{Base, base};
 use super::{Rule, Scope};
 use crate::check::answer::{Row, Traits};
-use crate::check::finding::Verdict;
+use crate::check::finding::RuleVerdict;
 use crate::check::seen::{Halt, Heard, Seen, Sight};
 
 /// Known rows that should pass: more of them make the answer no surer.
@@ -48,7 +48,7 @@ impl Rule for Filter {
         }
     }
 
-    fn judge(&self, seen: &Seen, scope: &Scope) -> Result<Verdict, Halt> {
+    fn judge(&self, seen: &Seen, scope: &Scope) -> Result<RuleVerdict, Halt> {
         let base = base(seen, scope)?;
         let control = base.later_page(seen, 0)?;
         let Some(value) = self.choose(seen, control) else {
@@ -129,12 +129,12 @@ impl Filter {
         }
     }
 
-    fn tried(self, seen: &Seen, (base, control): (&Base, Sight<'_>), value: &str) -> Result<Verdict, Halt> {
+    fn tried(self, seen: &Seen, (base, control): (&Base, Sight<'_>), value: &str) -> Result<RuleVerdict, Halt> {
         let question = base.whole().filtered(vec![(self.parameter(), value.to_owned())]);
         let asked = format!("{}={value}", self.parameter());
         let sight = match seen.heard(&question)? {
             Heard::Refused { number, code, message } => {
-                return Ok(Verdict::new("refused", [number], format!("{asked} is refused with {code}: {message}")));
+                return Ok(RuleVerdict::new("refused", [number], format!("{asked} is refused with {code}: {message}")));
             }
             Heard::Page(sight) => sight,
         };
@@ -143,16 +143,16 @@ impl Filter {
             let again = seen.heard_after(&question, sight.number)?.page()?;
             rests_on.push(again.number);
             if self.count(again, value, false) == 0 {
-                return Ok(Verdict::unknown(
+                return Ok(RuleVerdict::unknown(
                     rests_on,
                     format!("{asked} once brought rows that do not pass, and once did not"),
                 ));
             }
-            return Ok(Verdict::new("ignored", rests_on, format!("{asked} brings rows that do not pass")));
+            return Ok(RuleVerdict::new("ignored", rests_on, format!("{asked} brings rows that do not pass")));
         }
         if self.count(sight, value, true) > 0 {
             let why = format!("{asked} brings rows that pass and leaves out rows that do not");
-            return Ok(Verdict::new("works", rests_on, why));
+            return Ok(RuleVerdict::new("works", rests_on, why));
         }
         self.without_rows(seen, (base, value), rests_on)
     }
@@ -163,26 +163,26 @@ impl Filter {
         seen: &Seen,
         (base, value): (&Base, &str),
         mut rests_on: Vec<usize>,
-    ) -> Result<Verdict, Halt> {
+    ) -> Result<RuleVerdict, Halt> {
         let asked = format!("{}={value}", self.parameter());
         let opposite = match value {
             "0" => "1",
             "1" => "0",
             "true" => "false",
             "false" => "true",
-            _ => return Ok(Verdict::unknown(rests_on, format!("{asked} brings no row"))),
+            _ => return Ok(RuleVerdict::unknown(rests_on, format!("{asked} brings no row"))),
         };
         let question = base.whole().filtered(vec![(self.parameter(), opposite.to_owned())]);
         let sight = seen.page(&question)?;
         rests_on.push(sight.number);
         if seen.flickers() {
-            return Ok(Verdict::unknown(rests_on, "pages come empty now and then, so one that does shows nothing"));
+            return Ok(RuleVerdict::unknown(rests_on, "pages come empty now and then, so one that does shows nothing"));
         }
         if self.count(sight, opposite, true) > 0 && self.count(sight, opposite, false) == 0 {
             let why = format!("{asked} leaves out the rows that {}={opposite} brings", self.parameter());
-            return Ok(Verdict::new("works", rests_on, why));
+            return Ok(RuleVerdict::new("works", rests_on, why));
         }
-        Ok(Verdict::unknown(rests_on, format!("neither {asked} nor its opposite brings rows")))
+        Ok(RuleVerdict::unknown(rests_on, format!("neither {asked} nor its opposite brings rows")))
     }
 
     fn count(self, sight: Sight<'_>, value: &str, passes: bool) -> usize {

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::check::answer::Outcome;
-use crate::check::finding::Verdict;
+use crate::check::answer::AnswerOutcome;
+use crate::check::finding::RuleVerdict;
 use crate::check::seen::Seen;
 
 /// Pages up to here are near.
@@ -23,26 +23,26 @@ pub struct Latency {
 }
 
 /// Whether the service takes the key: what its answers so far say.
-pub(in crate::check) fn key(seen: &Seen) -> Verdict {
-    let first = |wanted: fn(&Outcome) -> bool| seen.answers().find(|(_, answer)| wanted(&answer.outcome));
-    if let Some((number, answer)) = first(|outcome| matches!(outcome, Outcome::Quota { .. }))
-        && let Outcome::Quota { message } = &answer.outcome
+pub(in crate::check) fn key(seen: &Seen) -> RuleVerdict {
+    let first = |wanted: fn(&AnswerOutcome) -> bool| seen.answers().find(|(_, answer)| wanted(&answer.outcome));
+    if let Some((number, answer)) = first(|outcome| matches!(outcome, AnswerOutcome::Quota { .. }))
+        && let AnswerOutcome::Quota { message } = &answer.outcome
     {
-        return Verdict::new("quota_spent", [number], format!("the key has nothing left to spend: {message}"));
+        return RuleVerdict::new("quota_spent", [number], format!("the key has nothing left to spend: {message}"));
     }
-    if let Some((number, _)) = first(|outcome| matches!(outcome, Outcome::Page(_))) {
-        return Verdict::new("accepted", [number], "the service answers this key with pages");
+    if let Some((number, _)) = first(|outcome| matches!(outcome, AnswerOutcome::Page(_))) {
+        return RuleVerdict::new("accepted", [number], "the service answers this key with pages");
     }
     if let Some((number, answer)) = seen.answers().next_back()
-        && let Outcome::Refused { code, message } = &answer.outcome
+        && let AnswerOutcome::Refused { code, message } = &answer.outcome
     {
-        return Verdict::new(
+        return RuleVerdict::new(
             format!("refused_{code}"),
             [number],
             format!("every request is refused with {code}: {message}"),
         );
     }
-    Verdict::unknown([], "no answer came that says anything of the key")
+    RuleVerdict::unknown([], "no answer came that says anything of the key")
 }
 
 /// How long answers take, near and deep.

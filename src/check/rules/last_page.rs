@@ -10,7 +10,7 @@ use super::order::{is_sorted, newest};
 use super::overlap::PageOverlap;
 use super::{Rule, Scope};
 use crate::check::answer::Page;
-use crate::check::finding::Verdict;
+use crate::check::finding::RuleVerdict;
 use crate::check::question::Question;
 use crate::check::seen::{Halt, Heard, Seen, Sight};
 use crate::units::LAST_PAGE;
@@ -42,7 +42,7 @@ impl Rule for LastPage {
         "last_page"
     }
 
-    fn judge(&self, seen: &Seen, scope: &Scope) -> Result<Verdict, Halt> {
+    fn judge(&self, seen: &Seen, scope: &Scope) -> Result<RuleVerdict, Halt> {
         let base = base(seen, scope)?;
         if !is_sorted(seen, &base)? {
             return Halt::unknown("rows come in no order of time, so how deep they go does not show");
@@ -97,7 +97,7 @@ impl<'a> Search<'a> {
         Ok(search)
     }
 
-    fn run(mut self) -> Result<Verdict, Halt> {
+    fn run(mut self) -> Result<RuleVerdict, Halt> {
         for _ in 0..MOST_LOOKS {
             if self.reaches_the_end() {
                 return Ok(self.ends_before());
@@ -185,18 +185,18 @@ impl<'a> Search<'a> {
         Some(if is_between { guess } else { between(low, high) })
     }
 
-    fn ends_before(mut self) -> Verdict {
+    fn ends_before(mut self) -> RuleVerdict {
         let (page, sight) = self.deepest();
         self.rests_on.extend(sight.map(|sight| sight.number));
-        Verdict::unknown(self.rests_on, format!("the rows end at about page {page}, before any cap"))
+        RuleVerdict::unknown(self.rests_on, format!("the rows end at about page {page}, before any cap"))
     }
 
     /// The deepest page with rows stands right before one without: what that one is, heard again.
-    fn concluded(mut self) -> Result<Verdict, Halt> {
+    fn concluded(mut self) -> Result<RuleVerdict, Halt> {
         let (deepest, sight) = self.deepest();
         let (Some(sight), Some(beyond)) = (sight, self.beyond.filter(|beyond| *beyond == deepest + 1)) else {
             let why = format!("page {deepest} came with rows, and none without was found");
-            return Ok(Verdict::unknown(self.rests_on, why));
+            return Ok(RuleVerdict::unknown(self.rests_on, why));
         };
         self.rests_on.push(sight.number);
         // A page that comes again for every later number is the last one.
@@ -205,7 +205,7 @@ impl<'a> Search<'a> {
             return Ok(self.ends_before());
         }
         if self.seen.flickers() {
-            return Ok(Verdict::unknown(
+            return Ok(RuleVerdict::unknown(
                 self.rests_on,
                 "pages come empty now and then, so one that does shows nothing",
             ));
@@ -224,11 +224,11 @@ impl<'a> Search<'a> {
             Heard::Page(sight) if is_same(sight.page, rows) => format!("is page {last} again"),
             Heard::Page(_) => {
                 let why = "a page came without rows of its own, and then one with such rows where none should be";
-                return Ok(Verdict::unknown(self.rests_on, why));
+                return Ok(RuleVerdict::unknown(self.rests_on, why));
             }
         };
         let why = format!("page {last} is the last with rows although later ones exist; page {number} {what}");
-        Ok(Verdict::new(last.to_string(), self.rests_on, why))
+        Ok(RuleVerdict::new(last.to_string(), self.rests_on, why))
     }
 }
 

@@ -17,7 +17,7 @@ mod windows;
 #[cfg(test)]
 mod tests;
 
-use super::finding::Verdict;
+use super::finding::RuleVerdict;
 use super::seen::{Halt, Seen};
 use crate::api::contract::Region;
 
@@ -44,7 +44,7 @@ pub(super) trait Rule {
     ///
     /// # Errors
     /// [`Halt`] where something is to be asked first, or nothing can be known.
-    fn judge(&self, seen: &Seen, scope: &Scope) -> Result<Verdict, Halt>;
+    fn judge(&self, seen: &Seen, scope: &Scope) -> Result<RuleVerdict, Halt>;
 }
 
 /// Every rule, in the order of worth: the first credits go to the first.

@@ -3,7 +3,7 @@
 use super::base::{Base, base};
 use super::{Rule, Scope};
 use crate::check::answer::Row;
-use crate::check::finding::Verdict;
+use crate::check::finding::RuleVerdict;
 use crate::check::seen::{Halt, Seen, Sight};
 
 /// The share of a page's rows that must stand in order: a row with a wrong date does not make a disorder.
@@ -22,14 +22,16 @@ impl Rule for Sort {
         "sort"
     }
 
-    fn judge(&self, seen: &Seen, scope: &Scope) -> Result<Verdict, Halt> {
+    fn judge(&self, seen: &Seen, scope: &Scope) -> Result<RuleVerdict, Halt> {
         let base = base(seen, scope)?;
         let pages = Pages::read(seen, &base)?;
         let rests_on = [pages.oldest.number, pages.later.number, pages.newest.number];
         match pages.are_sorted() {
-            Some(true) => Ok(Verdict::new("honoured", rests_on, "pages come oldest first and newest first as asked")),
-            Some(false) => Ok(Verdict::new("ignored", rests_on, "rows do not come in the asked order of time")),
-            None => Ok(Verdict::unknown(rests_on, "too few different seconds came to see an order")),
+            Some(true) => {
+                Ok(RuleVerdict::new("honoured", rests_on, "pages come oldest first and newest first as asked"))
+            }
+            Some(false) => Ok(RuleVerdict::new("ignored", rests_on, "rows do not come in the asked order of time")),
+            None => Ok(RuleVerdict::unknown(rests_on, "too few different seconds came to see an order")),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::base::base;
 use super::{Rule, Scope};
 use crate::check::answer::{Page, Row};
-use crate::check::finding::Verdict;
+use crate::check::finding::RuleVerdict;
 use crate::check::seen::{Halt, Seen};
 
 /// The share of a page that must be its predecessor without the first row, in order, to say that `page_num` counts rows.
@@ -21,17 +21,17 @@ impl Rule for PageOverlap {
         "page_overlap"
     }
 
-    fn judge(&self, seen: &Seen, scope: &Scope) -> Result<Verdict, Halt> {
+    fn judge(&self, seen: &Seen, scope: &Scope) -> Result<RuleVerdict, Halt> {
         let base = base(seen, scope)?;
         let first = base.later_page(seen, 0)?;
         let second = base.later_page(seen, 1)?;
         let third = base.later_page(seen, 2)?;
         let rests_on = [first.number, second.number, third.number];
         if second.page.rows.is_empty() {
-            return Ok(Verdict::unknown(rests_on, "all rows stand on one page"));
+            return Ok(RuleVerdict::unknown(rests_on, "all rows stand on one page"));
         }
         let pairs = [(first.page, second.page), (second.page, third.page)];
-        let verdict = |word: &str, why: &str| Ok(Verdict::new(word, rests_on, why));
+        let verdict = |word: &str, why: &str| Ok(RuleVerdict::new(word, rests_on, why));
         let all = |holds: fn(&Page, &Page) -> bool| pairs.iter().all(|(before, after)| holds(before, after));
         if all(is_same) {
             return verdict("same_rows", "different pages hold the same rows");
@@ -43,7 +43,7 @@ impl Rule for PageOverlap {
             );
         }
         if !all(is_apart) {
-            return Ok(Verdict::unknown(rests_on, "neighbouring pages share rows, and no rule shows in it"));
+            return Ok(RuleVerdict::unknown(rests_on, "neighbouring pages share rows, and no rule shows in it"));
         }
         match base.first_page {
             0 => verdict("from_zero", "pages share no rows, but page 1 is the second one and page 0 the first"),

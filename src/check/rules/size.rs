@@ -3,7 +3,7 @@
 use super::base::base;
 use super::{Rule, Scope};
 use crate::api::contract::PAGE_SIZE;
-use crate::check::finding::Verdict;
+use crate::check::finding::RuleVerdict;
 use crate::check::seen::{Halt, Heard, Seen};
 
 /// The sizes that are asked for, rows: a larger one only where the one before was served.
@@ -18,7 +18,7 @@ impl Rule for PageSize {
         "page_size"
     }
 
-    fn judge(&self, seen: &Seen, scope: &Scope) -> Result<Verdict, Halt> {
+    fn judge(&self, seen: &Seen, scope: &Scope) -> Result<RuleVerdict, Halt> {
         let base = base(seen, scope)?;
         let (first, later) = (base.later_page(seen, 0)?, base.later_page(seen, 1)?);
         let documented = PAGE_SIZE as usize;
@@ -27,7 +27,7 @@ impl Rule for PageSize {
         let sight = match larger {
             Heard::Refused { code, message, .. } => {
                 let why = format!("{LARGER} rows a page are refused with {code}: {message}");
-                return Ok(Verdict::new("refused", rests_on, why));
+                return Ok(RuleVerdict::new("refused", rests_on, why));
             }
             Heard::Page(sight) => sight,
         };
@@ -36,15 +36,19 @@ impl Rule for PageSize {
             let largest = seen.heard(&base.whole().sized(LARGEST))?;
             let most = largest.page().map_or(rows, |sight| sight.page.len().max(rows));
             let why = format!("{rows} rows came where {LARGER} were asked, and {most} at most where {LARGEST} were");
-            return Ok(Verdict::new("honoured", [first.number, sight.number, largest.number()], why));
+            return Ok(RuleVerdict::new("honoured", [first.number, sight.number, largest.number()], why));
         }
         let is_more_there = later.page.rows.iter().any(|row| !first.page.has(row));
         if rows == 0 || !is_more_there {
-            return Ok(Verdict::unknown(
+            return Ok(RuleVerdict::unknown(
                 rests_on,
                 format!("{rows} rows came where {LARGER} were asked, and no more are known"),
             ));
         }
-        Ok(Verdict::new("clamped", rests_on, format!("{rows} rows came where {LARGER} were asked and more were there")))
+        Ok(RuleVerdict::new(
+            "clamped",
+            rests_on,
+            format!("{rows} rows came where {LARGER} were asked and more were there"),
+        ))
     }
 }

@@ -1,7 +1,7 @@
 //! Each rule against a service that has the property and one that has not, made of a few lines.
 
 use super::*;
-use crate::check::answer::{Answer, Outcome, Page, Row, Shape, Traits};
+use crate::check::answer::{Answer, AnswerOutcome, Page, Row, Shape, Traits};
 use crate::check::question::{Question, Unit};
 use crate::check::testing::row;
 
@@ -9,7 +9,7 @@ use crate::check::testing::row;
 const MOST: usize = 60;
 
 /// What becomes of a page, by the question and the number of the answer.
-type Twist = Box<dyn Fn(&Question, usize, Outcome) -> Outcome>;
+type Twist = Box<dyn Fn(&Question, usize, AnswerOutcome) -> AnswerOutcome>;
 
 /// A service with these rows, as documented but for its settings.
 struct Model {
@@ -61,8 +61,8 @@ impl Model {
         Scope { region: "US".parse().unwrap(), from: 10_000, to: 20_000 }
     }
 
-    fn answer(&self, question: &Question, number: usize) -> Outcome {
-        let refused = || Outcome::Refused { code: 400, message: "no".to_owned() };
+    fn answer(&self, question: &Question, number: usize) -> AnswerOutcome {
+        let refused = || AnswerOutcome::Refused { code: 400, message: "no".to_owned() };
         if question.page == 0 || question.page > self.last_page || question.page_size > self.largest_size {
             return (self.twist)(question, number, refused());
         }
@@ -81,7 +81,7 @@ impl Model {
         }
         let (size, place) = (question.page_size as usize, (question.page - 1) as usize);
         let rows = rows.into_iter().skip(place * size).take(size).collect();
-        (self.twist)(question, number, Outcome::Page(Page { rows, ..Page::default() }))
+        (self.twist)(question, number, AnswerOutcome::Page(Page { rows, ..Page::default() }))
     }
 
     /// The verdict, and how many questions it took.
@@ -119,16 +119,16 @@ fn passes(name: &str, value: &str, traits: &Traits) -> bool {
     }
 }
 
-fn twisted(twist: impl Fn(&Question, usize, Outcome) -> Outcome + 'static) -> Model {
+fn twisted(twist: impl Fn(&Question, usize, AnswerOutcome) -> AnswerOutcome + 'static) -> Model {
     Model { twist: Box::new(twist), ..Model::default() }
 }
 
 /// Changes the pages and leaves refusals.
 fn pages(change: impl Fn(&Question, usize, &mut Page) + 'static) -> Model {
     twisted(move |question, number, outcome| match outcome {
-        Outcome::Page(mut page) => {
+        AnswerOutcome::Page(mut page) => {
             change(question, number, &mut page);
-            Outcome::Page(page)
+            AnswerOutcome::Page(page)
         }
         other => other,
     })
@@ -205,9 +205,9 @@ fn pages_that_share_rows_are_told_apart() {
         twisted(move |question, number, outcome| {
             let whole = Model { largest_size: 10_000, ..Model { rows: rows.rows.clone(), ..Model::default() } };
             let all = whole.answer(&Question { page: 1, page_size: 10_000, ..question.clone() }, number);
-            let Outcome::Page(page) = all else { return outcome };
+            let AnswerOutcome::Page(page) = all else { return outcome };
             let start = (question.page as usize).saturating_sub(1 - first);
-            Outcome::Page(Page { rows: page.rows.into_iter().skip(start).take(10).collect(), ..Page::default() })
+            AnswerOutcome::Page(Page { rows: page.rows.into_iter().skip(start).take(10).collect(), ..Page::default() })
         })
     };
     assert_eq!(shifted(0).says(&overlap::PageOverlap), "row_offset");
@@ -238,8 +238,8 @@ fn what_comes_past_the_end_is_told_by_its_shape() {
         assert_eq!(model.says(&ends::PastTheEnd), word);
     }
     let refuses = twisted(|question, _, outcome| match outcome {
-        Outcome::Page(page) if page.is_empty() && question.page > 1 => {
-            Outcome::Refused { code: 404, message: "no".to_owned() }
+        AnswerOutcome::Page(page) if page.is_empty() && question.page > 1 => {
+            AnswerOutcome::Refused { code: 404, message: "no".to_owned() }
         }
         other => other,
     });
@@ -268,7 +268,11 @@ fn a_filter_works_only_where_it_leaves_out_what_would_have_come() {
         let ignored = Model { honours: |_| false, ..Model::default() };
         assert_eq!(ignored.says(&filter), "ignored", "{}", filter.name());
         let refused = twisted(|question, _, outcome| {
-            if question.filters.is_empty() { outcome } else { Outcome::Refused { code: 400, message: "no".to_owned() } }
+            if question.filters.is_empty() {
+                outcome
+            } else {
+                AnswerOutcome::Refused { code: 400, message: "no".to_owned() }
+            }
         });
         assert_eq!(refused.says(&filter), "refused", "{}", filter.name());
         let empty = pages(|question, _, page| {

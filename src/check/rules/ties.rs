@@ -8,7 +8,7 @@ use super::order::is_sorted;
 use super::windows::FITS;
 use super::{Rule, Scope};
 use crate::check::answer::{Page, Row};
-use crate::check::finding::Verdict;
+use crate::check::finding::RuleVerdict;
 use crate::check::question::Question;
 use crate::check::seen::{Halt, Seen, Sight};
 
@@ -25,7 +25,7 @@ impl Rule for Ties {
         "ties"
     }
 
-    fn judge(&self, seen: &Seen, scope: &Scope) -> Result<Verdict, Halt> {
+    fn judge(&self, seen: &Seen, scope: &Scope) -> Result<RuleVerdict, Halt> {
         let base = base(seen, scope)?;
         if !is_sorted(seen, &base)? {
             return Halt::unknown("rows come in no order of time, so the order within a second says nothing");
@@ -37,7 +37,7 @@ impl Rule for Ties {
         for _ in 1..MOST_ASKED {
             if let Some(other) = disagreement(&readings) {
                 let why = "the same question brings rows of one second in another order";
-                return Ok(Verdict::new("fresh", [readings.first().map_or(0, |first| first.number), other], why));
+                return Ok(RuleVerdict::new("fresh", [readings.first().map_or(0, |first| first.number), other], why));
             }
             if sureness(&readings) >= SURE {
                 break;
@@ -118,11 +118,11 @@ fn sureness(readings: &[Sight<'_>]) -> f64 {
 }
 
 /// Whether newest first is oldest first reversed, within a second too.
-fn mirrored(seen: &Seen, base: &Base, readings: Vec<Sight<'_>>) -> Result<Verdict, Halt> {
+fn mirrored(seen: &Seen, base: &Base, readings: Vec<Sight<'_>>) -> Result<RuleVerdict, Halt> {
     let rests_on: Vec<usize> = readings.iter().map(|sight| sight.number).collect();
     let Some(first) = readings.first() else { return Halt::unknown("nothing came") };
     if sureness(&readings) < SURE {
-        return Ok(Verdict::unknown(rests_on, "too few rows share a second to tell a stable order from chance"));
+        return Ok(RuleVerdict::unknown(rests_on, "too few rows share a second to tell a stable order from chance"));
     }
     // A second whose rows all fit on a page shows both ends of it.
     let rows = |second: &i64| of(first.page, *second).count();
@@ -135,14 +135,14 @@ fn mirrored(seen: &Seen, base: &Base, readings: Vec<Sight<'_>>) -> Result<Verdic
     there.reverse();
     if here.len() < 2 {
         let why = "rows of one second come in the same order each time, but newest first did not show the same ones";
-        return Ok(Verdict::unknown(rests_on, why));
+        return Ok(RuleVerdict::unknown(rests_on, why));
     }
     if here == there {
         let why = "rows of one second come in the same order each time, and newest first reverses it";
-        return Ok(Verdict::new("stable", rests_on, why));
+        return Ok(RuleVerdict::new("stable", rests_on, why));
     }
     let why = "rows of one second come in the same order each time, but newest first does not reverse it";
-    Ok(Verdict::new("unmirrored", rests_on, why))
+    Ok(RuleVerdict::new("unmirrored", rests_on, why))
 }
 
 #[cfg(test)]

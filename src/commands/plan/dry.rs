@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::api::contract::{PageQuery, Region};
 use crate::config::Settings;
-use crate::export::Order;
+use crate::export::ExportRequest;
 use crate::failure::{ExitCode, Failure};
 use crate::plan::planner::Planner;
 use crate::units::TimeRange;
@@ -40,10 +40,10 @@ impl Dry {
     ///
     /// # Errors
     /// An address that is none.
-    pub(super) fn of(settings: &Settings, order: &Order) -> Result<Self, Failure> {
-        let planner = Planner::new(&order.regions, order.filters.clone(), order.range);
+    pub(super) fn of(settings: &Settings, request: &ExportRequest) -> Result<Self, Failure> {
+        let planner = Planner::new(&request.regions, request.filters.clone(), request.range);
         let windows =
-            order.regions.iter().map(|region| Window { region: region.clone(), range: order.range }).collect();
+            request.regions.iter().map(|region| Window { region: region.clone(), range: request.range }).collect();
         let address = |query: &PageQuery| url(settings, query);
         let mut requests = Vec::new();
         for (why, query) in planner.first_queries() {

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::cli::PlanArguments;
 use crate::config::Settings;
-use crate::export::{self, Ending, Forecast, Probing, Start, State, Tools};
+use crate::export::{self, DamagedState, Ending, Forecast, Probing, Start, Tools};
 use crate::failure::{ExitCode, Failure};
 use crate::limits;
 use crate::progress::Progress;
@@ -27,22 +27,22 @@ use told::Told;
 /// Like `run`: what the service refuses, a state or an output that another holds, a disk that is full. What was bought is kept.
 pub async fn plan(settings: Settings, arguments: &PlanArguments, log: &Log) -> Result<ExitCode, Failure> {
     settings.require_regions()?;
-    let order = run::order(&settings, (Places::of(&settings, None)?, None), (Start::GoOn, State::Refused))?;
+    let request = run::request(&settings, (Places::of(&settings, None)?, None), (Start::GoOn, DamagedState::Refused))?;
     if arguments.dry_run {
-        let dry = dry::Dry::of(&settings, &order)?;
+        let dry = dry::Dry::of(&settings, &request)?;
         return super::print(shown(&dry, arguments.json, dry::Dry::text)?.as_bytes());
     }
     limits::require(u64::from(settings.pace.max_in_flight) * if settings.simulator.is_some() { 2 } else { 1 })?;
     let probing = Probing { credits: arguments.probe_credits, seed: rand::random() };
-    let order = export::Order { probing: Some(probing), ..order };
+    let request = export::ExportRequest { probing: Some(probing), ..request };
     let simulator = run::embedded_simulator(&settings)?;
     let client = run::client(&settings, simulator.as_ref())?;
     let tools = Tools { client, progress: Progress::new(), interrupt: signals::listen(log, |_| ())? };
-    let forecast = export::forecast(&order, &tools).await.map_err(|error| failures::failure_of(&error, &order))?;
+    let forecast = export::forecast(&request, &tools).await.map_err(|error| failures::failure_of(&error, &request))?;
     if let Some(failure) = why_none(&forecast, arguments.probe_credits) {
         return Err(failure);
     }
-    let told = Told::of(&forecast, &settings, &order);
+    let told = Told::of(&forecast, &settings, &request);
     super::print(shown(&told, arguments.json, text::text)?.as_bytes())
 }
 

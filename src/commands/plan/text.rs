@@ -137,7 +137,7 @@ mod tests {
     use crate::commands::places::Places;
     use crate::commands::run;
     use crate::config::Settings;
-    use crate::export::{Ending, Forecast, Start, State};
+    use crate::export::{DamagedState, Ending, Forecast, Start};
     use crate::fetch::throttle::LearnedRate;
     use crate::plan::probing::RegionForecast;
     use crate::plan::tally::Interval;
@@ -175,9 +175,10 @@ mod tests {
         settings.question.from = Some("2025-12-01".parse().unwrap());
         settings.question.regions = forecast.regions.iter().map(|region| region.region.clone()).collect();
         change(&mut settings);
-        let order =
-            run::order(&settings, (Places::of(&settings, None).unwrap(), None), (Start::GoOn, State::Refused)).unwrap();
-        Told::of(forecast, &settings, &order)
+        let request =
+            run::request(&settings, (Places::of(&settings, None).unwrap(), None), (Start::GoOn, DamagedState::Refused))
+                .unwrap();
+        Told::of(forecast, &settings, &request)
     }
 
     #[test]

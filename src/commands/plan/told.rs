@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::api::contract::{PAGE_SIZE, Region};
 use crate::config::{Qps, Settings};
-use crate::export::{Forecast, Order};
+use crate::export::{ExportRequest, Forecast};
 use crate::plan::probing::RegionForecast;
 use crate::plan::step::Consistency;
 use crate::plan::tally::Interval;
@@ -140,7 +140,7 @@ pub(super) struct RegionTold {
 
 impl Told {
     /// What a forecast means under these settings.
-    pub(super) fn of(forecast: &Forecast, settings: &Settings, order: &Order) -> Self {
+    pub(super) fn of(forecast: &Forecast, settings: &Settings, request: &ExportRequest) -> Self {
         let regions = with_unknown(&forecast.regions);
         let rows = regions.iter().map(|region| region.rows).fold(Interval::default(), Interval::plus);
         let bought: u64 = regions.iter().map(|region| region.bought).sum();
@@ -150,7 +150,7 @@ impl Told {
         let credits = to_come.map(|credits| credits + forecast.spent as f64);
         let pace = pace(forecast, settings);
         let seconds = if is_nothing { Interval::default() } else { seconds(to_come, &pace, settings) };
-        let (shape, files, bytes) = shape(&regions, forecast, settings, order);
+        let (shape, files, bytes) = shape(&regions, forecast, settings, request);
         let budget = &settings.budget;
         Self {
             version: PLAN_VERSION,
@@ -282,13 +282,13 @@ fn shape(
     regions: &[RegionForecast],
     forecast: &Forecast,
     settings: &Settings,
-    order: &Order,
+    request: &ExportRequest,
 ) -> (Shape, Interval, Interval) {
     let (a_row, a_part) = match forecast.sample {
         Some(sample) => (IN_A_PART.map(|share| share * sample.bytes_a_row), sample.bytes_a_part),
         None => (BYTES_A_ROW, BYTES_A_PART),
     };
-    let files_of = |partition: Partition| files(regions, partition, order);
+    let files_of = |partition: Partition| files(regions, partition, request);
     let bytes_of = |files: Interval| {
         let rows = regions.iter().map(|region| region.rows).fold(Interval::default(), Interval::plus);
         Interval {
@@ -321,10 +321,10 @@ fn shape(
 }
 
 /// A folder holds one file at least, and more where its rows fill more.
-fn files(regions: &[RegionForecast], partition: Partition, order: &Order) -> Interval {
+fn files(regions: &[RegionForecast], partition: Partition, request: &ExportRequest) -> Interval {
     let of = |region: &RegionForecast| {
         let folders = folders(region, partition) as f64;
-        let full = order.part_rows.get().max(1) as f64;
+        let full = request.part_rows.get().max(1) as f64;
         let filled = |rows: f64| {
             if rows > 0.0 { folders.min(rows) * (rows / folders.max(1.0) / full).ceil().max(1.0) } else { 0.0 }
         };

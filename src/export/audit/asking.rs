@@ -14,7 +14,7 @@ use crate::api::contract::PageQuery;
 use crate::api::reply::PageAnswer;
 use crate::fetch::attempt::{Came, attempt};
 use crate::fetch::job::{Asks, Dice, Fetched, Heard, JobId, Work};
-use crate::fetch::pool::{Outcome, Over, Pool, Sending};
+use crate::fetch::pool::{JobOutcome, Over, Pool, Sending};
 use crate::fetch::retry::Patience;
 use crate::journal::{Journal, JournalError};
 use crate::plan::answer::{Expected, RegionHabit, tie};
@@ -180,12 +180,12 @@ impl Asker {
         let dice = Dice { spread: rand::random(), jitter: rand::random() };
         let heeded = self.pool.heard(job, heard, dice, now);
         match heeded.map(|heeded| heeded.then) {
-            Some(Outcome::Keep) => {
+            Some(JobOutcome::Keep) => {
                 (self.last_page, self.refusals) = (Instant::now(), 0);
                 keep(&mut self.pool);
             }
-            Some(Outcome::Over(Over { how, .. })) => self.end(how),
-            Some(Outcome::GoesOn) | None => {}
+            Some(JobOutcome::Over(Over { how, .. })) => self.end(how),
+            Some(JobOutcome::GoesOn) | None => {}
         }
     }
 

@@ -51,7 +51,7 @@ use super::commits::Commits;
 use super::opening::{self, Opened, Wanted};
 use super::session::LEARNED_RATE;
 use super::state::OpenState;
-use super::{ExportError, State};
+use super::{DamagedState, ExportError};
 
 /// Where what audits cost is kept: the last one's [`Bill`].
 pub const AUDIT: &str = "audit";
@@ -139,11 +139,11 @@ pub struct Audited {
 ///
 /// # Errors
 /// Where it cannot; the output is then as it was, and what was spent is in the state.
-pub async fn audit(order: &Audit, client: Client) -> Result<Audited, ExportError> {
-    let told = order.output.to_string();
-    let found = Output::look(&order.output).await?.ok_or(ExportError::NoOutput { output: told })?;
-    let state = OpenState::open(&order.state, order.away.as_ref(), State::Refused).await?;
-    let result = look_again(order, client, &state.journal, &found).await;
+pub async fn audit(request: &Audit, client: Client) -> Result<Audited, ExportError> {
+    let told = request.output.to_string();
+    let found = Output::look(&request.output).await?.ok_or(ExportError::NoOutput { output: told })?;
+    let state = OpenState::open(&request.state, request.away.as_ref(), DamagedState::Refused).await?;
+    let result = look_again(request, client, &state.journal, &found).await;
     // What it has to say matters more than a journal that could not be put away, unless there is nothing else to say.
     let closed = state.close().await;
     let audited = result?;
@@ -152,30 +152,30 @@ pub async fn audit(order: &Audit, client: Client) -> Result<Audited, ExportError
 }
 
 async fn look_again(
-    order: &Audit,
+    request: &Audit,
     client: Client,
     journal: &Journal,
     found: &Manifest,
 ) -> Result<Audited, ExportError> {
-    order.refuse_unfinished(journal, found)?;
-    let opened = opening::open(&order.wanted(found), journal).await?;
+    request.refuse_unfinished(journal, found)?;
+    let opened = opening::open(&request.wanted(found), journal).await?;
     if let Some(example) = opened.lost.first() {
         return Err(ExportError::PartsNotWhole { count: opened.lost.len(), example: example.path.clone() });
     }
-    let subject = Arc::new(Subject::of(&opened, order.now).await?);
+    let subject = Arc::new(Subject::of(&opened, request.now).await?);
     let frame = subject.blocking(Subject::frame).await?;
     let needed = pages_for(TARGET / frame.inflation()).min(frame.rows().div_ceil(PAGE_SIZE as u64) * 2 + KEPT_BACK);
     let suggested = Credits::new(needed + needed.div_ceil(KEPT_BACK - 1));
-    let credits = order.credits.unwrap_or(suggested);
+    let credits = request.credits.unwrap_or(suggested);
     let placed = credits.get() - credits.get() / KEPT_BACK - u64::from((2..KEPT_BACK).contains(&credits.get()));
     let places: Vec<Place> = (0..placed).filter_map(|_| frame.place(rand::random)).collect();
     if places.is_empty() {
-        return Err(ExportError::NothingToAudit { output: order.output.to_string() });
+        return Err(ExportError::NothingToAudit { output: request.output.to_string() });
     }
     let questions = subject.blocking(move |subject| subject.questions(&places)).await?;
-    let mut bill = Bill { began_at: order.now, credits, spent: None };
+    let mut bill = Bill { began_at: request.now, credits, spent: None };
     journal.learn(AUDIT, &serde_json::to_string(&bill)?).await?;
-    let mut asker = order.asker(client, journal, credits)?;
+    let mut asker = request.asker(client, journal, credits)?;
     let (findings, poor, unread) = read(&subject, &mut asker, &questions).await?;
     bill.spent = Some(asker.spent());
     journal.learn(AUDIT, &serde_json::to_string(&bill)?).await?;

@@ -51,7 +51,7 @@ impl Delivery<'_> {
     }
 
     pub(super) async fn write_rejected(&self) -> Result<(), ExportError> {
-        for region in &self.order.regions {
+        for region in &self.request.regions {
             let of = region.clone();
             let (journal, run, region) = (self.publisher.journal.clone(), self.publisher.run.clone(), region.clone());
             let staging = self.publisher.output.staging();

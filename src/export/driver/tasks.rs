@@ -12,7 +12,7 @@ use crate::fetch::attempt::{Came, attempt};
 use crate::fetch::job::{Asks, Heard, JobId, Work};
 use crate::fetch::pool::Sending;
 use crate::journal::record::NewPage;
-use crate::journal::{Attempt, Ended, Journal, JournalError, Ledger, LedgerError};
+use crate::journal::{Attempt, AttemptEnd, Journal, JournalError, Ledger, LedgerError};
 use crate::plan::answer::tie;
 use crate::plan::fact::{PageAddress, PageFact};
 use crate::progress::{AttemptOutcome, Progress};
@@ -64,7 +64,7 @@ pub(super) async fn sent((client, progress): (Client, Progress), ledger: Ledger,
             Returned::Heard { job, heard, page: Some(Box::new((page, paid))) }
         }
         (Ok(Came { answer, .. }), Work::HealthProbe(_)) => {
-            paid.ended(if answer.rows.is_empty() { Ended::EmptyPage } else { Ended::PageWithRows });
+            paid.ended(if answer.rows.is_empty() { AttemptEnd::EmptyPage } else { AttemptEnd::PageWithRows });
             Returned::Heard { job, heard: Heard::Page { doubt: None }, page: None }
         }
         (Err(heard), _) => {
@@ -85,13 +85,13 @@ fn outcome(attempted: &Result<Came, Heard>) -> AttemptOutcome {
     }
 }
 
-fn how(heard: &Heard) -> Ended {
+fn how(heard: &Heard) -> AttemptEnd {
     match heard {
-        Heard::Throttled { .. } => Ended::Throttled,
-        Heard::Quota { .. } => Ended::Quota,
-        Heard::Refused { .. } => Ended::Refused,
-        Heard::Page { .. } | Heard::OutOfCredits { .. } => Ended::Failed,
-        Heard::Failed { .. } | Heard::Unanswered { .. } | Heard::Unreached { .. } => Ended::Failed,
+        Heard::Throttled { .. } => AttemptEnd::Throttled,
+        Heard::Quota { .. } => AttemptEnd::Quota,
+        Heard::Refused { .. } => AttemptEnd::Refused,
+        Heard::Page { .. } | Heard::OutOfCredits { .. } => AttemptEnd::Failed,
+        Heard::Failed { .. } | Heard::Unanswered { .. } | Heard::Unreached { .. } => AttemptEnd::Failed,
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::fetch::job::{Dice, Fetched, Heard, JobId, Work};
-use crate::fetch::pool::{Heeded, Kept, Outcome, Over};
+use crate::fetch::pool::{Heeded, JobOutcome, Kept, Over};
 use crate::journal::record::PartRecord;
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::{PageFact, Purpose, WindowId};
@@ -16,7 +16,7 @@ use super::minding::Reason;
 use super::staff::Then;
 use super::{Effect, Landed, Machine, Moment, Note, Publishing};
 use crate::export::Ending;
-use crate::export::blame::Verdict;
+use crate::export::attribution::FaultVerdict;
 use crate::export::regions::may_lie_beyond_the_end;
 
 impl Machine {
@@ -41,9 +41,9 @@ impl Machine {
         }
         self.effects.extend(astray.map(|why| Effect::Discard(id, why)));
         match then {
-            Outcome::Keep => self.effects.push_back(Effect::Keep(id)),
-            Outcome::GoesOn => {}
-            Outcome::Over(over) => {
+            JobOutcome::Keep => self.effects.push_back(Effect::Keep(id)),
+            JobOutcome::GoesOn => {}
+            JobOutcome::Over(over) => {
                 self.end_at_once(&over);
                 self.landed.push_back(Landed::Job(over));
             }
@@ -96,7 +96,7 @@ impl Machine {
         let window = task.window;
         self.planner.came_back(task);
         self.planner.apply_page(fact);
-        self.blame.came(&task.address, moment.now);
+        self.attribution.came(&task.address, moment.now);
         self.regions.came(&fact.address.region, Some(window), (*began, *heard));
         self.sync_regions();
         self.last_page = moment.awake;
@@ -117,7 +117,7 @@ impl Machine {
             Fetched::Refused { .. } if self.planner.give_up_ahead(&task) => {}
             // It is asked again in its turn, and that is a retry.
             Fetched::Failed { .. } if self.planner.give_up_ahead(&task) => {
-                self.blame.stopped(task.address.clone(), moment.now);
+                self.attribution.stopped(task.address.clone(), moment.now);
             }
             // A refusal that is weighed is the one thing by which a page may be asked again for the sake of its region.
             Fetched::Refused { code, message } => {
@@ -127,7 +127,7 @@ impl Machine {
                 }
             }
             Fetched::Failed { why } => self.take_failure(&task, began, why, moment),
-            Fetched::Stopped if has_failed => self.blame.stopped(task.address.clone(), moment.now),
+            Fetched::Stopped if has_failed => self.attribution.stopped(task.address.clone(), moment.now),
             Fetched::Quota { .. } | Fetched::OutOfCredits { .. } | Fetched::Unreachable { .. } => {}
             Fetched::Stopped | Fetched::Well | Fetched::TooEarly => {}
         }
@@ -169,10 +169,10 @@ impl Machine {
     /// A window whose page cannot be had is parked, unless it is the service that is unwell and not the page.
     fn take_failure(&mut self, task: &Task, began: Duration, why: String, moment: &Moment) {
         let now = moment.now;
-        match self.blame.failed(task.address.clone(), (began, now)) {
-            Verdict::Wait => {}
-            Verdict::Visit => self.probe(task.query.region.clone(), (Reason::Blame, Duration::ZERO), now),
-            Verdict::Page => {
+        match self.attribution.failed(task.address.clone(), (began, now)) {
+            FaultVerdict::Wait => {}
+            FaultVerdict::Probe => self.probe(task.query.region.clone(), (Reason::Attribution, Duration::ZERO), now),
+            FaultVerdict::Page => {
                 self.effects.push_back(Effect::Note(Note::Parked { why }));
                 self.leave_page(task, moment);
             }

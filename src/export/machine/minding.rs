@@ -20,7 +20,7 @@ use crate::export::regions::{Failing, Next, OnRefusal, Progress, RefusedPage};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
     /// To tell a page that cannot be had from a service that is unwell.
-    Blame,
+    Attribution,
     /// To see whether a failing region is well again.
     Look,
     /// To see whether the service answers at all.
@@ -159,10 +159,10 @@ impl Machine {
             self.last_page = if reason == Reason::Proof { moment.awake } else { self.last_page };
         }
         match reason {
-            Reason::Blame => {
-                self.blame.visited(came.then_some(moment.now));
-                let blame = &self.blame;
-                self.pool.shorten(|page| blame.patience_with(page) == Patience::Short);
+            Reason::Attribution => {
+                self.attribution.probed(came.then_some(moment.now));
+                let attribution = &self.attribution;
+                self.pool.shorten(|page| attribution.patience_with(page) == Patience::Short);
             }
             Reason::Look if !came => self.regions.looked_in_vain(region),
             Reason::Look => {}

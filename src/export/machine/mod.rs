@@ -25,9 +25,9 @@ use crate::plan::step::Tuning;
 use crate::progress;
 use crate::units::EpochSeconds;
 
-use super::blame::Blame;
+use super::attribution::Attribution;
 use super::regions::Regions;
-use super::{Ending, Order};
+use super::{Ending, ExportRequest};
 
 mod due;
 mod ending;
@@ -68,16 +68,16 @@ pub struct Probing {
     pub seed: f64,
 }
 
-impl From<&Order> for Settings {
-    fn from(order: &Order) -> Self {
+impl From<&ExportRequest> for Settings {
+    fn from(request: &ExportRequest) -> Self {
         Self {
-            filters: order.filters.clone(),
-            tuning: order.tuning,
-            rate: order.rate,
-            max_in_flight: order.max_in_flight,
-            give_up_after: order.give_up_after,
-            time: order.budget.time,
-            probing: order.probing,
+            filters: request.filters.clone(),
+            tuning: request.tuning,
+            rate: request.rate,
+            max_in_flight: request.max_in_flight,
+            give_up_after: request.give_up_after,
+            time: request.budget.time,
+            probing: request.probing,
         }
     }
 }
@@ -134,7 +134,7 @@ pub(super) struct Machine {
     settings: Settings,
     planner: Planner,
     pool: Pool,
-    blame: Blame,
+    attribution: Attribution,
     regions: Regions,
     /// Why each health probe on its way is asked, and from when on it says something.
     probes: BTreeMap<JobId, (minding::Reason, Duration)>,
@@ -180,7 +180,7 @@ impl Machine {
             pool: Pool::new(settings.rate, learned, settings.max_in_flight).confirming_after(apart),
             settings,
             planner,
-            blame: Blame::default(),
+            attribution: Attribution::default(),
             regions,
             probes: BTreeMap::new(),
             minds: true,

@@ -157,7 +157,7 @@ impl Machine {
     }
 
     fn begin(&mut self, task: Task, moment: &Moment) {
-        let asks = self.blame.asks(&task.address);
+        let asks = self.attribution.asks(&task.address);
         self.begin_again(task, asks, moment);
     }
 
@@ -165,7 +165,7 @@ impl Machine {
         self.planner.set_out(&task);
         self.asked = self.asked.saturating_add(1);
         let is_parked = self.planner.is_parked(task.window);
-        let patience = if is_parked { Patience::Short } else { self.blame.patience_with(&task.address) };
+        let patience = if is_parked { Patience::Short } else { self.attribution.patience_with(&task.address) };
         self.pool.begin(task, (asks, patience), moment.now);
     }
 

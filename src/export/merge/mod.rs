@@ -10,7 +10,7 @@ mod union;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::failpoint::{self, Step};
+use crate::failpoint::{self, CrashStep};
 use crate::plan::fact::RowKey;
 use crate::sink::account::{Lack, Lacking};
 use crate::sink::manifest::{Manifest, Status};
@@ -142,7 +142,7 @@ async fn publish(output: &Output, next: &mut Manifest, parts: Waiting) -> Result
     for (name, part) in &parts {
         output.reveal_of_shard(*name, part).await?;
     }
-    failpoint::pass(Step::HeldRevealed);
+    failpoint::pass(CrashStep::HeldRevealed);
     Ok(output.commit(next).await?)
 }
 

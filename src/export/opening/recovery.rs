@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Age;
 use crate::export::{ExportError, clock};
-use crate::failpoint::{self, Step};
+use crate::failpoint::{self, CrashStep};
 use crate::journal::Journal;
 use crate::journal::record::{Change, PartRecord, PartState};
 use crate::sink::coverage::Reader;
@@ -36,13 +36,13 @@ pub(super) async fn recover(
             }
             PartState::Prepared => match reveal(output, &part).await? {
                 true => {
-                    failpoint::pass(Step::RecoveryRevealed);
+                    failpoint::pass(CrashStep::RecoveryRevealed);
                     revealed.push(part);
                 }
                 false => {
                     output.set_aside(&part.path).await?;
                     journal.forget_part(&part.path).await?;
-                    failpoint::pass(Step::RecoveryForgotten);
+                    failpoint::pass(CrashStep::RecoveryForgotten);
                 }
             },
             // Rows that are carried over are carried over anew; and a run that was given up has no end to wait for. Its last process
@@ -64,7 +64,7 @@ pub(super) async fn recover(
     change.published.extend(revealed.into_iter().map(|part| part.path));
     if change != Change::default() {
         journal.commit_change(change).await?;
-        failpoint::pass(Step::RecoveryPublished);
+        failpoint::pass(CrashStep::RecoveryPublished);
     }
     output.remove(&gone).await?;
     for path in &gone {
@@ -74,7 +74,7 @@ pub(super) async fn recover(
         waiting.extend(listed);
     }
     output.discard_staging_but(&waiting)?;
-    failpoint::pass(Step::RecoveryDiscarded);
+    failpoint::pass(CrashStep::RecoveryDiscarded);
     Ok(())
 }
 
@@ -129,6 +129,6 @@ pub(super) async fn take_over(journal: &Journal, manifest: &Manifest) -> Result<
     }
     let change = Change { taken_over: unknown, ..Change::default() };
     journal.commit_change(change).await?;
-    failpoint::pass(Step::TakeoverPublished);
+    failpoint::pass(CrashStep::TakeoverPublished);
     Ok(())
 }

@@ -68,7 +68,7 @@ impl Regions {
     pub(super) fn settle_unwell(&mut self, is_on_way: impl Fn(&Region) -> bool, now: Duration) {
         let regions: Vec<Region> = self.cases.keys().cloned().collect();
         for region in regions {
-            let patience = self.patience_with(&region);
+            let patience = self.may_fail_for(&region);
             let Some(case) = self.cases.get_mut(&region) else { continue };
             let is_unwell = matches!(case.fault, RegionFault::Unwell { .. }) && case.standing == Standing::Suspected;
             let is_over = case.times > 0 && now.saturating_sub(case.since) >= patience;
@@ -94,7 +94,7 @@ impl Regions {
         now: Duration,
     ) -> Option<Next> {
         let patience: BTreeMap<Region, Duration> =
-            self.cases.keys().map(|region| (region.clone(), self.patience_with(region))).collect();
+            self.cases.keys().map(|region| (region.clone(), self.may_fail_for(region))).collect();
         let wants = |case: &Case| alone || case.standing == Standing::Suspected;
         let unwell = |case: &Case| matches!(case.fault, RegionFault::Unwell { .. }) && wants(case);
         let mut unwell = self.cases.iter_mut().filter(|(_, case)| unwell(case));

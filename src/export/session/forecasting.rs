@@ -25,9 +25,9 @@ impl Session<'_> {
         }
         self.check_pages().await?;
         let before = self.journal.ledger(Limits { max_credits: None, block: 1 })?.counts();
-        let credits = self.order.probing.map_or(0, |probing| u64::from(probing.credits));
+        let credits = self.request.probing.map_or(0, |probing| u64::from(probing.credits));
         let most = before.attempts + before.possibly_charged + credits;
-        let most = self.order.budget.max_credits.map_or(most, |max| max.get().min(most));
+        let most = self.request.budget.max_credits.map_or(most, |max| max.get().min(most));
         // With a block of its own each request is reserved by itself, so none is left over that counts as spent.
         let ledger = self.journal.ledger(Limits { max_credits: Some(Credits::new(most)), block: 1 })?;
         self.show_ledger(&ledger);
@@ -75,7 +75,7 @@ impl Session<'_> {
     /// page, so that what a file takes by itself is told apart.
     async fn sample(&self, planner: &Planner) -> Result<Option<RowSizes>, ExportError> {
         let layout = Layout { partition: Partition::None, snapshot: None };
-        let parts = Parts::new(self.output.staging(), layout, self.order.packaging);
+        let parts = Parts::new(self.output.staging(), layout, self.request.packaging);
         let most = planner.regions().iter().max_by_key(|plan| self.journal.count_rows(&plan.region, plan.range).ok());
         let Some(plan) = most else { return Ok(None) };
         let slice =

@@ -29,8 +29,8 @@ impl Session<'_> {
     /// The plan as the journal's pages and decisions make it; opens the run where nothing is decided yet.
     pub(super) async fn replayed_plan(&self) -> Result<Planner, ExportError> {
         let begun = &self.run.begun;
-        let planner = Planner::reading(&begun.reads, self.order.filters.clone(), begun.range);
-        let mut planner = planner.verified(self.order.verified);
+        let planner = Planner::reading(&begun.reads, self.request.filters.clone(), begun.range);
+        let mut planner = planner.verified(self.request.verified);
         for entry in self.journal.replay()? {
             match entry {
                 Replayed::Event { json, .. } => planner.apply_event(&serde_json::from_str(&json)?),
@@ -52,7 +52,7 @@ impl Session<'_> {
         let mut opening = planner.opening();
         if !opening.is_empty() {
             let known = self.known_regions().await?;
-            let known = self.order.regions.iter().filter(|region| known.contains(region));
+            let known = self.request.regions.iter().filter(|region| known.contains(region));
             opening.extend(known.map(|region| PlanEvent::RegionKnown { region: region.clone() }));
         }
         if !opening.is_empty() && self.run.outcome.is_none() {
@@ -69,9 +69,9 @@ impl Session<'_> {
     /// What ended a former process as a contradiction is asked anew, so that stored pages never stop a run for ever.
     async fn ask_contradictions_anew(&self, planner: &mut Planner) -> Result<(), ExportError> {
         let context = PlanContext {
-            now: self.order.now,
+            now: self.request.now,
             idle_workers: 1,
-            tuning: self.order.tuning,
+            tuning: self.request.tuning,
             backlog: Backlog::Small,
             is_publishing: false,
         };

@@ -107,7 +107,7 @@ impl Checker {
                 let stretch = Stretch { number, anchor, asked_min, asked_max, started_at, why };
                 let end = match stretch.order() {
                     TimeOrder::NewestFirst => anchor.shifted(1),
-                    TimeOrder::OldestFirst if planner.learned().bounds.max_inclusive => {
+                    TimeOrder::OldestFirst if planner.profile().bounds.max_inclusive => {
                         asked_max.shifted(1).min(self.range.end)
                     }
                     TimeOrder::OldestFirst | TimeOrder::MostViewedFirst => asked_max,

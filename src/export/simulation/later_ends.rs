@@ -5,7 +5,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::behaviour::Behaviour;
 use super::model::{Shown, range_of};
-use super::outcome::Outcome;
+use super::outcome::SimulationOutcome;
 use super::scenario::{START, Scenario, uniform};
 use super::tests::number;
 
@@ -20,7 +20,7 @@ const SEEDS: u64 = 120;
 const MENDED: [u64; 5] = [606, 915, 1_265, 1_516, 1_932];
 
 /// An honest service, of whose rows some have no usable time, and a process that dies often.
-fn later_ends(seed: u64) -> Outcome {
+fn later_ends(seed: u64) -> SimulationOutcome {
     let mut random = StdRng::seed_from_u64(seed);
     let mut rows = || uniform(350, ROWS_UNTIL, random.random());
     let regions = vec![("US", rows()), ("GB", rows())];

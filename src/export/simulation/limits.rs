@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::behaviour::{Behaviour, Limit, Other, Trouble};
-use super::outcome::Outcome;
+use super::outcome::SimulationOutcome;
 use super::scenario::{START, Scenario, uniform};
 use crate::fetch::throttle::Rate;
 
@@ -16,7 +16,7 @@ fn with(behaviour: Behaviour, rows: usize, workers: usize) -> Scenario {
 }
 
 /// Runs to the end; nothing is missing and nothing is listed.
-fn exact(scenario: Scenario) -> Outcome {
+fn exact(scenario: Scenario) -> SimulationOutcome {
     let range = scenario.drive.range;
     let outcome = scenario.run();
     assert_eq!((&outcome.stopped, outcome.is_unwell), (&None, false));

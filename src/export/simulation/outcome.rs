@@ -13,7 +13,7 @@ use crate::units::{EpochSeconds, TimeRange};
 
 /// What came of it.
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub(super) struct SimulationOutcome {
     pub(super) planner: Planner,
     pub(super) service: Service,
     pub(super) stopped: Option<String>,
@@ -39,7 +39,7 @@ pub(super) struct Outcome {
     pub(super) checker: Option<Checker>,
 }
 
-impl Outcome {
+impl SimulationOutcome {
     /// Before anything happened.
     pub(super) fn new(planner: Planner, service: Service) -> Self {
         Self {
@@ -93,7 +93,7 @@ impl Outcome {
             .filter(|(region, row)| !self.is_delivered(region, row.id))
             // Nor whether one that is never shown stood in its place, where no rows of one second were seen to change places.
             .filter(|(region, row)| {
-                self.planner.learned().order.ties_move || !self.service.is_hidden_by_a_twin(region, row)
+                self.planner.profile().order.ties_move || !self.service.is_hidden_by_a_twin(region, row)
             })
             .filter(|(region, row)| !holds(&ranges, region, row.second))
             .map(|(region, row)| (region.clone(), row.second, row.id))

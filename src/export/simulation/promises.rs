@@ -2,7 +2,7 @@
 
 use super::behaviour::{Behaviour, Drift, Other, PastCap, Short, Sort, Ties};
 use super::model::{Shown, range_of};
-use super::outcome::Outcome;
+use super::outcome::SimulationOutcome;
 use super::scenario::{START, Scenario, bursty, daily, uniform};
 use crate::plan::walk::Consistency;
 
@@ -21,7 +21,7 @@ fn exact(scenario: Scenario) -> u64 {
 }
 
 /// A month of an honest service, of which nothing is missing.
-pub(super) fn read_month(seconds: Vec<i64>, workers: usize, consistency: Consistency) -> Outcome {
+pub(super) fn read_month(seconds: Vec<i64>, workers: usize, consistency: Consistency) -> SimulationOutcome {
     let mut scenario = Scenario::of(seconds, MONTH);
     (scenario.drive.workers, scenario.drive.tuning.consistency, scenario.drive.slices) = (workers, consistency, 0.0);
     let range = scenario.drive.range;
@@ -139,7 +139,7 @@ fn rows_of_one_hour_and_of_one_second_are_exact() {
 }
 
 /// A second of so many rows among some others, and a service that serves 50 pages.
-fn above_the_cap(rows: usize, ties: Ties, past_cap: PastCap) -> (Outcome, u64) {
+fn above_the_cap(rows: usize, ties: Ties, past_cap: PastCap) -> (SimulationOutcome, u64) {
     let mut seconds = uniform(2_000, 100_000, 9);
     seconds.extend(vec![5_000; rows]);
     let pages = seconds.len().div_ceil(10) as u64;
@@ -293,9 +293,9 @@ fn rows_that_come_where_two_windows_meet_are_read_again_for_little() {
         println!(
             "{inserts}: {} requests, {} seams differed, {begun} readings",
             outcome.requests,
-            outcome.planner.learned().seams
+            outcome.planner.profile().seams
         );
-        (outcome.planner.learned().seams, begun)
+        (outcome.planner.profile().seams, begun)
     };
     assert_eq!(price(0.0), (0, 0));
     let (seams, readings) = price(0.2);

@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 use super::behaviour::{Behaviour, Drift, Limit, PastCap, Short, Sort, Ties};
 use super::drive::{Drive, Stops};
 use super::model::{Service, Shown, range_of};
-use super::outcome::Outcome;
+use super::outcome::SimulationOutcome;
 use super::virtual_time::VirtualTime;
 use crate::api::contract::Region;
 use crate::fetch::throttle::Rate;
@@ -96,7 +96,7 @@ impl Scenario {
         Self { service: Service::new(behaviour, regions, seed), drive, seed }
     }
 
-    pub(super) fn run(self) -> Outcome {
+    pub(super) fn run(self) -> SimulationOutcome {
         VirtualTime::new(self.drive, self.service, self.seed).run()
     }
 

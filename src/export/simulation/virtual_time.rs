@@ -14,7 +14,7 @@ use super::checker::Checker;
 use super::drive::{Drive, Stops};
 use super::journal::Journal;
 use super::model::{Answer, Service};
-use super::outcome::Outcome;
+use super::outcome::SimulationOutcome;
 use super::watch::Watch;
 use crate::api::contract::Region;
 use crate::export::machine::{Conclusion, Event, Machine, Moment};
@@ -133,7 +133,7 @@ pub(super) struct VirtualTime {
     /// How it stood when this start began to stop: what is on its way then is waited for.
     stop: Option<Stop>,
     watch: Watch,
-    out: Outcome,
+    out: SimulationOutcome,
 }
 
 impl VirtualTime {
@@ -169,13 +169,13 @@ impl VirtualTime {
             barren: 0,
             stop: None,
             watch: Watch::default(),
-            out: Outcome::new(planner, service),
+            out: SimulationOutcome::new(planner, service),
             drive,
         }
     }
 
     /// Runs to the end.
-    pub(super) fn run(mut self) -> Outcome {
+    pub(super) fn run(mut self) -> SimulationOutcome {
         self.set_going();
         while !self.out.is_unwell {
             let Some(conclusion) = self.machine.conclusion() else {

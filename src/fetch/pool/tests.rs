@@ -184,7 +184,7 @@ fn an_hour_of_failures_costs_few_attempts() {
             attempts += 1;
             let dice = Dice { spread: random.random(), jitter: random.random() };
             let heeded = timed.pool.heard(sending.job, failed(), dice, timed.now).unwrap();
-            if let Outcome::Over(Over { work: Work::Page(task), .. }) = heeded.then {
+            if let JobOutcome::Over(Over { work: Work::Page(task), .. }) = heeded.then {
                 timed.pool.begin((*task).clone(), (Asks::Again, Patience::Full), timed.now);
             }
         }
@@ -269,7 +269,7 @@ fn no_more_are_under_way_than_may_be_until_pages_are_durable() {
     timed.next();
     timed.wait(1.0);
     timed.next();
-    assert!(matches!(timed.hear(jobs[0], Heard::Page { doubt: None }).unwrap().then, Outcome::Keep));
+    assert!(matches!(timed.hear(jobs[0], Heard::Page { doubt: None }).unwrap().then, JobOutcome::Keep));
     timed.wait(1.0);
     assert!(timed.pool.go_on(timed.now).is_empty(), "its page is not durable yet");
     assert_eq!(timed.pool.kept(jobs[0], Duration::ZERO).unwrap().task.address.page.get(), 1);
@@ -283,7 +283,7 @@ fn a_page_that_failed_asks_again_and_leaves_its_worker_meanwhile() {
     let first = timed.next();
     assert_eq!((first[0].asks, timed.pool.busy()), (Asks::First, 1));
     let dice = Dice { spread: 0.0, jitter: 1.0 };
-    assert!(matches!(timed.pool.heard(job, failed(), dice, timed.now).unwrap().then, Outcome::GoesOn));
+    assert!(matches!(timed.pool.heard(job, failed(), dice, timed.now).unwrap().then, JobOutcome::GoesOn));
     assert_eq!((timed.pool.busy(), timed.pool.len(), timed.pool.last_failure()), (0, 1, Some("broken")));
     assert_eq!(timed.next()[0].asks, Asks::Again);
     assert_eq!((timed.pool.busy(), timed.now >= Duration::from_millis(500)), (1, true));
@@ -316,7 +316,7 @@ fn after_a_stop_nothing_is_sent_and_what_is_under_way_is_heard() {
     assert_eq!((stopped.len(), timed.pool.len()), (1, 1));
     timed.wait(10.0);
     let heeded = timed.hear(asked, failed()).unwrap();
-    assert!(matches!(heeded.then, Outcome::Over(Over { how: Fetched::Stopped, .. })), "it is not asked again");
+    assert!(matches!(heeded.then, JobOutcome::Over(Over { how: Fetched::Stopped, .. })), "it is not asked again");
     assert!(timed.pool.go_on(timed.now).is_empty() && timed.pool.is_empty() && timed.pool.wake_at().is_none());
 }
 
@@ -342,7 +342,7 @@ fn an_address_at_which_nothing_was_ever_heard_ends_the_job() {
         timed.next();
         let heard = Heard::Unreached { what: InVain::Address, why: "no such name".to_owned() };
         let heeded = timed.pool.heard(job, heard, dice, timed.now).unwrap();
-        let is_over = matches!(heeded.then, Outcome::Over(Over { how: Fetched::Unreachable { .. }, .. }));
+        let is_over = matches!(heeded.then, JobOutcome::Over(Over { how: Fetched::Unreachable { .. }, .. }));
         assert_eq!(is_over, attempt == 5, "attempt {attempt} at {:?}", timed.now);
     }
 }
@@ -358,10 +358,10 @@ fn an_answer_to_another_question_is_asked_again_and_kept_the_fourth_time() {
         let failed = timed.pool.failures(&PageQuery::usual().region).map(|failures| failures.attempts);
         if time < 4 {
             assert_eq!((heeded.astray, failed), (doubt.map(|doubt| doubt.to_string()), Some(time)), "{time}");
-            assert!(matches!(heeded.then, Outcome::GoesOn));
+            assert!(matches!(heeded.then, JobOutcome::GoesOn));
         } else {
             assert_eq!((heeded.astray, failed), (None, None));
-            assert!(matches!(heeded.then, Outcome::Keep));
+            assert!(matches!(heeded.then, JobOutcome::Keep));
         }
     }
 }
@@ -378,7 +378,7 @@ fn another_regions_rows_are_believed_on_answers_apart_in_time_while_the_region_h
         asked.push(timed.now);
         let heeded =
             timed.hear(job, Heard::Page { doubt: Some(Doubt::UnknownRegion("another's".to_owned())) }).unwrap();
-        if matches!(heeded.then, Outcome::Keep) {
+        if matches!(heeded.then, JobOutcome::Keep) {
             break;
         }
     }
@@ -397,7 +397,7 @@ fn a_region_that_is_stopped_gives_its_jobs_back() {
     let stopped = timed.pool.stop_regions([PageQuery::usual().region].into());
     assert_eq!(stopped.iter().map(|over| over.job).collect::<Vec<_>>(), [waits]);
     let heeded = timed.hear(asked, failed()).unwrap();
-    assert!(matches!(heeded.then, Outcome::Over(Over { how: Fetched::Stopped, .. })));
+    assert!(matches!(heeded.then, JobOutcome::Over(Over { how: Fetched::Stopped, .. })));
     assert_eq!(timed.next()[0].job, probe, "whether it is well is still asked");
 }
 
@@ -445,21 +445,21 @@ fn one_request_alone_asks_again_whether_the_key_is_spent() {
         let jobs = [1, 2, 3, 5].map(|page| begin(page, Duration::ZERO));
         assert_eq!(timed.next()[0].job, jobs[0]);
         let heeded = timed.hear(jobs[0], Heard::Page { doubt: None }).unwrap();
-        assert!(matches!(heeded.then, Outcome::Keep));
+        assert!(matches!(heeded.then, JobOutcome::Keep));
         timed.pool.kept(jobs[0], Duration::ZERO);
         assert_eq!([timed.next()[0].job, timed.next()[0].job, timed.next()[0].job], [jobs[1], jobs[2], jobs[3]]);
         let said = timed.now;
         for job in [jobs[2], jobs[1]] {
-            assert!(matches!(timed.hear(job, spent()).unwrap().then, Outcome::GoesOn));
+            assert!(matches!(timed.hear(job, spent()).unwrap().then, JobOutcome::GoesOn));
         }
         // What was on its way and is answered tells nothing: it may have been answered before.
-        assert!(matches!(timed.hear(jobs[3], Heard::Page { doubt: None }).unwrap().then, Outcome::Keep));
+        assert!(matches!(timed.hear(jobs[3], Heard::Page { doubt: None }).unwrap().then, JobOutcome::Keep));
         timed.pool.kept(jobs[3], Duration::ZERO);
         let later = timed.pool.begin(task(4), (Asks::First, Patience::Full), timed.now);
         assert_eq!(timed.next()[0].job, jobs[2], "who was told first");
         assert!(timed.now >= said + SPENT_AGAIN && timed.pool.go_on(timed.now + at(9.0)).is_empty(), "nobody else");
         if is_spent {
-            let Outcome::Over(Over { how: Fetched::Quota { .. }, .. }) = timed.hear(jobs[2], spent()).unwrap().then
+            let JobOutcome::Over(Over { how: Fetched::Quota { .. }, .. }) = timed.hear(jobs[2], spent()).unwrap().then
             else {
                 panic!("it is spent")
             };
@@ -485,10 +485,10 @@ fn where_all_that_were_on_their_way_are_told_so_the_key_is_spent_and_nobody_asks
         assert_eq!(timed.next()[0].job, *job);
     }
     for job in &jobs[1..3] {
-        assert!(matches!(timed.hear(*job, spent()).unwrap().then, Outcome::GoesOn));
+        assert!(matches!(timed.hear(*job, spent()).unwrap().then, JobOutcome::GoesOn));
     }
     let last = timed.hear(jobs[3], spent()).unwrap().then;
-    assert!(matches!(last, Outcome::Over(Over { how: Fetched::Quota { .. }, .. })), "{last:?}");
+    assert!(matches!(last, JobOutcome::Over(Over { how: Fetched::Quota { .. }, .. })), "{last:?}");
 }
 
 #[test]
@@ -498,7 +498,7 @@ fn of_a_stopped_region_nothing_is_asked_again_to_confirm_that_the_key_is_spent()
     timed.next();
     timed.pool.stop_regions([PageQuery::usual().region].into());
     let heeded = timed.hear(job, spent()).unwrap();
-    assert!(matches!(heeded.then, Outcome::Over(Over { how: Fetched::Stopped, .. })));
+    assert!(matches!(heeded.then, JobOutcome::Over(Over { how: Fetched::Stopped, .. })));
     let probe = timed.pool.probe(PageQuery::usual(), Duration::ZERO, timed.now);
     assert_eq!(timed.next()[0].job, probe, "nobody is waited for");
 }
@@ -514,7 +514,7 @@ fn an_empty_page_where_a_row_is_known_slows_everybody_and_is_asked_again_only_wh
         let doubt = Some(Doubt::KnownRowMissing(EpochSeconds::new(5)));
         let heeded = timed.hear(job, Heard::Page { doubt }).unwrap();
         assert_eq!(
-            (matches!(heeded.then, Outcome::Keep), heeded.astray.is_none()),
+            (matches!(heeded.then, JobOutcome::Keep), heeded.astray.is_none()),
             (is_kept, is_kept),
             "page {number}"
         );

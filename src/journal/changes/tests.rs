@@ -11,7 +11,7 @@ use super::*;
 use crate::journal::record::{Change, PartState, RunOutcome};
 use crate::journal::shipping::{Deadline, Lease, Shipping};
 use crate::journal::tests::{closing, limits, new_run, page, part, region, walk};
-use crate::journal::{Ended, Journal, JournalError, Ledger, LedgerError, restore};
+use crate::journal::{AttemptEnd, Journal, JournalError, Ledger, LedgerError, restore};
 use crate::units::EpochSeconds;
 
 /// A journal that is shipped, and what its copy was given.
@@ -202,7 +202,7 @@ async fn no_more_is_sent_than_the_copy_has_reserved_and_none_before_it_knows_of_
         let mut sent = 0;
         loop {
             match ledger.admit().await {
-                Ok(attempt) => attempt.ended(Ended::Failed),
+                Ok(attempt) => attempt.ended(AttemptEnd::Failed),
                 Err(LedgerError::Exhausted { .. }) => return sent,
                 Err(LedgerError::Journal(error)) => panic!("{error}"),
             }

@@ -7,31 +7,31 @@ use crate::plan::walk::WalkContext;
 
 impl Planner {
     pub(in crate::plan) fn walk_context<'a>(&self, plan: &'a RegionPlan, context: &PlanContext) -> WalkContext<'a> {
-        let learned = &self.learned;
+        let profile = &self.profile;
         WalkContext {
             now: context.now,
             tuning: context.tuning,
             pages: Pages {
-                cap: learned.last_page(),
-                deepest: learned.ends.deepest_page,
-                shifted: learned.shifts.shifted,
-                are_counted: learned.pages_are_counted(),
+                cap: profile.last_page(),
+                deepest: profile.ends.deepest_page,
+                shifted: profile.shifts.shifted,
+                are_counted: profile.pages_are_counted(),
             },
             short: Short {
-                is_habit: learned.short_is_habit(),
-                followed: learned.short.followed,
-                is_hopeless: learned.short_is_hopeless(),
-                pages_hide: learned.short_pages_hide(),
-                service_hides: learned.service_hides(),
+                is_habit: profile.short_is_habit(),
+                followed: profile.short.followed,
+                is_hopeless: profile.short_is_hopeless(),
+                pages_hide: profile.short_pages_hide(),
+                service_hides: profile.service_hides(),
             },
-            order: RowOrder { is_proven: learned.order_is_proven(), sort_ignored: learned.order.sort_ignored },
+            order: RowOrder { is_proven: profile.order_is_proven(), sort_ignored: profile.order.sort_ignored },
             bounds: BoundsKept {
-                min_is_loose: learned.bounds.min_is_loose,
-                min_seems_loose: learned.min_seems_loose(),
-                may_read_early: learned.may_read_early(),
-                proves_anchor: !learned.bounds.anchor_came,
-                min_is_inclusive: learned.bounds.min_inclusive,
-                max_is_inclusive: learned.bounds.max_inclusive,
+                min_is_loose: profile.bounds.min_is_loose,
+                min_seems_loose: profile.min_seems_loose(),
+                may_read_early: profile.may_read_early(),
+                proves_anchor: !profile.bounds.anchor_came,
+                min_is_inclusive: profile.bounds.min_inclusive,
+                max_is_inclusive: profile.bounds.max_inclusive,
             },
             run_end: plan.range.end,
             newest: NewestRows {

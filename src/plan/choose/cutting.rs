@@ -38,7 +38,7 @@ impl Planner {
     /// Once it is known where rows are, the window that held the whole range gives up all but its first part.
     pub(super) fn first_cut(&self, context: &PlanContext) -> Option<Decision> {
         let may_cut = |plan: &&RegionPlan| {
-            !plan.sizing.is_cut && plan.knows_its_extent() && !plan.is_done() && !self.learned.bounds.min_is_loose
+            !plan.sizing.is_cut && plan.knows_its_extent() && !plan.is_done() && !self.profile.bounds.min_is_loose
         };
         let plan = self.asked_regions().find(may_cut)?;
         let (id, window) = plan.windows.values().find_map(|id| Some((*id, self.windows.get(id)?)))?;
@@ -66,7 +66,7 @@ impl Planner {
         // nothing tells then whether the density is far too high.
         let parked = self.in_order().filter(|(_, other)| other.parked > 0 && other.region == window.region).count();
         let is_calm = !window.bounded && window.parked == 0 && parked < MOST_PARKED && !window.is_read_again();
-        let may_cut = |plan: &&RegionPlan| plan.knows_its_extent() && is_calm && !self.learned.bounds.min_is_loose;
+        let may_cut = |plan: &&RegionPlan| plan.knows_its_extent() && is_calm && !self.profile.bounds.min_is_loose;
         let Some(plan) = self.region(&window.region).filter(may_cut) else {
             return Decision::Record(vec![first]);
         };
@@ -94,7 +94,7 @@ impl Planner {
 
     /// Takes the later half of the unread time of the running window with the most work left.
     pub(super) fn share(&self, context: &PlanContext) -> Option<Decision> {
-        if self.learned.bounds.min_is_loose {
+        if self.profile.bounds.min_is_loose {
             return None;
         }
         let first_read = self.in_order().filter(|(_, window)| !window.is_read_again());

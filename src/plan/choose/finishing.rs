@@ -47,8 +47,8 @@ impl Planner {
         let is_known =
             |range| known.clone().any(|known| known == range) || refuted.iter().any(|refuted| refuted.covers(range));
         let believed = walk.believed().into_iter().map(|one| (one.range.intersection(within), one.least));
-        let new = believed.filter(|(range, _)| self.learned.short_pages_hide() || !is_known(*range));
-        new.map(|(range, mut others)| match self.learned.short_pages_hide() {
+        let new = believed.filter(|(range, _)| self.profile.short_pages_hide() || !is_known(*range));
+        new.map(|(range, mut others)| match self.profile.short_pages_hide() {
             true => unproven_short(region, range),
             false => {
                 let least = (!others.is_empty()).then(|| others.remove(0));

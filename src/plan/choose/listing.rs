@@ -29,8 +29,8 @@ impl Planner {
     pub(super) fn list_believed(&self) -> Option<Decision> {
         // Where rows come in no order, nothing is looked at around a short page that others follow.
         let may_hide =
-            self.learned.order.sort_ignored && self.learned.short.followed > 0 && !self.learned.short_is_habit();
-        if self.learned.short.is_told || !(may_hide || self.learned.short_pages_hide()) {
+            self.profile.order.sort_ignored && self.profile.short.followed > 0 && !self.profile.short_is_habit();
+        if self.profile.short.is_told || !(may_hide || self.profile.short_pages_hide()) {
             return None;
         }
         let listed = self.believed.iter().map(|(region, range)| unproven_short(region, *range));
@@ -38,7 +38,7 @@ impl Planner {
     }
 
     pub(super) fn tell_false_end(&self) -> Option<Decision> {
-        let last_page = self.learned.untold_end()?;
+        let last_page = self.profile.untold_end()?;
         Some(Decision::Record(vec![PlanEvent::FalseEndSeen { last_page }]))
     }
 }

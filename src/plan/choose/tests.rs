@@ -125,7 +125,7 @@ fn an_empty_page_says_nothing_of_time_that_was_not_asked_for() {
         let mut plan = walking();
         plan.apply_event(&PlanEvent::WindowSplit { window: FIRST, at: EpochSeconds::new(5_000), new: WindowId(1) });
         plan.windows.get_mut(&WindowId(1)).unwrap().range.end = EpochSeconds::new(min_end);
-        plan.learned.bounds.max_inclusive = max_inclusive;
+        plan.profile.bounds.max_inclusive = max_inclusive;
         let window = &plan.windows[&FIRST];
         let events = plan.nothing_beyond(window, window.walk().unwrap());
         let finishes = events.iter().any(|event| matches!(event, PlanEvent::WindowFinished { .. }));

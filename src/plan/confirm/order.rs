@@ -13,7 +13,7 @@ const MOST_BY_ORDER: usize = 64;
 impl Planner {
     /// A window was ended by a row beyond it, which is evidence in an order alone.
     pub(in crate::plan) fn remember_by_order(&mut self, id: WindowId, ending: Ending) {
-        if ending != Ending::RowBeyond || self.learned.order.sort_ignored || self.learned.order_is_beyond_question() {
+        if ending != Ending::RowBeyond || self.profile.order.sort_ignored || self.profile.order_is_beyond_question() {
             return;
         }
         let Some(window) = self.windows.get(&id) else { return };
@@ -27,7 +27,7 @@ impl Planner {
 
     /// Where rows come in no order, or seemed to while trouble lasted, windows that were done by it are read again, within their bounds.
     pub(in crate::plan) fn read_unordered_again(&self) -> Option<Decision> {
-        if !self.learned.order.sort_ignored || self.has_left() {
+        if !self.profile.order.sort_ignored || self.has_left() {
             return None;
         }
         self.read_done_again(&Reopening::Order, |plan| TimeRange::merged(&plan.again.by_order))

@@ -4,9 +4,9 @@ use super::Due;
 use crate::plan::choose::doubted;
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::WindowId;
-use crate::plan::learned::Learned;
 use crate::plan::places::{Beginning, PlaceQuestion, Stands};
 use crate::plan::planner::{Decision, PlanContext, Planner};
+use crate::plan::profile::ServiceProfile;
 use crate::plan::region::RegionPlan;
 use crate::plan::reopen::Reopening;
 use crate::plan::walk::Walk;
@@ -61,7 +61,7 @@ impl Planner {
 
     fn beginning(&self, plan: &RegionPlan) -> Beginning {
         if self.places_tell() {
-            plan.again.places.beginning(plan.range.start, self.learned.last_page_at_least())
+            plan.again.places.beginning(plan.range.start, self.profile.last_page_at_least())
         } else {
             Beginning::Untold
         }
@@ -69,26 +69,26 @@ impl Planner {
 
     /// Where rows come while the run reads, more of them lie there than came, and that is how it is.
     fn places_tell(&self) -> bool {
-        let Learned { bounds, order, .. } = &self.learned;
+        let ServiceProfile { bounds, order, .. } = &self.profile;
         let min_is_loose = self.min_may_be_loose() && bounds.early_apart;
         !order.sort_ignored && !order.rows_come && !min_is_loose
     }
 
     /// Whether more rows may lie before a page than were asked for.
     fn min_may_be_loose(&self) -> bool {
-        self.learned.bounds.min_is_loose || self.learned.min_seems_loose()
+        self.profile.bounds.min_is_loose || self.profile.min_seems_loose()
     }
 
     /// Whether some answers of the run were odd, so that others may have come to other questions as well.
     fn is_odd(&self) -> bool {
-        let Learned { order, seams, ends, .. } = &self.learned;
+        let ServiceProfile { order, seams, ends, .. } = &self.profile;
         order.repeats > 0 || order.strays > 0 || *seams > 0 || ends.false_ends > 0
     }
 
     /// How a region's rows stand to their places, where those tell.
     pub(in crate::plan) fn stands(&self, plan: &RegionPlan, confirm_after: i64) -> Stands {
         if self.places_tell() {
-            plan.again.places.stands((self.learned.last_page_at_least(), self.is_odd()), confirm_after)
+            plan.again.places.stands((self.profile.last_page_at_least(), self.is_odd()), confirm_after)
         } else {
             Stands::Whole
         }
@@ -140,7 +140,7 @@ impl Planner {
     /// Seconds without a row, far wider than the rows before them explain, are read once more where some answers of the run were odd: one to
     /// another question may have come there.
     pub(in crate::plan) fn read_leaps_again(&self) -> Option<Decision> {
-        if !self.is_odd() || self.learned.order.sort_ignored || self.has_left() {
+        if !self.is_odd() || self.profile.order.sort_ignored || self.has_left() {
             return None;
         }
         self.read_done_again(&Reopening::Leap, |plan| {
@@ -153,7 +153,7 @@ impl Planner {
     /// Seconds of a region that is done of which rows were skipped.
     pub(in crate::plan) fn missed(&self, plan: &RegionPlan) -> Vec<TimeRange> {
         // Where rows may have come while the run read, or lie before what was asked, what it brought when it was read again is all.
-        let may_be_more = self.learned.order.repeats > 0 || self.min_may_be_loose();
+        let may_be_more = self.profile.order.repeats > 0 || self.min_may_be_loose();
         let is_all = may_be_more && plan.again.places.is_spent();
         match (plan.is_done() && !is_all).then(|| self.stands(plan, 0)) {
             Some(Stands::Missed(missed)) => missed,
@@ -222,7 +222,7 @@ mod tests {
         let beside = Beside { before: false, after: Some(EpochSeconds::new(1_000)) };
         let reads = Reads { region: us(), ranges: vec![range(0, 400)], beside };
         let mut plan = Planner::reading(&[reads], Filters::default(), range(0, 1_000));
-        plan.learned.order.repeats = 1;
+        plan.profile.order.repeats = 1;
         let (mut came, mut walked) = (BTreeSet::new(), 0);
         read_to_the_end(&mut plan, |task, now| {
             walked += u32::from(matches!(task.address.purpose, Purpose::Walk { .. }));

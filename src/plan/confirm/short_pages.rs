@@ -23,7 +23,7 @@ impl Planner {
     ) -> Option<Due> {
         let recheck = &plan.again.recheck;
         let (due, (from, _)) = recheck.due(context.tuning.confirm_after).zip(recheck.question())?;
-        let is_believed = !self.learned.short_pages_hide();
+        let is_believed = !self.profile.short_pages_hide();
         is_believed.then(|| self.when_due((id, window), plan, (Purpose::Recheck { from }, due), context))
     }
 

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use crate::api::contract::TimeOrder;
 use crate::plan::fact::PageFact;
 use crate::plan::page::{Finding, View, ascents};
-use crate::plan::short::Verdict;
+use crate::plan::short::LookVerdict;
 use crate::plan::walk::{Lesson, Stretch};
 use crate::units::EpochSeconds;
 
@@ -13,10 +13,10 @@ use crate::units::EpochSeconds;
 /// such numbers.
 const ROWS_AT_MAX: usize = 3;
 
-pub(super) fn lesson_of(verdict: Verdict) -> Lesson {
+pub(super) fn lesson_of(verdict: LookVerdict) -> Lesson {
     match verdict {
-        Verdict::HidNothing => Lesson::ShortPageHidNothing,
-        Verdict::HidRows => Lesson::ShortPageHidRows,
+        LookVerdict::HidNothing => Lesson::ShortPageHidNothing,
+        LookVerdict::HidRows => Lesson::ShortPageHidRows,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::plan::gate::{ReadAgain, reason::Lacks};
 use crate::plan::places::Places;
 use crate::plan::recheck::ShortPage;
 use crate::plan::walk::{Stretch, Walk};
-use crate::plan::window::{State, Window};
+use crate::plan::window::{Window, WindowState};
 use crate::units::{EpochSeconds, TimeRange};
 
 /// How often the newest page, or what would confirm an empty answer, may fail before the run goes on without it.
@@ -32,7 +32,7 @@ impl Planner {
                 self.begin_evidence(*window, stretch);
             }
             PlanEvent::WindowFinished { window, rows, excess, ending, beyond, opening, edges, .. } => {
-                self.learned.take_ending(*ending);
+                self.profile.take_ending(*ending);
                 self.remember_by_order(*window, *ending);
                 self.learn_edges(*window, *rows, edges);
                 self.remember_empty(*window, *ending);
@@ -59,7 +59,7 @@ impl Planner {
                 }
             }
             PlanEvent::SortIgnored => {
-                self.learned.order.sort_ignored = true;
+                self.profile.order.sort_ignored = true;
                 self.windows.values_mut().filter(|window| !window.is_over()).for_each(|window| window.bounded = true);
             }
             PlanEvent::WindowBounded { window } => self.with_window(*window, Window::bound),
@@ -74,10 +74,10 @@ impl Planner {
             PlanEvent::RangeFilled { region, range } => {
                 self.reopened.retain(|open| open.region != *region || !range.covers(open.range));
             }
-            PlanEvent::MinIsLoose => self.learned.bounds.min_is_loose = true,
+            PlanEvent::MinIsLoose => self.profile.bounds.min_is_loose = true,
             PlanEvent::WindowsJoined { window, until } => self.join(*window, *until),
             PlanEvent::AskedAnew { window } => self.ask_anew(*window),
-            PlanEvent::FalseEndSeen { last_page } => self.learned.take_end(*last_page),
+            PlanEvent::FalseEndSeen { last_page } => self.profile.take_end(*last_page),
             PlanEvent::EndSettled { region, end } => {
                 if let Some(plan) = self.region_mut(region) {
                     plan.ends.settle(*end);
@@ -123,7 +123,7 @@ impl Planner {
                 }
             }
             PlanEvent::ShortPagesHide => {
-                self.learned.short.is_told = true;
+                self.profile.short.is_told = true;
                 self.believed.clear();
             }
         }
@@ -174,7 +174,7 @@ impl Planner {
     }
 
     fn ask_anew(&mut self, id: WindowId) {
-        self.learned.ask_anew();
+        self.profile.ask_anew();
         let Some(window) = self.windows.get_mut(&id) else { return };
         window.ask_anew();
         let region = window.region.clone();
@@ -195,7 +195,7 @@ impl Planner {
     fn finish(&mut self, id: WindowId, rows: u64) {
         self.leave_evidence(id);
         let Some(window) = self.windows.get_mut(&id) else { return };
-        window.state = State::Over;
+        window.state = WindowState::Over;
         let (region, range, is_again) = (window.region.clone(), window.range, window.is_read_again());
         if let Some(plan) = self.region_mut(&region) {
             if is_again { plan.finished_again(rows) } else { plan.count_finished(range, rows) }
@@ -205,7 +205,7 @@ impl Planner {
 
     fn list_gap(&mut self, id: WindowId, why: &str) {
         let Some(window) = self.windows.get_mut(&id) else { return };
-        window.state = State::Over;
+        window.state = WindowState::Over;
         let (region, range) = (window.region.clone(), window.range);
         self.gaps.push(Listed {
             region: region.clone(),
@@ -232,7 +232,7 @@ impl Planner {
             plan.names.probes_of_another_region.retain(|page| !range.covers(*page));
         }
         for window in self.windows.values_mut().filter(|window| window.region == *region) {
-            if let State::Walking(walk) = &mut window.state {
+            if let WindowState::Walking(walk) = &mut window.state {
                 walk.is_listed(range);
             }
         }

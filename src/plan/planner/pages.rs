@@ -6,7 +6,7 @@ use crate::plan::ahead::PAGES_FOR_ONE_AHEAD as PAGES_IN_TURN;
 use crate::plan::evidence::observation::Turn;
 use crate::plan::fact::{PageAddress, PageFact, Purpose, WindowId};
 use crate::plan::walk::Shown;
-use crate::plan::window::{State, Window};
+use crate::plan::window::{Window, WindowState};
 use crate::units::EpochSeconds;
 
 impl Planner {
@@ -16,7 +16,7 @@ impl Planner {
         let is_first = self.is_first_page(&page.address);
         let settled = self.settled(&region);
         if page.slots > 0 || page.address.page.get() > 1 {
-            self.learned.take_answer(page);
+            self.profile.take_answer(page);
         }
         let opens = is_first && self.asks_from_the_start(&page.address);
         if let Some(plan) = self.region_mut(&region) {
@@ -29,7 +29,7 @@ impl Planner {
         self.fold_evidence(page, turn_of(page));
         match page.address.purpose {
             Purpose::Walk { window, stretch } => self.apply_walked(page, window, stretch, settled),
-            Purpose::Newest => self.learned.take_newest(page),
+            Purpose::Newest => self.profile.take_newest(page),
             Purpose::Recheck { .. } => self.take_recheck(page),
             Purpose::Place { anchor, .. } => {
                 if let Some(plan) = self.region_mut(&region) {
@@ -38,7 +38,7 @@ impl Planner {
             }
             Purpose::Bounds => {
                 let known = self.region(&region).and_then(|plan| plan.newest_page.last_second);
-                self.learned.answer_bounds(page, known);
+                self.profile.answer_bounds(page, known);
             }
             _ => {}
         }
@@ -51,7 +51,7 @@ impl Planner {
         if plan.again.recheck.take(page, plan.extent.newest) {
             let refuted = self.believed.extract_if(.., |(of, _)| of == region);
             plan.again.recheck.refute(refuted.map(|(_, range)| range));
-            self.learned.short.harmless = 0;
+            self.profile.short.harmless = 0;
         }
     }
 
@@ -74,7 +74,7 @@ impl Planner {
     pub(in crate::plan) fn apply_walked(&mut self, page: &PageFact, id: WindowId, stretch: u32, settled: EpochSeconds) {
         let Some(window) = self.windows.get_mut(&id) else { return };
         window.parked = 0;
-        let State::Walking(walk) = &mut window.state else { return };
+        let WindowState::Walking(walk) = &mut window.state else { return };
         if walk.stretch().number != stretch {
             return;
         }
@@ -88,7 +88,7 @@ impl Planner {
         let Some(region) = self.window_region(id).cloned() else { return };
         let settled = self.settled(&region);
         let Some(window) = self.windows.get_mut(&id) else { return };
-        let State::Walking(walk) = &mut window.state else { return };
+        let WindowState::Walking(walk) = &mut window.state else { return };
         if walk.stretch().number == stretch {
             let shown = walk.take_waiting(page, has_more);
             self.take_shown(&region, shown, settled);
@@ -96,7 +96,7 @@ impl Planner {
     }
 
     fn take_shown(&mut self, region: &Region, shown: Shown, settled: EpochSeconds) {
-        shown.lessons.into_iter().for_each(|lesson| self.learned.take(lesson));
+        shown.lessons.into_iter().for_each(|lesson| self.profile.take(lesson));
         let late = shown.strays.into_iter().map(|row| row.second).filter(|second| *second < settled);
         let range = self.range_of(region);
         let late = late.filter(|second| range.contains(*second));

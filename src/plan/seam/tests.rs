@@ -33,7 +33,7 @@ fn new_planner() -> Planner {
     let mut planner =
         Planner::new(&[us], Filters::default(), TimeRange::new(EpochSeconds::new(0), EpochSeconds::new(END)));
     // Of this service it is known that page 1 is the first, so that no walk goes on from its last second to learn it.
-    planner.learned.bounds.anchor_came = true;
+    planner.profile.bounds.anchor_came = true;
     planner
 }
 
@@ -141,12 +141,12 @@ impl Run {
                 },
             }
         }
-        assert_eq!(planner.learned().seams, self.planner.learned().seams);
+        assert_eq!(planner.profile().seams, self.planner.profile().seams);
         self.planner = planner;
     }
 
     fn sums(&self) -> (u32, u64, usize) {
-        (self.walked, self.planner.learned().seams, self.planner.unproven().len())
+        (self.walked, self.planner.profile().seams, self.planner.unproven().len())
     }
 }
 

@@ -102,7 +102,7 @@ fn a_last_page_that_the_newest_page_shows_whole_is_no_doubt() {
             let is_hidden = is_late || (is_short && second == 396);
             !(is_hit || is_hidden || (is_partial && second % 12 != 4))
         });
-        assert!(reading.plan.is_done() && reading.plan.learned().short_pages_hide());
+        assert!(reading.plan.is_done() && reading.plan.profile().short_pages_hide());
         let listed: Vec<_> = reading.plan.unproven().iter().map(|listed| listed.range).collect();
         let is_listed = listed.iter().any(|range| range.contains(EpochSeconds::new(396)));
         assert_eq!(is_listed, is_short, "{newest:?}: {listed:?}");

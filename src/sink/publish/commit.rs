@@ -3,7 +3,7 @@
 use object_store::Error;
 
 use super::{Output, OutputError};
-use crate::failpoint::{self, Step};
+use crate::failpoint::{self, CrashStep};
 use crate::sink::manifest::{MANIFEST_VERSION, Manifest};
 use crate::sink::store::{NextManifest, Replacement, Sharing, StoreError};
 use crate::sink::table::Rows;
@@ -15,7 +15,7 @@ impl Output {
         let (Some(manifest), Sharing::Conditional) = (manifest, self.store.sharing()) else { return Ok(()) };
         let mut claimed = Manifest { manifest_version: MANIFEST_VERSION, ..manifest.clone() };
         self.replace(&mut claimed).await?;
-        failpoint::pass(Step::ManifestClaimed);
+        failpoint::pass(CrashStep::ManifestClaimed);
         // What others have under way now, they could not commit.
         Ok(self.store.abort_uploads().await?)
     }
@@ -42,9 +42,9 @@ impl Output {
         manifest.generation = self.generation().unwrap_or(0).max(manifest.generation) + 1;
         let log = self.next_log(manifest, rows).await?;
         self.replace(manifest).await?;
-        failpoint::pass(Step::ManifestRenamed);
+        failpoint::pass(CrashStep::ManifestRenamed);
         self.store.settle(&self.seat.account())?;
-        failpoint::pass(Step::ManifestRevealed);
+        failpoint::pass(CrashStep::ManifestRevealed);
         *self.generation() = Some(manifest.generation);
         self.listed(manifest)?;
         match log {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::owner::{self, described, foreign_files, lock_file, refuse_foreign_files, refuse_links};
 use super::{LOCK, Output, OutputError, Seat, Standing, Target, of_the_manifest};
 use crate::api::contract::Region;
-use crate::failpoint::{self, Step};
+use crate::failpoint::{self, CrashStep};
 use crate::folder;
 use crate::journal::record::PartRecord;
 use crate::sink::identity::Identity;
@@ -128,7 +128,7 @@ impl Output {
         let staging = self.staging_of(name);
         if staging.size(&part.path) == Some(part.bytes) {
             self.store.reveal(&staging, &part.path).await?;
-            failpoint::pass(Step::PartRenamed);
+            failpoint::pass(CrashStep::PartRenamed);
         } else if !self.holds(part).await? {
             let found = "nothing of that size is there".to_owned();
             return Err(OutputError::Lost { path: part.path.clone(), found, recorded: part.bytes });

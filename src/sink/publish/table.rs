@@ -7,7 +7,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 
 use super::{LOOKS_AT_ONCE, Output, OutputError, Seat};
-use crate::failpoint::{self, Step};
+use crate::failpoint::{self, CrashStep};
 use crate::journal::record::PartRecord;
 use crate::sink::address::Address;
 use crate::sink::manifest::Manifest;
@@ -141,9 +141,9 @@ impl Output {
                 let found = format!("{file} does not hold what the manifest says");
                 return Err(OutputError::ForeignLog { output: self.described.clone(), found });
             }
-            failpoint::pass(Step::TableRenamed);
+            failpoint::pass(CrashStep::TableRenamed);
             self.store.settle(&file)?;
-            failpoint::pass(Step::TableRevealed);
+            failpoint::pass(CrashStep::TableRevealed);
         }
         *self.log() = log;
         Ok(())
@@ -181,7 +181,7 @@ impl Output {
     pub async fn vacuum(&self, moment: EpochSeconds, parts: &[PartRecord]) -> Result<Vec<Superseded>, OutputError> {
         let old = self.log().table.take_superseded(moment, parts);
         let paths: Vec<String> = old.iter().map(|one| one.path.clone()).collect();
-        self.take_away(&paths, [Step::TableUnlinked, Step::TableRemoved]).await?;
+        self.take_away(&paths, [CrashStep::TableUnlinked, CrashStep::TableRemoved]).await?;
         if !paths.is_empty() {
             self.store.remove_empty_folders_of(&paths)?;
         }

@@ -18,7 +18,7 @@ use object_store::{Error, MultipartId, ObjectStoreExt as _, PutPayload};
 use serde::{Deserialize, Serialize};
 
 use super::{Objects, StoreError, failed};
-use crate::failpoint::{self, Step};
+use crate::failpoint::{self, CrashStep};
 use crate::sink::staging::{Staging, StagingError};
 
 /// Up to this size a file goes up in one request, bytes.
@@ -215,7 +215,7 @@ async fn in_pieces(
     named: &str,
 ) -> Result<(), StoreError> {
     let (id, note) = notes.begin(location, named).await?;
-    failpoint::pass(Step::UploadBegun);
+    failpoint::pass(CrashStep::UploadBegun);
     let send = |(number, piece): (usize, Result<Bytes, StagingError>)| {
         let id = &id;
         async move {
@@ -227,7 +227,7 @@ async fn in_pieces(
         futures::stream::iter(pieces.enumerate()).map(send).buffered(PIECES_AT_ONCE).try_collect::<Vec<_>>().await;
     let completed = match sent {
         Ok(parts) => {
-            failpoint::pass(Step::UploadSent);
+            failpoint::pass(CrashStep::UploadSent);
             let completed = notes.objects.complete_multipart(location, &id, parts).await;
             completed.map(drop).map_err(failed("completing the upload of", named))
         }

@@ -237,8 +237,8 @@ fn rows_out_of_order_are_found() {
     };
     let second = |seconds: i64| range(seconds, seconds).start.get() * 1000;
     let follow = |rows: [(i64, &str); 2]| {
-        let mut order = Order { part: &part, last: None };
-        rows.iter().try_for_each(|(seconds, id)| order.next(second(*seconds), id))
+        let mut check = SortCheck { part: &part, last: None };
+        rows.iter().try_for_each(|(seconds, id)| check.next(second(*seconds), id))
     };
     assert_eq!(follow([(5, "a"), (5, "b")]), Ok(()));
     assert_eq!(follow([(5, "b"), (6, "a")]), Ok(()));

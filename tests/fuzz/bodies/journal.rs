@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::Path;
 
 use keyapi_export::journal::record::{NewPage, NewRun, PartRecord, RangeEnds, RejectedRow, StoredQuestion};
-use keyapi_export::journal::{Ended, Journal, JournalError, JournalView, Limits};
+use keyapi_export::journal::{AttemptEnd, Journal, JournalError, JournalView, Limits};
 use keyapi_export::plan::fact::{PageAddress, PageFact, Purpose, RowKey, VideoKey, WindowId};
 use keyapi_export::units::{ByteCount, EpochSeconds, PageNumber, RowCount, TimeRange};
 use tempfile::TempDir;
@@ -106,7 +106,7 @@ async fn begin(journal: &Journal, pages: u32) -> Result<(), JournalError> {
         let attempt = ledger.admit().await.expect("a credit");
         journal.commit_page(a_page(number), attempt).await?;
     }
-    ledger.admit_again().await.expect("a credit").ended(Ended::Throttled);
+    ledger.admit_again().await.expect("a credit").ended(AttemptEnd::Throttled);
     journal.prepare_part(a_part(range)).await?;
     journal.learn("rate", r#"{"limit":9.5,"used":8.0}"#).await
 }

@@ -2,7 +2,7 @@
 
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::TimestampMillisecondType;
-use keyapi_export::api::reply::{Heard, PageAnswer, Row, Verdict, envelope, judge, readable};
+use keyapi_export::api::reply::{Heard, PageAnswer, ReplyVerdict, Row, envelope, judge, readable};
 use keyapi_export::api::signals::Signals;
 use keyapi_export::journal::record::StoredPage;
 use keyapi_export::sink::columns::{CREATE_TIME, EXTRA, VIDEO_ID};
@@ -23,14 +23,14 @@ pub(crate) fn page(bytes: &[u8]) {
     let verdict = judge(heard);
     assert_eq!(verdict, judge(heard), "the same answer means the same");
     match verdict {
-        Verdict::Page(answer) => {
+        ReplyVerdict::Page(answer) => {
             assert!((200..300).contains(&status), "a page with status {status}");
             keeps_every_slot(&answer, body);
         }
-        Verdict::Quota { message } | Verdict::Refused { message, .. } => {
+        ReplyVerdict::Quota { message } | ReplyVerdict::Refused { message, .. } => {
             assert!(message.chars().count() <= LONGEST_QUOTE && !message.contains(char::is_control), "{message:?}");
         }
-        Verdict::Transient { why } | Verdict::Throttled { why } => {
+        ReplyVerdict::Transient { why } | ReplyVerdict::Throttled { why } => {
             assert!(!why.is_empty() && why.chars().count() <= LONGEST_QUOTE, "{why:?}");
         }
     }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use keyapi_export::api::reply::{Heard, Verdict, judge};
+use keyapi_export::api::reply::{Heard, ReplyVerdict, judge};
 use keyapi_export::api::signals::Signals;
-use keyapi_export::check::answer::{Answer, Outcome, Page};
+use keyapi_export::check::answer::{Answer, AnswerOutcome, Page};
 use keyapi_export::check::question::Question;
 use keyapi_export::check::{Check, Scope};
 use keyapi_export::simulator::*;
@@ -50,25 +50,27 @@ impl Line {
             let uptime: Duration = STEP * u32::try_from(self.spent).unwrap();
             let came = self.service.ask("sk_live_x", &question.pairs(), uptime);
             let (outcome, request_id) = match came.as_ref().map(judged) {
-                Some(Verdict::Page(page)) => {
+                Some(ReplyVerdict::Page(page)) => {
                     let body = came.map(|came| came.body).unwrap_or_default();
-                    (Outcome::Page(Page::read(body.as_bytes())), page.request_id)
+                    (AnswerOutcome::Page(Page::read(body.as_bytes())), page.request_id)
                 }
-                Some(Verdict::Throttled { .. }) => continue,
-                Some(Verdict::Quota { message }) => (Outcome::Quota { message }, None),
-                Some(Verdict::Refused { code, message }) => (Outcome::Refused { code, message }, None),
-                Some(Verdict::Transient { .. }) | None if failures + 1 < ATTEMPTS => {
+                Some(ReplyVerdict::Throttled { .. }) => continue,
+                Some(ReplyVerdict::Quota { message }) => (AnswerOutcome::Quota { message }, None),
+                Some(ReplyVerdict::Refused { code, message }) => (AnswerOutcome::Refused { code, message }, None),
+                Some(ReplyVerdict::Transient { .. }) | None if failures + 1 < ATTEMPTS => {
                     failures += 1;
                     continue;
                 }
-                Some(Verdict::Transient { .. }) | None => (Outcome::Failed { why: "it failed".to_owned() }, None),
+                Some(ReplyVerdict::Transient { .. }) | None => {
+                    (AnswerOutcome::Failed { why: "it failed".to_owned() }, None)
+                }
             };
             return Some(Answer { question: question.clone(), outcome, request_id, took_ms: 1 });
         }
     }
 }
 
-fn judged(came: &DirectAnswer) -> Verdict {
+fn judged(came: &DirectAnswer) -> ReplyVerdict {
     let signals = Signals {
         retry_after: came.retry_after_s.map(|seconds| Duration::from_secs(seconds.into())),
         is_html: came.body.starts_with('<'),

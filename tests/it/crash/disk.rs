@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use keyapi_export::failpoint::Step;
+use keyapi_export::failpoint::CrashStep;
 use keyapi_export::simulator::{RunningSimulator, SimulatorSettings};
 use rusqlite::Connection;
 
@@ -183,7 +183,7 @@ impl Disk {
     }
 
     /// One start on the disk that dies at a step.
-    pub(super) fn start_dying_at(&self, flags: &str, step: Step) -> Option<Ended> {
+    pub(super) fn start_dying_at(&self, flags: &str, step: CrashStep) -> Option<Ended> {
         self.start_with(flags, Some(("KEYAPI_FAILPOINT", step.name().to_owned())))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! `cargo test` runs a few; `POWER_LOSSES=200` runs as many as are asked for.
 
-use keyapi_export::failpoint::Step;
+use keyapi_export::failpoint::CrashStep;
 use keyapi_export::simulator::RunningSimulator;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -80,7 +80,7 @@ fn what_is_removed_after_a_death_in_between_stays_removed() {
     assert_eq!(disk.job.run().code, 0);
     let before = Tree::read(&disk.root());
     disk.forget_log();
-    assert!(disk.start_dying_at("--fresh", Step::FormerUnlinked).is_none());
+    assert!(disk.start_dying_at("--fresh", CrashStep::FormerUnlinked).is_none());
     let (ended, _) = disk.start("", Fault::None);
     assert_eq!(ended.unwrap().code, 0);
     let nothing_unsynced = Luck { survives: 0.0, seed: SEED };

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use keyapi_export::failpoint::Step;
+use keyapi_export::failpoint::CrashStep;
 use keyapi_export::simulator::{DenseSecond, Density, Moment, RunningSimulator, Simulator, SimulatorSettings, Stats};
 use keyapi_export::units::{EpochSeconds, TimeRange};
 use rusqlite::Connection;
@@ -180,7 +180,7 @@ impl Scene {
     }
 
     /// Whether a start dies at this step; it runs to its end where the step is not on its way.
-    pub(super) fn dies_at(&self, step: Step) -> bool {
+    pub(super) fn dies_at(&self, step: CrashStep) -> bool {
         match self.job.run_where(&[("KEYAPI_FAILPOINT", step.name().to_owned())]) {
             None => {
                 self.misleads_nobody(&format!("dead at {}", step.name()));

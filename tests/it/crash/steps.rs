@@ -2,7 +2,7 @@
 //!
 //! A step that no case reaches fails its test, so no name can outlive its place in the code.
 
-use keyapi_export::failpoint::Step;
+use keyapi_export::failpoint::CrashStep;
 use keyapi_export::simulator::Density;
 
 use super::scene::{MAX_IN_FLIGHT, Scene};
@@ -16,7 +16,7 @@ enum Way {
     /// A run in folders that are not there yet.
     FirstDay,
     /// A start after one that died at this step in folders that were not there.
-    AfterDeathAt(Step),
+    AfterDeathAt(CrashStep),
     /// The same of one that died with a part prepared, whose staged file is lost.
     AfterLossOfStaged,
     /// A run whose state is lost while its output is there.
@@ -31,37 +31,39 @@ enum Way {
     AwayAlone,
 }
 
-fn way_to(step: Step) -> Way {
+fn way_to(step: CrashStep) -> Way {
     match step {
         // Only time of which nobody has seen anything is published before the run ends.
-        Step::DatabaseConfigured | Step::PartPrepared | Step::PartPublished => Way::FirstDay,
-        Step::RecoveryRevealed | Step::RecoveryPublished => Way::AfterDeathAt(Step::PartPrepared),
-        Step::RecoveryForgotten => Way::AfterLossOfStaged,
-        Step::TakeoverPublished => Way::StateLost,
-        Step::LogMoved => Way::ManyPages,
-        Step::TableRenamed | Step::TableRevealed | Step::TableUnlinked | Step::TableRemoved => Way::TableAlone,
-        Step::HeldKept | Step::SegmentPut | Step::SegmentShipped => Way::AwayAlone,
-        Step::ManifestClaimed | Step::UploadBegun | Step::UploadSent => Way::BucketAlone,
+        CrashStep::DatabaseConfigured | CrashStep::PartPrepared | CrashStep::PartPublished => Way::FirstDay,
+        CrashStep::RecoveryRevealed | CrashStep::RecoveryPublished => Way::AfterDeathAt(CrashStep::PartPrepared),
+        CrashStep::RecoveryForgotten => Way::AfterLossOfStaged,
+        CrashStep::TakeoverPublished => Way::StateLost,
+        CrashStep::LogMoved => Way::ManyPages,
+        CrashStep::TableRenamed | CrashStep::TableRevealed | CrashStep::TableUnlinked | CrashStep::TableRemoved => {
+            Way::TableAlone
+        }
+        CrashStep::HeldKept | CrashStep::SegmentPut | CrashStep::SegmentShipped => Way::AwayAlone,
+        CrashStep::ManifestClaimed | CrashStep::UploadBegun | CrashStep::UploadSent => Way::BucketAlone,
         _ => Way::SecondDay,
     }
 }
 
 /// The steps that every start passes before it asks for anything: what recovery consists of.
-const RECOVERY: [Step; 10] = [
-    Step::StateLocked,
-    Step::BallastWritten,
-    Step::DatabaseOpened,
-    Step::StateSynced,
-    Step::QuestionKept,
-    Step::OutputOpened,
-    Step::RecoveryDiscarded,
-    Step::SuccessCleared,
-    Step::ManifestRenamed,
-    Step::ManifestRevealed,
+const RECOVERY: [CrashStep; 10] = [
+    CrashStep::StateLocked,
+    CrashStep::BallastWritten,
+    CrashStep::DatabaseOpened,
+    CrashStep::StateSynced,
+    CrashStep::QuestionKept,
+    CrashStep::OutputOpened,
+    CrashStep::RecoveryDiscarded,
+    CrashStep::SuccessCleared,
+    CrashStep::ManifestRenamed,
+    CrashStep::ManifestRevealed,
 ];
 
 /// A case: the folders as they are when the step is armed.
-fn on_the_way_to(step: Step, scene: Scene) -> Scene {
+fn on_the_way_to(step: CrashStep, scene: Scene) -> Scene {
     let scene = scene.again();
     match way_to(step) {
         Way::SecondDay | Way::ManyPages | Way::BucketAlone | Way::TableAlone | Way::AwayAlone => scene,
@@ -74,7 +76,7 @@ fn on_the_way_to(step: Step, scene: Scene) -> Scene {
         }
         Way::AfterLossOfStaged => {
             let scene = scene.without_a_first_day();
-            assert!(scene.dies_at(Step::PartPrepared));
+            assert!(scene.dies_at(CrashStep::PartPrepared));
             let staged = files_below(&scene.job.staging());
             assert_eq!(staged.len(), 1, "{staged:?}");
             std::fs::remove_file(&staged[0]).unwrap();
@@ -84,19 +86,19 @@ fn on_the_way_to(step: Step, scene: Scene) -> Scene {
 }
 
 /// Dies at the step, at each step of recovery in turn, and then goes on to the end.
-fn survives_death_at(step: Step, scene: Scene) -> Scene {
+fn survives_death_at(step: CrashStep, scene: Scene) -> Scene {
     let scene = on_the_way_to(step, scene);
     assert!(scene.dies_at(step), "no run passes {}", step.name());
     let again = RECOVERY.iter().filter(|again| scene.dies_at(**again)).count();
     let story = format!("death at {}, and {again} times in recovery", step.name());
     // A run that has ended is recovered by a new one, if the range has moved on; else there is less to do.
-    let has_ended = matches!(step, Step::RunFinished | Step::JournalClosed);
+    let has_ended = matches!(step, CrashStep::RunFinished | CrashStep::JournalClosed);
     assert!(again == RECOVERY.len() || has_ended, "{story}");
     scene.ends_as_if_nothing_had_happened(2, &story);
     scene
 }
 
-fn each_survives(steps: impl Iterator<Item = Step>) {
+fn each_survives(steps: impl Iterator<Item = CrashStep>) {
     if !cfg!(debug_assertions) {
         println!("skipped: a release build has no steps to die at");
         return;
@@ -108,7 +110,7 @@ fn each_survives(steps: impl Iterator<Item = Step>) {
 
 /// The steps at which something of a bucket changes; `CRASH_BUCKET=all` dies at all the others too.
 #[cfg(feature = "cloud")]
-const OF_THE_BUCKET: [Step; 3] = [Step::UploadBegun, Step::HeldRevealed, Step::ManifestClaimed];
+const OF_THE_BUCKET: [CrashStep; 3] = [CrashStep::UploadBegun, CrashStep::HeldRevealed, CrashStep::ManifestClaimed];
 
 #[cfg(feature = "cloud")]
 #[test]
@@ -119,7 +121,7 @@ fn the_steps_of_a_bucket_are_survived_also_twice() {
     }
     let Some(lake) = crate::support::Lake::start() else { return };
     let is_long = std::env::var_os("CRASH_BUCKET").is_some();
-    let steps = Step::ALL
+    let steps = CrashStep::ALL
         .iter()
         .copied()
         .filter(|step| !matches!(way_to(*step), Way::ManyPages | Way::TableAlone | Way::AwayAlone));
@@ -138,8 +140,13 @@ fn the_steps_of_a_bucket_are_survived_also_twice() {
 }
 
 /// The steps at which something of a table changes, in the order of a start; `CRASH_TABLE=all` dies at all the others too.
-const OF_THE_TABLE: [Step; 5] =
-    [Step::TableUnlinked, Step::TableRemoved, Step::ManifestRevealed, Step::TableRenamed, Step::TableRevealed];
+const OF_THE_TABLE: [CrashStep; 5] = [
+    CrashStep::TableUnlinked,
+    CrashStep::TableRemoved,
+    CrashStep::ManifestRevealed,
+    CrashStep::TableRenamed,
+    CrashStep::TableRevealed,
+];
 
 /// Dead between the manifest and the log, the table's readers see what they saw before; whatever start comes next puts the rest.
 #[test]
@@ -150,9 +157,10 @@ fn the_steps_of_a_table_are_survived_also_twice() {
     }
     let is_long = std::env::var_os("CRASH_TABLE").is_some();
     // What a table has listed is removed long after the commit, at steps of its own.
-    let is_passed = |step: &Step| !matches!(step, Step::FormerUnlinked | Step::FormerRemoved);
-    let is_of_a_folder = |step: &Step| !matches!(way_to(*step), Way::ManyPages | Way::BucketAlone | Way::AwayAlone);
-    let steps = Step::ALL.iter().copied().filter(|step| is_passed(step) && is_of_a_folder(step));
+    let is_passed = |step: &CrashStep| !matches!(step, CrashStep::FormerUnlinked | CrashStep::FormerRemoved);
+    let is_of_a_folder =
+        |step: &CrashStep| !matches!(way_to(*step), Way::ManyPages | Way::BucketAlone | Way::AwayAlone);
+    let steps = CrashStep::ALL.iter().copied().filter(|step| is_passed(step) && is_of_a_folder(step));
     let steps = steps.filter(|step| is_long || OF_THE_TABLE.contains(step));
     steps.fold(Scene::of_a_table(), |scene, step| survives_death_at(step, scene));
     #[cfg(feature = "cloud")]
@@ -162,8 +170,8 @@ fn the_steps_of_a_table_are_survived_also_twice() {
     }
 }
 
-fn third_of_the_steps(third: usize) -> impl Iterator<Item = Step> {
-    Step::ALL.iter().copied().skip(third).step_by(3)
+fn third_of_the_steps(third: usize) -> impl Iterator<Item = CrashStep> {
+    CrashStep::ALL.iter().copied().skip(third).step_by(3)
 }
 
 #[test]
@@ -193,7 +201,7 @@ fn a_death_while_the_log_is_moved_in_mid_run_loses_nothing() {
     });
     // One request at a time, so that each page is a transaction of its own and the log grows quickly.
     let job = Job::of(&simulator).with("--max-in-flight 1");
-    assert!(job.run_where(&[("KEYAPI_FAILPOINT", Step::LogMoved.name().to_owned())]).is_none());
+    assert!(job.run_where(&[("KEYAPI_FAILPOINT", CrashStep::LogMoved.name().to_owned())]).is_none());
     let ended = job.run();
     assert_eq!(ended.code, 0, "{ended}");
     holds_exactly_the_truth(&simulator, &job);
@@ -211,7 +219,7 @@ fn a_former_part_that_is_gone_is_not_looked_for_again() {
         return;
     }
     let mut scene = Scene::with_nothing_to_carry();
-    for step in [Step::FormerUnlinked, Step::FormerRemoved] {
+    for step in [CrashStep::FormerUnlinked, CrashStep::FormerRemoved] {
         scene = survives_death_at(step, scene);
     }
 }
@@ -227,7 +235,7 @@ fn no_request_is_sent_that_the_journal_has_not_reserved() {
     for passing in 1..=4 {
         let simulator = serve(|service| service.world.rows = 300);
         let job = Job::of(&simulator).with("--max-in-flight 1");
-        let step = format!("{}:{passing}", Step::PageAnswered.name());
+        let step = format!("{}:{passing}", CrashStep::PageAnswered.name());
         assert!(job.run_where(&[("KEYAPI_FAILPOINT", step)]).is_none());
         let journal = rusqlite::Connection::open(job.state().join("journal.sqlite")).unwrap();
         let reserved: i64 = journal.query_row("SELECT reserved FROM runs", [], |row| row.get(0)).unwrap();
@@ -244,7 +252,7 @@ fn a_fresh_run_that_dies_as_it_begins_leaves_a_run_to_go_on_with() {
         println!("skipped: a release build has no steps to die at");
         return;
     }
-    for step in [Step::RunFinished, Step::RunBegun] {
+    for step in [CrashStep::RunFinished, CrashStep::RunBegun] {
         let simulator = serve(|service| service.world.rows = 1_000);
         let job = Job::of(&simulator);
         let dying = |step: &str| [("KEYAPI_FAILPOINT", step.to_owned())];
@@ -271,11 +279,12 @@ fn any_two_deaths_in_a_row_lose_nothing() {
     };
     let mut scene = Scene::new();
     let mut pairs = 0;
-    let is_passed =
-        |step: &Step| !matches!(way_to(*step), Way::ManyPages | Way::BucketAlone | Way::TableAlone | Way::AwayAlone);
-    let first: Vec<Step> = Step::ALL.iter().copied().filter(is_passed).collect();
+    let is_passed = |step: &CrashStep| {
+        !matches!(way_to(*step), Way::ManyPages | Way::BucketAlone | Way::TableAlone | Way::AwayAlone)
+    };
+    let first: Vec<CrashStep> = CrashStep::ALL.iter().copied().filter(is_passed).collect();
     for first in first.iter().copied().skip(first.len() * (share - 1) / shares).take(first.len().div_ceil(shares)) {
-        for second in Step::ALL.iter().copied() {
+        for second in CrashStep::ALL.iter().copied() {
             scene = on_the_way_to(first, scene);
             assert!(scene.dies_at(first), "no run passes {}", first.name());
             let died = scene.dies_at(second);

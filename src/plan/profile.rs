@@ -33,7 +33,7 @@ const HOPELESS_AFTER: u32 = 40;
 
 /// What the walks taught about the service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Learned {
+pub struct ServiceProfile {
     /// How the asked bounds are kept to.
     pub bounds: Bounds,
     /// Where pages end.
@@ -43,7 +43,7 @@ pub struct Learned {
     /// Whether `page_num` counts pages or rows.
     pub shifts: Shifts,
     /// In which order rows come.
-    pub order: Order,
+    pub order: OrderHabits,
     /// Ends of windows at which the neighbour's first page lacked a row that the walk saw.
     pub seams: u64,
     answers: SameAnswer,
@@ -90,7 +90,7 @@ pub struct Shifts {
 
 /// In which order rows come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Order {
+pub struct OrderHabits {
     /// Rows of one second came in another order than before.
     pub ties_move: bool,
     /// Pages that showed a row again.
@@ -136,7 +136,7 @@ const ONE_TROUBLE: i64 = 20;
 /// Pages of the same rows to different questions after which the service answers everything alike.
 const SAME_ANSWERS: u32 = 4;
 
-impl Learned {
+impl ServiceProfile {
     /// The last page that the service serves.
     pub fn last_page(&self) -> u32 {
         // A page that came beyond what was verified shows that it is not so.
@@ -330,10 +330,10 @@ fn is_enough(rows: &mut BTreeSet<VideoKey>, video: VideoKey) -> bool {
 mod tests {
     use super::*;
 
-    fn after(lessons: &[Lesson]) -> Learned {
-        let mut learned = Learned::default();
-        lessons.iter().for_each(|lesson| learned.take(*lesson));
-        learned
+    fn after(lessons: &[Lesson]) -> ServiceProfile {
+        let mut profile = ServiceProfile::default();
+        lessons.iter().for_each(|lesson| profile.take(*lesson));
+        profile
     }
 
     #[test]

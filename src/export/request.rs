@@ -1,4 +1,4 @@
-//! Carrying an order out: which run a start works on, and what is read by one that begins.
+//! Carrying an export request out: which run a start works on, and what is read by one that begins.
 
 use std::sync::Arc;
 
@@ -17,38 +17,42 @@ use super::next::{Ask, Holds, Next, goes_on_forward, next};
 use super::opening::{self, Opened};
 use super::session::Session;
 use super::state::OpenState;
-use super::{Ending, ExportError, History, Order, Outcome, Start, State, Tools, Work, shards, state_aside};
+use super::{
+    DamagedState, Ending, ExportError, ExportOutcome, ExportRequest, History, Start, Tools, Work, shards, state_aside,
+};
 
 /// Where the name of a run is kept whose range was taken from a wrong clock: nothing of it is gone on with.
 pub(super) const VOID_RUN: &str = "run_by_a_wrong_clock";
 
-/// Carries an order out: goes on with the run that the state holds, or closes it, or begins one.
+/// Carries a request out: goes on with the run that the state holds, or closes it, or begins one.
 ///
 /// # Errors
 /// Where it cannot go on at all; how it ended by itself is in the outcome. Whatever happens, what was paid for is kept.
-pub async fn export(order: &Order, tools: &Tools) -> Result<Outcome, ExportError> {
-    if order.range.is_empty() {
-        return Err(ExportError::EmptyRange(order.range));
+pub async fn export(request: &ExportRequest, tools: &Tools) -> Result<ExportOutcome, ExportError> {
+    if request.range.is_empty() {
+        return Err(ExportError::EmptyRange(request.range));
     }
-    match attempt(order, tools).await {
+    match attempt(request, tools).await {
         Err(ExportError::Journal(error))
-            if order.away.is_none() && order.damaged == State::MovedAside && error.is_about_a_bad_state() =>
+            if request.away.is_none()
+                && request.damaged == DamagedState::MovedAside
+                && error.is_about_a_bad_state() =>
         {
-            state_aside::move_aside(order, &error).await?;
-            attempt(order, tools).await
+            state_aside::move_aside(request, &error).await?;
+            attempt(request, tools).await
         }
         result => result,
     }
 }
 
-async fn attempt(order: &Order, tools: &Tools) -> Result<Outcome, ExportError> {
-    if let Some(shard) = &order.shard
-        && let Some(outcome) = shards::merged_already(order, shard).await?
+async fn attempt(request: &ExportRequest, tools: &Tools) -> Result<ExportOutcome, ExportError> {
+    if let Some(shard) = &request.shard
+        && let Some(outcome) = shards::merged_already(request, shard).await?
     {
         return Ok(outcome);
     }
-    let state = OpenState::open(&order.state, order.away.as_ref(), order.damaged).await?;
-    let result = runs(order, tools, &state).await;
+    let state = OpenState::open(&request.state, request.away.as_ref(), request.damaged).await?;
+    let result = runs(request, tools, &state).await;
     // What the run has to say matters more than a journal that could not be put away, unless there is nothing else to say.
     let closed = state.close().await;
     let outcome = result?;
@@ -56,29 +60,29 @@ async fn attempt(order: &Order, tools: &Tools) -> Result<Outcome, ExportError> {
     Ok(outcome)
 }
 
-async fn runs(order: &Order, tools: &Tools, state: &OpenState) -> Result<Outcome, ExportError> {
+async fn runs(request: &ExportRequest, tools: &Tools, state: &OpenState) -> Result<ExportOutcome, ExportError> {
     let journal = &state.journal;
-    let Found { opened, latest, next } = find(order, journal).await?;
+    let Found { opened, latest, next } = find(request, journal).await?;
     let commits = Arc::new(Commits::new(journal, Arc::clone(&opened.output), opened.manifest.clone()));
-    let session = |run: RunRecord| Session::new(order, tools, state, (&opened.output, &commits), run);
+    let session = |run: RunRecord| Session::new(request, tools, state, (&opened.output, &commits), run);
     match (next, latest) {
         // What a shard has read of another question is in no other shard's account.
-        (Next::Extend | Next::CloseAndBegin(_), Some(run)) if order.shard.is_some() => {
-            Err(ExportError::OtherRun { state: order.state.display().to_string(), run: run.begun.id })
+        (Next::Extend | Next::CloseAndBegin(_), Some(run)) if request.shard.is_some() => {
+            Err(ExportError::OtherRun { state: request.state.display().to_string(), run: run.begun.id })
         }
         (Next::GoOn | Next::LookAgain, Some(run)) => session(run).run(RangeEnds::Absolute).await,
-        (Next::Extend, Some(run)) => session(run).extend(order.range, order.ends).await,
+        (Next::Extend, Some(run)) => session(run).extend(request.range, request.ends).await,
         (Next::CloseAndBegin(keeps), Some(run)) => {
             let closed = session(run).close().await?;
             if !matches!(closed.ending, Ending::Complete | Ending::Incomplete) {
                 return Ok(closed);
             }
-            begin(order, tools, state, &opened, (&commits, keeps)).await
+            begin(request, tools, state, &opened, (&commits, keeps)).await
         }
-        (Next::Begin(keeps), _) => begin(order, tools, state, &opened, (&commits, keeps)).await,
+        (Next::Begin(keeps), _) => begin(request, tools, state, &opened, (&commits, keeps)).await,
         // Without a run there is none to go on with.
         (Next::GoOn | Next::LookAgain | Next::Extend | Next::CloseAndBegin(_), None) => {
-            begin(order, tools, state, &opened, (&commits, Keeps::All)).await
+            begin(request, tools, state, &opened, (&commits, Keeps::All)).await
         }
     }
 }
@@ -93,15 +97,15 @@ pub(super) struct Found {
 }
 
 /// Opens the output, and says what is to be done.
-pub(super) async fn find(order: &Order, journal: &Journal) -> Result<Found, ExportError> {
-    let opened = opening::open(&order.wanted(), journal).await?;
+pub(super) async fn find(request: &ExportRequest, journal: &Journal) -> Result<Found, ExportError> {
+    let opened = opening::open(&request.wanted(), journal).await?;
     let latest = journal.latest_run()?;
     let void_run = journal.learned(VOID_RUN)?;
     let is_void = |run: &RunRecord| opened.is_ahead_of_state || void_run.as_ref() == Some(&run.begun.id);
     let latest = latest.filter(|run| !is_void(run));
-    let holds = order.holds(&opened, latest.as_ref());
-    order.tell_of_a_lost_state(&opened, latest.as_ref());
-    let next = match (next(&order.ask(), latest.as_ref(), holds), &latest) {
+    let holds = request.holds(&opened, latest.as_ref());
+    request.tell_of_a_lost_state(&opened, latest.as_ref());
+    let next = match (next(&request.ask(), latest.as_ref(), holds), &latest) {
         (Next::CloseAndBegin(keeps), Some(run)) if is_planned_only(journal, run)? => {
             tell_of_a_planned_run(journal, run);
             Next::Begin(keeps)
@@ -125,29 +129,29 @@ pub(super) async fn void_if_by_a_wrong_clock<T>(
 
 /// Begins a run. Whatever is still unfinished was not to be gone on with.
 async fn begin(
-    order: &Order,
+    request: &ExportRequest,
     tools: &Tools,
     state: &OpenState,
     opened: &Opened,
     (commits, keeps): (&Arc<Commits>, Keeps),
-) -> Result<Outcome, ExportError> {
-    if let Some(Skew::Harmful(wrong)) = tools.client.clocks().map(|clocks| order.clock_check().compare(clocks)) {
+) -> Result<ExportOutcome, ExportError> {
+    if let Some(Skew::Harmful(wrong)) = tools.client.clocks().map(|clocks| request.clock_check().compare(clocks)) {
         return Err(wrong.into());
     }
     let journal = &state.journal;
-    let reads = order.reads(opened, commits, keeps).await;
+    let reads = request.reads(opened, commits, keeps).await;
     let reads_nothing = reads.iter().all(|reads| reads.ranges.is_empty());
-    let run = journal.begin_run_anew(order.new_run(reads)).await?;
+    let run = journal.begin_run_anew(request.new_run(reads)).await?;
     let id = run.begun.id.clone();
     opening::take_held_of_others_back(journal, &opened.output, &id).await?;
-    let session = Session::new(order, tools, state, (&opened.output, commits), run);
-    let result = session.run(order.ends).await;
+    let session = Session::new(request, tools, state, (&opened.output, commits), run);
+    let result = session.run(request.ends).await;
     void_if_by_a_wrong_clock(journal, &id, &result).await?;
     let work = if reads_nothing { Work::NothingLeft } else { Work::Done };
-    result.map(|outcome| Outcome { work, ..outcome })
+    result.map(|outcome| ExportOutcome { work, ..outcome })
 }
 
-impl Order {
+impl ExportRequest {
     fn clock_check(&self) -> ClockCheck {
         ClockCheck { range: self.range, ends: self.ends }
     }
@@ -167,7 +171,7 @@ impl Order {
         }
     }
 
-    /// What of the order is there, where the state knows of no run and the output's manifest alone tells of its last one.
+    /// What of the request is there, where the state knows of no run and the output's manifest alone tells of its last one.
     fn holds_by_its_manifest(&self, manifest: &Manifest) -> Holds {
         let (mut told, mut asked) = (manifest.regions.clone(), self.regions.clone());
         told.sort();

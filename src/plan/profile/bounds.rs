@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Learned;
+use super::ServiceProfile;
 use crate::plan::fact::{PageFact, VideoKey};
 use crate::units::EpochSeconds;
 
@@ -63,7 +63,7 @@ impl BoundQuestion {
     }
 }
 
-impl Learned {
+impl ServiceProfile {
     /// Whether enough stretches began before what was asked to say that the lower bound is not kept to.
     pub fn min_seems_loose(&self) -> bool {
         self.bounds.early_openings >= LOOSE_AFTER

@@ -15,27 +15,27 @@ const MOST_REMEMBERED: usize = 10_000;
 
 /// What the answers of one process say of the service, and of the pages that failed.
 #[derive(Debug, Default)]
-pub(super) struct Blame {
+pub(super) struct Attribution {
     /// When the service was last seen well.
     last_well: Duration,
     /// Whether a harmless page is being asked.
-    visiting: bool,
+    is_probing: bool,
     /// The pages whose last job failed, and when.
     failed: BTreeMap<PageAddress, Duration>,
 }
 
 /// What follows from a failed job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum FaultVerdict {
     /// The page is at fault: its walk goes on without it, or its window is tried again after the others.
     Page,
     /// Nobody knows: ask a harmless page.
-    Visit,
+    Probe,
     /// Nobody knows, and a harmless page is being asked.
     Wait,
 }
 
-impl Blame {
+impl Attribution {
     /// Whether the page was asked for before, by a job that failed.
     pub(super) fn asks(&self, address: &PageAddress) -> Asks {
         if self.failed.contains_key(address) { Asks::Again } else { Asks::First }
@@ -55,8 +55,8 @@ impl Blame {
     }
 
     /// The harmless page came, or it did not.
-    pub(super) fn visited(&mut self, came: Option<Duration>) {
-        self.visiting = false;
+    pub(super) fn probed(&mut self, came: Option<Duration>) {
+        self.is_probing = false;
         self.last_well = came.unwrap_or(self.last_well);
     }
 
@@ -65,13 +65,13 @@ impl Blame {
         self.remember(address, now);
     }
 
-    /// Every attempt of a job failed that began at `began`. A [`Verdict::Visit`] is to be carried out.
-    pub(super) fn failed(&mut self, address: PageAddress, (began, now): (Duration, Duration)) -> Verdict {
+    /// Every attempt of a job failed that began at `began`. A [`FaultVerdict::Probe`] is to be carried out.
+    pub(super) fn failed(&mut self, address: PageAddress, (began, now): (Duration, Duration)) -> FaultVerdict {
         let before = self.remember(address, now);
         if self.last_well > before.unwrap_or(began) {
-            return Verdict::Page;
+            return FaultVerdict::Page;
         }
-        if std::mem::replace(&mut self.visiting, true) { Verdict::Wait } else { Verdict::Visit }
+        if std::mem::replace(&mut self.is_probing, true) { FaultVerdict::Wait } else { FaultVerdict::Probe }
     }
 
     /// Gives when the page failed before.
@@ -102,69 +102,73 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn fails(blame: &mut Blame, began: u64, now: u64) -> Verdict {
-        blame.failed(page(), (at(began), at(now)))
+    fn fails(attribution: &mut Attribution, began: u64, now: u64) -> FaultVerdict {
+        attribution.failed(page(), (at(began), at(now)))
     }
 
     #[test]
     fn a_page_that_fails_while_others_come_is_at_fault() {
-        let mut blame = Blame::default();
-        blame.came(&page_of("GB"), at(5));
-        assert_eq!(fails(&mut blame, 4, 9), Verdict::Page);
+        let mut attribution = Attribution::default();
+        attribution.came(&page_of("GB"), at(5));
+        assert_eq!(fails(&mut attribution, 4, 9), FaultVerdict::Page);
     }
 
     #[test]
     fn a_page_that_failed_is_asked_a_little_once_the_service_is_seen_well() {
-        let mut blame = Blame::default();
-        assert_eq!(fails(&mut blame, 4, 9), Verdict::Visit);
-        assert_eq!(blame.patience_with(&page()), Patience::Full);
-        blame.visited(None);
-        assert_eq!(blame.patience_with(&page()), Patience::Full);
-        blame.visited(Some(at(10)));
+        let mut attribution = Attribution::default();
+        assert_eq!(fails(&mut attribution, 4, 9), FaultVerdict::Probe);
+        assert_eq!(attribution.patience_with(&page()), Patience::Full);
+        attribution.probed(None);
+        assert_eq!(attribution.patience_with(&page()), Patience::Full);
+        attribution.probed(Some(at(10)));
         assert_eq!(
-            (blame.patience_with(&page()), blame.patience_with(&page_of("GB"))),
+            (attribution.patience_with(&page()), attribution.patience_with(&page_of("GB"))),
             (Patience::Short, Patience::Full)
         );
-        assert_eq!(fails(&mut blame, 9, 12), Verdict::Page);
-        assert_eq!(blame.patience_with(&page()), Patience::Full, "not since it failed again");
+        assert_eq!(fails(&mut attribution, 9, 12), FaultVerdict::Page);
+        assert_eq!(attribution.patience_with(&page()), Patience::Full, "not since it failed again");
     }
 
     #[test]
     fn a_page_that_fails_while_nothing_comes_is_not_at_fault_however_often() {
-        let mut blame = Blame::default();
-        blame.came(&page_of("GB"), at(3));
-        assert_eq!(fails(&mut blame, 4, 9), Verdict::Visit);
-        assert_eq!(fails(&mut blame, 9, 20), Verdict::Wait);
-        blame.visited(None);
-        assert_eq!(fails(&mut blame, 20, 30), Verdict::Visit);
+        let mut attribution = Attribution::default();
+        attribution.came(&page_of("GB"), at(3));
+        assert_eq!(fails(&mut attribution, 4, 9), FaultVerdict::Probe);
+        assert_eq!(fails(&mut attribution, 9, 20), FaultVerdict::Wait);
+        attribution.probed(None);
+        assert_eq!(fails(&mut attribution, 20, 30), FaultVerdict::Probe);
     }
 
-    /// With one request on its way at a time the visit came back before the page was asked again, so that no page was ever
+    /// With one request on its way at a time the probe came back before the page was asked again, so that no page was ever
     /// found to be at fault, and every start ended with 5.
     #[test]
     fn one_worker_alone_finds_a_page_at_fault() {
-        let mut blame = Blame::default();
-        assert_eq!(fails(&mut blame, 0, 9), Verdict::Visit);
-        blame.visited(Some(at(10)));
-        assert_eq!(blame.asks(&page()), Asks::Again);
-        assert_eq!(fails(&mut blame, 10, 20), Verdict::Page);
-        assert_eq!(fails(&mut blame, 20, 30), Verdict::Visit, "what was seen before the last failure is used up");
+        let mut attribution = Attribution::default();
+        assert_eq!(fails(&mut attribution, 0, 9), FaultVerdict::Probe);
+        attribution.probed(Some(at(10)));
+        assert_eq!(attribution.asks(&page()), Asks::Again);
+        assert_eq!(fails(&mut attribution, 10, 20), FaultVerdict::Page);
+        assert_eq!(
+            fails(&mut attribution, 20, 30),
+            FaultVerdict::Probe,
+            "what was seen before the last failure is used up"
+        );
     }
 
     /// Only the last failed page of each window was remembered, so that two were asked again and again without leave.
     #[test]
     fn each_of_two_pages_that_failed_is_asked_again() {
-        let mut blame = Blame::default();
-        fails(&mut blame, 0, 9);
-        blame.failed(page_of("GB"), (at(0), at(9)));
-        assert_eq!((blame.asks(&page()), blame.asks(&page_of("GB"))), (Asks::Again, Asks::Again));
+        let mut attribution = Attribution::default();
+        fails(&mut attribution, 0, 9);
+        attribution.failed(page_of("GB"), (at(0), at(9)));
+        assert_eq!((attribution.asks(&page()), attribution.asks(&page_of("GB"))), (Asks::Again, Asks::Again));
     }
 
     #[test]
     fn a_page_that_came_is_asked_for_the_first_time_when_it_is_wanted_again() {
-        let mut blame = Blame::default();
-        fails(&mut blame, 0, 9);
-        blame.came(&page(), at(10));
-        assert_eq!(blame.asks(&page()), Asks::First);
+        let mut attribution = Attribution::default();
+        fails(&mut attribution, 0, 9);
+        attribution.came(&page(), at(10));
+        assert_eq!(attribution.asks(&page()), Asks::First);
     }
 }

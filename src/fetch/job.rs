@@ -321,6 +321,12 @@ impl FetchJob {
         matches!(self.stands, Stands::OnItsWay(_) | Stands::Keeps { .. })
     }
 
+    /// Whether its page is asked just often enough to know that it was no accident.
+    #[cfg(test)]
+    pub(super) fn is_short(&self) -> bool {
+        self.retry.is_short()
+    }
+
     /// Whether it leaves its worker's place to another.
     pub(super) fn is_resting(&self) -> bool {
         matches!(self.stands, Stands::Rests(_) | Stands::WantsLeave { .. })

@@ -447,6 +447,12 @@ impl Pool {
         self.turns.job(id).map(|job| &job.work)
     }
 
+    /// Whether a job's page is asked just often enough to know that it was no accident.
+    #[cfg(test)]
+    pub fn is_short(&self, id: JobId) -> bool {
+        self.turns.job(id).is_some_and(FetchJob::is_short)
+    }
+
     fn end(&mut self, id: JobId, how: Fetched) -> Option<Over> {
         let over = self.turns.end(id, how)?;
         self.forget_spent(std::slice::from_ref(&over));

@@ -91,6 +91,12 @@ impl Retry {
         self.left > 0
     }
 
+    /// Whether it is asked just often enough to know that it was no accident.
+    #[cfg(test)]
+    pub fn is_short(&self) -> bool {
+        self.leave == Leave::Free
+    }
+
     /// The page is asked as often as one of a parked window from now on: the service is known to be well.
     pub fn shorten(&mut self) {
         if self.left >= FEW_ATTEMPTS {

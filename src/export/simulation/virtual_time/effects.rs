@@ -89,7 +89,9 @@ impl VirtualTime {
         let is_called_back = address.is_some_and(|page| self.machine.regions().is_called_back(&page.region));
         assert!(!is_called_back, "{address:?} is asked for, and its region is left alone");
         if comes.is_none() {
-            self.watch.sends(self.now, address, flight.needs_leave());
+            // The page of a job under way may turn out to be at fault, and is asked as often as one of a parked window from then on.
+            let is_free = flight.failures > 0 && self.machine.pool().is_short(job);
+            self.watch.sends(self.now, address, flight.needs_leave() && !is_free);
         }
         let service = &mut self.out.service;
         service.now = self.now;

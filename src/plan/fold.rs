@@ -322,7 +322,8 @@ impl Walk {
             }
             // The walk went on without a look, so short pages are a habit.
             _ => {
-                self.short_pages.doubted.take().iter().for_each(|doubt| self.believe(doubt));
+                let over = self.short_pages.doubted.take().filter(|doubt| !doubt.is_listed());
+                over.iter().for_each(|doubt| self.believe(doubt));
                 self.short_pages.doubted = self.short_pages.next.take();
                 self.short_pages.doubted.iter_mut().for_each(|doubt| doubt.followed_by(&came, follows));
             }
@@ -343,9 +344,8 @@ impl Walk {
 
     fn doubt_about(&self, page: &PageFact, rows: &[RowKey], before: Before) -> Option<ShortDoubt> {
         // Rows before the anchor come while a bound is not known, and are no part of what the page may have left out.
-        let wanted = |rows: &[RowKey]| -> Vec<RowKey> {
-            rows.iter().copied().filter(|row| row.second >= self.stretch.anchor).collect()
-        };
+        let is_wanted = |row: &RowKey| row.second >= self.stretch.anchor;
+        let wanted = |rows: &[RowKey]| rows.iter().copied().filter(is_wanted).collect::<Vec<RowKey>>();
         let (in_order, all) = (wanted(rows), wanted(&page.rows));
         let leaps = rows.is_empty() || (in_order.is_empty() && !all.is_empty());
         let shown = match (leaps, in_order.is_empty()) {
@@ -364,10 +364,11 @@ impl Walk {
         let from = from.min(first).max(before.settled);
         // What the page before left out at its end lies before the first row of this one.
         let doubted = if self.so_far.pages > 1 { from.min(first) } else { first };
-        let is_listed = self.is_listed_whole(TimeRange::new(doubted, last.shifted(1)));
-        if is_listed || (!leaps && first == last && self.heals.iter().any(is_over)) {
+        if !leaps && first == last && self.heals.iter().any(is_over) {
             return None;
         }
+        // It is read around no more, but what it left out may lie beyond what is listed, up to the next row.
+        let listed = Some(self.listed).filter(|listed| listed.covers(TimeRange::new(doubted, last.shifted(1))));
         let look_from = if from == last { before.second.unwrap_or(from) } else { from };
         let known = shown.iter().chain(&self.last.held).chain(&self.last.previous).map(|row| row.video);
         let known = known.chain(self.reach.stretch_at_frontier.iter().copied()).collect();
@@ -376,7 +377,7 @@ impl Walk {
         let fills_pages = before.frontier == Some(from) && before.rows >= PAGE_SIZE as usize;
         let amid = fills_pages.then_some((self.stretch.asked_min, page.address.page));
         let place = Place { look_from, from, amid, first_video, last_video, first, last, ends, slots, asked_max };
-        Some(ShortDoubt::new(place, known))
+        Some(ShortDoubt::new(place, known, listed))
     }
 
     fn end_looks(&mut self) {

@@ -79,6 +79,8 @@ pub struct ShortDoubt {
     /// Those of them that saw the page in another alignment.
     otherwise: u32,
     has_hidden: bool,
+    /// What of it is listed already, so that no look is worth its requests.
+    listed: Option<TimeRange>,
     /// The running look.
     running: Look,
 }
@@ -99,8 +101,9 @@ struct Look {
 }
 
 impl ShortDoubt {
-    /// The doubt about a page; `known` holds its rows, those of the page before, and those of its seconds.
-    pub fn new(place: Place, known: BTreeSet<VideoKey>) -> Self {
+    /// The doubt about a page; `known` holds its rows, those of the page before, and those of its seconds; `listed` covers these where they
+    /// are listed.
+    pub fn new(place: Place, known: BTreeSet<VideoKey>, listed: Option<TimeRange>) -> Self {
         Self {
             place,
             until: None,
@@ -113,6 +116,7 @@ impl ShortDoubt {
             agreeing: 0,
             otherwise: 0,
             has_hidden: false,
+            listed,
             running: Look {
                 began_at: place.from,
                 found: false,
@@ -132,6 +136,7 @@ impl ShortDoubt {
                 before.place.last_video = after.place.last_video;
                 before.place.ends = after.place.ends.max(before.place.ends);
                 before.place.asked_max = after.place.asked_max.max(before.place.asked_max);
+                before.listed = before.listed.and(after.listed);
                 before.known.extend(after.known);
                 Some(before)
             }
@@ -172,9 +177,9 @@ impl ShortDoubt {
         self.state == State::Pending
     }
 
-    /// Whether the looks showed too little.
+    /// Whether the looks showed too little, and not all of it is listed.
     pub fn has_failed(&self) -> bool {
-        self.state == State::Failed
+        self.state == State::Failed && !self.is_listed()
     }
 
     /// Whether a look is running.
@@ -232,7 +237,12 @@ impl ShortDoubt {
     /// Nothing needs to come after the page: all that may be missing lies below `until`.
     pub fn bounded_by(&mut self, until: EpochSeconds) {
         self.until = Some(until);
-        self.state = State::Ready;
+        self.state = if self.listed.is_some() { State::Failed } else { State::Ready };
+    }
+
+    /// Whether all that it may have left out is listed.
+    pub fn is_listed(&self) -> bool {
+        self.state == State::Failed && self.listed.is_some_and(|listed| listed.covers(self.range()))
     }
 
     /// No row came after those that are known.

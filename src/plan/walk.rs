@@ -344,7 +344,7 @@ impl Walk {
         let bounded = self.bounded.as_ref().filter(|reading| reading.has_short_pages()).map(|_| self.range);
         let bounded = bounded.map(|range| Believed { range, least: Vec::new() });
         let is_past = self.reach.frontier.is_some_and(|frontier| frontier >= self.range.end);
-        let open = self.short_pages.doubted.iter().chain(&self.short_pages.next);
+        let open = self.short_pages.doubted.iter().chain(&self.short_pages.next).filter(|doubt| !doubt.is_listed());
         let open = open.filter(|doubt| is_past || doubt.is_followed()).map(|doubt| doubt.believed(self.last.at));
         apart(self.short_pages.believed.iter().cloned().chain(bounded).chain(open))
     }

@@ -132,7 +132,7 @@ fn what_was_not_asked_for_with_a_short_page_does_not_follow_it() {
         slots: 2,
         asked_max: at(35),
     };
-    let mut doubt = ShortDoubt::new(place, [VideoKey(20), VideoKey(30)].into());
+    let mut doubt = ShortDoubt::new(place, [VideoKey(20), VideoKey(30)].into(), None);
     doubt.followed_by(&[row(20), row(30), row(36)], Follows::Anchored(at(20)));
     assert!(doubt.is_pending() && !doubt.is_followed());
     doubt.followed_by(&[row(30), row(35)], Follows::NextPage);

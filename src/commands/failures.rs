@@ -57,20 +57,19 @@ pub(super) fn refusal_hint(code: u16) -> &'static str {
 pub(super) fn failure_of(error: &ExportError, request: &ExportRequest) -> Failure {
     let state = told_state(&request.state, request.away.as_ref());
     let out = request.output.to_string();
-    let named = request.named_state();
     let hint = match another_question(error) {
         Some(Differs::Layout) => format!(
             "`rebuild` with the new --partition lays the output out anew, without a request, and then the same command goes on: \
              `keyapi-export rebuild --out {}{} --partition {}`; or use another --out and --state, or ask as before",
             in_shell(&out),
-            named,
+            request.named_state(""),
             request.partition
         ),
         Some(Differs::Question) => format!(
             "use another --out for this question, such as the same command with `--out {}{}`; what is in {out} stays as it is, and \
              goes on with the question as before",
             in_shell(&format!("{out}-2")),
-            another_state(&named)
+            request.named_state("-2")
         ),
         None => return failure(error, &state),
     };
@@ -345,15 +344,6 @@ fn of_the_lease(lapse: &Lapse) -> Failure {
         Lapse::Released { .. } => (ExitCode::Bug, "please report this; what was paid for is in the state"),
     };
     Failure::from_error(code, lapse).with_hint(hint)
-}
-
-/// The flag of a state, for another one beside it.
-fn another_state(named: &str) -> String {
-    match named.strip_suffix('\'') {
-        Some(quoted) => format!("{quoted}-2'"),
-        None if named.is_empty() => String::new(),
-        None => format!("{named}-2"),
-    }
 }
 
 /// What to do about another partition.

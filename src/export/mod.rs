@@ -156,13 +156,13 @@ pub struct Shard {
 
 impl ExportRequest {
     /// ` --state …` as a command has to say it that is typed for this output; nothing where the state lies beside the output, as it does by
-    /// itself.
-    pub fn named_state(&self) -> String {
+    /// itself. What follows the name makes it that of another state.
+    pub fn named_state(&self, suffix: &str) -> String {
         let state = self.away.as_ref().map_or_else(|| self.state.display().to_string(), Away::told);
         if state == format!("{}.state", self.output) {
             String::new()
         } else {
-            format!(" --state {}", crate::folder::in_shell(&state))
+            format!(" --state {}", crate::folder::in_shell(&format!("{state}{suffix}")))
         }
     }
 

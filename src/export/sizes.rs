@@ -30,7 +30,7 @@ pub(super) async fn tell_tiny_files(
          {} files for no request, and `--partition {}` goes on with them",
         tiny.bytes_a_file.div_ceil(1024),
         crate::folder::in_shell(&request.output.to_string()),
-        request.named_state(),
+        request.named_state(""),
         tiny.better,
         tiny.files_then,
         tiny.files,

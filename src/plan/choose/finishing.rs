@@ -32,11 +32,9 @@ impl Planner {
         let range = TimeRange::new(from.min(window.range.end), window.range.end);
         let says_so = ending == Ending::EmptyPage && !walk.is_bounded();
         let is_to_tell = says_so && range.end < plan.range.end && !range.is_empty();
-        // Where a row after them is known that is believed to be gone, it may come back. What the walk's own page shows there would refute
-        // it at once, and each time that it is read again.
-        let shows_others = walk.last_shown() >= Some(range.end);
-        let follows = || (!shows_others).then(|| PlanEvent::NothingFollows { region: window.region.clone(), range });
-        is_to_tell.then(|| if walk.believes_a_row_gone() { follows() } else { nothing_in(plan, range) }).flatten()
+        // Where a row after them is known that is believed to be gone, it may come back.
+        let follows = || PlanEvent::NothingFollows { region: window.region.clone(), range };
+        is_to_tell.then(|| if walk.believes_a_row_gone() { Some(follows()) } else { nothing_in(plan, range) }).flatten()
     }
 
     /// What a finishing walk believed of its short pages.

@@ -115,14 +115,16 @@ impl Ends {
         }
     }
 
-    /// How many rows of these seconds walks have shown, and which second holds the last; none where more may have come than are remembered.
-    pub fn rows_of(&self, range: TimeRange) -> Option<(u64, Option<EpochSeconds>)> {
+    /// How many rows of these seconds walks have shown, and how many the last second of those; none where more may have come than are remembered.
+    pub fn rows_of(&self, range: TimeRange) -> Option<(u64, Option<(EpochSeconds, u64)>)> {
         let first = |side: &Side| side.seen.first().is_some_and(|first| first.second < range.start);
         let last = |side: &Side| side.seen.last().is_some_and(|last| last.second >= range.end);
         let sides = [(&self.newest, first(&self.newest)), (&self.oldest, last(&self.oldest))];
         let (side, _) = sides.into_iter().find(|(side, reaches_beyond)| *reaches_beyond || !side.has_forgotten)?;
-        let mut rows = side.seen.iter().filter(|row| range.contains(row.second));
-        Some((rows.clone().count() as u64, rows.next_back().map(|row| row.second)))
+        let rows = side.seen.iter().map(|row| row.second).filter(|second| range.contains(*second));
+        let last = rows.clone().next_back();
+        let last = last.map(|last| (last, rows.clone().filter(|second| *second == last).count() as u64));
+        Some((rows.count() as u64, last))
     }
 
     /// From when on an answer is no witness of the same moment as the region's first.

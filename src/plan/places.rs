@@ -7,21 +7,27 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
-use super::fact::{PageFact, Purpose};
+use super::fact::PageFact;
 use crate::api::contract::PAGE_SIZE;
 use crate::units::{EpochSeconds, TimeRange};
 
 mod answer;
+mod counted;
 mod leaps;
+mod question;
 
 use answer::{Answer, Came, place_of};
+pub use counted::CountedRows;
+use counted::{half, last_of, rows_of};
+pub(super) use question::Telling;
+pub use question::{Beginning, PlaceQuestion, Stands};
 
 /// Rows up to which a stretch is not held against its places: its ends show them.
 const FEW_ROWS: u64 = 30;
 /// Rows more or fewer than came that are no sign of trouble: they come and go.
 const MANY: i64 = 5;
+/// Rows more than came that are more than come while a region is read again.
+const FAR_MORE: i64 = 10;
 /// Stretches of a region that are held against their places where rows between could not be counted; an honest service has one, ...
 const MOST_LEGS: u64 = 6;
 /// ... and one more for so many rows.
@@ -37,62 +43,6 @@ const MOST_MISSED: u32 = 2;
 /// Stretches that are told apart; of more, neighbours become one.
 const MOST_COUNTED: usize = 1_024;
 
-/// Rows that came of some seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CountedRows {
-    /// The seconds.
-    pub range: TimeRange,
-    /// How many.
-    pub rows: u64,
-    /// The second of the last of them; none where there is none.
-    pub last: Option<EpochSeconds>,
-    /// Whether others may have come that are not counted.
-    #[serde(default)]
-    pub is_unsure: bool,
-}
-
-/// A page that tells by its number how many rows lie before some second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PlaceQuestion {
-    /// The second from which pages are counted.
-    pub anchor: EpochSeconds,
-    /// The page.
-    pub page: u32,
-    /// Counts the region's questions from 1.
-    pub number: u32,
-    /// When it is asked; none for at once.
-    pub due: Option<EpochSeconds>,
-}
-
-impl PlaceQuestion {
-    /// What its page is asked for.
-    pub(super) fn purpose(&self) -> Purpose {
-        Purpose::Place { anchor: self.anchor, question: self.number }
-    }
-}
-
-/// How a region's rows stand to their places.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stands {
-    /// As far as is asked, as many came as their places say.
-    Whole,
-    /// A page would tell.
-    Ask(PlaceQuestion),
-    /// Rows of these seconds were skipped.
-    Missed(Vec<TimeRange>),
-}
-
-/// What a page tells of a region's beginning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beginning {
-    /// As many rows lie before it as came, so none before the first of them.
-    Whole,
-    /// It is still to be asked.
-    Ask(PlaceQuestion),
-    /// Nothing.
-    Untold,
-}
-
 /// What is known of a region's rows and their places.
 #[derive(Clone, Debug, Default)]
 pub struct Places {
@@ -107,6 +57,8 @@ pub struct Places {
     times_same: u32,
     /// Whether a page could not be had, or came in place of another that is not served: then pages tell nothing.
     is_untold: bool,
+    /// Whether the page that was asked from the region's first second on held nothing before that.
+    pub(super) opens_clean: bool,
 }
 
 /// Seconds that touch, and so few rows that one question serves them.
@@ -143,7 +95,7 @@ impl Places {
     pub(super) fn forget_but(
         &mut self,
         range: TimeRange,
-        told: impl Fn(TimeRange) -> Option<(u64, Option<EpochSeconds>)>,
+        told: impl Fn(TimeRange) -> Option<(u64, Option<(EpochSeconds, u64)>)>,
     ) {
         let cut: Vec<CountedRows> = self.of(range).copied().collect();
         self.counted.retain(|_, one| !one.range.overlaps(range));
@@ -153,7 +105,10 @@ impl Places {
             // Where all its rows lie before, those are still known; where it has none, neither side has any.
             let is_before = one.last.is_none_or(|last| last < range.start);
             for beside in [before, after].into_iter().filter(|beside| !beside.is_empty()) {
-                let told = told(beside).map(|(rows, last)| CountedRows { range: beside, rows, last, ..one });
+                let told = told(beside).map(|(rows, last)| {
+                    let (last, last_rows) = last.unzip();
+                    CountedRows { range: beside, rows, last, last_rows: last_rows.unwrap_or_default(), ..one }
+                });
                 let is_known = one.rows == 0 || (is_before && beside == before);
                 let kept = Some(CountedRows { range: beside, ..one }).filter(|_| is_known);
                 self.counted.extend(kept.or(told).map(|kept| (beside.start, kept)));
@@ -201,18 +156,20 @@ impl Places {
         self.answers.retain(|_, answer| answer.asked > 0);
     }
 
-    /// How the rows stand to their places, where so many pages of a question are served, and some answers were odd or none.
-    pub(super) fn stands(&self, (last_page, is_odd): (u32, bool), confirm_after: i64) -> Stands {
+    /// How the rows stand to their places.
+    pub(super) fn stands(&self, telling: Telling, confirm_after: i64) -> Stands {
         let mut missed = Vec::new();
         if self.is_untold {
             return Stands::Whole;
         }
-        let all = is_odd || self.times_missed > 0;
-        let legs = self.legs(last_page, all);
+        let all = telling.is_odd || self.times_missed > 0;
+        let mut legs = self.legs(telling.last_page, (all, all && (telling.is_mixed || !self.is_spent())));
+        legs.retain(|leg| telling.only_from.is_none_or(|from| leg.anchor == from));
         let most = MOST_IN_ALL as usize + legs.len() * if all { MOST_QUESTIONS } else { 1 };
         let most = u32::try_from(most).unwrap_or(u32::MAX);
+        let least = self.least_missing(telling.may_be_more);
         for leg in legs {
-            match self.stands_of(&leg, confirm_after) {
+            match self.stands_of(&leg, (least, confirm_after)) {
                 Stands::Whole => {}
                 Stands::Ask(_) if self.questions >= most => {}
                 ask @ Stands::Ask(_) => return ask,
@@ -222,21 +179,30 @@ impl Places {
         if missed.is_empty() { Stands::Whole } else { Stands::Missed(missed) }
     }
 
+    /// Whether a page told that as many rows lie in these seconds as came.
+    pub(super) fn prove(&self, range: TimeRange) -> bool {
+        let told = self.answers.get(&(range.start, range.end));
+        told.and_then(|told| told.more).is_some_and(|more| more.abs() < MANY)
+    }
+
     /// What a page tells of the beginning of a region that starts with this second, where so many pages of a question are served.
     pub(super) fn beginning(&self, start: EpochSeconds, last_page: u32) -> Beginning {
-        let leg = self.legs(last_page, false).into_iter().find(|leg| leg.anchor == start && !self.is_untold);
+        let leg = self.legs(last_page, (false, false)).into_iter().find(|leg| leg.anchor == start && !self.is_untold);
         let Some((leg, last)) = leg.as_ref().and_then(|leg| Some((leg, leg.stretches.last()?))) else {
             return Beginning::Untold;
         };
         match self.answers.get(&(start, last.range.end)) {
             None => Beginning::Ask(self.ask((start, leg.rows), 0, None)),
             Some(answer) if answer.is_exact(last_of(&leg.stretches)) => Beginning::Whole,
+            Some(answer) if answer.is_full && !answer.is_next_asked && answer.more == Some(0) => {
+                Beginning::Ask(self.ask((start, leg.rows), 1, None))
+            }
             Some(_) => Beginning::Untold,
         }
     }
 
-    fn stands_of(&self, leg: &Leg, confirm_after: i64) -> Stands {
-        match self.looks(leg.anchor, &leg.stretches, confirm_after) {
+    fn stands_of(&self, leg: &Leg, patience: (i64, i64)) -> Stands {
+        match self.looks(leg.anchor, &leg.stretches, patience) {
             Looks::Whole => return Stands::Whole,
             Looks::Open(question) => return Stands::Ask(question),
             Looks::Poorer => {}
@@ -255,21 +221,27 @@ impl Places {
                 continue;
             }
             let (one, other) = stretches.split_at(half(stretches));
+            let before = missed.len() + poorer.len();
             for half in [one, other] {
                 asked += 1;
-                match half.first().map(|first| self.looks(first.range.start, half, confirm_after)) {
+                match half.first().map(|first| self.looks(first.range.start, half, patience)) {
                     Some(Looks::Open(question)) => return Stands::Ask(question),
                     Some(Looks::Poorer) => poorer.push(half),
                     Some(Looks::Whole) | None => {}
                 }
+            }
+            // What neither half shows lies somewhere in both.
+            if missed.len() + poorer.len() == before {
+                missed.push(hull);
             }
         }
         missed.sort_unstable();
         Stands::Missed(missed)
     }
 
-    /// How stretches that follow each other look by the pages that were asked.
-    fn looks(&self, anchor: EpochSeconds, stretches: &[CountedRows], confirm_after: i64) -> Looks {
+    /// How stretches that follow each other look by the pages that were asked, where so many rows at least are missed, and what tells nothing
+    /// is asked again so much later.
+    fn looks(&self, anchor: EpochSeconds, stretches: &[CountedRows], (least, confirm_after): (i64, i64)) -> Looks {
         let Some(last) = stretches.last() else { return Looks::Whole };
         let rows = rows_of(stretches);
         let ask = |beyond: u64, due| Looks::Open(self.ask((anchor, rows), beyond, due));
@@ -277,7 +249,7 @@ impl Places {
         let beyond = u64::from(place_of(rows).1 == i64::from(PAGE_SIZE));
         let Some(answer) = self.answers.get(&(anchor, last.range.end)) else { return ask(beyond, None) };
         match answer.more {
-            Some(more) if more >= self.least_missing() => Looks::Poorer,
+            Some(more) if more >= least => Looks::Poorer,
             Some(_) if answer.is_full && !answer.is_next_asked && !answer.is_exact(last_of(stretches)) => ask(1, None),
             Some(more) if more > -MANY => Looks::Whole,
             _ if answer.asked < MOST_POOR => ask(0, Some(answer.at.shifted(confirm_after))),
@@ -286,9 +258,13 @@ impl Places {
     }
 
     /// So many rows more than came are missing: each may be one of ten that were skipped around a window's end. What is listed in the end are
-    /// not a few that came late.
-    fn least_missing(&self) -> i64 {
-        if self.is_spent() { MANY } else { 1 }
+    /// not a few that came late, nor, where others may lie there, as many as came since.
+    fn least_missing(&self, may_be_more: bool) -> i64 {
+        match (self.is_spent(), may_be_more) {
+            (false, _) => 1,
+            (true, false) => MANY,
+            (true, true) => FAR_MORE,
+        }
     }
 
     /// The page of the last of so many rows from a second on, or one so many pages beyond.
@@ -316,12 +292,11 @@ impl Places {
     }
 
     /// Stretches of seconds that touch, none longer than the service serves pages of: the longest, or, where rows may have been skipped
-    /// anywhere, all.
-    fn legs(&self, last_page: u32, all: bool) -> Vec<Leg> {
+    /// anywhere, all. Rows that came and are not counted are found again when their seconds are read again, but none of that is listed unless
+    /// `unsure_too`.
+    fn legs(&self, last_page: u32, (all, unsure_too): (bool, bool)) -> Vec<Leg> {
         let most = u64::from(last_page.saturating_sub(1)) * u64::from(PAGE_SIZE);
         let mut legs: Vec<Leg> = Vec::new();
-        // Rows that came and are not counted are found again when their seconds are read again, but none of that is listed.
-        let unsure_too = all && !self.is_spent();
         for one in self.counted.values().filter(|one| unsure_too || !one.is_unsure) {
             let goes_on = |leg: &&mut Leg| {
                 let touches = leg.stretches.last().is_some_and(|last| last.range.end == one.range.start);
@@ -357,7 +332,8 @@ impl Places {
                 Some(last) => {
                     last.range.end = one.range.end;
                     last.rows += one.rows;
-                    last.last = one.last.or(last.last);
+                    (last.last, last.last_rows) =
+                        one.last.map_or((last.last, last.last_rows), |_| (one.last, one.last_rows));
                     last.is_unsure = one.is_unsure;
                 }
                 None => thinner.push(one),
@@ -373,26 +349,6 @@ enum Looks {
     /// More rows lie there than came.
     Poorer,
     Open(PlaceQuestion),
-}
-
-/// The second of the last row.
-fn last_of(stretches: &[CountedRows]) -> Option<EpochSeconds> {
-    stretches.iter().rev().find_map(|one| one.last)
-}
-
-fn rows_of(stretches: &[CountedRows]) -> u64 {
-    stretches.iter().map(|one| one.rows).sum()
-}
-
-/// How many of two or more stretches hold about half of their rows.
-fn half(stretches: &[CountedRows]) -> usize {
-    let most = rows_of(stretches) / 2;
-    let mut rows = 0;
-    let first = stretches.iter().take_while(|one| {
-        rows += one.rows;
-        rows <= most
-    });
-    first.count().clamp(1, stretches.len() - 1)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::api::contract::Region;
 use crate::units::{EpochSeconds, LAST_PAGE};
 
 mod bounds;
+mod rounding;
 
 use bounds::LOST_ANCHORS;
 pub use bounds::{BoundQuestion, Bounds};
@@ -240,6 +241,7 @@ impl ServiceProfile {
     pub fn ask_anew(&mut self) {
         self.shifts.shifted = 0;
         self.bounds.anchors_lost.clear();
+        self.bounds.forget_minimums();
         self.answers = SameAnswer::default();
     }
 

@@ -103,6 +103,10 @@ impl Planner {
             Reopening::Unseen => "it holds rows that came only when its end was asked again".to_owned(),
         };
         events.push(PlanEvent::RangeReopened { window, rest, region: region.clone(), range, why: text, was_unproven });
+        if *why == Reopening::Leap {
+            // Asked within their own bounds they are another question than that which brought a row from far beyond them.
+            events.push(PlanEvent::WindowBounded { window });
+        }
         if *why == Reopening::Gap && !self.is_of_a_region(region, range) {
             // A later second may still fail, so nothing beyond the gap is asked.
             events.push(PlanEvent::WindowBounded { window });

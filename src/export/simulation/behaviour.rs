@@ -92,6 +92,18 @@ pub(super) enum Trouble {
     Part(f64),
     /// A 5xx to every page of this number or a later one.
     LaterFail(u32),
+    /// The answer that a cache has kept for so many seconds, whose key leaves a setting of the question out.
+    Cached(Unkeyed, u64),
+}
+
+/// What a cache does not tell questions by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Unkeyed {
+    Region,
+    Min,
+    Max,
+    Page,
+    Order,
 }
 
 /// How the service behaves.

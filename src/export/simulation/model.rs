@@ -13,7 +13,12 @@ use crate::plan::fact::{RowKey, VideoKey};
 use crate::plan::planner::Task;
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
+mod bucket;
+mod cache;
 mod drift;
+
+use bucket::Bucket;
+use cache::Cache;
 
 /// Rows that a page leaves out at its end.
 const LEFT_OUT: usize = 2;
@@ -54,25 +59,6 @@ pub(super) enum Answer {
     Throttled(Option<Duration>),
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    tokens: f64,
-    filled_at: Duration,
-}
-
-impl Bucket {
-    fn take(&mut self, limit: Limit, now: Duration) -> bool {
-        let passed = now.saturating_sub(self.filled_at).as_secs_f64();
-        self.filled_at = now.max(self.filled_at);
-        self.tokens = (self.tokens + passed * limit.per_second).min(limit.burst);
-        let has_one = self.tokens >= 1.0;
-        if has_one {
-            self.tokens -= 1.0;
-        }
-        has_one
-    }
-}
-
 /// The service.
 #[derive(Debug)]
 pub(super) struct Service {
@@ -94,6 +80,7 @@ pub(super) struct Service {
     /// Which answers are those to another question: a sequence of its own.
     others: StdRng,
     asked_before: Option<PageQuery>,
+    cached: Cache,
     next_id: u64,
 }
 
@@ -131,6 +118,7 @@ impl Service {
             random,
             others,
             asked_before,
+            cached: Cache::default(),
             next_id,
         }
     }
@@ -205,6 +193,17 @@ impl Service {
         self.requests += 1;
         self.drift(query);
         let trouble = self.trouble();
+        let Some(Trouble::Cached(unkeyed, seconds)) = trouble else { return self.own_answer(query, trouble) };
+        if let Some(answer) = self.cached.get(query, unkeyed, self.now) {
+            return answer;
+        }
+        let answer = self.own_answer(query, trouble);
+        self.cached.keep(query, &answer, self.now + Duration::from_secs(seconds));
+        answer
+    }
+
+    /// What the service itself answers.
+    fn own_answer(&mut self, query: &PageQuery, trouble: Option<Trouble>) -> Answer {
         let query = &self.taken(query);
         let behaviour = &self.behaviour;
         if self.random.random::<f64>() < behaviour.flaky || behaviour.outage.contains(&self.requests) {

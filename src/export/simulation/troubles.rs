@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::behaviour::{Behaviour, Limit, Other, Short, Ties, Trouble};
+use super::behaviour::{Behaviour, Limit, Other, Short, Ties, Trouble, Unkeyed};
 use super::promises::MONTH;
 use super::scenario::{Scenario, bursty, daily, uniform};
 use super::tests::number;
@@ -119,7 +119,7 @@ fn seeds_at_which_pages_of_two_lists_once_went_for_one_lose_nothing() {
 
 /// Seeds beyond those at which rows were missing without a word in the two troubles below: of a second that is read from both of its ends, of one
 /// beside it, at a region's end, where the last page that is served was learned from the trouble, and where it seemed that rows come in no order.
-const OTHER_PAGES_MENDED: [u64; 4] = [209, 281, 5_099, 5_161];
+const OTHER_PAGES_MENDED: [u64; 5] = [209, 281, 5_099, 5_161, 37_247];
 const EARLIER_ANSWERS_MENDED: [u64; 9] = [1_051, 3_177, 3_212, 5_025, 7_255, 238, 8_155, 20_509, 20_795];
 /// And where the newest page showed rows that no walk had seen, and one that a walk had; where the newest row was taken for deleted; and where a
 /// region that came empty ended the run; and where rows beside one that was believed to be gone were no reason to read an end again.
@@ -181,4 +181,37 @@ fn later_pages_fail(seed: u64) -> Behaviour {
 fn later_pages_that_fail_for_a_while_or_for_good() {
     let few = seeds().start..seeds().start + (seeds().end - seeds().start).div_ceil(4);
     hold_all(("later pages fail", None), few, later_pages_fail);
+}
+
+/// A cache in between gives, for a while, answers to questions that differ in one setting.
+fn cached(seed: u64) -> Behaviour {
+    let mut random = StdRng::seed_from_u64(seed ^ 0xcac4e);
+    let unkeyed = [Unkeyed::Region, Unkeyed::Min, Unkeyed::Max, Unkeyed::Page, Unkeyed::Order];
+    let unkeyed = unkeyed[random.random_range(0..5)];
+    let seconds = [1, 10, 60, 100_000][random.random_range(0..4)];
+    Behaviour { trouble: Some((when(seed), Trouble::Cached(unkeyed, seconds))), ..Behaviour::default() }
+}
+
+#[test]
+fn answers_from_a_cache_that_leaves_a_setting_out_for_a_while() {
+    let few = seeds().start..seeds().start + (seeds().end - seeds().start).div_ceil(2);
+    hold_all(("cached", None), few, cached);
+}
+
+/// And all the time, so that what is asked apart in time alone is answered rightly. CACHED plays another setting and time, as "Min 60": a cache
+/// that keeps answers for longer than the run may lose rows, which nothing shows.
+#[test]
+fn answers_from_a_cache_that_leaves_a_setting_out_for_good() {
+    let only = std::env::var("CACHED").ok();
+    let few = seeds().start..seeds().start + (seeds().end - seeds().start).div_ceil(10);
+    for unkeyed in [Unkeyed::Region, Unkeyed::Min, Unkeyed::Max, Unkeyed::Page, Unkeyed::Order] {
+        for seconds in [1, 10, 60] {
+            let told = format!("{unkeyed:?} {seconds}");
+            if only.as_ref().map_or(seconds == 1, |only| *only == told) {
+                let trouble = Some((Duration::ZERO..Duration::from_secs(100_000), Trouble::Cached(unkeyed, seconds)));
+                let behaviour = |_| Behaviour { trouble: trouble.clone(), ..Behaviour::default() };
+                hold_all((&told, None), few.clone(), behaviour);
+            }
+        }
+    }
 }

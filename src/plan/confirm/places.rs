@@ -4,7 +4,7 @@ use super::Due;
 use crate::plan::choose::doubted;
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::WindowId;
-use crate::plan::places::{Beginning, PlaceQuestion, Stands};
+use crate::plan::places::{Beginning, PlaceQuestion, Stands, Telling};
 use crate::plan::planner::{Decision, PlanContext, Planner};
 use crate::plan::profile::ServiceProfile;
 use crate::plan::region::RegionPlan;
@@ -60,18 +60,28 @@ impl Planner {
     }
 
     fn beginning(&self, plan: &RegionPlan) -> Beginning {
-        if self.places_tell() {
-            plan.again.places.beginning(plan.range.start, self.profile.last_page_at_least())
-        } else {
-            Beginning::Untold
+        match self.places_tell(plan) {
+            Some(telling) => plan.again.places.beginning(plan.range.start, telling.last_page),
+            None => Beginning::Untold,
         }
     }
 
-    /// Where rows come while the run reads, more of them lie there than came, and that is how it is.
-    fn places_tell(&self) -> bool {
+    /// What pages tell of a region; none where rows come while the run reads: more of them lie there than came, and that is how it is. But
+    /// where answers to other questions come at times, those may be what came again. Where more rows may lie before a page than were asked
+    /// for, only pages tell that are counted from the region's first second, if its first page showed that nothing lies before.
+    fn places_tell(&self, plan: &RegionPlan) -> Option<Telling> {
         let ServiceProfile { bounds, order, .. } = &self.profile;
+        let is_mixed = self.profile.answers_are_mixed();
         let min_is_loose = self.min_may_be_loose() && bounds.early_apart;
-        !order.sort_ignored && !order.rows_come && !min_is_loose
+        let rows_come = order.rows_come && !is_mixed;
+        let tell = !order.sort_ignored && !rows_come && (!min_is_loose || plan.again.places.opens_clean);
+        tell.then(|| Telling {
+            last_page: self.profile.last_page_at_least(),
+            is_odd: self.is_odd() || self.min_may_be_loose(),
+            is_mixed,
+            only_from: min_is_loose.then_some(plan.range.start),
+            may_be_more: order.repeats > 0 || self.min_may_be_loose(),
+        })
     }
 
     /// Whether more rows may lie before a page than were asked for.
@@ -82,16 +92,12 @@ impl Planner {
     /// Whether some answers of the run were odd, so that others may have come to other questions as well.
     fn is_odd(&self) -> bool {
         let ServiceProfile { order, seams, ends, .. } = &self.profile;
-        order.repeats > 0 || order.strays > 0 || *seams > 0 || ends.false_ends > 0
+        self.profile.answers_are_mixed() || order.repeats > 0 || order.strays > 0 || *seams > 0 || ends.false_ends > 0
     }
 
     /// How a region's rows stand to their places, where those tell.
     pub(in crate::plan) fn stands(&self, plan: &RegionPlan, confirm_after: i64) -> Stands {
-        if self.places_tell() {
-            plan.again.places.stands((self.profile.last_page_at_least(), self.is_odd()), confirm_after)
-        } else {
-            Stands::Whole
-        }
+        self.places_tell(plan).map_or(Stands::Whole, |telling| plan.again.places.stands(telling, confirm_after))
     }
 
     /// How many rows a window has shown, without what is listed of it; none where that is known.
@@ -137,6 +143,24 @@ impl Planner {
         Some(Decision::Record(events))
     }
 
+    /// Where answers to other questions come at times, a region is in doubt whose rows no page told to be all. Where ends are believed at once,
+    /// no page is asked for that.
+    pub(in crate::plan) fn list_mixed_answers(&self, confirm_after: i64) -> Option<Decision> {
+        if !self.profile.answers_are_mixed() || self.has_left() || confirm_after <= 0 {
+            return None;
+        }
+        let why = "answers to other questions came at times: the service kept to the lower bound and did not; and no page told by its number \
+                   that all its rows came";
+        let in_doubt = |plan: &&RegionPlan| plan.is_done() && !plan.again.places.prove(plan.range);
+        let events = self.regions.iter().filter(in_doubt).flat_map(|plan| {
+            let listed = self.gaps.iter().chain(&self.unproven).filter(|listed| listed.region == plan.region);
+            let known: Vec<TimeRange> = listed.map(|listed| listed.range).chain(plan.kept.iter().copied()).collect();
+            plan.range.without(&known).into_iter().map(|range| doubted(&plan.region, range, why))
+        });
+        let events: Vec<PlanEvent> = events.collect();
+        (!events.is_empty()).then_some(Decision::Record(events))
+    }
+
     /// Seconds without a row, far wider than the rows before them explain, are read once more where some answers of the run were odd: one to
     /// another question may have come there.
     pub(in crate::plan) fn read_leaps_again(&self) -> Option<Decision> {
@@ -152,10 +176,7 @@ impl Planner {
 
     /// Seconds of a region that is done of which rows were skipped.
     pub(in crate::plan) fn missed(&self, plan: &RegionPlan) -> Vec<TimeRange> {
-        // Where rows may have come while the run read, or lie before what was asked, what it brought when it was read again is all.
-        let may_be_more = self.profile.order.repeats > 0 || self.min_may_be_loose();
-        let is_all = may_be_more && plan.again.places.is_spent();
-        match (plan.is_done() && !is_all).then(|| self.stands(plan, 0)) {
+        match plan.is_done().then(|| self.stands(plan, 0)) {
             Some(Stands::Missed(missed)) => missed,
             _ => Vec::new(),
         }
@@ -213,6 +234,23 @@ mod tests {
             told += u32::from(!is_listed && asked.contains(&Purpose::ConfirmOldest));
         }
         assert!(told > 10, "{told}");
+    }
+
+    /// A bound that was kept to and was not: what no page proves is listed whole.
+    #[test]
+    fn a_region_that_no_page_proves_is_in_doubt_where_answers_to_other_questions_came() {
+        let (mut plan, ..) = read(100, 1_000);
+        assert_eq!(plan.list_mixed_answers(20), None);
+        let minimums = &mut plan.profile.bounds.minimums;
+        minimums.is_mixed = true;
+        assert_eq!(plan.list_mixed_answers(20), None, "its page told that all its rows came");
+        plan.region_mut(&us()).unwrap().again.places.forget(range(0, 10));
+        assert_eq!(plan.list_mixed_answers(0), None, "ends are believed at once");
+        let Some(Decision::Record(events)) = plan.list_mixed_answers(20) else { panic!() };
+        let listed = |event: &PlanEvent| matches!(event, PlanEvent::UnprovenListed { range: all, .. } if *all == range(0, 1_000));
+        assert!(events.len() == 1 && events.iter().all(listed), "{events:?}");
+        events.iter().for_each(|event| plan.apply_event(event));
+        assert_eq!(plan.list_mixed_answers(20), None, "it is listed once");
     }
 
     /// The third page is the answer to another's question, of rows far behind the window's end.

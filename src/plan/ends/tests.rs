@@ -53,10 +53,10 @@ fn how_many_rows_came_is_known_of_seconds_whose_rows_are_all_remembered() {
     let mut ends = Ends::default();
     ends.learn(&page(walk, 1_000, &(0..30).collect::<Vec<_>>()), |_| true);
     let told = |ends: &Ends, start: i64, end: i64| ends.rows_of(TimeRange::new(second(start), second(end)));
-    assert_eq!(told(&ends, 0, 50), Some((30, Some(second(29)))), "none is forgotten");
+    assert_eq!(told(&ends, 0, 50), Some((30, Some((second(29), 1)))), "none is forgotten");
     ends.learn(&page(walk, 1_000, &(30..100).collect::<Vec<_>>()), |_| true);
-    assert_eq!(told(&ends, 60, 80), Some((20, Some(second(79)))));
+    assert_eq!(told(&ends, 60, 80), Some((20, Some((second(79), 1)))));
     assert_eq!(told(&ends, 59, 80), None, "more rows may have come of the first second that is remembered");
-    assert_eq!(told(&ends, 5, 40), Some((35, Some(second(39)))));
+    assert_eq!(told(&ends, 5, 40), Some((35, Some((second(39), 1)))));
     assert_eq!((told(&ends, 5, 41), told(&ends, 45, 55)), (None, None));
 }

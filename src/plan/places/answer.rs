@@ -9,8 +9,8 @@ use crate::units::EpochSeconds;
 pub(super) struct Answer {
     /// How many more rows lie before it than came, at least; none where the page did not tell.
     pub(super) more: Option<i64>,
-    /// The second of the last row before it on the page.
-    last: Option<EpochSeconds>,
+    /// The second of the last row before it on the page, and how many rows of that the page holds.
+    last: Option<(EpochSeconds, u64)>,
     /// Whether all of the page lies before it, so that there may be more.
     pub(super) is_full: bool,
     /// Whether the page after it came.
@@ -68,7 +68,9 @@ impl Answer {
             if !(self.is_full && self.is_next_asked) {
                 self.more = more_before(page, mark, expected);
             }
-            self.last = page.rows.iter().map(|row| row.second).filter(|second| *second < mark).max();
+            let before = page.rows.iter().map(|row| row.second).filter(|second| *second < mark);
+            let rows_of = |last| before.clone().filter(|second| *second == last).count() as u64;
+            self.last = before.clone().max().map(|last| (last, rows_of(last)));
         } else if number == place + 1 && self.is_full {
             let beyond = more_before(page, mark, 0).unwrap_or_default();
             (self.more, self.is_next_asked) = (Some(i64::from(PAGE_SIZE) - expected + beyond), true);
@@ -79,9 +81,13 @@ impl Answer {
         }
     }
 
-    /// Whether the last row that came is the last before the second, and stands where it should.
-    pub(super) fn is_exact(&self, last: Option<EpochSeconds>) -> bool {
-        self.more == Some(0) && self.last.is_some() && self.last == last
+    /// Whether the last row that came is the last before the second, and stands where it should. On a full page, an earlier row of the last
+    /// second may stand in its place, where rows of other seconds came before.
+    pub(super) fn is_exact(&self, last: Option<(EpochSeconds, Option<u64>)>) -> bool {
+        let is_same = self.last.zip(last).is_some_and(|(told, last)| {
+            told.0 == last.0 && (!self.is_full || self.is_next_asked || last.1.is_none_or(|rows| told.1 == rows))
+        });
+        self.more == Some(0) && is_same
     }
 }
 

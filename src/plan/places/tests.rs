@@ -18,7 +18,16 @@ fn counted(rows: i64, skipped: &[std::ops::Range<i64>], step: usize) -> Places {
         let end = (start + step as i64).min(rows);
         let came = || (start..end).filter(|second| !skipped.iter().any(|skipped| skipped.contains(second)));
         let (rows, last) = (came().count() as u64, came().next_back().map(at));
-        places.count(range(start, end), &[CountedRows { range: range(start, end), rows, last, is_unsure: false }]);
+        places.count(
+            range(start, end),
+            &[CountedRows {
+                range: range(start, end),
+                rows,
+                last,
+                last_rows: u64::from(last.is_some()),
+                is_unsure: false,
+            }],
+        );
     }
     places
 }
@@ -36,13 +45,17 @@ fn answer(places: &mut Places, question: PlaceQuestion, rows: i64, now: i64) {
 /// Asks until nothing is to be asked; how often, and what was skipped.
 fn asked(places: &mut Places, rows: i64) -> (u32, Vec<TimeRange>) {
     for questions in 0..100 {
-        match places.stands((100_000, false), 20) {
+        match places.stands(telling(100_000, false), 20) {
             Stands::Ask(question) => answer(places, question, rows, 1_000),
             Stands::Whole => return (questions, Vec::new()),
             Stands::Missed(missed) => return (questions, missed),
         }
     }
     panic!("it asks without end")
+}
+
+fn telling(last_page: u32, is_odd: bool) -> Telling {
+    Telling { last_page, is_odd, is_mixed: false, only_from: None, may_be_more: false }
 }
 
 #[test]
@@ -77,7 +90,10 @@ fn what_was_skipped_in_many_places_lies_in_the_seconds_that_are_read_again() {
     for missed in missed {
         let (rows, last) = (missed.seconds().unsigned_abs(), Some(missed.end.shifted(-1)));
         places.forget(missed);
-        places.count(missed, &[CountedRows { range: missed, rows, last, is_unsure: false }]);
+        places.count(
+            missed,
+            &[CountedRows { range: missed, rows, last, last_rows: u64::from(last.is_some()), is_unsure: false }],
+        );
     }
     assert_eq!(asked(&mut places, 4_000), (1, vec![]));
 }
@@ -85,16 +101,16 @@ fn what_was_skipped_in_many_places_lies_in_the_seconds_that_are_read_again() {
 #[test]
 fn fewer_rows_than_came_are_believed_to_be_gone_once_that_is_so_again_later() {
     let mut places = counted(205, &[], 20);
-    let Stands::Ask(first) = places.stands((100_000, false), 20) else { panic!() };
+    let Stands::Ask(first) = places.stands(telling(100_000, false), 20) else { panic!() };
     assert_eq!((first.page, first.due), (21, None));
     // What comes is the page behind it, which is empty, and then one of later rows.
     answer(&mut places, first, 150, 1_000);
-    let Stands::Ask(again) = places.stands((100_000, false), 20) else { panic!() };
+    let Stands::Ask(again) = places.stands(telling(100_000, false), 20) else { panic!() };
     assert_eq!((again.page, again.number, again.due), (21, 2, Some(at(1_020))));
     answer(&mut places, again, 150, 1_020);
-    let Stands::Ask(again) = places.stands((100_000, false), 20) else { panic!() };
+    let Stands::Ask(again) = places.stands(telling(100_000, false), 20) else { panic!() };
     answer(&mut places, again, 150, 1_040);
-    assert_eq!(places.stands((100_000, false), 20), Stands::Whole);
+    assert_eq!(places.stands(telling(100_000, false), 20), Stands::Whole);
 }
 
 #[test]
@@ -108,12 +124,12 @@ fn what_nobody_counted_parts_what_is_asked_and_a_few_rows_more_are_looked_for() 
     // A service that serves 20 pages of a question is asked from later seconds.
     let mut places = counted(350, &one(300..310), 20);
     let mut anchors = Vec::new();
-    while let Stands::Ask(question) = places.stands((20, false), 20) {
+    while let Stands::Ask(question) = places.stands(telling(20, false), 20) {
         anchors.push(question.anchor.get());
         answer(&mut places, question, 350, 1_000);
     }
     assert!(anchors.contains(&0) && anchors.contains(&180), "{anchors:?}");
-    let Stands::Missed(missed) = places.stands((20, false), 20) else { panic!() };
+    let Stands::Missed(missed) = places.stands(telling(20, false), 20) else { panic!() };
     assert!(missed.iter().any(|missed| missed.contains(at(300))), "{missed:?}");
     assert!(missed.iter().map(|missed| missed.seconds()).sum::<i64>() <= 40, "{missed:?}");
 }
@@ -124,14 +140,23 @@ fn what_a_next_page_told_is_not_taken_back_by_the_page_before_it() {
     let mut places = Places::default();
     for (start, end, rows) in [(0, 255, 245), (255, 260, 5)] {
         let last = Some(at(end - 1));
-        places.count(range(start, end), &[CountedRows { range: range(start, end), rows, last, is_unsure: false }]);
+        places.count(
+            range(start, end),
+            &[CountedRows {
+                range: range(start, end),
+                rows,
+                last,
+                last_rows: u64::from(last.is_some()),
+                is_unsure: false,
+            }],
+        );
     }
     assert_eq!(asked(&mut places, 260).1, [range(0, 255)]);
 }
 
 #[test]
 fn beside_what_is_forgotten_rows_stay_counted_that_are_remembered() {
-    let told = |beside: TimeRange| Some((beside.seconds().unsigned_abs(), Some(beside.end.shifted(-1))));
+    let told = |beside: TimeRange| Some((beside.seconds().unsigned_abs(), Some((beside.end.shifted(-1), 1))));
     let mut places = counted(100, &[], 20);
     places.forget_but(range(30, 50), told);
     let left: Vec<(TimeRange, u64)> = places.of(range(0, 100)).map(|one| (one.range, one.rows)).collect();
@@ -152,7 +177,7 @@ fn where_answers_were_odd_each_stretch_is_held_against_its_places() {
     let skipped_is_found = |is_odd: bool| {
         let mut places = alone(945..955);
         for _ in 0..100 {
-            match places.stands((100_000, is_odd), 20) {
+            match places.stands(telling(100_000, is_odd), 20) {
                 Stands::Ask(question) => answer(&mut places, question, 1_000, 1_000),
                 Stands::Whole => return false,
                 Stands::Missed(missed) => return missed.iter().any(|missed| missed.contains(at(945))),
@@ -168,14 +193,14 @@ fn where_answers_were_odd_each_stretch_is_held_against_its_places() {
 fn the_same_page_to_two_questions_tells_nothing() {
     let mut places = counted(1_000, &[], 20);
     for _ in 0..2 {
-        let Stands::Ask(question) = places.stands((100_000, false), 20) else { panic!() };
+        let Stands::Ask(question) = places.stands(telling(100_000, false), 20) else { panic!() };
         let address =
             PageAddress { region: us(), purpose: question.purpose(), page: PageNumber::new(question.page).unwrap() };
         let mut page = page_of(address, at(1_000), 100..110);
         page.check.print = 7;
         places.take(question.anchor, &page);
     }
-    assert_eq!(places.stands((100_000, false), 20), Stands::Whole);
+    assert_eq!(places.stands(telling(100_000, false), 20), Stands::Whole);
 }
 
 /// The first came while each page came in place of the one before it, and the second after that: its number was taken for one that is not
@@ -183,7 +208,7 @@ fn the_same_page_to_two_questions_tells_nothing() {
 #[test]
 fn the_same_page_to_two_questions_far_apart_is_asked_anew() {
     let mut places = counted(1_000, &one(400..420), 20);
-    let Stands::Ask(first) = places.stands((100_000, false), 20) else { panic!() };
+    let Stands::Ask(first) = places.stands(telling(100_000, false), 20) else { panic!() };
     // The next page comes in place of the first one, and then, long after, by its own number.
     for (number, now) in [(first.page, 1_000), (first.page + 1, 1_020)] {
         let page = PageNumber::new(number).unwrap();
@@ -192,14 +217,14 @@ fn the_same_page_to_two_questions_far_apart_is_asked_anew() {
         came.check.print = 7;
         places.take(first.anchor, &came);
     }
-    let Stands::Ask(third) = places.stands((100_000, false), 20) else { panic!("{places:?}") };
+    let Stands::Ask(third) = places.stands(telling(100_000, false), 20) else { panic!("{places:?}") };
     assert_eq!((third.page, third.due), (first.page, None));
     let (questions, missed) = asked(&mut places, 1_000);
     assert!(questions < 20 && missed.iter().any(|one| one.overlaps(range(400, 420))), "{questions} {missed:?}");
     // Where the service answers so for good, nothing is asked for ever.
     let mut capped = counted(1_000, &[], 20);
     let mut now = 1_000;
-    while let Stands::Ask(question) = capped.stands((100_000, false), 20) {
+    while let Stands::Ask(question) = capped.stands(telling(100_000, false), 20) {
         let page = PageNumber::new(question.page).unwrap();
         let mut last = page_of(PageAddress { region: us(), purpose: question.purpose(), page }, at(now), 100..110);
         last.check.print = 7;
@@ -207,22 +232,22 @@ fn the_same_page_to_two_questions_far_apart_is_asked_anew() {
         now += 20;
         assert!(now < 1_400, "it asks without end");
     }
-    assert_eq!(capped.stands((100_000, false), 20), Stands::Whole);
+    assert_eq!(capped.stands(telling(100_000, false), 20), Stands::Whole);
 }
 
 #[test]
 fn a_page_that_cannot_be_had_and_one_that_cannot_be_placed_end_the_asking() {
     let mut places = counted(1_000, &one(400..410), 20);
     places.is_untold();
-    assert_eq!(places.stands((100_000, false), 20), Stands::Whole);
+    assert_eq!(places.stands(telling(100_000, false), 20), Stands::Whole);
     let mut places = counted(1_000, &one(400..410), 20);
     for _ in 0..MOST_POOR {
-        let Stands::Ask(question) = places.stands((100_000, false), 20) else { panic!() };
+        let Stands::Ask(question) = places.stands(telling(100_000, false), 20) else { panic!() };
         let address =
             PageAddress { region: us(), purpose: question.purpose(), page: PageNumber::new(question.page).unwrap() };
         places.take(question.anchor, &PageFact { slots: 10, ..page_of(address, at(1_000), []) });
     }
-    assert_eq!(places.stands((100_000, false), 20), Stands::Whole);
+    assert_eq!(places.stands(telling(100_000, false), 20), Stands::Whole);
 }
 
 #[test]
@@ -232,7 +257,10 @@ fn seconds_without_a_row_are_a_leap_where_the_rows_before_them_do_not_explain_it
     // What lies before is known all the same, and so is that they were read again.
     places.forget(range(110, 150));
     assert_eq!((places.leaps(), places.of(range(100, 110)).map(|one| one.rows).sum::<u64>()), (vec![], 10));
-    places.count(range(110, 150), &[CountedRows { range: range(110, 150), rows: 0, last: None, is_unsure: false }]);
+    places.count(
+        range(110, 150),
+        &[CountedRows { range: range(110, 150), rows: 0, last: None, last_rows: 0, is_unsure: false }],
+    );
     assert_eq!(places.leaps(), [range(110, 150)], "a window without rows is one whole");
     assert_eq!(counted(200, &one(110..115), 50).leaps(), []);
     assert_eq!(counted(200, &one(145..150), 50).leaps(), []);
@@ -272,7 +300,7 @@ fn seconds_with_rows_that_may_not_be_counted_are_read_again_where_answers_were_o
     let counted: Vec<CountedRows> = places.of(range(0, 100)).map(unsure).collect();
     places.count(range(0, 100), &counted);
     let missed = |places: &mut Places, is_odd: bool| loop {
-        match places.stands((100_000, is_odd), 20) {
+        match places.stands(telling(100_000, is_odd), 20) {
             Stands::Ask(question) => answer(places, question, 100, 1_000),
             Stands::Missed(missed) => return missed,
             Stands::Whole => return Vec::new(),
@@ -282,4 +310,34 @@ fn seconds_with_rows_that_may_not_be_counted_are_read_again_where_answers_were_o
     assert_eq!(missed(&mut places, true), [range(60, 80)]);
     (0..MOST_MISSED).for_each(|_| places.is_missed());
     assert_eq!(missed(&mut places, true), []);
+}
+
+/// Ten rows were skipped before a last second of many: the page of the last place is full of that second, too.
+#[test]
+fn an_earlier_row_of_the_last_second_does_not_stand_for_the_last() {
+    for (skipped, beginning) in [(0, Beginning::Whole), (10, Beginning::Untold)] {
+        let mut places = counted(100, &[], 20);
+        let (range, last) = (range(100, 101), Some(at(100)));
+        places.count(range, &[CountedRows { range, rows: 30, last, last_rows: 30, is_unsure: false }]);
+        let seconds: Vec<i64> = (0..100).chain(vec![99; skipped]).chain(vec![100; 30]).collect();
+        let take = |places: &mut Places, question: PlaceQuestion| {
+            let (page, purpose) = (PageNumber::new(question.page).unwrap(), question.purpose());
+            let from = seconds.iter().filter(|second| **second < question.anchor.get()).count();
+            let rows = seconds.iter().skip(from + (question.page as usize - 1) * 10).take(10).copied();
+            let mut page = page_of(PageAddress { region: us(), purpose, page }, at(1_000), rows);
+            page.check.print = u64::from(question.page) + 1;
+            places.take(question.anchor, &page);
+        };
+        let mut asked = Vec::new();
+        while let Beginning::Ask(question) = places.beginning(at(0), 100_000) {
+            asked.push(question.page);
+            take(&mut places, question);
+        }
+        assert_eq!((asked, places.beginning(at(0), 100_000)), (vec![13, 14], beginning), "{skipped}");
+        while let Stands::Ask(question) = places.stands(telling(100_000, false), 20) {
+            take(&mut places, question);
+        }
+        let is_missed = matches!(places.stands(telling(100_000, false), 20), Stands::Missed(_));
+        assert_eq!(is_missed, skipped > 0);
+    }
 }

@@ -1,13 +1,13 @@
 //! Folding durable pages into the plan. Pure.
 
 use super::Planner;
-use crate::api::contract::Region;
+use crate::api::contract::{Region, TimeOrder};
 use crate::plan::ahead::PAGES_FOR_ONE_AHEAD as PAGES_IN_TURN;
 use crate::plan::evidence::observation::Turn;
 use crate::plan::fact::{PageAddress, PageFact, Purpose, WindowId};
 use crate::plan::walk::Shown;
 use crate::plan::window::{Window, WindowState};
-use crate::units::EpochSeconds;
+use crate::units::{EpochSeconds, PageNumber};
 
 impl Planner {
     /// Folds one durable page in.
@@ -23,6 +23,7 @@ impl Planner {
             plan.apply(page, is_first);
             if opens {
                 plan.learn_opening(page);
+                plan.again.places.opens_clean = page.slots > 0 && page.check.outside == 0;
             }
         }
         self.count_page(page);
@@ -77,6 +78,13 @@ impl Planner {
         let WindowState::Walking(walk) = &mut window.state else { return };
         if walk.stretch().number != stretch {
             return;
+        }
+        let opens = page.address.page == PageNumber::FIRST && walk.stretch().order() == TimeOrder::OldestFirst;
+        if opens {
+            let asked_min = walk.stretch().asked_min;
+            let plan = self.regions.iter().find(|plan| plan.region == page.address.region);
+            let known = [plan.and_then(|plan| plan.extent.oldest), walk.known_before()].into_iter().flatten();
+            self.profile.take_opening(page, asked_min, known.filter(|known| *known < asked_min).max());
         }
         let shown = walk.apply(page);
         window.keep_opening();

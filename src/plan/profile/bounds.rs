@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::ServiceProfile;
+use super::rounding::AskedMinimums;
 use crate::plan::fact::{PageFact, VideoKey};
 use crate::units::EpochSeconds;
 
@@ -32,6 +33,8 @@ pub struct Bounds {
     /// Whether others came so much later that they are not of one trouble.
     pub early_apart: bool,
     pub(super) early_pages: u32,
+    /// What rounding explains of that.
+    pub minimums: AskedMinimums,
     /// Pages of walks that brought rows.
     pub(super) fitting_pages: u32,
     /// Whether a stretch that went on from known rows began with one of them, ...
@@ -63,10 +66,34 @@ impl BoundQuestion {
     }
 }
 
+impl Bounds {
+    /// What was asked is asked anew: what was answered before says nothing of how the service answers now.
+    pub(super) fn forget_minimums(&mut self) {
+        self.minimums = AskedMinimums::default();
+    }
+}
+
 impl ServiceProfile {
     /// Whether enough stretches began before what was asked to say that the lower bound is not kept to.
     pub fn min_seems_loose(&self) -> bool {
         self.bounds.early_openings >= LOOSE_AFTER
+    }
+
+    /// Whether answers to other questions come at times: a lower bound was kept to and was not, and no rounding explains both.
+    pub fn answers_are_mixed(&self) -> bool {
+        self.bounds.minimums.is_mixed && !self.order.sort_ignored
+    }
+
+    /// Learns from the first page of a stretch that goes up from a second, where this is the last row known before that.
+    pub fn take_opening(&mut self, page: &PageFact, asked_min: EpochSeconds, known: Option<EpochSeconds>) {
+        let Some(first) = page.rows.first().map(|row| row.second).filter(|_| !self.bounds.minimums.is_mixed) else {
+            return;
+        };
+        match known {
+            _ if first < asked_min => self.bounds.minimums.early(first, asked_min),
+            Some(known) if page.check.outside == 0 => self.bounds.minimums.kept(known, asked_min),
+            _ => {}
+        }
     }
 
     /// Whether yet another page that lies before what was asked is worth its price.

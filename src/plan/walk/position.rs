@@ -12,6 +12,11 @@ impl Walk {
         if self.is_bounded() { None } else { self.reach.frontier }
     }
 
+    /// The second of the last row before those of the frontier.
+    pub fn known_before(&self) -> Option<EpochSeconds> {
+        self.reach.before_frontier
+    }
+
     /// Up to where (exclusive) the walk has every row, as far as is known: nothing below it is read again. The last page counts only
     /// once another has followed it: should that be the same, one of the two came in place of another.
     pub fn settled(&self) -> EpochSeconds {

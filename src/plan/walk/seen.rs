@@ -84,6 +84,7 @@ impl SeenRows {
             // Counted in a group, it cannot be told apart from its neighbours, to which its rows may be added.
             for one in counted.iter_mut().filter(|one| one.range.contains(second)) {
                 one.rows += more.unwrap_or_default();
+                one.last_rows += more.filter(|_| one.last == Some(second)).unwrap_or_default();
                 one.is_unsure |= more.is_none();
             }
         }
@@ -99,17 +100,19 @@ impl SeenRows {
         let is_unsure = self.is_unsure || self.unsure_from.is_some();
         let all = self.seconds.iter().chain(last).copied().filter(|(second, _)| range.contains(*second));
         if all.clone().next().is_none() {
-            return vec![CountedRows { range, rows: 0, last: None, is_unsure }];
+            return vec![CountedRows { range, rows: 0, last: None, last_rows: 0, is_unsure }];
         }
         let step = (all.clone().map(|(_, rows)| rows).sum::<u64>() / STRETCHES).max(LEAST_ROWS);
         let mut cuts: Vec<EpochSeconds> = cuts.iter().copied().filter(|cut| Some(*cut) >= self.exact_from).collect();
         cuts.sort_unstable();
         let mut cuts = cuts.into_iter().peekable();
         let (mut counted, mut from, mut rows, mut last, mut was_dense) = (Vec::new(), range.start, 0, None, false);
-        let mut close = |until: EpochSeconds, rows: &mut u64, last: &mut Option<EpochSeconds>| {
+        let mut close = |until: EpochSeconds, rows: &mut u64, last: &mut Option<(EpochSeconds, u64)>| {
             let range = TimeRange::new(from, until.min(range.end));
             if !range.is_empty() {
-                counted.push(CountedRows { range, rows: std::mem::take(rows), last: last.take(), is_unsure });
+                let (last, last_rows) = last.take().unzip();
+                let (rows, last_rows) = (std::mem::take(rows), last_rows.unwrap_or_default());
+                counted.push(CountedRows { range, rows, last, last_rows, is_unsure });
                 from = range.end;
             }
         };
@@ -121,7 +124,7 @@ impl SeenRows {
             if rows >= step || more >= DENSE || was_dense {
                 close(second, &mut rows, &mut last);
             }
-            (rows, last, was_dense) = (rows + more, Some(second), more >= DENSE);
+            (rows, last, was_dense) = (rows + more, Some((second, more)), more >= DENSE);
             if was_dense {
                 close(second.shifted(1), &mut rows, &mut last);
             }

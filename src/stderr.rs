@@ -7,6 +7,7 @@
 
 mod canvas;
 
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -180,6 +181,16 @@ pub fn size() -> Option<(usize, usize)> {
     console::Term::stderr().size_checked().map(|(rows, columns)| (usize::from(rows), usize::from(columns)))
 }
 
+/// Whether a person sees this stream on a terminal that understands escape sequences, and wants them (no-color.org).
+pub fn may_draw(stream: &impl io::IsTerminal) -> bool {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    stream.is_terminal() && draws(variable("TERM").as_deref(), variable("NO_COLOR").as_deref())
+}
+
+fn draws(term: Option<&OsStr>, no_color: Option<&OsStr>) -> bool {
+    term.is_some_and(|term| term != "dumb" && term != "unknown") && no_color.is_none()
+}
+
 /// As much of `text` as fits into so many columns, with a sign that something is missing where it does not fit.
 pub fn cut(text: &str, columns: usize) -> String {
     console::truncate_str(text, columns, "…").into_owned()
@@ -278,6 +289,13 @@ mod tests {
         stderr.write(b"three\n");
         assert!(stderr.flush(PATIENCE));
         assert_eq!(out.try_iter().flatten().collect::<Vec<u8>>(), b"\nthree\n");
+    }
+
+    #[test]
+    fn escape_sequences_are_for_terminals_that_have_them_and_people_who_want_them() {
+        let draws = |term: &str, no_color: Option<&str>| draws(Some(term).map(OsStr::new), no_color.map(OsStr::new));
+        assert!(draws("xterm-256color", None) && draws("linux", None));
+        assert!(!draws("dumb", None) && !draws("xterm", Some("1")) && !super::draws(None, None));
     }
 
     #[test]

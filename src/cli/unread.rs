@@ -1,12 +1,10 @@
 //! A command line that is no call: what clap says of it, what would be right, and nothing of a key that was given in it.
 
-use std::io::IsTerminal;
-
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::config::ErrorFormat;
 use crate::failure::{ExitCode, Failure};
-use crate::stderr::Stderr;
+use crate::stderr::{self, Stderr};
 
 /// Why a command line was not read: a mistake in it, or a wish for help or version.
 #[derive(Debug)]
@@ -128,7 +126,7 @@ impl Unread {
             return (ExitCode::Usage, Some(self.failure()));
         }
         let text = self.error.render();
-        let text = if std::io::stderr().is_terminal() { text.ansi().to_string() } else { text.to_string() };
+        let text = if stderr::may_draw(&std::io::stderr()) { text.ansi().to_string() } else { text.to_string() };
         stderr.write(self.blotted(&text).as_bytes());
         (ExitCode::Usage, None)
     }

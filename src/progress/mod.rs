@@ -10,14 +10,13 @@ pub mod tally;
 pub mod timeline;
 
 use std::fmt;
-use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
 use crate::api::contract::Region;
-use crate::stderr::Stderr;
+use crate::stderr::{self, Stderr};
 use crate::units::{ByteCount, Credits, EpochSeconds, RowCount, TimeRange};
 
 pub use reader::{HEARTBEAT, Reader};
@@ -274,8 +273,8 @@ pub enum Screen {
 }
 
 impl Screen {
-    /// Bars where stderr is a terminal, else lines.
+    /// Bars where stderr is a terminal that they can be drawn on, else lines.
     pub fn of_process(stderr: &Stderr) -> Self {
-        if std::io::stderr().is_terminal() { Self::Bars(stderr.clone()) } else { Self::Lines }
+        if stderr::may_draw(&std::io::stderr()) { Self::Bars(stderr.clone()) } else { Self::Lines }
     }
 }

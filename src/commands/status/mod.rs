@@ -8,7 +8,6 @@ mod picture;
 pub(super) mod report;
 mod text;
 
-use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use crate::cli::StatusArguments;
@@ -58,7 +57,7 @@ fn told(status: &Status, arguments: &StatusArguments, lines: Lines) -> Result<St
 
 /// On a terminal each look takes the place of the one before; elsewhere one follows the other.
 async fn watch(places: &Places, arguments: &StatusArguments, every: Duration) -> Result<ExitCode, Failure> {
-    let redraws = std::io::stdout().is_terminal() && !arguments.json;
+    let redraws = crate::stderr::may_draw(&std::io::stdout()) && !arguments.json;
     let mut before: Option<String> = None;
     loop {
         let status = look(places).await?;

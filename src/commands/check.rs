@@ -17,7 +17,7 @@ use crate::replaced::{self, Readers};
 use crate::telemetry::Log;
 use crate::units::EpochSeconds;
 
-use super::{failures, run, signals};
+use super::{run, signals, statuses};
 
 /// How a check ended early.
 enum Early {
@@ -159,11 +159,13 @@ fn ended(early: Early) -> Result<ExitCode, Failure> {
     let why = told(&early);
     let (code, hint) = match early {
         Early::Stopped(Stop::Credits) => return Ok(ExitCode::Complete),
-        Early::Stopped(Stop::Quota(_)) => (ExitCode::BudgetReached, "buy credits, or wait until the quota is renewed"),
-        Early::Stopped(Stop::Refused(code, _)) => (ExitCode::Refused, failures::refusal_hint(code)),
-        Early::Stopped(Stop::Unwell(_)) => (ExitCode::ServiceUnwell, "try again when the service is well"),
+        Early::Stopped(Stop::Quota(_)) => {
+            (ExitCode::BudgetReached, "buy credits, or wait until the quota is renewed".to_owned())
+        }
+        Early::Stopped(Stop::Refused(code, _)) => (ExitCode::Refused, statuses::refusal_hint(code)),
+        Early::Stopped(Stop::Unwell(_)) => (ExitCode::ServiceUnwell, "try again when the service is well".to_owned()),
         Early::Stopped(Stop::Unreachable(_)) => {
-            (ExitCode::Usage, "check --base-url, and what this machine trusts and can look up")
+            (ExitCode::Usage, "check --base-url, and what this machine trusts and can look up".to_owned())
         }
         Early::Interrupted(Some(interrupt)) => return Ok(signals::code_of(interrupt)),
         Early::Interrupted(None) => return Ok(ExitCode::Interrupted),

@@ -14,13 +14,14 @@ use crate::sink::part::PartError;
 use crate::sink::publish::OutputError;
 
 use super::places::{SHARDS_HINT, told_state};
+use super::statuses;
 
 /// Ends that need more than the summary: what the service did.
 pub(super) fn refusal(ending: &Ending) -> Option<Failure> {
     match ending {
         Ending::Unwell { why } => Some(
             Failure::new(ExitCode::ServiceUnwell, format!("no page came for too long; the last failure was: {why}"))
-                .with_hint("what was bought is kept; run the same command when the service is well again"),
+                .with_hint(statuses::trouble_hint(why)),
         ),
         Ending::Unreachable { why } => Some(
             Failure::new(ExitCode::Usage, format!("the service cannot be reached: {why}"))
@@ -28,28 +29,13 @@ pub(super) fn refusal(ending: &Ending) -> Option<Failure> {
         ),
         Ending::Refused { code, message } => Some(
             Failure::new(ExitCode::Refused, format!("the service refuses the request with {code}: {message}"))
-                .with_hint(refusal_hint(*code)),
+                .with_hint(statuses::refusal_hint(*code)),
         ),
         Ending::Contradicted(contradiction) => Some(Failure::from_error(ExitCode::Refused, contradiction).with_hint(
             "the service does not follow its documented contract here; nothing more was bought, and the same command \
                      asks it anew",
         )),
         _ => None,
-    }
-}
-
-/// What to do about a refusal with this status or code.
-pub(super) fn refusal_hint(code: u16) -> &'static str {
-    match code {
-        300..=399 => {
-            "set service.base_url (--base-url) and service.path to where the service is; what was bought is kept, and the same command goes on"
-        }
-        401 => "check the key in KEYAPI_TOKEN or --token-file; what was bought is kept, and the same command goes on",
-        403 => "the key has no access to this endpoint; ask the vendor, then run the same command",
-        404 | 410 => {
-            "check --base-url and service.path; where those are right, the regions: the service may not know one of them"
-        }
-        _ => "check the range, the regions and the filters against the service's documentation",
     }
 }
 

@@ -18,6 +18,7 @@ mod shard;
 mod signals;
 mod simulate;
 mod status;
+mod statuses;
 mod verify;
 mod watch;
 

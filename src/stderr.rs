@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn escape_sequences_are_for_terminals_that_have_them_and_people_who_want_them() {
-        let draws = |term: &str, no_color: Option<&str>| draws(Some(term).map(OsStr::new), no_color.map(OsStr::new));
+        let draws = |term: &str, no_color: Option<&str>| draws(Some(OsStr::new(term)), no_color.map(OsStr::new));
         assert!(draws("xterm-256color", None) && draws("linux", None));
         assert!(!draws("dumb", None) && !draws("xterm", Some("1")) && !super::draws(None, None));
     }

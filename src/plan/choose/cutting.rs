@@ -11,6 +11,9 @@ use crate::units::{EpochSeconds, TimeRange};
 /// The least estimated pages that a running window must have left to be shared.
 const SHARED_PAGES: f64 = 24.0;
 
+/// The least estimated pages of a new window: each costs about one more than its rows take, however many workers have nothing to do.
+const LEAST_PAGES: f64 = 6.0;
+
 /// Windows of a region whose pages failed, while fewer than which others are cut to size.
 const MOST_PARKED: usize = 16;
 
@@ -83,13 +86,12 @@ impl Planner {
         Decision::Record(vec![PlanEvent::WindowSplit { window: id, at, new: WindowId(self.next_window) }, first])
     }
 
-    /// The seconds of a new window: about `window_pages` pages, or an even share where less is left for each.
+    /// The seconds of a new window: about `window_pages` pages, or an even share where less is left for each, but no less than is worth it.
     fn length(&self, plan: &RegionPlan, rest: TimeRange, shares: usize, context: &PlanContext) -> i64 {
         let density = self.density(plan).max(f64::MIN_POSITIVE);
-        let rows = f64::from(context.tuning.window_pages) * f64::from(PAGE_SIZE);
-        let full = (rows / density).min(1e15) as i64;
+        let seconds_of = |pages: f64| (pages * f64::from(PAGE_SIZE) / density).min(1e15) as i64;
         let even = rest.seconds() / i64::try_from(shares.max(1)).unwrap_or(i64::MAX) + 1;
-        full.min(even)
+        seconds_of(f64::from(context.tuning.window_pages)).min(even.max(seconds_of(LEAST_PAGES)))
     }
 
     /// Takes the later half of the unread time of the running window with the most work left.

@@ -73,7 +73,7 @@ impl Walk {
         let is_early = matches!(self.last.finding, Finding::Early(_));
         lessons.extend(is_early.then_some(Lesson::Early { opens: self.so_far.pages == 1, at: page.fetched_at }));
         self.last.early = is_early.then(|| page.rows.clone());
-        let anchor = self.anchor_lesson(&asked, page.slots >= PAGE_SIZE);
+        let anchor = self.anchor_lesson(&asked, page);
         let keeps_min =
             anchor == Some(Lesson::AnchorCame) && page.check.outside == 0 && self.reach.before_frontier.is_some();
         lessons.extend(anchor.into_iter().chain(keeps_min.then_some(Lesson::MinKept)));
@@ -158,8 +158,8 @@ impl Walk {
         self.last.unjoined.replace(place) == Some(place)
     }
 
-    /// Whether a stretch that goes on from known rows begins with one of them; none where its first page does not tell.
-    fn anchor_lesson(&self, rows: &[RowKey], is_full: bool) -> Option<Lesson> {
+    /// Whether a stretch that goes on from known rows begins with one of them; none where its first page does not tell, or cannot be placed.
+    fn anchor_lesson(&self, rows: &[RowKey], page: &PageFact) -> Option<Lesson> {
         let anchor = self.stretch.anchor;
         let is_at_known =
             self.reach.frontier == Some(anchor) && self.so_far.goes_on && !self.reach.at_frontier.is_empty();
@@ -170,12 +170,12 @@ impl Walk {
             return Some(Lesson::AnchorCame);
         }
         // Where a page with free places has been followed by rows, so may this one be.
-        let may_go_on = is_full || (self.short_pages.rows_follow && !rows.is_empty());
+        let may_go_on = page.slots >= PAGE_SIZE || (self.short_pages.rows_follow && !rows.is_empty());
         let may_come = may_go_on && rows.last().is_none_or(|last| last.second <= anchor);
         // An empty page may be trouble, unless it comes again, long enough after.
         let tells =
             self.last.finding == Finding::Rows || (self.last.finding == Finding::Empty && self.doubts.is_confirming);
-        let tells = tells && !may_come;
+        let tells = tells && !may_come && u32::try_from(page.rows.len()) == Ok(page.slots);
         tells.then_some(Lesson::AnchorLost(anchor))
     }
 

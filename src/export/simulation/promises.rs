@@ -268,6 +268,19 @@ fn rows_in_no_order_are_all_read_where_few_of_them_can_be_placed() {
     }
 }
 
+/// Where each stretch goes on from a row that cannot be placed any more, the service seemed to count pages from 0.
+#[test]
+fn pages_of_which_some_rows_cannot_be_placed_do_not_seem_to_miss_their_first() {
+    for every in 2..6 {
+        let mut scenario = Scenario::with(Behaviour::default(), vec![("US", uniform(2_000, MONTH, 17))], MONTH, 1);
+        let unplaced = scenario.service.regions[0].1.iter_mut().enumerate().filter(|(place, _)| place % every == 0);
+        unplaced.for_each(|(_, row)| row.shown = Shown::Garbage);
+        let range = scenario.drive.range;
+        let outcome = scenario.run();
+        assert_eq!((&outcome.stopped, outcome.missing(range)), (&None, vec![]), "one in {every}");
+    }
+}
+
 #[test]
 fn a_page_number_that_counts_rows_is_refused_within_the_first_pages() {
     let behaviour = Behaviour { counts_rows: true, ..Behaviour::default() };

@@ -154,6 +154,11 @@ impl PageFact {
         Some(TimeRange::new(first, last.shifted(1)))
     }
 
+    /// Whether each of its rows has a usable id and time.
+    pub fn is_placed(&self) -> bool {
+        u32::try_from(self.rows.len()) == Ok(self.slots)
+    }
+
     /// Whether its usable rows come oldest first, and not all of one second.
     pub fn is_oldest_first(&self) -> bool {
         let ends = self.rows.first().zip(self.rows.last());

@@ -175,7 +175,7 @@ impl Walk {
         // An empty page may be trouble, unless it comes again, long enough after.
         let tells =
             self.last.finding == Finding::Rows || (self.last.finding == Finding::Empty && self.doubts.is_confirming);
-        let tells = tells && !may_come && u32::try_from(page.rows.len()) == Ok(page.slots);
+        let tells = tells && !may_come && page.is_placed();
         tells.then_some(Lesson::AnchorLost(anchor))
     }
 

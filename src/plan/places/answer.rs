@@ -104,9 +104,8 @@ fn is_all_before(page: &PageFact, second: EpochSeconds) -> bool {
 
 /// How many more rows of a page lie before a second than these; none where it does not tell.
 fn more_before(page: &PageFact, second: EpochSeconds, expected: i64) -> Option<i64> {
-    let is_placed = u32::try_from(page.rows.len()) == Ok(page.slots);
     let is_ordered = page.rows.is_sorted_by_key(|row| row.second);
-    if !is_placed || !is_ordered || page.check.is_astray() {
+    if !page.is_placed() || !is_ordered || page.check.is_astray() {
         return None;
     }
     let before = page.rows.iter().filter(|row| row.second < second).count();

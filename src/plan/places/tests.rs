@@ -11,23 +11,19 @@ fn one(skipped: std::ops::Range<i64>) -> [std::ops::Range<i64>; 1] {
     [skipped]
 }
 
+/// So many rows came of these seconds, one of them in the last second that has any.
+fn count(places: &mut Places, range: TimeRange, rows: u64, last: Option<i64>) {
+    let last_rows = u64::from(last.is_some());
+    places.count(range, &[CountedRows { range, rows, last: last.map(at), last_rows, is_unsure: false }]);
+}
+
 /// A region with a row a second from 0 to `rows`, of which those in `skipped` did not come; counted in stretches of `step` seconds.
 fn counted(rows: i64, skipped: &[std::ops::Range<i64>], step: usize) -> Places {
     let mut places = Places::default();
     for start in (0..rows).step_by(step) {
         let end = (start + step as i64).min(rows);
         let came = || (start..end).filter(|second| !skipped.iter().any(|skipped| skipped.contains(second)));
-        let (rows, last) = (came().count() as u64, came().next_back().map(at));
-        places.count(
-            range(start, end),
-            &[CountedRows {
-                range: range(start, end),
-                rows,
-                last,
-                last_rows: u64::from(last.is_some()),
-                is_unsure: false,
-            }],
-        );
+        count(&mut places, range(start, end), came().count() as u64, came().next_back());
     }
     places
 }
@@ -88,12 +84,9 @@ fn what_was_skipped_in_many_places_lies_in_the_seconds_that_are_read_again() {
     assert!(skipped.iter().all(is_found), "{missed:?}");
     // All of it is read again.
     for missed in missed {
-        let (rows, last) = (missed.seconds().unsigned_abs(), Some(missed.end.shifted(-1)));
+        let (rows, last) = (missed.seconds().unsigned_abs(), Some(missed.end.get() - 1));
         places.forget(missed);
-        places.count(
-            missed,
-            &[CountedRows { range: missed, rows, last, last_rows: u64::from(last.is_some()), is_unsure: false }],
-        );
+        count(&mut places, missed, rows, last);
     }
     assert_eq!(asked(&mut places, 4_000), (1, vec![]));
 }
@@ -139,17 +132,7 @@ fn what_nobody_counted_parts_what_is_asked_and_a_few_rows_more_are_looked_for() 
 fn what_a_next_page_told_is_not_taken_back_by_the_page_before_it() {
     let mut places = Places::default();
     for (start, end, rows) in [(0, 255, 245), (255, 260, 5)] {
-        let last = Some(at(end - 1));
-        places.count(
-            range(start, end),
-            &[CountedRows {
-                range: range(start, end),
-                rows,
-                last,
-                last_rows: u64::from(last.is_some()),
-                is_unsure: false,
-            }],
-        );
+        count(&mut places, range(start, end), rows, Some(end - 1));
     }
     assert_eq!(asked(&mut places, 260).1, [range(0, 255)]);
 }
@@ -257,10 +240,7 @@ fn seconds_without_a_row_are_a_leap_where_the_rows_before_them_do_not_explain_it
     // What lies before is known all the same, and so is that they were read again.
     places.forget(range(110, 150));
     assert_eq!((places.leaps(), places.of(range(100, 110)).map(|one| one.rows).sum::<u64>()), (vec![], 10));
-    places.count(
-        range(110, 150),
-        &[CountedRows { range: range(110, 150), rows: 0, last: None, last_rows: 0, is_unsure: false }],
-    );
+    count(&mut places, range(110, 150), 0, None);
     assert_eq!(places.leaps(), [range(110, 150)], "a window without rows is one whole");
     assert_eq!(counted(200, &one(110..115), 50).leaps(), []);
     assert_eq!(counted(200, &one(145..150), 50).leaps(), []);

@@ -175,8 +175,7 @@ impl Walk {
 
     /// Places that are free, or hold rows that are not counted, say nothing of what is missing.
     pub(in crate::plan) fn watch_places(&mut self, page: &PageFact, view: &View) {
-        let is_placed = u32::try_from(page.rows.len()) == Ok(page.slots);
-        if !is_placed || !view.strays.is_empty() || self.short_pages.follow_here {
+        if !page.is_placed() || !view.strays.is_empty() || self.short_pages.follow_here {
             self.totals.seen.unsure_from.get_or_insert(self.stretch.anchor);
         }
     }

@@ -147,7 +147,7 @@ pub struct PaceSettings {
 
 impl Default for PaceSettings {
     fn default() -> Self {
-        Self { qps: Qps::Auto, max_in_flight: 16, give_up_after: HumanDuration::from_secs(15 * 60) }
+        Self { qps: Qps::Auto, max_in_flight: 32, give_up_after: HumanDuration::from_secs(15 * 60) }
     }
 }
 

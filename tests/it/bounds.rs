@@ -263,7 +263,7 @@ fn no_image_of_the_process_is_kept() {
 #[test]
 fn a_database_that_was_emptied_or_lost_is_refused_and_not_begun_anew() {
     let simulator = serve(|service| service.limits.latency_ms = 3.0);
-    let job = Job::of(&simulator).with("--partition none");
+    let job = Job::of(&simulator).with("--partition none --max-in-flight 16");
     let running = job.start();
     until("some pages", || simulator.stats().pages > 60);
     running.kill();
@@ -306,7 +306,7 @@ fn a_database_that_was_emptied_or_lost_is_refused_and_not_begun_anew() {
 #[test]
 fn a_log_that_was_emptied_or_lost_is_refused_and_what_it_held_is_not_bought_again() {
     let simulator = serve(|service| service.limits.latency_ms = 3.0);
-    let job = Job::of(&simulator).with("--partition none");
+    let job = Job::of(&simulator).with("--partition none --max-in-flight 16");
     let log = job.state().join("journal.sqlite-wal");
     for pages in [60, 140] {
         let running = job.start();

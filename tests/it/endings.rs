@@ -175,7 +175,7 @@ fn a_key_without_access_ends_with_6() {
 #[test]
 fn a_key_that_is_revoked_in_mid_run_ends_with_6_and_keeps_what_was_bought() {
     let simulator = serve(|service| service.limits.latency_ms = 10.0);
-    let job = Job::of(&simulator);
+    let job = Job::of(&simulator).with("--max-in-flight 16");
     let running = job.start();
     until("some pages", || simulator.stats().pages > 100);
     let before = simulator.stats();
@@ -350,7 +350,7 @@ fn a_request_to_terminate_ends_with_143_and_goes_on() {
 #[test]
 fn a_second_signal_ends_at_once_and_loses_nothing_durable() {
     let simulator = serve(|service| service.limits.latency_ms = 5.0);
-    let job = Job::of(&simulator);
+    let job = Job::of(&simulator).with("--max-in-flight 16");
     let running = job.start();
     until("some pages", || simulator.stats().pages > 60);
     simulator.change(|service| service.limits.latency_ms = 15_000.0).unwrap();
@@ -370,9 +370,9 @@ fn a_second_signal_ends_at_once_and_loses_nothing_durable() {
 fn two_meanings_of_the_contract_that_would_cost_a_fortune_end_with_6() {
     use keyapi_export::simulator::{PageNum, TimeUnit};
     let rows = serve(|service| service.contract.page_num = PageNum::RowOffset);
-    tells(&Job::of(&rows).run(), 6, &["`page_num` counts rows", "nothing more was bought"]);
+    tells(&Job::of(&rows).run_with("--max-in-flight 16"), 6, &["`page_num` counts rows", "nothing more was bought"]);
     assert!(rows.stats().requests < 40, "{:?}", rows.stats());
     let milliseconds = serve(|service| service.contract.time_unit = TimeUnit::Milliseconds);
-    tells(&Job::of(&milliseconds).run(), 6, &["region US", "nothing more was bought"]);
+    tells(&Job::of(&milliseconds).run_with("--max-in-flight 16"), 6, &["region US", "nothing more was bought"]);
     assert!(milliseconds.stats().requests < 40, "{:?}", milliseconds.stats());
 }

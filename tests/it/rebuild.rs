@@ -105,7 +105,8 @@ fn a_day_becomes_a_month_and_a_day_again_with_the_same_rows() {
 fn a_later_range_goes_on_in_the_new_layout() {
     let (simulator, job) = small_parts(|_| {});
     let whole = simulator.world().range();
-    let job = job.with_range(TimeRange::new(whole.start, whole.start.shifted(DAY_SECONDS)));
+    let first = TimeRange::new(whole.start, whole.start.shifted(DAY_SECONDS));
+    let job = job.with_range(first).with("--max-in-flight 16");
     assert_eq!(job.run().code, 0);
     let before = simulator.stats().requests;
     done(&job, "rebuild", "--partition none");

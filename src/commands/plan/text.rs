@@ -174,6 +174,7 @@ mod tests {
         let mut settings = Settings::default();
         settings.question.from = Some("2025-12-01".parse().unwrap());
         settings.question.regions = forecast.regions.iter().map(|region| region.region.clone()).collect();
+        settings.pace.max_in_flight = 16;
         change(&mut settings);
         let request =
             run::request(&settings, (Places::of(&settings, None).unwrap(), None), (Start::GoOn, DamagedState::Refused))

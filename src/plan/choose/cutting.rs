@@ -11,8 +11,8 @@ use crate::units::{EpochSeconds, TimeRange};
 /// The least estimated pages that a running window must have left to be shared.
 const SHARED_PAGES: f64 = 24.0;
 
-/// The least estimated pages of a new window: each costs about one more than its rows take, however many workers have nothing to do.
-const LEAST_PAGES: f64 = 6.0;
+/// The least estimated pages of a new window: each costs about half a page more than its rows take, however many workers have nothing to do.
+const LEAST_PAGES: f64 = 12.0;
 
 /// Windows of a region whose pages failed, while fewer than which others are cut to size.
 const MOST_PARKED: usize = 16;
@@ -89,9 +89,11 @@ impl Planner {
     /// The seconds of a new window: about `window_pages` pages, or an even share where less is left for each, but no less than is worth it.
     fn length(&self, plan: &RegionPlan, rest: TimeRange, shares: usize, context: &PlanContext) -> i64 {
         let density = self.density(plan).max(f64::MIN_POSITIVE);
-        let seconds_of = |pages: f64| (pages * f64::from(PAGE_SIZE) / density).min(1e15) as i64;
-        let even = rest.seconds() / i64::try_from(shares.max(1)).unwrap_or(i64::MAX) + 1;
-        seconds_of(f64::from(context.tuning.window_pages)).min(even.max(seconds_of(LEAST_PAGES)))
+        let pages_left = rest.seconds() as f64 * density / f64::from(PAGE_SIZE);
+        // Even ones, so that no small rest is left for one more.
+        let worth = (pages_left / LEAST_PAGES).min(shares as f64).max(1.0) as i64;
+        let most = f64::from(context.tuning.window_pages) * f64::from(PAGE_SIZE) / density;
+        (rest.seconds() / worth + 1).min(most.min(1e15) as i64)
     }
 
     /// Takes the later half of the unread time of the running window with the most work left.

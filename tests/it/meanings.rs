@@ -50,7 +50,7 @@ fn an_account_with_nothing_left_ends_the_run_whatever_its_words() {
     let simulator = serve(|service| {
         (service.limits.credits, service.limits.quota_form) = (Some(40), QuotaForm::Credits);
     });
-    let job = Job::of(&simulator);
+    let job = Job::of(&simulator).with("--max-in-flight 16");
     ends(&job.run(), 4, &["Insufficient credits, please recharge", "the same command goes on"]);
     let refused = simulator.stats().out_of_credits;
     assert!(refused <= 16, "an empty account was asked {refused} times");

@@ -7,6 +7,7 @@ use crate::export::{Ending, ExportError, ExportRequest};
 use crate::failure::{ExitCode, Failure};
 use crate::folder::in_shell;
 use crate::journal::{JournalError, Lapse};
+use crate::plan::event::Contradiction;
 use crate::replica::ReplicaError;
 use crate::sink::identity::Identity;
 use crate::sink::manifest::ManifestError;
@@ -30,6 +31,12 @@ pub(super) fn refusal(ending: &Ending) -> Option<Failure> {
         Ending::Refused { code, message } => Some(
             Failure::new(ExitCode::Refused, format!("the service refuses the request with {code}: {message}"))
                 .with_hint(statuses::refusal_hint(*code)),
+        ),
+        Ending::Contradicted(contradiction @ Contradiction::RowsUnplaced { .. }) => Some(
+            Failure::from_error(ExitCode::Refused, contradiction).with_hint(
+                "see in _rejected what its rows are like now; where only the names changed, a newer version of this program may read \
+                 them, and else the vendor can tell. What was bought is kept, and the same command asks on",
+            ),
         ),
         Ending::Contradicted(contradiction) => Some(Failure::from_error(ExitCode::Refused, contradiction).with_hint(
             "the service does not follow its documented contract here; nothing more was bought, and the same command \

@@ -128,7 +128,7 @@ impl<'a> Delivery<'a> {
         if is_done {
             self.refuse_what_vanished(&replaced).await?;
         }
-        self.forget_what_is_delivered().await?;
+        self.forget_what_is_delivered(planner).await?;
         self.write_rejected().await?;
         let mut parts = self.published_parts()?;
         parts.retain(|part| !replaced.former.contains(&part.path));

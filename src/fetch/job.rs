@@ -305,7 +305,7 @@ impl FetchJob {
         match doubt {
             _ if may_be_a_cap => Astray::No,
             doubt if is_left => Astray::AskAgain(doubt),
-            Doubt::UnknownRegion(_) if now < believed => Astray::Until(believed),
+            Doubt::UnknownRegion(_) | Doubt::Unplaced(_) if now < believed => Astray::Until(believed),
             _ => Astray::No,
         }
     }

@@ -122,6 +122,8 @@ pub struct Pool {
     /// Of each region, the failed attempts since its last page.
     failures: BTreeMap<Region, Failures>,
     lone: LoneThrottling,
+    /// When a region may be asked again that alone is throttled.
+    region_due: Option<Duration>,
     /// Whether nothing but what was refused is asked, as long as it may be the key that is refused.
     is_held: bool,
     /// What answers have said of a key that is spent, until that is settled.
@@ -143,6 +145,7 @@ impl Pool {
             last_failure: None,
             failures: BTreeMap::new(),
             lone: LoneThrottling::default(),
+            region_due: None,
             is_held: false,
             spent: None,
             stopped_regions: BTreeSet::new(),
@@ -217,10 +220,12 @@ impl Pool {
         self.turns.go_on(now);
         // Until the service has answered once, one request is on its way: what is wrong from the start is learned for one.
         let places = if self.reach.is_heard() { self.most_in_flight } else { 1 };
-        let (spent, is_held) = (self.spent, self.is_held);
+        let (spent, is_held, lone) = (self.spent, self.is_held, &self.lone);
+        self.region_due = lone.wake_at(now);
         // While it is to be confirmed that the key is spent, nobody is asked but that; while everybody is held, those whose refusal is.
         let may_have = |id: JobId, job: &FetchJob| match spent {
             Some(spent) => id == spent.asking,
+            _ if lone.holds(&job.work.query().region, now) => false,
             None => !is_held || matches!(job.asks, Asks::Confirming(_)),
         };
         self.turns.give_permits((places, now), may_have, || self.gate.admit(now))
@@ -286,10 +291,10 @@ impl Pool {
         }
     }
 
-    /// What comes back as 429 from one region alone is a failure of that region.
+    /// What comes back as 429 from one region alone is a failure of that region, and holds it as long as it asks for.
     fn of_region_alone(&mut self, heard: Heard, region: &Region, now: Duration) -> Heard {
         match heard {
-            Heard::Throttled { why, wait } => match self.lone.throttled(region) {
+            Heard::Throttled { why, wait } => match self.lone.throttled(region, wait, now) {
                 Whose::Keys => Heard::Throttled { why, wait },
                 whose => {
                     if whose == Whose::RegionsSinceNow {
@@ -389,7 +394,7 @@ impl Pool {
 
     /// When something may go on that no answer brings about.
     pub fn wake_at(&self) -> Option<Duration> {
-        self.turns.wake_at()
+        [self.turns.wake_at(), self.region_due].into_iter().flatten().min()
     }
 
     /// Jobs that are not over.

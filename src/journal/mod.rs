@@ -34,6 +34,7 @@ mod shipping;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod unplaced;
 mod view;
 mod writer;
 
@@ -44,6 +45,7 @@ pub use pages::{PageReader, RejectedReader};
 pub use recovery::restore;
 pub use schema::VERSION;
 pub use shipping::{Changes, Deadline, Lapse, Lease, Shipping};
+pub use unplaced::ShownSince;
 pub use view::JournalView;
 
 use crate::api::contract::Region;
@@ -355,6 +357,14 @@ impl Journal {
     /// A connection that cannot be opened.
     pub fn rejected(&self, run: &str) -> Result<RejectedReader, JournalError> {
         Ok(RejectedReader::new(recovery::open_reader(&self.shared.file)?, run))
+    }
+
+    /// The current run's pages of which no row could be placed and whose seconds another page has shown since. Blocking.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub fn shown_since(&self) -> Result<Vec<ShownSince>, JournalError> {
+        self.reader().shown_since()
     }
 
     /// Keeps something learned of the service under a name, in place of what it held.

@@ -6,9 +6,11 @@
 //! Two signs say that an answer belongs to another question: most of its rows lie outside the asked time, or all of them name another
 //! region as their own. Such a page is asked again, and so is one of which no row can be placed, [`ANSWERS_ASKED`] times. What stays so is how this service answers that question:
 //! it is kept with its standing, and the walk decides what follows. Another region's rows, while the region has shown none of its own,
-//! are believed on two answers apart in time alone: the service may be in trouble since before the region was first asked for.
+//! are believed on two answers apart in time alone: the service may be in trouble since before the region was first asked for. So is a
+//! page of which no row can be placed, unless the region's last page was such a one.
 
 use super::fact::{Check, RowKey, Standing, VideoKey};
+use super::unplaced::UNPLACED_ROWS;
 use crate::api::contract::PageQuery;
 use crate::api::reply::{Identity, PageAnswer, Row};
 use crate::units::EpochSeconds;
@@ -17,8 +19,6 @@ use crate::units::EpochSeconds;
 pub const ANSWERS_ASKED: u32 = 4;
 /// Rows of another region, and none of its own, from which on a page is another region's; fewer are single rows.
 const OTHER_REGION_ROWS: u32 = 3;
-/// Rows of which none can be placed, from which on a page is asked again; fewer are single rows, and are set aside.
-const UNPLACED_ROWS: usize = 3;
 /// Rows that all lie outside the asked time, from which on a page is outside; fewer are wrong dates.
 pub const OUTSIDE_ROWS: usize = 5;
 
@@ -41,6 +41,8 @@ pub struct Expected {
     pub habit: RegionHabit,
     /// A known row of this second stands on the asked page or after it, so that an empty page contradicts what is known.
     pub row: Option<EpochSeconds>,
+    /// The region's last page held no row that can be placed, also when it was asked again long enough after.
+    pub is_unplaced: bool,
 }
 
 /// Why an answer is not believed before it has come several times.
@@ -99,7 +101,9 @@ pub fn tie(question: &PageQuery, expected: Expected, answer: &PageAnswer) -> Tie
     let tied = tie_rows(question, expected.habit, &rows);
     match answer.rows.len() {
         0 => tied.empty(expected),
-        slots if rows.is_empty() && slots >= UNPLACED_ROWS => Tied { doubt: Some(Doubt::Unplaced(slots)), ..tied },
+        slots if rows.is_empty() && slots >= UNPLACED_ROWS as usize && !expected.is_unplaced => {
+            Tied { doubt: Some(Doubt::Unplaced(slots)), ..tied }
+        }
         _ => tied,
     }
 }
@@ -294,7 +298,9 @@ mod tests {
     #[test]
     fn an_empty_answer_is_doubted_where_a_row_is_known_that_it_should_show() {
         let due = Some(EpochSeconds::new(150));
-        let empty = |row| tied(RegionHabit::Own, &[]).empty(Expected { habit: RegionHabit::Own, row }).doubt;
+        let empty = |row| {
+            tied(RegionHabit::Own, &[]).empty(Expected { habit: RegionHabit::Own, row, is_unplaced: false }).doubt
+        };
         assert_eq!((empty(None), empty(due)), (None, Some(Doubt::KnownRowMissing(EpochSeconds::new(150)))));
     }
 

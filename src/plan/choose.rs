@@ -24,7 +24,8 @@ impl Planner {
     /// The next move of a worker: of the window that it reads, or of any if it has none or its window is over.
     pub fn next(&self, reads: Option<WindowId>, context: &PlanContext) -> Decision {
         if let Some(late) = self
-            .list_late()
+            .leave_unplaced()
+            .or_else(|| self.list_late())
             .or_else(|| self.list_mixed_regions())
             .or_else(|| self.list_believed())
             .or_else(|| self.tell_false_end())
@@ -86,7 +87,7 @@ impl Planner {
     }
 
     pub(super) fn next_of(&self, id: WindowId, window: &Window, context: &PlanContext) -> Decision {
-        if self.set_aside.contains(&window.region) {
+        if self.is_left_alone(&window.region) {
             return Decision::Idle;
         }
         let Some(walk) = window.walk() else { return self.begin(id, window, context) };

@@ -46,7 +46,7 @@ impl Planner {
     }
 
     pub(super) fn asked_regions(&self) -> impl Iterator<Item = &RegionPlan> {
-        self.regions.iter().filter(|plan| !self.set_aside.contains(&plan.region))
+        self.regions.iter().filter(|plan| !self.is_left_alone(&plan.region))
     }
 
     /// Whether a stretch of time is a gap because its whole region could not be had: then nothing in it is known to be broken.

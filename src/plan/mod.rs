@@ -36,5 +36,6 @@ pub mod tally;
 #[cfg(test)]
 mod testing;
 pub mod torn;
+pub mod unplaced;
 pub mod walk;
 pub mod window;

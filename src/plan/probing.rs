@@ -3,7 +3,6 @@
 //! Nothing here is thrown away. A small region is simply read on by its walk; the pages that others are counted by are durable like
 //! any page, their rows are delivered, and the walk that comes to one of them takes it in place of buying it again.
 
-use super::answer::Expected;
 use super::choose::ask;
 use super::event::PlanEvent;
 use super::evidence::observation::Turn;
@@ -49,7 +48,10 @@ impl Planner {
         if credits == 0 {
             return Decision::Idle;
         }
-        let regions = || self.regions.iter().filter(|plan| !self.set_aside.contains(&plan.region));
+        if let Some(stop @ Decision::Stop(_)) = self.leave_unplaced() {
+            return stop;
+        }
+        let regions = || self.asked_regions();
         let begun = regions().find_map(|plan| self.begin_region(plan, context));
         let begun = begun.or_else(|| regions().find_map(|plan| self.read_on(plan, context)));
         begun.unwrap_or_else(|| self.count_on(credits, seed))
@@ -86,10 +88,7 @@ impl Planner {
     fn count_on(&self, credits: u32, seed: f64) -> Decision {
         let open = |plan: &&RegionPlan| {
             let is_begun = plan.has_rows() && plan.newest_page.is_read && !plan.is_done();
-            is_begun
-                && !plan.counted.failed
-                && !self.profile.order.sort_ignored
-                && !self.set_aside.contains(&plan.region)
+            is_begun && !plan.counted.failed && !self.profile.order.sort_ignored && !self.is_left_alone(&plan.region)
         };
         let wanted: Vec<(&RegionPlan, (EpochSeconds, u32))> = self
             .regions
@@ -127,7 +126,7 @@ impl Planner {
                 order: TimeOrder::OldestFirst,
                 page,
             },
-            expected: Expected { habit: self.habit(&plan.region), row: None },
+            expected: self.expected(&plan.region, None),
             position: anchor,
             window,
         })

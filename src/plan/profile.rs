@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::Ending;
 use super::fact::{PageFact, RowKey, VideoKey};
+use super::unplaced::Unplaced;
 use super::walk::Lesson;
 use crate::api::contract::Region;
 use crate::units::{EpochSeconds, LAST_PAGE};
@@ -47,6 +48,8 @@ pub struct ServiceProfile {
     pub order: OrderHabits,
     /// Ends of windows at which the neighbour's first page lacked a row that the walk saw.
     pub seams: u64,
+    /// Regions whose pages hold no row that can be placed.
+    pub unplaced: Unplaced,
     answers: SameAnswer,
     verified: Verified,
 }

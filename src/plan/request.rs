@@ -9,7 +9,7 @@ use super::profile::BoundQuestion;
 use super::region::RegionPlan;
 use super::walk::{Stretch, Walk};
 use super::window::Window;
-use crate::api::contract::{Filters, PageQuery, TimeOrder};
+use crate::api::contract::{Filters, PageQuery, Region, TimeOrder};
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 impl Planner {
@@ -59,10 +59,15 @@ impl Planner {
                 order: stretch.order(),
                 page,
             },
-            expected: Expected { habit: self.habit(&window.region), row: self.row_due(window, walk, page) },
+            expected: self.expected(&window.region, self.row_due(window, walk, page)),
             position: walk.position().max(window.range.start),
             window: id,
         }
+    }
+
+    /// What an answer of a region is measured by, where this row is due.
+    pub(super) fn expected(&self, region: &Region, row: Option<EpochSeconds>) -> Expected {
+        Expected { habit: self.habit(region), row, is_unplaced: self.profile.unplaced.is_habit(region) }
     }
 
     /// The second of a known row that stands on this page of a walk or after it. Where it did not come once, it is not expected again
@@ -154,7 +159,7 @@ impl Planner {
                     _ => PageNumber::FIRST,
                 },
             },
-            expected: Expected { habit: self.habit(&plan.region), row },
+            expected: self.expected(&plan.region, row),
             position: start,
             window,
         })

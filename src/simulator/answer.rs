@@ -127,18 +127,19 @@ impl Service {
 
     /// The fault of everybody, while there is trouble.
     fn trouble(&self, faults: &FaultSettings, admitted: u64, uptime: Duration) -> Option<Fault> {
-        let other = match faults.trouble {
+        let fault = match faults.trouble {
             TroubleForm::None => return None,
-            TroubleForm::Empty => Other::Nothing,
-            TroubleForm::OtherRegion => Other::Region,
-            TroubleForm::OtherTime => Other::Time,
-            TroubleForm::NextPage => Other::NextPage,
+            TroubleForm::Empty => Fault::Another(Other::Nothing),
+            TroubleForm::OtherRegion => Fault::Another(Other::Region),
+            TroubleForm::OtherTime => Fault::Another(Other::Time),
+            TroubleForm::NextPage => Fault::Another(Other::NextPage),
+            TroubleForm::WithoutIds => Fault::WithoutIds,
         };
         if admitted <= faults.trouble_after {
             return None;
         }
         let began = *self.trouble_began.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(uptime);
-        (uptime.saturating_sub(began).as_secs_f64() < faults.trouble_s).then_some(Fault::Another(other))
+        (uptime.saturating_sub(began).as_secs_f64() < faults.trouble_s).then_some(fault)
     }
 
     /// What stands before every question: the key, the rate limit, the credits. Takes the credit.
@@ -203,6 +204,8 @@ impl Service {
                 refused(settings, request, refusal, RequestOutcome::Page(0))
             }
             Ok((body, rows)) => {
+                let is_renamed = fault == Some(Fault::WithoutIds);
+                let body = if is_renamed { body.replace("\"video_id\":", "\"id\":") } else { body };
                 json(StatusCode::OK, framed(settings.contract.framing, body), RequestOutcome::Page(rows))
             }
             Err(refusal) => {
@@ -407,7 +410,9 @@ fn early(fault: Option<Fault>) -> Option<Refusal> {
         Fault::ErrorInside(code) => Some(Refusal(StatusCode::OK, code, "system busy".to_owned())),
         Fault::BadGateway => Some(Refusal(StatusCode::BAD_GATEWAY, 502, String::new())),
         Fault::Refused(code) => Some(refusal(code, "refused for this once")),
-        Fault::NotJson(_) | Fault::Reset | Fault::CutBody | Fault::Stall | Fault::Another(_) => None,
+        Fault::NotJson(_) | Fault::Reset | Fault::CutBody | Fault::Stall | Fault::Another(_) | Fault::WithoutIds => {
+            None
+        }
     }
 }
 
@@ -430,7 +435,10 @@ fn disturb(answer: &mut Answer, fault: Option<Fault>, stall_s: f64) {
             answer.delay += Duration::from_secs_f64(stall_s);
             answer.stalls = true;
         }
-        Some(Fault::ServerError | Fault::ErrorInside(_) | Fault::Refused(_) | Fault::Another(_)) | None => {}
+        Some(
+            Fault::ServerError | Fault::ErrorInside(_) | Fault::Refused(_) | Fault::Another(_) | Fault::WithoutIds,
+        )
+        | None => {}
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) enum Fault {
     Stall,
     /// The answer to another question comes.
     Another(Other),
+    /// The rows name their id otherwise.
+    WithoutIds,
     /// A refusal with this status and code.
     Refused(u16),
 }

@@ -100,6 +100,40 @@ fn answers_of_another_time_for_a_while_lose_nothing_for_sixteen() {
     troubles(TroubleForm::OtherTime, "16");
 }
 
+/// Rows that could not be placed for two seconds were kept apart for good: every later start ended with 3, and only `--fresh` was left.
+#[test]
+fn rows_without_an_id_for_a_while_lose_nothing_for_one_worker() {
+    troubles(TroubleForm::WithoutIds, "1");
+}
+
+#[test]
+fn rows_without_an_id_for_a_while_lose_nothing_for_sixteen() {
+    troubles(TroubleForm::WithoutIds, "16");
+}
+
+/// All rows come under other names from some moment on. That was asked on for as long as it went, at four credits a page.
+#[test]
+fn rows_that_no_page_can_place_end_the_run_soon_and_it_goes_on_once_they_are_right() {
+    for (workers, after, most) in [("1", 0, 16), ("16", 0, 16), ("1", 90, 20), ("16", 90, 120)] {
+        let simulator = serve(|service| {
+            service.world.rows = 2_000;
+            begins(service, TroubleForm::WithoutIds, (after, 86_000.0));
+        });
+        let job = Job::of(&simulator).with("--confirm-after 2s").with(&format!("--max-in-flight {workers}"));
+        let ended = job.run();
+        assert_eq!(ended.code, 6, "{ended}");
+        assert!(ended.stderr.contains("page after page holds no row with a `video_id`"), "{ended}");
+        assert!(ended.stderr.contains("_rejected") && ended.summary["rejected"].as_u64() >= Some(30), "{ended}");
+        let asked = simulator.stats().requests;
+        assert!(asked <= after + most, "{asked} requests after {after}: {ended}");
+        simulator.change(|service| service.faults.trouble = TroubleForm::None).unwrap();
+        let again = job.run();
+        assert_eq!((again.code, again.summary["rejected"].as_u64()), (0, Some(0)), "{ended}\n{again}");
+        holds_exactly_the_truth(&simulator, &job);
+        is_whole(&job);
+    }
+}
+
 /// All that a start was answered came empty: the next one asks again, for some requests, and finds out.
 #[test]
 fn a_region_that_came_empty_all_the_time_is_read_by_the_next_start() {

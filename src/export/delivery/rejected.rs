@@ -6,9 +6,11 @@ use super::Delivery;
 use crate::api::contract::Region;
 use crate::api::row::identity;
 use crate::export::ExportError;
-use crate::journal::JournalError;
+use crate::journal::{JournalError, ShownSince};
+use crate::plan::planner::Planner;
 use crate::sink::reading::{RowId, rows_held};
 use crate::sink::rejected::{RejectedLine, rejected_path};
+use crate::units::TimeRange;
 
 /// Rejected rows that are looked for among the delivered ones: a service that rejects more has other troubles.
 const MOST_COMPARED: usize = 10_000;
@@ -24,7 +26,8 @@ impl Delivery<'_> {
 
     /// Rows that came where they do not belong, as with the answer to another question, are rejected no more once they came in their
     /// own place and are delivered.
-    pub(super) async fn forget_what_is_delivered(&self) -> Result<(), ExportError> {
+    pub(super) async fn forget_what_is_delivered(&self, planner: &Planner) -> Result<(), ExportError> {
+        self.forget_what_came_again(planner).await?;
         let mut rejected: BTreeMap<(Region, RowId), Vec<i64>> = BTreeMap::new();
         for row in self.publisher.journal.rejected(&self.publisher.run)?.take(MOST_COMPARED) {
             let row = row?;
@@ -48,6 +51,28 @@ impl Delivery<'_> {
             return Ok(());
         }
         Ok(self.publisher.journal.forget_rejected(delivered).await?)
+    }
+
+    /// Where no row of a page could be placed, and its seconds were read again since, whatever was on it came then: what cannot be told
+    /// from others is not looked for.
+    async fn forget_what_came_again(&self, planner: &Planner) -> Result<(), ExportError> {
+        let journal = &self.publisher.journal;
+        let is_listed = |page: &ShownSince| {
+            let listed = planner.unproven().iter().chain(planner.gaps());
+            let near = TimeRange::new(page.position, page.position.shifted(2));
+            listed.filter(|listed| listed.region == page.region).any(|listed| listed.range.overlaps(near))
+        };
+        let shown = journal.shown_since()?.into_iter().filter(|page| !is_listed(page));
+        let pages: BTreeSet<String> = shown.map(|page| page.page).collect();
+        if pages.is_empty() {
+            return Ok(());
+        }
+        let mut numbers = Vec::new();
+        for row in journal.rejected(&self.publisher.run)?.take(MOST_COMPARED) {
+            let row = row?;
+            numbers.extend(pages.contains(&row.page).then_some(row.number));
+        }
+        Ok(journal.forget_rejected(numbers).await?)
     }
 
     pub(super) async fn write_rejected(&self) -> Result<(), ExportError> {

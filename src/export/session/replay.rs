@@ -60,6 +60,7 @@ impl Session<'_> {
             self.journal.commit_events(texts, Upkeep::default()).await?;
             opening.iter().for_each(|event| planner.apply_event(event));
         }
+        planner.forget_unplaced();
         if self.run.outcome.is_none() {
             self.ask_contradictions_anew(&mut planner).await?;
         }

@@ -62,6 +62,12 @@ impl SimulationOutcome {
         }
     }
 
+    /// Whether it stopped because a service that holds no row with a usable id and time shows none.
+    pub(super) fn has_no_usable_row(&self) -> bool {
+        let is_said = self.stopped.as_ref().is_some_and(|why| why.contains("holds no row with a `video_id`"));
+        is_said && self.service.unchanged().all(|(_, row)| row.shown == Shown::Garbage)
+    }
+
     /// What could not be read or proven.
     pub(super) fn listed(&self) -> impl Iterator<Item = &Listed> {
         self.planner.gaps().iter().chain(self.planner.unproven())

@@ -102,6 +102,9 @@ fn judge_scenario(scenario: Scenario) -> Result<Judged, String> {
             Err(format!("unwell without end\n{told}"))
         };
     }
+    if outcome.stopped.is_some() {
+        return Ok(Judged { requests: outcome.requests, ..Judged::default() });
+    }
     let (missing, open) = (outcome.missing(range), outcome.uncertified());
     if !missing.is_empty() && !exposed {
         let some = missing.iter().take(5).map(|row| (row, lack(&open, (&row.0, row.1)))).collect::<Vec<_>>();
@@ -146,8 +149,8 @@ fn run(scenario: Scenario) -> Result<(SimulationOutcome, TimeRange, bool, String
         format!("{}\n{told}", text.chars().take(600).collect::<String>())
     })?;
     match &outcome.stopped {
-        Some(why) => Err(format!("stopped: {why}\n{told}")),
-        None => Ok((outcome, range, exposed, told)),
+        Some(why) if !outcome.has_no_usable_row() => Err(format!("stopped: {why}\n{told}")),
+        _ => Ok((outcome, range, exposed, told)),
     }
 }
 

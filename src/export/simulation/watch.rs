@@ -1,8 +1,9 @@
 //! What the code that decides on retries and on the rate promises, checked at every request. It counts by itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::api::contract::Region;
 use crate::fetch::job::Work;
 use crate::fetch::retry::Patience;
 use crate::plan::fact::PageAddress;
@@ -21,6 +22,9 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 /// A longer `Retry-After` is cut to this.
 const LONGEST_HOLD: Duration = Duration::from_secs(3_600);
 
+/// 429s of a region without a page of it, each after a page of another, from which on they are its own trouble.
+const ALONE: u32 = 8;
+
 /// The promises of one process, and what its run came to.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
@@ -30,6 +34,9 @@ pub(super) struct Watch {
     failed: BTreeSet<PageAddress>,
     under_way: BTreeSet<PageAddress>,
     quiet_until: Option<Duration>,
+    /// Of each region that was refused since its last page: how often alone, whether another was answered since, and until when it
+    /// asked to be left alone.
+    alone: BTreeMap<Region, (u32, bool, Duration)>,
     /// 429s that were heeded since a page came.
     refused_in_a_row: u32,
     /// Retries of all processes, for which leave was needed.
@@ -58,8 +65,12 @@ impl Watch {
     }
 
     /// A request goes out, for a page or to look whether the service is well.
-    pub(super) fn sends(&mut self, now: Duration, address: Option<&PageAddress>, needs_leave: bool) {
+    pub(super) fn sends(&mut self, now: Duration, work: &Work, needs_leave: bool) {
+        let region = &work.query().region;
+        let address = if let Work::Page(task) = work { Some(&task.address) } else { None };
         assert!(self.quiet_until.is_none_or(|until| now >= until), "a request went out while everybody is held");
+        let is_left_alone = self.alone.get(region).is_some_and(|(times, _, until)| *times >= ALONE && now < *until);
+        assert!(!is_left_alone, "{region} is asked, and it asked to wait");
         if !needs_leave || !address.is_some_and(|address| self.failed.contains(address)) {
             return;
         }
@@ -70,10 +81,30 @@ impl Watch {
         assert!(retries as f64 <= SAVED + earned, "{retries} retries for {answers} answers, {earned} earned");
     }
 
-    /// A page came.
-    pub(super) fn answered(&mut self) {
+    /// A page of a region came.
+    pub(super) fn answered(&mut self, region: &Region) {
         self.answers += 1;
         self.refused_in_a_row = 0;
+        self.alone.remove(region);
+        self.alone.values_mut().for_each(|(_, is_other_answered, _)| *is_other_answered = true);
+    }
+
+    /// A request for a region met a 429 that asks to wait. What comes of one region alone holds it alone.
+    pub(super) fn refused(
+        &mut self,
+        now: Duration,
+        (region, sent_at): (&Region, Duration),
+        retry_after: Option<Duration>,
+        of_this_job: u32,
+    ) {
+        let (times, is_other_answered, until) = self.alone.entry(region.clone()).or_default();
+        *times += u32::from(std::mem::take(is_other_answered));
+        if *times < ALONE {
+            self.throttled(now, sent_at, retry_after, of_this_job);
+        } else {
+            *until = (*until).max(now + retry_after.unwrap_or_default().min(LONGEST_HOLD));
+            self.most_throttled = self.most_throttled.max(of_this_job);
+        }
     }
 
     /// A request that was sent at `sent_at` met a 429. If that was after the last one that was heeded, everybody is held: as long

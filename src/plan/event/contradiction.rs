@@ -24,6 +24,15 @@ pub enum Contradiction {
         /// Where it was seen.
         region: Region,
     },
+    /// No row says who and when it is.
+    #[error(
+        "region {region}: page after page holds no row with a `video_id` and a `create_time` that can be read, so the service seems to \
+         have changed what its rows hold"
+    )]
+    RowsUnplaced {
+        /// Where it was seen.
+        region: Region,
+    },
     /// Every question has the same answer.
     #[error("region {region}: different questions are all answered with the same rows, so none of them is answered")]
     SameAnswer {

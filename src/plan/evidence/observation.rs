@@ -4,6 +4,7 @@
 
 use crate::api::contract::{PAGE_SIZE, Region, TimeOrder};
 use crate::plan::fact::{PageFact, Purpose, RowKey};
+use crate::plan::unplaced::UNPLACED_ROWS;
 use crate::plan::walk::Stretch;
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
@@ -125,6 +126,11 @@ impl Observation {
     /// Whether it held no row at all.
     pub fn is_empty(&self) -> bool {
         self.slots() == 0
+    }
+
+    /// Whether it held rows of which none can be placed: it may be another answer, so that it says nothing of its ranks.
+    pub fn says_nothing(&self) -> bool {
+        self.rows.is_empty() && self.unplaced >= UNPLACED_ROWS
     }
 
     /// How many of a page's places held nothing; a full page of `size` has none.

@@ -48,7 +48,7 @@ pub(super) fn runs<'a>(pages: &BTreeMap<PageNumber, &'a Observation>, rules: &Ru
             readings.push(Reading::new(std::mem::take(&mut run), ended));
         }
         // A page that holds more than its places has moved the ranks of those after it.
-        if !page.is_empty() && page.slots() <= rules.page_size {
+        if !page.is_empty() && page.slots() <= rules.page_size && !page.says_nothing() {
             run.push(page);
         }
     }

@@ -17,6 +17,7 @@ const NEWEST_FAILURES: u32 = 2;
 impl Planner {
     /// Folds one journalled decision in.
     pub fn apply_event(&mut self, event: &PlanEvent) {
+        self.region_given_up(event);
         match event {
             PlanEvent::WindowOpened { window, region, range } => self.open(*window, region, *range),
             PlanEvent::WindowSplit { window, at, new } => self.split(*window, *at, *new),

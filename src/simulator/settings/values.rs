@@ -455,6 +455,8 @@ choice!(
         OtherTime,
         /// The page after the asked one.
         NextPage,
+        /// The asked page, whose rows name their `video_id` otherwise.
+        WithoutIds,
     }
 );
 choice!(

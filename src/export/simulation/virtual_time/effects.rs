@@ -91,7 +91,7 @@ impl VirtualTime {
         if comes.is_none() {
             // The page of a job under way may turn out to be at fault, and is asked as often as one of a parked window from then on.
             let is_free = flight.failures > 0 && self.machine.pool().is_short(job);
-            self.watch.sends(self.now, address, flight.needs_leave() && !is_free);
+            self.watch.sends(self.now, &work, flight.needs_leave() && !is_free);
         }
         let service = &mut self.out.service;
         service.now = self.now;
@@ -137,7 +137,7 @@ impl VirtualTime {
                     Heard::Page { doubt }
                 }
                 Work::HealthProbe(_) => {
-                    self.watch.answered();
+                    self.watch.answered(&flight.work.query().region);
                     Heard::Page { doubt: None }
                 }
             },
@@ -148,7 +148,8 @@ impl VirtualTime {
             Comes::Answer(Answer::Throttled(retry_after)) => {
                 flight.throttled += 1;
                 flight.was_throttled = true;
-                self.watch.throttled(self.now, flight.sent_at, retry_after, flight.throttled);
+                let of = (&flight.work.query().region, flight.sent_at);
+                self.watch.refused(self.now, of, retry_after, flight.throttled);
                 Heard::Throttled { why: "too many requests".to_owned(), wait: retry_after }
             }
             Comes::Answer(Answer::Broken) => {
@@ -184,7 +185,7 @@ impl VirtualTime {
         let Some(flight) = self.flights.get_mut(&job) else { panic!("{job:?} never began") };
         let (Some(came), Work::Page(task)) = (flight.page.take(), &flight.work) else { panic!("nothing came") };
         let (Came { rows, ids, tied }, turn) = (came, flight.turn);
-        self.watch.answered();
+        self.watch.answered(&task.address.region);
         let fact = PageFact {
             fetched_at: EpochSeconds::new(BEGAN + self.now.as_secs() as i64),
             slots: ids.len() as u32,
@@ -202,7 +203,7 @@ impl VirtualTime {
         flight.failures += 1;
         flight.was_throttled = false;
         self.watch.failed(flight.failures, flight.patience, &flight.work);
-        self.watch.answered();
+        self.watch.answered(&flight.work.query().region);
     }
 
     fn record(&mut self, events: Vec<PlanEvent>, upkeep: Upkeep) {

@@ -1,0 +1,213 @@
+//! Pages of which no row says who and when it is. A service whose rows have changed answers every question so: it is asked a few times
+//! and no more, and what it answered proves nothing. Pure.
+
+use std::collections::BTreeMap;
+
+use super::event::{Contradiction, PlanEvent, RegionFault};
+use super::fact::PageFact;
+use super::planner::{Decision, Planner};
+use super::region::RegionPlan;
+use crate::api::contract::Region;
+
+/// Rows of which none can be placed, from which on the whole page cannot be; fewer are single rows.
+pub const UNPLACED_ROWS: u32 = 3;
+/// Pages in a row of one region, the first of which was asked again long enough after, that show that all of its pages are so. A region of
+/// few rows may hold some such pages, and rows that can be placed after them.
+const PAGES_UNPLACED: u32 = 8;
+
+/// What is said of a region whose pages are all so.
+const WHY: &str = "page after page holds no row with a `video_id` and a `create_time` that can be read";
+
+/// What was seen of such pages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unplaced {
+    /// Of each region whose last page is such a one: how many in a row.
+    of: BTreeMap<Region, InARow>,
+    /// Pages of any region that had a row which can be placed.
+    placed: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct InARow {
+    pages: u32,
+    /// Pages that had a row which can be placed, before the first of these.
+    placed_before: u64,
+}
+
+impl Unplaced {
+    /// Takes a durable page.
+    pub fn take(&mut self, page: &PageFact) {
+        let region = &page.address.region;
+        if !page.rows.is_empty() {
+            self.placed += 1;
+            self.of.remove(region);
+        } else if page.is_unplaced() {
+            let placed_before = self.placed;
+            self.of.entry(region.clone()).or_insert(InARow { pages: 0, placed_before }).pages += 1;
+        }
+    }
+
+    /// Whether the region's last page was such a one: another is believed at once.
+    pub fn is_habit(&self, region: &Region) -> bool {
+        self.of.contains_key(region)
+    }
+
+    /// Whether all pages of the region seem to be so.
+    pub fn is_all(&self, region: &Region) -> bool {
+        self.of.get(region).is_some_and(|row| row.pages >= PAGES_UNPLACED)
+    }
+
+    /// Whether other regions have answered with rows since the region's first such page.
+    fn others_answer(&self, region: &Region) -> bool {
+        self.of.get(region).is_some_and(|row| self.placed > row.placed_before)
+    }
+
+    /// The region is asked anew.
+    pub fn forget(&mut self, region: &Region) {
+        self.of.remove(region);
+    }
+}
+
+impl Planner {
+    /// Begins anew with what a former process ended at: the rows may be as they should by now.
+    pub fn forget_unplaced(&mut self) {
+        self.profile.unplaced = Unplaced::default();
+    }
+
+    /// What ends the run, or a region of it, because page after page holds rows that cannot be placed.
+    pub(super) fn leave_unplaced(&self) -> Option<Decision> {
+        let mut open = self.regions.iter().filter(|plan| !plan.is_done());
+        let found = self.unplaced_regions().find(|plan| self.is_the_regions_own(plan) && !self.is_on_way(&plan.region));
+        if let Some(plan) = found {
+            let events = self.give_up(&plan.region, &RegionFault::Unwell { why: WHY.to_owned() });
+            return (!events.is_empty()).then_some(Decision::Record(events));
+        }
+        let first = self.unplaced_regions().find(|plan| !self.is_the_regions_own(plan))?;
+        let is_all = open.all(|plan| self.profile.unplaced.is_all(&plan.region));
+        is_all.then(|| Decision::Stop(Contradiction::RowsUnplaced { region: first.region.clone() }))
+    }
+
+    /// Whether nothing is asked of the region for now.
+    pub(super) fn is_left_alone(&self, region: &Region) -> bool {
+        self.set_aside.contains(region) || self.profile.unplaced.is_all(region)
+    }
+
+    fn unplaced_regions(&self) -> impl Iterator<Item = &RegionPlan> {
+        self.regions.iter().filter(|plan| !plan.is_done() && self.profile.unplaced.is_all(&plan.region))
+    }
+
+    /// Whether others answer as they should: those that have since, or are done.
+    fn is_the_regions_own(&self, plan: &RegionPlan) -> bool {
+        let mut others = self.regions.iter().filter(|other| other.region != plan.region);
+        self.profile.unplaced.others_answer(&plan.region) || others.any(|other| other.is_done() && other.has_rows())
+    }
+
+    /// Takes what a page says of this.
+    pub(super) fn learn_unplaced(&mut self, page: &PageFact) {
+        self.profile.unplaced.take(page);
+    }
+
+    /// Takes that a region was given up, for whatever reason.
+    pub(super) fn region_given_up(&mut self, event: &PlanEvent) {
+        if let PlanEvent::WindowGivenUp { window, .. } = event
+            && let Some(region) = self.window_region(*window).cloned()
+        {
+            self.profile.unplaced.forget(&region);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::contract::Filters;
+    use crate::plan::fact::{RowKey, VideoKey};
+    use crate::plan::planner::{PlanContext, Task};
+    use crate::units::{EpochSeconds, TimeRange};
+
+    fn region(code: &str) -> Region {
+        code.parse().unwrap()
+    }
+
+    fn new_plan(regions: &[&str]) -> Planner {
+        let regions: Vec<Region> = regions.iter().map(|code| region(code)).collect();
+        let range = TimeRange::new(EpochSeconds::new(0), EpochSeconds::new(1_000));
+        let mut plan = Planner::new(&regions, Filters::default(), range);
+        plan.opening().iter().for_each(|event| plan.apply_event(event));
+        plan
+    }
+
+    /// What is asked next, once all decisions before it are applied.
+    fn next(plan: &mut Planner) -> Decision {
+        loop {
+            match plan.next(None, &PlanContext::usual()) {
+                Decision::Record(events) => events.iter().for_each(|event| plan.apply_event(event)),
+                decision => return decision,
+            }
+        }
+    }
+
+    fn answer(task: &Task, rows: &[i64], slots: u32) -> PageFact {
+        let row = |second: &i64| RowKey { second: EpochSeconds::new(*second), video: VideoKey(*second as u64) };
+        let rows = rows.iter().map(row).collect();
+        let fetched_at = EpochSeconds::new(1);
+        PageFact { address: task.address.clone(), fetched_at, slots, rows, check: Default::default() }
+    }
+
+    /// Answers so many questions of US with rows that cannot be placed, and gives how each was measured.
+    fn answer_unplaced(plan: &mut Planner, pages: u32) -> Vec<bool> {
+        plan.set_aside(&region("GB"));
+        let mut habits = Vec::new();
+        for _ in 0..pages {
+            let Decision::Ask(task) = next(plan) else { panic!("nothing is asked") };
+            habits.push(task.expected.is_unplaced);
+            plan.apply_page(&answer(&task, &[], 10));
+        }
+        plan.take_up(&region("GB"));
+        habits
+    }
+
+    #[test]
+    fn a_run_whose_pages_hold_no_row_that_can_be_placed_stops_after_a_few() {
+        let mut plan = new_plan(&["US"]);
+        let habits = answer_unplaced(&mut plan, PAGES_UNPLACED);
+        assert!(!habits[0] && habits[1..].iter().all(|is_habit| *is_habit), "the first alone is asked again");
+        let stop = Decision::Stop(Contradiction::RowsUnplaced { region: region("US") });
+        assert_eq!(next(&mut plan), stop);
+        plan.forget_unplaced();
+        assert!(matches!(next(&mut plan), Decision::Ask(_)), "the next start asks on");
+    }
+
+    #[test]
+    fn a_row_that_can_be_placed_begins_the_count_anew() {
+        let mut plan = new_plan(&["US"]);
+        answer_unplaced(&mut plan, PAGES_UNPLACED - 1);
+        let Decision::Ask(task) = next(&mut plan) else { panic!("nothing is asked") };
+        plan.apply_page(&answer(&task, &[5, 6], 10));
+        assert_eq!(answer_unplaced(&mut plan, 2), [false, true]);
+        assert!(matches!(next(&mut plan), Decision::Ask(_)));
+    }
+
+    #[test]
+    fn a_region_alone_is_given_up_once_another_answers() {
+        let mut plan = new_plan(&["US", "GB"]);
+        answer_unplaced(&mut plan, PAGES_UNPLACED);
+        let Decision::Ask(task) = next(&mut plan) else { panic!("GB is not asked") };
+        assert_eq!((task.address.region.as_str(), plan.gaps().len()), ("GB", 0));
+        plan.apply_page(&answer(&task, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 10));
+        let Decision::Ask(task) = next(&mut plan) else { panic!("GB is not asked on") };
+        let gaps: Vec<_> = plan.gaps().iter().map(|gap| (gap.region.as_str(), gap.range.seconds())).collect();
+        assert_eq!((task.address.region.as_str(), gaps), ("GB", vec![("US", 1_000)]));
+    }
+
+    #[test]
+    fn all_regions_together_stop_the_run() {
+        let mut plan = new_plan(&["US", "GB"]);
+        answer_unplaced(&mut plan, PAGES_UNPLACED);
+        for _ in 0..PAGES_UNPLACED {
+            let Decision::Ask(task) = next(&mut plan) else { panic!("GB is not asked") };
+            plan.apply_page(&answer(&task, &[], 10));
+        }
+        assert!(matches!(next(&mut plan), Decision::Stop(Contradiction::RowsUnplaced { .. })));
+    }
+}

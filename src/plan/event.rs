@@ -157,6 +157,15 @@ pub enum PlanEvent {
         /// The region.
         region: Region,
     },
+    /// Seconds of a region are believed because rows of one second keep their order.
+    TiesBelieved {
+        /// The region.
+        region: Region,
+        /// The seconds.
+        ranges: Vec<TimeRange>,
+    },
+    /// Rows of one second came in another order than before: nothing is believed of that any more.
+    TiesMove,
     /// So many rows of some seconds came, and of the range's others nobody knows.
     RowsCounted {
         /// Their region.

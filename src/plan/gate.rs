@@ -5,7 +5,8 @@
 //! Where that has been done often enough, the seconds are listed, and the next start of the ended run reads them again, as all that is unproven.
 //! Where rows come in no order there is nothing to hold: such windows are believed as their walks say.
 
-use super::event::{Again, Ending, PlanEvent};
+use super::choose::lacking;
+use super::event::{Ending, PlanEvent};
 use super::evidence::observation::{Rules, Scan, Turn};
 use super::evidence::premise::{Premise, Refutation};
 use super::evidence::run::WindowEvidence;
@@ -60,7 +61,10 @@ impl Planner {
                     let listed = self.listed_of(window, &[lists.as_slice(), &finishing].concat());
                     self.counted(window, walk, (&listed, &read_again_in(&again)))
                 });
-                Decision::Record(lists.into_iter().chain(counted).chain(finishing).chain(again).collect())
+                let on_ties = self.believe_ties(window);
+                Decision::Record(
+                    lists.into_iter().chain(counted).chain(finishing).chain(on_ties).chain(again).collect(),
+                )
             }
             other => other,
         }
@@ -79,11 +83,9 @@ impl Planner {
         let mut budget = (FEW_ROWS + plan.finished_rows() / SHARE).saturating_sub(plan.again.rows);
         for Unproven { seconds: range, lacks } in self.unproven_of(window, window.range, ending, listed) {
             let rows = self.rows_of(window, range);
-            let region = window.region.clone();
             let is_spent = window.again.times >= MOST_TIMES || rows > budget;
             if is_spent || range.start < plan.published_until {
-                let why = lacks.why().to_owned();
-                lists.push(PlanEvent::UnprovenListed { region, range, why, again: Again::Once, lacks: Some(lacks) });
+                lists.push(lacking(&window.region, range, lacks));
                 continue;
             }
             budget -= rows;
@@ -94,7 +96,7 @@ impl Planner {
             again.push(PlanEvent::SecondsReadAgain {
                 window: new,
                 rest,
-                region,
+                region: window.region.clone(),
                 range,
                 times,
                 not_before,
@@ -212,7 +214,7 @@ impl Planner {
     pub(super) fn fold_evidence(&mut self, page: &PageFact, turn: Turn) {
         let Purpose::Walk { window, .. } = page.address.purpose else { return };
         if let Some(window) = self.windows.get_mut(&window).filter(|window| !window.is_over()) {
-            self.profile.order.ties_move |= window.evidence.fold(page, turn);
+            window.evidence.fold(page, turn);
         }
     }
 

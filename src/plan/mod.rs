@@ -35,6 +35,7 @@ pub mod step;
 pub mod tally;
 #[cfg(test)]
 mod testing;
+mod ties;
 pub mod torn;
 pub mod unplaced;
 pub mod walk;

@@ -226,7 +226,9 @@ impl Planner {
 
     /// Whether something is to be listed that seemed to be settled.
     pub(super) fn has_late_doubts(&self) -> bool {
-        !self.late.is_empty() || (self.profile.short_pages_hide() && !self.believed.is_empty())
+        !self.late.is_empty()
+            || (self.profile.short_pages_hide() && !self.believed.is_empty())
+            || self.is_untold_that_ties_move()
     }
 
     /// Up to where (exclusive) a region's rows are all there, counted from the left without a hole.

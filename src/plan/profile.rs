@@ -97,6 +97,8 @@ pub struct Shifts {
 pub struct OrderHabits {
     /// Rows of one second came in another order than before.
     pub ties_move: bool,
+    /// Whether that is told, so that a later start knows it.
+    pub(super) is_told: bool,
     /// Pages that showed a row again.
     pub repeats: u64,
     /// When the first of them came.

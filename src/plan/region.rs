@@ -10,6 +10,7 @@ use super::places::Places;
 use super::reads::{Beside, Reads};
 use super::recheck::Recheck;
 use super::tally::CountedPages;
+use super::ties::Ties;
 use crate::api::contract::{PAGE_SIZE, Region};
 use crate::units::{EpochSeconds, TimeRange};
 
@@ -109,6 +110,8 @@ pub struct ReadAgain {
     pub(super) ranges: Vec<TimeRange>,
     /// Seconds that were done by a row beyond them while few pages had shown an order, and were not read within bounds since.
     pub(super) by_order: Vec<TimeRange>,
+    /// In which order rows of one second came, and what is believed because they keep it.
+    pub(super) ties: Ties,
     /// What became of its short pages that are believed.
     pub(super) recheck: Recheck,
     /// How many of its rows came, and how they stand to their places.

@@ -98,6 +98,7 @@ mod tests {
         let (us, gb): (Region, Region) = ("US".parse().unwrap(), "GB".parse().unwrap());
         let (now, wait) = (Duration::from_secs(7), Duration::from_secs(30));
         let mut lone = LoneThrottling::default();
+        lone.throttled(&gb, Some(wait), now);
         for _ in 0..IN_A_ROW {
             assert_eq!((lone.holds(&gb, now), lone.wake_at(now)), (false, None), "it holds everybody so far");
             lone.answered(&us);

@@ -58,13 +58,11 @@ enum Ways {
 /// Whether two rows of one second have changed places from one reading to another.
 fn ties_move(kernel: &Kernel<'_>, ways: Ways) -> bool {
     kernel.shown.iter().filter(|(_, sightings)| sightings.len() > 2).any(|(second, _)| {
-        let at = TimeRange::new(*second, second.shifted(1));
         let mut orders: [Vec<Vec<VideoKey>>; 2] = Default::default();
         for reading in kernel.readings.iter().filter(|reading| reading.spans(*second)) {
             let [oldest, newest] = &mut orders;
             let is_apart = ways == Ways::Same && reading.pages.iter().any(|page| page.scan.is_newest_first);
-            let order = reading.rows_within(at).map(|row| row.video).collect();
-            if is_apart { newest.push(order) } else { oldest.push(order) }
+            if is_apart { newest } else { oldest }.extend(reading.ties(*second));
         }
         orders
             .iter()
@@ -73,7 +71,7 @@ fn ties_move(kernel: &Kernel<'_>, ways: Ways) -> bool {
 }
 
 /// Whether the rows that both hold stand in another order; where one holds a row twice, nobody knows.
-pub(super) fn changes_places(one: &[VideoKey], other: &[VideoKey]) -> bool {
+pub fn changes_places(one: &[VideoKey], other: &[VideoKey]) -> bool {
     let place = |video: &VideoKey| other.iter().position(|seen| seen == video);
     let is_once = |all: &[VideoKey]| all.iter().collect::<BTreeSet<_>>().len() == all.len();
     let places: Vec<usize> = one.iter().filter_map(place).collect();

@@ -146,6 +146,18 @@ impl<'a> Reading<'a> {
         places.iter().map(|(row, _)| *row).filter(move |row| seconds.contains(row.second))
     }
 
+    /// The rows of a second that stand next to each other, in their order: one with a wrong date may stand elsewhere.
+    pub fn ties(&self, second: EpochSeconds) -> Vec<Vec<VideoKey>> {
+        let at = TimeRange::new(second, second.shifted(1));
+        let videos = |rows: &[RowKey]| rows.iter().map(|row| row.video).collect();
+        if self.is_sorted {
+            return vec![self.rows_within(at).map(|row| row.video).collect()];
+        }
+        let rows: Vec<RowKey> = self.rows().collect();
+        let runs = rows.chunk_by(|one, next| one.second == next.second);
+        runs.filter(|run| run.first().is_some_and(|row| row.second == second)).map(videos).collect()
+    }
+
     /// Whether it begins before a second, and whether it goes on after it: with a row, or where what was asked begins or ends.
     pub fn reaches(&self, second: EpochSeconds) -> (bool, bool) {
         let (first, last) = self.extent.unwrap_or((second, second));

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use super::disagreement::changes_places;
 use super::ledger::{Ledger, Uncovered};
 use super::observation::{Observation, Rules, Scan, Turn};
 use super::premise::Refutation;
@@ -83,16 +82,15 @@ impl WindowEvidence {
         self.former = other.observations().filter(touches).collect();
     }
 
-    /// Takes a page of one of its stretches in. Whether rows of one second stand in another order than a page before showed them.
-    pub fn fold(&mut self, fact: &PageFact, turn: Turn) -> bool {
-        let Purpose::Walk { stretch, .. } = fact.address.purpose else { return false };
+    /// Takes a page of one of its stretches in.
+    pub fn fold(&mut self, fact: &PageFact, turn: Turn) {
+        let Purpose::Walk { stretch, .. } = fact.address.purpose else { return };
         self.has_strayed |= fact.check.is_astray() || fact.check.outside.saturating_mul(2) > fact.slots;
         if fact.check.is_astray() || !self.scans.contains_key(&stretch) {
-            return false;
+            return;
         }
         let page = Page { turn, made: fact.fetched_at, rows: fact.rows.clone(), slots: fact.slots };
         let place = (stretch, fact.address.page.get());
-        let ties_move = self.shows_another_order(&page, stretch);
         self.open.entry(place).or_insert(page);
         if place.1 == PageNumber::FIRST.get() {
             self.take_first(place);
@@ -103,7 +101,6 @@ impl WindowEvidence {
             self.covered_until = self.covered_until.max(last.unwrap_or(self.covered_until));
             self.open.clear();
         }
-        ties_move
     }
 
     /// A page of one of its stretches is refused as beyond an end, which says of the list what an empty page does.
@@ -113,16 +110,13 @@ impl WindowEvidence {
         }
     }
 
-    /// Whether a page shows rows of one second in another order than a page of another stretch that asked the same way round.
-    fn shows_another_order(&self, page: &Page, stretch: u32) -> bool {
-        let is_newest_first = |stretch: &u32| self.scans.get(stretch).is_some_and(|scan| scan.is_newest_first);
-        let ties: Vec<Vec<VideoKey>> = page.ties().collect();
-        let others = self.open.iter().filter(|((of, _), other)| {
-            let is_alike = *of != stretch && is_newest_first(of) == is_newest_first(&stretch);
-            is_alike && !ties.is_empty() && page.touches(other)
-        });
-        let mut orders = others.flat_map(|(_, other)| other.ties());
-        orders.any(|other| ties.iter().any(|order| changes_places(order, &other)))
+    /// Whether places of its pages hold what cannot be told from others, so that it may rest on rows of one second keeping their order.
+    pub fn is_blind(&self, rules: Rules) -> bool {
+        let is_placed = |page: &Page| u32::try_from(page.rows.len()) == Ok(page.slots);
+        !self.open.is_empty()
+            && (rules.is_habit
+                || self.open.values().any(|page| !is_placed(page))
+                || self.former.iter().any(|page| page.unplaced > 0))
     }
 
     /// Every second of the window below is covered by pages that show nothing odd, each of which another followed.
@@ -137,7 +131,10 @@ impl WindowEvidence {
 
     /// The seconds of these of which it takes the kernel to tell whether they are covered.
     pub fn undecided(&self, range: TimeRange) -> TimeRange {
-        let is_past = self.last.as_ref().is_some_and(|last| last.second >= range.end || self.ends_after(last));
+        // Where more was read after a page that reaches beyond them, that page may have ended with a wrong date.
+        let is_latest = |last: &Taken| self.open.keys().next_back().is_none_or(|latest| *latest <= last.place);
+        let reaches_beyond = |last: &Taken| last.second >= range.end && is_latest(last);
+        let is_past = self.last.as_ref().is_some_and(|last| reaches_beyond(last) || self.ends_after(last));
         if is_past {
             TimeRange::new(range.end, range.end)
         } else {
@@ -247,20 +244,6 @@ impl Page {
         let is_new =
             |row: &RowKey| row.second > last.second || (row.second == last.second && !last.videos.contains(&row.video));
         self.rows.iter().all(is_new)
-    }
-
-    /// The rows of each second that two or more of its rows show, in their order.
-    fn ties(&self) -> impl Iterator<Item = Vec<VideoKey>> {
-        let runs = self.rows.chunk_by(|one, next| one.second == next.second).filter(|run| run.len() > 1);
-        runs.map(|run| run.iter().map(|row| row.video).collect())
-    }
-
-    fn touches(&self, other: &Self) -> bool {
-        let seconds = |page: &Self| Some((page.rows.first()?.second, page.rows.last()?.second));
-        let both = seconds(self).zip(seconds(other));
-        both.is_some_and(|((first, last), (from, to))| {
-            first.max(last) >= from.min(to) && from.max(to) >= first.min(last)
-        })
     }
 
     fn ends(&self) -> Option<(EpochSeconds, EpochSeconds)> {

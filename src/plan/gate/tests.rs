@@ -1,7 +1,7 @@
 use super::reason::Lacks;
 use super::*;
 use crate::api::contract::Filters;
-use crate::plan::event::StretchReason;
+use crate::plan::event::{Again, StretchReason};
 use crate::plan::fact::PageAddress;
 use crate::plan::testing::{page_of, range, us};
 use crate::units::PageNumber;

@@ -113,6 +113,15 @@ impl Planner {
                     pages.for_each(|page| plan.again.recheck.believe(page));
                 }
             }
+            PlanEvent::TiesBelieved { region, ranges } => {
+                if let Some(plan) = self.region_mut(region) {
+                    plan.again.ties.believe(ranges);
+                }
+            }
+            PlanEvent::TiesMove => {
+                self.profile.order.ties_move = true;
+                self.profile.order.is_told = true;
+            }
             PlanEvent::RowsCounted { region, range, counted } => {
                 self.with_places(region, |places| places.count(*range, counted));
             }
@@ -199,6 +208,7 @@ impl Planner {
         window.state = WindowState::Over;
         let (region, range, is_again) = (window.region.clone(), window.range, window.is_read_again());
         if let Some(plan) = self.region_mut(&region) {
+            plan.again.ties.believe_no_more(range);
             if is_again { plan.finished_again(rows) } else { plan.count_finished(range, rows) }
         }
         self.merge_done(&region);
@@ -229,6 +239,7 @@ impl Planner {
         self.late.retain(|(of, second)| of != region || !range.contains(*second));
         if let Some(plan) = self.region_mut(region) {
             plan.again.places.forget_but(range, |beside| plan.ends.rows_of(beside));
+            plan.again.ties.believe_no_more(range);
             plan.names.of_another_region.retain(|page| !range.covers(*page));
             plan.names.probes_of_another_region.retain(|page| !range.covers(*page));
         }

@@ -28,6 +28,7 @@ impl Planner {
         }
         self.count_page(page);
         self.learn_unplaced(page);
+        self.learn_order(page);
         self.fold_evidence(page, turn_of(page));
         match page.address.purpose {
             Purpose::Walk { window, stretch } => self.apply_walked(page, window, stretch, settled),

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::event::{Contradiction, PlanEvent, RegionFault};
-use super::fact::PageFact;
+use super::fact::{PageFact, Purpose};
 use super::planner::{Decision, Planner};
 use super::region::RegionPlan;
+use super::window::Window;
 use crate::api::contract::Region;
 
 /// Rows of which none can be placed, from which on the whole page cannot be; fewer are single rows.
@@ -102,8 +103,15 @@ impl Planner {
         self.profile.unplaced.others_answer(&plan.region) || others.any(|other| other.is_done() && other.has_rows())
     }
 
-    /// Takes what a page says of this.
+    /// Takes what a page says of this. What is read again is known to be so, and says nothing of the pages that follow.
     pub(super) fn learn_unplaced(&mut self, page: &PageFact) {
+        let window = match page.address.purpose {
+            Purpose::Walk { window, .. } => self.windows.get(&window),
+            _ => None,
+        };
+        if page.is_unplaced() && window.is_some_and(Window::is_read_again) {
+            return;
+        }
         self.profile.unplaced.take(page);
     }
 
@@ -121,9 +129,10 @@ impl Planner {
 mod tests {
     use super::*;
     use crate::api::contract::Filters;
-    use crate::plan::fact::{RowKey, VideoKey};
+    use crate::plan::fact::{PageAddress, RowKey, VideoKey, WindowId};
+    use crate::plan::gate::reason::Lacks;
     use crate::plan::planner::{PlanContext, Task};
-    use crate::units::{EpochSeconds, TimeRange};
+    use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
     fn region(code: &str) -> Region {
         code.parse().unwrap()
@@ -186,6 +195,24 @@ mod tests {
         plan.apply_page(&answer(&task, &[5, 6], 10));
         assert_eq!(answer_unplaced(&mut plan, 2), [false, true]);
         assert!(matches!(next(&mut plan), Decision::Ask(_)));
+    }
+
+    /// Where the first pages alone are so, reading them again is no reason to stop.
+    #[test]
+    fn what_is_read_again_does_not_count() {
+        let mut plan = new_plan(&["US"]);
+        answer_unplaced(&mut plan, PAGES_UNPLACED - 1);
+        let range = TimeRange::new(EpochSeconds::new(0), EpochSeconds::new(1));
+        let (window, rest, region, lacks) = (WindowId(7), WindowId(8), region("US"), Lacks::Rows);
+        let again =
+            PlanEvent::SecondsReadAgain { window, rest, region, range, times: 1, not_before: None, rows: 10, lacks };
+        plan.apply_event(&again);
+        let purpose = Purpose::Walk { window, stretch: 0 };
+        let address = PageAddress { region: "US".parse().unwrap(), purpose, page: PageNumber::FIRST };
+        let page =
+            PageFact { address, fetched_at: EpochSeconds::new(1), slots: 10, rows: vec![], check: Default::default() };
+        plan.learn_unplaced(&page);
+        assert!(!plan.profile.unplaced.is_all(&"US".parse().unwrap()));
     }
 
     #[test]

@@ -131,9 +131,12 @@ impl WindowEvidence {
 
     /// The seconds of these of which it takes the kernel to tell whether they are covered.
     pub fn undecided(&self, range: TimeRange) -> TimeRange {
-        // Where more was read after a page that reaches beyond them, that page may have ended with a wrong date.
-        let is_latest = |last: &Taken| self.open.keys().next_back().is_none_or(|latest| *latest <= last.place);
-        let reaches_beyond = |last: &Taken| last.second >= range.end && is_latest(last);
+        // Where rows of these seconds came after a page that reaches beyond them, that page may have ended with a wrong date.
+        let goes_back = |last: &Taken| {
+            let later = self.open.iter().filter(|(place, _)| **place > last.place);
+            later.flat_map(|(_, page)| &page.rows).any(|row| row.second < range.end)
+        };
+        let reaches_beyond = |last: &Taken| last.second >= range.end && !goes_back(last);
         let is_past = self.last.as_ref().is_some_and(|last| reaches_beyond(last) || self.ends_after(last));
         if is_past {
             TimeRange::new(range.end, range.end)

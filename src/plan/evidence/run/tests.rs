@@ -79,7 +79,7 @@ fn what_no_page_goes_beyond_lacks_what_stands_after_it() {
 
 /// A page may end with a wrong date, far beyond the window, and the list goes on before that.
 #[test]
-fn a_row_beyond_the_window_is_its_end_only_where_nothing_was_read_after_it() {
+fn a_row_beyond_the_window_is_its_end_only_where_no_row_of_it_came_later() {
     let leaping = |page: u32| [&honest(page)[..9], &[(500, 500)]].concat();
     let evidence = read(&[(0, 1, honest(1)), (0, 2, leaping(2))], &[0]);
     assert!(evidence.undecided(window()).is_empty(), "nothing says otherwise");
@@ -87,6 +87,8 @@ fn a_row_beyond_the_window_is_its_end_only_where_nothing_was_read_after_it() {
     assert_eq!(evidence.undecided(window()), TimeRange::new(second(9), second(60)), "the list goes on");
     let evidence = read(&[(0, 1, honest(1)), (0, 2, leaping(2)), (1, 1, honest(2))], &[0, 10]);
     assert_eq!(evidence.undecided(window()), TimeRange::new(second(9), second(60)), "it was read again");
+    let evidence = read(&[(0, 1, honest(1)), (0, 2, leaping(2)), (0, 3, vec![(501, 501)])], &[0]);
+    assert!(evidence.undecided(window()).is_empty(), "the list goes on beyond it");
 }
 
 #[test]

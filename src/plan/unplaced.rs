@@ -7,13 +7,12 @@ use super::event::{Contradiction, PlanEvent, RegionFault};
 use super::fact::{PageFact, Purpose};
 use super::planner::{Decision, Planner};
 use super::region::RegionPlan;
-use super::window::Window;
 use crate::api::contract::Region;
 
 /// Rows of which none can be placed, from which on the whole page cannot be; fewer are single rows.
 pub const UNPLACED_ROWS: u32 = 3;
-/// Pages in a row of one region, the first of which was asked again long enough after, that show that all of its pages are so. A region of
-/// few rows may hold some such pages, and rows that can be placed after them.
+/// Pages of one list after each other, the first of which was asked again long enough after, that show that all of a region's pages are so,
+/// where none of another list of it is otherwise. A region of few rows may hold some such pages, and rows that can be placed after them.
 const PAGES_UNPLACED: u32 = 8;
 
 /// What is said of a region whose pages are all so.
@@ -22,15 +21,16 @@ const WHY: &str = "page after page holds no row with a `video_id` and a `create_
 /// What was seen of such pages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unplaced {
-    /// Of each region whose last page is such a one: how many in a row.
+    /// Of each region whose last page is such a one: those since its last page that was not.
     of: BTreeMap<Region, InARow>,
     /// Pages of any region that had a row which can be placed.
     placed: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct InARow {
-    pages: u32,
+    /// How many of each list.
+    pages: BTreeMap<Purpose, u32>,
     /// Pages that had a row which can be placed, before the first of these.
     placed_before: u64,
 }
@@ -43,8 +43,9 @@ impl Unplaced {
             self.placed += 1;
             self.of.remove(region);
         } else if page.is_unplaced() {
-            let placed_before = self.placed;
-            self.of.entry(region.clone()).or_insert(InARow { pages: 0, placed_before }).pages += 1;
+            let new = InARow { pages: BTreeMap::new(), placed_before: self.placed };
+            let row = self.of.entry(region.clone()).or_insert(new);
+            *row.pages.entry(page.address.purpose).or_default() += 1;
         }
     }
 
@@ -55,7 +56,7 @@ impl Unplaced {
 
     /// Whether all pages of the region seem to be so.
     pub fn is_all(&self, region: &Region) -> bool {
-        self.of.get(region).is_some_and(|row| row.pages >= PAGES_UNPLACED)
+        self.of.get(region).is_some_and(|row| row.pages.values().any(|pages| *pages >= PAGES_UNPLACED))
     }
 
     /// Whether other regions have answered with rows since the region's first such page.
@@ -103,15 +104,8 @@ impl Planner {
         self.profile.unplaced.others_answer(&plan.region) || others.any(|other| other.is_done() && other.has_rows())
     }
 
-    /// Takes what a page says of this. What is read again is known to be so, and says nothing of the pages that follow.
+    /// Takes what a page says of this.
     pub(super) fn learn_unplaced(&mut self, page: &PageFact) {
-        let window = match page.address.purpose {
-            Purpose::Walk { window, .. } => self.windows.get(&window),
-            _ => None,
-        };
-        if page.is_unplaced() && window.is_some_and(Window::is_read_again) {
-            return;
-        }
         self.profile.unplaced.take(page);
     }
 
@@ -130,7 +124,6 @@ mod tests {
     use super::*;
     use crate::api::contract::Filters;
     use crate::plan::fact::{PageAddress, RowKey, VideoKey, WindowId};
-    use crate::plan::gate::reason::Lacks;
     use crate::plan::planner::{PlanContext, Task};
     use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
@@ -199,20 +192,17 @@ mod tests {
 
     /// Where the first pages alone are so, reading them again is no reason to stop.
     #[test]
-    fn what_is_read_again_does_not_count() {
-        let mut plan = new_plan(&["US"]);
-        answer_unplaced(&mut plan, PAGES_UNPLACED - 1);
-        let range = TimeRange::new(EpochSeconds::new(0), EpochSeconds::new(1));
-        let (window, rest, region, lacks) = (WindowId(7), WindowId(8), region("US"), Lacks::Rows);
-        let again =
-            PlanEvent::SecondsReadAgain { window, rest, region, range, times: 1, not_before: None, rows: 10, lacks };
-        plan.apply_event(&again);
-        let purpose = Purpose::Walk { window, stretch: 0 };
-        let address = PageAddress { region: "US".parse().unwrap(), purpose, page: PageNumber::FIRST };
-        let page =
-            PageFact { address, fetched_at: EpochSeconds::new(1), slots: 10, rows: vec![], check: Default::default() };
-        plan.learn_unplaced(&page);
-        assert!(!plan.profile.unplaced.is_all(&"US".parse().unwrap()));
+    fn the_same_pages_of_several_lists_are_not_page_after_page() {
+        let mut unplaced = Unplaced::default();
+        for stretch in 0..PAGES_UNPLACED {
+            for page in 1..PAGES_UNPLACED {
+                let purpose = Purpose::Walk { window: WindowId(0), stretch };
+                let address = PageAddress { region: region("US"), purpose, page: PageNumber::new(page).unwrap() };
+                let fetched_at = EpochSeconds::new(1);
+                unplaced.take(&PageFact { address, fetched_at, slots: 10, rows: vec![], check: Default::default() });
+            }
+        }
+        assert_eq!((unplaced.is_habit(&region("US")), unplaced.is_all(&region("US"))), (true, false));
     }
 
     #[test]

@@ -62,10 +62,11 @@ impl SimulationOutcome {
         }
     }
 
-    /// Whether it stopped because a service that holds no row with a usable id and time shows none.
-    pub(super) fn has_no_usable_row(&self) -> bool {
+    /// Whether it stopped because a service that holds no row of the range with a usable id and time shows none.
+    pub(super) fn has_no_usable_row(&self, range: TimeRange) -> bool {
         let is_said = self.stopped.as_ref().is_some_and(|why| why.contains("holds no row with a `video_id`"));
-        is_said && self.service.unchanged().all(|(_, row)| row.shown == Shown::Garbage)
+        let rows = self.service.unchanged().filter(|(_, row)| range.contains(EpochSeconds::new(row.second)));
+        is_said && rows.map(|(_, row)| row.shown).all(|shown| shown == Shown::Garbage)
     }
 
     /// What could not be read or proven.

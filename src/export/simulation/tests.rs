@@ -149,7 +149,7 @@ fn run(scenario: Scenario) -> Result<(SimulationOutcome, TimeRange, bool, String
         format!("{}\n{told}", text.chars().take(600).collect::<String>())
     })?;
     match &outcome.stopped {
-        Some(why) if !outcome.has_no_usable_row() => Err(format!("stopped: {why}\n{told}")),
+        Some(why) if !outcome.has_no_usable_row(range) => Err(format!("stopped: {why}\n{told}")),
         _ => Ok((outcome, range, exposed, told)),
     }
 }

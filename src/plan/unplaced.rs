@@ -98,10 +98,16 @@ impl Planner {
         self.regions.iter().filter(|plan| !plan.is_done() && self.profile.unplaced.is_all(&plan.region))
     }
 
-    /// Whether others answer as they should: those that have since, or are done.
+    /// Whether it is the region's own trouble: others answer as they should, those that have since or are done, or have a trouble of their own, in
+    /// which nothing is asked of them.
     fn is_the_regions_own(&self, plan: &RegionPlan) -> bool {
-        let mut others = self.regions.iter().filter(|other| other.region != plan.region);
-        self.profile.unplaced.others_answer(&plan.region) || others.any(|other| other.is_done() && other.has_rows())
+        let others = || self.regions.iter().filter(|other| other.region != plan.region);
+        let mut open =
+            others().filter(|other| !other.is_done() && !self.profile.unplaced.is_all(&other.region)).peekable();
+        let all_are_set_aside = open.peek().is_some() && open.all(|other| self.set_aside.contains(&other.region));
+        self.profile.unplaced.others_answer(&plan.region)
+            || all_are_set_aside
+            || others().any(|other| other.is_done() && other.has_rows())
     }
 
     /// Takes what a page says of this.
@@ -215,6 +221,17 @@ mod tests {
         let Decision::Ask(task) = next(&mut plan) else { panic!("GB is not asked on") };
         let gaps: Vec<_> = plan.gaps().iter().map(|gap| (gap.region.as_str(), gap.range.seconds())).collect();
         assert_eq!((task.address.region.as_str(), gaps), ("GB", vec![("US", 1_000)]));
+    }
+
+    /// Nothing is asked of a region that is set aside while no other answers, so that neither would wait for it.
+    #[test]
+    fn a_region_is_given_up_where_the_others_are_set_aside() {
+        let mut plan = new_plan(&["US", "GB"]);
+        answer_unplaced(&mut plan, PAGES_UNPLACED);
+        plan.set_aside(&region("GB"));
+        assert!(plan.leave_unplaced().is_some());
+        plan.take_up(&region("GB"));
+        assert!(plan.leave_unplaced().is_none(), "it may answer");
     }
 
     #[test]

@@ -12,6 +12,8 @@ use crate::units::EpochSeconds;
 const PARKED_TIMES: u32 = 2;
 /// No cut around a page that cannot be read leaves off less than one part in so many.
 const MOST_CUTS: i64 = 32;
+/// How often a question about the bounds may fail before a window goes on without its answer: it may meet the row that cannot be read.
+const BOUNDS_FAILURES: u32 = 2;
 /// Rows that the first cut around a page that cannot be read should hold.
 const NARROW_ROWS: f64 = 20.0;
 
@@ -59,7 +61,8 @@ impl Planner {
             events.push(PlanEvent::WindowParked { window: new, times: PARKED_TIMES });
             return Decision::Record(events);
         }
-        if let Some(question) = self.bounds_task(id, window).filter(|_| window.bounded) {
+        let may_ask = window.bounded && window.parked < PARKED_TIMES + BOUNDS_FAILURES;
+        if let Some(question) = self.bounds_task(id, window).filter(|_| may_ask) {
             return Decision::Ask(Box::new(question));
         }
         if !window.bounded && (window.range.seconds() <= 1 || self.fits(window, context)) {

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use keyapi_export::api::client::{Client, ClientSettings, Reply};
-use keyapi_export::api::contract::{Filters, PATH, PageQuery, TimeOrder};
+use keyapi_export::api::contract::{Filters, PageQuery, SOURCE, TimeOrder};
 use keyapi_export::api::reply::{ReplyVerdict, Row, judge};
 use keyapi_export::journal::record::StoredPage;
 use keyapi_export::sink::columns::Packaging;
@@ -199,7 +199,7 @@ impl Service {
     fn client(&self) -> Client {
         let settings = ClientSettings {
             base_url: self.url.clone(),
-            path: PATH.to_owned(),
+            path: SOURCE.path.to_owned(),
             auth_header: "Authorization".to_owned(),
             auth_scheme: "Bearer".to_owned(),
             connect_timeout: Duration::from_secs(10),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use indicatif::{FormattedDuration, HumanBytes, HumanCount};
 use serde::Serialize;
 
-use crate::api::contract::{PAGE_SIZE, Region};
+use crate::api::contract::{Region, SOURCE};
 use crate::api::fault::RegionFault;
 use crate::failure::ExitCode;
 use crate::replaced::{self, Readers};
@@ -192,7 +192,7 @@ pub enum SummaryError {
 impl Summary {
     /// The least that any export of so many rows can cost: one credit for each full page, rounded up.
     pub const fn floor(&self) -> Credits {
-        Credits::new(self.rows.get().div_ceil(PAGE_SIZE as u64))
+        Credits::new(self.rows.get().div_ceil(SOURCE.page_size as u64))
     }
 
     /// The run's attempts over the floor; none where there are no rows.

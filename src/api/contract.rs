@@ -8,48 +8,86 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::units::{EpochSeconds, PageNumber};
+use crate::units::{EpochSeconds, LAST_PAGE, PageNumber};
 
-/// The vendor's production address (documented). A reseller serves the same paths elsewhere, so it is a setting.
-pub const BASE_URL: &str = "https://api.keyapi.ai";
-/// The path of the endpoint (documented).
-pub const PATH: &str = "/v1/tiktok/video/list/analytics";
-/// Rows on a full page: the documented maximum of `page_size`.
-pub const PAGE_SIZE: u32 = 10;
-/// Response fields of a row, in the order of the vendor's page.
-pub const FIELDS: [&str; 31] = [
-    "avatar",
-    "create_time",
-    "created_by_ai",
-    "data_size",
-    "duration",
-    "height",
-    "is_ad",
-    "product_category_list",
-    "ratio",
-    "reflow_cover",
-    "region",
-    "sales_flag",
-    "total_comments_cnt",
-    "total_digg_1d_cnt",
-    "total_digg_30d_cnt",
-    "total_digg_7d_cnt",
-    "total_digg_cnt",
-    "total_favorites_cnt",
-    "total_shares_cnt",
-    "total_video_sale_cnt",
-    "total_video_sale_gmv_amt",
-    "total_views_1d_cnt",
-    "total_views_30d_cnt",
-    "total_views_7d_cnt",
-    "total_views_cnt",
-    "unique_id",
-    "user_id",
-    "video_desc",
-    "video_id",
-    "video_products",
-    "width",
-];
+/// What is fixed of the service that is exported: an export of another endpoint begins here.
+///
+/// What a run finds out by itself is the plan's (`plan::profile`), and what a query may ask is [`PageQuery`].
+#[derive(Clone, Copy, Debug)]
+pub struct Source {
+    /// The vendor's production address (documented). A reseller serves the same paths elsewhere, so it is a setting.
+    pub base_url: &'static str,
+    /// The path of the endpoint (documented).
+    pub path: &'static str,
+    /// Rows on a full page: the documented maximum of `page_size`.
+    pub page_size: u32,
+    /// The last page of a query (documented).
+    pub last_page: u32,
+    /// Response fields of a row, in the order of the vendor's page.
+    pub fields: [&'static str; 31],
+    /// Where among them the second stands that a query's bounds and order go by: whole seconds since 1970 (seen; the page names no unit).
+    pub time: usize,
+    /// Where the region stands that a row names as its own.
+    pub region: usize,
+    /// Where the number stands that tells rows apart.
+    pub id: usize,
+}
+
+impl Source {
+    /// The name of the field that tells rows apart.
+    pub fn id_name(&self) -> &'static str {
+        self.fields.get(self.id).copied().unwrap_or_default()
+    }
+
+    /// The name of the field that holds a row's second.
+    pub fn time_name(&self) -> &'static str {
+        self.fields.get(self.time).copied().unwrap_or_default()
+    }
+}
+
+/// The service that this program exports.
+pub const SOURCE: Source = Source {
+    base_url: "https://api.keyapi.ai",
+    path: "/v1/tiktok/video/list/analytics",
+    page_size: 10,
+    last_page: LAST_PAGE,
+    fields: [
+        "avatar",
+        "create_time",
+        "created_by_ai",
+        "data_size",
+        "duration",
+        "height",
+        "is_ad",
+        "product_category_list",
+        "ratio",
+        "reflow_cover",
+        "region",
+        "sales_flag",
+        "total_comments_cnt",
+        "total_digg_1d_cnt",
+        "total_digg_30d_cnt",
+        "total_digg_7d_cnt",
+        "total_digg_cnt",
+        "total_favorites_cnt",
+        "total_shares_cnt",
+        "total_video_sale_cnt",
+        "total_video_sale_gmv_amt",
+        "total_views_1d_cnt",
+        "total_views_30d_cnt",
+        "total_views_7d_cnt",
+        "total_views_cnt",
+        "unique_id",
+        "user_id",
+        "video_desc",
+        "video_id",
+        "video_products",
+        "width",
+    ],
+    time: 1,
+    region: 10,
+    id: 28,
+};
 
 /// A region code such as `US`: 1 to 16 ASCII letters, digits, `-` or `_`, so that it is also a safe folder name.
 ///
@@ -235,7 +273,7 @@ impl PageQuery {
         pairs.push(("video_sort_field", sort_field.to_owned()));
         pairs.push(("sort_type", sort_type.to_owned()));
         pairs.push(("page_num", self.page.get().to_string()));
-        pairs.push(("page_size", PAGE_SIZE.to_string()));
+        pairs.push(("page_size", SOURCE.page_size.to_string()));
         pairs
     }
 }

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::contract::PAGE_SIZE;
+use super::contract::SOURCE;
 use super::lenient::{decoded, mended};
 use super::packed::PackedRows;
 use super::row::{RowText, repair_surrogates, scan};
@@ -174,7 +174,7 @@ fn data<'a>(scanner: &mut Scanner<'a>) -> Result<Data<'a>, Malformed> {
     if scanner.next_byte() != Some(b'[') {
         return Ok(if is_nothing(scanner.value()?) { Data::Nothing } else { Data::NoList });
     }
-    let mut rows = Vec::with_capacity(PAGE_SIZE as usize);
+    let mut rows = Vec::with_capacity(SOURCE.page_size as usize);
     let mut packed = PackedRows::with_room(scanner.left());
     let mut is_over = false;
     scanner.items(|scanner| {

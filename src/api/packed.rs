@@ -12,17 +12,10 @@
 
 use std::borrow::Cow;
 
-use super::contract::{FIELDS, PAGE_SIZE};
+use super::contract::SOURCE;
 use super::row::Identity;
 use super::scan::inside;
 use crate::units::EpochSeconds;
-
-/// Where `create_time` stands among [`FIELDS`].
-pub(super) const CREATE_TIME: usize = 1;
-/// Where `region` stands among them.
-pub(super) const REGION: usize = 10;
-/// Where `video_id` stands among them.
-pub(super) const VIDEO_ID: usize = 28;
 
 /// In place of a value's length and one: there is none.
 const ABSENT: u64 = 0;
@@ -34,8 +27,8 @@ const MOST_ROOM: usize = 64 << 10;
 /// Bytes of numbers that a usual page has, at most.
 const NUMBERS_ROOM: usize = 768;
 
-/// The values of the documented fields of one row, each as JSON text, in the order of [`FIELDS`].
-pub type Documented<'a> = [Option<&'a str>; FIELDS.len()];
+/// The values of the documented fields of one row, each as JSON text, in the order of [`Source::fields`](super::contract::Source).
+pub type Documented<'a> = [Option<&'a str>; SOURCE.fields.len()];
 
 /// A row's members, sorted into the documented fields and all others.
 #[derive(Clone, Debug)]
@@ -46,7 +39,7 @@ pub(super) struct Members<'a> {
 
 impl Default for Members<'_> {
     fn default() -> Self {
-        Self { documented: [None; FIELDS.len()], others: Vec::new() }
+        Self { documented: [None; SOURCE.fields.len()], others: Vec::new() }
     }
 }
 
@@ -54,7 +47,7 @@ impl<'a> Members<'a> {
     /// Takes the value of a documented field.
     pub(super) fn set(&mut self, place: usize, raw: &'a str) {
         let Some(slot) = self.documented.get_mut(place) else { return };
-        if let (Some(earlier), Some(name)) = (slot.replace(raw), FIELDS.get(place)) {
+        if let (Some(earlier), Some(name)) = (slot.replace(raw), SOURCE.fields.get(place)) {
             self.others.push((Cow::Borrowed(name), earlier));
         }
     }
@@ -115,7 +108,7 @@ impl PackedRows {
     /// None yet, with room for the rows of a page whose JSON has so many bytes.
     pub(super) fn with_room(json: usize) -> Self {
         let text = String::with_capacity(json.min(MOST_ROOM));
-        Self { text, numbers: Vec::with_capacity(NUMBERS_ROOM), rows: Vec::with_capacity(PAGE_SIZE as usize) }
+        Self { text, numbers: Vec::with_capacity(NUMBERS_ROOM), rows: Vec::with_capacity(SOURCE.page_size as usize) }
     }
 
     /// Adds a row with its place on the page; rows come in the order of their places.
@@ -128,7 +121,7 @@ impl PackedRows {
         let quoted = Span { start: quoted, end: self.text.len() };
         for (value, place) in members.documented.into_iter().zip(0..) {
             match value {
-                Some(raw) if place == VIDEO_ID && self.text.get(quoted.start..quoted.end) == Some(raw) => {
+                Some(raw) if place == SOURCE.id && self.text.get(quoted.start..quoted.end) == Some(raw) => {
                     self.number(SAME)
                 }
                 Some(raw) => self.texts(1, raw),
@@ -236,7 +229,7 @@ impl<'a> PackedRow<'a> {
     pub fn unpack(&self) -> Option<UnpackedRow<'a>> {
         let mut numbers = Numbers { bytes: self.numbers, at: 0 };
         let mut texts = Texts { text: self.text, at: 0 };
-        let mut documented = [None; FIELDS.len()];
+        let mut documented = [None; SOURCE.fields.len()];
         for value in &mut documented {
             *value = match numbers.next()? {
                 ABSENT => None,
@@ -319,7 +312,7 @@ mod tests {
 
     #[test]
     fn the_fields_of_an_identity_stand_where_they_are_looked_for() {
-        let names = [CREATE_TIME, REGION, VIDEO_ID].map(|place| FIELDS[place]);
+        let names = [SOURCE.time, SOURCE.region, SOURCE.id].map(|place| SOURCE.fields[place]);
         assert_eq!(names, ["create_time", "region", "video_id"]);
     }
 
@@ -335,7 +328,7 @@ mod tests {
         let first = back.get(0).unwrap();
         assert_eq!((first.second.get(), first.video_id), (5, "7"));
         let UnpackedRow { documented, others } = first.unpack().unwrap();
-        let of = |name: &str| documented[FIELDS.iter().position(|field| *field == name).unwrap()];
+        let of = |name: &str| documented[SOURCE.fields.iter().position(|field| *field == name).unwrap()];
         assert_eq!(
             (of("video_desc"), of("create_time"), of("ratio")),
             (Some(r#""a\"b""#), Some("\"5\""), Some("\"2\""))

@@ -7,9 +7,9 @@ use std::borrow::Cow;
 
 use crate::units::EpochSeconds;
 
-use super::contract::FIELDS;
+use super::contract::SOURCE;
 use super::number;
-use super::packed::{CREATE_TIME, Members, REGION, VIDEO_ID};
+use super::packed::Members;
 use super::scan::{Malformed, Name, Scanner, inside};
 use super::words::quoted;
 
@@ -93,14 +93,14 @@ struct Seen<'a> {
 
 impl<'a> Seen<'a> {
     fn see(&mut self, name: Name<'a>, value: &'a str) {
-        if FIELDS.get(self.expected).is_some_and(|field| name.is(field)) {
+        if SOURCE.fields.get(self.expected).is_some_and(|field| name.is(field)) {
             return self.see_documented(self.expected, value);
         }
         let Some(name) = name.text() else {
             self.has_odd_name = true;
             return;
         };
-        match FIELDS.iter().position(|field| *field == name) {
+        match SOURCE.fields.iter().position(|field| *field == name) {
             Some(place) => self.see_documented(place, value),
             None => self.members.add(name, value),
         }
@@ -110,9 +110,9 @@ impl<'a> Seen<'a> {
         self.expected = place + 1;
         self.members.set(place, value);
         match place {
-            VIDEO_ID => self.video_id.see(value),
-            CREATE_TIME => self.create_time.see_number(value),
-            REGION => self.region.see(value),
+            place if place == SOURCE.id => self.video_id.see(value),
+            place if place == SOURCE.time => self.create_time.see_number(value),
+            place if place == SOURCE.region => self.region.see(value),
             _ => {}
         }
     }
@@ -130,12 +130,14 @@ fn identity_of(
     if has_odd_name {
         return Err("the row is an object with a name that no text is".to_owned());
     }
-    let video_id = video_id.text("video_id", "a text or a whole number")?.into_owned();
-    let written = create_time.text("create_time", "a number of seconds")?;
+    let video_id = video_id.text(SOURCE.id_name(), "a text or a whole number")?.into_owned();
+    let written = create_time.text(SOURCE.time_name(), "a number of seconds")?;
     let second = number::whole(&written)
         .map(EpochSeconds::new)
         .filter(|second| second.get() > 0 && *second <= EpochSeconds::MAX)
-        .ok_or_else(|| format!("`create_time` {} is not a number of seconds since 1970", quoted(&written)))?;
+        .ok_or_else(|| {
+            format!("`{}` {} is not a number of seconds since 1970", SOURCE.time_name(), quoted(&written))
+        })?;
     let region = if let Member::Text(region) = region { Some(region.into_owned()) } else { None };
     Ok(Identity { second, video_id, region })
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::api::contract::{PAGE_SIZE, Region, TimeOrder};
+use crate::api::contract::{Region, SOURCE, TimeOrder};
 
 /// The unit in which both bounds are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,7 +45,7 @@ impl Question {
             newest_first: false,
             filters: Vec::new(),
             page: 1,
-            page_size: PAGE_SIZE,
+            page_size: SOURCE.page_size,
         }
     }
 

@@ -120,8 +120,8 @@ pub struct ServiceSettings {
 impl Default for ServiceSettings {
     fn default() -> Self {
         Self {
-            base_url: contract::BASE_URL.to_owned(),
-            path: contract::PATH.to_owned(),
+            base_url: contract::SOURCE.base_url.to_owned(),
+            path: contract::SOURCE.path.to_owned(),
             auth_header: "Authorization".to_owned(),
             auth_scheme: "Bearer".to_owned(),
             connect_timeout: HumanDuration::from_secs(10),

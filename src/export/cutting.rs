@@ -1,6 +1,6 @@
 //! What of all that may be published is worth a part now, by what the journal holds, and how it is cut.
 
-use crate::api::contract::{PAGE_SIZE, Region};
+use crate::api::contract::{Region, SOURCE};
 use crate::journal::{Journal, JournalError};
 use crate::plan::reads::NotRead;
 use crate::sink::layout::{Layout, Slice};
@@ -161,7 +161,7 @@ impl Cutting {
         let rows = rows_in(whole)?;
         let is_full = rows.get() >= self.part_rows.get();
         // Under pressure a slice is worth its file only where it frees a good share of what presses.
-        let relieves = rows.get() >= self.pressing_pages.saturating_mul(u64::from(PAGE_SIZE)) / 4;
+        let relieves = rows.get() >= self.pressing_pages.saturating_mul(u64::from(SOURCE.page_size)) / 4;
         let is_pressed = held_pages >= self.pressing_pages && relieves;
         let is_due = settled >= partition_end || urgency == Urgency::Flush || is_pressed || is_full;
         if !is_due {

@@ -16,7 +16,7 @@ use super::ExportError;
 use super::machine::upkeep;
 
 /// Rows that a credit buys at most.
-const PAGE_ROWS: u64 = crate::api::contract::PAGE_SIZE as u64;
+const PAGE_ROWS: u64 = crate::api::contract::SOURCE.page_size as u64;
 
 /// Whether a run had ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use super::page::Finding;
 use super::planner::{Decision, Planner, Task};
 use super::walk::{Shown, Walk};
 use super::window::Window;
-use crate::api::contract::PAGE_SIZE;
+use crate::api::contract::SOURCE;
 use crate::units::PageNumber;
 
 /// Pages that one second must fill for each page of it that may be asked before its turn. Where the second ends, and the window
@@ -73,8 +73,9 @@ impl Walk {
         if let Some(reading) = &self.dense.from_end {
             return reading.is_going_on();
         }
-        let is_full =
-            self.last.finding == Finding::Rows && self.last.previous.len() == PAGE_SIZE as usize && self.ends_full();
+        let is_full = self.last.finding == Finding::Rows
+            && self.last.previous.len() == SOURCE.page_size as usize
+            && self.ends_full();
         let is_one = self.last.previous.iter().all(|row| Some(row.second) == self.reach.frontier);
         let is_sure =
             self.last.held.is_empty() && self.short_pages.doubted.is_none() && self.heals.iter().all(Heal::is_over);
@@ -97,7 +98,7 @@ impl Walk {
             return None;
         }
         let is_last = |page: &PageFact| {
-            page.slots < PAGE_SIZE || page.rows.iter().any(|row| Some(row.second) != self.reach.frontier)
+            page.slots < SOURCE.page_size || page.rows.iter().any(|row| Some(row.second) != self.reach.frontier)
         };
         let end =
             self.dense.ahead.waiting.iter().find(|(_, page)| is_last(page)).map_or(u32::MAX, |(number, _)| *number);
@@ -195,8 +196,8 @@ mod tests {
         };
         let all: Vec<RowKey> =
             (0..ROWS).map(row).filter(|row| Some(row.second) >= task.query.min_create_time).collect();
-        let skip = (task.query.page.get() as usize - 1) * PAGE_SIZE as usize;
-        let mut rows: Vec<RowKey> = all.into_iter().skip(skip).take(PAGE_SIZE as usize).collect();
+        let skip = (task.query.page.get() as usize - 1) * SOURCE.page_size as usize;
+        let mut rows: Vec<RowKey> = all.into_iter().skip(skip).take(SOURCE.page_size as usize).collect();
         if task.address.purpose == Purpose::Newest {
             rows = (ROWS - 10..ROWS).rev().map(row).collect();
         }

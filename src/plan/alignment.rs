@@ -5,7 +5,7 @@
 
 use super::planner::Planner;
 use super::region::RegionPlan;
-use crate::api::contract::{PAGE_SIZE, Region};
+use crate::api::contract::{Region, SOURCE};
 use crate::units::{EpochSeconds, TimeRange};
 
 impl Planner {
@@ -38,7 +38,7 @@ impl Planner {
         let is_asked = self.profile.short_pages_hide() && !bounds.min_is_loose && !self.profile.order.sort_ignored;
         let is_read = plan.ends.newest() >= plan.extent.newest;
         let margin = i64::from(!bounds.min_inclusive);
-        let at = plan.ends.fills_pages_from(PAGE_SIZE as usize, margin).filter(|_| is_asked && is_read)?;
+        let at = plan.ends.fills_pages_from(SOURCE.page_size as usize, margin).filter(|_| is_asked && is_read)?;
         (at >= plan.range.start).then_some(at)
     }
 }

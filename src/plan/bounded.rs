@@ -7,7 +7,7 @@ use super::fact::{PageFact, RowKey, VideoKey};
 use super::page::Finding;
 use super::step::{Consistency, WalkContext, WalkStep};
 use super::walk::{Lesson, Walk};
-use crate::api::contract::PAGE_SIZE;
+use crate::api::contract::SOURCE;
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 /// Whole readings of one window before it is listed as unproven.
@@ -191,7 +191,7 @@ impl Bounded {
                 self.running.pages += 1;
                 self.running.unusable = if rows.is_empty() { self.running.unusable + 1 } else { 0 };
                 self.running.short_pages += u32::from(!self.running.last_was_full && self.running.pages > 1);
-                self.running.last_was_full = page.slots >= PAGE_SIZE;
+                self.running.last_was_full = page.slots >= SOURCE.page_size;
                 let usable = u32::try_from(rows.len()).unwrap_or(u32::MAX);
                 self.running.rows += usable;
                 self.running.unknown += page.slots.saturating_sub(usable);

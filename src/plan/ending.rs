@@ -6,7 +6,7 @@ use super::page::Finding;
 use super::short::ShortDoubt;
 use super::step::{WalkContext, WalkStep, anchor, end_of_rows, one_second};
 use super::walk::Walk;
-use crate::api::contract::PAGE_SIZE;
+use crate::api::contract::SOURCE;
 use crate::units::{EpochSeconds, TimeRange};
 
 /// Doubts in a row that must bring nothing before an end that nothing else confirms is believed.
@@ -66,7 +66,7 @@ impl Walk {
 
     /// Whether the last page that held anything is full, so that its rows may go on beyond the empty one.
     pub(super) fn ends_full(&self) -> bool {
-        self.last.previous_slots >= PAGE_SIZE
+        self.last.previous_slots >= SOURCE.page_size
     }
 
     /// Whether rows may follow the last page that held any: it is full, or pages with free places have been followed before.
@@ -155,7 +155,7 @@ impl Walk {
             self.last.previous.contains(row) || doubt.knows(row.video) || self.reach.at_frontier.contains(&row.video)
         };
         [context.newest.rows, context.newest.confirmed_rows].into_iter().any(|page| {
-            let is_full = page.len() >= PAGE_SIZE as usize;
+            let is_full = page.len() >= SOURCE.page_size as usize;
             let of_end: Vec<&RowKey> = page.iter().filter(|row| row.second >= doubt.from()).collect();
             let reaches_before = of_end.len() < page.len() && self.last.previous.iter().all(|row| page.contains(row));
             // Where all of it is of the same seconds, only the very same order tells that nothing lies between.
@@ -191,7 +191,7 @@ impl Walk {
         }
         let is_open = self.last.finding != Finding::Empty || self.end_is_open(context);
         let fills_pages =
-            self.so_far.pages > 2 || self.ends_full() || self.reach.at_frontier.len() >= PAGE_SIZE as usize;
+            self.so_far.pages > 2 || self.ends_full() || self.reach.at_frontier.len() >= SOURCE.page_size as usize;
         if is_open
             && fills_pages
             && let Some(second) = self.reach.frontier

@@ -6,7 +6,7 @@ use super::heal::{Heal, HealPage, changes_places};
 use super::page::{Finding, Reading, View};
 use super::short::{Follows, Place, ShortDoubt};
 use super::walk::{Lesson, Shown, Walk};
-use crate::api::contract::PAGE_SIZE;
+use crate::api::contract::SOURCE;
 use crate::units::{EpochSeconds, TimeRange};
 
 mod lessons;
@@ -25,7 +25,7 @@ impl Walk {
             return Shown::default();
         }
         if page.slots > 0 && !self.is_after_the_end(page) {
-            let is_after_short = self.so_far.pages > 1 && (1..PAGE_SIZE).contains(&self.last.previous_slots);
+            let is_after_short = self.so_far.pages > 1 && (1..SOURCE.page_size).contains(&self.last.previous_slots);
             self.short_pages.follow_here |= is_after_short && page.rows != self.last.previous;
             self.short_pages.rows_follow |= self.short_pages.follow_here;
             self.last.previous_slots = page.slots;
@@ -88,7 +88,7 @@ impl Walk {
         if self.last.finding.is_astray() {
             return Shown::lessons(lessons);
         }
-        if self.loses_anchor(&asked, page.slots >= PAGE_SIZE) {
+        if self.loses_anchor(&asked, page.slots >= SOURCE.page_size) {
             return Shown::lessons(lessons);
         }
         self.so_far.is_clean &=
@@ -170,7 +170,7 @@ impl Walk {
             return Some(Lesson::AnchorCame);
         }
         // Where a page with free places has been followed by rows, so may this one be.
-        let may_go_on = page.slots >= PAGE_SIZE || (self.short_pages.rows_follow && !rows.is_empty());
+        let may_go_on = page.slots >= SOURCE.page_size || (self.short_pages.rows_follow && !rows.is_empty());
         let may_come = may_go_on && rows.last().is_none_or(|last| last.second <= anchor);
         // An empty page may be trouble, unless it comes again, long enough after.
         let tells =
@@ -270,7 +270,7 @@ impl Walk {
         if let Some(first) = first.filter(|first| self.has_ascended() && *first < self.range.end) {
             self.reach.settled = self.reach.settled.max(first);
         }
-        let (opens, is_full) = (self.so_far.pages == 1, page.slots >= PAGE_SIZE);
+        let (opens, is_full) = (self.so_far.pages == 1, page.slots >= SOURCE.page_size);
         let read = HealPage { rows, strays, came: &page.rows, opens, is_full };
         self.heals.iter_mut().for_each(|heal| heal.read(&read));
         lessons.extend(self.heals.iter().any(Heal::has_moved).then_some(Lesson::TiesMove));
@@ -303,7 +303,7 @@ impl Walk {
 
     /// A short page is doubted once rows have come after it.
     fn watch_short_pages(&mut self, page: &PageFact, rows: &[RowKey], before: Before, lessons: &mut Vec<Lesson>) {
-        let is_full = page.slots >= PAGE_SIZE;
+        let is_full = page.slots >= SOURCE.page_size;
         let follows = if self.so_far.pages == 1 { Follows::Anchored(self.stretch.anchor) } else { Follows::NextPage };
         // Rows that leap ahead came after the page as well.
         let came: Vec<RowKey> = rows.iter().chain(&self.last.held).copied().collect();
@@ -374,7 +374,7 @@ impl Walk {
         let known = known.chain(self.reach.stretch_at_frontier.iter().copied()).collect();
         let ends = page.rows.iter().map(|row| row.second).max()?;
         let (slots, asked_max) = (page.slots, self.stretch.asked_max);
-        let fills_pages = before.frontier == Some(from) && before.rows >= PAGE_SIZE as usize;
+        let fills_pages = before.frontier == Some(from) && before.rows >= SOURCE.page_size as usize;
         let amid = fills_pages.then_some((self.stretch.asked_min, page.address.page));
         let place = Place { look_from, from, amid, first_video, last_video, first, last, ends, slots, asked_max };
         Some(ShortDoubt::new(place, known, listed))

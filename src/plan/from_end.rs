@@ -13,7 +13,7 @@ use super::fact::{PageFact, VideoKey};
 use super::heal::Heal;
 use super::step::{WalkContext, WalkStep, anchor};
 use super::walk::{Stretch, Walk};
-use crate::api::contract::PAGE_SIZE;
+use crate::api::contract::SOURCE;
 use crate::units::EpochSeconds;
 
 /// The reading from the second's end.
@@ -41,7 +41,7 @@ enum State {
 impl FromEnd {
     /// Takes the next page of the reading; whether it showed by meeting the other that rows lie behind the other's last page.
     pub(super) fn read(&mut self, page: &PageFact) -> bool {
-        let is_whole = page.slots >= PAGE_SIZE && page.rows.len() == page.slots as usize;
+        let is_whole = page.slots >= SOURCE.page_size && page.rows.len() == page.slots as usize;
         for row in &page.rows {
             // While a bound is not known, rows of the second after it may come first.
             let may_come_first = row.second > self.second && self.new.is_empty() && self.met == 0;
@@ -92,8 +92,8 @@ impl Walk {
     pub(super) fn can_turn_to_the_end(&self, second: EpochSeconds, context: &WalkContext<'_>) -> bool {
         // Before rows have shown an order, others may lie before those that came.
         let is_first = context.order.is_proven || self.has_ascended() || self.stretch.anchor == second;
-        let is_within =
-            self.last.previous.len() == PAGE_SIZE as usize && self.last.previous.iter().all(|row| row.second == second);
+        let is_within = self.last.previous.len() == SOURCE.page_size as usize
+            && self.last.previous.iter().all(|row| row.second == second);
         let is_sure = self.so_far.is_clean
             && !self.is_bounded()
             && !context.short.pages_hide
@@ -183,7 +183,7 @@ mod tests {
             .collect();
         let purpose = Purpose::Walk { window: WindowId(0), stretch: 1 };
         let address = PageAddress { region: "US".parse().unwrap(), purpose, page: PageNumber::FIRST };
-        PageFact { address, fetched_at: EpochSeconds::new(0), slots: PAGE_SIZE, rows, check: Default::default() }
+        PageFact { address, fetched_at: EpochSeconds::new(0), slots: SOURCE.page_size, rows, check: Default::default() }
     }
 
     /// A second of which rows 1 to 20 were read, of those 11 to 20 on the last page.

@@ -14,7 +14,7 @@ use super::fact::{PageFact, Purpose, WindowId};
 use super::planner::{Decision, PlanContext, Planner};
 use super::walk::{Stretch, Walk};
 use super::window::Window;
-use crate::api::contract::{PAGE_SIZE, Region};
+use crate::api::contract::{Region, SOURCE};
 use crate::units::{EpochSeconds, TimeRange};
 
 pub mod reason;
@@ -161,7 +161,7 @@ impl Planner {
         for next in open {
             let is_near = |last: &Unproven| {
                 let between = TimeRange::new(last.seconds.end, next.seconds.start);
-                between.is_empty() || self.rows_of(window, between) == u64::from(PAGE_SIZE)
+                between.is_empty() || self.rows_of(window, between) == u64::from(SOURCE.page_size)
             };
             match joined.last_mut().filter(|last| is_near(last)) {
                 Some(last) => last.seconds.end = next.seconds.end,
@@ -180,7 +180,7 @@ impl Planner {
         } else {
             range.start
         };
-        (self.density(plan) * range.end.since(start) as f64).min(1e15) as u64 + u64::from(PAGE_SIZE)
+        (self.density(plan) * range.end.since(start) as f64).min(1e15) as u64 + u64::from(SOURCE.page_size)
     }
 
     /// Folds in that seconds of a finished window are read again.

@@ -5,7 +5,7 @@ use super::fact::{Purpose, WindowId};
 use super::planner::{Decision, PlanContext, Planner, Task};
 use super::walk::Walk;
 use super::window::Window;
-use crate::api::contract::PAGE_SIZE;
+use crate::api::contract::SOURCE;
 use crate::units::EpochSeconds;
 
 /// How often a window is parked before it is narrowed down.
@@ -88,7 +88,7 @@ impl Planner {
     /// Whether a window is small enough to be read whole within its own bounds.
     fn fits(&self, window: &Window, context: &PlanContext) -> bool {
         let density = self.region(&window.region).map_or(f64::INFINITY, |plan| self.density(plan));
-        let pages = density * window.range.seconds() as f64 / f64::from(PAGE_SIZE);
+        let pages = density * window.range.seconds() as f64 / f64::from(SOURCE.page_size);
         window.range.end < self.range_of(&window.region).end && pages <= f64::from(context.tuning.window_pages)
     }
 

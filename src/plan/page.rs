@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::answer::OUTSIDE_ROWS;
 use super::fact::{PageFact, RowKey, Standing, VideoKey};
 use super::profile::PROVEN_AFTER;
-use crate::api::contract::PAGE_SIZE;
+use crate::api::contract::SOURCE;
 use crate::units::{EpochSeconds, TimeRange};
 
 /// What one page is, seen against the page before it.
@@ -247,7 +247,7 @@ impl Reading<'_> {
 impl View {
     /// Whether the page has no free place and every row on it stands in order.
     pub fn is_plain(&self, page: &PageFact) -> bool {
-        let is_whole = page.slots >= PAGE_SIZE && self.rows.len() == page.slots as usize;
+        let is_whole = page.slots >= SOURCE.page_size && self.rows.len() == page.slots as usize;
         is_whole && self.finding == Finding::Rows && self.held.is_empty() && self.strays.is_empty()
     }
 

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::fact::PageFact;
-use crate::api::contract::PAGE_SIZE;
+use crate::api::contract::SOURCE;
 use crate::units::{EpochSeconds, TimeRange};
 
 mod answer;
@@ -246,7 +246,7 @@ impl Places {
         let rows = rows_of(stretches);
         let ask = |beyond: u64, due| Looks::Open(self.ask((anchor, rows), beyond, due));
         // Where the last row fills its page, the next one tells how many more there are.
-        let beyond = u64::from(place_of(rows).1 == i64::from(PAGE_SIZE));
+        let beyond = u64::from(place_of(rows).1 == i64::from(SOURCE.page_size));
         let Some(answer) = self.answers.get(&(anchor, last.range.end)) else { return ask(beyond, None) };
         match answer.more {
             Some(more) if more >= least => Looks::Poorer,
@@ -295,7 +295,7 @@ impl Places {
     /// anywhere, all. Rows that came and are not counted are found again when their seconds are read again, but none of that is listed unless
     /// `unsure_too`.
     fn legs(&self, last_page: u32, (all, unsure_too): (bool, bool)) -> Vec<Leg> {
-        let most = u64::from(last_page.saturating_sub(1)) * u64::from(PAGE_SIZE);
+        let most = u64::from(last_page.saturating_sub(1)) * u64::from(SOURCE.page_size);
         let mut legs: Vec<Leg> = Vec::new();
         for one in self.counted.values().filter(|one| unsure_too || !one.is_unsure) {
             let goes_on = |leg: &&mut Leg| {

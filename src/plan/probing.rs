@@ -12,7 +12,7 @@ use super::region::RegionPlan;
 use super::tally::{Count, Interval, Newest, Tally};
 use super::walk::Walk;
 use super::window::Window;
-use crate::api::contract::{PAGE_SIZE, PageQuery, Region, TimeOrder};
+use crate::api::contract::{PageQuery, Region, SOURCE, TimeOrder};
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 /// Pages of a walk from a region's beginning that are counted by like others.
@@ -140,7 +140,7 @@ impl Planner {
     /// Pages of the region, as the density of its oldest and its newest page makes them.
     fn pages_at_first(&self, plan: &RegionPlan) -> f64 {
         let (Some(oldest), Some(newest)) = (plan.extent.oldest, plan.last_second()) else { return 0.0 };
-        self.density(plan) * (newest.since(oldest) + 1) as f64 / f64::from(PAGE_SIZE)
+        self.density(plan) * (newest.since(oldest) + 1) as f64 / f64::from(SOURCE.page_size)
     }
 
     /// What each stretch that is read of a region comes to.
@@ -152,7 +152,7 @@ impl Planner {
         let second = plan.last_second().filter(|second| *second < range.end);
         let of_second =
             plan.newest_page.rows.iter().filter(|row| Some(row.second) == plan.newest_page.last_second).count();
-        let is_all = of_second < plan.newest_page.rows.len() || plan.newest_page.rows.len() < PAGE_SIZE as usize;
+        let is_all = of_second < plan.newest_page.rows.len() || plan.newest_page.rows.len() < SOURCE.page_size as usize;
         let newest = second.map(|second| Newest {
             second,
             rows: (is_all && plan.newest_page.last_second == Some(second)).then_some(of_second),
@@ -219,7 +219,8 @@ impl Planner {
         let fact = plan.counted.pages.get(&stretch.anchor)?.get(&page.get())?;
         let is_bought = matches!(fact.address.purpose, Purpose::Count { .. });
         let is_same = stretch.asked_min == stretch.anchor.shifted(-1) && stretch.order() == TimeOrder::OldestFirst;
-        let is_inside = fact.slots == PAGE_SIZE && fact.rows.iter().all(|row| row.second < plan.range.end.shifted(-1));
+        let is_inside =
+            fact.slots == SOURCE.page_size && fact.rows.iter().all(|row| row.second < plan.range.end.shifted(-1));
         (is_bought && is_same && is_inside && !walk.is_bounded()).then_some(fact)
     }
 
@@ -269,7 +270,7 @@ impl Planner {
                 again.iter().filter(|(region, _)| *region == plan.region).map(|(_, range)| range.seconds()).sum();
             let all: i64 = plan.read().iter().map(|range| range.seconds()).sum();
             let estimate = plan.finished_rows() as f64 * seconds as f64 / all.max(1) as f64;
-            let rows = Interval { low: 0.0, estimate, high: (estimate * 5.0).max(f64::from(PAGE_SIZE)) };
+            let rows = Interval { low: 0.0, estimate, high: (estimate * 5.0).max(f64::from(SOURCE.page_size)) };
             (seconds > 0).then(|| RegionForecast { rows, is_exact: false, bought: 0, ..self.forecast_of(plan) })
         };
         self.regions.iter().filter_map(of).collect()
@@ -313,7 +314,8 @@ fn page_density(seconds: &[EpochSeconds]) -> f64 {
 }
 
 fn shared_rows(plan: &RegionPlan) -> f64 {
-    let full = plan.counted.pages.values().flat_map(|pages| pages.values()).filter(|page| page.slots >= PAGE_SIZE);
+    let full =
+        plan.counted.pages.values().flat_map(|pages| pages.values()).filter(|page| page.slots >= SOURCE.page_size);
     let shared = full.filter_map(|page| {
         let last = page.rows.iter().map(|row| row.second).max()?;
         Some(page.rows.iter().filter(|row| row.second == last).count() as f64)

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::fact::{PageFact, RowKey, VideoKey};
-use crate::api::contract::PAGE_SIZE;
+use crate::api::contract::SOURCE;
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 /// Answers in a row that show nothing of a page, before what was believed is listed.
@@ -132,13 +132,13 @@ impl Recheck {
         let shows_more = within().any(|row| !known.contains(&row.video));
         let shows_it = within().any(|row| known.contains(&row.video));
         // A page of rows before it, or of none that can be placed, tells nothing, and never will.
-        let is_full = page.slots >= PAGE_SIZE || (page.slots > 0 && page.rows.is_empty());
+        let is_full = page.slots >= SOURCE.page_size || (page.slots > 0 && page.rows.is_empty());
         let is_before = is_full && page.rows.iter().all(|row| row.second < least.range.start);
         self.agrees = !shows_more && (shows_it || is_before) && !page.check.is_astray();
         let is_refuted = !self.agrees && (shows_more || self.asked >= MOST_ASKED);
         // The region's last page is short by nature, and says nothing of others.
         let is_last = page.rows.iter().any(|row| Some(row.second) >= newest);
-        let tells_little = page.slots >= PAGE_SIZE || is_last || least.was_poorer(page);
+        let tells_little = page.slots >= SOURCE.page_size || is_last || least.was_poorer(page);
         if self.agrees && tells_little && self.least.len() > 1 {
             self.least.remove(0);
             (self.asked, self.asked_at, self.agrees) = (0, None, false);

@@ -11,7 +11,7 @@ use super::reads::{Beside, Reads};
 use super::recheck::Recheck;
 use super::tally::CountedPages;
 use super::ties::Ties;
-use crate::api::contract::{PAGE_SIZE, Region};
+use crate::api::contract::{Region, SOURCE};
 use crate::units::{EpochSeconds, TimeRange};
 
 mod density;
@@ -216,7 +216,7 @@ impl RegionPlan {
         self.ends.extend();
         self.again.places.extend();
         // What lay at the former end may go on now.
-        self.counted.pages.values_mut().for_each(|pages| pages.retain(|_, page| page.slots >= PAGE_SIZE));
+        self.counted.pages.values_mut().for_each(|pages| pages.retain(|_, page| page.slots >= SOURCE.page_size));
         self.counted.refused.clear();
         self.counted.repeated.clear();
         (self.newest_page.is_read, self.newest_page.is_unknown, self.newest_page.last_second) = (false, false, None);
@@ -277,7 +277,7 @@ impl RegionPlan {
     /// counting from 0 gives.
     pub fn newest_is_second(&self) -> bool {
         let lies_before = self.newest_page.last_second.is_some() && self.newest_page.last_second < self.extent.opening;
-        lies_before || self.newest_page.passed.len() == PAGE_SIZE as usize
+        lies_before || self.newest_page.passed.len() == SOURCE.page_size as usize
     }
 
     /// Whether the first page lies after the newest one, also when it is asked again: what counting from 0 gives of less than two pages.
@@ -305,7 +305,7 @@ impl RegionPlan {
     }
 
     fn learn_ends(&mut self, page: &PageFact) {
-        let room = PAGE_SIZE as usize + 1;
+        let room = SOURCE.page_size as usize + 1;
         let passed = |row: &&RowKey| self.range.contains(row.second) && Some(row.second) > self.newest_page.last_second;
         if self.newest_page.last_second.is_some() && self.newest_page.passed.len() < room {
             self.newest_page.passed.extend(page.rows.iter().filter(passed).map(|row| row.video));

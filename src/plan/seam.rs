@@ -25,7 +25,7 @@ use super::region::RegionPlan;
 use super::step::{WalkStep, anchor};
 use super::walk::{Stretch, Walk};
 use super::window::Window;
-use crate::api::contract::PAGE_SIZE;
+use crate::api::contract::SOURCE;
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 /// Readings of the seconds at one seam that may each bring a row that none before showed, or fail, before they are listed.
@@ -110,7 +110,7 @@ impl Walk {
     /// says nothing of what it lacks.
     fn opening(&self) -> Option<Vec<RowKey>> {
         let is_first = self.stretch.number == 0 && self.so_far.pages == 1 && !self.is_bounded();
-        let is_whole = self.last.finding == Finding::Rows && self.last.previous_slots >= PAGE_SIZE;
+        let is_whole = self.last.finding == Finding::Rows && self.last.previous_slots >= SOURCE.page_size;
         (is_first && is_whole).then(|| self.sure_rows(self.range.start))
     }
 

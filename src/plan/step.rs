@@ -4,7 +4,7 @@ use super::event::{Ending, StretchReason};
 use super::heal::Heal;
 use super::page::Finding;
 use super::walk::Walk;
-use crate::api::contract::PAGE_SIZE;
+use crate::api::contract::SOURCE;
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 mod context;
@@ -274,7 +274,7 @@ impl Walk {
         }
         let age = age(self.stretch.started_at, context.now);
         let pages = f64::from(self.so_far.pages);
-        let price = self.reach.at_frontier.len() as f64 / f64::from(PAGE_SIZE);
+        let price = self.reach.at_frontier.len() as f64 / f64::from(SOURCE.page_size);
         match context.tuning.consistency {
             Consistency::Atomic => true,
             Consistency::Deep => false,

@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fact::PageFact;
-use crate::api::contract::PAGE_SIZE;
+use crate::api::contract::SOURCE;
 use crate::units::{EpochSeconds, TimeRange};
 
 mod interval;
@@ -155,7 +155,7 @@ impl Tally<'_> {
     fn filled_share(&self) -> f64 {
         let followed = self.pages.values().flat_map(|pages| {
             let last = pages.iter().rev().find(|(_, page)| page.slots > 0).map_or(0, |(number, _)| *number);
-            pages.range(..last).map(|(_, page)| f64::from(page.slots) / f64::from(PAGE_SIZE))
+            pages.range(..last).map(|(_, page)| f64::from(page.slots) / f64::from(SOURCE.page_size))
         });
         let (sum, many) = followed.fold((0.0, 0.0), |(sum, many), share| (sum + share, many + 1.0));
         if many > 0.0 { (sum / many).min(1.0) } else { 1.0 }
@@ -170,7 +170,7 @@ impl Tally<'_> {
             pages.iter().take_while(|(_, page)| is_all_early(page)).last().map_or(0, |(number, _)| *number);
         let early = match first {
             Some((number, page)) if *number == last_early + 1 || early_on(page) > 0 => {
-                f64::from((number - 1) * PAGE_SIZE) + early_on(page) as f64
+                f64::from((number - 1) * SOURCE.page_size) + early_on(page) as f64
             }
             Some((number, _)) => return Err(last_early + (number - last_early) / 2),
             None => return Err((last_early * 2).max(1)),
@@ -195,7 +195,7 @@ impl Tally<'_> {
         let next_is_past = is_next_beyond && leg.pages.get(&(number + 1)).is_some_and(|page| page.slots > 0);
         if past > 0
             || next_is_past
-            || (shows_newest.is_some() && (shows_all || is_next_beyond || page.slots < PAGE_SIZE))
+            || (shows_newest.is_some() && (shows_all || is_next_beyond || page.slots < SOURCE.page_size))
         {
             return Stands::Whole { is_sure: self.newest.is_none() || self.newest_is_known };
         }
@@ -225,7 +225,7 @@ impl Tally<'_> {
     fn guess(&self, leg: &Leg<'_>, (number, shown): (u32, EpochSeconds), cap: u32) -> u32 {
         let left = self.pages_left(leg, (number, shown));
         let missed = leg.pages.range(number + 1..).count();
-        let error = if number == 1 { left / 3.0 } else { (left / f64::from(PAGE_SIZE)).sqrt() + left / 100.0 };
+        let error = if number == 1 { left / 3.0 } else { (left / f64::from(SOURCE.page_size)).sqrt() + left / 100.0 };
         let Some(beyond) = leg.beyond else {
             // Where the end stays away, strides get longer.
             let stride = if leg.pages.len() >= GUESSES { f64::from(number) / 2.0 } else { 0.0 };
@@ -244,11 +244,11 @@ impl Tally<'_> {
         let left = self.end().since(shown).max(0) as f64;
         // Of everything that was counted, in earlier legs too: a first page alone may lie in a burst.
         let from = if leg.before > 0.0 { self.range.start } else { leg.first_second() };
-        let rows = leg.before + f64::from(number * PAGE_SIZE) - leg.early;
+        let rows = leg.before + f64::from(number * SOURCE.page_size) - leg.early;
         let overall = rows.max(1.0) / (shown.since(from) + 1).max(1) as f64;
         let earlier = leg.pages.range(..number).rev().find_map(|(page, fact)| {
             let second = fact.rows.iter().map(|row| row.second).max()?;
-            Some((f64::from((number - page) * PAGE_SIZE), shown.since(second).max(1) as f64))
+            Some((f64::from((number - page) * SOURCE.page_size), shown.since(second).max(1) as f64))
         });
         let density = match earlier {
             // What is left is as short as the last step: that is what it is most like.
@@ -257,7 +257,7 @@ impl Tally<'_> {
             None if leg.before > 0.0 => overall,
             None => self.newest.map_or(overall, |newest| (overall * newest.density.max(f64::MIN_POSITIVE)).sqrt()),
         };
-        density * left / f64::from(PAGE_SIZE)
+        density * left / f64::from(SOURCE.page_size)
     }
 
     /// What is known so far of a stretch whose end is not found, and what to ask.
@@ -275,14 +275,14 @@ impl Tally<'_> {
         let open = TimeRange::new(from, self.end().max(from));
         let pages_left = match (leg, last.zip(shown)) {
             (Some(leg), Some(((number, _), shown))) => self.pages_left(leg, (number, shown)),
-            _ => self.density_before(anchor, before) * open.seconds() as f64 / f64::from(PAGE_SIZE),
+            _ => self.density_before(anchor, before) * open.seconds() as f64 / f64::from(SOURCE.page_size),
         };
-        let most = leg.and_then(|leg| Some(leg.before + f64::from((leg.beyond? - 1) * PAGE_SIZE) - leg.early));
+        let most = leg.and_then(|leg| Some(leg.before + f64::from((leg.beyond? - 1) * SOURCE.page_size) - leg.early));
         let samples = self.samples(chain, open);
         // Two pages say little of what lies between them.
         let is_wild = before <= 0.0 && last.is_none_or(|(number, _)| number == 1);
         let spread = if is_wild { WILD_SPREAD } else { UNSEEN_SPREAD };
-        let left = Sampled { open, samples, guess: pages_left * f64::from(PAGE_SIZE), spread };
+        let left = Sampled { open, samples, guess: pages_left * f64::from(SOURCE.page_size), spread };
         let rows = left.rows();
         let rows = rows.map(|rows| counted + rows);
         // An empty page may be a cap, so before anything else is counted it bounds nothing from above.
@@ -315,7 +315,7 @@ impl Leg<'_> {
     fn counted(&self, end: EpochSeconds) -> f64 {
         let Some((number, page)) = self.last else { return self.before };
         let past = page.rows.iter().filter(|row| row.second >= end).count();
-        let places = f64::from((number - 1) * PAGE_SIZE) + f64::from(page.slots);
+        let places = f64::from((number - 1) * SOURCE.page_size) + f64::from(page.slots);
         self.before + (places - past as f64 - self.early).max(0.0)
     }
 
@@ -325,7 +325,7 @@ impl Leg<'_> {
         let last = self.last.map_or(0, |(number, _)| number);
         let mut seen = BTreeSet::new();
         let is_sound = |(number, page): (&u32, &PageFact)| {
-            let is_full = page.slots >= PAGE_SIZE || *number == last;
+            let is_full = page.slots >= SOURCE.page_size || *number == last;
             is_full
                 && page.rows.is_sorted_by_key(|row| row.second)
                 && page.rows.iter().all(|row| seen.insert(row.video))

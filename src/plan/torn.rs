@@ -8,7 +8,7 @@ use super::event::StretchReason;
 use super::page::Finding;
 use super::step::{Consistency, WalkContext, WalkStep, one_second};
 use super::walk::Walk;
-use crate::api::contract::PAGE_SIZE;
+use crate::api::contract::SOURCE;
 use crate::units::{EpochSeconds, TimeRange};
 
 impl Walk {
@@ -31,7 +31,7 @@ impl Walk {
 
     /// At `atomic`: whether the anchor's second goes on beyond the full first page.
     pub(super) fn is_torn(&self, context: &WalkContext<'_>) -> bool {
-        let is_full = self.last.previous_slots >= PAGE_SIZE;
+        let is_full = self.last.previous_slots >= SOURCE.page_size;
         context.tuning.consistency == Consistency::Atomic
             && is_full
             && self.last.held.is_empty()

@@ -17,7 +17,7 @@ use super::profile::PROVEN_AFTER;
 use super::recheck::{Believed, apart};
 use super::seam::SeamReading;
 use super::short::ShortDoubt;
-use crate::api::contract::{PAGE_SIZE, TimeOrder};
+use crate::api::contract::{SOURCE, TimeOrder};
 use crate::units::{EpochSeconds, TimeRange};
 
 mod lesson;
@@ -330,7 +330,7 @@ impl Walk {
 
     /// Whether page after page brings what is known, far more often than the second's rows would take.
     pub(super) fn is_endless(&self) -> bool {
-        let pages = u32::try_from(self.reach.at_frontier.len()).unwrap_or(u32::MAX) / PAGE_SIZE;
+        let pages = u32::try_from(self.reach.at_frontier.len()).unwrap_or(u32::MAX) / SOURCE.page_size;
         self.doubts.stale_pages > MOST_STALE_PAGES.saturating_add(2 * pages)
     }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::settings::{Bound, Bounds, ContractSettings, FilterName, OversizedPage, PageNum, Sort, TimeUnit};
 use super::world::{Direction, Selection, SortKey, World};
-use crate::api::contract::{Filters, PAGE_SIZE};
+use crate::api::contract::{Filters, SOURCE};
 use crate::units::{EpochSeconds, TimeRange};
 
 /// Rows of a page where larger pages are honoured, at most.
@@ -81,7 +81,7 @@ impl Parameters {
     }
 
     fn page_size(&self, oversized: OversizedPage) -> Result<u64, String> {
-        let most = u64::from(PAGE_SIZE);
+        let most = u64::from(SOURCE.page_size);
         match (self.number("page_size")?.unwrap_or(0), oversized) {
             (0, _) => Err(invalid("page_size")),
             (size, OversizedPage::Refused) if size > most => Err(invalid("page_size")),

@@ -23,7 +23,7 @@ use super::settings::{Compression, Moment};
 use super::stats::RequestOutcome;
 use super::wire::WireHandle;
 use super::world::World;
-use crate::api::contract::{Filters, PATH, Region};
+use crate::api::contract::{Filters, Region, SOURCE};
 use crate::units::{EpochSeconds, TimeRange};
 
 /// The stretches in which the truth is told, so that it never stands in memory as a whole.
@@ -41,7 +41,7 @@ type Pairs = Query<Vec<(String, String)>>;
 /// The documented path, and the simulator's own.
 pub(super) fn router(shared: Shared) -> Router {
     Router::new()
-        .route(PATH, get(page))
+        .route(SOURCE.path, get(page))
         .route("/_truth", get(truth))
         .route("/_row", get(row))
         .route("/_stats", get(stats))

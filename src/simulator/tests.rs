@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::*;
-use crate::api::contract::{Filters, PATH, PageQuery, Region, TimeOrder};
+use crate::api::contract::{Filters, PageQuery, Region, SOURCE, TimeOrder};
 use crate::units::{EpochSeconds, LAST_PAGE, PageNumber, RowCount, TimeRange};
 
 /// A client of one simulator.
@@ -55,7 +55,7 @@ impl Client {
     }
 
     async fn page(&self, query: &PageQuery) -> Reply {
-        self.send(PATH, &query.pairs()).await.unwrap()
+        self.send(SOURCE.path, &query.pairs()).await.unwrap()
     }
 
     async fn first(&self) -> Reply {
@@ -299,7 +299,8 @@ async fn fresh_ties_are_never_the_same_twice_and_stay_in_their_second() {
 #[tokio::test]
 async fn a_bad_request_is_told_in_the_vendors_words() {
     let (_simulator, client) = start(|_| {});
-    let reply = client.send(PATH, &[("page_num", "1".to_owned()), ("page_size", "10".to_owned())]).await.unwrap();
+    let reply =
+        client.send(SOURCE.path, &[("page_num", "1".to_owned()), ("page_size", "10".to_owned())]).await.unwrap();
     assert_eq!(reply.status, 400);
     assert_eq!(reply.body, r#"{"code":400,"data":null,"message":"Missing required parameter: region"}"#);
     assert_eq!(client.send("/v2", &[]).await.unwrap().status, 404);
@@ -318,7 +319,7 @@ async fn keys_are_checked_and_may_be_echoed() {
         })
         .unwrap();
     assert_eq!(client.first().await.status, 403);
-    let bare = client.http.get(format!("{}{PATH}", simulator.base_url())).send().await.unwrap();
+    let bare = client.http.get(format!("{}{}", simulator.base_url(), SOURCE.path)).send().await.unwrap();
     assert_eq!(bare.status().as_u16(), 401);
     assert_eq!(simulator.stats().credits, 0);
 }
@@ -353,7 +354,7 @@ async fn errors_are_free_where_that_is_set() {
     for (error_charge, credits) in [(ErrorCharge::Charged, 2), (ErrorCharge::Free, 1)] {
         let (simulator, client) = start(|settings| settings.limits.error_charge = error_charge);
         client.first().await;
-        assert_eq!(client.send(PATH, &[]).await.unwrap().status, 400);
+        assert_eq!(client.send(SOURCE.path, &[]).await.unwrap().status, 400);
         assert_eq!(simulator.stats().credits, credits);
     }
 }
@@ -401,10 +402,10 @@ async fn every_fault_is_what_it_says_and_is_counted() {
     let noise = client.first().await;
     assert!(noise.status == 200 && serde_json::from_str::<Value>(&noise.body).is_err());
     set(|faults| faults.cut_body = 1.0);
-    let cut = client.send(PATH, &query(1).pairs()).await.unwrap_err();
+    let cut = client.send(SOURCE.path, &query(1).pairs()).await.unwrap_err();
     assert!(cut.is_decode() || cut.is_body(), "the head came, the body broke off: {cut:?}");
     set(|faults| faults.reset = 1.0);
-    let reset = client.send(PATH, &query(1).pairs()).await.unwrap_err();
+    let reset = client.send(SOURCE.path, &query(1).pairs()).await.unwrap_err();
     assert!(reset.is_request() && format!("{reset:?}").contains("ConnectionReset"), "{reset:?}");
     set(|_| {});
     assert_eq!(client.first().await.rows().len(), 10);
@@ -419,7 +420,7 @@ async fn a_stalled_request_is_abandoned_by_its_client() {
     let (simulator, client) = start(|settings| settings.faults.stall = 1.0);
     let page = query(1);
     let pairs = page.pairs();
-    let given_up = tokio::time::timeout(Duration::from_millis(200), client.send(PATH, &pairs)).await;
+    let given_up = tokio::time::timeout(Duration::from_millis(200), client.send(SOURCE.path, &pairs)).await;
     assert!(given_up.is_err());
     drop(client);
     let patience = Instant::now();
@@ -584,13 +585,13 @@ async fn gzip_is_sent_to_those_who_accept_it() {
     let (_simulator, client) = start(|settings| settings.contract.compression = Compression::Gzip);
     let pairs = query(1).pairs();
     let raw = reqwest::Client::builder().no_proxy().no_gzip().no_zstd().no_brotli().build().unwrap();
-    let url = format!("{}{PATH}?region=US&page_num=1&page_size=10", client.base_url);
+    let url = format!("{}{}?region=US&page_num=1&page_size=10", client.base_url, SOURCE.path);
     let ask = |encoding: &'static str| raw.get(&url).bearer_auth("x").header("accept-encoding", encoding).send();
     let packed = ask("br, gzip").await.unwrap();
     assert_eq!(packed.headers()["content-encoding"], "gzip");
     assert!(packed.bytes().await.unwrap().starts_with(&[0x1f, 0x8b]));
     assert!(ask("br").await.unwrap().headers().get("content-encoding").is_none());
-    assert_eq!(client.send(PATH, &pairs).await.unwrap().rows().len(), 10);
+    assert_eq!(client.send(SOURCE.path, &pairs).await.unwrap().rows().len(), 10);
 }
 
 #[tokio::test]
@@ -628,7 +629,7 @@ async fn a_stopped_service_frees_its_address_for_the_next() {
     client.first().await;
     let address = simulator.address();
     assert_eq!(simulator.stop().requests, 1);
-    assert!(client.send(PATH, &query(1).pairs()).await.is_err());
+    assert!(client.send(SOURCE.path, &query(1).pairs()).await.is_err());
     let (again, client) = start(|settings| settings.listen = address);
     assert_eq!(again.address(), address);
     assert_eq!(client.first().await.rows().len(), 10);

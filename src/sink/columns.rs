@@ -406,13 +406,13 @@ fn packed_leaf(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::contract::FIELDS;
+    use crate::api::contract::SOURCE;
 
     #[test]
     fn every_documented_field_is_a_column_in_the_vendors_order() {
-        let names: Vec<&str> = COLUMNS.iter().map(|column| column.name).take(FIELDS.len()).collect();
-        assert_eq!(names, FIELDS);
-        assert_eq!(COLUMNS.len(), FIELDS.len() + 4);
+        let names: Vec<&str> = COLUMNS.iter().map(|column| column.name).take(SOURCE.fields.len()).collect();
+        assert_eq!(names, SOURCE.fields);
+        assert_eq!(COLUMNS.len(), SOURCE.fields.len() + 4);
     }
 
     #[test]

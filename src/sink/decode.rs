@@ -23,7 +23,7 @@ use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 
-use crate::api::contract::{FIELDS, Region};
+use crate::api::contract::{Region, SOURCE};
 use crate::api::packed::{PackedRow, PackedRows, UnpackedRow};
 use crate::api::reply;
 use crate::journal::kept::KeptFields;
@@ -108,7 +108,7 @@ impl RowBatch {
     pub fn new(region: Region) -> Self {
         Self {
             schema: columns::schema(),
-            fields: COLUMNS.iter().take(FIELDS.len()).map(Builder::new).collect(),
+            fields: COLUMNS.iter().take(SOURCE.fields.len()).map(Builder::new).collect(),
             region,
             query_region: StringBuilder::new(),
             fetched_at: moments(),
@@ -143,7 +143,7 @@ impl RowBatch {
         let row = page.get(place)?;
         let UnpackedRow { documented, others } = row.unpack().ok_or(Cut { sequence: page.fetch.sequence })?;
         let mut extra = Extra::default();
-        for ((builder, raw), name) in self.fields.iter_mut().zip(documented).zip(FIELDS) {
+        for ((builder, raw), name) in self.fields.iter_mut().zip(documented).zip(SOURCE.fields) {
             let Some(raw) = raw else {
                 builder.append_absent();
                 continue;

@@ -203,7 +203,7 @@ fn the_vendors_example_has_exactly_the_documented_fields() {
         serde_json::from_str(envelope(&text).unwrap().data[0].text).unwrap();
     let mut names: Vec<&str> = row.keys().map(String::as_str).collect();
     names.sort_unstable();
-    assert_eq!(names, crate::api::contract::FIELDS);
+    assert_eq!(names, crate::api::contract::SOURCE.fields);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What every other rule builds on: where rows are, the unit of time, the first page, and pages in the order of time.
 
 use super::{Rule, Scope};
-use crate::api::contract::PAGE_SIZE;
+use crate::api::contract::SOURCE;
 use crate::check::answer::{Page, Row, Shape};
 use crate::check::finding::RuleVerdict;
 use crate::check::question::{Question, Unit};
@@ -110,7 +110,7 @@ fn anchored(seen: &Seen, base: Base) -> Result<Base, Halt> {
     let page = if let Heard::Page(sight) = first { sight.page } else { &NO_ROWS };
     let shown = page.has_second(second).then_some(first.number());
     let is_alone = page.rows.iter().all(|row| alone.covers(row.second));
-    if shown.is_some() && page.len() < PAGE_SIZE as usize && is_alone {
+    if shown.is_some() && page.len() < SOURCE.page_size as usize && is_alone {
         return Ok(Base { anchor: (second, shown), ..base });
     }
     let is_another = |zero: &Page| zero.rows.first().is_some_and(|row| !page.has(row));

@@ -7,7 +7,7 @@
 use super::base::{Base, base};
 use super::windows::{Window, windows};
 use super::{Rule, Scope};
-use crate::api::contract::PAGE_SIZE;
+use crate::api::contract::SOURCE;
 use crate::check::answer::{Page, Row};
 use crate::check::finding::RuleVerdict;
 use crate::check::question::Question;
@@ -163,7 +163,7 @@ impl<'a> Trial<'a> {
         if is_whole && (leaves_out(upwards.page) || leaves_out(downwards.page)) {
             return nothing("pages leave out rows in the middle too, so one that lacks at an end shows nothing");
         }
-        if !is_whole && telling.len() < PAGE_SIZE as usize {
+        if !is_whole && telling.len() < SOURCE.page_size as usize {
             return nothing("a page that should be full is not, so a row that lacks shows nothing");
         }
         Ok((Shown::Missed, rests_on))

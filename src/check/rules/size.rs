@@ -2,7 +2,7 @@
 
 use super::base::base;
 use super::{Rule, Scope};
-use crate::api::contract::PAGE_SIZE;
+use crate::api::contract::SOURCE;
 use crate::check::finding::RuleVerdict;
 use crate::check::seen::{Halt, Heard, Seen};
 
@@ -21,7 +21,7 @@ impl Rule for PageSize {
     fn judge(&self, seen: &Seen, scope: &Scope) -> Result<RuleVerdict, Halt> {
         let base = base(seen, scope)?;
         let (first, later) = (base.later_page(seen, 0)?, base.later_page(seen, 1)?);
-        let documented = PAGE_SIZE as usize;
+        let documented = SOURCE.page_size as usize;
         let larger = seen.heard(&base.whole().sized(LARGER))?;
         let rests_on = [first.number, larger.number()];
         let sight = match larger {

@@ -2,11 +2,11 @@
 
 use super::base::Base;
 use super::order::{in_order, is_sorted, newest};
-use crate::api::contract::PAGE_SIZE;
+use crate::api::contract::SOURCE;
 use crate::check::seen::{Halt, Seen};
 
 /// Rows that a stretch may hold to be seen whole on one page, with room for rows that come meanwhile.
-pub(super) const FITS: usize = PAGE_SIZE as usize - 2;
+pub(super) const FITS: usize = SOURCE.page_size as usize - 2;
 /// Rows that a stretch around a lone row should hold.
 const WANTED: f64 = 5.0;
 /// How often such a stretch is measured before it is given up.

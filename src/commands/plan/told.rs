@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::api::contract::{PAGE_SIZE, Region};
+use crate::api::contract::{Region, SOURCE};
 use crate::config::{Qps, Settings};
 use crate::export::{ExportRequest, Forecast};
 use crate::plan::probing::RegionForecast;
@@ -191,7 +191,7 @@ fn with_unknown(regions: &[RegionForecast]) -> Vec<RegionForecast> {
 
 /// What the rest costs at the level that is set.
 fn credits(left: Interval, forecast: &Forecast, settings: &Settings, regions: &[RegionForecast]) -> Interval {
-    let page = f64::from(PAGE_SIZE);
+    let page = f64::from(SOURCE.page_size);
     let many = regions.len() as f64;
     let shared = regions.iter().map(|region| region.shared_rows).sum::<f64>() / many.max(1.0);
     // At `atomic` each page begins with the rows of the last second before it.
@@ -252,7 +252,7 @@ fn seconds(to_come: Interval, pace: &Pace, settings: &Settings) -> Interval {
 
 fn exposure(pace: &Pace, settings: &Settings, regions: &[RegionForecast]) -> Exposure {
     let plan = &settings.plan;
-    let pages: f64 = regions.iter().map(|region| region.rows.estimate / f64::from(PAGE_SIZE)).sum();
+    let pages: f64 = regions.iter().map(|region| region.rows.estimate / f64::from(SOURCE.page_size)).sum();
     let workers = f64::from(settings.pace.max_in_flight);
     let share = (pages / workers).min(f64::from(plan.window_pages)).max(1.0);
     let stretch = match plan.consistency {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use indicatif::{FormattedDuration, HumanBytes, HumanCount};
 
-use crate::api::contract::PAGE_SIZE;
+use crate::api::contract::SOURCE;
 use crate::summary::Shortfall;
 use crate::units::{EpochSeconds, TimeRange};
 
@@ -389,7 +389,7 @@ fn shortfalls(gathered: &Gathered) -> String {
 fn credits(gathered: &Gathered) -> String {
     let Some(requests) = &gathered.status.requests else { return String::new() };
     let rows = latest(gathered).and_then(|run| run.rows);
-    let floor = rows.map(|rows| rows.get().div_ceil(PAGE_SIZE as u64));
+    let floor = rows.map(|rows| rows.get().div_ceil(SOURCE.page_size as u64));
     let (attempts, answered) = (requests.attempts.get(), requests.answered.get());
     let most = as_float_of(attempts.max(floor.unwrap_or(0)).max(1));
     let row = |name: &str, count: u64, class: &str| {

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::api::contract::{PAGE_SIZE, Region};
+use crate::api::contract::{Region, SOURCE};
 use crate::export::standing::{RegionStanding, Standing, Walking};
 use crate::journal::record::{FormerRun, PartRecord};
 use crate::plan::gate::reason::Lacks;
@@ -267,7 +267,7 @@ fn is_written_anew(run: &FormerRun, parts: &[PartRecord]) -> bool {
 
 #[expect(clippy::cast_precision_loss, reason = "a ratio for a display; counts of credits are far below 2^52")]
 fn over_floor(credits: u64, rows: RowCount) -> Option<f64> {
-    let floor = rows.get().div_ceil(PAGE_SIZE as u64);
+    let floor = rows.get().div_ceil(SOURCE.page_size as u64);
     (floor > 0).then(|| credits as f64 / floor as f64)
 }
 

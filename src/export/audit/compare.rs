@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::api::contract::{PAGE_SIZE, PageQuery, TimeOrder};
+use crate::api::contract::{PageQuery, SOURCE, TimeOrder};
 use crate::api::reply::{PageAnswer, Row};
 use crate::sink::reading::RowId;
 use crate::units::{DAY_SECONDS, EpochSeconds, TimeRange};
@@ -47,7 +47,7 @@ impl Page {
         });
         let ids: Vec<RowId> = ids.collect();
         let whole = whole(query.order, &ids);
-        let has_places = answer.rows.len() < PAGE_SIZE as usize;
+        let has_places = answer.rows.len() < SOURCE.page_size as usize;
         let comes = |wanted: EpochSeconds| match query.order {
             TimeOrder::OldestFirst => ids.iter().any(|(second, _)| *second >= wanted),
             TimeOrder::NewestFirst => ids.iter().any(|(second, _)| *second <= wanted),

@@ -23,7 +23,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::api::client::Client;
-use crate::api::contract::{PAGE_SIZE, Region};
+use crate::api::contract::{Region, SOURCE};
 use crate::api::reply::PageAnswer;
 use crate::fetch::pool::Pool;
 use crate::fetch::throttle::Rate;
@@ -164,7 +164,8 @@ async fn look_again(
     }
     let subject = Arc::new(Subject::of(&opened, request.now).await?);
     let frame = subject.blocking(Subject::frame).await?;
-    let needed = pages_for(TARGET / frame.inflation()).min(frame.rows().div_ceil(PAGE_SIZE as u64) * 2 + KEPT_BACK);
+    let needed =
+        pages_for(TARGET / frame.inflation()).min(frame.rows().div_ceil(SOURCE.page_size as u64) * 2 + KEPT_BACK);
     let suggested = Credits::new(needed + needed.div_ceil(KEPT_BACK - 1));
     let credits = request.credits.unwrap_or(suggested);
     let placed = credits.get() - credits.get() / KEPT_BACK - u64::from((2..KEPT_BACK).contains(&credits.get()));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::api::contract::{Filters, PAGE_SIZE, PageQuery, TimeOrder};
+use crate::api::contract::{Filters, PageQuery, SOURCE, TimeOrder};
 use crate::units::{EpochSeconds, LAST_PAGE, PageNumber};
 
 use super::frame::{Place, Scope, Start};
@@ -11,7 +11,7 @@ use super::frame::{Place, Scope, Start};
 const NEWEST_FIRST: f64 = 0.15;
 const BY_VIEWS: f64 = 0.15;
 /// Rows of a page, as a number of rows.
-const PAGE_ROWS: u64 = PAGE_SIZE as u64;
+const PAGE_ROWS: u64 = SOURCE.page_size as u64;
 
 /// A row of the output, and what stands around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use super::frame::{Census, Frame, Place, Scope, Start};
 use super::places::{Extents, Finder, question};
 use super::testing::{dice, range};
 use super::{Findings, findings};
-use crate::api::contract::{Filters, PAGE_SIZE, PageQuery, TimeOrder};
+use crate::api::contract::{Filters, PageQuery, SOURCE, TimeOrder};
 use crate::api::reply::{Identity, PageAnswer, Row};
 use crate::sink::reading::RowId;
 use crate::units::{DAY_SECONDS, EpochSeconds};
@@ -72,7 +72,7 @@ fn lost(loss: Loss, dice: &mut impl FnMut() -> f64) -> BTreeSet<usize> {
     let length = match loss {
         Loss::Nothing => return BTreeSet::new(),
         Loss::Rows => 1,
-        Loss::Pages => PAGE_SIZE as usize,
+        Loss::Pages => SOURCE.page_size as usize,
         Loss::Clumps => 50,
         Loss::OneStretch => ROWS / 100,
     };
@@ -89,12 +89,13 @@ fn served(rows: &[RowId], query: &PageQuery) -> PageAnswer {
     let (min, max) = (query.min_create_time.unwrap(), query.max_create_time.unwrap());
     let from = rows.partition_point(|(second, _)| *second < min);
     let to = rows.partition_point(|(second, _)| *second <= max);
-    let skip = (query.page.get() - 1) as usize * PAGE_SIZE as usize;
+    let skip = (query.page.get() - 1) as usize * SOURCE.page_size as usize;
     let within = &rows[from..to.max(from)];
-    let take = |rows: Vec<&RowId>| rows.into_iter().skip(skip).take(PAGE_SIZE as usize).cloned().collect::<Vec<_>>();
+    let take =
+        |rows: Vec<&RowId>| rows.into_iter().skip(skip).take(SOURCE.page_size as usize).cloned().collect::<Vec<_>>();
     let page = match query.order {
-        TimeOrder::OldestFirst => within.iter().skip(skip).take(PAGE_SIZE as usize).cloned().collect(),
-        TimeOrder::NewestFirst => within.iter().rev().skip(skip).take(PAGE_SIZE as usize).cloned().collect(),
+        TimeOrder::OldestFirst => within.iter().skip(skip).take(SOURCE.page_size as usize).cloned().collect(),
+        TimeOrder::NewestFirst => within.iter().rev().skip(skip).take(SOURCE.page_size as usize).cloned().collect(),
         TimeOrder::MostViewedFirst => {
             let mut by_views: Vec<&RowId> = within.iter().collect();
             by_views.sort_by_key(|(_, video)| video.parse::<u64>().unwrap().wrapping_mul(0x9E37_79B9_7F4A_7C15));

@@ -9,7 +9,7 @@ use std::fmt;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::api::contract::{Filters, PAGE_SIZE, PageQuery, Region, TimeOrder};
+use crate::api::contract::{Filters, PageQuery, Region, SOURCE, TimeOrder};
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::{PageFact, RowKey, VideoKey};
 use crate::plan::planner::{Decision, PlanContext, Planner, Task};
@@ -111,8 +111,8 @@ impl World {
         let before = |second: i64| self.seconds.partition_point(|row| i64::from(*row) < second);
         let low = query.min_create_time.map_or(0, |min| before(min.get() - START + outside));
         let high = query.max_create_time.map_or(self.seconds.len(), |max| before(max.get() - START + 1 - outside));
-        let skip = (query.page.get() as usize - 1) * PAGE_SIZE as usize;
-        let many = high.saturating_sub(low).saturating_sub(skip).min(PAGE_SIZE as usize);
+        let skip = (query.page.get() as usize - 1) * SOURCE.page_size as usize;
+        let many = high.saturating_sub(low).saturating_sub(skip).min(SOURCE.page_size as usize);
         let place = |row: usize| match query.order {
             TimeOrder::OldestFirst => low + skip + row,
             TimeOrder::NewestFirst => high - 1 - skip - row,
@@ -364,7 +364,7 @@ fn a_forecast_and_its_run_cost_little_over_the_floor_and_ask_nothing_twice() {
         let rows = if worlds() < 100 { 20_000 } else { size(seed, (200_000.0, 600_000.0)) };
         let world = World::new(shape, rows, seed);
         let came = tried(&world, CREDITS, 0.4);
-        let floor = rows.div_ceil(PAGE_SIZE as usize) as f64;
+        let floor = rows.div_ceil(SOURCE.page_size as usize) as f64;
         println!(
             "{shape:?} of {rows}: {} and {} requests, {:.4} times the floor, {} asked twice",
             came.probes,

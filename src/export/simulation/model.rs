@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::behaviour::{Behaviour, Limit, Other, PastCap, Short, Sort, Ties, Trouble};
-use crate::api::contract::{PAGE_SIZE, PageQuery, Region, TimeOrder};
+use crate::api::contract::{PageQuery, Region, SOURCE, TimeOrder};
 use crate::plan::answer::{Candidate, Tied, tie_rows};
 use crate::plan::fact::{RowKey, VideoKey};
 use crate::plan::planner::Task;
@@ -146,7 +146,8 @@ impl Service {
     /// Whether the page that is asked to see whether the service is well holds a poisoned second: then nobody can tell that
     /// from a service that is unwell.
     pub(super) fn is_poisoned_at_the_end(&self) -> bool {
-        let ends = |rows: &[Row]| rows.iter().rev().take(PAGE_SIZE as usize).map(|row| row.second).collect::<Vec<_>>();
+        let ends =
+            |rows: &[Row]| rows.iter().rev().take(SOURCE.page_size as usize).map(|row| row.second).collect::<Vec<_>>();
         let mut last = self.regions.iter().flat_map(|(_, rows)| ends(rows));
         last.any(|second| self.behaviour.poison.contains(&second))
     }
@@ -162,7 +163,7 @@ impl Service {
     pub(super) fn is_never_shown(&self, region: &Region, row: &Row, range: TimeRange) -> bool {
         let Some((_, rows)) = self.regions.iter().find(|(of, _)| of == region) else { return false };
         let end = rows.partition_point(|row| row.second < range.end.get());
-        let last = rows.get(end.saturating_sub(PAGE_SIZE as usize)..end).unwrap_or_default();
+        let last = rows.get(end.saturating_sub(SOURCE.page_size as usize)..end).unwrap_or_default();
         let hides = matches!(self.behaviour.short, Short::AtTheEnd(_) | Short::Anywhere(_));
         hides && !self.shown.contains(&row.id) && last.iter().any(|last| last.id == row.id)
     }
@@ -292,7 +293,7 @@ impl Service {
         let low = rows.partition_point(|row| !starts(row));
         let high = rows.partition_point(ends).max(low);
         let all = &rows[low..high];
-        let size = PAGE_SIZE as usize;
+        let size = SOURCE.page_size as usize;
         let skip = match (behaviour.counts_rows, behaviour.counts_from_zero) {
             (true, _) => page as usize,
             (_, true) => page as usize * size,

@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use crate::api::contract::{Filters, PAGE_SIZE, PageQuery, Region, TimeOrder};
+use crate::api::contract::{Filters, PageQuery, Region, SOURCE, TimeOrder};
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::{PageFact, RowKey, VideoKey, WindowId};
 use crate::plan::planner::{Decision, PlanContext, Planner, Task};
@@ -64,8 +64,8 @@ impl Year {
         let from_start = |second: EpochSeconds| u64::try_from(second.get() - START).unwrap_or(0);
         let low = query.min_create_time.map_or(0, |min| self.row_at(from_start(min)));
         let high = query.max_create_time.map_or(self.rows(), |max| self.row_at(from_start(max) + 1));
-        let skip = u64::from(query.page.get() - 1) * u64::from(PAGE_SIZE);
-        let many = high.saturating_sub(low).saturating_sub(skip).min(u64::from(PAGE_SIZE));
+        let skip = u64::from(query.page.get() - 1) * u64::from(SOURCE.page_size);
+        let many = high.saturating_sub(low).saturating_sub(skip).min(u64::from(SOURCE.page_size));
         let row = |place: u64| match query.order {
             TimeOrder::OldestFirst | TimeOrder::MostViewedFirst => low + skip + place,
             TimeOrder::NewestFirst => high - 1 - skip - place,
@@ -218,7 +218,7 @@ fn peak_memory() -> String {
 
 fn walked(rows: u64, rate: u64, workers: usize) -> f64 {
     let sums = Scale::new(rows, rate, workers).run();
-    let floor = rows.div_ceil(u64::from(PAGE_SIZE));
+    let floor = rows.div_ceil(u64::from(SOURCE.page_size));
     let over = sums.requests as f64 / floor as f64 - 1.0;
     let read_twice = sums.slots as f64 / rows as f64 - 1.0;
     println!(

@@ -1,6 +1,6 @@
 //! How time is cut into windows, and a running window's time shared with a worker who has none.
 
-use crate::api::contract::PAGE_SIZE;
+use crate::api::contract::SOURCE;
 use crate::plan::event::{PlanEvent, StretchReason};
 use crate::plan::fact::WindowId;
 use crate::plan::planner::{Decision, PlanContext, Planner};
@@ -47,7 +47,7 @@ impl Planner {
         let (id, window) = plan.windows.values().find_map(|id| Some((*id, self.windows.get(id)?)))?;
         let from = window.walk()?.reached().max(plan.extent.oldest?);
         let rest = TimeRange::new(from, plan.last_second()?.shifted(1).min(window.range.end));
-        let pages = self.density(plan) * rest.seconds() as f64 / f64::from(PAGE_SIZE);
+        let pages = self.density(plan) * rest.seconds() as f64 / f64::from(SOURCE.page_size);
         if pages < SHARED_PAGES || window.bounded || window.is_read_again() {
             return None;
         }
@@ -89,10 +89,10 @@ impl Planner {
     /// The seconds of a new window: about `window_pages` pages, or an even share where less is left for each, but no less than is worth it.
     fn length(&self, plan: &RegionPlan, rest: TimeRange, shares: usize, context: &PlanContext) -> i64 {
         let density = self.density(plan).max(f64::MIN_POSITIVE);
-        let pages_left = rest.seconds() as f64 * density / f64::from(PAGE_SIZE);
+        let pages_left = rest.seconds() as f64 * density / f64::from(SOURCE.page_size);
         // Even ones, so that no small rest is left for one more.
         let worth = (pages_left / LEAST_PAGES).min(shares as f64).max(1.0) as i64;
-        let most = f64::from(context.tuning.window_pages) * f64::from(PAGE_SIZE) / density;
+        let most = f64::from(context.tuning.window_pages) * f64::from(SOURCE.page_size) / density;
         (rest.seconds() / worth + 1).min(most.min(1e15) as i64)
     }
 
@@ -125,7 +125,7 @@ impl Planner {
         let seen = frontier.since(window.range.start) + 1;
         let own = walk.total_slots() as f64 / seen.max(1) as f64;
         let density = if walk.total_pages() >= 3 { own } else { self.density(plan) };
-        Some((density * unread.seconds() as f64 / f64::from(PAGE_SIZE), unread))
+        Some((density * unread.seconds() as f64 / f64::from(SOURCE.page_size), unread))
     }
 
     pub(in crate::plan) fn density(&self, plan: &RegionPlan) -> f64 {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::api::contract::{Filters, PAGE_SIZE};
+use crate::api::contract::{Filters, SOURCE};
 use crate::plan::fact::{PageFact, RowKey, VideoKey};
 use crate::plan::planner::{Planner, Task};
 use crate::plan::testing::{page_of, range, read_to_the_end, us};
@@ -10,7 +10,7 @@ use crate::units::EpochSeconds;
 
 /// The last page that is served.
 const CAP: u32 = 5;
-const SIZE: usize = PAGE_SIZE as usize;
+const SIZE: usize = SOURCE.page_size as usize;
 
 /// The page that is asked for, where its rows stand in this order.
 fn page(task: &Task, at: EpochSeconds, rows: &[(i64, u64)]) -> PageFact {

@@ -2,7 +2,7 @@
 //!
 //! An observation says what was answered and nothing of what it means. An empty page is one, too.
 
-use crate::api::contract::{PAGE_SIZE, Region, TimeOrder};
+use crate::api::contract::{Region, SOURCE, TimeOrder};
 use crate::plan::fact::{PageFact, Purpose, RowKey};
 use crate::plan::unplaced::UNPLACED_ROWS;
 use crate::plan::walk::Stretch;
@@ -169,7 +169,7 @@ pub struct Rules {
 impl Rules {
     /// As the documented service is judged.
     pub const USUAL: Self =
-        Self { page_size: PAGE_SIZE, confirm_after: 120, witnesses: 1, leap: 16, looks: 20, is_habit: false };
+        Self { page_size: SOURCE.page_size, confirm_after: 120, witnesses: 1, leap: 16, looks: 20, is_habit: false };
 }
 
 #[cfg(test)]

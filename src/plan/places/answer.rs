@@ -1,6 +1,6 @@
 //! What a page tells by its number of the rows before a second. Pure.
 
-use crate::api::contract::PAGE_SIZE;
+use crate::api::contract::SOURCE;
 use crate::plan::fact::PageFact;
 use crate::units::EpochSeconds;
 
@@ -73,8 +73,8 @@ impl Answer {
             self.last = before.clone().max().map(|last| (last, rows_of(last)));
         } else if number == place + 1 && self.is_full {
             let beyond = more_before(page, mark, 0).unwrap_or_default();
-            (self.more, self.is_next_asked) = (Some(i64::from(PAGE_SIZE) - expected + beyond), true);
-        } else if number == place + 1 && expected == i64::from(PAGE_SIZE) {
+            (self.more, self.is_next_asked) = (Some(i64::from(SOURCE.page_size) - expected + beyond), true);
+        } else if number == place + 1 && expected == i64::from(SOURCE.page_size) {
             // Where the last row fills its page, none of this one should lie before.
             (self.asked, self.at, self.is_next_asked) = (self.asked + 1, page.fetched_at, true);
             self.more = more_before(page, mark, 0);
@@ -93,13 +93,13 @@ impl Answer {
 
 /// The number of the page that holds the last of so many rows, and how many of them it holds.
 pub(super) fn place_of(rows: u64) -> (u64, i64) {
-    let pages_before = rows.saturating_sub(1) / u64::from(PAGE_SIZE);
-    (pages_before + 1, i64::try_from(rows - pages_before * u64::from(PAGE_SIZE)).unwrap_or_default())
+    let pages_before = rows.saturating_sub(1) / u64::from(SOURCE.page_size);
+    (pages_before + 1, i64::try_from(rows - pages_before * u64::from(SOURCE.page_size)).unwrap_or_default())
 }
 
 /// Whether all of a full page lies before a second.
 fn is_all_before(page: &PageFact, second: EpochSeconds) -> bool {
-    page.slots >= PAGE_SIZE && page.rows.iter().all(|row| row.second < second)
+    page.slots >= SOURCE.page_size && page.rows.iter().all(|row| row.second < second)
 }
 
 /// How many more rows of a page lie before a second than these; none where it does not tell.
@@ -112,7 +112,7 @@ fn more_before(page: &PageFact, second: EpochSeconds, expected: i64) -> Option<i
     match i64::try_from(before).unwrap_or(i64::MAX) {
         0 if expected > 0 && page.slots == 0 => None,
         // All of it lies behind: by how much, it does not tell.
-        0 if expected > 0 => Some(-i64::from(PAGE_SIZE)),
+        0 if expected > 0 => Some(-i64::from(SOURCE.page_size)),
         before => Some(before - expected),
     }
 }

@@ -1,7 +1,7 @@
 //! How densely a region's rows lie, as far as its windows have shown it.
 
 use super::RegionPlan;
-use crate::api::contract::PAGE_SIZE;
+use crate::api::contract::SOURCE;
 use crate::plan::fact::{PageFact, Purpose};
 use crate::units::TimeRange;
 
@@ -43,7 +43,7 @@ impl RegionPlan {
         let rows = self.sizing.finished_rows + walked.0;
         let seconds = self.sizing.finished_seconds + walked.1;
         // So many rows have come, or would have if the guess were right.
-        let many = f64::from(PAGE_SIZE) * 20.0;
+        let many = f64::from(SOURCE.page_size) * 20.0;
         let enough = rows as f64 >= many || self.sizing.first_density * seconds as f64 >= many;
         match enough && seconds > 0 {
             true => rows.max(1) as f64 / seconds as f64,
@@ -59,7 +59,7 @@ impl RegionPlan {
             let page = pages.values().rev().find(is_asked)?;
             let last = page.rows.iter().map(|row| row.second).max()?;
             let from = self.extent.oldest.map_or(*anchor, |oldest| oldest.max(*anchor));
-            Some((f64::from(page.address.page.get() * PAGE_SIZE), last.since(from).max(0) + 1))
+            Some((f64::from(page.address.page.get() * SOURCE.page_size), last.since(from).max(0) + 1))
         });
         let (rows, seconds) = legs.fold((0.0, 0), |sum, leg| (sum.0 + leg.0, sum.1 + leg.1));
         (seconds > 0).then(|| rows / seconds as f64)

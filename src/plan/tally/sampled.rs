@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Interval, MOST_DOUBLED, Tally};
-use crate::api::contract::PAGE_SIZE;
+use crate::api::contract::SOURCE;
 use crate::plan::fact::PageFact;
 use crate::units::{EpochSeconds, TimeRange};
 
@@ -32,7 +32,7 @@ impl Sampled {
         if self.samples.len() < 3 {
             let Self { guess, spread, .. } = *self;
             // A page of rows more or less is nothing that a density could tell.
-            let high = guess * spread + f64::from(PAGE_SIZE);
+            let high = guess * spread + f64::from(SOURCE.page_size);
             return Interval { low: guess / spread, estimate: guess, high };
         }
         // Each sample stands for the time that is nearest to it.
@@ -82,7 +82,7 @@ impl Tally<'_> {
         let density = |(anchor, pages): (&EpochSeconds, &BTreeMap<u32, PageFact>)| {
             let (number, page) = pages.iter().next_back()?;
             let shown = page.rows.iter().map(|row| row.second).max()?;
-            let rows = f64::from(number * PAGE_SIZE) - 1.0;
+            let rows = f64::from(number * SOURCE.page_size) - 1.0;
             Some((*anchor, rows / (shown.since(*anchor) as f64 + 0.5)))
         };
         sampled.filter_map(density).collect()

@@ -107,7 +107,7 @@ fn identity(source: Source, filters: serde_json::Value, parts: &[PartRecord]) ->
         (_, true, _) => Partition::Month,
         _ => Partition::None,
     };
-    let path = source.path.unwrap_or_else(|| crate::api::contract::PATH.to_owned());
+    let path = source.path.unwrap_or_else(|| crate::api::contract::SOURCE.path.to_owned());
     Identity { path, filters, partition, snapshot: has(layout::SNAPSHOT), simulator: source.simulator }
 }
 

@@ -186,7 +186,7 @@ async fn the_parts_of_an_output_of_format_1_are_moved_into_the_table() {
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     std::fs::write(&file, "rows").unwrap();
     std::fs::write(folder.path().join(MANIFEST), text).unwrap();
-    let asked = Identity { path: crate::api::contract::PATH.to_owned(), ..identity() };
+    let asked = Identity { path: crate::api::contract::SOURCE.path.to_owned(), ..identity() };
     for _ in ["moves it", "finds it moved"] {
         let (output, found) = Output::open(folder.path(), &asked, &[]).await.unwrap();
         let found = found.unwrap();

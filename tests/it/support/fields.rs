@@ -4,13 +4,13 @@
 
 use arrow::array::{Array, AsArray as _, ListArray, RecordBatch};
 use arrow::datatypes::{DataType, Decimal128Type, Int8Type, Int32Type, Int64Type, TimestampMillisecondType};
-use keyapi_export::api::contract::FIELDS;
+use keyapi_export::api::contract::SOURCE;
 use serde_json::{Map, Value, json};
 
 /// The documented fields of row `place`, as the columns hold them; null ones are left out.
 pub(crate) fn documented(batch: &RecordBatch, place: usize) -> Map<String, Value> {
     let mut fields = Map::new();
-    for name in FIELDS {
+    for name in SOURCE.fields {
         let column = batch.column_by_name(name).unwrap_or_else(|| panic!("there is no column {name}"));
         if column.is_valid(place) {
             fields.insert(name.to_owned(), cell(column.as_ref(), place));
@@ -53,7 +53,7 @@ fn list(column: &ListArray, place: usize) -> Value {
 /// The documented fields of a row's JSON text, as the columns should hold them; null ones are left out.
 pub(crate) fn as_served(text: &str) -> Map<String, Value> {
     let row: Map<String, Value> = serde_json::from_str(&strict(text)).unwrap_or_else(|why| panic!("{why}: {text}"));
-    let known = row.into_iter().filter(|(name, value)| FIELDS.contains(&name.as_str()) && !value.is_null());
+    let known = row.into_iter().filter(|(name, value)| SOURCE.fields.contains(&name.as_str()) && !value.is_null());
     known.map(|(name, value)| (name.clone(), typed(&name, &value))).collect()
 }
 

@@ -65,9 +65,11 @@ impl Reader {
                 _ => beside.push(page),
             }
         }
+        let others = self.pages_where("first IS NOT NULL AND purpose = 'walk'")?;
+        let mut open = follow(open, &others);
         let broken: BTreeSet<List> = open.values().flatten().filter_map(Page::list).collect();
         let mut lists: BTreeMap<List, Shows> = BTreeMap::new();
-        for other in self.pages_where("first IS NOT NULL AND purpose = 'walk'")? {
+        for other in others {
             let (Some(list), Some(shows)) = (other.list(), other.shows()) else { continue };
             if broken.contains(&list) {
                 take_shown(&mut open, &shows, Some(list), &mut shown);
@@ -128,6 +130,27 @@ impl Page {
         let from = if is_first { first.min(self.position.shifted(-1)) } else { first };
         Some(Shows { region: self.address.region.clone(), from, last })
     }
+}
+
+/// By the second that they follow: what stands before a page of a list lies before what is on it, and where its walk stood may lie before that.
+fn follow(
+    open: BTreeMap<(Region, EpochSeconds), Vec<Page>>,
+    others: &[Page],
+) -> BTreeMap<(Region, EpochSeconds), Vec<Page>> {
+    let before = |page: &Page| {
+        let of_it = others.iter().filter(|other| other.list() == page.list() && other.address.page < page.address.page);
+        of_it
+            .filter(|other| other.address.region == page.address.region)
+            .filter_map(|other| other.span)
+            .map(|span| span.1)
+            .max()
+    };
+    let mut followed: BTreeMap<(Region, EpochSeconds), Vec<Page>> = BTreeMap::new();
+    for page in open.into_values().flatten() {
+        let from = before(&page).map_or(page.position, |last| last.max(page.position));
+        followed.entry((page.address.region.clone(), from)).or_default().push(page);
+    }
+    followed
 }
 
 /// Takes what these seconds show out of what is open: of pages of other lists, since of its own a page follows what is open. They may

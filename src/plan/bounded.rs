@@ -279,7 +279,9 @@ impl Bounded {
             let why = "rows of it are known, and they did not come when it was asked";
             return WalkStep::Finish { ending: Ending::EmptyPage, unproven: vec![(range, why.to_owned())] };
         }
-        if self.running.last_was_full && self.running.pages > 2 && self.running.pages >= context.pages.deepest {
+        // Where all pages are short, a short one is no end either.
+        let may_go_on = self.running.last_was_full || context.short.is_habit;
+        if may_go_on && self.running.pages > 2 && self.running.pages >= context.pages.deepest {
             return self.halve(range);
         }
         let ids = u32::try_from(self.running.seen.len()).unwrap_or(u32::MAX);

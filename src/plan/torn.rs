@@ -43,9 +43,11 @@ impl Walk {
         let is_first =
             context.tuning.consistency == Consistency::Atomic && self.so_far.pages == 1 && !self.torn_is_listed();
         let has_no_place = self.last.finding == Finding::Unusable && self.reach.frontier.is_none() && self.ends_full();
-        if is_first && has_no_place {
+        // Its end may have been given to another worker meanwhile.
+        let rest = TimeRange::new(self.stretch.anchor, self.range.end.max(self.stretch.anchor));
+        if is_first && has_no_place && !rest.is_empty() {
             let why = "no row of it has a usable time, so rows that went between its pages may have moved others";
-            return Some(WalkStep::List(vec![(TimeRange::new(self.stretch.anchor, self.range.end), why.to_owned())]));
+            return Some(WalkStep::List(vec![(rest, why.to_owned())]));
         }
         let second = one_second(self.stretch.anchor);
         (is_first && self.is_torn(context) && second.start < self.range.end).then(|| {

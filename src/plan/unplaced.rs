@@ -4,16 +4,18 @@
 use std::collections::BTreeMap;
 
 use super::event::{Contradiction, PlanEvent, RegionFault};
-use super::fact::{PageFact, Purpose};
+use super::fact::{PageFact, Purpose, WindowId};
 use super::planner::{Decision, Planner};
 use super::region::RegionPlan;
-use crate::api::contract::Region;
+use super::window::Window;
+use crate::api::contract::{Region, SOURCE};
 
 /// Rows of which none can be placed, from which on the whole page cannot be; fewer are single rows.
 pub const UNPLACED_ROWS: u32 = 3;
-/// Pages of one list after each other, the first of which was asked again long enough after, that show that all of a region's pages are so,
-/// where none of another list of it is otherwise. A region of few rows may hold some such pages, and rows that can be placed after them.
-const PAGES_UNPLACED: u32 = 8;
+/// Rows of a region, page after page without one that can be placed, that show that all of its pages are so: those of eight full pages. A
+/// region of few rows may hold some such pages, and rows that can be placed after them; a service may add such a row to each page, also
+/// beyond the last one. What is read again shows the same rows, and does not count.
+const UNPLACED_IN_A_ROW: u32 = 8 * SOURCE.page_size;
 
 /// What is said of a region whose pages are all so.
 const WHY: &str = "page after page holds no row with a `video_id` and a `create_time` that can be read";
@@ -29,34 +31,51 @@ pub struct Unplaced {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct InARow {
-    /// How many of each list.
-    pages: BTreeMap<Purpose, u32>,
+    /// How many rows of each window's stretches.
+    rows: BTreeMap<(WindowId, u32), u32>,
+    /// Whether the last one held so many that it seems to be another answer.
+    is_doubtful: bool,
     /// Pages that had a row which can be placed, before the first of these.
     placed_before: u64,
 }
 
+impl InARow {
+    /// How many rows they are at least: stretches of one window may show the same.
+    fn distinct(&self) -> u32 {
+        let mut windows: BTreeMap<WindowId, u32> = BTreeMap::new();
+        for ((window, _), rows) in &self.rows {
+            let most = windows.entry(*window).or_default();
+            *most = (*most).max(*rows);
+        }
+        windows.values().sum()
+    }
+}
+
 impl Unplaced {
-    /// Takes a durable page.
-    pub fn take(&mut self, page: &PageFact) {
+    /// Takes a durable page, which may show what a page before it did.
+    pub fn take(&mut self, page: &PageFact, is_again: bool) {
         let region = &page.address.region;
         if !page.rows.is_empty() {
             self.placed += 1;
             self.of.remove(region);
-        } else if page.is_unplaced() {
-            let new = InARow { pages: BTreeMap::new(), placed_before: self.placed };
+        } else if page.slots > 0 && !page.check.is_astray() {
+            let new = InARow { rows: BTreeMap::new(), is_doubtful: false, placed_before: self.placed };
             let row = self.of.entry(region.clone()).or_insert(new);
-            *row.pages.entry(page.address.purpose).or_default() += 1;
+            row.is_doubtful = page.is_unplaced();
+            if let (Purpose::Walk { window, stretch }, false) = (page.address.purpose, is_again) {
+                *row.rows.entry((window, stretch)).or_default() += page.slots;
+            }
         }
     }
 
-    /// Whether the region's last page was such a one: another is believed at once.
+    /// Whether the region's last page was such a one, and was asked again: another is believed at once.
     pub fn is_habit(&self, region: &Region) -> bool {
-        self.of.contains_key(region)
+        self.of.get(region).is_some_and(|row| row.is_doubtful)
     }
 
     /// Whether all pages of the region seem to be so.
     pub fn is_all(&self, region: &Region) -> bool {
-        self.of.get(region).is_some_and(|row| row.pages.values().any(|pages| *pages >= PAGES_UNPLACED))
+        self.of.get(region).is_some_and(|row| row.distinct() >= UNPLACED_IN_A_ROW)
     }
 
     /// Whether other regions have answered with rows since the region's first such page.
@@ -112,7 +131,16 @@ impl Planner {
 
     /// Takes what a page says of this.
     pub(super) fn learn_unplaced(&mut self, page: &PageFact) {
-        self.profile.unplaced.take(page);
+        let window = match page.address.purpose {
+            Purpose::Walk { window, .. } => self.windows.get(&window),
+            _ => None,
+        };
+        let was_done = |window: &Window| {
+            let ranges = self.region(&window.region).map(|plan| &plan.again.ranges);
+            ranges.is_some_and(|ranges| ranges.iter().any(|range| range.overlaps(window.range)))
+        };
+        let is_again = window.is_some_and(|window| window.is_read_again() || was_done(window));
+        self.profile.unplaced.take(page, is_again);
     }
 
     /// Takes that a region was given up, for whatever reason.
@@ -129,9 +157,12 @@ impl Planner {
 mod tests {
     use super::*;
     use crate::api::contract::Filters;
-    use crate::plan::fact::{PageAddress, RowKey, VideoKey, WindowId};
+    use crate::plan::fact::{PageAddress, RowKey, VideoKey};
     use crate::plan::planner::{PlanContext, Task};
     use crate::units::{EpochSeconds, PageNumber, TimeRange};
+
+    /// Full pages that come to so many.
+    const PAGES_UNPLACED: u32 = UNPLACED_IN_A_ROW / SOURCE.page_size;
 
     fn region(code: &str) -> Region {
         code.parse().unwrap()
@@ -198,17 +229,26 @@ mod tests {
 
     /// Where the first pages alone are so, reading them again is no reason to stop.
     #[test]
-    fn the_same_pages_of_several_lists_are_not_page_after_page() {
+    fn the_same_pages_read_again_are_not_page_after_page() {
         let mut unplaced = Unplaced::default();
         for stretch in 0..PAGES_UNPLACED {
             for page in 1..PAGES_UNPLACED {
                 let purpose = Purpose::Walk { window: WindowId(0), stretch };
                 let address = PageAddress { region: region("US"), purpose, page: PageNumber::new(page).unwrap() };
                 let fetched_at = EpochSeconds::new(1);
-                unplaced.take(&PageFact { address, fetched_at, slots: 10, rows: vec![], check: Default::default() });
+                let page = PageFact { address, fetched_at, slots: 10, rows: vec![], check: Default::default() };
+                unplaced.take(&page, false);
             }
         }
         assert_eq!((unplaced.is_habit(&region("US")), unplaced.is_all(&region("US"))), (true, false));
+        let purpose = Purpose::Walk { window: WindowId(1), stretch: 0 };
+        let address = PageAddress { region: region("US"), purpose, page: PageNumber::FIRST };
+        let fetched_at = EpochSeconds::new(1);
+        let other = PageFact { address, fetched_at, slots: 10, rows: vec![], check: Default::default() };
+        unplaced.take(&other, true);
+        assert!(!unplaced.is_all(&region("US")), "it is read again");
+        unplaced.take(&other, false);
+        assert!(unplaced.is_all(&region("US")), "another window shows others");
     }
 
     #[test]
@@ -221,6 +261,19 @@ mod tests {
         let Decision::Ask(task) = next(&mut plan) else { panic!("GB is not asked on") };
         let gaps: Vec<_> = plan.gaps().iter().map(|gap| (gap.region.as_str(), gap.range.seconds())).collect();
         assert_eq!((task.address.region.as_str(), gaps), ("GB", vec![("US", 1_000)]));
+    }
+
+    /// A service may add a row that nobody can place to each page, also to those that would be empty.
+    #[test]
+    fn a_list_that_goes_on_with_one_such_row_a_page_does_not_go_on_for_ever() {
+        let mut plan = new_plan(&["US"]);
+        let mut pages = 0;
+        while let Decision::Ask(task) = next(&mut plan) {
+            plan.apply_page(&answer(&task, &[], 1));
+            pages += 1;
+        }
+        assert_eq!(pages, UNPLACED_IN_A_ROW);
+        assert!(matches!(next(&mut plan), Decision::Stop(Contradiction::RowsUnplaced { .. })));
     }
 
     /// Nothing is asked of a region that is set aside while no other answers, so that neither would wait for it.

@@ -27,9 +27,11 @@ const HONEST_SEEDS: u64 = 3_000;
 /// - 1701346: a gap behind a short page was taken for listed, since the seconds after it were.
 /// - 1901453: that rows of a window had come was forgotten when it was to be read within its own bounds.
 /// - 2109741: what follows a second that does not fit one page was settled, and then asked anew.
-const MENDED: [u64; 11] = [
+/// - 10044697: within a window's own bounds an empty page was believed after the last page that is served, since that was short, as all were.
+/// - 10052383: a window whose end had been given away listed nothing, without end.
+const MENDED: [u64; 13] = [
     1_304_139, 1_305_853, 1_306_961, 1_308_427, 1_500_347, 1_501_045, 1_504_892, 1_508_493, 1_701_346, 1_901_453,
-    2_109_741,
+    2_109_741, 10_044_697, 10_052_383,
 ];
 /// The same of disturbed runs:
 /// - 1003380, and by luck without a row that is missing the others: short pages were believed, or two looks at one, although rows of one

@@ -10,7 +10,6 @@
 //! page of which no row can be placed, unless the region's last page was such a one.
 
 use super::fact::{Check, RowKey, Standing, VideoKey};
-use super::unplaced::UNPLACED_ROWS;
 use crate::api::contract::PageQuery;
 use crate::api::reply::{Identity, PageAnswer, Row};
 use crate::units::EpochSeconds;
@@ -101,9 +100,7 @@ pub fn tie(question: &PageQuery, expected: Expected, answer: &PageAnswer) -> Tie
     let tied = tie_rows(question, expected.habit, &rows);
     match answer.rows.len() {
         0 => tied.empty(expected),
-        slots if rows.is_empty() && slots >= UNPLACED_ROWS as usize && !expected.is_unplaced => {
-            Tied { doubt: Some(Doubt::Unplaced(slots)), ..tied }
-        }
+        slots if rows.is_empty() && !expected.is_unplaced => Tied { doubt: Some(Doubt::Unplaced(slots)), ..tied },
         _ => tied,
     }
 }

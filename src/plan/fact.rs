@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::unplaced::UNPLACED_ROWS;
 use crate::api::contract::Region;
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
@@ -158,11 +157,6 @@ impl PageFact {
     /// Whether each of its rows has a usable id and time.
     pub fn is_placed(&self) -> bool {
         u32::try_from(self.rows.len()) == Ok(self.slots)
-    }
-
-    /// Whether it holds rows, and none of them says who and when it is.
-    pub fn is_unplaced(&self) -> bool {
-        self.rows.is_empty() && self.slots >= UNPLACED_ROWS && !self.check.is_astray()
     }
 
     /// Whether its usable rows come oldest first, and not all of one second.

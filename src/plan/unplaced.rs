@@ -10,7 +10,8 @@ use super::region::RegionPlan;
 use super::window::Window;
 use crate::api::contract::{Region, SOURCE};
 
-/// Rows of which none can be placed, from which on the whole page cannot be; fewer are single rows.
+/// Rows of which none can be placed, from which on a page that stayed so when it was asked again says nothing of its seconds; fewer are single
+/// rows, and are set aside.
 pub const UNPLACED_ROWS: u32 = 3;
 /// Rows of a region, page after page without one that can be placed, that show that all of its pages are so: those of eight full pages. A
 /// region of few rows may hold some such pages, and rows that can be placed after them; a service may add such a row to each page, also
@@ -33,8 +34,6 @@ pub struct Unplaced {
 struct InARow {
     /// How many rows of each window's stretches.
     rows: BTreeMap<(WindowId, u32), u32>,
-    /// Whether the last one held so many that it seems to be another answer.
-    is_doubtful: bool,
     /// Pages that had a row which can be placed, before the first of these.
     placed_before: u64,
 }
@@ -59,9 +58,8 @@ impl Unplaced {
             self.placed += 1;
             self.of.remove(region);
         } else if page.slots > 0 && !page.check.is_astray() {
-            let new = InARow { rows: BTreeMap::new(), is_doubtful: false, placed_before: self.placed };
+            let new = InARow { rows: BTreeMap::new(), placed_before: self.placed };
             let row = self.of.entry(region.clone()).or_insert(new);
-            row.is_doubtful = page.is_unplaced();
             if let (Purpose::Walk { window, stretch }, false) = (page.address.purpose, is_again) {
                 *row.rows.entry((window, stretch)).or_default() += page.slots;
             }
@@ -70,7 +68,7 @@ impl Unplaced {
 
     /// Whether the region's last page was such a one, and was asked again: another is believed at once.
     pub fn is_habit(&self, region: &Region) -> bool {
-        self.of.get(region).is_some_and(|row| row.is_doubtful)
+        self.of.contains_key(region)
     }
 
     /// Whether all pages of the region seem to be so.

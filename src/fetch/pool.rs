@@ -214,6 +214,7 @@ impl Pool {
 
     /// Gives rests their end, leave and permits at `now`: the requests that go out, in this order.
     pub fn go_on(&mut self, now: Duration) -> Vec<Sending> {
+        self.region_due = self.lone.wake_at(now).filter(|_| !self.is_stopped);
         if self.is_stopped {
             return Vec::new();
         }
@@ -221,7 +222,6 @@ impl Pool {
         // Until the service has answered once, one request is on its way: what is wrong from the start is learned for one.
         let places = if self.reach.is_heard() { self.most_in_flight } else { 1 };
         let (spent, is_held, lone) = (self.spent, self.is_held, &self.lone);
-        self.region_due = lone.wake_at(now);
         // While it is to be confirmed that the key is spent, nobody is asked but that; while everybody is held, those whose refusal is.
         let may_have = |id: JobId, job: &FetchJob| match spent {
             Some(spent) => id == spent.asking,
@@ -382,6 +382,7 @@ impl Pool {
     /// Nothing more is sent: jobs of which nothing is under way are over.
     pub fn stop(&mut self) -> Vec<Over> {
         self.is_stopped = true;
+        self.region_due = None;
         let over = self.turns.stop();
         self.forget_spent(&over);
         over

@@ -248,6 +248,23 @@ fn a_failure_that_asks_for_a_wait_holds_everybody_and_says_so() {
     assert_eq!(timed.pool.gate.held_until(), timed.now + at(10.0));
 }
 
+/// Whoever waits for a moment that is past is woken again and again.
+#[test]
+fn nobody_is_woken_for_a_region_that_is_left_alone_once_all_is_stopped() {
+    let (us, gb): (Region, Region) = ("US".parse().unwrap(), "GB".parse().unwrap());
+    let mut timed = Timed::new(100.0, MANY);
+    for _ in 0..20 {
+        timed.pool.lone.throttled(&gb, Some(at(30.0)), timed.now);
+        timed.pool.lone.answered(&us);
+    }
+    timed.pool.go_on(timed.now);
+    assert_eq!(timed.pool.wake_at(), Some(timed.now + at(30.0)));
+    timed.pool.stop();
+    assert_eq!(timed.pool.wake_at(), None);
+    timed.pool.go_on(timed.now);
+    assert_eq!(timed.pool.wake_at(), None);
+}
+
 #[test]
 fn workers_follow_rate_times_latency() {
     let mut timed = Timed::new(100.0, 64);

@@ -388,6 +388,11 @@ impl Pool {
         over
     }
 
+    /// No health probe is sent any more: those of which nothing is under way are over.
+    pub fn stop_probes(&mut self) -> Vec<Over> {
+        self.turns.end_idle(|job| job.work.is_probe())
+    }
+
     /// Gives up what is under way and does not come.
     pub fn abandon(&mut self) -> Vec<Over> {
         self.turns.ids(|_| true).into_iter().filter_map(|id| self.end(id, Fetched::Stopped)).collect()

@@ -79,9 +79,11 @@ impl Machine {
         // Where a region was given up, only harmless pages can be on their way at the end, and nobody needs them any more.
         let is_over = self.planner.is_done() && self.recording.is_none() && !self.probes.is_empty();
         if !self.is_ending() && !is_over {
+            self.drained_by = None;
             return;
         }
-        let stopped = self.pool.stop();
+        // What is read may be opened again: then others are asked.
+        let stopped = if self.is_ending() { self.pool.stop() } else { self.pool.stop_probes() };
         self.landed.extend(stopped.into_iter().map(Landed::Job));
         let by = *self.drained_by.get_or_insert(moment.now + DRAIN);
         let is_waiting = !self.pool.is_empty() || (self.hurried && self.publishing == Publishing::Busy);

@@ -214,10 +214,10 @@ impl Pool {
 
     /// Gives rests their end, leave and permits at `now`: the requests that go out, in this order.
     pub fn go_on(&mut self, now: Duration) -> Vec<Sending> {
-        self.region_due = self.lone.wake_at(now).filter(|_| !self.is_stopped);
         if self.is_stopped {
             return Vec::new();
         }
+        self.region_due = self.lone.wake_at(now);
         self.turns.go_on(now);
         // Until the service has answered once, one request is on its way: what is wrong from the start is learned for one.
         let places = if self.reach.is_heard() { self.most_in_flight } else { 1 };
@@ -390,7 +390,9 @@ impl Pool {
 
     /// No health probe is sent any more: those of which nothing is under way are over.
     pub fn stop_probes(&mut self) -> Vec<Over> {
-        self.turns.end_idle(|job| job.work.is_probe())
+        let over = self.turns.end_idle(|job| job.work.is_probe());
+        self.forget_spent(&over);
+        over
     }
 
     /// Gives up what is under way and does not come.

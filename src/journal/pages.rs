@@ -12,6 +12,7 @@ use super::error::JournalError;
 use super::held::Place;
 use super::reader::Reader;
 use super::record::{RejectedRecord, RejectedRow, StoredPage};
+use super::schema::BETWEEN_PAGES;
 use super::writer::Shared;
 use crate::api::contract::Region;
 use crate::units::{EpochSeconds, TimeRange};
@@ -163,7 +164,10 @@ impl RejectedReader {
 
 fn rejected_record((number, region): (i64, Region), row: &Row<'_>) -> rusqlite::Result<RejectedRecord> {
     let rejected = RejectedRow { index: row.get(3)?, why: row.get(4)?, text: row.get(5)? };
-    Ok(RejectedRecord { number, region, page: row.get(2)?, row: rejected })
+    let pages: String = row.get(2)?;
+    let mut pages = pages.split(BETWEEN_PAGES).map(str::to_owned);
+    let page = pages.next().unwrap_or_default();
+    Ok(RejectedRecord { number, region, page, other_pages: pages.collect(), row: rejected })
 }
 
 impl Iterator for RejectedReader {

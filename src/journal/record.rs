@@ -301,8 +301,11 @@ pub struct RejectedRecord {
     pub number: i64,
     /// The queried region.
     pub region: Region,
-    /// The page's address, for a person.
+    /// The address of the first page that it came on, for a person.
     pub page: String,
+    /// Those of the others, and a sign where there are more.
+    #[serde(skip)]
+    pub other_pages: Vec<String>,
     /// The row.
     #[serde(flatten)]
     pub row: RejectedRow,

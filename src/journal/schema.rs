@@ -48,7 +48,7 @@
 //! | `closed_windows` | `run`, `window` | integer, key | windows whose pages the planner needs no more |
 //! | `rejected` | `number` | integer, key | order of arrival |
 //! | | `run`, `region`, `hash` | integer, text, blob | unique together; SHA-256 of `text`, and of its place where it says nothing |
-//! | | `page`, `place`, `why`, `text` | text, integer, text, text | the page's address; place on it; what is wrong; the row |
+//! | | `page`, `place`, `why`, `text` | text, integer, text, text | the page's address, and after `; ` those of others that it came on, of which `…` stands for more; place on the first; what is wrong; the row |
 //! | `parts` | `path` | text, key | below the output folder |
 //! | | `state` | text | `prepared`, `held`, `published`, `superseded` |
 //! | | `record` | text | a `PartRecord` as JSON |
@@ -69,6 +69,13 @@ use rusqlite::{Connection, TransactionBehavior};
 use twox_hash::XxHash3_64;
 
 use super::error::JournalError;
+
+/// What stands between the addresses of pages that a rejected row came on.
+pub(super) const BETWEEN_PAGES: &str = "; ";
+/// What stands for more of them than are kept.
+pub(super) const MORE_PAGES: &str = "…";
+/// Characters of them beyond which no more are kept.
+pub(super) const MOST_PAGES_CHARS: i64 = 1_000;
 
 /// The version of the tables that this program reads and writes.
 pub const VERSION: i64 = 7;

@@ -18,7 +18,7 @@ use super::error::JournalError;
 use super::held::{HeldPage, Place};
 use super::job::{Forerunner, Halt, Job, PartStep, address_text, purpose_columns};
 use super::record::{Change, NewPage, NewRun, PartRecord, RejectedRow, RunOutcome, StoredPage, StoredQuestion, Upkeep};
-use super::schema::OF_ONE_RUN;
+use super::schema::{BETWEEN_PAGES, MORE_PAGES, MOST_PAGES_CHARS, OF_ONE_RUN};
 use super::writer::Shared;
 use crate::api::contract::Region;
 use crate::plan::fact::{PageAddress, Purpose, WindowId};
@@ -319,8 +319,12 @@ impl Batch<'_> {
         (region, page): (&Region, &str),
         (row, name): (&RejectedRow, &str),
     ) -> rusqlite::Result<()> {
+        // Each page that it came on counts: where one of several shows its seconds without it, it is rejected all the same.
         let sql = "INSERT INTO rejected (run, region, hash, page, place, why, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
-                   ON CONFLICT (run, region, hash) DO NOTHING";
+                   ON CONFLICT (run, region, hash) DO UPDATE \
+                   SET page = page || ?8 || CASE WHEN length(page) < ?9 THEN excluded.page ELSE ?10 END \
+                   WHERE instr(?8 || page || ?8, ?8 || excluded.page || ?8) = 0 \
+                   AND instr(page || ?8, ?8 || ?10 || ?8) = 0";
         let hash = Sha256::digest(name.as_bytes());
         self.connection.prepare_cached(sql)?.execute(params![
             run,
@@ -329,7 +333,10 @@ impl Batch<'_> {
             page,
             row.index,
             row.why,
-            row.text
+            row.text,
+            BETWEEN_PAGES,
+            MOST_PAGES_CHARS,
+            MORE_PAGES
         ])?;
         Ok(())
     }

@@ -576,6 +576,31 @@ async fn rejected_rows_are_kept_once_a_run_and_region() {
     assert_eq!(scene.journal.rejected("run-0").unwrap().count(), 0);
 }
 
+/// Whether a row is right on one page is told by all that it came on: those that are kept are bounded, and more of them leave a sign.
+#[tokio::test]
+async fn a_rejected_row_names_the_pages_that_it_came_on() {
+    let scene = Scene::begin().await;
+    let odd = |number: u32| {
+        let row = RejectedRow { index: 0, why: "no id".to_owned(), text: r#"{"a":1}"#.to_owned() };
+        NewPage { rejected: vec![row], ..page(walk(1, number), &[5]) }
+    };
+    let kept = || scene.journal.rejected("run-1").unwrap().map(|row| row.unwrap()).collect::<Vec<_>>();
+    // The address of page 1 is the beginning of page 12's.
+    for number in [12, 1, 2] {
+        scene.buy(odd(number)).await.unwrap();
+    }
+    let of = |number: u32| format!("US window 1 stretch 0 page {number}");
+    assert_eq!((kept()[0].page.clone(), kept()[0].other_pages.clone()), (of(12), vec![of(1), of(2)]));
+    for number in 13..90 {
+        scene.buy(odd(number)).await.unwrap();
+    }
+    let all = kept();
+    let [row] = &all[..] else { panic!("{all:?}") };
+    let more = row.other_pages.iter().filter(|page| *page == "…").count();
+    assert_eq!((more, row.other_pages.last().map(String::as_str)), (1, Some("…")));
+    assert!(row.other_pages.len() < 50, "{}", row.other_pages.len());
+}
+
 pub(super) fn part(path: &str) -> PartRecord {
     PartRecord {
         path: path.to_owned(),

@@ -55,18 +55,11 @@ impl Reader {
         if unplaced.is_empty() {
             return Ok(Vec::new());
         }
-        let (mut shown, mut beside) = (Vec::new(), Vec::new());
-        let mut open: BTreeMap<(Region, EpochSeconds), Vec<Page>> = BTreeMap::new();
-        for page in unplaced {
-            match page.address.purpose {
-                Purpose::Walk { .. } => {
-                    open.entry((page.address.region.clone(), page.position)).or_default().push(page);
-                }
-                _ => beside.push(page),
-            }
-        }
+        let is_of_walk = |page: &Page| matches!(page.address.purpose, Purpose::Walk { .. });
+        let (walked, beside): (Vec<Page>, Vec<Page>) = unplaced.into_iter().partition(is_of_walk);
+        let mut shown = Vec::new();
         let others = self.pages_where("first IS NOT NULL AND purpose = 'walk'")?;
-        let mut open = follow(open, &others);
+        let mut open = follow(walked, &others);
         let broken: BTreeSet<List> = open.values().flatten().filter_map(Page::list).collect();
         let mut lists: BTreeMap<List, Shows> = BTreeMap::new();
         for other in others {
@@ -132,35 +125,30 @@ impl Page {
     }
 }
 
+/// Pages by their region and the second that they follow.
+type Open = BTreeMap<(Region, EpochSeconds), Vec<Page>>;
+
 /// By the second that they follow: what stands before a page of a list lies before what is on it, and where its walk stood may lie before that.
-fn follow(
-    open: BTreeMap<(Region, EpochSeconds), Vec<Page>>,
-    others: &[Page],
-) -> BTreeMap<(Region, EpochSeconds), Vec<Page>> {
-    let before = |page: &Page| {
-        let of_it = others.iter().filter(|other| other.list() == page.list() && other.address.page < page.address.page);
-        of_it
-            .filter(|other| other.address.region == page.address.region)
-            .filter_map(|other| other.span)
-            .map(|span| span.1)
-            .max()
-    };
-    let mut followed: BTreeMap<(Region, EpochSeconds), Vec<Page>> = BTreeMap::new();
-    for page in open.into_values().flatten() {
-        let from = before(&page).map_or(page.position, |last| last.max(page.position));
-        followed.entry((page.address.region.clone(), from)).or_default().push(page);
+fn follow(unplaced: Vec<Page>, others: &[Page]) -> Open {
+    let mut lasts: BTreeMap<List, BTreeMap<PageNumber, EpochSeconds>> =
+        unplaced.iter().filter_map(|page| Some((page.list()?, BTreeMap::new()))).collect();
+    for other in others {
+        let last = other.list().and_then(|list| lasts.get_mut(&list)).zip(other.span);
+        last.and_then(|(lasts, (_, last))| lasts.insert(other.address.page, last));
     }
-    followed
+    let mut open = Open::new();
+    for page in unplaced {
+        let before =
+            page.list().and_then(|list| lasts.get(&list)?.range(..page.address.page).map(|(_, last)| *last).max());
+        let from = before.map_or(page.position, |last| last.max(page.position));
+        open.entry((page.address.region.clone(), from)).or_default().push(page);
+    }
+    open
 }
 
 /// Takes what these seconds show out of what is open: of pages of other lists, since of its own a page follows what is open. They may
 /// have come before it, where a walk read again what was known.
-fn take_shown(
-    open: &mut BTreeMap<(Region, EpochSeconds), Vec<Page>>,
-    shows: &Shows,
-    list: Option<List>,
-    shown: &mut Vec<Page>,
-) {
+fn take_shown(open: &mut Open, shows: &Shows, list: Option<List>, shown: &mut Vec<Page>) {
     let Shows { region, from, last } = shows;
     for (_, pages) in open.range_mut((region.clone(), *from)..(region.clone(), *last.max(from))) {
         shown.extend(pages.extract_if(.., |page| list.is_none() || page.list() != list));

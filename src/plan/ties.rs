@@ -18,8 +18,10 @@ use super::window::Window;
 use crate::api::contract::TimeOrder;
 use crate::units::{EpochSeconds, TimeRange};
 
-/// Seconds of a region of which an order is kept, about 0.1 KB each; beyond that, those that were seen last.
+/// Seconds of a region of which an order is kept, about 0.1 KB each; beyond that, the earliest are forgotten.
 const MOST_SECONDS: usize = 10_000;
+/// Rows of one second whose order is kept, the first ones: each page is compared with all of them.
+const MOST_ROWS: usize = 100;
 /// Orders of one second that are kept.
 const MOST_ORDERS: usize = 3;
 
@@ -60,7 +62,7 @@ impl Ties {
             let rows = run.iter().map(|row| row.video);
             match orders.last_mut().filter(|last| last.of == of && last.page + 1 == number && place == 0) {
                 Some(last) => {
-                    last.rows.extend(rows);
+                    last.rows.extend(rows.take(MOST_ROWS.saturating_sub(last.rows.len())));
                     last.page = number;
                 }
                 None => orders.push(Order { of, page: number, rows: rows.collect() }),

@@ -129,6 +129,12 @@ impl Planner {
 
     /// Takes what a page says of this.
     pub(super) fn learn_unplaced(&mut self, page: &PageFact) {
+        let is_again = page.rows.is_empty() && self.is_read_again(page);
+        self.profile.unplaced.take(page, is_again);
+    }
+
+    /// Whether a page is one of a window whose seconds were read before.
+    fn is_read_again(&self, page: &PageFact) -> bool {
         let window = match page.address.purpose {
             Purpose::Walk { window, .. } => self.windows.get(&window),
             _ => None,
@@ -137,8 +143,7 @@ impl Planner {
             let ranges = self.region(&window.region).map(|plan| &plan.again.ranges);
             ranges.is_some_and(|ranges| ranges.iter().any(|range| range.overlaps(window.range)))
         };
-        let is_again = window.is_some_and(|window| window.is_read_again() || was_done(window));
-        self.profile.unplaced.take(page, is_again);
+        window.is_some_and(|window| window.is_read_again() || was_done(window))
     }
 
     /// Takes that a region was given up, for whatever reason.

@@ -134,6 +134,22 @@ fn rows_that_no_page_can_place_end_the_run_soon_and_it_goes_on_once_they_are_rig
     }
 }
 
+/// Rows that are so for good come again where their seconds are read again, on pages beside others: each of them is kept.
+#[test]
+fn rows_that_stay_without_an_id_are_all_kept_where_whole_pages_are_so() {
+    for seed in 1..=3 {
+        let simulator = serve(|service| {
+            service.seed = seed;
+            (service.world.rows, service.odd.garbage) = (1_000, 0.7);
+        });
+        let job = Job::of(&simulator).with("--confirm-after 1s");
+        let ended = job.run();
+        assert_eq!(ended.code, 3, "{ended}");
+        let count = |name: &str| ended.summary[name].as_u64().unwrap();
+        assert_eq!(count("rows") + count("rejected"), 1_000, "{ended}");
+    }
+}
+
 /// All that a start was answered came empty: the next one asks again, for some requests, and finds out.
 #[test]
 fn a_region_that_came_empty_all_the_time_is_read_by_the_next_start() {

@@ -70,7 +70,9 @@ impl Delivery<'_> {
         let mut numbers = Vec::new();
         for row in journal.rejected(&self.publisher.run)?.take(MOST_COMPARED) {
             let row = row?;
-            numbers.extend(pages.contains(&row.page).then_some(row.number));
+            // What came on another page as well is how the service gives it.
+            let is_shown = pages.contains(&row.page) && row.other_pages.iter().all(|page| pages.contains(page));
+            numbers.extend(is_shown.then_some(row.number));
         }
         Ok(journal.forget_rejected(numbers).await?)
     }

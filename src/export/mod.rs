@@ -51,7 +51,7 @@ use crate::journal::kept::KeptFields;
 use crate::plan::event::{Contradiction, PlanEvent};
 use crate::plan::planner::Listed;
 use crate::plan::profile::Verified;
-use crate::plan::step::Tuning;
+use crate::plan::walk::step::Tuning;
 use crate::progress::Progress;
 use crate::replica::Away;
 use crate::sink::account::{Account, Lacking};

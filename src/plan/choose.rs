@@ -7,7 +7,7 @@ use super::gate::reason::Lacks;
 use super::page::Finding;
 use super::planner::{Backlog, Decision, NoPage, PlanContext, Planner, Task};
 use super::region::{Emptiness, RegionPlan};
-use super::step::Unproven;
+use super::walk::step::Unproven;
 use super::walk::{Walk, WalkStep};
 use super::window::Window;
 use crate::api::contract::Region;
@@ -141,7 +141,7 @@ impl Planner {
         let region = || window.region.clone();
         let is_astray = matches!(step, WalkStep::Finish { ending: Ending::Listed, .. });
         let may_pass = is_astray || walk.stretch().why == StretchReason::KnownRow || walk.has_brought_nothing_known();
-        let is_at_the_cap = walk.so_far.pages >= self.profile.last_page().max(PAGES_OF_A_CAP);
+        let is_at_the_cap = walk.stretch_pages() >= self.profile.last_page().max(PAGES_OF_A_CAP);
         let again = match (may_pass, is_at_the_cap) {
             (true, _) => Again::Always,
             (false, true) => Again::Never,
@@ -261,7 +261,7 @@ impl Planner {
             // What ends the run must not come of one trouble, in which all pages come empty.
             Err(Contradiction::RangeHidesRows { .. })
                 if let Some(apart) =
-                    plan.ends.apart_from(context.tuning.confirm_after).filter(|at| walk.last.at < *at) =>
+                    plan.ends.apart_from(context.tuning.confirm_after).filter(|at| walk.last_page_at() < *at) =>
             {
                 match walk.stretch_pages() {
                     0 => ask_first(self, id, window, walk),
@@ -313,7 +313,7 @@ impl Planner {
     /// Whether the region's newest page is still to be asked. No walk may end before it has come; where a neighbour reads the region's
     /// end, a walk ends with a row of the neighbour's time, and only an empty page makes it worth a request.
     fn wants_newest(&self, plan: &RegionPlan, walk: &Walk) -> bool {
-        let is_needed = plan.neighbour().is_none() || walk.last.finding == Finding::Empty;
+        let is_needed = plan.neighbour().is_none() || walk.last_finding() == Finding::Empty;
         plan.has_rows() && !plan.newest_page.is_read && !self.profile.order.sort_ignored && is_needed
     }
 

@@ -2,12 +2,10 @@
 
 use super::event::{Ending, PlanEvent};
 use super::fact::WindowId;
-use super::page::Finding;
 use super::planner::Planner;
 use super::region::RegionPlan;
-use super::walk::{Walk, WalkContext, WalkStep};
 use super::window::{Window, WindowState};
-use crate::api::contract::{Region, TimeOrder};
+use crate::api::contract::Region;
 use crate::units::{EpochSeconds, TimeRange};
 
 impl Planner {
@@ -79,26 +77,10 @@ impl Planner {
     }
 }
 
-impl Walk {
-    /// Whether it asks for less time than the run reads by now: a row after that is no sign that it was answered wrongly.
-    pub(super) fn asks_for_less(&self, context: &WalkContext<'_>) -> bool {
-        let last = if context.bounds.max_is_inclusive { context.run_end.shifted(-1) } else { context.run_end };
-        let has_own_end = self.is_bounded() || self.stretch.order() == TimeOrder::NewestFirst;
-        !has_own_end && self.stretch.asked_max < last
-    }
-
-    /// Whether what would follow from an end of rows is more than the end of its window, and that end may be the one of the time that it
-    /// asks for.
-    pub(super) fn asked_too_little(&self, step: &WalkStep, context: &WalkContext<'_>) -> bool {
-        let ends = matches!(step, WalkStep::Finish { unproven, .. } if unproven.is_empty());
-        matches!(self.last.finding, Finding::Empty | Finding::SamePage) && !ends && self.asks_for_less(context)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::contract::Filters;
+    use crate::api::contract::{Filters, TimeOrder};
     use crate::plan::fact::{PageFact, Purpose, RowKey, VideoKey};
     use crate::plan::planner::{Decision, PlanContext, Task};
     use crate::plan::reads::Reads;

@@ -12,7 +12,7 @@ use super::fact::{PageAddress, WindowId};
 use super::gate::reason::Lacks;
 use super::reads::Reads;
 use super::region::RegionPlan;
-use super::step::Tuning;
+use super::walk::step::Tuning;
 use super::window::Window;
 use crate::api::contract::{Filters, PageQuery, Region};
 use crate::units::{EpochSeconds, TimeRange};

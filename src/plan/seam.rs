@@ -15,142 +15,18 @@
 //!
 //! A window that is read within its own bounds, or again after it was done, takes no part.
 
-use std::collections::BTreeSet;
-
 use super::event::{Ending, PlanEvent, StretchReason};
-use super::fact::{RowKey, VideoKey, WindowId};
-use super::page::{Finding, longest_run};
+use super::fact::{RowKey, WindowId};
+use super::page::Finding;
 use super::planner::Planner;
 use super::region::RegionPlan;
-use super::step::{WalkStep, anchor};
-use super::walk::{Stretch, Walk};
+use super::walk::step::anchor;
+use super::walk::{Walk, WalkStep};
 use super::window::Window;
-use crate::api::contract::SOURCE;
-use crate::units::{EpochSeconds, PageNumber, TimeRange};
+use crate::units::TimeRange;
 
-/// Readings of the seconds at one seam that may each bring a row that none before showed, or fail, before they are listed.
-const MOST_READINGS: u32 = 3;
 /// How often a walk goes back within its own window for its neighbours' rows.
 const MOST_BACK: u32 = 2;
-/// Pages of all readings of one seam.
-const MOST_PAGES: u32 = 10;
-
-/// A walk that reads seconds beyond its own end again.
-#[derive(Clone, Debug)]
-pub struct SeamReading {
-    seconds: TimeRange,
-    /// The ids that any look at these seconds has shown.
-    known: BTreeSet<VideoKey>,
-    readings: u32,
-    /// Pages of all readings.
-    pages: u32,
-    /// Whether the running reading has shown an id that no look before it did.
-    brought_new: bool,
-    state: State,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Reading,
-    /// The reading is past the seconds, or at the end of all rows.
-    Whole,
-    /// A page came without rows in order.
-    Broken,
-}
-
-impl SeamReading {
-    fn new(seconds: TimeRange, seen: &[RowKey]) -> Self {
-        let known = seen.iter().filter(|row| seconds.contains(row.second)).map(|row| row.video).collect();
-        Self { seconds, known, readings: 1, pages: 0, brought_new: false, state: State::Reading }
-    }
-
-    fn begin_again(&mut self) {
-        self.readings += 1;
-        (self.brought_new, self.state) = (false, State::Reading);
-    }
-
-    /// Takes the rows of one page within what was asked, and how many places it filled; `number` is its number.
-    pub(super) fn read(&mut self, number: u32, slots: u32, asked: &[RowKey]) {
-        self.pages += 1;
-        let rows = longest_run(asked);
-        let is_ordered = !rows.is_empty() && rows.len() * 4 >= asked.len() * 3;
-        for row in rows.iter().filter(|row| self.seconds.contains(row.second)) {
-            self.brought_new |= self.known.insert(row.video);
-        }
-        let is_past = rows.last().is_some_and(|row| row.second >= self.seconds.end);
-        let is_end = slots == 0 && number > 1;
-        self.state = match (is_ordered, is_past || is_end) {
-            (_, true) if is_end || is_ordered => State::Whole,
-            (true, _) => State::Reading,
-            (false, _) => State::Broken,
-        };
-    }
-
-    fn step(&self, pages: u32) -> WalkStep {
-        let may_go_on = self.pages < MOST_PAGES;
-        match self.state {
-            State::Whole if !self.brought_new => finish(Vec::new()),
-            State::Reading if may_go_on => PageNumber::new(pages + 1).map_or_else(|_| self.give_up(), WalkStep::Ask),
-            State::Whole | State::Broken if may_go_on && self.readings < MOST_READINGS => {
-                anchor(self.seconds.start, StretchReason::Seam { until: self.seconds.end })
-            }
-            _ => self.give_up(),
-        }
-    }
-
-    fn give_up(&self) -> WalkStep {
-        let why = "two windows meet here, and each reading of it showed other rows, or none could be had";
-        finish(vec![(self.seconds, why.to_owned())])
-    }
-}
-
-/// What a walk shows of its seams.
-impl Walk {
-    /// The rows of the window's first page, where it is whole and in order, from the window's start on. A page with free places
-    /// says nothing of what it lacks.
-    fn opening(&self) -> Option<Vec<RowKey>> {
-        let is_first = self.stretch.number == 0 && self.so_far.pages == 1 && !self.is_bounded();
-        let is_whole = self.last.finding == Finding::Rows && self.last.previous_slots >= SOURCE.page_size;
-        (is_first && is_whole).then(|| self.sure_rows(self.range.start))
-    }
-
-    /// The rows of the last page from `start` on, without those of a wrong date and those that may be.
-    fn sure_rows(&self, start: EpochSeconds) -> Vec<RowKey> {
-        let mut rows = longest_run(&self.last.previous);
-        rows.retain(|row| row.second >= start && !self.last.held.contains(row));
-        rows
-    }
-
-    /// Begins to read seconds beyond the walk's own end, if that is what the stretch is for. It stands apart from all others.
-    pub(super) fn begin_seam(&mut self, stretch: &Stretch) -> bool {
-        let StretchReason::Seam { until } = stretch.why else {
-            self.seam = None;
-            return false;
-        };
-        if stretch.anchor < self.range.end {
-            self.doubts.went_back += 1;
-            return false;
-        }
-        match &mut self.seam {
-            Some(seam) => seam.begin_again(),
-            None => {
-                let seconds = TimeRange::new(stretch.anchor, until);
-                self.seam = Some(SeamReading::new(seconds, &self.sure_rows(self.range.end)));
-            }
-        }
-        true
-    }
-
-    /// The next move of a walk that reads beyond its own end.
-    pub(super) fn seam_step(&self) -> Option<WalkStep> {
-        self.seam.as_ref().map(|seam| seam.step(self.so_far.pages))
-    }
-
-    /// Where a page beyond the walk's own end cannot be had, its window is read all the same.
-    pub(super) fn leave_seam(&self) -> Option<WalkStep> {
-        self.seam.as_ref().map(SeamReading::give_up)
-    }
-}
 
 impl Window {
     /// Keeps the rows of the first page, if that is what has come.
@@ -215,7 +91,7 @@ impl Planner {
 
     /// The seconds in which the right neighbour's first page lacks a row that this walk's last page showed.
     fn lacking_beyond(&self, window: &Window, walk: &Walk) -> Option<TimeRange> {
-        if walk.seam.is_some() || walk.last.finding != Finding::Rows {
+        if walk.is_beyond_its_end() || walk.last_finding() != Finding::Rows {
             return None;
         }
         let owner = self.right_of(window).filter(|owner| !owner.bounded)?;
@@ -225,10 +101,10 @@ impl Planner {
     /// The seconds before the end that the last page may have skipped: it lies beyond the end whole, and the right neighbour's
     /// first page shows rows before it. Rows that went before it have moved it, and the walk's own last rows with it.
     fn skipped_before_the_end(&self, window: &Window, walk: &Walk) -> Option<TimeRange> {
-        if walk.seam.is_some() || walk.last.finding != Finding::Rows || walk.doubts.went_back >= MOST_BACK {
+        if walk.is_beyond_its_end() || walk.last_finding() != Finding::Rows || walk.went_back() >= MOST_BACK {
             return None;
         }
-        let (before, first) = walk.reach.junction?;
+        let (before, first) = walk.junction()?;
         let missed = TimeRange::new(window.range.end, first);
         let owner = self.right_of(window).filter(|owner| !owner.bounded)?;
         let is_missed = owner.opening.iter().any(|row| owner.range.intersection(missed).contains(row.second));
@@ -250,7 +126,8 @@ impl Planner {
     pub(super) fn finished_at_seams(&self, id: WindowId, window: &Window, walk: &Walk, ending: Ending) -> PlanEvent {
         let compares = self.compares(window);
         let waits = |right: &&Window| right.has_no_page() && !right.bounded;
-        let saw_beyond = ending == Ending::RowBeyond && walk.last.finding == Finding::Rows && walk.seam.is_none();
+        let saw_beyond =
+            ending == Ending::RowBeyond && walk.last_finding() == Finding::Rows && !walk.is_beyond_its_end();
         let right = self.right_of(window).filter(|right| compares && saw_beyond && waits(right));
         let left = self.left_of(window).filter(|left| compares && !left.is_over() && !left.bounded);
         let mut beyond = right.map_or_else(Vec::new, |_| walk.sure_rows(window.range.end));
@@ -283,13 +160,9 @@ impl Planner {
 
     /// Counts the seams at which two looks differed.
     pub(super) fn count_seam(&mut self, id: WindowId, why: StretchReason) {
-        let is_again = self.windows.get(&id).and_then(Window::walk).is_some_and(|walk| walk.seam.is_some());
+        let is_again = self.windows.get(&id).and_then(Window::walk).is_some_and(|walk| walk.is_beyond_its_end());
         self.profile.seams += u64::from(matches!(why, StretchReason::Seam { .. }) && !is_again);
     }
-}
-
-fn finish(unproven: Vec<(TimeRange, String)>) -> WalkStep {
-    WalkStep::Finish { ending: Ending::RowBeyond, unproven }
 }
 
 /// From the first to the last second of an `owned` range in which `opening` lacks an id that was `seen`. The last second of the

@@ -6,27 +6,37 @@
 
 use std::collections::BTreeSet;
 
-use super::ahead::Ahead;
-use super::bounded::Bounded;
 use super::event::StretchReason;
 use super::fact::{RowKey, VideoKey};
-use super::from_end::FromEnd;
 use super::heal::Heal;
 use super::page::Finding;
 use super::profile::PROVEN_AFTER;
 use super::recheck::{Believed, apart};
-use super::seam::SeamReading;
 use super::short::ShortDoubt;
 use crate::api::contract::{SOURCE, TimeOrder};
 use crate::units::{EpochSeconds, TimeRange};
+use ahead::Ahead;
+use from_end::FromEnd;
+use seam::SeamReading;
 
+mod ahead;
+mod bounded;
+mod ending;
+mod fold;
+mod from_end;
 mod lesson;
 mod position;
+mod restart;
+mod seam;
 mod seen;
+pub mod step;
+mod torn;
 
-pub use super::step::{Consistency, WalkContext, WalkStep};
+pub(super) use ahead::PAGES_FOR_ONE_AHEAD;
+pub(super) use bounded::Bounded;
 pub use lesson::{Lesson, Shown};
 use seen::SeenRows;
+pub use step::{Consistency, WalkContext, WalkStep};
 
 /// How a stretch asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,176 +72,176 @@ const MOST_STALE_PAGES: u32 = 30;
 /// A window's walk, once it has begun.
 #[derive(Clone, Debug)]
 pub struct Walk {
-    pub(super) range: TimeRange,
-    pub(super) stretch: Stretch,
+    range: TimeRange,
+    stretch: Stretch,
     /// Reading within the window's own bounds, trusting no order.
-    pub(super) bounded: Option<Bounded>,
+    bounded: Option<Bounded>,
     /// This stretch so far.
-    pub(super) so_far: SoFar,
+    so_far: SoFar,
     /// What it has tried where it doubts what it sees.
-    pub(super) doubts: Doubts,
+    doubts: Doubts,
     /// The last page of this stretch, as read.
-    pub(super) last: LastPage,
+    last: LastPage,
     /// The known rows that this stretch goes on from.
-    pub(super) anchor: AnchorRows,
+    anchor: AnchorRows,
     /// Its pages with free places.
-    pub(super) short_pages: ShortPages,
+    short_pages: ShortPages,
     /// How far it has come.
-    pub(super) reach: Reach,
+    reach: Reach,
     /// The last seconds that were listed as unproven: nothing more is expected of them.
-    pub(super) listed: TimeRange,
+    listed: TimeRange,
     /// Seconds whose rows came twice, while their readings do not agree.
-    pub(super) heals: Vec<Heal>,
+    heals: Vec<Heal>,
     /// Seconds beyond its own end that it reads again before it finishes.
-    pub(super) seam: Option<SeamReading>,
+    seam: Option<SeamReading>,
     /// Whether any page held rows of which none can be placed.
-    pub(super) has_unplaced: bool,
+    has_unplaced: bool,
     /// A second that fills many pages.
-    pub(super) dense: Dense,
+    dense: Dense,
     /// What all its stretches brought.
-    pub(super) totals: Totals,
+    totals: Totals,
 }
 
 /// A stretch so far.
 #[derive(Clone, Debug)]
-pub(super) struct SoFar {
+struct SoFar {
     /// Its durable pages.
-    pub(super) pages: u32,
+    pages: u32,
     /// Whether it has shown a row that no stretch before it did.
-    pub(super) brought_new: bool,
+    brought_new: bool,
     /// Whether it began at the last second seen.
-    pub(super) goes_on: bool,
+    goes_on: bool,
     /// Whether every page of it with rows was full of rows in order.
-    pub(super) is_clean: bool,
+    is_clean: bool,
 }
 
 /// The last page of a stretch, as read.
 #[derive(Clone, Debug)]
-pub(super) struct LastPage {
+struct LastPage {
     /// When it came.
-    pub(super) at: EpochSeconds,
+    at: EpochSeconds,
     /// What it is.
-    pub(super) finding: Finding,
+    finding: Finding,
     /// Its rows.
-    pub(super) previous: Vec<RowKey>,
+    previous: Vec<RowKey>,
     /// Row slots of the last page of this stretch that held any.
-    pub(super) previous_slots: u32,
+    previous_slots: u32,
     /// Rows at the last page's end that leap ahead.
-    pub(super) held: Vec<RowKey>,
+    held: Vec<RowKey>,
     /// Pages in a row that were their predecessor without the first row.
-    pub(super) overlaps: u32,
+    overlaps: u32,
     /// The rows of the last page, where all pages of the stretch lay before what was asked; none where one did not.
-    pub(super) early: Option<Vec<RowKey>>,
+    early: Option<Vec<RowKey>>,
     /// The first row of a page that nothing joins to what came before, and its number.
-    pub(super) unjoined: Option<(Option<VideoKey>, u32)>,
+    unjoined: Option<(Option<VideoKey>, u32)>,
     /// Pages in a row of which no row can be placed.
-    pub(super) unusable: u32,
+    unusable: u32,
 }
 
 /// How far a walk has come.
 #[derive(Clone, Debug)]
-pub(super) struct Reach {
+struct Reach {
     /// The last second seen in order, with every id that any stretch saw in it, and the last second before it.
-    pub(super) frontier: Option<EpochSeconds>,
-    pub(super) at_frontier: BTreeSet<VideoKey>,
-    pub(super) before_frontier: Option<EpochSeconds>,
+    frontier: Option<EpochSeconds>,
+    at_frontier: BTreeSet<VideoKey>,
+    before_frontier: Option<EpochSeconds>,
     /// This stretch's ids at the frontier: a second one of the same is a repeat.
-    pub(super) stretch_at_frontier: BTreeSet<VideoKey>,
+    stretch_at_frontier: BTreeSet<VideoKey>,
     /// The first second of the last ordered page: below it nothing more is expected.
-    pub(super) settled: EpochSeconds,
+    settled: EpochSeconds,
     /// What was settled when the stretch began and stays so, also where it reads the time before again.
-    pub(super) settled_before: EpochSeconds,
+    settled_before: EpochSeconds,
     /// How often seconds went up since rows last came out of order.
-    pub(super) ascents: u32,
+    ascents: u32,
     /// The furthest second seen before this stretch.
-    pub(super) reached_before: Option<EpochSeconds>,
+    reached_before: Option<EpochSeconds>,
     /// The furthest second that any stretch reached.
-    pub(super) furthest: Option<EpochSeconds>,
+    furthest: Option<EpochSeconds>,
     /// The last second before the last page, and the first of it; none where it is its stretch's first.
-    pub(super) junction: Option<(EpochSeconds, EpochSeconds)>,
+    junction: Option<(EpochSeconds, EpochSeconds)>,
 }
 
 /// The known rows that a stretch goes on from.
 #[derive(Clone, Debug)]
-pub(super) struct AnchorRows {
+struct AnchorRows {
     /// The ids of the anchor's second as the last page before this stretch showed them.
-    pub(super) order: Vec<VideoKey>,
+    order: Vec<VideoKey>,
     /// Rows whose dates are wrong: they were the last seen, and did not come when their second was asked.
-    pub(super) misdated: BTreeSet<VideoKey>,
+    misdated: BTreeSet<VideoKey>,
     /// The known rows of the second that a stretch goes on from, until one of them comes again.
-    pub(super) awaited: BTreeSet<VideoKey>,
+    awaited: BTreeSet<VideoKey>,
     /// Whether rows of the anchor's second have come.
-    pub(super) is_known: bool,
+    is_known: bool,
     /// Up to where all was read when the stretch began; until one of them comes, no more is known.
-    pub(super) sure_until: EpochSeconds,
+    sure_until: EpochSeconds,
     /// Where to go on if the stretch lacks the rows of its anchor.
-    pub(super) lost: Option<EpochSeconds>,
+    lost: Option<EpochSeconds>,
     /// Whether the stretch's first page was full of its anchor's second.
-    pub(super) opens_torn: bool,
+    opens_torn: bool,
     /// Whether that second was listed for it, so that what follows it will be asked anew and is not settled.
-    pub(super) torn_was_listed: bool,
+    torn_was_listed: bool,
 }
 
 /// What a walk has tried where it doubts what it sees.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Doubts {
+struct Doubts {
     /// Pages with rows of the stretch before this one.
-    pub(super) good_pages_before: u32,
+    good_pages_before: u32,
     /// The row that the stretches before ended with at an empty page, and these pages; the last stretches that ended alike.
-    pub(super) ended_at: Vec<(VideoKey, u32)>,
+    ended_at: Vec<(VideoKey, u32)>,
     /// Doubts in a row that brought nothing, this stretch's not counted.
-    pub(super) fruitless: u32,
+    fruitless: u32,
     /// The second that the last doubt began at, and how many began there in a row.
-    pub(super) doubts_at: Option<(EpochSeconds, u32)>,
+    doubts_at: Option<(EpochSeconds, u32)>,
     /// Stretches that have begun since it got further.
-    pub(super) stretches_here: u32,
+    stretches_here: u32,
     /// Pages that brought no row that was not known, less twice those that did.
-    pub(super) stale_pages: u32,
+    stale_pages: u32,
     /// Whether a jump past a second that stays in doubt has been tried since the last new row.
-    pub(super) has_jumped: bool,
+    has_jumped: bool,
     /// Whether what contradicts what is known is being asked again, long enough after; until a new row comes.
-    pub(super) is_confirming: bool,
+    is_confirming: bool,
     /// Whether the end was read again for rows that only the newest page showed.
-    pub(super) end_was_checked: bool,
+    end_was_checked: bool,
     /// How often it went back since its last page seems to have skipped rows.
-    pub(super) went_back: u32,
+    went_back: u32,
 }
 
 /// Pages with free places.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ShortPages {
+struct ShortPages {
     /// Whether a page with free places was ever followed by another that held something.
-    pub(super) rows_follow: bool,
+    rows_follow: bool,
     /// Whether one of this stretch was.
-    pub(super) follow_here: bool,
+    follow_here: bool,
     /// The one that is doubted.
-    pub(super) doubted: Option<ShortDoubt>,
+    doubted: Option<ShortDoubt>,
     /// The one after it.
-    pub(super) next: Option<ShortDoubt>,
+    next: Option<ShortDoubt>,
     /// Those that were believed.
-    pub(super) believed: Vec<Believed>,
+    believed: Vec<Believed>,
 }
 
 /// A second that fills many pages.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Dense {
+struct Dense {
     /// Its pages that came before their turn.
-    pub(super) ahead: Ahead,
+    ahead: Ahead,
     /// One above the cap, while it is read from its last row on.
-    pub(super) from_end: Option<Box<FromEnd>>,
+    from_end: Option<Box<FromEnd>>,
     /// The last second that was read so.
-    pub(super) read_from_end: Option<EpochSeconds>,
+    read_from_end: Option<EpochSeconds>,
 }
 
 /// What all stretches of a walk brought.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Totals {
+struct Totals {
     /// Row slots.
-    pub(super) slots: u64,
+    slots: u64,
     /// Durable pages.
-    pub(super) pages: u64,
+    pages: u64,
     /// The rows by their seconds.
-    pub(super) seen: SeenRows,
+    seen: SeenRows,
 }
 
 impl Walk {

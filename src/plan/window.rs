@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::bounded::Bounded;
 use super::evidence::run::WindowEvidence;
 use super::fact::{PageAddress, RowKey};
 use super::gate::ReadAgain;
-use super::walk::{Stretch, Walk};
+use super::walk::{Bounded, Stretch, Walk};
 use crate::api::contract::Region;
 use crate::units::{EpochSeconds, TimeRange};
 

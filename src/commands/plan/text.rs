@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{FormattedDuration, HumanBytes, HumanCount};
 
-use crate::plan::step::Consistency;
+use crate::plan::walk::step::Consistency;
 
 use super::told::{Amount, Pace, Told, Whole};
 

@@ -21,7 +21,7 @@ use crate::journal::record::PartRecord;
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::PageFact;
 use crate::plan::planner::Planner;
-use crate::plan::step::Tuning;
+use crate::plan::walk::step::Tuning;
 use crate::progress;
 use crate::units::EpochSeconds;
 

@@ -7,7 +7,7 @@ use crate::api::contract::Filters;
 use crate::export::machine::Settings;
 use crate::export::regions::Regions;
 use crate::fetch::throttle::Rate;
-use crate::plan::step::Tuning;
+use crate::plan::walk::step::Tuning;
 use crate::units::TimeRange;
 
 /// How the run is driven.

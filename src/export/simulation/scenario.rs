@@ -12,7 +12,7 @@ use super::outcome::SimulationOutcome;
 use super::virtual_time::VirtualTime;
 use crate::api::contract::Region;
 use crate::fetch::throttle::Rate;
-use crate::plan::step::{Consistency, Tuning};
+use crate::plan::walk::step::{Consistency, Tuning};
 
 /// A rate that lets all workers work at once.
 const QUICK: Rate = Rate::Fixed(20_000.0);

@@ -2,8 +2,8 @@
 
 use crate::plan::planner::{PlanContext, Planner};
 use crate::plan::region::RegionPlan;
-use crate::plan::step::{BoundsKept, NewestRows, Pages, RowOrder, Short};
 use crate::plan::walk::WalkContext;
+use crate::plan::walk::step::{BoundsKept, NewestRows, Pages, RowOrder, Short};
 
 impl Planner {
     pub(in crate::plan) fn walk_context<'a>(&self, plan: &'a RegionPlan, context: &PlanContext) -> WalkContext<'a> {

@@ -2,9 +2,9 @@
 
 use super::Planner;
 use crate::api::contract::{Region, TimeOrder};
-use crate::plan::ahead::PAGES_FOR_ONE_AHEAD as PAGES_IN_TURN;
 use crate::plan::evidence::observation::Turn;
 use crate::plan::fact::{PageAddress, PageFact, Purpose, WindowId};
+use crate::plan::walk::PAGES_FOR_ONE_AHEAD as PAGES_IN_TURN;
 use crate::plan::walk::Shown;
 use crate::plan::window::{Window, WindowState};
 use crate::units::{EpochSeconds, PageNumber};

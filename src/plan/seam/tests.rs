@@ -1,9 +1,12 @@
 //! Two windows that meet, read page by page: what differs there is read again, and what that costs.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::api::contract::{Filters, Region, TimeOrder};
-use crate::plan::fact::{PageAddress, PageFact, Purpose};
+use crate::plan::fact::{PageAddress, PageFact, Purpose, VideoKey};
 use crate::plan::planner::{Decision, PlanContext, Task};
+use crate::units::{EpochSeconds, PageNumber};
 
 const LEFT: WindowId = WindowId(0);
 const RIGHT: WindowId = WindowId(1);

@@ -1,8 +1,11 @@
 //! Where a walk stands: how far it has come, and up to where nothing is read again.
 
 use super::Walk;
+use super::step::{WalkContext, WalkStep};
+use crate::api::contract::TimeOrder;
 use crate::plan::event::StretchReason;
 use crate::plan::heal::Heal;
+use crate::plan::page::Finding;
 use crate::plan::short::ShortDoubt;
 use crate::units::{EpochSeconds, TimeRange};
 
@@ -67,6 +70,35 @@ impl Walk {
     /// Rows of the last page beyond the window's end.
     pub fn rows_beyond(&self) -> u64 {
         self.last.previous.iter().filter(|row| row.second >= self.range.end).count() as u64
+    }
+
+    /// The last second before the last page, and the first of it; none where it is its stretch's first.
+    pub(in crate::plan) fn junction(&self) -> Option<(EpochSeconds, EpochSeconds)> {
+        self.reach.junction
+    }
+
+    /// When the last page came.
+    pub(in crate::plan) fn last_page_at(&self) -> EpochSeconds {
+        self.last.at
+    }
+
+    /// What the last page is.
+    pub(in crate::plan) fn last_finding(&self) -> Finding {
+        self.last.finding
+    }
+
+    /// Whether it asks for less time than the run reads by now: a row after that is no sign that it was answered wrongly.
+    pub(super) fn asks_for_less(&self, context: &WalkContext<'_>) -> bool {
+        let last = if context.bounds.max_is_inclusive { context.run_end.shifted(-1) } else { context.run_end };
+        let has_own_end = self.is_bounded() || self.stretch.order() == TimeOrder::NewestFirst;
+        !has_own_end && self.stretch.asked_max < last
+    }
+
+    /// Whether what would follow from an end of rows is more than the end of its window, and that end may be the one of the time that it
+    /// asks for.
+    pub(super) fn asked_too_little(&self, step: &WalkStep, context: &WalkContext<'_>) -> bool {
+        let ends = matches!(step, WalkStep::Finish { unproven, .. } if unproven.is_empty());
+        matches!(self.last.finding, Finding::Empty | Finding::SamePage) && !ends && self.asks_for_less(context)
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::event::Ending;
-use super::fact::{PageFact, RowKey, VideoKey};
-use super::page::Finding;
 use super::step::{Consistency, WalkContext, WalkStep};
-use super::walk::{Lesson, Walk};
+use super::{Lesson, Walk};
 use crate::api::contract::SOURCE;
+use crate::plan::event::Ending;
+use crate::plan::fact::{PageFact, RowKey, VideoKey};
+use crate::plan::page::Finding;
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 /// Whole readings of one window before it is listed as unproven.
@@ -89,17 +89,17 @@ impl Walk {
     }
 
     /// Whether rows of it are known, and a reading within its own bounds has brought none.
-    pub(super) fn has_brought_nothing_known(&self) -> bool {
+    pub(in crate::plan) fn has_brought_nothing_known(&self) -> bool {
         self.bounded.as_ref().is_some_and(|reading| reading.running.pages == 0 && reading.end.ended_at.is_some())
     }
 
     /// Whether nothing but an empty page says that a reading within its own bounds is at its end: no page with free places came before it.
-    pub(super) fn ends_in_silence(&self) -> bool {
+    pub(in crate::plan) fn ends_in_silence(&self) -> bool {
         self.bounded.as_ref().is_some_and(|reading| reading.running.pages == 0 || reading.running.last_was_full)
     }
 
     /// When the empty page came that a reading within its own bounds ended with, where none has come since, long enough after.
-    pub(super) fn unconfirmed_end(&self) -> Option<EpochSeconds> {
+    pub(in crate::plan) fn unconfirmed_end(&self) -> Option<EpochSeconds> {
         let reading = self.bounded.as_ref()?;
         reading.end.ended_at.filter(|_| !reading.end.is_confirmed)
     }

@@ -1,12 +1,12 @@
 //! Folding durable pages into a walk: what each shows, and what it teaches about the service. Pure.
 
-use super::event::StretchReason;
-use super::fact::{PageFact, RowKey, Standing, VideoKey};
-use super::heal::{Heal, HealPage, changes_places};
-use super::page::{Finding, Reading, View};
-use super::short::{Follows, Place, ShortDoubt};
-use super::walk::{Lesson, Shown, Walk};
+use super::{Lesson, Shown, Walk};
 use crate::api::contract::SOURCE;
+use crate::plan::event::StretchReason;
+use crate::plan::fact::{PageFact, RowKey, Standing, VideoKey};
+use crate::plan::heal::{Heal, HealPage, changes_places};
+use crate::plan::page::{Finding, Reading, View};
+use crate::plan::short::{Follows, Place, ShortDoubt};
 use crate::units::{EpochSeconds, TimeRange};
 
 mod lessons;
@@ -104,7 +104,7 @@ impl Walk {
     }
 
     /// The page after the last is refused, which is like an empty one.
-    pub(super) fn refused(&mut self) {
+    pub(in crate::plan) fn refused(&mut self) {
         self.last.finding = Finding::Empty;
         if let Some(reading) = &mut self.bounded {
             reading.refused();

@@ -4,11 +4,11 @@
 //! page is read on without that, so it is listed, and what follows it is asked anew: the page on which it ended may have
 //! skipped the first rows after it.
 
-use super::event::StretchReason;
-use super::page::Finding;
+use super::Walk;
 use super::step::{Consistency, WalkContext, WalkStep, one_second};
-use super::walk::Walk;
 use crate::api::contract::SOURCE;
+use crate::plan::event::StretchReason;
+use crate::plan::page::Finding;
 use crate::units::{EpochSeconds, TimeRange};
 
 impl Walk {

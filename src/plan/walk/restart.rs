@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use super::ahead::Ahead;
 use super::bounded::Bounded;
-use super::event::StretchReason;
-use super::fact::RowKey;
-use super::heal::Heal;
-use super::page::Finding;
-use super::short::ShortDoubt;
-use super::walk::{Doubts, Stretch, Walk};
+use super::{Doubts, Stretch, Walk};
+use crate::plan::event::StretchReason;
+use crate::plan::fact::RowKey;
+use crate::plan::heal::Heal;
+use crate::plan::page::Finding;
+use crate::plan::short::ShortDoubt;
 use crate::units::EpochSeconds;
 
 /// Beginning a stretch.

@@ -1,12 +1,12 @@
 //! Where a walk seems to end: is it the end, the service's cap, an answer that is wrongly empty, or a row that is gone? Pure.
 
-use super::event::StretchReason;
-use super::fact::RowKey;
-use super::page::Finding;
-use super::short::ShortDoubt;
+use super::Walk;
 use super::step::{WalkContext, WalkStep, anchor, end_of_rows, one_second};
-use super::walk::Walk;
 use crate::api::contract::SOURCE;
+use crate::plan::event::StretchReason;
+use crate::plan::fact::RowKey;
+use crate::plan::page::Finding;
+use crate::plan::short::ShortDoubt;
 use crate::units::{EpochSeconds, TimeRange};
 
 /// Doubts in a row that must bring nothing before an end that nothing else confirms is believed.
@@ -210,7 +210,7 @@ impl Walk {
     }
 
     /// Whether its last page was empty although a later row is known, or it is finding out whether that row is still there.
-    pub(super) fn misses_a_known_row(&self, newest: Option<EpochSeconds>) -> bool {
+    pub(in crate::plan) fn misses_a_known_row(&self, newest: Option<EpochSeconds>) -> bool {
         let is_finding_out = match self.stretch.why {
             StretchReason::KnownRow => true,
             StretchReason::Confirm => !self.so_far.brought_new,
@@ -221,7 +221,7 @@ impl Walk {
     }
 
     /// Whether a known row was not found by its own second, long enough after it had not been found before.
-    pub(super) fn believes_a_row_gone(&self) -> bool {
+    pub(in crate::plan) fn believes_a_row_gone(&self) -> bool {
         self.doubts.is_confirming && self.stretch.why == StretchReason::KnownRow && !self.so_far.brought_new
     }
 

@@ -8,12 +8,12 @@
 use std::collections::BTreeSet;
 
 use super::ending::doubts_needed;
-use super::event::{Ending, StretchReason};
-use super::fact::{PageFact, VideoKey};
-use super::heal::Heal;
 use super::step::{WalkContext, WalkStep, anchor};
-use super::walk::{Stretch, Walk};
+use super::{Stretch, Walk};
 use crate::api::contract::SOURCE;
+use crate::plan::event::{Ending, StretchReason};
+use crate::plan::fact::{PageFact, VideoKey};
+use crate::plan::heal::Heal;
 use crate::units::EpochSeconds;
 
 /// The reading from the second's end.

@@ -1,10 +1,10 @@
 //! What a walk does next: one move for each page, from what the pages have shown. Pure.
 
-use super::event::{Ending, StretchReason};
-use super::heal::Heal;
-use super::page::Finding;
-use super::walk::Walk;
+use super::Walk;
 use crate::api::contract::SOURCE;
+use crate::plan::event::{Ending, StretchReason};
+use crate::plan::heal::Heal;
+use crate::plan::page::Finding;
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 mod context;
@@ -341,7 +341,7 @@ impl Walk {
     }
 }
 
-pub(super) fn anchor(at: EpochSeconds, why: StretchReason) -> WalkStep {
+pub(in crate::plan) fn anchor(at: EpochSeconds, why: StretchReason) -> WalkStep {
     WalkStep::Anchor { at, why, unproven: Vec::new() }
 }
 

@@ -18,8 +18,8 @@ use crate::export::{
 use crate::failure::{ExitCode, Failure};
 use crate::fetch::throttle::Rate;
 use crate::limits;
+use crate::plan::event::Lacks;
 use crate::plan::event::RegionFault;
-use crate::plan::gate::reason::Lacks;
 use crate::plan::planner::Listed;
 use crate::plan::profile::Verified;
 use crate::progress::{Progress, Reader, Screen};

@@ -8,8 +8,8 @@ use super::error::JournalError;
 use super::job::{address_text, purpose_from};
 use super::reader::Reader;
 use crate::api::contract::Region;
+use crate::plan::fact::UNPLACED_ROWS;
 use crate::plan::fact::{PageAddress, Purpose, WindowId};
-use crate::plan::unplaced::UNPLACED_ROWS;
 use crate::units::{EpochSeconds, PageNumber};
 
 /// Such pages that are looked at: a service that answers more of them has other troubles.

@@ -3,7 +3,6 @@
 use super::ends::End;
 use super::event::{Again, Contradiction, Ending, PlanEvent, StretchReason};
 use super::fact::{PageAddress, Purpose, WindowId};
-use super::gate::reason::Lacks;
 use super::page::Finding;
 use super::planner::{Backlog, Decision, NoPage, PlanContext, Planner, Task};
 use super::region::{Emptiness, RegionPlan};
@@ -374,12 +373,6 @@ pub(super) fn unproven(region: &Region, range: TimeRange, why: &str) -> PlanEven
 /// Lists what may be the service's trouble of a while.
 pub(super) fn doubted(region: &Region, range: TimeRange, why: &str) -> PlanEvent {
     listing(region, range, (why, Again::Always))
-}
-
-/// Lists what its pages do not prove: the next start reads it once more.
-pub(super) fn lacking(region: &Region, range: TimeRange, lacks: Lacks) -> PlanEvent {
-    let (region, why) = (region.clone(), lacks.why().to_owned());
-    PlanEvent::UnprovenListed { region, range, why, again: Again::Once, lacks: Some(lacks) }
 }
 
 fn unproven_short(region: &Region, range: TimeRange) -> PlanEvent {

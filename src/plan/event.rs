@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::ends::End;
 use super::fact::{RowKey, WindowId};
-use super::gate::reason::Lacks;
 use super::places::CountedRows;
 use super::recheck::ShortPage;
 use crate::api::contract::Region;
@@ -14,8 +13,10 @@ pub use crate::api::fault::RegionFault;
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 mod contradiction;
+mod lacks;
 
 pub use contradiction::Contradiction;
+pub use lacks::Lacks;
 
 /// One decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -314,6 +315,14 @@ pub enum PlanEvent {
         /// How often it has been parked since its last page.
         times: u32,
     },
+}
+
+impl PlanEvent {
+    /// Lists what its pages do not prove: the next start reads it once more.
+    pub fn lacking(region: &Region, range: TimeRange, lacks: Lacks) -> Self {
+        let (region, why) = (region.clone(), lacks.why().to_owned());
+        Self::UnprovenListed { region, range, why, again: Again::Once, lacks: Some(lacks) }
+    }
 }
 
 fn is_none(excess: &u64) -> bool {

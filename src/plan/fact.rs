@@ -131,6 +131,10 @@ impl Check {
     }
 }
 
+/// Rows of which none can be placed, from which on a page that stayed so when it was asked again says nothing of its seconds; fewer are single
+/// rows, and are set aside.
+pub const UNPLACED_ROWS: u32 = 3;
+
 /// What one durable page proves: its rows in the order that they came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageFact {

@@ -5,21 +5,16 @@
 //! Where that has been done often enough, the seconds are listed, and the next start of the ended run reads them again, as all that is unproven.
 //! Where rows come in no order there is nothing to hold: such windows are believed as their walks say.
 
-use super::choose::lacking;
-use super::event::{Ending, PlanEvent};
+use super::event::{Ending, Lacks, PlanEvent};
 use super::evidence::observation::{Rules, Scan, Turn};
-use super::evidence::premise::{Premise, Refutation};
+use super::evidence::premise::{Missing, Premise, Refutation};
 use super::evidence::run::WindowEvidence;
 use super::fact::{PageFact, Purpose, WindowId};
 use super::planner::{Decision, PlanContext, Planner};
 use super::walk::{Stretch, Walk};
-use super::window::Window;
+use super::window::{Rereads, Window};
 use crate::api::contract::{Region, SOURCE};
 use crate::units::{EpochSeconds, TimeRange};
-
-pub mod reason;
-
-use reason::Lacks;
 
 /// How often the same seconds are read again before they are listed: at once, and twice more, each time after trouble had time to pass.
 const MOST_TIMES: u32 = 3;
@@ -27,15 +22,6 @@ const MOST_TIMES: u32 = 3;
 const FEW_ROWS: u64 = 400;
 /// That share: one in so many.
 const SHARE: u64 = 20;
-
-/// How often a window's seconds have been read again because their pages did not prove them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ReadAgain {
-    /// How often.
-    pub times: u32,
-    /// Not before this second.
-    pub not_before: Option<EpochSeconds>,
-}
 
 /// Seconds that a window's pages do not prove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +71,7 @@ impl Planner {
             let rows = self.rows_of(window, range);
             let is_spent = window.again.times >= MOST_TIMES || rows > budget;
             if is_spent || range.start < plan.published_until {
-                lists.push(lacking(&window.region, range, lacks));
+                lists.push(PlanEvent::lacking(&window.region, range, lacks));
                 continue;
             }
             budget -= rows;
@@ -138,7 +124,7 @@ impl Planner {
         let refuted: Vec<Refutation> = ties.into_iter().chain(hides).collect();
         let uncovered = window.evidence.uncovered(TimeRange::new(first.start, last.end), rules, &refuted);
         let has_strayed = window.evidence.has_strayed();
-        let open = uncovered.iter().filter_map(|open| Some((open.seconds, Lacks::of(open.missing, has_strayed)?)));
+        let open = uncovered.iter().filter_map(|open| Some((open.seconds, lack_of(open.missing, has_strayed)?)));
         let open = open.flat_map(|(seconds, lacks)| {
             seconds.without(&listed).into_iter().map(move |seconds| Unproven { seconds, lacks })
         });
@@ -189,7 +175,7 @@ impl Planner {
         (id, rest): (WindowId, WindowId),
         region: &Region,
         range: TimeRange,
-        (again, rows): (ReadAgain, u64),
+        (again, rows): (Rereads, u64),
     ) {
         self.carve_out((id, rest), region, range);
         if let Some(window) = self.windows.get_mut(&id) {
@@ -234,6 +220,22 @@ fn read_again_in(events: &[PlanEvent]) -> Vec<TimeRange> {
         _ => None,
     });
     ranges.collect()
+}
+
+/// What a run may ask for again. What takes another look long enough after is left to the confirmation of a region's ends, and that
+/// answers disagree to those who read again what is in doubt.
+fn lack_of(missing: Missing, has_strayed: bool) -> Option<Lacks> {
+    match missing {
+        Missing::SecondReading(_) if has_strayed => Some(Lacks::SecondReading),
+        Missing::Reading => Some(Lacks::Reading),
+        Missing::OlderBracket => Some(Lacks::ToBefore),
+        Missing::NewerBracket => Some(Lacks::ToAfter),
+        Missing::FullPages(_) => Some(Lacks::FullPages),
+        Missing::Ids(_) => Some(Lacks::Rows),
+        Missing::Withdrawn(Premise::StableTies | Premise::MirroredTies) => Some(Lacks::StableTies),
+        Missing::Withdrawn(Premise::ShortHidesNothing) => Some(Lacks::WholePages),
+        Missing::SecondReading(_) | Missing::EndWitness(_) | Missing::Withdrawn(_) => None,
+    }
 }
 
 #[cfg(test)]

@@ -7,9 +7,12 @@ use std::collections::BTreeSet;
 
 use super::answer::OUTSIDE_ROWS;
 use super::fact::{PageFact, RowKey, Standing, VideoKey};
-use super::profile::PROVEN_AFTER;
 use crate::api::contract::SOURCE;
 use crate::units::{EpochSeconds, TimeRange};
+
+/// Seconds that must have gone up on ordered pages, and none down, before a row beyond a window's end is evidence: rows in
+/// no order go up six times running less than once in five thousand pages.
+pub const PROVEN_AFTER: u32 = 6;
 
 /// What one page is, seen against the page before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

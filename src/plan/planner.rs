@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::answer::{Expected, RegionHabit};
+use super::event::Lacks;
 use super::event::{Contradiction, PlanEvent, RegionFault};
 use super::evidence::run::WindowEvidence;
 use super::fact::{PageAddress, WindowId};
-use super::gate::reason::Lacks;
 use super::reads::Reads;
 use super::region::RegionPlan;
 use super::walk::step::Tuning;

@@ -4,16 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::Ending;
 use super::fact::{PageFact, RowKey, VideoKey};
-use super::unplaced::Unplaced;
+use super::page::PROVEN_AFTER;
 use super::walk::Lesson;
 use crate::api::contract::Region;
 use crate::units::{EpochSeconds, LAST_PAGE};
 
 mod bounds;
 mod rounding;
+mod unplaced;
 
 use bounds::LOST_ANCHORS;
 pub use bounds::{BoundQuestion, Bounds};
+#[cfg(test)]
+pub(super) use unplaced::UNPLACED_IN_A_ROW;
+pub use unplaced::Unplaced;
 
 /// Rows that must have stood at exactly the asked lower bound before it counts as inclusive: one may be a wrong date.
 const ROWS_AT_A_BOUND: usize = 2;
@@ -23,9 +27,6 @@ const HABIT_AFTER: u32 = 20;
 const CAP_AFTER: u32 = 2;
 /// Pages of a question that one trouble may leave: a last page no later than this is not relied upon where nothing asks beyond it.
 const PAGES_IN_TROUBLE: u32 = 10;
-/// Seconds that must have gone up on ordered pages, and none down, before a row beyond a window's end is evidence: rows in
-/// no order go up six times running less than once in five thousand pages.
-pub const PROVEN_AFTER: u32 = 6;
 /// Later pages that must not have been their predecessor without the first row to show that `page_num` counts pages.
 const COUNTED_AFTER: u32 = 3;
 /// Seconds that have gone up so often are not put in question by one page out of order.

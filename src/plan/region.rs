@@ -10,17 +10,18 @@ use super::places::Places;
 use super::reads::{Beside, Reads};
 use super::recheck::Recheck;
 use super::tally::CountedPages;
-use super::ties::Ties;
 use crate::api::contract::{Region, SOURCE};
 use crate::units::{EpochSeconds, TimeRange};
 
 mod density;
 mod emptiness;
 mod names;
+mod ties;
 
 pub use density::Sizing;
 pub use emptiness::{Answers, Emptiness};
 pub use names::Names;
+pub(super) use ties::Ties;
 
 /// First pages that lie after the newest one, in a row, which no deletion explains.
 const LATE_OPENINGS: u32 = 2;

@@ -6,14 +6,12 @@
 
 use std::collections::BTreeSet;
 
-use super::event::StretchReason;
 use super::fact::{RowKey, VideoKey};
 use super::heal::Heal;
-use super::page::Finding;
-use super::profile::PROVEN_AFTER;
+use super::page::{Finding, PROVEN_AFTER};
 use super::recheck::{Believed, apart};
 use super::short::ShortDoubt;
-use crate::api::contract::{SOURCE, TimeOrder};
+use crate::api::contract::SOURCE;
 use crate::units::{EpochSeconds, TimeRange};
 use ahead::Ahead;
 use from_end::FromEnd;
@@ -29,6 +27,7 @@ mod position;
 mod restart;
 mod seam;
 mod seen;
+mod stretch;
 pub mod step;
 mod torn;
 
@@ -37,30 +36,7 @@ pub(super) use bounded::Bounded;
 pub use lesson::{Lesson, Shown};
 use seen::SeenRows;
 pub use step::{Consistency, WalkContext, WalkStep};
-
-/// How a stretch asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stretch {
-    /// Counts from 0 within the window.
-    pub number: u32,
-    /// The first wanted second.
-    pub anchor: EpochSeconds,
-    /// `min_create_time` as sent.
-    pub asked_min: EpochSeconds,
-    /// `max_create_time` as sent.
-    pub asked_max: EpochSeconds,
-    /// When it began.
-    pub started_at: EpochSeconds,
-    /// Why it began.
-    pub why: StretchReason,
-}
-
-impl Stretch {
-    /// In which order it asks.
-    pub fn order(&self) -> TimeOrder {
-        if self.why == StretchReason::FromEnd { TimeOrder::NewestFirst } else { TimeOrder::OldestFirst }
-    }
-}
+pub use stretch::Stretch;
 
 /// Doubts in a row that may begin at one second, also where each brings something new.
 const MOST_DOUBTS: u32 = 8;

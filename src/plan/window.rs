@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use super::evidence::run::WindowEvidence;
 use super::fact::{PageAddress, RowKey};
-use super::gate::ReadAgain;
 use super::walk::{Bounded, Stretch, Walk};
 use crate::api::contract::Region;
 use crate::units::{EpochSeconds, TimeRange};
@@ -18,6 +17,15 @@ pub enum WindowState {
     Walking(Box<Walk>),
     /// It is covered, or listed as a gap.
     Over,
+}
+
+/// How often a window's seconds have been read again because their pages did not prove them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rereads {
+    /// How often.
+    pub times: u32,
+    /// Not before this second.
+    pub not_before: Option<EpochSeconds>,
 }
 
 /// A window.
@@ -46,7 +54,7 @@ pub struct Window {
     /// What its pages prove.
     pub evidence: WindowEvidence,
     /// Whether its seconds are read again since their pages did not prove them.
-    pub again: ReadAgain,
+    pub again: Rereads,
     stretches: u32,
 }
 
@@ -65,7 +73,7 @@ impl Window {
             opening: Vec::new(),
             expected: Vec::new(),
             evidence: WindowEvidence::new(range.start),
-            again: ReadAgain::default(),
+            again: Rereads::default(),
             stretches: 0,
         }
     }

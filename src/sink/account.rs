@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::api::contract::Region;
+use crate::plan::event::Lacks;
 use crate::plan::event::RegionFault;
-use crate::plan::gate::reason::Lacks;
 use crate::sink::coverage::{Coverage, Reader};
 use crate::sink::shard::Tile;
 use crate::units::{RowCount, TimeRange};

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::api::contract::{Region, SOURCE};
 use crate::export::standing::{RegionStanding, Standing, Walking};
 use crate::journal::record::{FormerRun, PartRecord};
-use crate::plan::gate::reason::Lacks;
+use crate::plan::event::Lacks;
 use crate::sink::account::{Account, Lack, Share};
 use crate::sink::coverage::Reader;
 use crate::sink::publish::TableStanding;

@@ -6,15 +6,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::both_ends;
 use super::ends::{EndLook, are_apart};
-use super::habit::Looks;
 use super::observation::{Observation, Rules, ScanId};
 use super::placement::Reading;
 use super::premise::{Certificate, Missing, Premise, Refutation};
 use super::readings::{Sighting, is_at_end, runs, sightings};
 use crate::plan::fact::VideoKey;
 use crate::units::{EpochSeconds, PageNumber};
+
+mod both_ends;
+pub mod habit;
+
+use habit::Looks;
 
 /// The observations of one region, put into readings.
 #[derive(Clone, Debug)]

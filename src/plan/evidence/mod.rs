@@ -40,11 +40,9 @@
 //! - *Two lists that end at one row confirm each other.* The list that ends earlier ends there truly, the other one at the service's
 //!   last page. Both must have been asked to the same end.
 
-pub mod both_ends;
 pub mod certificate;
 pub mod disagreement;
 pub mod ends;
-pub mod habit;
 pub mod ledger;
 pub mod observation;
 pub mod placement;

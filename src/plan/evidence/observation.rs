@@ -3,8 +3,8 @@
 //! An observation says what was answered and nothing of what it means. An empty page is one, too.
 
 use crate::api::contract::{Region, SOURCE, TimeOrder};
+use crate::plan::fact::UNPLACED_ROWS;
 use crate::plan::fact::{PageFact, Purpose, RowKey};
-use crate::plan::unplaced::UNPLACED_ROWS;
 use crate::plan::walk::Stretch;
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 

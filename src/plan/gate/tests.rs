@@ -1,4 +1,3 @@
-use super::reason::Lacks;
 use super::*;
 use crate::api::contract::Filters;
 use crate::plan::event::{Again, StretchReason};
@@ -131,10 +130,10 @@ fn the_second_time_waits_until_trouble_had_time_to_pass() {
 #[test]
 fn what_takes_a_look_later_is_left_to_the_confirmation_of_ends_but_where_pages_strayed() {
     use crate::plan::evidence::premise::Missing;
-    assert_eq!(Lacks::of(Missing::EndWitness(20), true), None);
-    assert_eq!(Lacks::of(Missing::SecondReading(20), false), None);
-    assert_eq!(Lacks::of(Missing::SecondReading(20), true), Some(Lacks::SecondReading));
-    assert_eq!(Lacks::of(Missing::NewerBracket, false), Some(Lacks::ToAfter));
+    assert_eq!(lack_of(Missing::EndWitness(20), true), None);
+    assert_eq!(lack_of(Missing::SecondReading(20), false), None);
+    assert_eq!(lack_of(Missing::SecondReading(20), true), Some(Lacks::SecondReading));
+    assert_eq!(lack_of(Missing::NewerBracket, false), Some(Lacks::ToAfter));
 }
 
 /// A stored name is read for ever.

@@ -2,13 +2,12 @@
 
 use super::{Listed, Planner};
 use crate::api::contract::Region;
-use crate::plan::event::{Again, Ending, PlanEvent, StretchReason};
+use crate::plan::event::{Again, Ending, Lacks, PlanEvent, StretchReason};
 use crate::plan::fact::WindowId;
-use crate::plan::gate::{ReadAgain, reason::Lacks};
 use crate::plan::places::Places;
 use crate::plan::recheck::ShortPage;
 use crate::plan::walk::{Stretch, Walk};
-use crate::plan::window::{Window, WindowState};
+use crate::plan::window::{Rereads, Window, WindowState};
 use crate::units::{EpochSeconds, TimeRange};
 
 /// How often the newest page, or what would confirm an empty answer, may fail before the run goes on without it.
@@ -51,7 +50,7 @@ impl Planner {
                 self.list_unproven(region, *range, (why, *again, *lacks));
             }
             PlanEvent::SecondsReadAgain { window, rest, region, range, times, not_before, rows, .. } => {
-                let again = ReadAgain { times: *times, not_before: *not_before };
+                let again = Rereads { times: *times, not_before: *not_before };
                 self.read_again((*window, *rest), region, *range, (again, *rows));
             }
             PlanEvent::SlicePublished { region, until } => {

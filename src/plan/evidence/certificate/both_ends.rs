@@ -5,14 +5,14 @@
 
 use std::collections::BTreeSet;
 
-use super::certificate::{Claim, Kernel};
-use super::placement::{Edge, Reading, Side};
-use super::premise::{Certificate, Premise, Rule};
+use super::{Claim, Kernel};
+use crate::plan::evidence::placement::{Edge, Reading, Side};
+use crate::plan::evidence::premise::{Certificate, Premise, Rule};
 use crate::plan::fact::VideoKey;
 use crate::units::{EpochSeconds, TimeRange};
 
 /// What pairs of readings say of the second.
-pub fn claims(kernel: &Kernel<'_>, second: EpochSeconds) -> Vec<Claim> {
+pub(super) fn claims(kernel: &Kernel<'_>, second: EpochSeconds) -> Vec<Claim> {
     let is_newest_first = |reading: &&Reading<'_>| reading.pages.first().is_some_and(|page| page.scan.is_newest_first);
     let at = TimeRange::new(second, second.shifted(1));
     let holds = |reading: &&Reading<'_>| {

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use super::certificate::Kernel;
-use super::observation::{Observation, ObservationId, Rules};
-use super::placement::Reading;
+use super::Kernel;
+use crate::plan::evidence::observation::{Observation, ObservationId, Rules};
+use crate::plan::evidence::placement::Reading;
 use crate::plan::fact::VideoKey;
 use crate::units::TimeRange;
 

@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::evidence::premise::{Missing, Premise};
-
 /// What is missing that would prove seconds whole. The names are stored: a new meaning is a new variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -27,22 +25,6 @@ pub enum Lacks {
 }
 
 impl Lacks {
-    /// What a run may ask for again. What takes another look long enough after is left to the confirmation of a region's ends, and that
-    /// answers disagree to those who read again what is in doubt.
-    pub fn of(missing: Missing, has_strayed: bool) -> Option<Self> {
-        match missing {
-            Missing::SecondReading(_) if has_strayed => Some(Self::SecondReading),
-            Missing::Reading => Some(Self::Reading),
-            Missing::OlderBracket => Some(Self::ToBefore),
-            Missing::NewerBracket => Some(Self::ToAfter),
-            Missing::FullPages(_) => Some(Self::FullPages),
-            Missing::Ids(_) => Some(Self::Rows),
-            Missing::Withdrawn(Premise::StableTies | Premise::MirroredTies) => Some(Self::StableTies),
-            Missing::Withdrawn(Premise::ShortHidesNothing) => Some(Self::WholePages),
-            Missing::SecondReading(_) | Missing::EndWitness(_) | Missing::Withdrawn(_) => None,
-        }
-    }
-
     /// Its name, as it is stored.
     pub fn name(self) -> &'static str {
         match self {

@@ -11,6 +11,7 @@ use reqwest::{Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::contract::PageQuery;
+use super::host::{is_loopback, place};
 use super::proxy::ProxyAddress;
 use super::redaction::Blotter;
 use super::reply::Heard;
@@ -323,12 +324,6 @@ pub(super) fn builder(proxy: Option<&ProxyAddress>) -> Result<reqwest::ClientBui
     }
 }
 
-/// Host and port, for a person.
-pub(super) fn place(endpoint: &Url) -> String {
-    let port = endpoint.port_or_known_default().unwrap_or_default();
-    format!("{}:{port}", endpoint.host_str().unwrap_or_default())
-}
-
 fn packing(headers: &HeaderMap) -> Packing {
     let encoding = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
     match encoding.trim().eq_ignore_ascii_case("deflate") {
@@ -350,12 +345,6 @@ fn endpoint(settings: &ClientSettings) -> Result<Url, ClientError> {
         ("http", Some(_)) => Err(ClientError::ClearText(address)),
         _ => Err(bad("it begins with neither https:// nor http://".to_owned())),
     }
-}
-
-/// Whether a URL's host is this machine.
-pub fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn auth_headers(settings: &ClientSettings, token: &SecretString) -> Result<HeaderMap, ClientError> {

@@ -8,6 +8,8 @@ pub mod contract;
 mod redaction;
 pub mod envelope;
 pub mod fault;
+mod host;
+mod identity;
 mod lenient;
 pub mod number;
 pub mod packed;

@@ -13,7 +13,7 @@
 use std::borrow::Cow;
 
 use super::contract::SOURCE;
-use super::row::Identity;
+use super::identity::Identity;
 use super::scan::inside;
 use crate::units::EpochSeconds;
 

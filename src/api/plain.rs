@@ -30,7 +30,7 @@ impl Plain {
     /// # Errors
     /// Where no answer came. No text of it holds more of the address than host and port.
     pub async fn get(&self, url: Url) -> Result<u16, TransportError> {
-        let place = super::client::place(&url);
+        let place = super::host::place(&url);
         match self.http.get(url).send().await {
             Ok(response) => Ok(response.status().as_u16()),
             Err(error) if error.is_timeout() => Err(TransportError::Timeout(self.timeout)),

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use reqwest::Url;
 use serde::{Deserialize, Deserializer};
 
-use super::client::{is_loopback, place};
+use super::host::{is_loopback, place};
 
 /// An http or https address of a proxy, perhaps with a user name and a password.
 #[derive(Clone, PartialEq, Eq)]

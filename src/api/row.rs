@@ -8,21 +8,11 @@ use std::borrow::Cow;
 use crate::units::EpochSeconds;
 
 use super::contract::SOURCE;
+pub use super::identity::Identity;
 use super::number;
 use super::packed::Members;
 use super::scan::{Malformed, Name, Scanner, inside};
 use super::words::quoted;
-
-/// What makes a row a row: who and when.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// `create_time`.
-    pub second: EpochSeconds,
-    /// `video_id`, as text: it is beyond what a float holds.
-    pub video_id: String,
-    /// The row's own `region`; none where it is missing, empty or no text.
-    pub region: Option<String>,
-}
 
 /// A row of an answer: its identity, or why it has none, with its text.
 #[derive(Clone, Debug, PartialEq, Eq)]

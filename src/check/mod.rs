@@ -5,6 +5,7 @@
 //! fact of which the vendor says nothing.
 
 pub mod answer;
+pub mod exchange;
 pub mod finding;
 mod meaning;
 pub mod question;

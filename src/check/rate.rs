@@ -8,9 +8,9 @@ use futures::stream::FuturesUnordered;
 use serde::Serialize;
 
 use super::answer::AnswerOutcome;
+use super::exchange::Exchange;
 use super::finding::RuleVerdict;
 use super::question::Question;
-use super::report::Exchange;
 use super::sender::{Heard, Sender, Stop};
 use crate::fetch::gate::Gate;
 use crate::fetch::throttle::{LearnedRate, Rate};

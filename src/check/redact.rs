@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Map, Value};
 
-use super::report::Exchange;
+use super::exchange::Exchange;
 use crate::api::reply::readable;
 use crate::recording::{Recorded, request};
 

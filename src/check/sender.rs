@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::Check;
 use super::answer::{Answer, AnswerOutcome, Page};
+use super::exchange::Exchange;
 use super::question::Question;
-use super::report::Exchange;
 use crate::api::client::{Client, InVain, Reply, TransportError};
 use crate::api::reply::{PageAnswer, ReplyVerdict, judge};
 use crate::fetch::gate::{Gate, Permit};

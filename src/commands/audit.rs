@@ -81,7 +81,7 @@ pub async fn audit(mut settings: Settings, arguments: &AuditArguments, log: &Log
         away: places.away,
         output: places.output,
         writers: run::writers(&settings.output),
-        now: run::now(),
+        now: super::now(),
         credits: arguments.credits.map(Credits::new),
         rate: match settings.pace.qps {
             Qps::Auto => Rate::Auto,

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::check::exchange::Exchange;
 use crate::check::rate::RateReport;
 use crate::check::redact::redacted;
-use crate::check::report::{Exchange, Report};
+use crate::check::report::Report;
 use crate::check::sender::{Pace, Sender, Stop};
 use crate::check::{Check, Scope, written};
 use crate::cli::CheckArguments;
@@ -68,7 +69,7 @@ pub async fn check(settings: Settings, arguments: &CheckArguments, log: &Log) ->
 
 fn scope(settings: &Settings) -> Result<Scope, Failure> {
     settings.require_regions()?;
-    let now: EpochSeconds = run::now();
+    let now: EpochSeconds = super::now();
     let range = settings.question.range(now)?;
     let mut regions = settings.question.regions.iter().cloned();
     let Some(region) = regions.next() else { return Err(Failure::new(ExitCode::Bug, "no region is asked")) };
@@ -90,7 +91,7 @@ fn tell(report: &Report, arguments: &CheckArguments) -> Result<(), Failure> {
     let text = if arguments.json { super::json(report)? } else { report.text() };
     super::print(text.as_bytes())?;
     if let Some(file) = &arguments.write {
-        let settings = written::settings(report, &run::now().to_string());
+        let settings = written::settings(report, &super::now().to_string());
         replaced::replace(file, settings.as_bytes(), Readers::AsUsual).map_err(|error| unwritable(file, &error))?;
         tracing::info!(file = %file.display(), "the settings were written; `run --config` takes them");
     }

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::now;
 use super::places::Places;
-use super::run::now;
 use super::{BUCKET_HINT, store_failure};
 use crate::failure::{ExitCode, Failure};
 use crate::replica::{self, Head, Holder, ReplicaError};

@@ -36,12 +36,14 @@ pub use simulate::simulate;
 pub use status::status;
 pub use verify::verify;
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use crate::failure::{ExitCode, Failure};
 use crate::journal::Counts;
 use crate::sink::manifest::ManifestError;
 use crate::sink::store::StoreError;
 use crate::summary::Requests;
-use crate::units::Credits;
+use crate::units::{Credits, EpochSeconds};
 
 /// A number of parts, for a person.
 fn parts<N: std::fmt::Display + PartialEq + From<u8>>(count: N) -> String {
@@ -140,4 +142,10 @@ fn unreadable_manifest(error: &ManifestError) -> Failure {
             Failure::from_error(ExitCode::LocalDamage, error).with_hint(failures::DAMAGED_MANIFEST)
         }
     }
+}
+
+/// This second.
+fn now() -> EpochSeconds {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    EpochSeconds::new(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

@@ -33,7 +33,7 @@ async fn write_anew(settings: &Settings, which: Which, log: &Log) -> Result<Exit
     let places = Places::of(settings, None)?;
     let output: &OutputSettings = &settings.output;
     let (packaging, part_rows) = (run::packaging(output), run::part_rows(output));
-    let (now, writers) = (run::now(), run::writers(output));
+    let (now, writers) = (super::now(), run::writers(output));
     let (state, away) = (places.state, places.away);
     let request = Rebuild { state, away, output: places.output, writers, now, which, packaging, part_rows };
     let rebuilt = export::rebuild(&request)

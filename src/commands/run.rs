@@ -1,7 +1,7 @@
 //! `run`: settings become an export request, the export carries it out, its outcome becomes a summary and an exit code.
 
 use std::panic::AssertUnwindSafe;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use secrecy::SecretString;
@@ -32,8 +32,9 @@ use crate::sink::shard::ShardName;
 use crate::sink::store::Writers;
 use crate::summary::{self, Former, Kept, Shortfall, Summary, Warning};
 use crate::telemetry::Log;
-use crate::units::{ByteCount, DAY_SECONDS, EpochSeconds, RowCount, TimeRange};
+use crate::units::{ByteCount, DAY_SECONDS, RowCount, TimeRange};
 
+use super::now;
 use super::places::{self, Places};
 use super::watch::Watch;
 use super::{deadline, failures, report, shard, signals};
@@ -454,9 +455,4 @@ fn all_anew(request: &ExportRequest, outcome: &ExportOutcome) -> String {
 /// The first region that could not be had as a whole.
 fn faulty_region(outcome: &ExportOutcome) -> Option<(&Region, &RegionFault)> {
     outcome.gaps.iter().find_map(|gap| Some((&gap.region, gap.fault.as_ref()?)))
-}
-
-pub(super) fn now() -> EpochSeconds {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    EpochSeconds::new(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

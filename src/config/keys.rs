@@ -11,6 +11,8 @@ use crate::config::{
     ServiceSettings, StateSettings, VerifiedSettings,
 };
 
+/// What the name of every environment variable of a setting begins with.
+pub const ENVIRONMENT_PREFIX: &str = "KEYAPI_EXPORT_";
 /// The table whose keys are the simulator's own.
 pub const OPEN_TABLE: &str = "simulator";
 
@@ -35,7 +37,7 @@ pub fn all() -> Vec<String> {
 
 /// The name of the environment variable that sets `key`.
 pub fn environment_name(key: &str) -> String {
-    format!("{}{}", crate::config::layers::ENVIRONMENT_PREFIX, key.replace('.', "__").to_uppercase())
+    format!("{}{}", ENVIRONMENT_PREFIX, key.replace('.', "__").to_uppercase())
 }
 
 /// Whether `path` is a setting, or lies in the simulator's table.

@@ -14,9 +14,6 @@ use crate::config::redact::quoted;
 use crate::config::validate::bounds_in_words;
 use crate::config::{Settings, file, keys};
 
-/// What the name of every environment variable of a setting begins with.
-pub const ENVIRONMENT_PREFIX: &str = "KEYAPI_EXPORT_";
-
 /// Variables with the prefix that are no settings: the log's level, and the path of the file.
 pub const RESERVED_VARIABLES: [&str; 2] = ["KEYAPI_EXPORT_LOG", "KEYAPI_EXPORT_CONFIG"];
 
@@ -40,7 +37,7 @@ impl Sources {
         let readable = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
         };
-        let ours = |(name, _): &(String, String)| name.starts_with(ENVIRONMENT_PREFIX);
+        let ours = |(name, _): &(String, String)| name.starts_with(keys::ENVIRONMENT_PREFIX);
         Self { file, environment: std::env::vars_os().filter_map(readable).filter(ours).collect(), flags }
     }
 }
@@ -90,7 +87,7 @@ impl Sources {
     fn entries(&self) -> Result<Vec<Entry>, ConfigError> {
         let mut entries = self.file.as_deref().map_or_else(|| Ok(Vec::new()), file_layer)?;
         for (name, text) in self.environment.iter().filter(|(_, text)| !text.is_empty()) {
-            let Some(rest) = name.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
+            let Some(rest) = name.strip_prefix(keys::ENVIRONMENT_PREFIX) else { continue };
             let key = rest.to_lowercase().replace("__", ".");
             if RESERVED_VARIABLES.contains(&name.as_str()) || is_of_a_service(rest) && !keys::is_known(&key) {
                 continue;

@@ -7,7 +7,7 @@ use crate::sink::layout::{Layout, Slice};
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 
 use super::fill::Fill;
-use super::machine::{Due, next_edge};
+use super::machine::{Due, Urgency, next_edge};
 
 /// What is published next.
 #[derive(Debug)]
@@ -43,17 +43,6 @@ pub(super) struct Cutting {
     pub(super) part_rows: RowCount,
     /// Pages in the journal above which what is settled is published although its partition is not.
     pub(super) pressing_pages: u64,
-}
-
-/// Why a slice is cut now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Urgency {
-    /// Only whole partitions, and what presses.
-    Calm,
-    /// Full parts as well: to look for them costs time.
-    Look,
-    /// Everything that is settled.
-    Flush,
 }
 
 impl Cutting {

@@ -23,10 +23,10 @@ use crate::plan::planner::Planner;
 
 use super::clock::{ClockCheck, RunClock, Skew};
 use super::cutting::{Cutting, Ready};
+use super::learned::UNWELL_REGIONS;
 use super::machine::{Abandoned, Broken, Conclusion, Due, Effect, Event, Machine, Moment, Settings};
 use super::publisher::{Published, Publisher};
 use super::regions::Regions;
-use super::session::UNWELL_REGIONS;
 use super::standing::Standing;
 use super::{Ending, ExportError, ExportRequest, Tools};
 

@@ -3,29 +3,17 @@
 //! A forecast is a start of that run which publishes nothing. What it asks is durable like any page, so the `run` that follows goes on
 //! from there. A run that only a forecast has begun is given up without a word to readers where something else is asked next.
 
-use std::sync::Arc;
-
-use crate::api::contract::Region;
 use crate::fetch::throttle::LearnedRate;
 use crate::journal::Journal;
-use crate::journal::record::{RangeEnds, RunRecord};
 use crate::plan::planner::Planner;
 use crate::plan::probing::RegionForecast;
 use crate::sink::layout::Slice;
 use crate::sink::part::Parts;
 use crate::sink::staging::Staging;
-use crate::units::{Credits, TimeRange};
+use crate::units::TimeRange;
 
-use super::commits::Commits;
-use super::keeps::Keeps;
-use super::next::Next;
-use super::request::{self, Found};
-use super::session::Session;
-use super::state::OpenState;
-use super::{Ending, ExportError, ExportRequest, Tools};
+use super::{Ending, ExportError};
 
-/// Under which name the run is kept that nobody has gone on with since a forecast began it.
-pub(super) const PLANNED_RUN: &str = "planned_run";
 /// Rows below which a sample says nothing of sizes.
 const LEAST_SAMPLED: u64 = 20;
 
@@ -84,73 +72,6 @@ impl Forecast {
             ending: Ending::Probed,
         }
     }
-}
-
-/// Says what the request's export is going to be. It sends at most as many requests as `request.probing` says; none where nothing is left to
-/// read.
-///
-/// # Errors
-/// Like an export; also where an unfinished run asks something else.
-pub async fn forecast(request: &ExportRequest, tools: &Tools) -> Result<Forecast, ExportError> {
-    if request.range.is_empty() {
-        return Err(ExportError::EmptyRange(request.range));
-    }
-    let state = OpenState::open(&request.state, request.away.as_ref(), request.damaged).await?;
-    let result = foretell(request, tools, &state).await;
-    let closed = state.close().await;
-    let forecast = result?;
-    closed?;
-    Ok(forecast)
-}
-
-async fn foretell(request: &ExportRequest, tools: &Tools, state: &OpenState) -> Result<Forecast, ExportError> {
-    let journal = &state.journal;
-    let Found { opened, latest, next, .. } = request::find(request, journal).await?;
-    let commits = Arc::new(Commits::new(journal, Arc::clone(&opened.output), opened.manifest.clone()));
-    let session = |run: RunRecord| Session::new(request, tools, state, (&opened.output, &commits), run);
-    let keeps = match (next, latest) {
-        (Next::GoOn | Next::LookAgain, Some(run)) => return session(run).forecast(RangeEnds::Absolute).await,
-        (Next::Extend, Some(run)) => return session(run).forecast_extended(request.range, request.ends).await,
-        (Next::CloseAndBegin(_), Some(run)) => return Err(asks_something_else(request, &run)),
-        (Next::Begin(keeps) | Next::CloseAndBegin(keeps), _) => keeps,
-        (Next::GoOn | Next::LookAgain | Next::Extend, None) => Keeps::All,
-    };
-    let reads = request.reads(&opened, &commits, keeps).await;
-    if reads.iter().all(|reads| reads.ranges.is_empty()) {
-        return Ok(Forecast::nothing(request.range));
-    }
-    let run = journal.begin_run_anew(request.new_run(reads)).await?;
-    journal.learn(PLANNED_RUN, &run.begun.id).await?;
-    let id = run.begun.id.clone();
-    let result = session(run).forecast(request.ends).await;
-    request::void_if_by_a_wrong_clock(journal, &id, &result).await?;
-    result
-}
-
-fn asks_something_else(request: &ExportRequest, run: &RunRecord) -> ExportError {
-    let told = |regions: &[Region], range: TimeRange| {
-        let regions: Vec<String> = regions.iter().map(ToString::to_string).collect();
-        format!("{} of {range}", regions.join(" "))
-    };
-    ExportError::AsksSomethingElse {
-        run: run.begun.id.clone(),
-        was: told(&run.begun.regions(), run.begun.range),
-        asked: told(&request.regions, request.range),
-    }
-}
-
-/// Whether nobody has gone on with a run since a forecast began it.
-pub(super) fn is_planned_only(journal: &Journal, run: &RunRecord) -> Result<bool, ExportError> {
-    Ok(journal.learned(PLANNED_RUN)?.as_ref() == Some(&run.begun.id))
-}
-
-/// Tells of a run that a forecast began and that something else takes the place of.
-pub(super) fn tell_of_a_planned_run(journal: &Journal, run: &RunRecord) {
-    let credits = Credits::new(journal.held_pages());
-    tracing::warn!(
-        run = run.begun.id,
-        "something else is asked than the forecast was made for, so the pages that it bought are given up: about {credits}"
-    );
 }
 
 /// Windows that are begun, but for the first of each region.

@@ -17,6 +17,7 @@ mod error;
 mod fill;
 mod forecast;
 mod keeps;
+mod learned;
 mod machine;
 mod merge;
 mod next;
@@ -37,6 +38,7 @@ pub mod standing;
 mod state;
 mod state_aside;
 mod table;
+mod wanted;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -68,11 +70,11 @@ pub use crate::journal::record::RangeEnds as Ends;
 pub use crate::plan::reads::Reread;
 pub use audit::{AUDIT, Audit, Audited, Bill, CONFIDENCE, REFRESH_SECONDS, Stopped, TARGET, audit};
 pub use error::ExportError;
-pub use forecast::{Forecast, forecast};
+pub use forecast::Forecast;
 pub use machine::Probing;
 pub use merge::{MergeError, MergedOutput, merge};
 pub use rebuild::{Contents, Rebuild, Rebuilt, Which, rebuild};
-pub use request::export;
+pub use request::{export, forecast};
 pub use session::{TIMED, Timed};
 
 /// What a person asked for, resolved as far as it can be without the state.

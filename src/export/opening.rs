@@ -4,30 +4,22 @@
 //! The manifest is what counts: what it lists is published, whatever the journal had got to, and what it does not list any more is
 //! superseded. Where it is gone, or older than the state, the journal's own record of it is taken.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::api::contract::Region;
 use crate::failpoint::{self, CrashStep};
 use crate::journal::record::{Change, PartRecord, PartState, StoredQuestion};
 use crate::journal::{Journal, JournalError};
-use crate::sink::account::Account;
 use crate::sink::address::Address;
-use crate::sink::columns::SCHEMA_VERSION;
 use crate::sink::identity::Identity;
-use crate::sink::manifest::{MANIFEST_VERSION, Manifest, Status};
+use crate::sink::manifest::Manifest;
 use crate::sink::publish::{Output, Standing, Target};
-use crate::sink::store::Writers;
-use crate::sink::table::Table;
-use crate::units::{EpochSeconds, RowCount, TimeRange};
 
 use super::commits::KeptAccount;
-use super::forecast::{is_planned_only, tell_of_a_planned_run};
+use super::learned::{VOID_RUN, is_planned_only, tell_of_a_planned_run};
 use super::repair::lost_altogether;
-use super::request::VOID_RUN;
 use super::table::{refuse_another_table, vacuum};
-use super::{ExportError, ExportRequest, KEPT_ACCOUNT, KeptTable, Shard, Start, clock, shards};
+use super::wanted::{Wanted, blank};
+use super::{ExportError, KEPT_ACCOUNT, Start, shards};
 
 mod recovery;
 
@@ -55,79 +47,6 @@ enum Age {
     Current,
     /// It is older than the state, or not there.
     Former,
-}
-
-/// What is to be opened.
-#[derive(Clone, Debug)]
-pub(super) struct Wanted {
-    pub(super) identity: Identity,
-    pub(super) state: PathBuf,
-    pub(super) output: Address,
-    /// Who else may write into a bucket.
-    pub(super) writers: Writers,
-    /// This moment.
-    pub(super) now: EpochSeconds,
-    /// Whether an output that has lost everything is begun anew.
-    pub(super) start: Start,
-    /// How long parts are kept, in seconds.
-    pub(super) retain_seconds: Option<i64>,
-    /// Whether the output is kept as a table too, and how.
-    pub(super) table: Option<KeptTable>,
-    /// What an output that holds nothing yet says of what it was asked.
-    pub(super) range: TimeRange,
-    pub(super) max_rejected: u64,
-    pub(super) confirm_after_seconds: u64,
-    /// The shard, where it is one that is opened.
-    pub(super) shard: Option<Shard>,
-    /// The regions that are asked.
-    pub(super) regions: Vec<Region>,
-}
-
-impl Wanted {
-    /// An output as its own manifest says it is, with its state.
-    pub(super) fn as_found(
-        found: &Manifest,
-        (state, output): (&Path, &Address),
-        writers: Writers,
-        now: EpochSeconds,
-    ) -> Self {
-        Self {
-            identity: found.identity.clone(),
-            state: state.to_owned(),
-            output: output.clone(),
-            writers,
-            now,
-            start: Start::GoOn,
-            retain_seconds: found.retain_seconds,
-            // Who asks for nothing of the table removes nothing of it.
-            table: found.table.as_ref().map(|_| KeptTable { superseded_seconds: None }),
-            range: found.range,
-            max_rejected: found.max_rejected,
-            confirm_after_seconds: found.confirm_after_seconds,
-            shard: None,
-            regions: found.regions.clone(),
-        }
-    }
-}
-
-impl ExportRequest {
-    pub(super) fn wanted(&self) -> Wanted {
-        Wanted {
-            identity: self.identity.clone(),
-            state: self.state.clone(),
-            output: self.output.clone(),
-            writers: self.writers,
-            now: self.now,
-            start: self.start,
-            retain_seconds: self.retain_seconds,
-            table: self.table,
-            range: self.range,
-            max_rejected: self.max_rejected,
-            confirm_after_seconds: self.tuning.confirming().as_secs(),
-            shard: self.shard.clone(),
-            regions: self.regions.clone(),
-        }
-    }
 }
 
 impl Wanted {
@@ -296,38 +215,6 @@ fn believed(request: &Wanted, kept: Option<&KeptAccount>, found: Option<Manifest
             (Manifest { generation: kept.generation, account, ..blank(request) }, Age::Former)
         }
         (None, None) => (blank(request), Age::Former),
-    }
-}
-
-/// The manifest of an output that holds nothing yet.
-pub(super) fn blank(request: &Wanted) -> Manifest {
-    let id = format!("{:x}-{:016x}", request.now.get(), rand::random::<u64>());
-    Manifest {
-        manifest_version: MANIFEST_VERSION,
-        generation: 0,
-        write_id: None,
-        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        schema_version: SCHEMA_VERSION,
-        identity: request.identity.clone(),
-        run: String::new(),
-        began_at: request.now,
-        regions: Vec::new(),
-        range: request.range,
-        status: Status::Incomplete,
-        max_rejected: request.max_rejected,
-        confirm_after_seconds: request.confirm_after_seconds,
-        retain_seconds: request.retain_seconds,
-        parts: Vec::new(),
-        superseded: Vec::new(),
-        table: request.table.as_ref().map(|_| Table::default()),
-        account: Account { id, ..Account::default() },
-        rejected_rows: RowCount::ZERO,
-        history: Default::default(),
-        unusual: Vec::new(),
-        counters: BTreeMap::new(),
-        shard: None,
-        merged: Vec::new(),
-        written_at: clock::wall(),
     }
 }
 

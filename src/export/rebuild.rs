@@ -29,9 +29,10 @@ use crate::sink::store::Writers;
 use crate::units::{ByteCount, EpochSeconds, RowCount};
 
 use super::commits::Commits;
-use super::opening::{self, Opened, Wanted, question_of};
+use super::opening::{self, Opened, question_of};
 use super::stager::Stager;
 use super::state::OpenState;
+use super::wanted::Wanted;
 use super::{DamagedState, ExportError};
 
 /// What a person asked for.

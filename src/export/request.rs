@@ -11,8 +11,8 @@ use crate::sink::shard;
 
 use super::clock::{ClockCheck, Skew};
 use super::commits::Commits;
-use super::forecast::{is_planned_only, tell_of_a_planned_run};
 use super::keeps::Keeps;
+use super::learned::{VOID_RUN, is_planned_only, tell_of_a_planned_run};
 use super::next::{Ask, Holds, Next, goes_on_forward, next};
 use super::opening::{self, Opened};
 use super::session::Session;
@@ -21,8 +21,9 @@ use super::{
     DamagedState, Ending, ExportError, ExportOutcome, ExportRequest, History, Start, Tools, Work, shards, state_aside,
 };
 
-/// Where the name of a run is kept whose range was taken from a wrong clock: nothing of it is gone on with.
-pub(super) const VOID_RUN: &str = "run_by_a_wrong_clock";
+mod forecast;
+
+pub use forecast::forecast;
 
 /// Carries a request out: goes on with the run that the state holds, or closes it, or begins one.
 ///

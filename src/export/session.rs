@@ -24,7 +24,7 @@ use super::commits::Commits;
 use super::cutting::Cutting;
 use super::delivery::{Delivery, Left};
 use super::driver::{LoopEnd, Parts as Loop};
-use super::forecast::PLANNED_RUN;
+use super::learned::{LEARNED_RATE, PLANNED_RUN, UNWELL_REGIONS};
 use super::machine::upkeep;
 use super::publisher::{Publisher, Replaces};
 use super::regions::Regions;
@@ -36,11 +36,6 @@ use super::{Ending, ExportError, ExportOutcome, ExportRequest, History, Kept, To
 
 mod forecasting;
 mod replay;
-
-/// Where the learned rate is kept.
-pub(super) const LEARNED_RATE: &str = "rate";
-/// Where the regions are kept that failed to the end of their run: a list of codes.
-pub(super) const UNWELL_REGIONS: &str = "unwell_regions";
 
 /// Where the last run's requests are kept over time, as its last start left them that ended by itself: see [`Timed`].
 pub const TIMED: &str = "timeline";

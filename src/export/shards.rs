@@ -15,8 +15,8 @@ use crate::sink::publish::{Output, OutputError, accounts, described_at};
 use crate::sink::shard::{ShardName, ShardPart};
 
 use super::delivery::listed;
-use super::opening::{Wanted, blank};
 use super::table::refuse_another_table;
+use super::wanted::{Wanted, blank};
 use super::{Delivered, Ending, ExportError, ExportOutcome, ExportRequest, Kept, Shard, Start, Work};
 use crate::journal::Counts;
 

@@ -7,7 +7,7 @@ use crate::sink::table::FIRST_SCHEMA;
 use crate::units::ByteCount;
 
 use super::ExportError;
-use super::opening::Wanted;
+use super::wanted::Wanted;
 
 /// What readers of the table rely on is not given up by a setting that was left out; and no table holds columns that have changed their
 /// type since.

@@ -19,6 +19,7 @@
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Row, Statement, params_from_iter};
 
+use super::error::NoPiece;
 use super::schema::{OF_ONE_RUN, TABLES_IN_ORDER};
 
 /// Bytes of records after which a piece is full; the last record may go beyond.
@@ -35,11 +36,6 @@ const GONE: u8 = 3;
 
 /// Where the note stands that another run began.
 const NEW_RUN: i64 = -1;
-
-/// Bytes that are no piece of a journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no piece of a journal: {0}")]
-pub struct NoPiece(&'static str);
 
 /// A table as the database describes it.
 #[derive(Debug)]

@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use rusqlite::ErrorCode;
 use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 
-use super::changes::NoPiece;
-use super::shipping::Lapse;
 use crate::units::Credits;
 
 /// Why the journal did not do what it was asked.
@@ -172,6 +170,40 @@ pub enum LedgerError {
     #[error("reserving credits: {0}")]
     Journal(#[from] JournalError),
 }
+
+/// Why a lease is over.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Lapse {
+    /// Another process holds the state.
+    #[error("the state {state} was taken over by another run, {holder}, while this one could not renew its lease")]
+    Taken {
+        /// The state's address.
+        state: String,
+        /// Who holds it.
+        holder: String,
+    },
+    /// The store does not answer.
+    #[error("the state {state} could not be written for {seconds} s, so that nothing more was sent: {why}")]
+    Silent {
+        /// The state's address.
+        state: String,
+        /// For how long.
+        seconds: u64,
+        /// The last failure.
+        why: String,
+    },
+    /// It was given back.
+    #[error("the state {state} was given back already")]
+    Released {
+        /// The state's address.
+        state: String,
+    },
+}
+
+/// Bytes that are no piece of a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no piece of a journal: {0}")]
+pub struct NoPiece(pub(super) &'static str);
 
 impl JournalError {
     /// Whether nothing can be gone on from in the state folder: it is damaged, emptied, foreign, or of another version.

@@ -3,10 +3,10 @@
 use rusqlite::ErrorCode;
 use tokio::sync::oneshot;
 
+use super::attempt::{Attempt, SharedBook};
 use super::book::AttemptEnd;
 use super::changes::Extent;
 use super::error::JournalError;
-use super::ledger::{Attempt, SharedBook};
 use super::record::{Change, NewPage, NewRun, PartRecord, RunOutcome, StoredQuestion, Upkeep};
 use super::shipping::Changes;
 use crate::api::contract::Region;

@@ -2,35 +2,16 @@
 //!
 //! The arithmetic is in `book`; this file asks the writer for reservations and carries attempts to their ends.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::book::{Asking, Book, Take};
+use super::attempt::{Attempt, SharedBook};
+use super::book::{Asking, Take};
 pub use super::book::{AttemptEnd, Counts, Limits};
 use super::error::{JournalError, LedgerError};
 use super::job::{Job, Request};
 use super::shipping::Shipping;
-
-/// A run's book, shared by its attempts and the writer.
-#[derive(Clone, Debug)]
-pub(super) struct SharedBook(Arc<Mutex<Book>>);
-
-impl SharedBook {
-    pub(super) fn new(book: Book) -> Self {
-        Self(Arc::new(Mutex::new(book)))
-    }
-
-    /// Whether both are the book of the same run.
-    pub(super) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
-    /// The book; each of its operations leaves it sound, so a panic elsewhere does not spoil it.
-    pub(super) fn lock(&self) -> MutexGuard<'_, Book> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// The credit ledger of one run. Cheap to clone; all clones share one reservation.
 #[derive(Clone, Debug)]
@@ -39,17 +20,6 @@ pub struct Ledger {
     requests: mpsc::Sender<Request>,
     /// Where a copy of the journal is kept elsewhere.
     shipping: Option<Arc<Shipping>>,
-}
-
-/// The right to send one request, taken from a durable reservation.
-///
-/// Hand it to [`super::Journal::commit_page`] with the page that it brought, or say how else it [ended](Attempt::ended).
-/// Dropped without either, it counts as possibly charged.
-#[derive(Debug)]
-pub struct Attempt {
-    book: SharedBook,
-    asking: Asking,
-    open: bool,
 }
 
 impl Ledger {
@@ -95,7 +65,7 @@ impl Ledger {
             match (taken, &mut shipments) {
                 (Take::Taken, _) => {
                     self.ship_in_time();
-                    return Ok(Attempt { book: self.book.clone(), asking, open: true });
+                    return Ok(Attempt::new(self.book.clone(), asking));
                 }
                 (Take::Exhausted { spent, max }, _) => return Err(LedgerError::Exhausted { spent, max }),
                 (Take::BeyondCopy, Some(shipments)) => shipments.next().await?,
@@ -127,21 +97,5 @@ impl Ledger {
         let request = Request { job: Job::Reserve(self.book.clone()), answer };
         self.requests.send(request).await.map_err(|_| JournalError::Closed)?;
         answered.await.map_err(|_| JournalError::Closed)?.map(|_| ())
-    }
-}
-
-impl Attempt {
-    /// Records how the attempt ended; durable with the next commit of anything.
-    pub fn ended(mut self, how: AttemptEnd) {
-        self.open = false;
-        self.book.lock().settle(self.asking, how);
-    }
-}
-
-impl Drop for Attempt {
-    fn drop(&mut self) {
-        if self.open {
-            self.book.lock().lose();
-        }
     }
 }

@@ -13,6 +13,7 @@ use std::thread;
 
 use tokio::sync::{mpsc, oneshot};
 
+mod attempt;
 mod ballast;
 mod book;
 mod bought;
@@ -30,6 +31,7 @@ mod reader;
 pub mod record;
 mod recovery;
 mod schema;
+mod shared;
 mod shipping;
 mod tables;
 #[cfg(test)]
@@ -38,13 +40,14 @@ mod unplaced;
 mod view;
 mod writer;
 
-pub use changes::{Extent, NoPiece};
-pub use error::{JournalError, LedgerError};
-pub use ledger::{Attempt, AttemptEnd, Counts, Ledger, Limits};
+pub use attempt::Attempt;
+pub use changes::Extent;
+pub use error::{JournalError, Lapse, LedgerError, NoPiece};
+pub use ledger::{AttemptEnd, Counts, Ledger, Limits};
 pub use pages::{PageReader, RejectedReader};
 pub use recovery::restore;
 pub use schema::VERSION;
-pub use shipping::{Changes, Deadline, Lapse, Lease, Shipping};
+pub use shipping::{Changes, Deadline, Lease, Shipping};
 pub use unplaced::ShownSince;
 pub use view::JournalView;
 
@@ -53,7 +56,8 @@ use crate::units::{EpochSeconds, RowCount, TimeRange};
 use job::{Forerunner, Job, PartStep, Request};
 use reader::Reader;
 use record::{Change, NewPage, NewRun, PartRecord, PartState, Replayed, RunOutcome, RunRecord, StoredQuestion, Upkeep};
-use writer::{Shared, Writer};
+use shared::Shared;
+use writer::Writer;
 
 /// A handle to the open journal of one state folder. Cheap to clone; all clones share one writer.
 ///

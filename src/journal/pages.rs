@@ -13,7 +13,7 @@ use super::held::Place;
 use super::reader::Reader;
 use super::record::{RejectedRecord, RejectedRow, StoredPage};
 use super::schema::BETWEEN_PAGES;
-use super::writer::Shared;
+use super::shared::Shared;
 use crate::api::contract::Region;
 use crate::units::{EpochSeconds, TimeRange};
 

@@ -15,7 +15,6 @@ use super::record::{
     FormerRun, NewRun, PartRecord, PartState, RangeEnds, Replayed, RunOutcome, RunRecord, StoredQuestion,
 };
 use super::schema::{self, Found};
-use super::tables::Cursor;
 use crate::api::contract::Region;
 use crate::plan::fact::{Check, PageAddress, PageFact, WindowId};
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
@@ -23,6 +22,15 @@ use crate::units::{EpochSeconds, PageNumber, TimeRange};
 const LATEST_RUN: &str = "(SELECT max(number) FROM runs)";
 /// The columns of a run's ledger, as [`ledger`] reads them.
 const LEDGER: &str = "number, reserved, attempts, pages, pages_with_rows, retries, throttled, astray";
+
+/// What the writer counts along; taken over only when the transaction is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cursor {
+    /// The next entry's place in the order of pages and events.
+    pub(super) next_sequence: i64,
+    /// Bytes of bodies written since the log was last moved into the database.
+    pub(super) written_bytes: u64,
+}
 
 /// A read-only connection to one journal.
 #[derive(Debug)]

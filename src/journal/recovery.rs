@@ -18,9 +18,8 @@ use super::error::{JournalError, is_full};
 use super::held::Held;
 use super::lock::HeldFolder;
 use super::mark;
-use super::reader::Reader;
+use super::reader::{Cursor, Reader};
 use super::schema::{self, FILE, Found};
-use super::tables::Cursor;
 use crate::failpoint::{self, CrashStep};
 use crate::folder;
 

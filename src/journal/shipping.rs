@@ -10,8 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Notify, watch};
 
-use super::error::JournalError;
-use super::ledger::SharedBook;
+use super::attempt::SharedBook;
+use super::error::{JournalError, Lapse};
 
 /// A moment after which nothing may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,35 +52,6 @@ pub enum Lease {
     Held(Deadline),
     /// Never again.
     Over(Lapse),
-}
-
-/// Why a lease is over.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Lapse {
-    /// Another process holds the state.
-    #[error("the state {state} was taken over by another run, {holder}, while this one could not renew its lease")]
-    Taken {
-        /// The state's address.
-        state: String,
-        /// Who holds it.
-        holder: String,
-    },
-    /// The store does not answer.
-    #[error("the state {state} could not be written for {seconds} s, so that nothing more was sent: {why}")]
-    Silent {
-        /// The state's address.
-        state: String,
-        /// For how long.
-        seconds: u64,
-        /// The last failure.
-        why: String,
-    },
-    /// It was given back.
-    #[error("the state {state} was given back already")]
-    Released {
-        /// The state's address.
-        state: String,
-    },
 }
 
 /// How a journal is shipped. Shared by the journal and whoever ships it.

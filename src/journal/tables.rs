@@ -17,9 +17,10 @@ use super::codec::{body_checksum, encode_keys, event_checksum, keys_checksum, st
 use super::error::JournalError;
 use super::held::{HeldPage, Place};
 use super::job::{Forerunner, Halt, Job, PartStep, address_text, purpose_columns};
+use super::reader::Cursor;
 use super::record::{Change, NewPage, NewRun, PartRecord, RejectedRow, RunOutcome, StoredPage, StoredQuestion, Upkeep};
 use super::schema::{BETWEEN_PAGES, MORE_PAGES, MOST_PAGES_CHARS, OF_ONE_RUN};
-use super::writer::Shared;
+use super::shared::Shared;
 use crate::api::contract::Region;
 use crate::plan::fact::{PageAddress, Purpose, WindowId};
 use crate::units::{EpochSeconds, TimeRange};
@@ -33,15 +34,6 @@ const LEAST_OWN: usize = 8;
 
 /// Bodies that one release job drops: a bound on how long a transaction may hold up the pages behind it.
 pub(super) const RELEASE_AT_ONCE: usize = 1_000;
-
-/// What the writer counts along; taken over only when the transaction is durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Cursor {
-    /// The next entry's place in the order of pages and events.
-    pub(super) next_sequence: i64,
-    /// Bytes of bodies written since the log was last moved into the database.
-    pub(super) written_bytes: u64,
-}
 
 /// What a transaction makes of what is known in memory; true once it is durable.
 #[derive(Debug)]

@@ -5,26 +5,26 @@
 //! database stops the writer for good, because after a failed sync nothing that a second one says can be believed.
 
 use std::io;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
+use super::attempt::SharedBook;
 use super::ballast::Ballast;
-use super::book::{Account, Book};
+use super::book::Account;
 use super::bought::Bought;
 use super::changes::{Extent, Recording, Reserved};
 use super::error::{JournalError, is_damage, is_full};
-use super::held::Held;
 use super::job::{Job, Request};
-use super::ledger::SharedBook;
 use super::lock::{HeldFolder, Place};
 use super::mark::{Known, Marker};
+use super::reader::Cursor;
 use super::recovery::{Opened, checkpoint};
-use super::shipping::{Changes, Shipping};
-use super::tables::{Batch, Cursor, Entry};
+use super::shared::Shared;
+use super::shipping::Changes;
+use super::tables::{Batch, Entry};
 use crate::failpoint::{self, CrashStep};
 
 /// Requests that wait for the writer; senders beyond it wait themselves.
@@ -36,43 +36,6 @@ const LOG_BYTES: u64 = 8 * 1024 * 1024;
 /// What a transaction adds to the log beside the bodies: the pages of tables and indexes that it touches.
 const TRANSACTION_BYTES: u64 = 64 * 1024;
 type Answer = Result<i64, JournalError>;
-
-/// What the handles see without asking the writer.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) file: PathBuf,
-    held: Mutex<Held>,
-    book: Mutex<Option<SharedBook>>,
-    /// Where a copy is kept elsewhere.
-    pub(super) shipping: Option<Arc<Shipping>>,
-}
-
-impl Shared {
-    pub(super) fn new(opened: &mut Opened, shipping: Option<Arc<Shipping>>) -> Self {
-        let held = Mutex::new(std::mem::take(&mut opened.held));
-        let shared = Self { file: opened.file.clone(), held, book: Mutex::default(), shipping };
-        if let Some((_, account)) = opened.run {
-            shared.set_book(account);
-        }
-        shared
-    }
-
-    /// The pages that hold a body.
-    pub(super) fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The current run's book.
-    pub(super) fn book(&self) -> Option<SharedBook> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set_book(&self, account: Account) {
-        let book = Book::recover(account);
-        let book = if self.shipping.is_some() { book.with_a_copy() } else { book };
-        *self.book.lock().unwrap_or_else(PoisonError::into_inner) = Some(SharedBook::new(book));
-    }
-}
 
 /// Whether the writer may still write.
 #[derive(Clone, Debug)]

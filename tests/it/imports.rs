@@ -1,9 +1,9 @@
-//! Holds the order of the stages, a module imports only what lies upstream of it, and that the files of `plan` and `export` and the structs
-//! of `plan` stay small.
+//! Holds the order of the stages, a module imports only what lies upstream of it; that no file and no folder imports one that imports it;
+//! and that the files of `plan` and `export` and the structs of `plan` stay small.
 //!
 //! Every `crate::` path in the code counts, not only those of `use` lines, so that no import hides in an expression.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -14,29 +14,12 @@ const ALLOWED: [(&str, &[&str]); 27] = [
     ("units", &[]),
     ("api", &["units"]),
     ("plan", &["units", "api", "choices"]),
-    ("fetch", &["units", "api", "plan", "progress"]),
+    ("fetch", &["units", "api", "plan"]),
     ("check", &["units", "api", "fetch", "recording"]),
-    ("journal", &["units", "api", "plan", "fetch", "failpoint", "folder", "replaced"]),
-    ("sink", &["units", "api", "plan", "fetch", "journal", "progress", "failpoint", "folder", "choices"]),
+    ("journal", &["units", "api", "plan", "failpoint", "folder", "replaced"]),
+    ("sink", &["units", "api", "plan", "journal", "failpoint", "folder", "choices"]),
     ("replica", &["units", "journal", "sink", "failpoint"]),
-    (
-        "export",
-        &[
-            "replica",
-            "units",
-            "api",
-            "plan",
-            "fetch",
-            "journal",
-            "sink",
-            "progress",
-            "config",
-            "failure",
-            "summary",
-            "failpoint",
-            "folder",
-        ],
-    ),
+    ("export", &["replica", "units", "api", "plan", "fetch", "journal", "sink", "progress", "failpoint", "folder"]),
     // Sideways: what a person may choose, where a test may end the process, what happens, what is set, how it ends, what it came to.
     ("choices", &[]),
     ("failpoint", &[]),
@@ -47,7 +30,7 @@ const ALLOWED: [(&str, &[&str]); 27] = [
     ("stderr", &[]),
     ("progress", &["units", "api", "stderr"]),
     ("config", &["units", "api", "choices"]),
-    ("failure", &["units", "api", "plan", "fetch", "journal", "sink", "config"]),
+    ("failure", &["config"]),
     ("summary", &["units", "api", "failure", "replaced", "stderr"]),
     ("metrics", &["units", "failure", "progress", "summary", "replaced", "folder"]),
     ("notify", &["api", "config", "failure"]),
@@ -78,7 +61,6 @@ const ALLOWED: [(&str, &[&str]); 27] = [
             "summary",
             "metrics",
             "notify",
-            "replaced",
             "telemetry",
             "stderr",
             "simulator",
@@ -121,6 +103,187 @@ fn a_path_is_found_wherever_it_stands() {
                 Filters}};\nfn f() { crate::export::go() }\nmacro_rules! m { () => { $crate::config::x } }\n";
     let found: Vec<String> = paths(text).into_iter().map(|(_, path)| path).collect();
     assert_eq!(found, ["units::Credits", "plan::fact", "api::contract", "export::go", "config::x"]);
+}
+
+#[test]
+fn nothing_is_permitted_that_nobody_uses() {
+    let imports = imports();
+    let mut unused = Vec::new();
+    for (module, permitted) in ALLOWED {
+        let twice: BTreeSet<&str> = permitted.iter().copied().collect();
+        assert_eq!(twice.len(), permitted.len(), "`{module}` is permitted something twice");
+        let is_used = |upstream: &str| {
+            let is_it = |path: &str| path == upstream || path.starts_with(&format!("{upstream}::"));
+            imports.iter().any(|import| import.from == module && is_it(&import.path))
+        };
+        unused.extend(permitted.iter().filter(|upstream| !is_used(upstream)).map(|upstream| (module, *upstream)));
+    }
+    assert!(unused.is_empty(), "permitted, and imported by nobody: {unused:?}");
+}
+
+/// A module's place below the root of the crate.
+type Module = Vec<String>;
+
+/// Of two modules side by side, each a file with what lies below it, at most one imports the other, also by way of others. A file and what
+/// lies in its folder are one: whoever stands in the folder may name what stands in the file, and the other way round.
+#[test]
+fn no_module_imports_one_that_imports_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let circles = circles(&modules(&root));
+    assert!(circles.is_empty(), "imports that go round in a circle:\n{}", circles.join("\n"));
+}
+
+#[test]
+fn a_circle_is_found_however_it_is_written() {
+    let circles_of = |texts: &[(&str, &str)]| {
+        let module = |path: &str| path.split('/').map(str::to_owned).collect::<Module>();
+        circles(&texts.iter().map(|(path, text)| (module(path), (*text).to_owned())).collect())
+    };
+    let pair = |one: &str, other: &str| circles_of(&[("a", ""), ("a/one", one), ("a/other", other)]).len();
+    assert_eq!(pair("use super::other::X;", ""), 0);
+    assert_eq!(pair("use super::other::X;", "use super::one::Y;"), 1);
+    assert_eq!(pair("use crate::a::{b, other::{self, X}};", "fn f() -> super::one::Y { todo!() }"), 1);
+    assert_eq!(
+        pair(
+            "use super::other::X;",
+            "// use super::one::Y;\n#[cfg(test)]\nmod tests {\n    use crate::a::one::Y;\n}\n"
+        ),
+        0
+    );
+    let way_round = [
+        ("one", "use super::two::X;"),
+        ("two", "use crate::three::X;"),
+        ("three/in", "use super::super::one;"),
+        ("three", ""),
+    ];
+    assert_eq!(circles_of(&way_round).len(), 1);
+    let of_one_folder = [("a", "use b::X;"), ("a/b", "use super::Y;")];
+    assert_eq!(circles_of(&of_one_folder).len(), 0);
+}
+
+/// All modules of the crate but those of tests, each with its code.
+fn modules(root: &Path) -> BTreeMap<Module, String> {
+    let mut files = Vec::new();
+    rust_files(root, &mut files);
+    let module = |file: &Path| -> Module {
+        let below = file.strip_prefix(root).unwrap().with_extension("");
+        let mut names: Module = below.iter().map(|name| name.to_str().unwrap().to_owned()).collect();
+        names.pop_if(|name| name == "mod" || name == "lib");
+        names
+    };
+    let all = files.iter().map(|file| (module(file), fs::read_to_string(file).unwrap()));
+    let is_test = |module: &Module| module.last().is_some_and(|name| name == "tests" || name == "testing");
+    all.filter(|(module, _)| !is_test(module)).collect()
+}
+
+/// A text's code, without comments, and without the items of its own level that only tests have.
+fn code_of(text: &str) -> String {
+    let mut code = String::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if line == "#[cfg(test)]" {
+            let is_long = lines.next().is_some_and(|item| !item.ends_with(';'));
+            if is_long {
+                lines.by_ref().take_while(|line| *line != "}").for_each(drop);
+            }
+            continue;
+        }
+        code.push_str(line.split("//").next().unwrap_or_default());
+        code.push('\n');
+    }
+    code
+}
+
+/// The paths of a code that begin with `crate` or `super`, a group in braces as one for each member.
+fn paths_of(code: &str) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for start in ["crate::", "super::"] {
+        for (at, _) in code.match_indices(start) {
+            let goes_on = |before: char| before.is_alphanumeric() || matches!(before, '_' | ':' | '$');
+            if !code[..at].ends_with(goes_on) {
+                path_into(&code[at..], Vec::new(), &mut found);
+            }
+        }
+    }
+    found
+}
+
+fn path_into(text: &str, mut before: Vec<String>, found: &mut Vec<Vec<String>>) {
+    let mut rest = text.trim_start();
+    loop {
+        if rest.starts_with('{') {
+            group_members(rest).into_iter().for_each(|member| path_into(member, before.clone(), found));
+            return;
+        }
+        let end = rest.find(|letter: char| !(letter.is_alphanumeric() || letter == '_')).unwrap_or(rest.len());
+        before.push(rest[..end].to_owned());
+        match rest[end..].strip_prefix("::") {
+            Some(more) => rest = more,
+            None => break,
+        }
+    }
+    found.push(before);
+}
+
+/// The module that a path leads to, seen from another.
+fn resolved(path: &[String], from: &Module, modules: &BTreeMap<Module, String>) -> Module {
+    let mut path = path;
+    let mut at = from.clone();
+    while let [first, rest @ ..] = path {
+        match first.as_str() {
+            "crate" => at.clear(),
+            "super" => drop(at.pop()),
+            name => {
+                at.push(name.to_owned());
+                if !modules.contains_key(&at) {
+                    at.pop();
+                    break;
+                }
+            }
+        }
+        path = rest;
+    }
+    at
+}
+
+/// Every set of modules side by side that reach each other, with the imports among them.
+fn circles(modules: &BTreeMap<Module, String>) -> Vec<String> {
+    let mut levels: BTreeMap<Module, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+    for (from, text) in modules {
+        for path in paths_of(&code_of(text)) {
+            let to = resolved(&path, from, modules);
+            let shared = from.iter().zip(&to).take_while(|(one, other)| one == other).count();
+            if let (Some(one), Some(other)) = (from.get(shared), to.get(shared)) {
+                let level = levels.entry(from[..shared].to_vec()).or_default();
+                level.entry(one.clone()).or_default().insert(other.clone());
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for (level, imports) in &levels {
+        let all: BTreeMap<&String, BTreeSet<&String>> = imports.keys().map(|one| (one, reach(one, imports))).collect();
+        let rounds: BTreeSet<Vec<&String>> = all
+            .iter()
+            .filter(|(one, reached)| reached.contains(*one))
+            .map(|(one, reached)| {
+                let meets = |other: &&&String| all.get(**other).is_some_and(|back| back.contains(*one));
+                reached.iter().filter(meets).copied().collect()
+            })
+            .collect();
+        let place = if level.is_empty() { "src".to_owned() } else { level.join("/") };
+        found.extend(rounds.iter().map(|round| format!("{place}: {round:?}")));
+    }
+    found
+}
+
+/// All that a module imports, also by way of others.
+fn reach<'a>(from: &'a String, imports: &'a BTreeMap<String, BTreeSet<String>>) -> BTreeSet<&'a String> {
+    let mut reached = BTreeSet::new();
+    let mut open = vec![from];
+    while let Some(module) = open.pop() {
+        open.extend(imports.get(module).into_iter().flatten().filter(|next| reached.insert(*next)));
+    }
+    reached
 }
 
 fn imports() -> Vec<Import> {

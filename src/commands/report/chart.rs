@@ -100,7 +100,7 @@ pub(super) fn bars(series: &[Series<'_>], label: &str, titles: &[String]) -> Str
             let _ = write!(
                 body,
                 r#"<rect class="hit" x="{column}" y="0" width="1" height="{HEIGHT}"><title>{}</title></rect>"#,
-                super::page::escaped(title)
+                super::html::escaped(title)
             );
         }
         let _ = write!(body, "</g>");
@@ -157,7 +157,7 @@ pub(super) fn meter(share: f64, class: &str) -> String {
 }
 
 fn svg(class: &str, width: usize, label: &str, body: &str) -> String {
-    let label = super::page::escaped(label);
+    let label = super::html::escaped(label);
     format!(
         r#"<svg class="{class}" viewBox="0 0 {} {HEIGHT}" preserveAspectRatio="none" role="img" aria-label="{label}">{body}</svg>"#,
         width.max(1)

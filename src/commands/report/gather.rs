@@ -51,7 +51,7 @@ impl Gathered {
     /// Neither state nor manifest is there, or the one that is cannot be read; no run has begun.
     pub(super) async fn read(places: &Places, summary: Option<Summary>) -> Result<Self, Failure> {
         let facts = Facts::read(places).await?;
-        let status = Status::of(&facts, super::super::run::now());
+        let status = Status::of(&facts, super::super::now());
         let Some(run) = &facts.run else {
             return Err(Failure::new(
                 ExitCode::Usage,

@@ -5,6 +5,7 @@
 
 mod chart;
 mod gather;
+mod html;
 mod page;
 mod requests;
 

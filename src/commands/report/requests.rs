@@ -7,7 +7,7 @@ use crate::progress::timeline::{Stretch, add, quantile};
 use crate::units::EpochSeconds;
 
 use super::chart::{Series, bars, lines};
-use super::page::{as_float_of, card, legend, moment};
+use super::html::{as_float_of, card, legend, moment};
 
 /// Columns of a chart, at most.
 const MOST_COLUMNS: usize = 120;

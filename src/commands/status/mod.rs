@@ -15,8 +15,8 @@ use crate::config::Settings;
 use crate::failure::{ExitCode, Failure};
 use crate::telemetry::Log;
 
+use super::now;
 use super::places::Places;
-use super::run::now;
 use super::signals;
 use facts::Facts;
 use report::Status;

@@ -48,9 +48,10 @@ use frame::Place;
 use subject::Subject;
 
 use super::commits::Commits;
-use super::opening::{self, Opened, Wanted};
-use super::session::LEARNED_RATE;
+use super::learned::LEARNED_RATE;
+use super::opening::{self, Opened};
 use super::state::OpenState;
+use super::wanted::Wanted;
 use super::{DamagedState, ExportError};
 
 /// Where what audits cost is kept: the last one's [`Bill`].

@@ -1,7 +1,7 @@
 //! What is told beside the data: to the log, and to the journal for the next start and for whoever looks on.
 
+use crate::export::learned::LEARNED_RATE;
 use crate::export::machine::Note;
-use crate::export::session::LEARNED_RATE;
 use crate::export::standing::{STANDING, Standing};
 use crate::fetch::throttle::LearnedRate;
 use crate::journal::{Journal, JournalError};

@@ -1,9 +1,9 @@
 //! What may be published next: slices from the left of each region, or a range that was read again.
 
 use super::ending::DRAIN;
+use super::vocabulary::Urgency;
 use super::{Due, Effect, Machine, Moment, Publishing};
 use crate::export::Ending;
-use crate::export::cutting::Urgency;
 use crate::plan::region::RegionPlan;
 use crate::units::{EpochSeconds, TimeRange};
 

@@ -38,7 +38,7 @@ mod vocabulary;
 
 pub(super) use due::next_edge;
 pub(super) use staff::upkeep;
-pub(super) use vocabulary::{Abandoned, Broken, Due, Effect, Event, Note};
+pub(super) use vocabulary::{Abandoned, Broken, Due, Effect, Event, Note, Urgency};
 
 /// What a person may set of the loop.
 #[derive(Clone, Debug)]

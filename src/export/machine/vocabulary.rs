@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::api::contract::Region;
 use crate::export::Interrupt;
-use crate::export::cutting::Urgency;
 use crate::fetch::job::{Dice, Heard, JobId};
 use crate::fetch::pool::Sending;
 use crate::fetch::throttle::LearnedRate;
@@ -161,4 +160,15 @@ pub(in crate::export) enum Due {
         /// What of it was read, and may lack rows: in order, and apart from what was not read.
         unproven: Vec<TimeRange>,
     },
+}
+
+/// Why a slice is cut now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::export) enum Urgency {
+    /// Only whole partitions, and what presses.
+    Calm,
+    /// Full parts as well: to look for them costs time.
+    Look,
+    /// Everything that is settled.
+    Flush,
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use keyapi_export::config::layers::{ENVIRONMENT_PREFIX, Sources};
+use keyapi_export::config::keys::ENVIRONMENT_PREFIX;
+use keyapi_export::config::layers::Sources;
 use keyapi_export::config::{NotifySettings, Settings};
 use keyapi_export::units::EpochSeconds;
 

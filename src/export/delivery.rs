@@ -216,17 +216,18 @@ impl<'a> Delivery<'a> {
         self.publisher.commits.note(note).await;
     }
 
-    /// What of former runs this one takes the place of: all seconds that it has read, and gaps in which it delivers rows.
+    /// What of former runs this one takes the place of: all seconds of which it has every row, and of the others those for which it has a
+    /// part, which holds what they had.
     async fn replaced(&self, planner: &Planner) -> Result<Replaced, ExportError> {
         let mut replaced = Replaced::default();
         let own = self.publisher.own_parts()?;
         for plan in planner.regions() {
-            let mut read = planner.covered(plan);
-            let gaps = planner.gaps_of(&plan.region).into_iter();
-            let is_delivered = |gap: &TimeRange| {
-                own.iter().any(|part| part.region == plan.region && !part.carried && part.range.overlaps(*gap))
-            };
-            read.extend(gaps.filter(is_delivered));
+            let in_part = planner.not_read(&plan.region).in_part;
+            let covered = planner.covered(plan).into_iter();
+            let mut read: Vec<TimeRange> = covered.flat_map(|range| range.without(&in_part)).collect();
+            let own = own.iter().filter(|part| part.region == plan.region && !part.carried);
+            read.extend(own.flat_map(|part| in_part.iter().map(|range| range.intersection(part.range))));
+            read.retain(|range| !range.is_empty());
             let Replaced { former, lost } = self.publisher.replace(&plan.region, &read).await?;
             replaced.former.extend(former);
             replaced.lost.extend(lost);

@@ -39,7 +39,10 @@ impl Publisher {
         let mut parts = Vec::new();
         for range in fill.slices.iter().filter(is_whole) {
             let slice = Slice { region: fill.region.clone(), range: *range, run: self.run.clone() };
-            parts.extend(self.stage(&slice).await?);
+            if let Some(staged) = self.stage(&slice).await? {
+                let known = [self.former_parts(&fill.region)?, before.clone()].concat();
+                parts.push(self.take_in(staged, known, &fill.not_read.in_part).await?);
+            }
         }
         let mut kept = Vec::new();
         for doubtful in fill.not_read.all.iter().chain(&fill.unproven) {
@@ -228,7 +231,7 @@ mod tests {
         }
 
         async fn fill(&self, within: TimeRange, slices: &[TimeRange], gaps: &[TimeRange]) -> Published {
-            let not_read = NotRead { all: gaps.to_vec(), left: vec![] };
+            let not_read = NotRead { all: gaps.to_vec(), left: vec![], in_part: gaps.to_vec() };
             let fill = Fill { region: us(), range: within, slices: slices.to_vec(), not_read, unproven: vec![] };
             self.publisher.fill(fill).await.unwrap()
         }

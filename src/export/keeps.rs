@@ -16,7 +16,8 @@ pub(super) enum Keeps {
 }
 
 impl Keeps {
-    /// The seconds of a region that are kept. What `lost` parts held is not, nor are gaps. What ends before `settled_before` is always kept.
+    /// The seconds of a region that are kept. What `lost` parts held is not, nor are gaps, nor what is unproven and brought no row: to ask
+    /// for that again costs a few requests. What ends before `settled_before` is always kept.
     pub(super) fn of(
         self,
         region: &Region,
@@ -31,21 +32,29 @@ impl Keeps {
         };
         let old = settled_before.map(|end| TimeRange::new(EpochSeconds::new(i64::MIN), end));
         let old = within(old.as_slice());
-        match self {
-            Self::Nothing => old,
-            Self::WhatItsRunRead => [old, within(&account.coverage.of_run(region, &manifest.run))].concat(),
+        let holds_rows = |range: TimeRange| {
+            let mut parts = manifest.parts.iter().filter(|part| part.region == *region);
+            parts.any(|part| part.range.overlaps(range))
+        };
+        let unproven = account.unproven.iter().filter(|lack| lack.region == *region).map(|lack| lack.range);
+        let empty: Vec<TimeRange> = unproven.filter(|range| !holds_rows(*range)).collect();
+        let kept = match self {
+            Self::Nothing => Vec::new(),
+            Self::WhatItsRunRead => within(&account.coverage.of_run(region, &manifest.run)),
             Self::All => sound,
-        }
+        };
+        old.into_iter().chain(kept.into_iter().flat_map(|range| range.without(&empty))).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::account::{Account, Share};
+    use crate::journal::record::PartRecord;
+    use crate::sink::account::{Account, Lack, Share};
     use crate::sink::coverage::Reader;
     use crate::sink::testing::{self, range};
-    use crate::units::RowCount;
+    use crate::units::{ByteCount, RowCount};
 
     fn us() -> Region {
         "US".parse().unwrap()
@@ -84,6 +93,32 @@ mod tests {
     fn what_a_lost_part_held_is_not_kept() {
         assert_eq!(kept(Keeps::All, &[range(50, 60)], None), [range(0, 50), range(60, 90)]);
         assert_eq!(kept(Keeps::WhatItsRunRead, &[range(50, 60)], None), [range(40, 50), range(60, 90)]);
+    }
+
+    #[test]
+    fn what_is_unproven_and_brought_no_row_is_not_kept() {
+        let mut manifest = manifest();
+        let why = "its code may be wrong".to_owned();
+        let doubt =
+            |start, end| Lack { region: us(), range: range(start, end), why: why.clone(), fault: None, lacks: None };
+        manifest.account.unproven = vec![doubt(0, 10), doubt(50, 60)];
+        manifest.parts = vec![PartRecord {
+            path: "data/query_region=US/part".to_owned(),
+            region: us(),
+            range: range(45, 52),
+            run: "r1".to_owned(),
+            rows: RowCount::new(1),
+            bytes: ByteCount::new(1),
+            sha256: String::new(),
+            duplicates: 0,
+            kept_in_extra: 0,
+            extra_fields: Default::default(),
+            schema: 2,
+            carried: false,
+        }];
+        let kept = |keeps: Keeps, old| TimeRange::merged(&keeps.of(&us(), (&manifest, &[]), old));
+        assert_eq!(kept(Keeps::All, None), [range(10, 90)]);
+        assert_eq!(kept(Keeps::All, Some(range(0, 5).end)), [range(0, 5), range(10, 90)]);
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub(super) enum Holds {
     SomeByItsManifest,
     /// Something that no run of this state can read again by itself: parts of former runs are gone.
     LessThanItSays,
+    /// What the state's runs left, without a gap in what is asked: what it lacks is in doubt, or was rejected.
+    NoGap,
     /// What the state's runs left.
     WhatWasLeft,
 }
@@ -69,6 +71,8 @@ pub(super) fn next(ask: &Ask<'_>, latest: Option<&RunRecord>, holds: Holds) -> N
         Some(RunOutcome::Closed) => Next::Begin(ask.keeps()),
         Some(_) if is_asked && holds == Holds::LessThanItSays => Next::Begin(Keeps::All),
         Some(RunOutcome::Complete) if is_asked && ask.insists() => Next::Begin(Keeps::Nothing),
+        // Gaps come first. What is in doubt or rejected is not mended by another look at the same run.
+        Some(_) if is_asked && ask.insists() && holds == Holds::NoGap => Next::Begin(Keeps::Nothing),
         Some(_) if is_asked => Next::LookAgain,
         Some(_) => Next::Begin(ask.keeps()),
     }
@@ -92,7 +96,7 @@ impl Ask<'_> {
         }
     }
 
-    /// Whether what is complete is read again because a person says so. A range of the clock moves on by itself.
+    /// Whether what is there is read again because a person says so. A range of the clock moves on by itself.
     fn insists(&self) -> bool {
         self.reread == Some(Reread::All) && self.ends == RangeEnds::Absolute
     }
@@ -233,6 +237,9 @@ mod tests {
         assert_eq!(next(&again, Some(&ended(RunOutcome::Complete)), Holds::WhatWasLeft), Next::Begin(Keeps::Nothing));
         let gaps = next(&again, Some(&ended(RunOutcome::Incomplete)), Holds::WhatWasLeft);
         assert_eq!(gaps, Next::LookAgain, "its gaps come first");
+        let in_doubt = next(&again, Some(&ended(RunOutcome::Incomplete)), Holds::NoGap);
+        assert_eq!(in_doubt, Next::Begin(Keeps::Nothing), "what is in doubt is read anew");
+        assert_eq!(next(&ask, Some(&ended(RunOutcome::Incomplete)), Holds::NoGap), Next::LookAgain, "nobody said so");
     }
 
     #[test]

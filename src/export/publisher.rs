@@ -5,6 +5,7 @@
 //! journal, the slice recorded, bodies released; `delivery` shows all of it at once when the run ends. Each step may be the last before a
 //! crash; the next start goes on.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::api::contract::Region;
@@ -77,7 +78,10 @@ impl Publisher {
             return self.pass_over(slice, not_read).await;
         }
         let is_read = not_read.all.iter().all(|not_read| !not_read.overlaps(slice.range));
-        let part = self.stage(&slice).await?;
+        let mut part = self.stage(&slice).await?;
+        if let Some(staged) = part.take_if(|_| !is_new) {
+            part = Some(self.take_in(staged, self.former_parts(&slice.region)?, &not_read.in_part).await?);
+        }
         if let Some(part) = &part {
             failpoint::pass(CrashStep::PartStaged);
             if is_new && is_read {
@@ -184,6 +188,32 @@ impl Publisher {
         staged.await?
     }
 
+    /// A staged part, with the rows that these parts hold of seconds which were read in part, and that have not come.
+    pub(super) async fn take_in(
+        &self,
+        staged: PartRecord,
+        former: Vec<PartRecord>,
+        in_part: &[TimeRange],
+    ) -> Result<PartRecord, ExportError> {
+        let seconds: Vec<TimeRange> = in_part.iter().map(|range| range.intersection(staged.range)).collect();
+        let mut there = Vec::new();
+        for part in former {
+            let is_concerned = seconds.iter().any(|range| range.overlaps(part.range));
+            if is_concerned && part.path != staged.path && self.output.holds(&part).await? {
+                there.push((part.clone(), self.output.local(&part).await?));
+            }
+        }
+        if there.is_empty() {
+            return Ok(staged);
+        }
+        let parts = self.parts.clone();
+        let take_in = move || {
+            let there: Vec<(&PartRecord, &Path)> = there.iter().map(|(part, file)| (part, &**file)).collect();
+            parts.take_in(staged, &there, &seconds)
+        };
+        Ok(self.stager.run(take_in).await??)
+    }
+
     /// Finds the parts of former runs of which this run has read something (`read`), and keeps what it has not read of them in
     /// parts of its own, which wait like those of replaced time.
     pub(super) async fn replace(&self, region: &Region, read: &[TimeRange]) -> Result<Replaced, ExportError> {
@@ -231,9 +261,11 @@ impl Publisher {
         Ok(parts.map(|(part, _)| part).filter(|part| part.run == self.run).collect())
     }
 
-    fn former_parts(&self, region: &Region) -> Result<Vec<PartRecord>, JournalError> {
+    pub(super) fn former_parts(&self, region: &Region) -> Result<Vec<PartRecord>, JournalError> {
         let live = self.journal.parts()?.into_iter().filter(|(_, state)| *state == PartState::Published);
-        let of_region = live.map(|(part, _)| part).filter(|part| part.region == *region && part.run != self.run);
+        // What a start of this run has carried over is of former runs all the same.
+        let is_former = |part: &PartRecord| part.region == *region && (part.run != self.run || part.carried);
+        let of_region = live.map(|(part, _)| part).filter(is_former);
         Ok(of_region.filter(|part| self.may_replace(part)).collect())
     }
 

@@ -168,7 +168,10 @@ impl ExportRequest {
         match latest {
             None => self.holds_by_its_manifest(&opened.manifest),
             Some(run) if lost.any(|part| part.run != run.begun.id || part.carried) => Holds::LessThanItSays,
-            Some(_) => Holds::WhatWasLeft,
+            Some(_) => {
+                let lacking = self.lacking(&opened.manifest.account, self.range);
+                if lacking.gaps.is_empty() && lacking.unread.is_empty() { Holds::NoGap } else { Holds::WhatWasLeft }
+            }
         }
     }
 

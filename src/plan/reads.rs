@@ -45,6 +45,8 @@ pub struct NotRead {
     pub all: Vec<TimeRange>,
     /// Those that were left when the run was closed.
     pub left: Vec<TimeRange>,
+    /// Those that it has read in part, or may have: gaps, and what is unproven.
+    pub in_part: Vec<TimeRange>,
 }
 
 impl NotRead {

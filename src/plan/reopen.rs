@@ -143,7 +143,10 @@ impl Planner {
     pub fn not_read(&self, region: &Region) -> NotRead {
         let left = self.left_of_region(region);
         let kept = self.region(region).map_or(&[][..], |plan| &plan.kept);
-        NotRead { all: [self.gaps_of(region).as_slice(), &left, kept].concat(), left }
+        let gaps = self.gaps_of(region);
+        let unproven = self.unproven.iter().filter(|listed| listed.region == *region).map(|listed| listed.range);
+        let in_part = gaps.iter().copied().chain(unproven).collect();
+        NotRead { all: [gaps.as_slice(), &left, kept].concat(), left, in_part }
     }
 
     /// A region's gaps.

@@ -111,6 +111,10 @@ impl Account {
         // A second look at what is unproven does not list it twice.
         self.unproven.dedup();
         self.rejected.retain(|one| one.region != *region || (one.run != reader.run && !one.is_read_again(read)));
+        // A row that was rejected lay somewhere in its run's seconds, and not in those that have been read again since.
+        for one in self.rejected.iter_mut().filter(|one| one.region == *region) {
+            one.range = one.range_left(read);
+        }
         if *rejected > RowCount::ZERO {
             let run = reader.run.to_owned();
             self.rejected.push(Rejected { region: region.clone(), range: *range, run, rows: *rejected });
@@ -228,6 +232,12 @@ impl Rejected {
     fn is_read_again(&self, read: &[TimeRange]) -> bool {
         self.range.without(read).is_empty()
     }
+
+    /// From the first of its seconds that have not been read again to the last.
+    fn range_left(&self, read: &[TimeRange]) -> TimeRange {
+        let left = self.range.without(read);
+        left.first().zip(left.last()).map_or(self.range, |(first, last)| TimeRange::new(first.start, last.end))
+    }
 }
 
 /// What is listed within the seconds that are given for each region.
@@ -343,6 +353,23 @@ mod tests {
         let again = after(&elsewhere, 3, &share(range(0, 60), &[range(0, 60)]));
         let lacking = again.lacking(&[us()], range(0, 60));
         assert_eq!((lacking.is_nothing(), lacking.rejected), (true, RowCount::ZERO));
+    }
+
+    /// A night's rejected row is counted by no later night that has read its seconds again, or does not ask for the rest of them.
+    #[test]
+    fn a_rejected_row_counts_in_the_seconds_that_were_not_read_again() {
+        let night = |start: i64, rows| Share {
+            rejected: RowCount::new(rows),
+            ..share(range(start, start + 7), &[range(start, start + 7)])
+        };
+        let mut account = after(&Account::default(), 1, &night(0, 2));
+        for start in 1..4 {
+            account = after(&account, 1 + start, &night(start, 0));
+            assert!(account.lacking(&[us()], range(start, start + 7)).is_nothing(), "{start}");
+        }
+        assert_eq!(account.lacking(&[us()], range(0, 7)).rejected, RowCount::new(2), "its first second is what it was");
+        let middle = after(&after(&Account::default(), 1, &night(0, 2)), 2, &share(range(2, 4), &[range(2, 4)]));
+        assert_eq!(middle.lacking(&[us()], range(2, 4)).rejected, RowCount::new(2), "before and after it");
     }
 
     #[test]

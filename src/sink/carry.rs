@@ -80,7 +80,7 @@ pub fn rows_within((former, file): (&PartRecord, &Path), ranges: &[TimeRange]) -
     Ok(rows)
 }
 
-fn reader(file: File, former: &PartRecord) -> Result<ParquetRecordBatchReader, PartError> {
+pub(super) fn reader(file: File, former: &PartRecord) -> Result<ParquetRecordBatchReader, PartError> {
     let unreadable = |source| PartError::Former { path: former.path.clone(), source };
     builder(file, former)?.with_batch_size(BATCH_ROWS).build().map_err(unreadable)
 }
@@ -96,7 +96,7 @@ pub(super) fn builder(file: File, former: &PartRecord) -> Result<ParquetRecordBa
     }
 }
 
-fn inside(batch: &RecordBatch, range: TimeRange) -> Result<RecordBatch, ParquetError> {
+pub(super) fn inside(batch: &RecordBatch, range: TimeRange) -> Result<RecordBatch, ParquetError> {
     let moments =
         batch.column_by_name(CREATE_TIME).and_then(|column| column.as_primitive_opt::<TimestampMillisecondType>());
     let moments = moments.ok_or_else(|| ParquetError::General(format!("it has no times in `{CREATE_TIME}`")))?;

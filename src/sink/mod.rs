@@ -37,4 +37,5 @@ pub mod table;
 pub(crate) mod testing;
 pub mod value;
 pub mod verify;
+pub mod union;
 mod videos;

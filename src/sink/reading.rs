@@ -16,6 +16,7 @@ use crate::plan::fact::{RowKey, VideoKey};
 use crate::sink::columns::{CREATE_TIME, VIDEO_ID};
 use crate::sink::part::{BATCH_ROWS, PartError};
 use crate::sink::staging::StagingError;
+use crate::sink::videos::Videos;
 use crate::units::{EpochSeconds, TimeRange};
 
 /// A row's second and its `video_id`.
@@ -57,11 +58,12 @@ pub fn keys_held((part, file): (&PartRecord, &Path), wanted: &BTreeSet<RowKey>) 
 /// # Errors
 /// Where the part cannot be read.
 pub fn rows_within(part: &PartRecord, file: &Path, ranges: &[TimeRange]) -> Result<BTreeSet<RowId>, PartError> {
-    let is_within = |second: EpochSeconds| {
-        let after = ranges.partition_point(|range| range.end <= second);
-        ranges.get(after).is_some_and(|range| range.contains(second))
-    };
-    each_row(part, file, |row| is_within(row.0).then_some(row))
+    each_row(part, file, |row| is_within(ranges, row.0).then_some(row))
+}
+
+fn is_within(ranges: &[TimeRange], second: EpochSeconds) -> bool {
+    let after = ranges.partition_point(|range| range.end <= second);
+    ranges.get(after).is_some_and(|range| range.contains(second))
 }
 
 /// Those of the `wanted` videos that `part` holds, in whatever second.
@@ -76,6 +78,25 @@ pub fn videos_held(part: &PartRecord, file: &Path, wanted: &BTreeSet<String>) ->
         ControlFlow::Continue(())
     })?;
     Ok(found)
+}
+
+/// Notes the videos of `part` in these ranges, which are in order and apart.
+///
+/// # Errors
+/// Where the part cannot be read.
+pub(super) fn note_videos(
+    part: &PartRecord,
+    file: &Path,
+    ranges: &[TimeRange],
+    videos: &mut Videos,
+) -> Result<(), PartError> {
+    each_batch(part, file, &[CREATE_TIME, VIDEO_ID], |batch| {
+        let rows = seconds(batch).zip(texts(batch, VIDEO_ID)).filter_map(|(second, video)| second.zip(video));
+        for (_, video) in rows.filter(|(second, _)| is_within(ranges, *second)) {
+            videos.insert(video);
+        }
+        ControlFlow::Continue(())
+    })
 }
 
 /// The first own region that a row of `part` names.

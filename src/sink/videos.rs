@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 const HASHED: u64 = 1 << 63;
 
 /// A set of video ids: eight bytes each for the plain numbers that real ids are, the text for any other. Exact.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Videos {
     numbers: HashSet<u64>,
     texts: HashSet<Box<str>>,
@@ -19,6 +19,14 @@ impl Videos {
         match plain_number(video_id) {
             Some(number) => self.numbers.insert(number),
             None => self.texts.insert(video_id.into()),
+        }
+    }
+
+    /// Whether `video_id` is one of them.
+    pub(super) fn contains(&self, video_id: &str) -> bool {
+        match plain_number(video_id) {
+            Some(number) => self.numbers.contains(&number),
+            None => self.texts.contains(video_id),
         }
     }
 }

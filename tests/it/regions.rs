@@ -300,3 +300,28 @@ fn a_region_that_has_had_rows_and_has_none_any_more_is_complete() {
         quiet.stop();
     }
 }
+
+/// A run that reads everything again and loses a region in mid-run takes nothing away that it has not replaced: what the output held of the
+/// gap stays, beside what came of it, and each row is there once.
+#[test]
+fn what_the_output_held_of_a_region_that_fails_while_it_is_read_again_stays() {
+    for partition in ["day", "none"] {
+        let simulator = serve_four(|_| ());
+        let job = job_of_four(&simulator).with("--max-in-flight 4").with(&format!("--partition {partition}"));
+        assert_eq!(job.run().code, 0);
+        let job = job.with("--reread all");
+        for answered in [60, 20, 10] {
+            let before = simulator.stats().requests;
+            let fails = |service: &mut SimulatorSettings| {
+                refuses("GB=403:your plan has changed")(service);
+                service.faults.regions_fail_after = before + answered;
+            };
+            simulator.change(fails).unwrap();
+            let ended = job.run();
+            assert_eq!(ended.code, 3, "{partition} {answered}: {ended}");
+            holds_exactly_the_truth(&simulator, &job);
+            assert_eq!(job.verify().code, 3, "{partition} {answered}");
+        }
+        is_completed(&simulator, &job);
+    }
+}

@@ -1,0 +1,228 @@
+//! A staged part takes in what former parts hold of seconds that were read in part: no row goes that nothing takes the place of.
+
+use std::fs::File;
+use std::path::Path;
+
+use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
+use arrow::compute::{SortColumn, concat_batches, filter_record_batch, lexsort_to_indices, take_record_batch};
+use arrow::datatypes::TimestampMillisecondType;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
+use parquet::errors::ParquetError;
+
+use crate::journal::kept::KeptFields;
+use crate::journal::record::PartRecord;
+use crate::sink::carry::{count_kept, inside, reader};
+use crate::sink::columns::{CREATE_TIME, VIDEO_ID};
+use crate::sink::former;
+use crate::sink::layout::Slice;
+use crate::sink::part::{PartError, PartFile, Parts};
+use crate::sink::reading::note_videos;
+use crate::sink::staging::StagingError;
+use crate::sink::videos::Videos;
+use crate::units::TimeRange;
+
+/// A part, and where it lies.
+pub type Source<'a> = (&'a PartRecord, &'a Path);
+
+impl Parts {
+    /// Writes a staged part anew, with the rows that `former` parts hold of `seconds` within it, but for videos that are there already: the
+    /// part's own count before those of each former part in turn. Its name stays. Blocks; memory is that of a few batches, and eight bytes
+    /// for each row of the part in these seconds.
+    ///
+    /// # Errors
+    /// Where a part cannot be read, a former one has other columns than its record says, or the disk fails.
+    pub fn take_in(
+        &self,
+        own: PartRecord,
+        former: &[Source<'_>],
+        seconds: &[TimeRange],
+    ) -> Result<PartRecord, PartError> {
+        let seconds = TimeRange::merged(&seconds.iter().map(|range| range.intersection(own.range)).collect::<Vec<_>>());
+        former.iter().try_fold(own, |own, former| self.take_in_one(own, *former, &seconds))
+    }
+
+    fn take_in_one(&self, own: PartRecord, former: Source<'_>, seconds: &[TimeRange]) -> Result<PartRecord, PartError> {
+        let staged = self.staging.file(&own.path);
+        let aside = self.staging.place_for_copy();
+        std::fs::rename(&staged, &aside).map_err(StagingError::of("renaming", &staged))?;
+        let mut videos = Videos::default();
+        note_videos(&own, &aside, seconds, &mut videos)?;
+        let slice = Slice { region: own.region.clone(), range: own.range, run: own.run.clone() };
+        let mut others = Rows::open(former, &slice)?;
+        (others.seconds, others.without) = (Some(seconds), Some(&videos));
+        let mut part = PartFile::new(self, &slice)?;
+        let mut extra_fields = KeptFields::default();
+        let mut write = |batch: &RecordBatch| {
+            count_kept(batch, &mut extra_fields);
+            part.write(batch)
+        };
+        let mut rows = Rows::open((&own, &aside), &slice)?;
+        while let Some(batch) = rows.next()? {
+            let Some(last) = batch.num_rows().checked_sub(1).and_then(|last| key(&batch, last)) else { continue };
+            let mut all = vec![batch.clone()];
+            while let Some((before, is_all)) = others.up_to(&last)? {
+                all.push(before);
+                if !is_all {
+                    break;
+                }
+            }
+            write(&in_order(&all).map_err(|source| source_error(&own, source))?)?;
+        }
+        while let Some(batch) = others.next()? {
+            write(&batch)?;
+        }
+        let written = part.finish()?;
+        std::fs::remove_file(&aside).map_err(StagingError::of("removing", &aside))?;
+        let (duplicates, kept_in_extra) = (own.duplicates, extra_fields.total());
+        Ok(written.map_or(own, |record| PartRecord { duplicates, kept_in_extra, extra_fields, ..record }))
+    }
+}
+
+fn source_error(part: &PartRecord, source: impl Into<ParquetError>) -> PartError {
+    PartError::Former { path: part.path.clone(), source: source.into() }
+}
+
+/// The rows of one part within a slice, in order.
+struct Rows<'a> {
+    part: &'a PartRecord,
+    slice: &'a Slice,
+    reader: ParquetRecordBatchReader,
+    /// Only these seconds, where any are told.
+    seconds: Option<&'a [TimeRange]>,
+    /// But for these videos.
+    without: Option<&'a Videos>,
+    /// What has been read and not been taken.
+    waiting: Option<RecordBatch>,
+}
+
+impl<'a> Rows<'a> {
+    fn open((part, file): Source<'a>, slice: &'a Slice) -> Result<Self, PartError> {
+        let opened = File::open(file).map_err(StagingError::of("opening the part", file))?;
+        Ok(Self { part, slice, reader: reader(opened, part)?, seconds: None, without: None, waiting: None })
+    }
+
+    /// The next batch with rows; none at the end.
+    fn next(&mut self) -> Result<Option<RecordBatch>, PartError> {
+        if let Some(waiting) = self.waiting.take() {
+            return Ok(Some(waiting));
+        }
+        for batch in self.reader.by_ref() {
+            let batch = batch.map_err(|source| source_error(self.part, source))?;
+            let rows = inside(&batch, self.slice.range).map_err(|source| source_error(self.part, source))?;
+            let rows =
+                former::to_current(&rows, &self.slice.region).map_err(|source| source_error(self.part, source))?;
+            let rows = wanted(&rows, self.seconds, self.without).map_err(|source| source_error(self.part, source))?;
+            if rows.num_rows() > 0 {
+                return Ok(Some(rows));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next rows up to this one, and whether they were all of their batch; none where there is none.
+    fn up_to(&mut self, last: &Key) -> Result<Option<(RecordBatch, bool)>, PartError> {
+        let Some(batch) = self.next()? else { return Ok(None) };
+        let rows = batch.num_rows();
+        let count = (0..rows).take_while(|place| key(&batch, *place).is_some_and(|key| key <= *last)).count();
+        if count < rows {
+            self.waiting = Some(batch.slice(count, rows - count));
+        }
+        Ok((count > 0).then(|| (batch.slice(0, count), count == rows)))
+    }
+}
+
+/// By what rows are in order.
+type Key = (i64, String);
+
+fn key(batch: &RecordBatch, place: usize) -> Option<Key> {
+    let moments = batch.column_by_name(CREATE_TIME)?.as_primitive_opt::<TimestampMillisecondType>()?;
+    let videos = batch.column_by_name(VIDEO_ID)?.as_string_opt::<i32>()?;
+    (place < batch.num_rows()).then(|| (moments.value(place), videos.value(place).to_owned()))
+}
+
+/// The rows of these seconds, but for these videos.
+fn wanted(
+    batch: &RecordBatch,
+    seconds: Option<&[TimeRange]>,
+    without: Option<&Videos>,
+) -> Result<RecordBatch, ParquetError> {
+    let (Some(seconds), Some(without)) = (seconds, without) else { return Ok(batch.clone()) };
+    let is_within = |milliseconds: i64| {
+        let second = milliseconds.div_euclid(1_000);
+        seconds.iter().any(|range| range.start.get() <= second && second < range.end.get())
+    };
+    let is_wanted =
+        |place: usize| key(batch, place).is_some_and(|(moment, video)| is_within(moment) && !without.contains(&video));
+    let wanted: BooleanArray = (0..batch.num_rows()).map(|place| Some(is_wanted(place))).collect();
+    Ok(filter_record_batch(batch, &wanted)?)
+}
+
+/// All rows in the order of a part.
+fn in_order(batches: &[RecordBatch]) -> Result<RecordBatch, ParquetError> {
+    let [first, _, ..] = batches else {
+        return batches.first().cloned().ok_or_else(|| ParquetError::General("there is no batch".to_owned()));
+    };
+    let all = concat_batches(&first.schema(), batches)?;
+    let columns = [CREATE_TIME, VIDEO_ID].into_iter().filter_map(|name| all.column_by_name(name));
+    let columns: Vec<SortColumn> =
+        columns.map(|values| SortColumn { values: std::sync::Arc::clone(values), options: None }).collect();
+    Ok(take_record_batch(&all, &lexsort_to_indices(&columns, None)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::sink::testing::{given, page, parts, range, row, slice, triples};
+
+    /// A part of these seconds, each with a row whose `video_id` is the second, and where it lies.
+    fn staged(parts: &Parts, run: &str, seconds: &[i64]) -> (PartRecord, PathBuf) {
+        let rows: Vec<String> = seconds.iter().map(|second| row(*second, &second.to_string(), 1)).collect();
+        let slice = Slice { run: run.to_owned(), ..slice(range(0, 600)) };
+        let record = parts.stage(&slice, given(vec![page(1, &rows)])).unwrap().unwrap();
+        let file = parts.staging.file(&record.path);
+        (record, file)
+    }
+
+    fn seconds_of(file: &Path) -> Vec<i64> {
+        triples(file).into_iter().map(|(second, ..)| second).collect()
+    }
+
+    #[test]
+    fn what_did_not_come_of_seconds_that_were_read_in_part_is_taken_in_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = parts(folder.path());
+        let (old, old_file) = staged(&parts, "r0", &[5, 15, 25, 35, 45, 55, 65, 500]);
+        let (older, older_file) = staged(&parts, "r1", &[26, 45, 501]);
+        let (own, file) = staged(&parts, "r2", &[4, 15, 24, 46, 70]);
+        let former = [(&old, old_file.as_path()), (&older, older_file.as_path())];
+        let path = own.path.clone();
+        let record = parts.take_in(own, &former, &[range(10, 50), range(60, 600)]).unwrap();
+        assert_eq!(seconds_of(&file), [4, 15, 24, 25, 26, 35, 45, 46, 65, 70, 500, 501]);
+        assert_eq!((record.rows.get(), &record.path, record.run.as_str()), (12, &path, "r2"));
+        assert_eq!(seconds_of(&old_file).len(), 8, "former parts stay as they are");
+        assert!(
+            std::fs::read_dir(folder.path().join(crate::sink::staging::FOLDER)).is_ok_and(|left| left.count() == 3)
+        );
+    }
+
+    #[test]
+    fn more_rows_than_one_batch_stay_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = parts(folder.path());
+        let even: Vec<i64> = (0..4_000).map(|place| place * 2).collect();
+        let third: Vec<i64> = (0..2_700).map(|place| place * 3).collect();
+        let wide = |run: &str, seconds: &[i64]| {
+            let rows: Vec<String> = seconds.iter().map(|second| row(*second, &second.to_string(), 1)).collect();
+            let slice = Slice { run: run.to_owned(), ..slice(range(0, 10_000)) };
+            parts.stage(&slice, given(vec![page(1, &rows)])).unwrap().unwrap()
+        };
+        let (old, own) = (wide("r0", &third), wide("r2", &even));
+        let (old_file, file) = (parts.staging.file(&old.path), parts.staging.file(&own.path));
+        let record = parts.take_in(own, &[(&old, &old_file)], &[range(0, 10_000)]).unwrap();
+        let both: std::collections::BTreeSet<i64> = even.into_iter().chain(third).collect();
+        assert_eq!(seconds_of(&file), both.iter().copied().collect::<Vec<_>>());
+        assert_eq!(record.rows.get() as usize, both.len());
+    }
+}

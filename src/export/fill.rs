@@ -7,7 +7,7 @@
 
 use crate::api::contract::Region;
 use crate::journal::JournalError;
-use crate::journal::record::{Change, PartRecord};
+use crate::journal::record::{Change, PartRecord, PartState};
 use crate::plan::event::PlanEvent;
 use crate::plan::reads::NotRead;
 use crate::sink::carry::rows_within;
@@ -40,13 +40,22 @@ impl Publisher {
         for range in fill.slices.iter().filter(is_whole) {
             let slice = Slice { region: fill.region.clone(), range: *range, run: self.run.clone() };
             if let Some(staged) = self.stage(&slice).await? {
-                let known = [self.former_parts(&fill.region)?, before.clone()].concat();
+                let published = self.own_parts_that(|state| state == PartState::Published)?;
+                let is_own = |part: &PartRecord| before.iter().any(|own| own.path == part.path);
+                let own = published.into_iter().filter(is_own);
+                let known = self.former_parts(&fill.region)?.into_iter().chain(own).collect();
                 parts.push(self.take_in(staged, known, &fill.not_read.in_part).await?);
             }
         }
         let mut kept = Vec::new();
         for doubtful in fill.not_read.all.iter().chain(&fill.unproven) {
-            self.keep_the_richer(doubtful.intersection(fill.range), &before, &mut parts, &mut kept).await?;
+            let doubtful = doubtful.intersection(fill.range);
+            // One by one, so that rows of one part make up for none of another.
+            let slices: Vec<TimeRange> = fill.slices.iter().map(|slice| slice.intersection(doubtful)).collect();
+            let between = doubtful.without(&slices);
+            for piece in slices.into_iter().chain(between).filter(|piece| !piece.is_empty()) {
+                self.keep_the_richer(piece, &before, &mut parts, &mut kept).await?;
+            }
         }
         for wider in before.iter().filter(|part| !fill.range.covers(part.range)) {
             parts.extend(self.carry(wider, wider.range.without(&[fill.range])).await?);
@@ -129,270 +138,4 @@ impl Publisher {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use tempfile::TempDir;
-
-    use super::super::commits::Commits;
-    use super::super::publisher::Replaces;
-    use super::super::stager::Stager;
-    use super::*;
-    use crate::api::envelope::envelope;
-    use crate::journal::record::{NewPage, NewRun, PartState, RangeEnds, Replayed};
-    use crate::journal::{Journal, Limits};
-    use crate::plan::fact::{PageAddress, PageFact, Purpose, RowKey, VideoKey, WindowId};
-    use crate::plan::reads::Reads;
-    use crate::sink::account::Account;
-    use crate::sink::columns::Packaging;
-    use crate::sink::layout::Layout;
-    use crate::sink::part::Parts;
-    use crate::sink::publish::Output;
-    use crate::sink::testing::{identity, manifest};
-    use crate::units::{EpochSeconds, PageNumber};
-
-    /// 2026-01-01T00:00:00Z.
-    const NEW_YEAR: i64 = 1_767_225_600;
-
-    fn us() -> Region {
-        "US".parse().unwrap()
-    }
-
-    fn range(start: i64, end: i64) -> TimeRange {
-        TimeRange::new(EpochSeconds::new(NEW_YEAR + start), EpochSeconds::new(NEW_YEAR + end))
-    }
-
-    /// A run of ten minutes, with its journal and output.
-    struct Scene {
-        folder: TempDir,
-        publisher: Publisher,
-        pages: u32,
-    }
-
-    impl Scene {
-        async fn begin() -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let journal = Journal::open(&folder.path().join("state")).unwrap();
-            let run = NewRun {
-                id: "r1".to_owned(),
-                range: range(0, 600),
-                reads: vec![Reads::whole(us(), range(0, 600))],
-                ends: RangeEnds::Absolute,
-                began_at: EpochSeconds::new(NEW_YEAR + 900),
-                output: "out".to_owned(),
-                partition: "day".to_owned(),
-            };
-            journal.begin_run(run).await.unwrap();
-            let (output, _) = Output::open(&folder.path().join("out"), &identity(), &[]).await.unwrap();
-            let layout = Layout::default();
-            let output = Arc::new(output);
-            let mut running = manifest(range(0, 0), vec![]);
-            running.account = Account::default();
-            let publisher = Publisher {
-                replica: None,
-                parts: Parts::new(output.staging(), layout, Packaging::default()),
-                commits: Arc::new(Commits::new(&journal, Arc::clone(&output), running)),
-                journal,
-                output,
-                stager: Stager::start().unwrap(),
-                layout,
-                run: "r1".to_owned(),
-                began_at: EpochSeconds::new(NEW_YEAR + 900),
-                replaces: Replaces::WhatItCovers,
-            };
-            Self { folder, publisher, pages: 0 }
-        }
-
-        /// A durable page of rows at these seconds; ids tell readings apart.
-        async fn buy(&mut self, seconds: &[i64]) {
-            self.pages += 1;
-            let purpose = Purpose::Walk { window: WindowId(0), stretch: 0 };
-            let key =
-                |second: &i64| RowKey { second: EpochSeconds::new(NEW_YEAR + second), video: VideoKey(*second as u64) };
-            let row = |second: &i64| format!(r#"{{"create_time":{},"video_id":"{second}"}}"#, NEW_YEAR + second);
-            let rows: Vec<String> = seconds.iter().map(row).collect();
-            let page = NewPage {
-                fact: PageFact {
-                    address: PageAddress { region: us(), purpose, page: PageNumber::new(self.pages).unwrap() },
-                    fetched_at: EpochSeconds::new(NEW_YEAR + 900),
-                    slots: seconds.len() as u32,
-                    rows: seconds.iter().map(key).collect(),
-                    check: Default::default(),
-                },
-                fetched_at_ms: 0,
-                request_id: None,
-                body: envelope(&format!(r#"{{"code":0,"data":[{}]}}"#, rows.join(","))).unwrap().packed.encode_all(),
-                delivers: !seconds.is_empty(),
-                rejected: vec![],
-                position: EpochSeconds::new(NEW_YEAR),
-            };
-            let ledger = self.publisher.journal.ledger(Limits { max_credits: None, block: 1 }).unwrap();
-            self.publisher.journal.commit_page(page, ledger.admit().await.unwrap()).await.unwrap();
-        }
-
-        async fn fill(&self, within: TimeRange, slices: &[TimeRange], gaps: &[TimeRange]) -> Published {
-            let not_read = NotRead { all: gaps.to_vec(), left: vec![], in_part: gaps.to_vec() };
-            let fill = Fill { region: us(), range: within, slices: slices.to_vec(), not_read, unproven: vec![] };
-            self.publisher.fill(fill).await.unwrap()
-        }
-
-        async fn fill_unproven(&self, within: TimeRange, slices: &[TimeRange], unproven: &[TimeRange]) -> Published {
-            let (slices, unproven) = (slices.to_vec(), unproven.to_vec());
-            let fill = Fill { region: us(), range: within, slices, not_read: NotRead::default(), unproven };
-            self.publisher.fill(fill).await.unwrap()
-        }
-
-        /// Range and rows of every live part, from the files themselves; and no other Parquet is there.
-        fn live(&self) -> Vec<(TimeRange, u64)> {
-            let parts = self.publisher.journal.parts().unwrap().into_iter();
-            let live: Vec<PartRecord> =
-                parts.filter(|(_, state)| *state == PartState::Published).map(|(part, _)| part).collect();
-            let folder = self.folder.path().join("out/data/query_region=US/date=2026-01-01");
-            let mut files: Vec<_> =
-                std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
-            files.sort();
-            assert_eq!(files, live.iter().map(|part| self.publisher.output.part_file(part)).collect::<Vec<_>>());
-            for part in &live {
-                let found = std::fs::metadata(self.publisher.output.part_file(part)).unwrap().len();
-                assert_eq!(found, part.bytes.get(), "{}", part.path);
-            }
-            live.into_iter().map(|part| (part.range, part.rows.get())).collect()
-        }
-
-        fn filled(&self) -> usize {
-            let events = self.publisher.journal.replay().unwrap().into_iter();
-            events
-                .filter(|entry| matches!(entry, Replayed::Event { json, .. } if json.contains("range_filled")))
-                .count()
-        }
-    }
-
-    #[tokio::test]
-    async fn a_part_of_the_same_range_takes_the_place_of_the_former_one() {
-        let mut scene = Scene::begin().await;
-        scene.buy(&[10, 11]).await;
-        scene.fill(range(10, 20), &[range(10, 20)], &[]).await;
-        assert_eq!(scene.live(), [(range(10, 20), 2)]);
-        scene.buy(&[10, 12, 13]).await;
-        let published = scene.fill(range(10, 20), &[range(10, 20)], &[]).await;
-        assert_eq!((published.parts.len(), scene.live()), (1, vec![(range(10, 20), 3)]));
-        assert_eq!((scene.filled(), scene.publisher.journal.held_pages()), (2, 0));
-        // Nothing is there any more, and it was read whole.
-        scene.fill(range(10, 20), &[range(10, 20)], &[]).await;
-        assert_eq!(scene.live(), []);
-    }
-
-    #[tokio::test]
-    async fn a_gap_that_fails_again_keeps_what_was_delivered_of_it() {
-        let mut scene = Scene::begin().await;
-        scene.buy(&[30, 31, 32]).await;
-        scene.fill(range(30, 40), &[range(30, 40)], &[range(30, 40)]).await;
-        for reading in [&[][..], &[33, 34]] {
-            scene.buy(reading).await;
-            scene.fill(range(30, 40), &[range(30, 40)], &[range(30, 40)]).await;
-            assert_eq!(scene.live(), [(range(30, 40), 3)], "{reading:?} are fewer");
-        }
-        scene.buy(&[30, 31, 32, 33]).await;
-        scene.fill(range(30, 40), &[range(30, 40)], &[range(30, 40)]).await;
-        assert_eq!(scene.live(), [(range(30, 40), 4)]);
-    }
-
-    /// The trouble came back while a doubt was read again: three paid rows were given up for one.
-    #[tokio::test]
-    async fn what_is_unproven_again_keeps_the_reading_with_more_rows() {
-        let mut scene = Scene::begin().await;
-        scene.buy(&[10, 30, 31, 32, 50]).await;
-        scene.fill(range(0, 60), &[range(0, 60)], &[]).await;
-        // Done twice, as after a crash before its transaction.
-        for reading in [&[31][..], &[31]] {
-            scene.buy(reading).await;
-            scene.fill_unproven(range(30, 40), &[range(30, 40)], &[range(30, 40)]).await;
-            assert_eq!(scene.live(), [(range(0, 30), 1), (range(30, 40), 3), (range(40, 60), 1)], "{reading:?}");
-        }
-        scene.buy(&[30, 31, 32, 33]).await;
-        scene.fill_unproven(range(30, 40), &[range(30, 40)], &[range(30, 40)]).await;
-        assert_eq!(scene.live(), [(range(0, 30), 1), (range(30, 40), 4), (range(40, 60), 1)]);
-        scene.buy(&[31]).await;
-        scene.fill(range(30, 40), &[range(30, 40)], &[]).await;
-        assert_eq!(scene.live()[1], (range(30, 40), 1), "what is proven is the truth, with however few rows");
-    }
-
-    #[tokio::test]
-    async fn only_what_is_unproven_again_is_kept_of_a_wider_part() {
-        let mut scene = Scene::begin().await;
-        scene.buy(&[10, 30, 31, 36, 50]).await;
-        scene.fill(range(0, 60), &[range(0, 60)], &[]).await;
-        scene.buy(&[30, 31, 32, 38]).await;
-        scene.fill_unproven(range(30, 40), &[range(30, 35), range(35, 36), range(36, 40)], &[range(35, 36)]).await;
-        let live = [(range(0, 30), 1), (range(30, 35), 3), (range(36, 40), 1), (range(40, 60), 1)];
-        assert_eq!(scene.live(), live, "of the doubt there was nothing before");
-    }
-
-    #[tokio::test]
-    async fn a_gap_that_became_smaller_keeps_only_its_own_rows() {
-        let mut scene = Scene::begin().await;
-        scene.buy(&[30, 34, 36]).await;
-        scene.fill(range(30, 40), &[range(30, 40)], &[range(30, 40)]).await;
-        let slices = [range(30, 34), range(34, 35), range(35, 40)];
-        // Done twice, as after a crash before its transaction.
-        for pages in [&[30, 31, 36, 37, 38][..], &[30, 31, 36, 37, 38]] {
-            scene.buy(pages).await;
-            scene.fill(range(30, 40), &slices, &[range(34, 35)]).await;
-            assert_eq!(scene.live(), [(range(30, 34), 2), (range(34, 35), 1), (range(35, 40), 3)]);
-        }
-    }
-
-    /// Neighbouring gaps are one: of a part that reaches as far, what lies beyond the range was carried over with the gap and once more.
-    #[tokio::test]
-    async fn a_gap_that_reaches_beyond_the_range_is_kept_within_it() {
-        let mut scene = Scene::begin().await;
-        scene.buy(&[10, 22, 24, 33, 50]).await;
-        scene.fill(range(0, 60), &[range(0, 60)], &[]).await;
-        scene.buy(&[22]).await;
-        scene.fill(range(20, 30), &[range(20, 30)], &[range(20, 40)]).await;
-        assert_eq!(scene.live(), [(range(0, 20), 1), (range(20, 30), 2), (range(30, 60), 2)]);
-    }
-
-    #[tokio::test]
-    async fn a_part_that_reaches_beyond_the_range_keeps_what_lies_there() {
-        let mut scene = Scene::begin().await;
-        scene.buy(&[10, 12, 14, 19, 20]).await;
-        scene.fill(range(10, 30), &[range(10, 30)], &[]).await;
-        // Done twice, as after a crash before its transaction.
-        for pages in [&[13, 14, 15][..], &[13, 14, 15]] {
-            scene.buy(pages).await;
-            scene.fill(range(13, 18), &[range(13, 18)], &[]).await;
-            assert_eq!(scene.live(), [(range(10, 13), 2), (range(13, 18), 3), (range(18, 30), 2)]);
-        }
-    }
-
-    /// What was kept of a part beside a fill was taken for another run's: the next fill left it standing, with its rows twice.
-    #[tokio::test]
-    async fn what_one_fill_kept_beside_it_the_next_one_replaces() {
-        let mut scene = Scene::begin().await;
-        scene.buy(&[10, 12, 14, 19, 20]).await;
-        scene.fill(range(10, 30), &[range(10, 30)], &[]).await;
-        scene.buy(&[13, 14, 15]).await;
-        scene.fill(range(13, 18), &[range(13, 18)], &[]).await;
-        scene.buy(&[12, 13, 14, 15, 16, 19]).await;
-        scene.fill(range(11, 20), &[range(11, 20)], &[]).await;
-        assert_eq!(scene.live(), [(range(10, 11), 1), (range(11, 20), 6), (range(20, 30), 1)]);
-    }
-
-    #[tokio::test]
-    async fn a_crash_after_the_parts_were_revealed_is_made_good_by_doing_it_again() {
-        let mut scene = Scene::begin().await;
-        scene.buy(&[10, 15]).await;
-        scene.fill(range(10, 20), &[range(10, 20)], &[]).await;
-        scene.buy(&[10, 11, 15, 16]).await;
-        // What the start after the crash finds: prepared, revealed, and by its recovery published.
-        let slice = Slice { region: us(), range: range(10, 15), run: "r1".to_owned() };
-        let part = scene.publisher.stage(&slice).await.unwrap().unwrap();
-        scene.publisher.journal.replace_part(part.clone()).await.unwrap();
-        scene.publisher.output.reveal(&part).await.unwrap();
-        scene.publisher.journal.publish_part(&part.path).await.unwrap();
-        assert_eq!(scene.live().len(), 2, "both stand there for a while");
-        scene.fill(range(10, 20), &[range(10, 15), range(15, 20)], &[]).await;
-        assert_eq!(scene.live(), [(range(10, 15), 2), (range(15, 20), 2)]);
-    }
-}
+mod tests;

@@ -199,7 +199,7 @@ impl Publisher {
         let mut there = Vec::new();
         for part in former {
             let is_concerned = seconds.iter().any(|range| range.overlaps(part.range));
-            if is_concerned && part.path != staged.path && self.output.holds(&part).await? {
+            if is_concerned && self.output.holds(&part).await? {
                 there.push((part.clone(), self.output.local(&part).await?));
             }
         }

@@ -120,8 +120,9 @@ impl Planner {
         Due::Later(due)
     }
 
-    /// No row beyond a window ends a reading within its own bounds, and all its pages may have met one trouble. So its empty page is asked
-    /// once more, long enough after: always where rows come in no order, else where no page with free places came before it.
+    /// No row beyond a window ends a reading within its own bounds, and all its pages may have met one trouble. So its last page is asked
+    /// once more, long enough after, or the empty one behind it where that is full: always where rows come in no order, else where no page
+    /// with free places came before the empty one.
     fn confirm_bounded(
         &self,
         (id, window): (WindowId, &Window),

@@ -368,7 +368,7 @@ pub enum StretchReason {
     KnownRow,
     /// What contradicts what is known is asked again, long enough after.
     Confirm,
-    /// The empty page that a window ended with, read within its own bounds, is asked again, long enough after.
+    /// The last page of a window that was read within its own bounds, or the empty page behind it, is asked again, long enough after.
     ConfirmEnd,
     /// A second fills all pages that the service serves: it is read from its last row on, newest first.
     FromEnd,

@@ -61,6 +61,8 @@ struct Running {
     seen: BTreeSet<VideoKey>,
     short_pages: u32,
     last_was_full: bool,
+    /// The last page that held any: when it came, its places, and its usable rows.
+    last: Option<(EpochSeconds, u32, usize)>,
     /// Rows within the window.
     own_rows: u32,
     /// A page far ahead that tells whether the window is too large: its number, and whether it held rows.
@@ -73,10 +75,12 @@ struct Running {
 struct End {
     /// The page after the empty one that follows a full one is empty, too.
     is_sure: bool,
-    /// When the page after the last one first came empty, and whether it did so again, long enough after.
+    /// When the page after the last one first came empty.
     ended_at: Option<EpochSeconds>,
+    /// Whether the end is asked again, long enough after, and whether that showed the same or something else.
     is_asked_again: bool,
     is_confirmed: bool,
+    is_refuted: bool,
     /// Whether the page after the last one was refused.
     is_refused: bool,
 }
@@ -98,10 +102,11 @@ impl Walk {
         self.bounded.as_ref().is_some_and(|reading| reading.running.pages == 0 || reading.running.last_was_full)
     }
 
-    /// When the empty page came that a reading within its own bounds ended with, where none has come since, long enough after.
+    /// When the page came that a reading within its own bounds ended with, where that has not shown itself again, long enough after.
     pub(in crate::plan) fn unconfirmed_end(&self) -> Option<EpochSeconds> {
         let reading = self.bounded.as_ref()?;
-        reading.end.ended_at.filter(|_| !reading.end.is_confirmed)
+        let ended_at = reading.end.ended_at.or(reading.running.last.map(|(at, ..)| at));
+        ended_at.filter(|_| !reading.end.is_confirmed)
     }
 }
 
@@ -116,27 +121,19 @@ impl Bounded {
         self.readings += 1;
         self.was_short |= self.running.short_pages > 0;
         self.own_rows_before = Some(self.running.own_rows);
-        (
-            self.running.pages,
-            self.running.rows,
-            self.running.own_rows,
-            self.running.short_pages,
-            self.running.last_was_full,
-        ) = (0, 0, 0, 0, false);
-        (self.end.is_sure, self.running.unusable, self.running.unknown, self.running.probe) = (false, 0, 0, None);
+        (self.running, self.end.is_sure) = (Running::default(), false);
         self.forget_end();
-        self.running.seen.clear();
     }
 
-    /// The page after the last one is asked again; the reading goes on with it, should it hold rows.
+    /// The end is asked again: the last page where it has free places, else the one after it; the reading goes on with that one, should it
+    /// hold rows.
     pub fn begin_confirming(&mut self) {
         (self.end.is_sure, self.running.probe, self.running.last_was_probe, self.end.is_asked_again) =
             (false, None, false, true);
     }
 
     fn forget_end(&mut self) {
-        (self.end.ended_at, self.end.is_asked_again, self.end.is_confirmed) = (None, false, false);
-        self.end.is_refused = false;
+        self.end = End { is_sure: self.end.is_sure, ..End::default() };
     }
 
     /// The page after the last one is refused: the window may hold more than the service serves.
@@ -146,7 +143,12 @@ impl Bounded {
 
     /// Whether pages had free places: the last one has, nearly always, and nothing tells whether it left a row out.
     pub fn has_short_pages(&self) -> bool {
-        self.running.short_pages > 0 || (self.running.pages > 0 && !self.running.last_was_full)
+        self.running.short_pages > 0 || self.ends_short()
+    }
+
+    /// Whether the last page has free places.
+    fn ends_short(&self) -> bool {
+        self.running.pages > 0 && !self.running.last_was_full
     }
 
     /// Folds one durable page of a window's `own` seconds in, and says what it taught.
@@ -171,6 +173,9 @@ impl Bounded {
     }
 
     fn take(&mut self, page: &PageFact, finding: Finding, rows: &[RowKey], own: TimeRange) {
+        if self.end.is_asked_again && page.address.page.get() == self.running.pages {
+            return self.take_last_again(page, rows, own);
+        }
         let is_next = page.address.page.get() == self.running.pages + 1;
         self.running.last_was_probe = !is_next;
         if !is_next {
@@ -192,6 +197,7 @@ impl Bounded {
                 self.running.unusable = if rows.is_empty() { self.running.unusable + 1 } else { 0 };
                 self.running.short_pages += u32::from(!self.running.last_was_full && self.running.pages > 1);
                 self.running.last_was_full = page.slots >= SOURCE.page_size;
+                self.running.last = Some((page.fetched_at, page.slots, rows.len()));
                 let usable = u32::try_from(rows.len()).unwrap_or(u32::MAX);
                 self.running.rows += usable;
                 self.running.unknown += page.slots.saturating_sub(usable);
@@ -208,6 +214,15 @@ impl Bounded {
         }
     }
 
+    /// The last page once more: it left nothing out where it holds as many rows again, and none that is not known.
+    fn take_last_again(&mut self, page: &PageFact, rows: &[RowKey], own: TimeRange) {
+        let is_as_before =
+            self.running.last.is_some_and(|(_, slots, usable)| (slots, usable) == (page.slots, rows.len()));
+        let shows_the_same = is_as_before && rows.iter().all(|row| self.running.seen.contains(&row.video));
+        (self.end.is_confirmed, self.end.is_refuted) = (shows_the_same, !shows_the_same);
+        self.known.extend(rows.iter().filter(|row| own.contains(row.second)).map(|row| row.video));
+    }
+
     /// Decides the next move.
     pub fn step(&self, range: TimeRange, finding: Finding, context: &WalkContext) -> WalkStep {
         match finding {
@@ -217,6 +232,8 @@ impl Bounded {
                 let why = "what was asked of it is answered with rows of another time or region, also when asked again";
                 WalkStep::Finish { ending: Ending::Listed, unproven: vec![(range, why.to_owned())] }
             }
+            _ if self.end.is_refuted => self.read_again(range),
+            _ if self.end.is_confirmed && self.ends_short() => self.at_the_end(range, context),
             _ if self.running.last_was_probe && self.running.probe.is_some_and(|(_, held_rows)| held_rows) => {
                 self.halve(range)
             }
@@ -246,6 +263,9 @@ impl Bounded {
     }
 
     fn ask(&self, range: TimeRange, context: &WalkContext) -> WalkStep {
+        if self.end.is_asked_again && self.ends_short() && !context.short.is_habit {
+            return PageNumber::new(self.running.pages).map_or_else(|_| self.halve(range), WalkStep::Ask);
+        }
         if self.readings == 0 && self.running.probe.is_some_and(|(number, _)| number == self.running.pages + 1) {
             // It was asked before the others: rows may have moved onto it since.
             return if self.running.last_was_full { WalkStep::ReadAgain } else { self.at_the_end(range, context) };
@@ -296,10 +316,7 @@ impl Bounded {
         // A place that says nothing may hold one row twice, and another not at all.
         let is_filled = shows_known && self.running.unknown == 0;
         let agrees = self.own_rows_before == Some(self.running.own_rows) && is_filled && !is_short;
-        let may_end_early = self.running.pages > 0
-            && !self.running.last_was_full
-            && context.short.followed > 0
-            && !context.short.is_habit;
+        let may_end_early = self.ends_short() && context.short.followed > 0 && !context.short.is_habit;
         if may_end_early {
             let why = "its last page is short, and other short pages of this service may have left rows out";
             return WalkStep::Finish { ending: Ending::EmptyPage, unproven: vec![(range, why.to_owned())] };
@@ -312,6 +329,11 @@ impl Bounded {
         if is_proven {
             return WalkStep::Finish { ending: Ending::EmptyPage, unproven: Vec::new() };
         }
+        self.read_again(range)
+    }
+
+    /// Reads it once more, since its readings do not agree; a large one is cut in two first, and one that was read often is listed.
+    fn read_again(&self, range: TimeRange) -> WalkStep {
         if self.running.pages > REREAD_PAGES && range.seconds() > 1 {
             return self.halve(range);
         }
@@ -341,3 +363,6 @@ impl Bounded {
         median.max(range.start.shifted(1)).min(range.end.shifted(-1))
     }
 }
+
+#[cfg(test)]
+mod tests;

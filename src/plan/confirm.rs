@@ -223,12 +223,13 @@ impl Planner {
         self.region(&window.region).map_or_else(Vec::new, |plan| plan.ends.edges(window.range))
     }
 
-    /// What a window that is over showed of its region's ends: its pages may not be there any more to learn from.
+    /// What a window that is over showed of its region's ends, where its pages are not there any more to learn from.
     pub(super) fn learn_edges(&mut self, id: WindowId, rows: u64, edges: &[RowKey]) {
-        let Some(window) = self.windows.get(&id) else { return };
-        let region = window.region.clone();
+        let is_forgotten = |window: &&Window| window.walk().is_none_or(|walk| walk.total_slots() != rows);
+        let Some(window) = self.windows.get(&id).filter(is_forgotten) else { return };
+        let (region, range) = (window.region.clone(), window.range);
         if let Some(plan) = self.region_mut(&region) {
-            plan.ends.learn_edges(rows, edges);
+            plan.ends.learn_edges(range, rows, edges);
         }
     }
 

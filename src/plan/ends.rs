@@ -5,27 +5,17 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
-
 use super::fact::{PageFact, Purpose, RowKey};
 use crate::units::{EpochSeconds, TimeRange};
+pub use side::End;
+use side::{Answer, ROWS_KEPT, Side};
 
-/// Rows at each end that are remembered: four pages, and one before them.
-const ROWS_KEPT: usize = 41;
+mod side;
+
 /// How often an end is asked for before what stays in doubt is listed.
 const MOST_ASKED: u32 = 4;
 /// Answers apart in time that must lack a row which was seen, before it counts as deleted.
 const DELETED_AFTER: u32 = 2;
-
-/// One end of a region's time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum End {
-    /// Where its rows begin.
-    Oldest,
-    /// Where they end.
-    Newest,
-}
 
 /// What is to be done about an end before it is believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,42 +46,6 @@ pub struct Ends {
     pub(super) refutations: u32,
 }
 
-/// What is known of one end.
-#[derive(Clone, Debug, Default)]
-struct Side {
-    /// The outermost rows that walks have shown.
-    seen: BTreeSet<RowKey>,
-    /// Whether there were more than are remembered.
-    has_forgotten: bool,
-    /// The last answer to the question about it.
-    answer: Option<Answer>,
-    /// Answers in a row that lacked the outermost row which walks have shown.
-    poor: u32,
-    asked: u32,
-    /// Questions before the range was extended.
-    asked_before: u32,
-    /// How often it had been asked when what its answer showed was last read again.
-    read_again: u32,
-    /// Whether it was ever contradicted: then it is asked anew after the walk that followed.
-    was_contradicted: bool,
-    /// Whether its page could not be had, or what stays in doubt of it was listed.
-    is_settled: bool,
-}
-
-/// An answer to the question about an end.
-#[derive(Clone, Debug)]
-struct Answer {
-    at: EpochSeconds,
-    /// Whether it held any row slot.
-    has_slots: bool,
-    /// Its rows of the run's range.
-    rows: Vec<RowKey>,
-    /// Whether it came oldest first where the newest were asked for, so that it says nothing of the end.
-    is_contrary: bool,
-    /// The outermost second that walks had shown by then.
-    outermost: Option<EpochSeconds>,
-}
-
 impl Ends {
     /// Learns from any page of the region. `is_read` tells which seconds the run reads.
     pub fn learn(&mut self, page: &PageFact, is_read: impl Fn(EpochSeconds) -> bool) {
@@ -120,7 +74,7 @@ impl Ends {
         let first = |side: &Side| side.seen.first().is_some_and(|first| first.second < range.start);
         let last = |side: &Side| side.seen.last().is_some_and(|last| last.second >= range.end);
         let sides = [(&self.newest, first(&self.newest)), (&self.oldest, last(&self.oldest))];
-        let (side, _) = sides.into_iter().find(|(side, reaches_beyond)| *reaches_beyond || !side.has_forgotten)?;
+        let (side, _) = sides.into_iter().find(|(side, reaches_beyond)| *reaches_beyond || side.forgotten.is_none())?;
         let rows = side.seen.iter().map(|row| row.second).filter(|second| range.contains(*second));
         let last = rows.clone().next_back();
         let last = last.map(|last| (last, rows.clone().filter(|second| *second == last).count() as u64));
@@ -148,8 +102,8 @@ impl Ends {
     pub fn extend(&mut self) {
         self.first_answer = None;
         for side in [&mut self.oldest, &mut self.newest] {
-            let Side { seen, has_forgotten, asked, asked_before, .. } = std::mem::take(side);
-            *side = Side { seen, has_forgotten, asked_before: asked_before + asked, ..Side::default() };
+            let Side { seen, forgotten, asked, asked_before, .. } = std::mem::take(side);
+            *side = Side { seen, forgotten, asked_before: asked_before + asked, ..Side::default() };
         }
     }
 
@@ -201,14 +155,14 @@ impl Ends {
     }
 
     /// The last second with so many rows from there to the end that they fill pages of this many rows, and none in the `margin` seconds
-    /// before it, as far as they are remembered.
+    /// before it, within the last four pages.
     pub fn fills_pages_from(&self, page: usize, margin: i64) -> Option<EpochSeconds> {
-        let Side { seen, has_forgotten, .. } = &self.newest;
-        let seconds: Vec<EpochSeconds> = seen.iter().rev().map(|row| row.second).collect();
+        let Side { seen, forgotten, .. } = &self.newest;
+        let seconds: Vec<EpochSeconds> = seen.iter().rev().take(ROWS_KEPT).map(|row| row.second).collect();
         let mut counts = (page..=seconds.len()).step_by(page.max(1));
         counts.find_map(|count| {
             let (first, before) = (*seconds.get(count.checked_sub(1)?)?, seconds.get(count));
-            let is_first = before.map_or(!has_forgotten, |before| before.shifted(margin) < first);
+            let is_first = before.map_or(forgotten.is_none(), |before| before.shifted(margin) < first);
             is_first.then_some(first)
         })
     }
@@ -232,17 +186,18 @@ impl Ends {
         rows.into_iter().filter(|row| range.contains(row.second)).collect()
     }
 
-    /// Learns from a window that is over: how many row slots its pages held, and what its edges showed.
-    pub fn learn_edges(&mut self, slots: u64, edges: &[RowKey]) {
+    /// Learns from a window of these seconds that is over: how many row slots its pages held, and what its edges showed.
+    pub fn learn_edges(&mut self, range: TimeRange, slots: u64, edges: &[RowKey]) {
         edges.iter().for_each(|row| self.see(*row));
-        let is_partly_forgotten = slots > edges.len() as u64;
-        self.oldest.has_forgotten |= is_partly_forgotten;
-        self.newest.has_forgotten |= is_partly_forgotten;
+        if slots > edges.len() as u64 {
+            self.oldest.forget_but(End::Oldest, range, edges);
+            self.newest.forget_but(End::Newest, range, edges);
+        }
     }
 
     fn see(&mut self, row: RowKey) {
-        self.oldest.see(row, BTreeSet::pop_last);
-        self.newest.see(row, BTreeSet::pop_first);
+        self.oldest.see(End::Oldest, row);
+        self.newest.see(End::Newest, row);
     }
 
     /// An end is not asked for any more.
@@ -337,55 +292,6 @@ impl Ends {
         match end {
             End::Oldest => &mut self.oldest,
             End::Newest => &mut self.newest,
-        }
-    }
-}
-
-impl Side {
-    fn see(&mut self, row: RowKey, forget: impl FnOnce(&mut BTreeSet<RowKey>) -> Option<RowKey>) {
-        if self.seen.insert(row) && self.seen.len() > ROWS_KEPT {
-            forget(&mut self.seen);
-            self.has_forgotten = true;
-        }
-    }
-
-    fn outermost(&self, end: End) -> Option<EpochSeconds> {
-        let row = match end {
-            End::Oldest => self.seen.first(),
-            End::Newest => self.seen.last(),
-        };
-        row.map(|row| row.second)
-    }
-
-    /// The innermost second of rows that no walk has seen, as far as is remembered.
-    fn unseen(&self, end: End, rows: &[RowKey]) -> Option<EpochSeconds> {
-        let is_remembered = |row: &&RowKey| match end {
-            _ if !self.has_forgotten => true,
-            End::Oldest => self.seen.last().is_some_and(|last| row.second < last.second),
-            End::Newest => self.seen.first().is_some_and(|first| row.second > first.second),
-        };
-        let unseen = rows.iter().filter(is_remembered).filter(|row| !self.seen.contains(row)).map(|row| row.second);
-        match end {
-            End::Oldest => unseen.max(),
-            End::Newest => unseen.min(),
-        }
-    }
-
-    /// The next second inwards from this one, or this one, of a row that a walk has seen; none where there is none.
-    fn inside(&self, end: End, second: EpochSeconds) -> Option<EpochSeconds> {
-        let mut seen = self.seen.iter().map(|row| row.second);
-        match end {
-            End::Oldest => seen.find(|seen| *seen >= second),
-            End::Newest => seen.rev().find(|seen| *seen <= second),
-        }
-    }
-
-    /// From a second to the end of the run's range, or from its start through the second.
-    fn beyond(&self, end: End, second: Option<EpochSeconds>, range: TimeRange) -> TimeRange {
-        match (end, second) {
-            (_, None) => range,
-            (End::Oldest, Some(second)) => TimeRange::new(range.start, second.shifted(1).min(range.end)),
-            (End::Newest, Some(second)) => TimeRange::new(second.max(range.start), range.end),
         }
     }
 }

@@ -76,7 +76,8 @@ pub enum PlanEvent {
         /// The rows of its first page, where its left neighbour had not ended.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         opening: Vec<RowKey>,
-        /// Its rows among the outermost that walks have shown of its region: at most four pages of them and one row an end.
+        /// Its rows among the outermost that walks have shown of its region: at most four pages of them and one row an end,
+        /// or 1,000 rows of one second.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         edges: Vec<RowKey>,
     },

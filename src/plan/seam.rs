@@ -13,6 +13,9 @@
 //! moved it up, and with the owner's rows it skipped the last ones of the walk's own. The walk goes back to where the page before
 //! it ended. Until a walk is compared, what lies before such a page does not count as settled.
 //!
+//! Where the owner's first page lacks every row beyond the end that the walk's last page shows, their dates may be wrong, and nothing witnesses that
+//! end: the walk goes on with its next page. Of an owner that begins later this is not asked any more.
+//!
 //! A window that is read within its own bounds, or again after it was done, takes no part.
 
 use super::event::{Ending, PlanEvent, StretchReason};
@@ -23,7 +26,7 @@ use super::region::RegionPlan;
 use super::walk::step::anchor;
 use super::walk::{Walk, WalkStep};
 use super::window::Window;
-use crate::units::TimeRange;
+use crate::units::{PageNumber, TimeRange};
 
 /// How often a walk goes back within its own window for its neighbours' rows.
 const MOST_BACK: u32 = 2;
@@ -55,6 +58,9 @@ impl Planner {
     pub(super) fn at_seams(&self, window: &Window, walk: &Walk, step: WalkStep) -> WalkStep {
         if let Some(step) = walk.leave_seam().filter(|_| window.parked > 0) {
             return step;
+        }
+        if let Some(page) = self.unwitnessed(window, walk, &step) {
+            return WalkStep::Ask(page);
         }
         let lacking = match &step {
             WalkStep::Finish { ending: Ending::RowBeyond, unproven } if unproven.is_empty() => window
@@ -96,6 +102,19 @@ impl Planner {
         }
         let owner = self.right_of(window).filter(|owner| !owner.bounded)?;
         lacking(&owner.opening, &walk.sure_rows(window.range.end), owner.range)
+    }
+
+    /// The next page of a walk that is about to end with rows beyond its window of which the right neighbour's first page, which shows their
+    /// seconds whole, lacks every one: their dates may be wrong, and then its own rows go on.
+    fn unwitnessed(&self, window: &Window, walk: &Walk, step: &WalkStep) -> Option<PageNumber> {
+        let ends = matches!(step, WalkStep::Finish { ending: Ending::RowBeyond, unproven } if unproven.is_empty());
+        if !ends || walk.is_beyond_its_end() || walk.last_finding() != Finding::Rows || !self.compares(window) {
+            return None;
+        }
+        let owner = self.right_of(window).filter(|owner| !owner.bounded)?;
+        let (beyond, lacks) = (walk.sure_rows(window.range.end), lacks(&owner.opening, owner.range)?);
+        let is_refuted = !beyond.is_empty() && beyond.iter().all(lacks);
+        walk.next_page().filter(|page| is_refuted && page.get() <= self.profile.last_page())
     }
 
     /// The seconds before the end that the last page may have skipped: it lies beyond the end whole, and the right neighbour's
@@ -165,13 +184,18 @@ impl Planner {
     }
 }
 
-/// From the first to the last second of an `owned` range in which `opening` lacks an id that was `seen`. The last second of the
-/// opening may go on beyond its page, so it says nothing.
+/// From the first to the last second of an `owned` range in which `opening` lacks an id that was `seen`.
 fn lacking(opening: &[RowKey], seen: &[RowKey], owned: TimeRange) -> Option<TimeRange> {
-    let covered = TimeRange::new(owned.start, opening.last()?.second.min(owned.end));
-    let is_lacking = |row: &&RowKey| covered.contains(row.second) && opening.iter().all(|own| own.video != row.video);
-    let seconds = || seen.iter().filter(is_lacking).map(|row| row.second);
+    let is_lacking = lacks(opening, owned)?;
+    let seconds = || seen.iter().filter(|row| is_lacking(row)).map(|row| row.second);
     Some(TimeRange::new(seconds().min()?, seconds().max()?.shifted(1)))
+}
+
+/// Whether a row lies in seconds of an `owned` range that `opening` shows whole, and is not there; none where it shows nothing. The last
+/// second of the opening may go on beyond its page, so it says nothing.
+fn lacks(opening: &[RowKey], owned: TimeRange) -> Option<impl Fn(&RowKey) -> bool> {
+    let covered = TimeRange::new(owned.start, opening.last()?.second.min(owned.end));
+    Some(move |row: &RowKey| covered.contains(row.second) && opening.iter().all(|own| own.video != row.video))
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ struct Run {
     log: Vec<Entry>,
     closed: Vec<WindowId>,
     truth: Vec<RowKey>,
+    /// A row that shows this second in place of its own.
+    misdated: Option<RowKey>,
     seen: BTreeSet<VideoKey>,
     walked: u32,
 }
@@ -44,7 +46,8 @@ impl Run {
     fn cut_at(at: i64) -> Self {
         let truth = (0..END).map(|second| row(second, second as u64)).collect();
         let planner = new_planner();
-        let mut run = Self { planner, log: vec![], closed: vec![], truth, seen: BTreeSet::new(), walked: 0 };
+        let mut run =
+            Self { planner, log: vec![], closed: vec![], truth, misdated: None, seen: BTreeSet::new(), walked: 0 };
         run.record(run.planner.opening());
         run.record(vec![PlanEvent::WindowSplit { window: LEFT, at: EpochSeconds::new(at), new: RIGHT }]);
         // The first page, and the newest one, without which no walk goes on.
@@ -85,6 +88,7 @@ impl Run {
         if task.query.order == TimeOrder::NewestFirst {
             rows.reverse();
         }
+        rows.iter_mut().for_each(|row| *row = self.misdated.filter(|wrong| wrong.video == row.video).unwrap_or(*row));
         let rows: Vec<RowKey> = rows.into_iter().skip((task.query.page.get() as usize - 1) * 10).take(10).collect();
         self.seen.extend(rows.iter().map(|row| row.video));
         self.walked += u32::from(matches!(task.address.purpose, Purpose::Walk { .. }));
@@ -205,6 +209,34 @@ fn a_row_that_does_not_come_again_is_taken_for_deleted() {
     run.hide(304);
     run.finish(LEFT);
     assert_eq!((run.sums(), run.planner.is_done()), ((HONEST + 1, 1, 0), true));
+}
+
+/// The last row of a page shows a wrong date right behind the window's end, so that the walk seemed to be past it.
+#[test]
+fn an_end_is_not_witnessed_by_a_row_that_the_owner_would_have_shown() {
+    for (at, wrong) in [(300, 300), (301, 301), (301, 302), (302, 303), (303, 303)] {
+        let mut run = Run::cut_at(at);
+        run.misdated = Some(row(wrong, 299));
+        run.read(RIGHT);
+        run.finish(LEFT);
+        run.restart();
+        run.finish(RIGHT);
+        let missing: Vec<u64> = (0..600).filter(|video| !run.seen.contains(&VideoKey(*video))).collect();
+        assert_eq!((missing, run.planner.unproven().len()), (vec![], 0), "{at} {wrong}");
+        assert!(run.planner.is_done() && run.walked <= HONEST + 3, "{at} {wrong}: {}", run.walked);
+    }
+}
+
+/// All that the left window's last page shows beyond its end came since: the next page shows that it is at its end, and costs no more than reading
+/// that second again.
+#[test]
+fn where_all_rows_beyond_the_end_are_new_to_the_owner_the_next_page_is_the_witness() {
+    let mut run = Run::cut_at(309);
+    let hidden = run.hide(309);
+    run.finish(RIGHT);
+    run.show(hidden);
+    run.finish(LEFT);
+    assert_eq!((run.sums(), run.seen.len(), run.planner.is_done()), ((HONEST + 1, 0, 0), 600, true));
 }
 
 #[test]

@@ -159,7 +159,9 @@ impl Checker {
                 }));
             };
             for open in &examined.uncovered {
-                take(*open, done, None);
+                if !self.is_certified_alone(&seen.pages, open) {
+                    take(*open, done, None);
+                }
             }
             for (after, early) in self.published_early(seen, &examined) {
                 let before = self.examined(seen.pages.get(..after).unwrap_or_default());
@@ -175,6 +177,25 @@ impl Checker {
     fn examined(&self, pages: &[Observation]) -> Examined {
         let refuted = self.is_unsorted.then_some(Refutation::Premise(Premise::Order));
         examine(pages.iter().cloned(), self.range, self.rules, refuted)
+    }
+
+    /// Whether the pages of one window alone certify what was certified only while ties seemed to keep their order. A row that stands out of
+    /// order on another page, or may, brackets nothing anywhere; so all pages of a region may come to less than those.
+    fn is_certified_alone(&self, pages: &[Observation], open: &Uncovered) -> bool {
+        let ties = Premise::StableTies;
+        if open.missing != Missing::Withdrawn(ties) {
+            return false;
+        }
+        let mut windows: BTreeMap<WindowId, Vec<Observation>> = BTreeMap::new();
+        for page in pages {
+            if let Purpose::Walk { window, .. } = page.scan.purpose {
+                windows.entry(window).or_default().push(page.clone());
+            }
+        }
+        let order = self.is_unsorted.then_some(Premise::Order);
+        let refuted = || order.into_iter().chain([ties]).map(Refutation::Premise);
+        let mut alone = windows.into_values().map(|pages| examine(pages, self.range, self.rules, refuted()));
+        alone.any(|examined| examined.holds(open.seconds, &[]))
     }
 
     /// Seconds that were published before the certificate that they have in the end could be made, by the number of pages that were

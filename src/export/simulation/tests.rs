@@ -49,6 +49,7 @@ const MENDED: [u64; 13] = [
 /// Where the kernel was told to lack what it did not, and no row was missing:
 /// - 6002296: of two certificates that were taken back the first was told of, and not the one that lacked no more than another look.
 /// - 8006184, 8029526: the last page that is served came in place of the next ones, in another order.
+/// - 10110894, 10124876: rows were read again, or at once, so that their window's own pages prove them; on another page they stood out of order.
 ///
 /// And those that went on without end, or were refused without need:
 /// - 4005531: jobs of many windows whose pages cannot be had were called back before they had made their attempts, again and again.
@@ -67,11 +68,11 @@ const MENDED: [u64; 13] = [
 /// - 9606809: that ties move had been seen in a window that was over, and the next start did not know it.
 /// - 9612017: the kernel was told that ties move by a row of a wrong date, which stood elsewhere.
 /// - 10060772: once all was read or given up, nobody sent anything any more, and then seconds were opened again.
-const MENDED_DISTURBED: [u64; 34] = [
+const MENDED_DISTURBED: [u64; 36] = [
     784, 1_683, 2_557, 3_871, 6_925, 7_104, 9_928, 1_003_380, 4_005_531, 4_007_053, 5_005_071, 5_007_736, 6_006_639,
     8_055_220, 6_002_296, 8_006_184, 8_029_526, 8_078_439, 8_091_485, 8_091_879, 9_008_577, 9_023_274, 9_421_646,
     9_421_971, 9_465_803, 9_473_842, 9_494_282, 9_412_381, 9_606_809, 9_612_017, 10_003_584, 10_060_772, 10_144_987,
-    10_168_885,
+    10_168_885, 10_110_894, 10_124_876,
 ];
 /// Failures that are told in full.
 const TOLD: usize = 40;

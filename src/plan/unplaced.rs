@@ -180,6 +180,33 @@ mod tests {
         assert!(unplaced.is_all(&region("US")), "another window shows others");
     }
 
+    /// A window that may hold more than is served was cut in two again and again, and each half showed the few rows of one place.
+    #[test]
+    fn the_same_page_in_ever_smaller_windows_is_not_page_after_page() {
+        let mut plan = new_plan(&["US"]);
+        let mut cut = |window: u32| {
+            let Decision::Ask(task) = next(&mut plan) else { panic!("{window}: nothing is asked") };
+            assert_eq!((task.window, task.query.page), (WindowId(window), PageNumber::FIRST));
+            plan.apply_page(&answer(&task, &[], 10));
+            let range = plan.window_range(WindowId(window)).unwrap();
+            let at = range.start.shifted(range.seconds() / 2);
+            let new = WindowId(window + 1);
+            let cuts = [
+                PlanEvent::WindowSplit { window: WindowId(window), at, new },
+                PlanEvent::WindowBounded { window: WindowId(window) },
+            ];
+            cuts.iter().for_each(|event| plan.apply_event(event));
+            // The earlier half is empty.
+            while let Decision::Ask(task) = next(&mut plan)
+                && task.window == WindowId(window)
+            {
+                plan.apply_page(&answer(&task, &[], 0));
+            }
+        };
+        (0..PAGES_UNPLACED).for_each(&mut cut);
+        assert!(matches!(next(&mut plan), Decision::Ask(_)));
+    }
+
     #[test]
     fn a_region_alone_is_given_up_once_another_answers() {
         let mut plan = new_plan(&["US", "GB"]);

@@ -62,7 +62,10 @@ impl Planner {
                 self.profile.order.sort_ignored = true;
                 self.windows.values_mut().filter(|window| !window.is_over()).for_each(|window| window.bounded = true);
             }
-            PlanEvent::WindowBounded { window } => self.with_window(*window, Window::bound),
+            PlanEvent::WindowBounded { window } => {
+                self.profile.unplaced.is_read_anew(*window);
+                self.with_window(*window, Window::bound);
+            }
             PlanEvent::RangeReopened { window, rest, region, range, why, was_unproven } => {
                 if *was_unproven {
                     self.read_twice.push((region.clone(), *range));

@@ -70,6 +70,11 @@ impl Unplaced {
         self.of.get(region).is_some_and(|row| self.placed > row.placed_before)
     }
 
+    /// A window is read anew, or was cut in two that are: they show the same rows again.
+    pub(in crate::plan) fn is_read_anew(&mut self, id: WindowId) {
+        self.of.values_mut().for_each(|row| row.rows.retain(|(window, _), _| *window != id));
+    }
+
     /// The region is asked anew.
     pub fn forget(&mut self, region: &Region) {
         self.of.remove(region);

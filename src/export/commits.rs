@@ -20,17 +20,30 @@ pub(super) struct KeptAccount {
     pub(super) account: Account,
 }
 
+impl KeptAccount {
+    pub(super) fn of(manifest: &Manifest) -> Self {
+        Self { generation: manifest.generation, account: manifest.account.clone() }
+    }
+
+    pub(super) async fn keep(&self, journal: &Journal) -> Result<(), ExportError> {
+        Ok(journal.learn(KEPT_ACCOUNT, &serde_json::to_string(self)?).await?)
+    }
+}
+
 /// The output's manifest: what a reader sees, and what the next one will say besides.
 #[derive(Debug)]
 pub(super) struct Commits {
     journal: Journal,
     output: Arc<Output>,
     manifest: Mutex<Manifest>,
+    /// What a copy brought back and the next manifest does not list: it goes once that one stands.
+    brought_back: Mutex<Vec<String>>,
 }
 
 impl Commits {
     pub(super) fn new(journal: &Journal, output: Arc<Output>, manifest: Manifest) -> Self {
-        Self { journal: journal.clone(), output, manifest: Mutex::new(manifest) }
+        let brought_back = Mutex::new(manifest.superseded.clone());
+        Self { journal: journal.clone(), output, manifest: Mutex::new(manifest), brought_back }
     }
 
     /// Changes the manifest, for readers too. Where it fails, nothing is changed. What it rests on is in every copy of the state by then.
@@ -49,12 +62,14 @@ impl Commits {
         let mut next = manifest.clone();
         change(&mut next);
         next.written_at = clock::wall();
+        let mut brought_back = self.brought_back.lock().await;
+        next.superseded.extend(brought_back.iter().cloned());
         match rows {
             Rows::Changed => self.output.commit(&mut next).await?,
             Rows::Same => self.output.commit_same_rows(&mut next).await?,
         }
         *manifest = next;
-        Ok(())
+        Ok(self.output.remove(&std::mem::take(&mut *brought_back)).await?)
     }
 
     /// Changes what the next commit will say.
@@ -64,10 +79,7 @@ impl Commits {
 
     /// Keeps the account beside the state too, so that a lost manifest can be written again.
     pub(super) async fn keep_account(&self, journal: &Journal) -> Result<(), ExportError> {
-        let kept =
-            |manifest: &Manifest| KeptAccount { generation: manifest.generation, account: manifest.account.clone() };
-        let kept = serde_json::to_string(&self.read(kept).await)?;
-        Ok(journal.learn(KEPT_ACCOUNT, &kept).await?)
+        self.read(KeptAccount::of).await.keep(journal).await
     }
 
     /// Looks at it.

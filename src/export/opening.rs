@@ -2,10 +2,11 @@
 //! really there.
 //!
 //! The manifest is what counts: what it lists is published, whatever the journal had got to, and what it does not list any more is
-//! superseded. Where it is gone, or older than the state, the journal's own record of it is taken.
+//! superseded. Where it is gone, or older than the state, the journal's own record of it is taken, and of an older one whatever is nowhere else.
 
 use std::sync::Arc;
 
+use crate::api::contract::Region;
 use crate::failpoint::{self, CrashStep};
 use crate::journal::record::{Change, PartRecord, PartState, StoredQuestion};
 use crate::journal::{Journal, JournalError};
@@ -13,6 +14,7 @@ use crate::sink::address::Address;
 use crate::sink::identity::Identity;
 use crate::sink::manifest::Manifest;
 use crate::sink::publish::{Output, Standing, Target};
+use crate::units::TimeRange;
 
 use super::commits::KeptAccount;
 use super::learned::{VOID_RUN, is_planned_only, tell_of_a_planned_run};
@@ -22,9 +24,11 @@ use super::wanted::{Wanted, blank};
 use super::{ExportError, KEPT_ACCOUNT, Start, shards};
 
 mod recovery;
+mod restored;
 
 pub(super) use recovery::take_held_of_others_back;
 use recovery::{recover, take_over};
+pub(super) use restored::give_missing_up;
 
 /// Where a state keeps by what its writes are known in a bucket.
 const WRITER: &str = "writer";
@@ -38,6 +42,16 @@ pub(super) struct Opened {
     pub(super) lost: Vec<PartRecord>,
     /// Whether the output is further than the state: other runs were made with another one.
     pub(super) is_ahead_of_state: bool,
+    /// Whether the output is older than the state: it was restored from a copy.
+    pub(super) is_restored: bool,
+}
+
+impl Opened {
+    /// The seconds of a region that lost parts held and that are covered all the same. Of a restored output the account has none such.
+    pub(super) fn lost_of(&self, region: &Region) -> Vec<TimeRange> {
+        let lost = self.lost.iter().filter(|part| part.region == *region && !self.is_restored);
+        lost.map(|part| part.range).collect()
+    }
 }
 
 /// How far the manifest that is there is to be believed.
@@ -111,6 +125,7 @@ pub(super) async fn open(request: &Wanted, journal: &Journal) -> Result<Opened, 
         Some(_) => journal.replace_question(question).await?,
         None => journal.remember_question(question).await?,
     }
+    let copy = found.clone().filter(|found| request.shard.is_none() && is_former(found, kept.as_ref()));
     let (mut manifest, age) = believed(request, kept.as_ref(), found);
     manifest.table = request.table.map(|_| output.table());
     let is_later = kept.as_ref().is_some_and(|kept| manifest.generation > kept.generation);
@@ -121,9 +136,13 @@ pub(super) async fn open(request: &Wanted, journal: &Journal) -> Result<Opened, 
     if age == Age::Current {
         take_over(journal, &manifest).await?;
     }
+    if let Some(copy) = &copy {
+        restored::bring_together((journal, &output), (&mut manifest, copy), latest_id).await?;
+    }
     manifest.parts = published(journal)?;
     vacuum(request, &output, &manifest.parts).await?;
-    let mut opened = Opened { output: Arc::new(output), manifest, lost: Vec::new(), is_ahead_of_state };
+    let (output, is_restored) = (Arc::new(output), copy.is_some());
+    let mut opened = Opened { output, manifest, lost: Vec::new(), is_ahead_of_state, is_restored };
     look_for_parts(request, journal, &mut opened).await?;
     Ok(opened)
 }
@@ -199,10 +218,15 @@ fn refuse_another_output(
     }
 }
 
+/// Whether a manifest is older than the state.
+fn is_former(found: &Manifest, kept: Option<&KeptAccount>) -> bool {
+    kept.is_some_and(|kept| found.generation < kept.generation)
+}
+
 /// The manifest to go on from.
 fn believed(request: &Wanted, kept: Option<&KeptAccount>, found: Option<Manifest>) -> (Manifest, Age) {
     match (found, kept) {
-        (Some(found), Some(kept)) if found.generation < kept.generation => {
+        (Some(found), Some(kept)) if is_former(&found, Some(kept)) => {
             tracing::warn!(
                 "the output's manifest is older than the state, which is gone by: was it restored from a copy?"
             );

@@ -8,6 +8,7 @@ use crate::journal::record::{NewRun, PartRecord, RangeEnds, RunRecord};
 use crate::plan::reads::Reads;
 use crate::sink::manifest::{Manifest, Status};
 use crate::sink::shard;
+use crate::units::TimeRange;
 
 use super::clock::{ClockCheck, Skew};
 use super::commits::Commits;
@@ -140,6 +141,9 @@ async fn begin(
         return Err(wrong.into());
     }
     let journal = &state.journal;
+    if opened.is_restored {
+        opening::give_missing_up(journal, &opened.output, &opened.lost).await?;
+    }
     let reads = request.reads(opened, commits, keeps).await;
     let reads_nothing = reads.iter().all(|reads| reads.ranges.is_empty());
     let run = journal.begin_run_anew(request.new_run(reads)).await?;
@@ -163,15 +167,21 @@ impl ExportRequest {
     }
 
     fn holds(&self, opened: &Opened, latest: Option<&RunRecord>) -> Holds {
+        let Some(run) = latest else { return self.holds_by_its_manifest(&opened.manifest) };
         let is_asked = |part: &&PartRecord| self.regions.contains(&part.region) && part.range.overlaps(self.range);
-        let mut lost = opened.lost.iter().filter(is_asked);
-        match latest {
-            None => self.holds_by_its_manifest(&opened.manifest),
-            Some(run) if lost.any(|part| part.run != run.begun.id || part.carried) => Holds::LessThanItSays,
-            Some(_) => {
-                let lacking = self.lacking(&opened.manifest.account, self.range);
-                if lacking.gaps.is_empty() && lacking.unread.is_empty() { Holds::NoGap } else { Holds::WhatWasLeft }
-            }
+        let is_read_again = |part: &&PartRecord| part.run == run.begun.id && !part.carried;
+        let (own, others): (Vec<_>, Vec<_>) = opened.lost.iter().filter(is_asked).partition(is_read_again);
+        let of = |region: &Region| -> Vec<TimeRange> {
+            own.iter().filter(|part| part.region == *region).map(|part| part.range).collect()
+        };
+        let lacking = self.lacking(&opened.manifest.account, self.range);
+        let is_left = lacking.unread.iter().any(|(region, range)| !range.without(&of(region)).is_empty());
+        if !others.is_empty() || is_left {
+            Holds::LessThanItSays
+        } else if own.is_empty() && lacking.gaps.is_empty() && lacking.unread.is_empty() {
+            Holds::NoGap
+        } else {
+            Holds::WhatWasLeft
         }
     }
 
@@ -196,8 +206,7 @@ impl ExportRequest {
         let settled =
             self.retain_seconds.filter(|_| self.start == Start::GoOn).map(|seconds| self.now.shifted(-seconds));
         let reads = |manifest: &Manifest, region: &Region| {
-            let lost = opened.lost.iter().filter(|part| part.region == *region).map(|part| part.range);
-            let kept = keeps.of(region, (manifest, &lost.collect::<Vec<_>>()), settled);
+            let kept = keeps.of(region, (manifest, &opened.lost_of(region)), settled);
             match &self.shard {
                 None => Reads::of(region.clone(), self.range, &kept),
                 Some(shard) => shard::reads(&shard.tiles, region, self.range, &kept),

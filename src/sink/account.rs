@@ -196,7 +196,8 @@ impl Account {
         self.rejected.retain(|one| !is_former(&one.run) || !one.is_read_again(&of(&one.region)));
     }
 
-    fn take_in(&mut self, tiles: &[Tile], other: &Self) {
+    /// Of the seconds of some tiles, what another account says counts.
+    pub fn take_in(&mut self, tiles: &[Tile], other: &Self) {
         for Tile { region, range } in tiles {
             self.coverage.take_in(region, *range, &other.coverage);
             let of_tile = |lacks: &[Lack]| clipped(lacks, |of| if of == region { vec![*range] } else { vec![] });

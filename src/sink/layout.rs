@@ -237,6 +237,11 @@ pub fn snapshot_of(path: &str) -> Option<&str> {
     path.split('/').find_map(|level| level.strip_prefix(SNAPSHOT))
 }
 
+/// Whether two parts, by their paths, are of the same snapshot, or both of none.
+pub fn are_of_one_snapshot(one: &str, other: &str) -> bool {
+    snapshot_of(one) == snapshot_of(other)
+}
+
 /// A second of that day.
 pub fn snapshot_second(path: &str) -> Option<EpochSeconds> {
     snapshot_of(path).and_then(|day| day.parse().ok()).and_then(second_of)

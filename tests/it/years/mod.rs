@@ -1,6 +1,7 @@
 //! An output lives for years and its questions change: regions come and go, nights are missed, folders move, states are lost.
 
 mod changes;
+mod copies;
 mod former;
 mod nights;
 mod refreshes;

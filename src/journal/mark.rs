@@ -5,7 +5,7 @@
 //! and what was paid for with it.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::error::JournalError;
@@ -26,13 +26,14 @@ pub(super) fn is_there(database: &Path) -> bool {
     fs::symlink_metadata(beside(database)).is_ok()
 }
 
-/// Makes the mark, durably, where it is not there yet.
+/// Makes the mark, durably. One that is there is replaced by itself: answers that are paid for are only kept where that can be done, so it
+/// is tried before the first request.
 pub(super) fn make(state: &HeldFolder) -> Result<(), JournalError> {
     let path = state.path().join(NAME);
-    if fs::symlink_metadata(&path).is_ok() {
-        return Ok(());
-    }
-    let written = fs::write(&path, TEXT).and_then(|()| File::open(&path)?.sync_all());
+    let written = match fs::symlink_metadata(&path) {
+        Ok(_) => read(&path).and_then(|text| replaced::replace(&path, &text, Readers::AsUsual)),
+        Err(_) => fs::write(&path, TEXT).and_then(|()| File::open(&path)?.sync_all()),
+    };
     match written {
         Err(error) if error.kind() == io::ErrorKind::StorageFull => Err(JournalError::DiskFull { file: path }),
         Err(error) => Err(JournalError::file("writing", &path)(error)),
@@ -40,11 +41,15 @@ pub(super) fn make(state: &HeldFolder) -> Result<(), JournalError> {
     }
 }
 
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?.take(MOST_BYTES).read_to_end(&mut text)?;
+    Ok(text)
+}
+
 /// The least that the journal of this database must know; none where the mark tells nothing.
 pub(super) fn least(database: &Path) -> Option<Known> {
-    use std::io::Read as _;
-    let mut text = String::new();
-    File::open(beside(database)).ok()?.take(MOST_BYTES).read_to_string(&mut text).ok()?;
+    let text = String::from_utf8(read(&beside(database)).ok()?).ok()?;
     let told = text.lines().find_map(|line| line.strip_prefix("It knows of run "))?;
     let (run, attempts) = told.strip_suffix(" requests.")?.split_once(", and of ")?;
     Some((run.parse().ok()?, attempts.parse().ok()?))
@@ -92,6 +97,20 @@ fn beside(database: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Its files may be written, and no new one can be made: so it was found out with each answer, after it was paid for.
+    #[test]
+    fn a_mark_that_cannot_be_replaced_is_found_out_when_the_state_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = HeldFolder::take(folder.path()).unwrap();
+        let path = folder.path().join(NAME);
+        make(&held).unwrap();
+        fs::write(&path, "It knows of run 3, and of 14 requests.").unwrap();
+        make(&held).unwrap();
+        assert_eq!(least(&folder.path().join("journal.sqlite")), Some((3, 14)), "it says what it said");
+        fs::create_dir(replaced::beside(&path, "new").unwrap()).unwrap();
+        assert!(matches!(make(&held), Err(JournalError::File { .. })), "{:?}", make(&held));
+    }
 
     #[test]
     fn the_mark_is_told_once_after_each_move_and_only_of_more() {

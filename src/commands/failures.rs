@@ -196,7 +196,7 @@ pub(super) fn failure(error: &ExportError, state: &Path) -> Failure {
         ExportError::Output(OutputError::Manifest { source: ManifestError::Version(_), .. }) => {
             (ExitCode::Usage, OF_ANOTHER_VERSION.to_owned())
         }
-        ExportError::Output(OutputError::Manifest { source: ManifestError::Unreadable(_), .. }) => {
+        ExportError::Output(OutputError::Manifest { .. }) => {
             (ExitCode::LocalDamage, DAMAGED_MANIFEST.to_owned())
         }
         ExportError::Journal(JournalError::Version { .. }) => (

@@ -138,7 +138,7 @@ fn unreadable_manifest(error: &ManifestError) -> Failure {
         ManifestError::Version(_) => {
             Failure::from_error(ExitCode::Usage, error).with_hint("use the version of this program that wrote it")
         }
-        ManifestError::Unreadable(_) => {
+        ManifestError::Unreadable(_) | ManifestError::Damaged(_) => {
             Failure::from_error(ExitCode::LocalDamage, error).with_hint(failures::DAMAGED_MANIFEST)
         }
     }

@@ -25,6 +25,7 @@ use super::{ExportError, KEPT_ACCOUNT, Start, shards};
 
 mod recovery;
 mod restored;
+mod unlisted;
 
 pub(super) use recovery::take_held_of_others_back;
 use recovery::{recover, take_over};

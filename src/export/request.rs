@@ -196,7 +196,9 @@ impl ExportRequest {
             _ if told != asked => Holds::WhatWasLeft,
             Status::Complete if manifest.range == self.range && manifest.is_whole() => Holds::AllByItsManifest,
             Status::Running if goes_on => Holds::SomeByItsManifest,
-            Status::Incomplete if goes_on && !manifest.lacking().unread.is_empty() => Holds::SomeByItsManifest,
+            Status::Incomplete | Status::Complete if goes_on && !manifest.lacking().unread.is_empty() => {
+                Holds::SomeByItsManifest
+            }
             _ => Holds::WhatWasLeft,
         }
     }

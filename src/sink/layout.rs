@@ -203,6 +203,8 @@ impl Layout {
     }
 }
 
+/// How a part's name tells a moment.
+const STAMP: &str = "%Y%m%dT%H%M%SZ";
 /// How the name of a part ends.
 const PARQUET: &str = ".parquet";
 /// Digits of a file's SHA-256 in its name.
@@ -222,6 +224,28 @@ fn without_digest(path: &str) -> String {
         Some((stem, digest)) if is_digest(digest) => format!("{stem}{PARQUET}"),
         _ => path.to_owned(),
     }
+}
+
+/// Whether a path, whatever somebody has written, is of a file below the table's folder.
+pub fn lies_in_the_table(path: &str) -> bool {
+    let is_level = |level: &str| !matches!(level, "" | "." | "..") && !level.contains(['\\', '\0']);
+    path.strip_prefix(DATA).and_then(|rest| rest.strip_prefix('/')).is_some_and(|rest| rest.split('/').all(is_level))
+}
+
+/// The slice whose path this is; none where it is no part's.
+pub fn slice_of(path: &str) -> Option<Slice> {
+    let plain = without_digest(path);
+    let region = plain.split('/').find_map(|level| level.strip_prefix("query_region="))?.parse().ok()?;
+    let (_, name) = plain.strip_suffix(PARQUET)?.rsplit_once("/part-")?;
+    let mut words = name.splitn(3, '-');
+    let (start, end, run) = (second_of_stamp(words.next()?)?, second_of_stamp(words.next()?)?, words.next()?);
+    let slice = Slice { region, range: TimeRange::new(start, end), run: run.to_owned() };
+    Layout::explains(path, &slice).then_some(slice)
+}
+
+fn second_of_stamp(stamp: &str) -> Option<EpochSeconds> {
+    let moment = jiff::civil::DateTime::strptime(STAMP, stamp).ok()?.to_zoned(TimeZone::UTC).ok()?;
+    Some(EpochSeconds::new(moment.timestamp().as_second()))
 }
 
 /// Whether a part's name says that this run wrote it.
@@ -253,7 +277,7 @@ const fn names_a_run(byte: u8) -> bool {
 
 fn stamp(second: EpochSeconds) -> String {
     match Timestamp::from_second(second.get()) {
-        Ok(moment) => moment.strftime("%Y%m%dT%H%M%SZ").to_string(),
+        Ok(moment) => moment.strftime(STAMP).to_string(),
         Err(_) => second.get().to_string(),
     }
 }
@@ -354,6 +378,21 @@ mod tests {
                 next = piece.end;
             }
             prop_assert_eq!(next, whole.end);
+        }
+
+        #[test]
+        fn a_path_tells_its_slice(
+            start in 0..4_000_000_000_i64,
+            snapshot in prop::option::of(0..4_000_000_000_i64),
+            run in "[a-z0-9][a-z0-9_-]{0,20}",
+        ) {
+            let slice = Slice { region: "US".parse().unwrap(), range: range(start, start + 1), run };
+            let layout = Layout { partition: Partition::Month, snapshot: snapshot.map(EpochSeconds::new) };
+            let path = layout.path(&slice).unwrap();
+            prop_assert!(lies_in_the_table(&path));
+            prop_assert_eq!(slice_of(&path), Some(slice.clone()));
+            prop_assert_eq!(slice_of(&with_digest(&path, "0123456789abcdef00")), Some(slice));
+            prop_assert_eq!(slice_of(&path.replace("month=", "month=1")), None);
         }
     }
 }

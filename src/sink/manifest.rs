@@ -16,11 +16,13 @@ use crate::journal::record::PartRecord;
 use crate::sink::account::{Account, Lacking};
 use crate::sink::history::{History, Unusual};
 use crate::sink::identity::Identity;
+use crate::sink::layout::{Slice, slice_of};
 use crate::sink::shard::{Merged, ShardPart};
 use crate::sink::table::Table;
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 
 pub(super) mod former;
+mod sound;
 
 /// The version of the manifest's format.
 pub const MANIFEST_VERSION: u32 = 3;
@@ -115,6 +117,9 @@ pub enum ManifestError {
     /// Not a manifest, or damaged.
     #[error("{MANIFEST} cannot be read: {0}")]
     Unreadable(#[from] serde_json::Error),
+    /// It says what this program never writes.
+    #[error("{MANIFEST} is damaged: {0}")]
+    Damaged(String),
     /// From another version of the program.
     #[error(
         "{MANIFEST} has format version {0}, and this program knows 1 to {MANIFEST_VERSION}: use the version that wrote it"
@@ -137,14 +142,29 @@ impl Manifest {
     /// Reads a manifest's JSON text. One of a former version is told in the terms of this one.
     ///
     /// # Errors
-    /// Where it is no manifest, or of a version that is not known.
+    /// Where it is no manifest, damaged, or of a version that is not known.
     pub fn parse(json: &[u8]) -> Result<Self, ManifestError> {
         let Versioned { manifest_version } = serde_json::from_slice(json)?;
-        match manifest_version {
-            1 | 2 => former::parse(json),
-            known if known == u64::from(MANIFEST_VERSION) => Ok(serde_json::from_slice(json)?),
-            other => Err(ManifestError::Version(other)),
+        let manifest = match manifest_version {
+            1 | 2 => former::parse(json)?,
+            known if known == u64::from(MANIFEST_VERSION) => serde_json::from_slice(json)?,
+            other => return Err(ManifestError::Version(other)),
+        };
+        match sound::fault(&manifest) {
+            None => Ok(manifest),
+            Some(fault) => Err(ManifestError::Damaged(fault)),
         }
+    }
+
+    /// The manifest where these files, which it does not list, are not in their places: what its runs read of them alone is not covered.
+    #[must_use]
+    pub fn without(mut self, files: &[String]) -> Self {
+        for Slice { region, range, run } in files.iter().filter_map(|path| slice_of(path)) {
+            let of_region = self.parts.iter().filter(|part| part.region == region).map(|part| part.range);
+            let alone = range.without(&of_region.collect::<Vec<_>>());
+            self.account.coverage.lose_of(&region, &alone, &run);
+        }
+        self
     }
 
     /// The generation of a manifest's JSON text; 0 of a former version, which had none.

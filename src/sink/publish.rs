@@ -144,7 +144,7 @@ impl Output {
     /// `known` are paths of parts that the journal has prepared or published, which a manifest may not list yet. Staged files are
     /// left alone: reveal what was prepared, then call [`Output::discard_staging_but`]. Parts of an output of format 1 are moved into the
     /// table's folder, where its manifest, as it is given here, says that they are. A part that the manifest's run has
-    /// revealed and that nobody knows, because the state was lost, is moved aside.
+    /// revealed and that nobody knows, because the state was lost, is moved aside, and the manifest that is given says nothing of its seconds.
     ///
     /// # Errors
     /// Where another process holds the output, another question owns it, it holds Parquet that is neither in its manifest nor
@@ -165,8 +165,8 @@ impl Output {
         if let Some(folder) = target.address.folder() {
             shards::refuse_unmerged(folder, manifest.as_ref()).await?;
         }
-        opened.take(manifest.as_ref(), known).await?;
-        Ok((opened, manifest))
+        let aside = opened.take(manifest.as_ref(), known).await?;
+        Ok((opened, manifest.map(|manifest| manifest.without(&aside))))
     }
 
     fn of(store: Arc<dyn Store>, locks: Vec<File>, target: &Target) -> Self {
@@ -204,8 +204,8 @@ impl Output {
         Ok(manifest)
     }
 
-    /// Makes the output this process's, once it is clear whose it is.
-    async fn take(&self, manifest: Option<&Manifest>, known: &[String]) -> Result<(), OutputError> {
+    /// Makes the output this process's, once it is clear whose it is. Gives the paths of parts that were moved aside.
+    async fn take(&self, manifest: Option<&Manifest>, known: &[String]) -> Result<Vec<String>, OutputError> {
         if let Some(manifest) = manifest.filter(|manifest| manifest.manifest_version == 1) {
             self.make_data()?;
             move_into_the_table(&*self.store, manifest).await?;
@@ -216,7 +216,8 @@ impl Output {
         self.staging.make()?;
         self.claim(manifest).await?;
         self.open_log(manifest).await?;
-        self.set_all_aside(foreign).await
+        self.set_all_aside(&foreign).await?;
+        Ok(foreign)
     }
 
     /// Files of the manifest's own run that neither it nor the state knows. In a bucket others may be those of a process that began since the
@@ -241,9 +242,9 @@ impl Output {
         }
     }
 
-    async fn set_all_aside(&self, foreign: Vec<String>) -> Result<(), OutputError> {
+    async fn set_all_aside(&self, foreign: &[String]) -> Result<(), OutputError> {
         for path in foreign {
-            let aside = self.set_aside(&path).await?;
+            let aside = self.set_aside(path).await?;
             tracing::warn!(part.path = path, ?aside, "a part that neither manifest nor state knows was moved aside");
         }
         Ok(())

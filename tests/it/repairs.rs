@@ -303,3 +303,81 @@ fn what_the_output_says_of_itself_is_said_again_for_nothing() {
         is_whole(&job);
     }
 }
+
+/// What a damaged manifest says no more: the parts that it lists are fewer than those that were paid for.
+fn drop_a_part(job: &Job, number: usize) -> PathBuf {
+    let file = job.out().join("_manifest.json");
+    let mut manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let part = manifest["parts"].as_array_mut().unwrap().remove(number);
+    std::fs::write(&file, manifest.to_string()).unwrap();
+    job.out().join(part["path"].as_str().unwrap())
+}
+
+#[test]
+fn a_part_that_a_damaged_manifest_dropped_is_listed_again_or_bought_again_and_never_thrown_away() {
+    let simulator = serve(|service| service.world.rows = 1_000);
+    let job = whole_job(&simulator);
+    let dropped = drop_a_part(&job, 3);
+    let before = simulator.stats().requests;
+    let ended = job.run();
+    assert_eq!(ended.code, 0, "{ended}");
+    let path = dropped.strip_prefix(job.out()).unwrap().display().to_string();
+    assert!(ended.stderr.contains("does not list") && ended.stderr.contains(&path), "{ended}");
+    assert!(dropped.exists());
+    holds_exactly_the_truth(&simulator, &job);
+    is_whole(&job);
+    assert_eq!(simulator.stats().requests, before);
+
+    // Its file is gone too: that is a lost part like any other.
+    let rows = rows_of(&dropped);
+    std::fs::remove_file(drop_a_part(&job, 3)).unwrap();
+    fills(&simulator, &job, price(rows, 1));
+}
+
+/// The manifest alone says what was read, and it is damaged: what nobody lists is moved aside, and its time is not taken for read.
+#[test]
+fn a_part_that_a_damaged_manifest_dropped_is_bought_again_where_the_state_is_lost_too() {
+    let simulator = serve(|service| service.world.rows = 1_000);
+    let job = whole_job(&simulator);
+    let dropped = drop_a_part(&job, 3);
+    let rows = rows_of(&dropped);
+    std::fs::remove_dir_all(job.state()).unwrap();
+    fills(&simulator, &job, price(rows, 1));
+    assert_eq!(damaged_files(&job).len(), 1);
+}
+
+/// `run` refuses what `verify` finds, before it moves or removes anything.
+#[test]
+fn a_manifest_that_says_what_is_never_written_is_refused_and_nothing_is_touched() {
+    let simulator = serve(|service| service.world.rows = 1_000);
+    let job = whole_job(&simulator);
+    let file = job.out().join("_manifest.json");
+    let sound: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let victim = job.folder().join("victim");
+    std::fs::write(&victim, "").unwrap();
+    let (files, requests) = (files_below(&job.out()), simulator.stats().requests);
+    let damages: [fn(&mut serde_json::Value); 6] = [
+        |it| it["generation"] = u64::MAX.into(),
+        |it| it["parts"][0]["path"] = "../victim".into(),
+        |it| it["superseded"] = serde_json::json!(["../victim"]),
+        |it| it["superseded"] = serde_json::json!([it["parts"][0]["path"]]),
+        |it| it["parts"] = [vec![it["parts"][0].clone()], it["parts"].as_array().unwrap().clone()].concat().into(),
+        |it| it["coverage"]["US"] = [it["coverage"]["US"][0].clone(), it["coverage"]["US"][0].clone()].to_vec().into(),
+    ];
+    for damage in damages {
+        let mut manifest = sound.clone();
+        damage(&mut manifest);
+        std::fs::write(&file, manifest.to_string()).unwrap();
+        for ended in [job.run(), job.run(), job.verify()] {
+            assert_eq!(ended.code, 7, "{ended}");
+            assert!(ended.stderr.contains("_manifest.json is damaged: "), "{ended}");
+        }
+        assert_eq!(files_below(&job.out()), files);
+    }
+    assert!(victim.exists());
+    assert_eq!(simulator.stats().requests, requests);
+    // Moved away, it is written again for nothing.
+    std::fs::remove_file(&file).unwrap();
+    asks_nothing_more(&simulator, &job);
+    is_whole(&job);
+}

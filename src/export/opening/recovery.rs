@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Age;
+use super::{Age, unlisted};
 use crate::export::{ExportError, clock};
 use crate::failpoint::{self, CrashStep};
 use crate::journal::Journal;
@@ -22,7 +22,9 @@ pub(super) async fn recover(
     let listed: BTreeSet<String> = manifest.parts.iter().map(|part| part.path.clone()).collect();
     let is_listed = |part: &PartRecord| age == Age::Current && listed.contains(&part.path);
     let (mut change, mut waiting, mut revealed) = (Change::default(), Vec::new(), Vec::new());
-    let mut gone = if age == Age::Current { std::mem::take(&mut manifest.superseded) } else { Vec::new() };
+    let former: BTreeSet<String> = manifest.former_paths().cloned().collect();
+    let mut unknown = Vec::new();
+    let mut gone = if age == Age::Current { manifest.superseded.clone() } else { Vec::new() };
     for (part, state) in journal.parts()? {
         match state {
             // What a shard has listed and not shown waits for `merge`.
@@ -52,14 +54,14 @@ pub(super) async fn recover(
                 false => gone.push(part.path),
             },
             PartState::Held => waiting.push(part.path),
-            PartState::Published if age == Age::Current && !is_listed(&part) => {
-                change.superseded.push(part.path.clone());
-                gone.push(part.path);
-            }
+            PartState::Published if age == Age::Current && !is_listed(&part) => unknown.push(part),
             PartState::Published => {}
             PartState::Superseded => gone.push(part.path),
         }
     }
+    let superseded = unlisted::settle(output, manifest, (&unknown, &former)).await?;
+    gone.extend(superseded.iter().cloned());
+    change.superseded.extend(superseded);
     show(output, manifest, &revealed, age).await?;
     change.published.extend(revealed.into_iter().map(|part| part.path));
     if change != Change::default() {
@@ -67,6 +69,10 @@ pub(super) async fn recover(
         failpoint::pass(CrashStep::RecoveryPublished);
     }
     output.remove(&gone).await?;
+    // Until then the manifest names what is about to go, also where it was written again here.
+    if age == Age::Current {
+        manifest.superseded.clear();
+    }
     for path in &gone {
         journal.forget_part(path).await?;
     }

@@ -41,8 +41,8 @@ impl Output {
         locks.extend(lock_all(output)?);
         let opened = Self::of(Arc::new(Folder::open(output)?), locks, &Target::from(output));
         let manifest = opened.read(identity).await?;
-        opened.take(manifest.as_ref(), known).await?;
-        Ok((opened, manifest))
+        let aside = opened.take(manifest.as_ref(), known).await?;
+        Ok((opened, manifest.map(|manifest| manifest.without(&aside))))
     }
 
     /// Makes the folder where it is missing, and locks one shard of it. Gives also the shard's account, where it has one. `known` are
@@ -77,8 +77,8 @@ impl Output {
         let parts = shown.iter().flat_map(|shown| &shown.parts);
         let shown = parts.map(|part| (part.path.clone(), (part.region.clone(), part.range))).collect();
         opened.seat = Seat::Shard { name, shown };
-        opened.set_all_aside(foreign).await?;
-        Ok((opened, account))
+        opened.set_all_aside(&foreign).await?;
+        Ok((opened, account.map(|account| account.without(&foreign))))
     }
 
     /// The seconds of a region of which readers are shown something that is not this one's to change.

@@ -60,8 +60,8 @@ impl Commits {
         self.journal.shipped().await?;
         let mut manifest = self.manifest.lock().await;
         let mut next = manifest.clone();
-        change(&mut next);
         next.written_at = clock::wall();
+        change(&mut next);
         let mut brought_back = self.brought_back.lock().await;
         next.superseded.extend(brought_back.iter().cloned());
         match rows {

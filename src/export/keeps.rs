@@ -24,7 +24,7 @@ impl Keeps {
         (manifest, lost): (&Manifest, &[TimeRange]),
         settled_before: Option<EpochSeconds>,
     ) -> Vec<TimeRange> {
-        let account = &manifest.account;
+        let account = manifest.account.kept_from(settled_before);
         let sound = account.sound(region, lost);
         let within = |kept: &[TimeRange]| -> Vec<TimeRange> {
             let pairs = sound.iter().flat_map(|sound| kept.iter().map(|kept| kept.intersection(*sound)));

@@ -168,8 +168,14 @@ impl ExportRequest {
         }
     }
 
+    /// The moment before which nothing is read again, whatever became of it; none where everything is begun anew.
+    fn settled_before(&self) -> Option<EpochSeconds> {
+        self.retain_seconds.filter(|_| self.start == Start::GoOn).map(|seconds| self.now.shifted(-seconds))
+    }
+
     /// What of it is not there, by an account.
     fn lacking(&self, account: &Account, range: TimeRange) -> Lacking {
+        let account = account.kept_from(self.settled_before());
         match &self.shard {
             None => account.lacking(&self.regions, range),
             Some(shard) => account.lacking_of(&shard.tiles),

@@ -248,6 +248,15 @@ fn published(journal: &Journal) -> Result<Vec<PartRecord>, JournalError> {
     Ok(live.map(|(part, _)| part).collect())
 }
 
+/// What the account says of parts that were given up because of their age.
+fn tell_expired(manifest: &mut Manifest, gone: Vec<PartRecord>) {
+    for part in gone {
+        let live = manifest.parts.iter().filter(|live| live.region == part.region).map(|live| live.range);
+        let alone = part.range.without(&live.collect::<Vec<_>>());
+        manifest.account.expire(&part.region, &alone);
+    }
+}
+
 /// Looks where every part should be. One that may be gone because of its age is given up; any other is lost.
 async fn look_for_parts(request: &Wanted, journal: &Journal, opened: &mut Opened) -> Result<(), ExportError> {
     let retained_from = request.retain_seconds.map(|seconds| request.now.shifted(-seconds));
@@ -271,7 +280,9 @@ async fn look_for_parts(request: &Wanted, journal: &Journal, opened: &mut Opened
         for path in &expired {
             journal.forget_part(path).await?;
         }
-        opened.manifest.parts.retain(|part| !expired.contains(&part.path));
+        let (gone, live) = opened.manifest.parts.drain(..).partition(|part| expired.contains(&part.path));
+        opened.manifest.parts = live;
+        tell_expired(&mut opened.manifest, gone);
     }
     Ok(())
 }

@@ -205,8 +205,7 @@ impl ExportRequest {
 
     /// What a run reads, once the output stands as it does.
     pub(super) async fn reads(&self, opened: &Opened, commits: &Commits, keeps: Keeps) -> Vec<Reads> {
-        let settled =
-            self.retain_seconds.filter(|_| self.start == Start::GoOn).map(|seconds| self.now.shifted(-seconds));
+        let settled = self.settled_before();
         let reads = |manifest: &Manifest, region: &Region| {
             let kept = keeps.of(region, (manifest, &opened.lost_of(region)), settled);
             match &self.shard {

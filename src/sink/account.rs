@@ -1,5 +1,7 @@
 //! What an output holds and lacks, over all runs; and what a run adds to that. Pure.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::api::contract::Region;
@@ -7,7 +9,7 @@ use crate::plan::event::Lacks;
 use crate::plan::event::RegionFault;
 use crate::sink::coverage::{Coverage, Reader};
 use crate::sink::shard::Tile;
-use crate::units::{RowCount, TimeRange};
+use crate::units::{EpochSeconds, RowCount, TimeRange};
 
 /// A stretch of time that lacks something, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +54,9 @@ pub struct Account {
     pub unproven: Vec<Lack>,
     /// Rows that no column can take.
     pub rejected: Vec<Rejected>,
+    /// What is covered and of which no rows are there any more, since its parts were given up because of their age.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expired: Vec<Lack>,
 }
 
 /// What one run says of one region, as far as readers may see it.
@@ -104,7 +109,9 @@ impl Account {
         self.coverage.ask(region);
         let lost: Vec<TimeRange> = gaps.iter().map(|gap| gap.range).collect();
         self.coverage.lose_of(region, &lost, reader.run);
+        let read = &self.but_expired_since(region, read, reader.run);
         self.coverage.read(region, read, reader);
+        self.expired = without(&self.expired, region, read);
         let told = [read.as_slice(), &lost].concat();
         self.gaps = sorted(without(&self.gaps, region, &told), gaps);
         self.unproven = sorted(without(&self.unproven, region, read), unproven);
@@ -119,6 +126,35 @@ impl Account {
             let run = reader.run.to_owned();
             self.rejected.push(Rejected { region: region.clone(), range: *range, run, rows: *rejected });
         }
+    }
+
+    /// Of the seconds that a run says it has read, those whose rows were not given up since.
+    fn but_expired_since(&self, region: &Region, read: &[TimeRange], run: &str) -> Vec<TimeRange> {
+        let own = self.coverage.of_run(region, run);
+        let expired = self.expired.iter().filter(|lack| lack.region == *region);
+        let gone: Vec<TimeRange> =
+            expired.flat_map(|lack| own.iter().map(|own| own.intersection(lack.range))).collect();
+        read.iter().flat_map(|range| range.without(&gone)).collect()
+    }
+
+    /// A part was given up because of its age; `alone` are its seconds that no other part holds.
+    pub fn expire(&mut self, region: &Region, alone: &[TimeRange]) {
+        let why = "its part was older than output.retain, and is gone".to_owned();
+        let lack = |range| Lack { region: region.clone(), range, why: why.clone(), fault: None, lacks: None };
+        let lacks: Vec<Lack> = alone.iter().copied().map(lack).collect();
+        self.expired = sorted(without(&self.expired, region, alone), &lacks);
+    }
+
+    /// The account for who keeps parts from a moment on, or all of them: what was given up and should be there is not covered.
+    pub fn kept_from(&self, moment: Option<EpochSeconds>) -> Cow<'_, Self> {
+        let is_missed = |lack: &&Lack| moment.is_none_or(|moment| lack.range.end > moment);
+        let missed: Vec<&Lack> = self.expired.iter().filter(is_missed).collect();
+        if missed.is_empty() {
+            return Cow::Borrowed(self);
+        }
+        let mut account = self.clone();
+        missed.iter().for_each(|lack| account.coverage.lose(&lack.region, &[lack.range]));
+        Cow::Owned(account)
     }
 
     /// The account with more gaps, which somebody found: what is listed within them already is not listed twice.
@@ -203,13 +239,14 @@ impl Account {
             let of_tile = |lacks: &[Lack]| clipped(lacks, |of| if of == region { vec![*range] } else { vec![] });
             self.gaps = sorted(without(&self.gaps, region, &[*range]), &of_tile(&other.gaps));
             self.unproven = sorted(without(&self.unproven, region, &[*range]), &of_tile(&other.unproven));
+            self.expired = sorted(without(&self.expired, region, &[*range]), &of_tile(&other.expired));
         }
     }
 
     /// Holes and gaps of all regions outside a question's seconds, between the first second of each region and its last.
     pub fn elsewhere(&self, regions: &[Region], range: TimeRange) -> Vec<Lack> {
         let outside = |region: &Region| {
-            let ever = TimeRange::new(crate::units::EpochSeconds::new(i64::MIN), crate::units::EpochSeconds::MAX);
+            let ever = TimeRange::new(EpochSeconds::new(i64::MIN), EpochSeconds::MAX);
             if regions.contains(region) { ever.without(&[range]) } else { vec![ever] }
         };
         let gaps = clipped(&self.gaps, outside);
@@ -268,7 +305,6 @@ fn sorted(mut lacks: Vec<Lack>, more: &[Lack]) -> Vec<Lack> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::EpochSeconds;
 
     fn us() -> Region {
         "US".parse().unwrap()
@@ -390,5 +426,20 @@ mod tests {
         let first = after(&Account::default(), 1, &share(range(0, 50), &[range(0, 50)]));
         assert_eq!(first.lacking(&[us(), gb.clone()], range(0, 50)).unread, [(gb, range(0, 50))]);
         assert_eq!(first.elsewhere(&[], range(0, 0)), []);
+    }
+
+    #[test]
+    fn what_was_given_up_because_of_its_age_is_missing_for_who_keeps_it_longer() {
+        let second = EpochSeconds::new;
+        let mut account = after(&Account::default(), 1, &share(range(0, 50), &[range(0, 50)]));
+        account.expire(&us(), &[range(0, 20)]);
+        let covered = |account: &Account, from: Option<i64>| account.kept_from(from.map(second)).coverage.of(&us());
+        assert_eq!(covered(&account, Some(20)), [range(0, 50)]);
+        assert_eq!(covered(&account, Some(19)), [range(20, 50)]);
+        assert_eq!(covered(&account, None), [range(20, 50)]);
+        let again = after(&account, 1, &share(range(0, 50), &[range(0, 50)]));
+        assert_eq!(covered(&again, None), [range(20, 50)], "its own run has read nothing of it since");
+        let anew = after(&account, 2, &share(range(0, 10), &[range(0, 10)]));
+        assert_eq!(covered(&anew, None), [range(0, 10), range(20, 50)]);
     }
 }

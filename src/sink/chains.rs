@@ -60,7 +60,7 @@ pub fn chains(manifest: &Manifest) -> Result<Vec<Chain>, Overlap> {
     for ((region, snapshot), mut parts) in groups {
         parts.sort_by_key(|part| part.range);
         // Which of several snapshots has read a second that holds no row is not told.
-        let read = if snapshot.is_none() { manifest.account.sound(region, &[]) } else { Vec::new() };
+        let read = if snapshot.is_none() { manifest.account.kept_from(None).sound(region, &[]) } else { Vec::new() };
         let in_gap = |part: &PartRecord| {
             manifest.account.gaps.iter().any(|gap| gap.region == *region && gap.range.overlaps(part.range))
         };

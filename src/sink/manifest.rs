@@ -201,9 +201,10 @@ impl Manifest {
 
     /// What of the run's regions and range is not there; in a shard's account, of its own part.
     pub fn lacking(&self) -> Lacking {
+        let account = self.account.kept_from(self.retained_from(self.written_at));
         match &self.shard {
-            None => self.account.lacking(&self.regions, self.range),
-            Some(shard) => self.account.lacking_of(&shard.tiles),
+            None => account.lacking(&self.regions, self.range),
+            Some(shard) => account.lacking_of(&shard.tiles),
         }
     }
 

@@ -31,7 +31,7 @@ impl Subject {
     /// All seconds that the output says it holds, but for what it lists as missing or unproven, and for what may be gone because of its age.
     pub(super) async fn of(opened: &Opened, now: EpochSeconds) -> Result<Self, ExportError> {
         let Opened { manifest, output, .. } = opened;
-        let account = &manifest.account;
+        let account = manifest.account.kept_from(None);
         let expired = manifest.retained_from(now).map(|from| TimeRange::new(EpochSeconds::new(i64::MIN), from));
         let is_snapshot = manifest.identity.snapshot;
         let mut subject = Self {

@@ -117,7 +117,8 @@ impl Known {
             return true;
         }
         let gone = ranges(&self.missing, &part.region);
-        let there = account.coverage.of(&part.region).into_iter().flat_map(|range| range.without(&gone));
+        let there =
+            account.kept_from(None).coverage.of(&part.region).into_iter().flat_map(|range| range.without(&gone));
         !part.range.without(&there.collect::<Vec<_>>()).is_empty()
     }
 

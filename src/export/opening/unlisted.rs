@@ -60,7 +60,7 @@ fn fate(part: &PartRecord, standing: Standing, (manifest, former): (&Manifest, &
         other.region == part.region && other.range.overlaps(part.range) && are_of_one_snapshot(&other.path, &part.path)
     };
     let is_replaced = manifest.parts.iter().any(takes_its_place);
-    let read = manifest.account.coverage.of_run(&part.region, &part.run);
+    let read = manifest.account.kept_from(None).coverage.of_run(&part.region, &part.run);
     let is_the_last_word = !part.carried && read.iter().any(|range| range.overlaps(part.range));
     match standing {
         _ if former.contains(&part.path) => Fate::Superseded,

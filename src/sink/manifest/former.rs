@@ -144,6 +144,7 @@ fn account(former: &Former) -> Account {
         gaps: former.gaps.clone(),
         unproven: former.unproven.clone(),
         rejected: rejected.into_iter().collect(),
+        expired: Vec::new(),
     }
 }
 

@@ -242,6 +242,41 @@ fn parts_that_are_older_than_they_are_kept_are_not_bought_again() {
     same(&identities(&job.out()), &truth(&simulator, "US", days(3, 11)));
 }
 
+/// What was given up because of its age is there for who asks for it and does not give it up, also once the state is lost.
+#[test]
+fn a_part_that_was_too_old_to_be_missed_is_read_again_by_a_run_that_keeps_it() {
+    let simulator = serve_weeks();
+    for is_state_lost in [false, true] {
+        let job = Job::of(&simulator).with_range(days(0, 10));
+        assert_eq!(job.run().code, 0);
+        let age = |from| vec![("KEYAPI_EXPORT_OUTPUT__RETAIN", format!("{}h", (now() - day(from)) / 3_600))];
+        let old = parquet_files(&job.out()).into_iter().filter(|file| is_before(file, "2025-12-04"));
+        old.for_each(|file| std::fs::remove_file(file).unwrap());
+        let before = simulator.stats().requests;
+        for flags in ["", "--reread all", "--reread missing"] {
+            assert_eq!(job.start_as(flags, &age(4)).wait().code, 0);
+            is_whole(&job);
+            if flags.is_empty() {
+                assert_eq!(simulator.stats().requests, before);
+            }
+        }
+        same(&identities(&job.out()), &truth(&simulator, "US", days(3, 10)));
+        if is_state_lost {
+            std::fs::remove_dir_all(job.state()).unwrap();
+        }
+        let rows = truth(&simulator, "US", days(2, 3)).len() as u64;
+        let before = simulator.stats().requests;
+        assert_eq!(job.start_as("--from 2025-12-03 --to 2025-12-11", &age(2)).wait().code, 0);
+        let asked = simulator.stats().requests - before;
+        assert!((1..=rows.div_ceil(10) + ENDS).contains(&asked), "{asked} requests for {rows} rows");
+        is_whole(&job);
+        let rows = truth(&simulator, "US", days(0, 2)).len();
+        ends_whole(&simulator, &job, "", (rows, 1));
+        same(&identities(&job.out()), &truth(&simulator, "US", days(0, 10)));
+        asks_nothing_more(&simulator, &job);
+    }
+}
+
 fn is_before(file: &Path, date: &str) -> bool {
     let level = file.components().find_map(|level| level.as_os_str().to_str()?.strip_prefix("date="));
     level.is_some_and(|day| day < date)

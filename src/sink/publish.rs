@@ -215,7 +215,7 @@ impl Output {
         self.make_data()?;
         self.staging.make()?;
         self.claim(manifest).await?;
-        self.open_log(manifest).await?;
+        self.open_log_without(manifest, &foreign).await?;
         self.set_all_aside(&foreign).await?;
         Ok(foreign)
     }

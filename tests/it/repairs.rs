@@ -338,12 +338,15 @@ fn a_part_that_a_damaged_manifest_dropped_is_listed_again_or_bought_again_and_ne
 #[test]
 fn a_part_that_a_damaged_manifest_dropped_is_bought_again_where_the_state_is_lost_too() {
     let simulator = serve(|service| service.world.rows = 1_000);
-    let job = whole_job(&simulator);
-    let dropped = drop_a_part(&job, 3);
-    let rows = rows_of(&dropped);
-    std::fs::remove_dir_all(job.state()).unwrap();
-    fills(&simulator, &job, price(rows, 1));
-    assert_eq!(damaged_files(&job).len(), 1);
+    for table in ["none", "delta"] {
+        let job = Job::of(&simulator).with(&format!("--table {table}"));
+        assert_eq!(job.run().code, 0);
+        let dropped = drop_a_part(&job, 3);
+        let rows = rows_of(&dropped);
+        std::fs::remove_dir_all(job.state()).unwrap();
+        fills(&simulator, &job, price(rows, 1));
+        assert_eq!(damaged_files(&job).len(), 1);
+    }
 }
 
 /// `run` refuses what `verify` finds, before it moves or removes anything.

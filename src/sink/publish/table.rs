@@ -32,7 +32,7 @@ impl Output {
 
     /// Brings the log to where the manifest has it. What the last process had committed and not put is put; where the manifest is older
     /// than the log, since it was restored from a copy, the log is gone on from.
-    pub(super) async fn open_log(&self, manifest: Option<&Manifest>) -> Result<(), OutputError> {
+    async fn open_log(&self, manifest: Option<&Manifest>) -> Result<(), OutputError> {
         let Some((manifest, table)) = manifest.and_then(|manifest| Some((manifest, manifest.table.as_ref()?))) else {
             return Ok(());
         };
@@ -60,6 +60,22 @@ impl Output {
         Ok(())
     }
 
+    /// What was moved aside goes from the log too, where that lists it.
+    pub(super) async fn open_log_without(
+        &self,
+        manifest: Option<&Manifest>,
+        aside: &[String],
+    ) -> Result<(), OutputError> {
+        self.open_log(manifest).await?;
+        match manifest {
+            Some(manifest) if !aside.is_empty() && self.log().table.version.is_some() => {
+                *self.log() = self.replayed(&manifest.account.id).await?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the log has gone as a whole: it is begun anew.
     async fn has_log(&self, table: &Table, version: u64) -> Result<bool, OutputError> {
         // The last version that is surely there: the newest may wait to be put.
@@ -75,7 +91,8 @@ impl Output {
     }
 
     /// Which of these files, that neither manifest nor state knows, are ours all the same, since the output's own log has listed them: the
-    /// manifest was lost, or is older. Where there is none, the log of this output is the one that lists something the state knows.
+    /// manifest was lost, or is older. Where there is none, the log of this output is the one that lists something the state knows. What the
+    /// log's last version lists, and the manifest of that version does not, the manifest has lost.
     pub(super) async fn in_the_log(
         &self,
         files: &[String],
@@ -91,7 +108,10 @@ impl Output {
         if id.is_none() && !known.iter().any(|path| listed.contains(path)) {
             return Ok(BTreeSet::new());
         }
-        Ok(files.iter().filter(|path| listed.contains(path)).cloned().collect())
+        let version = manifest.and_then(|manifest| manifest.table.as_ref()?.version);
+        let is_of_the_last = version.is_some_and(|version| version + 1 == replay.versions());
+        let is_lost = |path: &String| is_of_the_last && replay.files().contains_key(path);
+        Ok(files.iter().filter(|path| listed.contains(path) && !is_lost(path)).cloned().collect())
     }
 
     /// What the next manifest says of the table, but for what it changes itself.

@@ -7,7 +7,7 @@ mod unread;
 
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, PossibleValue, TypedValueParser};
@@ -196,6 +196,27 @@ pub struct StatusArguments {
     watch: Option<HumanDuration>,
     #[command(flatten)]
     place: PlaceArguments,
+}
+
+impl RunArguments {
+    /// The file that the settings are read from.
+    pub fn config(&self) -> Option<&Path> {
+        self.place.config.as_deref()
+    }
+}
+
+impl ReportArguments {
+    /// The file that the settings are read from.
+    pub fn config(&self) -> Option<&Path> {
+        self.place.config.as_deref()
+    }
+}
+
+impl CheckArguments {
+    /// The file that the settings are read from.
+    pub fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
 }
 
 impl StatusArguments {

@@ -86,7 +86,7 @@ async fn perform(
         Command::Plan(arguments) => commands::plan(settings, &arguments, log).await,
         Command::Status(arguments) => commands::status(settings, &arguments, log).await,
         Command::Verify(arguments) => commands::verify(settings, &arguments, log).await,
-        Command::Report(_) => commands::report(settings, log).await,
+        Command::Report(arguments) => commands::report(settings, &arguments, log).await,
         Command::Audit(arguments) => commands::audit(settings, &arguments, log).await,
         Command::Merge(_) => commands::merge(settings, log).await,
         Command::Rebuild(_) => commands::rebuild(settings, says_partition, log).await,

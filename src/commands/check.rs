@@ -18,6 +18,8 @@ use crate::replaced::{self, Readers};
 use crate::telemetry::Log;
 use crate::units::EpochSeconds;
 
+use super::places::Places;
+use super::written::Guarded;
 use super::{run, signals, statuses};
 
 /// How a check ended early.
@@ -33,6 +35,8 @@ enum Early {
 pub async fn check(settings: Settings, arguments: &CheckArguments, log: &Log) -> Result<ExitCode, Failure> {
     let scope = scope(&settings)?;
     if let Some(file) = &arguments.write {
+        let places = Places::of(&settings, None).ok();
+        Guarded::new(&settings, arguments.config(), places.as_ref()).allow([("--write", Some(file.as_path()))])?;
         replaced::prepare(file).map_err(|error| unwritable(file, &error))?;
     }
     let mut recorder = Recorder::new(&scope, arguments)?;

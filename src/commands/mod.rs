@@ -21,6 +21,7 @@ mod status;
 mod statuses;
 mod verify;
 mod watch;
+mod written;
 
 pub use audit::audit;
 pub use check::check;

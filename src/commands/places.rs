@@ -207,44 +207,6 @@ fn beside(output: &Path, shard: Option<ShardName>) -> Result<PathBuf, Failure> {
     Ok(output.with_file_name(name))
 }
 
-/// Refuses a file to be written that would stand in place of one that the output or the state is made of, and two that are one.
-///
-/// # Errors
-/// The setting by its key, and where else its file may lie. What cannot be resolved is refused elsewhere.
-pub(super) fn refuse_files_of_its_own(settings: &Settings, shard: Option<ShardName>) -> Result<(), Failure> {
-    let Ok(Places { output, state, .. }) = Places::of(settings, shard) else { return Ok(()) };
-    let report = &settings.report;
-    let named = [
-        ("report.summary", &report.summary),
-        ("report.report", &report.report),
-        ("report.metrics_file", &report.metrics_file),
-    ];
-    let files: Vec<(&str, PathBuf)> =
-        named.into_iter().filter_map(|(key, file)| Some((key, folder::resolve(file.as_deref()?).ok()?))).collect();
-    for (place, (key, file)) in files.iter().enumerate() {
-        let is_of = if folder::holds(&state, file) {
-            "is a file of the state, which holds what was paid for"
-        } else if output.folder().is_some_and(|output| is_of_the_output(output, file)) {
-            "is a file of the output"
-        } else if files.iter().take(place).any(|(_, other)| other == file) {
-            "is named twice, for two things"
-        } else {
-            continue;
-        };
-        return Err(Failure::new(ExitCode::Usage, format!("`{key} = {}` {is_of}", file.display())).with_hint(
-            "name a file beside the output, such as data/videos.summary.json; nothing was sent or written",
-        ));
-    }
-    Ok(())
-}
-
-/// Whether a file is what readers are shown or what the output says of itself, whose names begin with `_` or a dot.
-fn is_of_the_output(output: &Path, file: &Path) -> bool {
-    let Ok(below) = file.strip_prefix(output) else { return false };
-    let first = below.components().next().map(|name| name.as_os_str().to_string_lossy().into_owned());
-    first.is_none_or(|name| name == "data" || name.starts_with(['_', '.']))
-}
-
 fn resolved(key: &str, written: &Path) -> Result<PathBuf, Failure> {
     let refused = |why: &dyn std::fmt::Display| {
         Failure::new(ExitCode::Usage, format!("`{key} = {}` names no folder: {why}", written.display()))
@@ -267,28 +229,6 @@ fn resolved(key: &str, written: &Path) -> Result<PathBuf, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn no_file_is_written_over_what_the_output_or_the_state_is_made_of() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut settings = Settings::default();
-        settings.output.folder = folder.path().join("out");
-        let mut told = |summary: &str, report: Option<&str>| {
-            settings.report.summary = Some(folder.path().join(summary));
-            settings.report.report = report.map(|report| folder.path().join(report));
-            refuse_files_of_its_own(&settings, None).err().map(|failure| failure.to_string())
-        };
-        for own in
-            ["out.state/journal.sqlite", "out/_manifest.json", "out/_SUCCESS", "out/data/x.json", "out/.lock", "out"]
-        {
-            let error = told(own, None).unwrap_or_default();
-            assert!(error.contains("report.summary") && error.contains(own), "{own}: {error}");
-        }
-        assert!(told("s.json", Some("out/../s.json")).unwrap_or_default().contains("report.report"));
-        for beside in ["out.summary.json", "out/summary.json", "data/s.json", "out.state.json"] {
-            assert_eq!(told(beside, Some("r.html")), None, "{beside}");
-        }
-    }
 
     #[test]
     fn a_file_is_no_folder() {

@@ -37,6 +37,7 @@ use crate::units::{ByteCount, DAY_SECONDS, RowCount, TimeRange};
 use super::now;
 use super::places::{self, Places};
 use super::watch::Watch;
+use super::written::{self, Guarded};
 use super::{deadline, failures, report, shard, signals};
 
 /// How long the summary may take to be taken from stdout.
@@ -85,13 +86,14 @@ async fn carry_out(
     (screen, log): (&Screen, &Log),
     (watch, progress): (&mut Watch, Progress),
 ) -> Result<(Summary, Option<Failure>), Failure> {
-    places::refuse_files_of_its_own(settings, shard::name_of(&arguments.shard).unwrap_or(None))?;
+    let shard = shard::name_of(&arguments.shard)?;
+    let places = Places::of(settings, shard)?;
+    Guarded::new(settings, arguments.config(), Some(&places)).allow(written::of_run(settings))?;
     watch.begin(settings)?;
     settings.require_regions()?;
     let start = if arguments.fresh { Start::Fresh } else { Start::GoOn };
     let damaged = if arguments.adopt { DamagedState::MovedAside } else { DamagedState::Refused };
-    let shard = shard::name_of(&arguments.shard)?;
-    let request = request(settings, (Places::of(settings, shard)?, shard), (start, damaged))?;
+    let request = request(settings, (places, shard), (start, damaged))?;
     limits::require(u64::from(settings.pace.max_in_flight) * if settings.simulator.is_some() { 2 } else { 1 })?;
     if let Some(file) = &settings.report.summary {
         summary::prepare(file).map_err(|error| {

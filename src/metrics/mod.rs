@@ -62,8 +62,8 @@ enum Claim {
     None,
     /// This start's, as long as the lock's file is open.
     Held { _lock: File },
-    /// It cannot be written, which was told.
-    Refused,
+    /// It may not be written: nobody has said yet that it may, or it cannot be, which was told.
+    Barred,
 }
 
 /// Metrics that cannot be told, found out before anything is sent.
@@ -88,9 +88,9 @@ pub enum MetricsError {
 }
 
 impl Metrics {
-    /// The metrics of a start that begins now; writes nothing yet.
+    /// The metrics of a start that begins now; its file is not written before [`Metrics::begin`], whatever comes.
     pub fn new(output: String, file: Option<PathBuf>, max_credits: Option<Credits>, progress: Progress) -> Self {
-        let (end, former, claim) = (Mutex::default(), Mutex::default(), Mutex::new(Claim::None));
+        let (end, former, claim) = (Mutex::default(), Mutex::default(), Mutex::new(Claim::Barred));
         Self(Arc::new(Shared { output, file, max_credits, progress, started_at: now(), end, former, claim }))
     }
 
@@ -100,9 +100,10 @@ impl Metrics {
     /// A file that cannot be written.
     pub fn begin(&self) -> Result<(), MetricsError> {
         let Some(path) = &self.0.file else { return Ok(()) };
+        *locked(&self.0.claim) = Claim::None;
         let tried = replaced::prepare(path).and_then(|()| self.0.write());
         let written = tried.map_err(|source| {
-            *locked(&self.0.claim) = Claim::Refused;
+            *locked(&self.0.claim) = Claim::Barred;
             MetricsError::Write { path: path.clone(), source }
         })?;
         if written == Written::NotOurs {
@@ -210,7 +211,7 @@ impl Shared {
     fn write(&self) -> io::Result<Written> {
         let Some(path) = &self.file else { return Ok(Written::NotOurs) };
         let mut claim = locked(&self.claim);
-        if matches!(*claim, Claim::Refused) {
+        if matches!(*claim, Claim::Barred) {
             return Ok(Written::NotOurs);
         }
         if matches!(*claim, Claim::None) {
@@ -223,7 +224,10 @@ impl Shared {
 
     fn write_last(&self) -> io::Result<()> {
         let written = self.write();
-        *locked(&self.claim) = Claim::None;
+        let mut claim = locked(&self.claim);
+        if matches!(*claim, Claim::Held { .. }) {
+            *claim = Claim::None;
+        }
         written.map(drop)
     }
 }

@@ -281,6 +281,34 @@ fn a_file_that_cannot_be_written_ends_the_run_before_it_asks() {
     assert_eq!(simulator.stats().requests, 0);
 }
 
+/// The journal was refused as the metrics' file ("nothing was sent or written"), and written over all the same.
+#[test]
+fn a_file_that_was_refused_is_not_written_at_the_end_either() {
+    let simulator = serve(|service| service.world.rows = 600);
+    let job = Job::of(&simulator);
+    assert_eq!(job.run().code, 0);
+    let part = files_below(&job.out().join("data")).into_iter().find(|file| file.extension().is_some()).unwrap();
+    let journal = job.state().join("journal.sqlite");
+    let key = job.folder().join("key");
+    std::fs::write(&key, TOKEN).unwrap();
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let link = job.folder().join("link");
+    std::os::unix::fs::symlink(&key, &link).unwrap();
+    let requests = simulator.stats().requests;
+    for own in [&journal, &job.out().join("_manifest.json"), &part, &key, &link] {
+        let before = std::fs::read(own).unwrap();
+        for flags in ["", "--shard 9/4 ", "--max-in-flight 2 --region DE "] {
+            let flags = format!("{flags}--token-file {} --metrics-file {}", key.display(), own.display());
+            let ended = job.run_with(&flags);
+            assert_eq!(ended.code, 2, "{ended}");
+            assert!(std::fs::read(own).unwrap() == before, "{} is another: {ended}", own.display());
+        }
+    }
+    assert_eq!(simulator.stats().requests, requests);
+    assert_eq!(job.run().code, 0);
+    is_whole(&job);
+}
+
 /// The answer to one request, whole.
 fn asked(address: &str, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();

@@ -11,6 +11,7 @@ mod requests;
 
 use std::path::{Path, PathBuf};
 
+use crate::cli::ReportArguments;
 use crate::config::Settings;
 use crate::failure::{ExitCode, Failure};
 use crate::replaced::{self, Readers};
@@ -20,16 +21,19 @@ use crate::telemetry::Log;
 
 use super::places::Places;
 use super::signals;
+use super::written::Guarded;
 use gather::Gathered;
 
 /// Writes the report of the last run.
 ///
 /// # Errors
 /// No run to report, a state that cannot be read, a file that cannot be written.
-pub async fn report(settings: Settings, log: &Log) -> Result<ExitCode, Failure> {
+pub async fn report(settings: Settings, arguments: &ReportArguments, log: &Log) -> Result<ExitCode, Failure> {
     signals::end_at_once(log)?;
     let places = Places::of(&settings, None)?;
     let file = settings.report.report.clone().unwrap_or_else(|| beside(&settings.output.folder, &places));
+    let guarded = Guarded::new(&settings, arguments.config(), Some(&places));
+    guarded.allow([("report.report", Some(file.as_path()))])?;
     prepare(&file)?;
     write(&places, None, &file).await?;
     super::print(format!("{}\n", file.display()).as_bytes())

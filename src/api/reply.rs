@@ -7,6 +7,7 @@
 //! 1. Status 2xx and `code` 0: a page; but an empty one that speaks of the rate or of an empty account is that. 204 and 205
 //!    without a body are empty pages.
 //! 2. 402, also as 402xx or 402xxx of a vendor's own, or words of an empty account: quota. Words of the rate come before words of the account, see `words`.
+//!    Beside a 5xx, words of an account count only where they leave no doubt that it is the customer's, and beside 400 or 403 words of the rate.
 //! 3. Words of the rate, 429 (also with a vendor's own digits behind it), 420, 430 or 509, 503 or 529 with `Retry-After`, 400, 403 or 418 with
 //!    `Retry-After` or with a spent rate in its headers: throttled. Both 2 and 3 hold for the status and for a `code` inside a 200 alike.
 //! 4. What is HTML is the gateway's and not the service's: it may pass, whatever its status.
@@ -18,7 +19,7 @@
 use super::envelope::BodyError;
 use super::packed::PackedRows;
 use super::signals::Signals;
-use super::words::{Subject, quoted, subject};
+use super::words::{Subject, is_plainly_of_account, is_plainly_of_rate, quoted, subject};
 
 pub use super::envelope::{Envelope, envelope, readable, with_envelope};
 pub use super::row::{Identity, Row, RowText, identity, repair_surrogates};
@@ -143,7 +144,7 @@ impl<'a> Found<'a> {
 
     fn failure(self) -> ReplyVerdict {
         let effective = self.effective_code();
-        let subject = subject(&self.all_words);
+        let subject = self.subject(effective);
         if matches!(effective, 402 | 40_200..=40_299 | 402_000..=402_999) || subject == Subject::Account {
             return ReplyVerdict::Quota { message: self.message };
         }
@@ -159,6 +160,15 @@ impl<'a> Found<'a> {
                 ReplyVerdict::Refused { code: u16::try_from(code).unwrap_or(0), message: self.told_message() }
             }
             _ => ReplyVerdict::Transient { why: self.describe() },
+        }
+    }
+
+    /// What its words speak of. What the status means already is outweighed only by words that leave no doubt.
+    fn subject(&self, effective: u32) -> Subject {
+        match (effective, subject(&self.all_words)) {
+            (500..=599, Subject::Account) if !is_plainly_of_account(&self.all_words) => Subject::Other,
+            (400 | 403, Subject::Rate) if !is_plainly_of_rate(&self.all_words) => Subject::Other,
+            (_, subject) => subject,
         }
     }
 

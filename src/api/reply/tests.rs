@@ -138,6 +138,31 @@ fn the_table_of_classes() {
     }
 }
 
+/// A status that means something else is outweighed only by words that leave no doubt.
+#[test]
+fn words_beside_a_status_that_says_otherwise() {
+    let table: [(&str, u16, String); 15] = [
+        ("transient", 500, error(500, "Memory usage limit exceeded")),
+        ("transient", 500, error(500, "Retry budget exhausted")),
+        ("transient", 503, error(503, "maintenance today, maximum downtime 2h")),
+        ("transient", 200, error(504, "plan exceeded its budget")),
+        ("quota", 500, error(500, "You are out of API calls")),
+        ("quota", 200, error(500, "余额不足")),
+        ("throttled", 500, error(500, "Quota of requests per 10s used up")),
+        ("refused", 400, error(400, "exchange rate of region GB is not available")),
+        ("refused", 400, error(400, "invalid sort field: engagement rate")),
+        ("refused", 403, error(403, "IP not in allowlist, access limited to 10 requests")),
+        ("refused", 400, error(400, "time range must not exceed 60 seconds, wait for approval")),
+        ("refused", 200, error(403, "access limited to 10 requests")),
+        ("throttled", 403, error(403, "Too many requests")),
+        ("throttled", 403, error(403, "API calls are limited to 10/s")),
+        ("throttled", 200, error(10_001, "access limited to 10 requests")),
+    ];
+    for (expected, status, body) in &table {
+        assert_eq!(class(&verdict(*status, body)), *expected, "HTTP {status} {body}");
+    }
+}
+
 #[test]
 fn a_body_that_came_broken_leaves_its_status_and_headers() {
     let of = |status, signals: &Signals| {

@@ -11,6 +11,7 @@ use crate::api::contract::Region;
 use crate::plan::event::RegionFault;
 use crate::plan::fact::WindowId;
 
+pub(super) mod account;
 mod judging;
 
 /// The waits before a refused page is asked again. A page that is refused after all of them is refused for good.
@@ -207,10 +208,7 @@ impl Regions {
             RefusedPage::Later => !matches!(fault, RegionFault::Refused { code: 401, .. }),
             RefusedPage::Aid => !matches!(fault, RegionFault::Refused { code: 401 | 403, .. }),
         };
-        let is_confirming = self.cases.iter().any(|(other, case)| {
-            let refused = matches!(case.fault, RegionFault::Refused { .. });
-            other != region && refused && case.standing != Standing::Waiting && !self.is_answered_since(case)
-        });
+        let is_confirming = self.cases.iter().any(|(other, case)| other != region && self.is_unrefuted(case));
         let Some(case) = self.cases.get_mut(region).filter(|case| matches!(case.fault, RegionFault::Refused { .. }))
         else {
             let standing = if is_confirming { Standing::Waiting } else { Standing::Suspected };
@@ -307,11 +305,19 @@ impl Regions {
         })
     }
 
+    /// Whether a refusal is being confirmed, or was, and nothing has been answered since.
+    fn is_unrefuted(&self, case: &Case) -> bool {
+        let refused = matches!(case.fault, RegionFault::Refused { .. });
+        refused && case.standing != Standing::Waiting && !self.is_answered_since(case)
+    }
+
     /// Whether the service has answered anybody since a region was refused. What may be the key is not refuted by an answer to what was
     /// sent before: that may have been given before the key was revoked, and have come later.
     fn is_answered_since(&self, case: &Case) -> bool {
         match case.fault {
-            RegionFault::Refused { code: 401, .. } => self.well.values().any(|began| *began > case.since),
+            RegionFault::Refused { code: 401 | account::SPENT, .. } => {
+                self.well.values().any(|began| *began > case.since)
+            }
             _ => self.last_page.is_some_and(|heard| heard > case.since),
         }
     }
@@ -345,6 +351,10 @@ impl Regions {
                 self.unwell_before.insert(region.clone());
             }
             self.cases.remove(&region);
+            // What waited for this is asked again, and weighed by itself.
+            if !self.cases.values().any(|case| self.is_unrefuted(case)) {
+                self.cases.retain(|_, case| case.standing != Standing::Waiting);
+            }
             return Next::GiveUp(region, fault);
         }
         if self.cases.values().any(|case| matches!(case.standing, Standing::Settled(_))) {

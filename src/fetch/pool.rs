@@ -124,8 +124,10 @@ pub struct Pool {
     lone: LoneThrottling,
     /// When a region may be asked again that alone is throttled.
     region_due: Option<Duration>,
-    /// Whether nothing but what was refused is asked, as long as it may be the key that is refused.
+    /// Whether nothing but what was refused is asked, as long as it may be the key that is refused, or until it is weighed whether it is spent.
     is_held: bool,
+    /// Whether one request at a time shows if a key is spent that a region's answers said to be so.
+    is_doubted: bool,
     /// What answers have said of a key that is spent, until that is settled.
     spent: Option<Spent>,
     /// Regions of which nothing is asked.
@@ -147,6 +149,7 @@ impl Pool {
             lone: LoneThrottling::default(),
             region_due: None,
             is_held: false,
+            is_doubted: false,
             spent: None,
             stopped_regions: BTreeSet::new(),
             is_stopped: false,
@@ -191,6 +194,11 @@ impl Pool {
         self.is_held = is_held;
     }
 
+    /// Lets one request at a time be on its way, as long as it may be that the key is spent and not one region refused for it.
+    pub fn doubt(&mut self, is_doubted: bool) {
+        self.is_doubted = is_doubted;
+    }
+
     /// Asks nothing of these regions: their jobs of which nothing is under way are over. Health probes go on.
     pub fn stop_regions(&mut self, regions: BTreeSet<Region>) -> Vec<Over> {
         self.stopped_regions = regions;
@@ -220,7 +228,7 @@ impl Pool {
         self.region_due = self.lone.wake_at(now);
         self.turns.go_on(now);
         // Until the service has answered once, one request is on its way: what is wrong from the start is learned for one.
-        let places = if self.reach.is_heard() { self.most_in_flight } else { 1 };
+        let places = if self.reach.is_heard() && !self.is_doubted { self.most_in_flight } else { 1 };
         let (spent, is_held, lone) = (self.spent, self.is_held, &self.lone);
         // While it is to be confirmed that the key is spent, nobody is asked but that; while everybody is held, those whose refusal is.
         let may_have = |id: JobId, job: &FetchJob| match spent {
@@ -250,6 +258,7 @@ impl Pool {
             Then::AskAgain | Then::Rest(..) if self.is_stopped(&work) => Then::End(Fetched::Stopped),
             then => then,
         };
+        self.is_held |= !work.is_probe() && matches!(then, Then::End(Fetched::Quota { .. }));
         let then = match then {
             Then::Keep => {
                 self.turns.stand(id, Stands::Keeps { since: now });
@@ -269,8 +278,8 @@ impl Pool {
     }
 
     /// What a job does that is told that the key is spent: the first such job asks again after a while, and nobody else asks anything
-    /// meanwhile. Whatever else that request brings, the key is not spent. Where all that were on their way are told the same, it is, and
-    /// nobody has to ask.
+    /// meanwhile. Whatever else that request brings, the key is not spent. Where all that were on their way are told the same, it is, or its
+    /// region cannot be had for it, and nobody has to ask; which of the two is shown by [other regions](Pool::doubt).
     fn confirmed(&mut self, id: JobId, heard: &Heard) -> Option<Then> {
         let is_told = matches!(heard, Heard::Quota { .. });
         match &mut self.spent {
@@ -282,6 +291,8 @@ impl Pool {
                 spent.others = spent.others.saturating_sub(1);
                 (spent.others > 0).then_some(Then::AskAgain)
             }
+            // It confirms what another region was told.
+            None if is_told && self.is_doubted => None,
             None if is_told => {
                 let on_way = self.turns.ids(|job| matches!(job.stands, Stands::OnItsWay(_))).len();
                 self.spent = Some(Spent { asking: id, others: on_way.saturating_sub(1) });

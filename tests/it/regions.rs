@@ -231,6 +231,41 @@ fn a_service_that_fails_as_a_whole_ends_with_5_also_with_several_regions() {
     holds_exactly_the_truth(&simulator, &job);
 }
 
+/// A 402 for one region ended the run with 4, at every start anew.
+#[test]
+fn a_region_that_alone_says_that_nothing_is_left_to_spend_is_a_gap() {
+    let simulator = serve_four(refuses("GB=402:this market is not part of your package"));
+    let job = job_of_four(&simulator);
+    for _ in 0..2 {
+        let ended = job.run();
+        is_whole_but_for_gb(&ended, &simulator, &job, "refused");
+        assert!(format!("{ended}").contains("not part of your package"), "{ended}");
+    }
+    is_completed(&simulator, &job);
+}
+
+/// Whether it is one region or the key is asked of one other region, and of no more where that has answered before.
+#[test]
+fn a_quota_that_is_used_up_in_a_run_of_several_regions_is_not_hammered() {
+    let simulator = serve_four(|service| {
+        service.limits.credits = Some(150);
+        service.limits.latency_ms = 5.0;
+    });
+    let job = job_of_four(&simulator).with("--max-in-flight 4");
+    let ended = job.run();
+    assert_eq!(ended.code, 4, "{ended}");
+    assert!(ended.stdout.contains("the key's quota is used up"), "{ended}");
+    assert!(simulator.stats().out_of_credits <= 8, "{:?}", simulator.stats());
+    // Nothing is left from the start: each region is asked once or twice.
+    let told = simulator.stats().out_of_credits;
+    assert_eq!(job.run().code, 4);
+    assert!(simulator.stats().out_of_credits - told <= 6, "{:?}", simulator.stats());
+    simulator.change(|service| service.limits.credits = None).unwrap();
+    let ended = job.run();
+    assert_eq!(ended.code, 0, "{ended}");
+    holds_exactly_the_truth(&simulator, &job);
+}
+
 #[test]
 fn a_quota_that_is_used_up_beside_a_refused_region_ends_with_4() {
     let simulator = serve_four(|service| {

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::minding::ending_of;
 use super::{Abandoned, Broken, Conclusion, Effect, Landed, Machine, Moment, Publishing};
 use crate::export::{Ending, Interrupt};
 use crate::progress::Event as Told;
@@ -68,7 +69,7 @@ impl Machine {
         if self.is_dry(moment) && self.waits_until.is_none() && !self.silence_is_explained() {
             let why = || self.pool.last_failure().unwrap_or("no answer came").to_owned();
             // A service that refuses is not unwell, also where there was no time to ask as often as one likes to be sure.
-            let refused = self.regions.refusal().map(|(code, message)| Ending::Refused { code, message });
+            let refused = self.regions.refusal().map(|(code, message)| ending_of(code, message));
             self.end(refused.unwrap_or_else(|| Ending::Unwell { why: why() }));
         }
     }

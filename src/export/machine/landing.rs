@@ -50,17 +50,16 @@ impl Machine {
         }
     }
 
-    /// A key that is spent is so for everybody, now: nobody sends another request to learn the same.
+    /// What is so for everybody, now: nobody sends another request to learn the same.
     fn end_at_once(&mut self, over: &Over) {
         if over.work.is_probe() {
             return;
         }
         match &over.how {
-            Fetched::Quota { message } => self.end(Ending::QuotaSpent { message: message.clone() }),
             Fetched::OutOfCredits { spent, max } => self.end(Ending::CreditsSpent { spent: *spent, max: *max }),
             Fetched::Unreachable { why } => self.end(Ending::Unreachable { why: why.clone() }),
-            // A refusal may be the region's alone, or this page's.
-            Fetched::Refused { .. } | Fetched::Failed { .. } => {}
+            // A refusal may be the region's alone, or this page's; also that there is nothing left to spend.
+            Fetched::Refused { .. } | Fetched::Quota { .. } | Fetched::Failed { .. } => {}
             Fetched::Well | Fetched::TooEarly | Fetched::Stopped => {}
         }
     }
@@ -128,7 +127,8 @@ impl Machine {
             }
             Fetched::Failed { why } => self.take_failure(&task, began, why, moment),
             Fetched::Stopped if has_failed => self.attribution.stopped(task.address.clone(), moment.now),
-            Fetched::Quota { .. } | Fetched::OutOfCredits { .. } | Fetched::Unreachable { .. } => {}
+            Fetched::Quota { message } => self.regions.spent(&task.address.region, message, moment.now),
+            Fetched::OutOfCredits { .. } | Fetched::Unreachable { .. } => {}
             Fetched::Stopped | Fetched::Well | Fetched::TooEarly => {}
         }
         self.regions.failed(&task.address.region, task.window);

@@ -14,6 +14,7 @@ use crate::units::PageNumber;
 use super::staff::Then;
 use super::{Effect, Landed, Machine, Moment, Note};
 use crate::export::Ending;
+use crate::export::regions::account::SPENT;
 use crate::export::regions::{Failing, Next, OnRefusal, Progress, RefusedPage};
 
 /// Why a harmless page is asked.
@@ -61,7 +62,7 @@ impl Machine {
             Next::GiveUp(region, fault) => self.give_up(region, fault),
             Next::Prove(region, rest) => self.probe(region, (Reason::Proof, rest), now),
             Next::Look(region, rest) => self.probe(region, (Reason::Look, rest), now),
-            Next::Refused { code, message } => self.end(Ending::Refused { code, message }),
+            Next::Refused { code, message } => self.end(ending_of(code, message)),
             Next::Unwell { why } => self.end(Ending::Unwell { why }),
         }
         // There may be more.
@@ -90,11 +91,13 @@ impl Machine {
         let stopped = self.pool.stop_regions(called_back);
         self.landed.extend(stopped.into_iter().map(Landed::Job));
         self.pool.hold(self.regions.holds() || self.is_refusal_to_be_weighed());
+        self.pool.doubt(self.regions.doubts_the_key());
     }
 
     /// Whether a refusal came back that is not taken in yet: until it is, it may be the key's.
     fn is_refusal_to_be_weighed(&self) -> bool {
-        let is_refusal = |over: &Over| matches!(over.how, Fetched::Refused { .. }) && !over.work.is_probe();
+        let is_refusal =
+            |over: &Over| matches!(over.how, Fetched::Refused { .. } | Fetched::Quota { .. }) && !over.work.is_probe();
         self.landed.iter().any(|landed| matches!(landed, Landed::Job(over) if is_refusal(over)))
     }
 
@@ -169,11 +172,18 @@ impl Machine {
             Reason::Proof => self.regions.proved(met(&how)),
         }
         match how {
-            Fetched::Quota { message } => self.end(Ending::QuotaSpent { message }),
+            // What was asked to see whether the key is spent has answered before.
+            Fetched::Quota { message } if reason == Reason::Proof => self.end(Ending::QuotaSpent { message }),
+            Fetched::Quota { message } => self.regions.spent(region, message, moment.now),
             Fetched::OutOfCredits { spent, max } => self.end(Ending::CreditsSpent { spent, max }),
             _ => {}
         }
     }
+}
+
+/// How a run ends that is refused like this.
+pub(super) fn ending_of(code: u16, message: String) -> Ending {
+    if code == SPENT { Ending::QuotaSpent { message } } else { Ending::Refused { code, message } }
 }
 
 /// What a harmless page met that did not come.

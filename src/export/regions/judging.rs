@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::account::SPENT;
 use super::{Case, Next, Progress, Regions, Standing};
 use crate::api::contract::Region;
 use crate::plan::event::RegionFault;
@@ -36,6 +37,11 @@ impl Regions {
         if of_key.len() > 1
             && !others.iter().any(|other| may_answer(other))
             && let Some(end) = ends(&of_key)
+        {
+            return end;
+        }
+        if self.is_spent_for_all()
+            && let Some(end) = ends(&refused(Some(SPENT)))
         {
             return end;
         }

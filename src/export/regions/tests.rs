@@ -2,6 +2,7 @@ use super::judging::MOST_PROOFS;
 use super::*;
 
 mod holds;
+mod spent;
 
 const PATIENCE: Duration = Duration::from_secs(900);
 

@@ -492,6 +492,31 @@ fn one_request_alone_asks_again_whether_the_key_is_spent() {
 }
 
 #[test]
+fn one_request_at_a_time_shows_whether_the_key_is_spent_that_a_region_says_is_so() {
+    let mut timed = Timed::new(1_000.0, 4);
+    let jobs = [1, 2, 3].map(|page| timed.pool.begin(task(page), (Asks::First, Patience::Full), Duration::ZERO));
+    assert_eq!(timed.next()[0].job, jobs[0]);
+    timed.hear(jobs[0], spent());
+    assert_eq!(timed.next()[0].job, jobs[0], "it is asked again");
+    let told = timed.hear(jobs[0], spent()).unwrap().then;
+    assert!(matches!(told, JobOutcome::Over(Over { how: Fetched::Quota { .. }, .. })), "{told:?}");
+    timed.wait(1.0);
+    assert!(timed.pool.go_on(timed.now).is_empty(), "nobody sends anything until that is weighed");
+    timed.pool.hold(false);
+    timed.pool.doubt(true);
+    assert_eq!(timed.next()[0].job, jobs[1]);
+    timed.wait(1.0);
+    assert!(timed.pool.go_on(timed.now).is_empty(), "one at a time");
+    let told = timed.hear(jobs[1], spent()).unwrap().then;
+    assert!(
+        matches!(told, JobOutcome::Over(Over { how: Fetched::Quota { .. }, .. })),
+        "it confirms the first: {told:?}"
+    );
+    timed.pool.hold(false);
+    assert_eq!(timed.next()[0].job, jobs[2]);
+}
+
+#[test]
 fn where_all_that_were_on_their_way_are_told_so_the_key_is_spent_and_nobody_asks() {
     let mut timed = Timed::new(1_000.0, 4);
     let jobs = [1, 2, 3, 4].map(|page| timed.pool.begin(task(page), (Asks::First, Patience::Full), Duration::ZERO));

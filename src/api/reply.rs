@@ -50,6 +50,8 @@ pub enum ReplyVerdict {
     Throttled {
         /// What came, for a person.
         why: String,
+        /// The status or `code`, and the service's words, where those alone say so beside a status that means a refusal.
+        refusal: Option<(u16, String)>,
     },
     /// A redirect or a lasting 4xx, as a status or as `code` in a 200: asking again changes nothing.
     Refused {
@@ -103,7 +105,7 @@ fn judge_words(heard: Heard<'_>, text: &str, read: Result<Envelope<'_>, BodyErro
         // An empty page ends a walk, so one that says why it is empty is not believed to be one.
         Ok(read) if is_page => match subject(&found.words) {
             Subject::Account => ReplyVerdict::Quota { message: found.message },
-            Subject::Rate => ReplyVerdict::Throttled { why: found.describe() },
+            Subject::Rate => ReplyVerdict::Throttled { why: found.describe(), refusal: None },
             Subject::Other => ReplyVerdict::Page(page_answer(read)),
         },
         _ => found.failure(),
@@ -149,7 +151,13 @@ impl<'a> Found<'a> {
             return ReplyVerdict::Quota { message: self.message };
         }
         if self.is_throttling(effective, subject) {
-            return ReplyVerdict::Throttled { why: self.describe() };
+            let Signals { retry_after, is_rate_spent, .. } = self.heard.signals;
+            let is_by_words = matches!(effective, 400 | 403) && retry_after.is_none() && !is_rate_spent;
+            let code = u16::try_from(effective).ok().filter(|_| is_by_words);
+            return ReplyVerdict::Throttled {
+                why: self.describe(),
+                refusal: code.map(|code| (code, self.told_message())),
+            };
         }
         match effective {
             300..=303 | 305..=399 if !is_success(self.heard.status) => {

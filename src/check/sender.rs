@@ -166,7 +166,7 @@ impl<'a> Sender<'a> {
                 self.answered(now, permit);
                 Heard::Answered(AnswerOutcome::Page(Page::read(&reply.body)), request_id)
             }
-            ReplyVerdict::Throttled { why } => {
+            ReplyVerdict::Throttled { why, .. } => {
                 self.throttled += 1;
                 self.gate.throttled(now, permit, wait, rand::random());
                 Heard::Trouble(Trouble::Throttled, why)

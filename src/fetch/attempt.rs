@@ -28,7 +28,13 @@ pub async fn attempt(client: &Client, query: &PageQuery) -> Result<Came, Heard> 
     };
     match verdict {
         ReplyVerdict::Page(answer) => Ok(Came { answer, reply }),
-        ReplyVerdict::Throttled { why } => Err(Heard::Throttled { why: format!("too many requests ({why})"), wait }),
+        ReplyVerdict::Throttled { why, refusal } => {
+            let why = format!("too many requests ({why})");
+            Err(match refusal {
+                Some((code, message)) => Heard::Slowed { code, message, why },
+                None => Heard::Throttled { why, wait },
+            })
+        }
         ReplyVerdict::Quota { message } => Err(Heard::Quota { message }),
         ReplyVerdict::Refused { code, message } => Err(Heard::Refused { code, message, wait }),
         ReplyVerdict::Transient { why } => Err(Heard::Failed { why, wait }),

@@ -15,6 +15,9 @@ use crate::units::{Credits, PageNumber};
 use super::gate::Permit;
 use super::retry::{Leave, Next, Patience, Retry, Trouble};
 
+/// Refusals in words of the rate that one question gets while others are answered, each at a lower pace, before it is refused for good.
+const MOST_SLOWED: u32 = 6;
+
 /// A fetch job's number, unique within a process; a later job has a larger one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub u64);
@@ -69,6 +72,15 @@ pub enum Heard {
         /// How long the service asks to wait.
         wait: Option<Duration>,
     },
+    /// It is refused in words of the rate alone: requests come too fast, or it is refused for good.
+    Slowed {
+        /// The status or code.
+        code: u16,
+        /// The service's words.
+        message: String,
+        /// What came, for a person.
+        why: String,
+    },
     /// The key has nothing left to spend.
     Quota {
         /// The service's words.
@@ -121,6 +133,7 @@ impl Heard {
     pub fn why(&self) -> Option<&str> {
         match self {
             Self::Throttled { why, .. }
+            | Self::Slowed { why, .. }
             | Self::Failed { why, .. }
             | Self::Unanswered { why }
             | Self::Unreached { why, .. } => Some(why),
@@ -235,6 +248,8 @@ pub(super) struct FetchJob {
     astray: u32,
     /// When the first of them came.
     astray_since: Option<Duration>,
+    /// How often it was refused in words of the rate, and since when.
+    slowed: (u32, Duration),
     /// Whether an attempt failed.
     pub(super) has_failed: bool,
 }
@@ -255,6 +270,7 @@ impl FetchJob {
             retry: Retry::new(patience),
             astray: 0,
             astray_since: None,
+            slowed: (0, now),
             has_failed: false,
         }
     }
@@ -273,7 +289,7 @@ impl FetchJob {
             Heard::Quota { message } => return Then::End(Fetched::Quota { message }),
             Heard::Refused { code, message, .. } => return Then::End(Fetched::Refused { code, message }),
             Heard::OutOfCredits { spent, max } => return Then::End(Fetched::OutOfCredits { spent, max }),
-            Heard::Throttled { why, .. } => (Trouble::Throttled, why),
+            Heard::Throttled { why, .. } | Heard::Slowed { why, .. } => (Trouble::Throttled, why),
             Heard::Failed { why, .. } | Heard::Unanswered { why } | Heard::Unreached { why, .. } => {
                 (Trouble::Failed, why)
             }
@@ -287,6 +303,15 @@ impl FetchJob {
             Next::Rest(rest, leave) => Then::Rest(rest, leave),
             Next::Never => Then::End(Fetched::Failed { why }),
         }
+    }
+
+    /// Whether a refusal in words of the rate is one for good: others are answered, and this question time and again is not; or it is
+    /// asked again because it was refused, and nobody else is.
+    pub(super) fn is_refused_for_good(&mut self, last_page: Option<Duration>, now: Duration) -> bool {
+        let (times, since) = self.slowed;
+        self.slowed = if times == 0 { (1, now) } else { (times + 1, since) };
+        let is_other_answered = times > 0 && last_page.is_some_and(|page| page > since);
+        matches!(self.asks, Asks::Confirming(_)) || (times >= MOST_SLOWED && is_other_answered)
     }
 
     /// Asks no oftener from now on than just often enough to know that it was no accident.

@@ -119,6 +119,10 @@ pub struct Pool {
     reach: Reach,
     turns: Turns,
     last_failure: Option<String>,
+    /// When the last page came.
+    last_page: Option<Duration>,
+    /// The last answer, where it was a refusal in words of the rate.
+    slowed: Option<(u16, String)>,
     /// Of each region, the failed attempts since its last page.
     failures: BTreeMap<Region, Failures>,
     lone: LoneThrottling,
@@ -145,6 +149,8 @@ impl Pool {
             reach: Reach::default(),
             turns: Turns::default(),
             last_failure: None,
+            last_page: None,
+            slowed: None,
             failures: BTreeMap::new(),
             lone: LoneThrottling::default(),
             region_due: None,
@@ -243,6 +249,7 @@ impl Pool {
     pub fn heard(&mut self, id: JobId, heard: Heard, dice: Dice, now: Duration) -> Option<Heeded> {
         let Stands::OnItsWay(permit) = self.turns.job(id)?.stands else { return None };
         let work = self.turns.job(id)?.work.clone();
+        let heard = self.of_pace(id, heard, now);
         let heard = self.of_region_alone(heard, &work.query().region, now);
         let hold = self.heed(&heard, permit, dice.spread, now);
         let is_lost = matches!(heard, Heard::Unreached { what, .. } if self.reach.lasting(what, now));
@@ -302,6 +309,25 @@ impl Pool {
         }
     }
 
+    /// A refusal in words of the rate is one that comes too early, until a lower pace has not helped.
+    fn of_pace(&mut self, id: JobId, heard: Heard, now: Duration) -> Heard {
+        self.slowed = None;
+        match heard {
+            Heard::Slowed { code, message, why } => {
+                let last_page = self.last_page;
+                if self.turns.job_mut(id).is_some_and(|job| job.is_refused_for_good(last_page, now)) {
+                    return Heard::Refused { code, message, wait: None };
+                }
+                self.slowed = Some((code, message));
+                Heard::Throttled { why, wait: None }
+            }
+            heard => {
+                self.last_page = if matches!(heard, Heard::Page { .. }) { Some(now) } else { self.last_page };
+                heard
+            }
+        }
+    }
+
     /// What comes back as 429 from one region alone is a failure of that region, and holds it as long as it asks for.
     fn of_region_alone(&mut self, heard: Heard, region: &Region, now: Duration) -> Heard {
         match heard {
@@ -329,7 +355,7 @@ impl Pool {
         }
         let region = &work.query().region;
         match (heard, why) {
-            (Heard::Throttled { .. } | Heard::Quota { .. } | Heard::OutOfCredits { .. }, _) => {}
+            (Heard::Throttled { .. } | Heard::Slowed { .. } | Heard::Quota { .. } | Heard::OutOfCredits { .. }, _) => {}
             (Heard::Refused { .. }, _) => self.is_held |= !work.is_probe(),
             (_, None) => {
                 self.failures.remove(region);
@@ -362,6 +388,7 @@ impl Pool {
                 None
             }
             Heard::Throttled { wait, .. } => self.gate.throttled(now, permit, *wait, spread),
+            Heard::Slowed { .. } => self.gate.throttled(now, permit, None, spread),
             Heard::Refused { wait, .. } => {
                 wait.and_then(|wait| self.gate.asked_to_wait(now, wait));
                 None
@@ -459,6 +486,11 @@ impl Pool {
     /// The last failure, for a person.
     pub fn last_failure(&self) -> Option<&str> {
         self.last_failure.as_deref()
+    }
+
+    /// The last answer, where it was a refusal in words of the rate: if nothing else comes at any pace, it is one for good.
+    pub fn slowed(&self) -> Option<(u16, String)> {
+        self.slowed.clone()
     }
 
     /// The longest that a failed page has waited for leave to be asked again, where that is worth a person's attention.

@@ -244,6 +244,21 @@ fn a_region_that_alone_says_that_nothing_is_left_to_spend_is_a_gap() {
     is_completed(&simulator, &job);
 }
 
+/// A question that is refused for good in words of a rate is refused, and no rate that passes: it ended with 5.
+#[test]
+fn a_region_that_is_refused_in_words_of_a_rate_is_a_gap_and_everything_refused_so_ends_with_6() {
+    let words = "requests are limited to 10 per second for this market";
+    let simulator = serve_four(refuses(&format!("GB=403:{words}")));
+    let job = job_of_four(&simulator).with("--give-up-after 60s");
+    let ended = job.run();
+    is_whole_but_for_gb(&ended, &simulator, &job, "refused");
+    assert!(format!("{ended}").contains(words), "{ended}");
+    let alone = job_of_four(&simulator).with_regions(&["GB"]).with("--give-up-after 3s");
+    let ended = alone.run();
+    assert_eq!(ended.code, 6, "{ended}");
+    assert!(format!("{ended}").contains(words), "{ended}");
+}
+
 /// Whether it is one region or the key is asked of one other region, and of no more where that has answered before.
 #[test]
 fn a_quota_that_is_used_up_in_a_run_of_several_regions_is_not_hammered() {

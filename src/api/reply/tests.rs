@@ -25,7 +25,7 @@ fn refused(code: u16, message: &str) -> ReplyVerdict {
 }
 
 fn throttled(why: &str) -> ReplyVerdict {
-    ReplyVerdict::Throttled { why: why.to_owned() }
+    ReplyVerdict::Throttled { why: why.to_owned(), refusal: None }
 }
 
 fn error(code: i64, message: &str) -> String {
@@ -160,6 +160,18 @@ fn words_beside_a_status_that_says_otherwise() {
     ];
     for (expected, status, body) in &table {
         assert_eq!(class(&verdict(*status, body)), *expected, "HTTP {status} {body}");
+    }
+}
+
+#[test]
+fn a_refusal_in_words_of_the_rate_alone_is_told_as_what_it_may_be() {
+    let of = |status, signals: &Signals| match judged(status, signals, &error(status.into(), "Too many requests")) {
+        ReplyVerdict::Throttled { refusal, .. } => refusal,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(of(403, &PLAIN), Some((403, "Too many requests".to_owned())));
+    for (status, signals) in [(403, &WAIT), (403, &SPENT), (429, &PLAIN), (500, &PLAIN)] {
+        assert_eq!(of(status, signals), None, "{status} {signals:?}");
     }
 }
 

@@ -80,14 +80,14 @@ pub(super) async fn sent((client, progress): (Client, Progress), ledger: Ledger,
 fn outcome(attempted: &Result<Came, Heard>) -> AttemptOutcome {
     match attempted {
         Ok(_) => AttemptOutcome::Answered,
-        Err(Heard::Throttled { .. }) => AttemptOutcome::Throttled,
+        Err(Heard::Throttled { .. } | Heard::Slowed { .. }) => AttemptOutcome::Throttled,
         Err(_) => AttemptOutcome::Failed,
     }
 }
 
 fn how(heard: &Heard) -> AttemptEnd {
     match heard {
-        Heard::Throttled { .. } => AttemptEnd::Throttled,
+        Heard::Throttled { .. } | Heard::Slowed { .. } => AttemptEnd::Throttled,
         Heard::Quota { .. } => AttemptEnd::Quota,
         Heard::Refused { .. } => AttemptEnd::Refused,
         Heard::Page { .. } | Heard::OutOfCredits { .. } => AttemptEnd::Failed,

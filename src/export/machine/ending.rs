@@ -69,7 +69,8 @@ impl Machine {
         if self.is_dry(moment) && self.waits_until.is_none() && !self.silence_is_explained() {
             let why = || self.pool.last_failure().unwrap_or("no answer came").to_owned();
             // A service that refuses is not unwell, also where there was no time to ask as often as one likes to be sure.
-            let refused = self.regions.refusal().map(|(code, message)| ending_of(code, message));
+            let refused =
+                self.regions.refusal().or_else(|| self.pool.slowed()).map(|(code, message)| ending_of(code, message));
             self.end(refused.unwrap_or_else(|| Ending::Unwell { why: why() }));
         }
     }

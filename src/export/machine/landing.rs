@@ -24,7 +24,7 @@ impl Machine {
     pub(super) fn hear(&mut self, id: JobId, heard: Heard, dice: Dice, moment: &Moment) {
         let outcome = match &heard {
             Heard::Page { .. } => Some(AttemptOutcome::Answered),
-            Heard::Throttled { .. } => Some(AttemptOutcome::Throttled),
+            Heard::Throttled { .. } | Heard::Slowed { .. } => Some(AttemptOutcome::Throttled),
             Heard::Failed { .. } | Heard::Unanswered { .. } | Heard::Unreached { .. } => Some(AttemptOutcome::Failed),
             Heard::Quota { .. } | Heard::Refused { .. } | Heard::OutOfCredits { .. } => None,
         };

@@ -449,6 +449,50 @@ fn after_a_refusal_nobody_sends_but_who_asks_again_because_of_it() {
     assert_eq!(timed.next()[0].job, waits);
 }
 
+/// A refusal in words of the rate alone.
+fn slowed() -> Heard {
+    let (message, why) = ("Too many requests".to_owned(), "HTTP 403: Too many requests".to_owned());
+    Heard::Slowed { code: 403, message, why }
+}
+
+/// Such a question was asked for ever, and slowed everybody down.
+#[test]
+fn what_is_refused_in_words_of_the_rate_at_any_pace_while_others_are_answered_is_refused() {
+    let mut timed = Timed::new(1_000.0, 1);
+    let first = timed.pool.begin(task(1), (Asks::First, Patience::Full), Duration::ZERO);
+    for times in 0..40 {
+        assert_eq!(timed.next()[0].job, first);
+        let then = timed.hear(first, slowed()).unwrap().then;
+        assert!(matches!(then, JobOutcome::GoesOn), "nobody else is answered: {times} {then:?}");
+        assert_eq!(timed.pool.slowed(), Some((403, "Too many requests".to_owned())));
+    }
+    timed.next();
+    timed.hear(first, Heard::Page { doubt: None });
+    timed.pool.kept(first, Duration::ZERO);
+    assert_eq!(timed.pool.slowed(), None);
+    let lasting = timed.pool.begin(task(2), (Asks::First, Patience::Full), timed.now);
+    let mut told = 0;
+    let refused = loop {
+        assert_eq!(timed.next()[0].job, lasting);
+        match timed.hear(lasting, slowed()).unwrap().then {
+            JobOutcome::GoesOn => told += 1,
+            then => break then,
+        }
+        let other = timed.pool.begin(task(10 + told), (Asks::First, Patience::Full), timed.now);
+        while timed.next()[0].job != other {
+            timed.hear(lasting, slowed());
+        }
+        timed.hear(other, Heard::Page { doubt: None });
+        timed.pool.kept(other, Duration::ZERO);
+        assert!(told < 20);
+    };
+    assert!(matches!(refused, JobOutcome::Over(Over { how: Fetched::Refused { code: 403, .. }, .. })), "{refused:?}");
+    let again = timed.pool.begin(task(2), (Asks::Confirming(at(0.5)), Patience::Full), timed.now);
+    while timed.next()[0].job != again {}
+    let confirmed = timed.hear(again, slowed()).unwrap().then;
+    assert!(matches!(confirmed, JobOutcome::Over(Over { how: Fetched::Refused { .. }, .. })), "{confirmed:?}");
+}
+
 /// What an answer says that the key is spent.
 fn spent() -> Heard {
     Heard::Quota { message: "no credits".to_owned() }

@@ -30,7 +30,7 @@ pub(crate) fn page(bytes: &[u8]) {
         ReplyVerdict::Quota { message } | ReplyVerdict::Refused { message, .. } => {
             assert!(message.chars().count() <= LONGEST_QUOTE && !message.contains(char::is_control), "{message:?}");
         }
-        ReplyVerdict::Transient { why } | ReplyVerdict::Throttled { why } => {
+        ReplyVerdict::Transient { why } | ReplyVerdict::Throttled { why, .. } => {
             assert!(!why.is_empty() && why.chars().count() <= LONGEST_QUOTE, "{why:?}");
         }
     }

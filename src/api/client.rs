@@ -210,7 +210,7 @@ impl Client {
         let response = self.http.get(url).send().await.map_err(|error| self.transport(&error))?;
         let status = response.status().as_u16();
         self.first_answer.get_or_init(|| clocks(response.headers(), now_ms()));
-        let signals = self.without_key(Signals::read(response.headers(), now_ms()));
+        let signals = Signals::read(response.headers(), now_ms(), |text| self.without_key(text));
         let packing = packing(response.headers());
         let read = match self.read_body(response).await {
             Ok(packed) => self.clean(packed, packing).await,
@@ -255,10 +255,8 @@ impl Client {
         usize::try_from(self.body_limit.get()).unwrap_or(usize::MAX)
     }
 
-    fn without_key(&self, signals: Signals) -> Signals {
-        let clean = |text: String| String::from_utf8_lossy(&self.blotter.blot(text.into_bytes())).into_owned();
-        let rate = signals.rate.into_iter().map(|(name, value)| (name, clean(value))).collect();
-        Signals { location: signals.location.map(clean), rate, ..signals }
+    fn without_key(&self, text: &str) -> String {
+        String::from_utf8_lossy(&self.blotter.blot(text.as_bytes().to_vec())).into_owned()
     }
 
     fn transport(&self, error: &reqwest::Error) -> TransportError {

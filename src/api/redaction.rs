@@ -1,7 +1,7 @@
 //! Echoes of the key in an answer: found in every spelling that a service may give them, and blotted out.
 //!
-//! A service that repeats the key may have escaped it for JSON, a URL or HTML, or packed it into base64 or hexadecimal digits. The
-//! invariant: what [`Blotter::blot`] gives back holds the key in none of these. It changes nothing else.
+//! A service that repeats the key may have escaped it for JSON, a URL or HTML, or packed it into base64, or its bytes into hexadecimal or
+//! decimal numbers; docs/operations.md lists these spellings. The invariant: what [`Blotter::blot`] gives back holds the key in none of these. It changes nothing else.
 //!
 //! Every answer is looked through, so the usual one costs two scans. An echo without an escape holds a short piece of the key, a
 //! *window*, letter by letter: an automaton looks for those. Any other has a first escape, with a letter of the key behind it
@@ -18,6 +18,8 @@ const BLOT: &[u8] = b"[key removed]";
 const SHORTEST_KEY: usize = 8;
 /// Escapes of escapes: so many backslashes, or so many `25` after a `%`.
 const DEEPEST_ESCAPE: usize = 8;
+/// Digits of a character's number, with zeros before it.
+const LONGEST_NUMBER: usize = 8;
 /// Bytes of a window: rare enough in an answer, and few enough that its spellings in upper and lower case stay few.
 const WINDOW_BYTES: usize = 4;
 
@@ -78,11 +80,11 @@ impl Blotter {
         if key.len() < SHORTEST_KEY {
             return Self { needles: Vec::new(), windows: None, letters: Vec::new() };
         }
-        let hexadecimal: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        let plain = [key.to_vec(), hexadecimal.into_bytes()].map(|text| Needle::new(text, Alphabet::Plain));
+        let plain = std::iter::once(key.to_vec()).chain(numbers_of(key));
+        let plain = plain.map(|text| Needle::new(text, Alphabet::Plain));
         // What stands before the key shifts its digits, in three ways.
         let packed = (0..3).map(|before| Needle::new(base64_inside(key, before), Alphabet::Base64));
-        let needles: Vec<Needle> = plain.into_iter().chain(packed).collect();
+        let needles: Vec<Needle> = plain.chain(packed).collect();
         let patterns = needles.iter().flat_map(Needle::window_spellings);
         // The automaton grows with the windows alone, so building it cannot fail; without it every place would be tried.
         let windows = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(patterns).ok();
@@ -217,6 +219,18 @@ fn each_spelling(body: &[u8], at: usize, mut call: impl FnMut(u8, usize)) {
             for run in run {
                 let after = at + run;
                 let Some(letter) = byte(after) else { continue };
+                // Octal, as a shell and C write it; and a number in braces.
+                if let Some(meant) = number(body, after, 3, 8) {
+                    call(meant, after + 3);
+                }
+                if letter == b'u' && byte(after + 1) == Some(b'{') {
+                    let is_closed = |length: &usize| byte(after + 2 + length) == Some(b'}');
+                    for length in (1..=LONGEST_NUMBER).filter(is_closed) {
+                        if let Some(meant) = number(body, after + 2, length, 16) {
+                            call(meant, after + 3 + length);
+                        }
+                    }
+                }
                 let digits = match letter {
                     b'u' => 4,
                     b'x' => 2,
@@ -237,6 +251,9 @@ fn each_spelling(body: &[u8], at: usize, mut call: impl FnMut(u8, usize)) {
                 if let Some(letter) = number(body, digits, 2, 16) {
                     call(letter, digits + 2);
                 }
+                if let Some(letter) = number(body, digits + 1, 4, 16).filter(|_| byte(digits) == Some(b'u')) {
+                    call(letter, digits + 5);
+                }
             }
         }
         b'&' => {
@@ -246,7 +263,7 @@ fn each_spelling(body: &[u8], at: usize, mut call: impl FnMut(u8, usize)) {
             }
             let (digits, radix) = if rest.starts_with(b"&#x") || rest.starts_with(b"&#X") { (3, 16) } else { (2, 10) };
             if rest.starts_with(b"&#") {
-                for length in (1..=4).filter(|length| byte(at + digits + length) == Some(b';')) {
+                for length in (1..=LONGEST_NUMBER).filter(|length| byte(at + digits + length) == Some(b';')) {
                     if let Some(letter) = number(body, at + digits, length, radix) {
                         call(letter, at + digits + length + 1);
                     }
@@ -257,14 +274,66 @@ fn each_spelling(body: &[u8], at: usize, mut call: impl FnMut(u8, usize)) {
     }
 }
 
-/// The named characters that HTML cannot do without.
-const ENTITIES: [(&[u8], u8); 5] =
-    [(b"&amp;", b'&'), (b"&lt;", b'<'), (b"&gt;", b'>'), (b"&quot;", b'"'), (b"&apos;", b'\'')];
+/// The characters of ASCII that HTML has names for.
+const ENTITIES: [(&[u8], u8); 43] = [
+    (b"&amp;", b'&'),
+    (b"&lt;", b'<'),
+    (b"&gt;", b'>'),
+    (b"&quot;", b'"'),
+    (b"&apos;", b'\''),
+    (b"&AMP;", b'&'),
+    (b"&LT;", b'<'),
+    (b"&GT;", b'>'),
+    (b"&QUOT;", b'"'),
+    (b"&excl;", b'!'),
+    (b"&num;", b'#'),
+    (b"&dollar;", b'$'),
+    (b"&percnt;", b'%'),
+    (b"&lpar;", b'('),
+    (b"&rpar;", b')'),
+    (b"&ast;", b'*'),
+    (b"&midast;", b'*'),
+    (b"&plus;", b'+'),
+    (b"&comma;", b','),
+    (b"&period;", b'.'),
+    (b"&sol;", b'/'),
+    (b"&colon;", b':'),
+    (b"&semi;", b';'),
+    (b"&equals;", b'='),
+    (b"&quest;", b'?'),
+    (b"&commat;", b'@'),
+    (b"&lsqb;", b'['),
+    (b"&lbrack;", b'['),
+    (b"&bsol;", b'\\'),
+    (b"&rsqb;", b']'),
+    (b"&rbrack;", b']'),
+    (b"&Hat;", b'^'),
+    (b"&lowbar;", b'_'),
+    (b"&UnderBar;", b'_'),
+    (b"&grave;", b'`'),
+    (b"&DiacriticalGrave;", b'`'),
+    (b"&lcub;", b'{'),
+    (b"&lbrace;", b'{'),
+    (b"&verbar;", b'|'),
+    (b"&vert;", b'|'),
+    (b"&VerticalLine;", b'|'),
+    (b"&rcub;", b'}'),
+    (b"&rbrace;", b'}'),
+];
 
 /// The character whose number these digits are, where it is one byte.
 fn number(body: &[u8], at: usize, length: usize, radix: u32) -> Option<u8> {
     let digits = std::str::from_utf8(body.get(at..at + length)?).ok()?;
     u8::try_from(u32::from_str_radix(digits, radix).ok()?).ok()
+}
+
+/// The key's bytes as numbers: hexadecimal digits, also with something between, and decimal numbers in a list.
+fn numbers_of(key: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let hexadecimal: Vec<String> = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    let decimal: Vec<String> = key.iter().map(ToString::to_string).collect();
+    let of_digits = ["", " ", ":", "-", ", 0x", ",0x", " 0x"].map(|between| hexadecimal.join(between));
+    let of_numbers = [",", ", ", " "].map(|between| decimal.join(between));
+    of_digits.into_iter().chain(of_numbers).map(String::into_bytes)
 }
 
 /// The digits of base64 that are the key's alone where so many bytes stand before it, modulo 3, and any after it.
@@ -335,6 +404,12 @@ mod tests {
                 percent(&percent(key)),
                 html(key),
                 key.bytes().map(|byte| format!("&#x{byte:x};")).collect(),
+                key.bytes().map(|byte| format!("&#x{byte:06x};")).collect(),
+                key.bytes().map(|byte| format!("&#{byte:05};")).collect(),
+                key.replace('_', "&lowbar;").replace('/', "&sol;"),
+                key.bytes().map(|byte| format!("%u{byte:04x}")).collect(),
+                key.bytes().map(|byte| format!("\\u{{{byte:x}}}")).collect(),
+                key.bytes().map(|byte| format!("\\{byte:03o}")).collect(),
                 key.to_uppercase(),
                 key.bytes().map(|byte| format!("{byte:02X}")).collect(),
             ];
@@ -343,6 +418,17 @@ mod tests {
                 assert_eq!(blotted(key, &body), "before [key removed] between [key removed], after", "{spelling}");
             }
         }
+    }
+
+    #[test]
+    fn the_keys_bytes_are_found_as_numbers() {
+        let key = "sk_live_4tV9qLmZ2x";
+        let hex: Vec<String> = key.bytes().map(|byte| format!("{byte:02X}")).collect();
+        let decimal: Vec<String> = key.bytes().map(|byte| byte.to_string()).collect();
+        for spelling in [hex.join(" "), hex.join(":"), hex.join("-"), decimal.join(","), decimal.join(", ")] {
+            assert_eq!(blotted(key, &format!("[{spelling}]")), "[[key removed]]", "{spelling}");
+        }
+        assert_eq!(blotted(key, &format!("0x{}", hex.join(", 0x"))), "0x[key removed]");
     }
 
     #[test]

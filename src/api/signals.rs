@@ -30,8 +30,9 @@ const MOST_RATE_HEADERS: usize = 8;
 const LONGEST_RATE_HEADER: usize = 100;
 
 impl Signals {
-    /// What `headers` say at `now_ms`, milliseconds since the epoch.
-    pub fn read(headers: &HeaderMap, now_ms: i64) -> Self {
+    /// What `headers` say at `now_ms`, milliseconds since the epoch. What is kept of them for a person goes through `clean` before it is cut,
+    /// since half a key is found by nobody.
+    pub fn read(headers: &HeaderMap, now_ms: i64, clean: impl Fn(&str) -> String) -> Self {
         let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
         Self {
             retry_after: retry_after(headers, now_ms),
@@ -40,17 +41,17 @@ impl Signals {
             }),
             is_html: text(CONTENT_TYPE)
                 .is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/html")),
-            location: text(LOCATION).map(place),
-            rate: rate_headers(headers),
+            location: text(LOCATION).map(|location| quoted(&clean(&place(&clean(location))))),
+            rate: rate_headers(headers, clean),
         }
     }
 }
 
-fn rate_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+fn rate_headers(headers: &HeaderMap, clean: impl Fn(&str) -> String) -> Vec<(String, String)> {
     let is_of_rate = |name: &str| name.contains("ratelimit") || name.contains("rate-limit") || name == "retry-after";
     let told = headers.iter().filter(|(name, _)| is_of_rate(name.as_str()));
-    let short = |value: &str| value.chars().take(LONGEST_RATE_HEADER).collect();
-    let pairs = told.filter_map(|(name, value)| Some((name.as_str().to_owned(), short(value.to_str().ok()?))));
+    let short = |value: &str| clean(value).chars().take(LONGEST_RATE_HEADER).collect();
+    let pairs = told.filter_map(|(name, value)| Some((clean(name.as_str()), short(value.to_str().ok()?))));
     pairs.take(MOST_RATE_HEADERS).collect()
 }
 
@@ -94,11 +95,11 @@ fn says_nothing_left(name: &str, value: &str) -> bool {
 /// A redirect's target for a person: what could be a secret in it is left out.
 fn place(location: &str) -> String {
     let cut = location.split(['?', '#']).next().unwrap_or_default();
-    let Ok(mut url) = Url::parse(cut) else { return quoted(cut) };
+    let Ok(mut url) = Url::parse(cut) else { return cut.to_owned() };
     // Only a URL without a host refuses these, and it has neither.
     let _no_name = url.set_username("");
     let _no_password = url.set_password(None);
-    quoted(url.as_str())
+    url.into()
 }
 
 #[cfg(test)]
@@ -110,7 +111,7 @@ mod tests {
     fn read(headers: &[(&'static str, &'static str)]) -> Signals {
         let named =
             headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-        Signals::read(&HeaderMap::from_iter(named), 1_767_213_318_000)
+        Signals::read(&HeaderMap::from_iter(named), 1_767_213_318_000, str::to_owned)
     }
 
     #[test]
@@ -153,6 +154,21 @@ mod tests {
         let of = |text: &'static str| read(&[("location", text)]).location;
         assert_eq!(of("https://me:pass@new.example/v2/x?key=1#a").as_deref(), Some("https://new.example/v2/x"));
         assert_eq!(of("/login?next=%2F").as_deref(), Some("/login"));
+    }
+
+    /// A target was cut to 300 characters first, so that the key's first letters stood at its end.
+    #[test]
+    fn what_is_a_secret_is_taken_out_before_the_rest_is_cut() {
+        let clean = |text: &str| text.replace("sk_live_1", "[key removed]");
+        for length in 270..330 {
+            let location = format!("https://new.example/{}/sk_live_1/x", "a".repeat(length));
+            let rate = format!("{}sk_live_1", "1".repeat(length - 200));
+            let named = [("location", location), ("x-ratelimit-limit", rate)]
+                .map(|(name, text)| (HeaderName::from_static(name), HeaderValue::from_str(&text).unwrap()));
+            let signals = Signals::read(&HeaderMap::from_iter(named), 0, clean);
+            let told = format!("{} {}", signals.location.unwrap(), signals.rate[0].1);
+            assert!(!told.contains("sk_"), "{length}: {told}");
+        }
     }
 
     #[test]

@@ -23,6 +23,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(24 * 3_600);
 
 /// Descriptors that a run needs beside those of requests: journal and its readers, locks, a part and its folder, the runtime's own.
 const OWN_FILES: u64 = 32;
+/// Descriptors that the runtime itself needs.
+const RUNTIME_FILES: u64 = 8;
 /// Descriptors of a request on its way: its connection, and the look-up or second connection while it is made.
 const FILES_A_REQUEST: u64 = 2;
 /// The least size that a file must be allowed: the ballast, and the journal's log before it is moved.
@@ -40,6 +42,7 @@ pub fn keep_no_core() {
 /// # Errors
 /// Too few threads; a runtime that cannot be started.
 pub fn runtime() -> Result<Runtime, Failure> {
+    require_files_of_the_runtime()?;
     try_threads(USUAL_BLOCKING + OWN_THREADS)?;
     let failed = |error| {
         Failure::new(ExitCode::LocalDamage, format!("starting the runtime: {error}"))
@@ -102,18 +105,34 @@ pub fn require(max_in_flight: u64) -> Result<(), Failure> {
     require_file_size()
 }
 
-fn require_descriptors(max_in_flight: u64) -> Result<(), Failure> {
-    let fixed = open_now() + OWN_FILES;
-    let needed = fixed + FILES_A_REQUEST * max_in_flight;
+/// The runtime takes its first descriptors without a word of what is wrong where there are none.
+fn require_files_of_the_runtime() -> Result<(), Failure> {
+    let needed = open_now() + RUNTIME_FILES;
+    let Some(most) = most_files_below(needed) else { return Ok(()) };
+    Err(Failure::new(
+        ExitCode::Usage,
+        format!("too many open files: this process may open {most}, and to begin with it needs {needed}"),
+    )
+    .with_hint("raise the limit (ulimit -n 1024, LimitNOFILE= in systemd, --ulimit of a container)"))
+}
+
+/// How many files may be open, where that is fewer than are needed and cannot be raised.
+fn most_files_below(needed: u64) -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| current >= needed) {
-        return Ok(());
+        return None;
     }
     let raised = Rlimit { current: Some(needed), maximum: limit.maximum };
     if limit.maximum.is_none_or(|most| most >= needed) && setrlimit(Resource::Nofile, raised).is_ok() {
-        return Ok(());
+        return None;
     }
-    let most = limit.maximum.or(limit.current).unwrap_or_default();
+    limit.maximum.or(limit.current)
+}
+
+fn require_descriptors(max_in_flight: u64) -> Result<(), Failure> {
+    let fixed = open_now() + OWN_FILES;
+    let needed = fixed + FILES_A_REQUEST * max_in_flight;
+    let Some(most) = most_files_below(needed) else { return Ok(()) };
     let fitting = most.saturating_sub(fixed) / FILES_A_REQUEST;
     let fewer = if fitting > 0 { format!(", or set --max-in-flight {fitting}") } else { String::new() };
     Err(Failure::new(

@@ -207,6 +207,7 @@ fn ends_before_a_request(simulator: &RunningSimulator, ended: &Ended, words: &[&
 fn too_few_descriptors_or_bytes_are_told_before_anything_is_sent() {
     let simulator = small();
     for (limit, words) in [
+        ("nofile=7:7", ["too many open files", "to begin with", "ulimit -n"]),
         ("nofile=48:48", ["too many open files", "may open 48", "ulimit -n"]),
         ("nofile=120:120", ["too many open files", "set --max-in-flight", "ulimit -n"]),
         ("fsize=3000000:3000000", ["3000000 bytes", "journal", "ulimit -f"]),

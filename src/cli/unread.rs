@@ -1,8 +1,10 @@
 //! A command line that is no call: what clap says of it, what would be right, and nothing of a key that was given in it.
 
+use clap::Arg;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::config::ErrorFormat;
+use crate::config::keys::edit_distance;
 use crate::failure::{ExitCode, Failure};
 use crate::stderr::{self, Stderr};
 
@@ -162,10 +164,38 @@ impl Unread {
         for kind in [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::Usage] {
             self.error.remove(kind);
         }
-        self.error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![advice.to_owned().into()]));
+        self.error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![advice.into()]));
     }
 
-    fn advice(&self) -> Option<&'static str> {
+    fn advice(&self) -> Option<String> {
+        self.known_advice().map(str::to_owned).or_else(|| self.near_advice())
+    }
+
+    /// What is written nearly like a command or a flag, where clap sees no likeness.
+    fn near_advice(&self) -> Option<String> {
+        if self.error.get(ContextKind::SuggestedSubcommand).or(self.error.get(ContextKind::SuggestedArg)).is_some() {
+            return None;
+        }
+        let all = super::command();
+        match self.error.kind() {
+            ErrorKind::InvalidSubcommand => {
+                let word = self.context(ContextKind::InvalidSubcommand)?.to_lowercase();
+                let name = all.get_subcommands().map(clap::Command::get_name).find(|name| is_near(&word, name))?;
+                Some(format!("did you mean `{name}`?"))
+            }
+            ErrorKind::UnknownArgument => {
+                let word = flag_name(&self.context(ContextKind::InvalidArg)?)?;
+                let flags = all.get_subcommands().flat_map(|of| of.get_arguments().filter_map(Arg::get_long));
+                let near = flags.into_iter().find(|flag| is_near(&word, flag));
+                let meant = || FLAGS.iter().find(|(names, _)| names.iter().any(|name| is_near(&word, name)));
+                near.map(|flag| format!("did you mean --{flag}?"))
+                    .or_else(|| meant().map(|(_, advice)| (*advice).to_owned()))
+            }
+            _ => None,
+        }
+    }
+
+    fn known_advice(&self) -> Option<&'static str> {
         let of = |table: &[(&[&str], &'static str)], name: &str| {
             table.iter().find(|(names, _)| names.contains(&name)).map(|(_, advice)| *advice)
         };
@@ -214,6 +244,13 @@ impl Unread {
     }
 }
 
+/// Whether a word is another with one letter too many, too few or wrong, or with two in each other's place.
+fn is_near(word: &str, known: &str) -> bool {
+    let differ: Vec<(char, char)> = word.chars().zip(known.chars()).filter(|(one, other)| one != other).collect();
+    let is_swapped = word.len() == known.len() && matches!(differ.as_slice(), [(a, b), (c, d)] if a == d && b == c);
+    known.len() > 2 && (is_swapped || edit_distance(word, known) == 1)
+}
+
 /// `api-key` of `--API_KEY=value`.
 fn flag_name(argument: &str) -> Option<String> {
     let name = argument.strip_prefix("--").or_else(|| argument.strip_prefix('-'))?;
@@ -254,6 +291,20 @@ mod tests {
         assert!(told("keyapi-export run --proxy x").contains("service.proxy"));
         assert!(told("keyapi-export run --auth-header x").contains("service.auth_header"));
         assert!(told("keyapi-export run --regions US").contains("'--region'"), "clap's own advice stays");
+    }
+
+    #[test]
+    fn what_is_nearly_a_command_or_a_flag_is_answered_with_it() {
+        for (line, meant) in [
+            ("keyapi-export rnu", "`run`"),
+            ("keyapi-export run --qsp 5", "--qps"),
+            ("keyapi-export run --otu x", "--out"),
+            ("keyapi-export run --ouput x", "--out"),
+        ] {
+            let told = told(line);
+            assert!(told.contains("tip: ") && told.contains(meant), "{line}: {told}");
+        }
+        assert!(!told("keyapi-export run --frobnicate").contains("did you mean"));
     }
 
     #[test]

@@ -106,7 +106,7 @@ fn nearest(path: &str) -> String {
 }
 
 /// How many single-letter insertions, removals and replacements turn one text into the other.
-fn edit_distance(left: &str, right: &str) -> usize {
+pub(crate) fn edit_distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();
     for (line, letter) in left.chars().enumerate() {

@@ -111,9 +111,11 @@ fn file_layer(path: &Path) -> Result<Vec<Entry>, ConfigError> {
     let text = file::text_of(file::open_regular(path).map_err(failed)?, LARGEST_FILE_BYTES).map_err(failed)?;
     let too_long = || failed(std::io::Error::other(format!("it is longer than {LARGEST_FILE_BYTES} bytes")));
     let text = text.ok_or_else(too_long)?;
+    // Found once: a file of nothing but keys has as many lines as keys.
+    let line_ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
     let line_of = |span: Option<std::ops::Range<usize>>| {
         let start = span.map_or(0, |span| span.start);
-        text.get(..start).unwrap_or(&text).matches('\n').count() + 1
+        line_ends.partition_point(|end| *end < start) + 1
     };
     // The parser's own text quotes the line, which may be a key's.
     let not_toml = |error: toml::de::Error| {
@@ -273,6 +275,8 @@ fn plain(key: &str, message: &str) -> String {
         ("u8", None) => format!("a whole number, 0 to {}", u8::MAX),
         ("u32", None) => format!("a whole number, 0 to {}", u32::MAX),
         ("u64", None) => "a whole number, at least 0".to_owned(),
+        ("i64", _) => "a whole number".to_owned(),
+        ("f32" | "f64", _) => "a number, such as 0.002".to_owned(),
         ("bool" | "a boolean", _) => "true or false".to_owned(),
         ("a string" | "path string", _) => "text in quotes".to_owned(),
         (other, _) => other.to_owned(),
@@ -391,6 +395,22 @@ mod tests {
         {
             assert!(Layers::new("").variable(mistaken, "80").refusal().contains(mistaken), "{mistaken}");
         }
+    }
+
+    #[test]
+    fn a_number_that_is_none_is_told_in_words() {
+        let told = Layers::new("[budget]\ncredit_price = 'dear'\n").refusal();
+        assert!(told.contains("a number, such as 0.002") && !told.contains("f64"), "{told}");
+    }
+
+    /// For each key the lines before it were counted.
+    #[test]
+    fn a_file_of_many_keys_that_there_are_not_is_refused_at_once() {
+        let many: String = (0..30_000).map(|key| format!("k{key} = 1\n")).collect();
+        let told = Layers::new(&format!("[pace]\n{many}")).refusal();
+        assert!(told.contains("pace.k") && told.contains(", line "), "{told}");
+        let told = Layers::new("# x\n# y\n[pace]\nqqs = 1\n").refusal();
+        assert!(told.contains("line 4"), "{told}");
     }
 
     #[test]

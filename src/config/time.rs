@@ -31,6 +31,7 @@ const EXAMPLES: &str = "write a date (2026-01-01), RFC 3339 (2026-01-01T06:30:00
 const RELATIVE: &str = "a time before now is a whole number and d, h, m or s, such as -7d, -12h or now-1d";
 const TOO_FEW_DIGITS: &str = "as epoch seconds it would lie near 1970; write a date as 2026-01-01";
 const TOO_MANY_DIGITS: &str = "it is too large for epoch seconds; milliseconds must be divided by 1000";
+const FAR_OFFSET: &str = "its offset from UTC is a day or more; write it as in 2026-01-01T06:30:00+08:00";
 const NO_OFFSET: &str = "it has no offset from UTC; add Z for UTC, as in 2026-01-01T06:30:00Z";
 const TOO_EARLY: &str =
     "it lies before 1970, and no video is so old; look at its year again, which is written as in 2026-01-01";
@@ -133,7 +134,14 @@ fn epoch_seconds(digits: &str) -> Result<Meaning, &'static str> {
     Ok(Meaning::At(EpochSeconds::new(seconds)))
 }
 
+/// No place on earth is a day ahead of UTC, or behind it.
+const MOST_OFFSET_S: i32 = 86_399;
+
 fn calendar(text: &str) -> Result<Meaning, &'static str> {
+    let offset = jiff::fmt::temporal::Pieces::parse(text).ok().and_then(|pieces| pieces.to_numeric_offset());
+    if offset.is_some_and(|offset| offset.seconds().abs() > MOST_OFFSET_S) {
+        return Err(FAR_OFFSET);
+    }
     if let Ok(moment) = text.parse::<jiff::Timestamp>() {
         return if moment.subsec_nanosecond() == 0 { since_1970(moment.as_second()) } else { Err(FRACTION) };
     }
@@ -174,6 +182,12 @@ mod tests {
 
     fn refusal(text: &str) -> String {
         text.parse::<TimeSpec>().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn no_offset_is_a_day() {
+        assert!("2026-01-01T06:30:00+25:00".parse::<TimeSpec>().unwrap_err().to_string().contains("a day or more"));
+        assert!("2026-01-01T06:30:00+14:00".parse::<TimeSpec>().is_ok());
     }
 
     #[test]

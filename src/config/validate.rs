@@ -23,6 +23,22 @@ const WHOLE_NUMBERS: [(&str, u64, Option<u64>); 9] = [
     ("output.part_rows", 1, None),
     ("output.zstd_level", 1, Some(22)),
 ];
+/// Headers that say how a request is sent: a key in one of them would break it.
+const RESERVED_HEADERS: [&str; 13] = [
+    "host",
+    "content-length",
+    "content-type",
+    "content-encoding",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "accept-encoding",
+    "upgrade",
+    "trailer",
+    "te",
+    "expect",
+    "proxy-authorization",
+];
 /// The smallest answer limit that surely holds a page of ten rows with long descriptions, bytes.
 const LEAST_BODY_LIMIT: u64 = 64 << 10;
 /// 0000-01-01T00:00:00Z: earlier moments are told in words.
@@ -68,7 +84,19 @@ impl Settings {
         bound("service.path", &service.path, is_path, "a path begins with / and holds no space, ?, # or backslash")?;
         let header_fits = !service.auth_header.is_empty() && service.auth_header.bytes().all(is_header_name_byte);
         let name = untold(&service.auth_header);
-        bound("service.auth_header", name, header_fits, "a header's name is letters, digits and -, without its value")?;
+        bound(
+            "service.auth_header",
+            &name,
+            header_fits,
+            "a header's name is letters, digits and -, without its value",
+        )?;
+        let is_free = !RESERVED_HEADERS.iter().any(|reserved| service.auth_header.eq_ignore_ascii_case(reserved));
+        bound(
+            "service.auth_header",
+            name,
+            is_free,
+            "this header is the connection's own; a key's is Authorization or X-Api-Key",
+        )?;
         let scheme_fits = service.auth_scheme.bytes().all(|byte| byte.is_ascii_graphic());
         let scheme = untold(&service.auth_scheme);
         bound("service.auth_scheme", scheme, scheme_fits, "a scheme is one word, such as Bearer, without the key")?;
@@ -290,6 +318,8 @@ mod tests {
         assert!(refused(|settings| settings.plan.anchor_pages = 0).contains("plan.anchor_pages"));
         assert!(refused(|settings| settings.service.path = "v1".to_owned()).contains("begins with /"));
         assert!(refused(|settings| settings.service.auth_header = "X Key".to_owned()).contains("auth_header"));
+        let own = refused(|settings| settings.service.auth_header = "Content-Length".to_owned());
+        assert!(own.contains("the connection's own"), "{own}");
         let small: HumanBytes = "1KiB".parse().unwrap();
         let mut settings = Settings::default();
         settings.service.body_limit = small;

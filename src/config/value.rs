@@ -195,7 +195,10 @@ impl FromStr for HumanBytes {
 
 impl fmt::Display for HumanBytes {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_amount(formatter, self.0.get(), &BYTE_UNITS)
+        match self.0.get() {
+            0 => formatter.write_str("0B"),
+            bytes => write_amount(formatter, bytes, &BYTE_UNITS),
+        }
     }
 }
 
@@ -266,6 +269,11 @@ fn write_amount(formatter: &mut fmt::Formatter<'_>, total: u64, units: &[(&str, 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_told_in_the_smallest_unit() {
+        assert_eq!("0MiB".parse::<HumanBytes>().unwrap().to_string(), "0B");
+    }
 
     #[test]
     fn lengths_and_sizes_print_as_they_are_best_read() {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
-use arrow::compute::{SortColumn, concat_batches, filter_record_batch, lexsort_to_indices, take_record_batch};
+use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::TimestampMillisecondType;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use parquet::errors::ParquetError;
@@ -59,14 +59,14 @@ impl Parts {
         let mut rows = Rows::open((&own, &aside), &slice)?;
         while let Some(batch) = rows.next()? {
             let Some(last) = batch.num_rows().checked_sub(1).and_then(|last| key(&batch, last)) else { continue };
-            let mut all = vec![batch.clone()];
-            while let Some((before, is_all)) = others.up_to(&last)? {
-                all.push(before);
+            let mut before = Vec::new();
+            while let Some((rows, is_all)) = others.up_to(&last)? {
+                before.push(rows);
                 if !is_all {
                     break;
                 }
             }
-            write(&in_order(&all).map_err(|source| source_error(&own, source))?)?;
+            write(&in_order(&batch, &before).map_err(|source| source_error(&own, source))?)?;
         }
         while let Some(batch) = others.next()? {
             write(&batch)?;
@@ -157,16 +157,25 @@ fn wanted(
     Ok(filter_record_batch(batch, &wanted)?)
 }
 
-/// All rows in the order of a part.
-fn in_order(batches: &[RecordBatch]) -> Result<RecordBatch, ParquetError> {
-    let [first, _, ..] = batches else {
-        return batches.first().cloned().ok_or_else(|| ParquetError::General("there is no batch".to_owned()));
-    };
-    let all = concat_batches(&first.schema(), batches)?;
-    let columns = [CREATE_TIME, VIDEO_ID].into_iter().filter_map(|name| all.column_by_name(name));
-    let columns: Vec<SortColumn> =
-        columns.map(|values| SortColumn { values: std::sync::Arc::clone(values), options: None }).collect();
-    Ok(take_record_batch(&all, &lexsort_to_indices(&columns, None)?)?)
+/// The rows of a batch and of others that come before its last row, in the order of a part.
+fn in_order(batch: &RecordBatch, others: &[RecordBatch]) -> Result<RecordBatch, ParquetError> {
+    if others.is_empty() {
+        return Ok(batch.clone());
+    }
+    let others = concat_batches(&batch.schema(), others)?;
+    // Stretches of the one between rows of the other; sorting kernels would make the program larger by megabytes.
+    let (mut pieces, mut from, mut taken) = (Vec::new(), 0, 0);
+    for place in 0..batch.num_rows() {
+        let next = key(batch, place);
+        let before = (taken..others.num_rows()).take_while(|other| key(&others, *other) < next).count();
+        if before > 0 {
+            pieces.extend([batch.slice(from, place - from), others.slice(taken, before)]);
+            (from, taken) = (place, taken + before);
+        }
+    }
+    let rest = [batch.slice(from, batch.num_rows() - from), others.slice(taken, others.num_rows() - taken)];
+    pieces.extend(rest);
+    Ok(concat_batches(&batch.schema(), &pieces)?)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 use crate::api::contract::Region;
 use crate::journal::JournalError;
-use crate::journal::record::{Change, PartRecord, PartState};
+use crate::journal::record::{Change, PartRecord};
 use crate::plan::event::PlanEvent;
 use crate::plan::reads::NotRead;
 use crate::sink::carry::rows_within;
@@ -33,17 +33,20 @@ pub(super) struct Fill {
 impl Publisher {
     /// Publishes a reopened range whole, in place of whatever this run had published of it. Cancelling it is like a crash.
     pub(super) async fn fill(&self, fill: Fill) -> Result<Published, ExportError> {
+        match self.is_new(&fill.region, fill.range).await? {
+            true => self.fill_as(fill, true).await,
+            false => self.beside_what_waits().fill_as(fill, false).await,
+        }
+    }
+
+    async fn fill_as(&self, fill: Fill, is_new: bool) -> Result<Published, ExportError> {
         let before = self.own_parts_in(&fill.region, fill.range)?;
-        let is_new = self.is_new(&fill.region, fill.range).await?;
         let is_whole = |range: &&TimeRange| is_new || !fill.not_read.is_left(**range);
         let mut parts = Vec::new();
         for range in fill.slices.iter().filter(is_whole) {
             let slice = Slice { region: fill.region.clone(), range: *range, run: self.run.clone() };
             if let Some(staged) = self.stage(&slice).await? {
-                let published = self.own_parts_that(|state| state == PartState::Published)?;
-                let is_own = |part: &PartRecord| before.iter().any(|own| own.path == part.path);
-                let own = published.into_iter().filter(is_own);
-                let known = self.former_parts(&fill.region)?.into_iter().chain(own).collect();
+                let known = || Ok([self.former_parts(&fill.region)?, before.clone()].concat());
                 parts.push(self.take_in(staged, known, &fill.not_read.in_part).await?);
             }
         }
@@ -63,7 +66,7 @@ impl Publisher {
         let event = PlanEvent::RangeFilled { region: fill.region.clone(), range: fill.range };
         let stays = |path: &String| kept.contains(path) || parts.iter().any(|part| part.path == *path);
         let superseded: Vec<String> = before.into_iter().map(|part| part.path).filter(|path| !stays(path)).collect();
-        let published = self.show(&fill, &parts, &superseded).await?;
+        let published = self.show(&fill, &parts, &superseded, is_new).await?;
         let events = vec![super::event_json(&event)?];
         let change = Change { superseded: superseded.clone(), published, events, ..Change::default() };
         self.journal.commit_change(change).await?;
@@ -74,8 +77,14 @@ impl Publisher {
 
     /// Shows readers the filled range, where nothing of former runs stands there, and gives the paths of what it has shown; else the
     /// parts wait for the run's end.
-    async fn show(&self, fill: &Fill, parts: &[PartRecord], superseded: &[String]) -> Result<Vec<String>, ExportError> {
-        if !self.is_new(&fill.region, fill.range).await? {
+    async fn show(
+        &self,
+        fill: &Fill,
+        parts: &[PartRecord],
+        superseded: &[String],
+        is_new: bool,
+    ) -> Result<Vec<String>, ExportError> {
+        if !is_new {
             for part in parts {
                 self.keep_elsewhere(part).await?;
                 self.journal.hold_part_again(part.clone()).await?;

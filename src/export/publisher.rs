@@ -19,7 +19,7 @@ use crate::sink::coverage::Reader;
 use crate::sink::layout::{Layout, Slice};
 use crate::sink::manifest::Manifest;
 use crate::sink::part::{PartError, Parts};
-use crate::sink::publish::{Output, OutputError};
+use crate::sink::publish::{Output, OutputError, Standing};
 use crate::units::{EpochSeconds, TimeRange};
 
 use super::ExportError;
@@ -80,7 +80,8 @@ impl Publisher {
         let is_read = not_read.all.iter().all(|not_read| !not_read.overlaps(slice.range));
         let mut part = self.stage(&slice).await?;
         if let Some(staged) = part.take_if(|_| !is_new) {
-            part = Some(self.take_in(staged, self.former_parts(&slice.region)?, &not_read.in_part).await?);
+            let former = || self.former_parts(&slice.region);
+            part = Some(self.take_in(staged, former, &not_read.in_part).await?);
         }
         if let Some(part) = &part {
             failpoint::pass(CrashStep::PartStaged);
@@ -179,6 +180,12 @@ impl Publisher {
         Ok(event)
     }
 
+    /// The same, whose parts are staged beside those that wait for the run's end: until the journal says otherwise, those are what is
+    /// delivered of their seconds.
+    pub(super) fn beside_what_waits(&self) -> Self {
+        Self { parts: self.parts.clone().beside_what_is_staged(), ..self.clone() }
+    }
+
     pub(super) async fn stage(&self, slice: &Slice) -> Result<Option<PartRecord>, ExportError> {
         let (parts, journal, slice) = (self.parts.clone(), self.journal.clone(), slice.clone());
         let staged = self.stager.run(move || {
@@ -192,14 +199,18 @@ impl Publisher {
     pub(super) async fn take_in(
         &self,
         staged: PartRecord,
-        former: Vec<PartRecord>,
+        former: impl FnOnce() -> Result<Vec<PartRecord>, JournalError>,
         in_part: &[TimeRange],
     ) -> Result<PartRecord, ExportError> {
-        let seconds: Vec<TimeRange> = in_part.iter().map(|range| range.intersection(staged.range)).collect();
+        let mut seconds: Vec<TimeRange> = in_part.iter().map(|range| range.intersection(staged.range)).collect();
+        seconds.retain(|range| !range.is_empty());
+        if seconds.is_empty() {
+            return Ok(staged);
+        }
         let mut there = Vec::new();
-        for part in former {
+        for part in former()? {
             let is_concerned = seconds.iter().any(|range| range.overlaps(part.range));
-            if is_concerned && self.output.holds(&part).await? {
+            if is_concerned && self.output.standing_of_held(&part).await? == Standing::Whole {
                 there.push((part.clone(), self.output.local(&part).await?));
             }
         }

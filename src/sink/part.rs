@@ -24,7 +24,7 @@ use crate::journal::record::{PartRecord, StoredPage};
 use crate::sink::columns::{self, Nature, Packaging, VIDEO_ID};
 use crate::sink::decode::{Cut, FetchedRows, RowBatch};
 use crate::sink::layout::{Layout, LayoutError, Slice};
-use crate::sink::staging::{Sealed, StagedFile, Staging, StagingError};
+use crate::sink::staging::{Names, Sealed, StagedFile, Staging, StagingError};
 use crate::sink::videos::Videos;
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 
@@ -120,6 +120,12 @@ impl Parts {
     /// A writer of parts that go where `layout` says, packed as `packaging` says.
     pub const fn new(staging: Staging, layout: Layout, packaging: Packaging) -> Self {
         Self { staging, layout, packaging }
+    }
+
+    /// The same, whose files never take the place of one that is staged: each is named by its content.
+    #[must_use]
+    pub fn beside_what_is_staged(self) -> Self {
+        Self { staging: self.staging.naming(Names::ByContent), ..self }
     }
 
     /// Writes the rows of `pages` that lie in the slice, sorted by `(create_time, video_id)`, each video once, as a staged and
@@ -294,7 +300,7 @@ impl<'a> PartFile<'a> {
         let ids_follow_time = ids.is_some_and(|ids| columns::follow_time(ids.iter()));
         let nature = Nature { is_small: self.is_ending, ids_follow_time };
         let properties = columns::writer_properties(&self.parts.packaging, nature);
-        let file = self.parts.staging.create(&self.path)?;
+        let file = self.parts.staging.create_part(&self.path)?;
         properties
             .and_then(|properties| {
                 // Without the Arrow schema every reader sees the same types: those of Parquet.

@@ -24,6 +24,8 @@ const SUFFIX: &str = ".staged";
 const NOTE: &str = ".note";
 /// How the names of copies end.
 const COPY: &str = ".copy";
+/// How the path of a part ends that is being written, and gets its name by its content.
+const UNSEALED: &str = ".unsealed";
 /// Bytes gathered before they go to the file.
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -113,6 +115,22 @@ impl Staging {
         Ok(StagedFile { writer, digest: Sha256::new(), bytes: 0, path: staged })
     }
 
+    /// Begins the file of a part that will be revealed as `path`, or under its name by content. What is staged under such a name
+    /// stays as it is meanwhile.
+    ///
+    /// # Errors
+    /// Where the disk does not allow it.
+    pub fn create_part(&self, path: &str) -> Result<StagedFile, StagingError> {
+        self.create(&self.unsealed(path))
+    }
+
+    fn unsealed(&self, path: &str) -> String {
+        match self.names {
+            Names::BySlice => path.to_owned(),
+            Names::ByContent => format!("{path}{UNSEALED}"),
+        }
+    }
+
     /// Writes a small file whole, synced.
     ///
     /// # Errors
@@ -132,7 +150,7 @@ impl Staging {
             return Ok(path);
         }
         let named = with_digest(&path, sha256);
-        let staged = self.file(&path);
+        let staged = self.file(&self.unsealed(&path));
         std::fs::rename(&staged, self.file(&named)).map_err(StagingError::of("renaming", &staged))?;
         sync_folder(&self.folder)?;
         Ok(named)

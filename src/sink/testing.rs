@@ -79,7 +79,7 @@ pub(super) fn read(file: &Path) -> RecordBatch {
 }
 
 /// Second (after [`NEW_YEAR`]), id and likes of a part's rows.
-pub(super) fn triples(file: &Path) -> Vec<(i64, String, i64)> {
+pub(crate) fn triples(file: &Path) -> Vec<(i64, String, i64)> {
     let batch = read(file);
     let moments = batch.column_by_name(CREATE_TIME).unwrap().as_primitive::<TimestampMillisecondType>();
     let ids = batch.column_by_name(VIDEO_ID).unwrap().as_string::<i32>();

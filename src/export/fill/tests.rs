@@ -7,16 +7,18 @@ use crate::api::envelope::envelope;
 use crate::export::commits::Commits;
 use crate::export::publisher::Replaces;
 use crate::export::stager::Stager;
-use crate::journal::record::{NewPage, NewRun, RangeEnds, Replayed};
+use crate::journal::record::{NewPage, NewRun, PartState, RangeEnds, Replayed};
 use crate::journal::{Journal, Limits};
 use crate::plan::fact::{PageAddress, PageFact, Purpose, RowKey, VideoKey, WindowId};
 use crate::plan::reads::Reads;
 use crate::sink::account::Account;
 use crate::sink::columns::Packaging;
+use crate::sink::coverage::Reader;
 use crate::sink::layout::Layout;
+use crate::sink::manifest::Manifest;
 use crate::sink::part::Parts;
 use crate::sink::publish::Output;
-use crate::sink::testing::{identity, manifest};
+use crate::sink::testing::{identity, manifest, triples};
 use crate::units::{EpochSeconds, PageNumber};
 
 /// 2026-01-01T00:00:00Z.
@@ -108,6 +110,12 @@ impl Scene {
         let (slices, unproven) = (slices.to_vec(), unproven.to_vec());
         let fill = Fill { region: us(), range: within, slices, not_read: NotRead::default(), unproven };
         self.publisher.fill(fill).await.unwrap()
+    }
+
+    async fn occupied_by_a_former_run(&self, seconds: TimeRange) {
+        let reader = Reader { run: "r0", at: EpochSeconds::new(NEW_YEAR + 800) };
+        let read = |manifest: &mut Manifest| manifest.account.coverage.read(&us(), &[seconds], reader);
+        self.publisher.commits.note(read).await;
     }
 
     /// Range and rows of every live part, from the files themselves; and no other Parquet is there.
@@ -217,6 +225,28 @@ async fn what_either_reading_of_a_gap_has_shown_is_delivered() {
         let fill = Fill { region: us(), range: gap, slices: vec![gap], not_read, unproven: vec![] };
         scene.publisher.fill(fill).await.unwrap();
         assert_eq!(scene.live(), [(gap, rows)]);
+    }
+}
+
+/// What waits for the run's end is staged under the name of its slice, as what is read again of the same seconds is.
+#[tokio::test]
+async fn what_waits_for_the_runs_end_is_not_written_over_by_fewer_rows() {
+    for (in_part, delivered) in [(&[][..], &[30, 31, 32][..]), (&[range(30, 40)], &[30, 31, 32, 33])] {
+        let mut scene = Scene::begin().await;
+        scene.occupied_by_a_former_run(range(0, 600)).await;
+        for reading in [&[30, 31, 32][..], &[33], &[]] {
+            scene.buy(reading).await;
+            let gap = range(30, 40);
+            let not_read = NotRead { all: vec![gap], left: vec![], in_part: in_part.to_vec() };
+            let fill = Fill { region: us(), range: gap, slices: vec![gap], not_read, unproven: vec![] };
+            scene.publisher.fill(fill).await.unwrap();
+        }
+        let held = scene.publisher.own_parts_that(|state| state == PartState::Held).unwrap();
+        let [part] = held.as_slice() else { panic!("one part waits: {held:?}") };
+        let rows = triples(&scene.publisher.output.part_file(part));
+        let seconds: Vec<i64> = rows.into_iter().map(|(second, ..)| second).collect();
+        assert_eq!(seconds, delivered);
+        assert_eq!(part.rows.get(), delivered.len() as u64);
     }
 }
 

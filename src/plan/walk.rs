@@ -14,8 +14,7 @@ use super::short::ShortDoubt;
 use crate::api::contract::SOURCE;
 use crate::units::{EpochSeconds, TimeRange};
 use ahead::Ahead;
-use from_end::FromEnd;
-use seam::SeamReading;
+use mode::Mode;
 
 mod ahead;
 mod bounded;
@@ -23,6 +22,7 @@ mod ending;
 mod fold;
 mod from_end;
 mod lesson;
+mod mode;
 mod position;
 mod restart;
 mod seam;
@@ -50,8 +50,8 @@ const MOST_STALE_PAGES: u32 = 30;
 pub struct Walk {
     range: TimeRange,
     stretch: Stretch,
-    /// Reading within the window's own bounds, trusting no order.
-    bounded: Option<Bounded>,
+    /// How it reads.
+    mode: Mode,
     /// This stretch so far.
     so_far: SoFar,
     /// What it has tried where it doubts what it sees.
@@ -68,8 +68,6 @@ pub struct Walk {
     listed: TimeRange,
     /// Seconds whose rows came twice, while their readings do not agree.
     heals: Vec<Heal>,
-    /// Seconds beyond its own end that it reads again before it finishes.
-    seam: Option<SeamReading>,
     /// Whether any page held rows of which none can be placed.
     has_unplaced: bool,
     /// A second that fills many pages.
@@ -203,9 +201,7 @@ struct ShortPages {
 struct Dense {
     /// Its pages that came before their turn.
     ahead: Ahead,
-    /// One above the cap, while it is read from its last row on.
-    from_end: Option<Box<FromEnd>>,
-    /// The last second that was read so.
+    /// The last one above the cap that was read from its last row on.
     read_from_end: Option<EpochSeconds>,
 }
 
@@ -226,7 +222,7 @@ impl Walk {
         Self {
             range,
             stretch,
-            bounded,
+            mode: Mode::new(bounded),
             so_far: SoFar { pages: 0, brought_new: false, goes_on: true, is_clean: true },
             doubts: Doubts::default(),
             last: LastPage {
@@ -265,7 +261,6 @@ impl Walk {
             },
             listed: TimeRange::new(range.start, range.start),
             heals: Vec::new(),
-            seam: None,
             has_unplaced: false,
             dense: Dense::default(),
             totals: Totals::default(),
@@ -279,7 +274,7 @@ impl Walk {
 
     /// Whether it reads within its window's bounds to the empty page, trusting no order.
     pub fn is_bounded(&self) -> bool {
-        self.bounded.is_some()
+        self.mode.bounded().is_some()
     }
 
     /// Row slots that its pages held.
@@ -327,7 +322,7 @@ impl Walk {
 
     /// The seconds of short pages that were believed although nothing proved them whole.
     pub(super) fn believed(&self) -> Vec<Believed> {
-        let bounded = self.bounded.as_ref().filter(|reading| reading.has_short_pages()).map(|_| self.range);
+        let bounded = self.mode.bounded().filter(|reading| reading.has_short_pages()).map(|_| self.range);
         let bounded = bounded.map(|range| Believed { range, least: Vec::new() });
         let is_past = self.reach.frontier.is_some_and(|frontier| frontier >= self.range.end);
         let open = self.short_pages.doubted.iter().chain(&self.short_pages.next).filter(|doubt| !doubt.is_listed());

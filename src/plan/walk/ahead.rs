@@ -61,7 +61,7 @@ impl Walk {
 
     /// Whether the last page lies within one second, without a free place and without a doubt: then the next page is wanted.
     fn fills_a_second(&self) -> bool {
-        if let Some(reading) = &self.dense.from_end {
+        if let Some(reading) = self.mode.other_end() {
             return reading.is_going_on();
         }
         let is_full = self.last.finding == Finding::Rows

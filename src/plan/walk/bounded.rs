@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::step::{Consistency, WalkContext, WalkStep};
 use super::{Lesson, Walk};
 use crate::api::contract::SOURCE;
-use crate::plan::event::Ending;
+use crate::plan::event::{Ending, StretchReason};
 use crate::plan::fact::{PageFact, RowKey, VideoKey};
 use crate::plan::page::Finding;
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
@@ -88,23 +88,23 @@ struct End {
 impl Walk {
     /// Whether a reading that trusts no order has shown a row of these seconds.
     pub fn shows_a_row_of(&self, range: TimeRange) -> bool {
-        let seconds = self.bounded.iter().flat_map(|reading| &reading.seconds);
+        let seconds = self.mode.bounded().into_iter().flat_map(|reading| &reading.seconds);
         seconds.into_iter().any(|second| range.contains(*second))
     }
 
     /// Whether rows of it are known, and a reading within its own bounds has brought none.
     pub(in crate::plan) fn has_brought_nothing_known(&self) -> bool {
-        self.bounded.as_ref().is_some_and(|reading| reading.running.pages == 0 && reading.end.ended_at.is_some())
+        self.mode.bounded().is_some_and(|reading| reading.running.pages == 0 && reading.end.ended_at.is_some())
     }
 
     /// Whether nothing but an empty page says that a reading within its own bounds is at its end: no page with free places came before it.
     pub(in crate::plan) fn ends_in_silence(&self) -> bool {
-        self.bounded.as_ref().is_some_and(|reading| reading.running.pages == 0 || reading.running.last_was_full)
+        self.mode.bounded().is_some_and(|reading| reading.running.pages == 0 || reading.running.last_was_full)
     }
 
     /// When the page came that a reading within its own bounds ended with, where that has not shown itself again, long enough after.
     pub(in crate::plan) fn unconfirmed_end(&self) -> Option<EpochSeconds> {
-        let reading = self.bounded.as_ref()?;
+        let reading = self.mode.bounded()?;
         let ended_at = reading.end.ended_at.or(reading.running.last.map(|(at, ..)| at));
         ended_at.filter(|_| !reading.end.is_confirmed)
     }
@@ -116,8 +116,18 @@ impl Bounded {
         Self { is_known_to_hold_rows, known, ..Self::default() }
     }
 
+    /// The same, whose next stretch begins for this reason.
+    #[must_use]
+    pub(super) fn again(mut self, why: StretchReason) -> Self {
+        match why {
+            StretchReason::ConfirmEnd => self.begin_confirming(),
+            _ => self.begin_reading(),
+        }
+        self
+    }
+
     /// The window is read again from its first page.
-    pub fn begin_reading(&mut self) {
+    fn begin_reading(&mut self) {
         self.readings += 1;
         self.was_short |= self.running.short_pages > 0;
         self.own_rows_before = Some(self.running.own_rows);
@@ -127,7 +137,7 @@ impl Bounded {
 
     /// The end is asked again: the last page where it has free places, else the one after it; the reading goes on with that one, should it
     /// hold rows.
-    pub fn begin_confirming(&mut self) {
+    fn begin_confirming(&mut self) {
         (self.end.is_sure, self.running.probe, self.running.last_was_probe, self.end.is_asked_again) =
             (false, None, false, true);
     }

@@ -216,7 +216,7 @@ impl Walk {
             StretchReason::Confirm => !self.so_far.brought_new,
             _ => self.last.finding == Finding::Empty,
         };
-        let is_plain = self.bounded.is_none() && self.dense.from_end.is_none() && self.seam.is_none();
+        let is_plain = self.mode.is_ordered();
         is_plain && is_finding_out && newest >= Some(self.stretch.anchor) && newest > self.last_shown()
     }
 

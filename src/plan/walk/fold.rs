@@ -1,5 +1,6 @@
 //! Folding durable pages into a walk: what each shows, and what it teaches about the service. Pure.
 
+use super::mode::Mode;
 use super::{Lesson, Shown, Walk};
 use crate::api::contract::SOURCE;
 use crate::plan::event::StretchReason;
@@ -30,7 +31,7 @@ impl Walk {
             self.short_pages.rows_follow |= self.short_pages.follow_here;
             self.last.previous_slots = page.slots;
         }
-        if let Some(reading) = &mut self.dense.from_end {
+        if let Mode::FromEnd(reading) = &mut self.mode {
             let mut lessons = bound_lessons(page, &self.stretch);
             // Where the readings meet, rows lay behind the last page of the first.
             lessons.extend(reading.read(page).then_some(Lesson::MoreAfter { pages: self.doubts.good_pages_before }));
@@ -54,13 +55,13 @@ impl Walk {
         };
         let asked: Vec<RowKey> = reading.asked().collect();
         let mut lessons = bound_lessons(page, &self.stretch);
-        if let Some(bounded) = &mut self.bounded {
+        if let Mode::Bounded(bounded) = &mut self.mode {
             self.last.finding = reading.unordered();
             lessons.extend(bounded.apply(page, self.last.finding, &asked, self.range));
             self.last.previous = asked;
             return Shown::lessons(lessons);
         }
-        if let Some(seam) = &mut self.seam {
+        if let Mode::Seam(seam) = &mut self.mode {
             seam.read(self.so_far.pages, page.slots, &asked);
             return Shown::lessons(lessons);
         }
@@ -85,10 +86,7 @@ impl Walk {
                 asked.iter().any(|row| self.reach.frontier.is_none_or(|frontier| row.second > frontier));
             return Shown::lessons(lessons);
         }
-        if self.last.finding.is_astray() {
-            return Shown::lessons(lessons);
-        }
-        if self.loses_anchor(&asked, page.slots >= SOURCE.page_size) {
+        if self.last.finding.is_astray() || self.loses_anchor(&asked, page.slots >= SOURCE.page_size) {
             return Shown::lessons(lessons);
         }
         self.so_far.is_clean &=
@@ -106,7 +104,7 @@ impl Walk {
     /// The page after the last is refused, which is like an empty one.
     pub(in crate::plan) fn refused(&mut self) {
         self.last.finding = Finding::Empty;
-        if let Some(reading) = &mut self.bounded {
+        if let Mode::Bounded(reading) = &mut self.mode {
             reading.refused();
         }
         self.end_looks();
@@ -114,7 +112,7 @@ impl Walk {
 
     /// Whether the page answers another question and the walk is reading something apart, of which it then says nothing.
     fn takes_no_part(&mut self, page: &PageFact) -> bool {
-        let is_apart = self.dense.from_end.is_some() || self.seam.is_some();
+        let is_apart = self.mode.is_apart();
         if is_apart && page.check.is_astray() {
             self.last.finding = Finding::OtherRegion;
         }

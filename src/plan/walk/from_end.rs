@@ -7,9 +7,9 @@
 
 use std::collections::BTreeSet;
 
+use super::Walk;
 use super::ending::doubts_needed;
 use super::step::{WalkContext, WalkStep, anchor};
-use super::{Stretch, Walk};
 use crate::api::contract::SOURCE;
 use crate::plan::event::{Ending, StretchReason};
 use crate::plan::fact::{PageFact, VideoKey};
@@ -106,26 +106,18 @@ impl Walk {
     /// The second that is being read from its end, and how many rows that showed which had not come before; none where the two readings have
     /// not met.
     pub(super) fn read_from_end(&self) -> Option<(EpochSeconds, Option<u64>)> {
-        let reading = self.dense.from_end.as_ref()?;
+        let reading = self.mode.other_end()?;
         let came = |video: &&VideoKey| self.reach.at_frontier.contains(*video);
         let more = reading.new.iter().filter(|video| !came(video)).count() as u64;
         let is_known = reading.has_met() && self.reach.frontier == Some(reading.second);
         Some((reading.second, is_known.then_some(more)))
     }
 
-    /// Keeps what the reading from the other end has to meet.
-    pub(super) fn turn_to_the_end(&mut self, stretch: &Stretch) {
-        if stretch.why != StretchReason::FromEnd {
-            if let Some(reading) = self.read_from_end() {
-                self.totals.seen.read_from_end(reading);
-            }
-            self.dense.from_end = None;
-            return;
-        }
-        self.dense.read_from_end = Some(stretch.anchor);
-        // Asked once more with a bound that has been learned, it has the same to meet.
-        let before = self.dense.from_end.take();
+    /// Begins the reading from a second's other end, with what it has to meet.
+    pub(super) fn turn_to_the_end(&mut self, second: EpochSeconds, before: Option<Box<FromEnd>>) -> FromEnd {
+        self.dense.read_from_end = Some(second);
         let (known, tail) = match before {
+            // Asked once more with a bound that has been learned, it has the same to meet.
             Some(before) => (before.known, before.tail),
             None => {
                 let tail = self.last.previous.iter().rev().map(|row| row.video).collect();
@@ -133,7 +125,7 @@ impl Walk {
             }
         };
         let (new, met, state) = (BTreeSet::new(), 0, State::Reading);
-        self.dense.from_end = Some(Box::new(FromEnd { second: stretch.anchor, known, tail, new, met, state }));
+        FromEnd { second, known, tail, new, met, state }
     }
 
     /// What follows from the pages of a reading from the second's end.

@@ -22,8 +22,11 @@ impl Walk {
         }
         self.remember_doubts(&stretch);
         let settled = self.settled();
-        let is_aside = matches!(stretch.why, StretchReason::KnownRow | StretchReason::FromEnd);
-        let is_apart = self.begin_seam(&stretch) || is_aside;
+        let is_aside = stretch.why == StretchReason::KnownRow;
+        let mode = self.mode_of(&stretch, bounded);
+        if matches!(stretch.why, StretchReason::Seam { .. }) && !mode.is_apart() {
+            self.doubts.went_back += 1;
+        }
         if stretch.why == StretchReason::Doubt {
             let (at, times) = self.doubts.doubts_at.unwrap_or((stretch.anchor, 0));
             self.doubts.doubts_at = Some((stretch.anchor, if at == stretch.anchor { times + 1 } else { 1 }));
@@ -32,7 +35,6 @@ impl Walk {
         self.anchor.lost = None;
         let last_was_good = !matches!(self.last.finding, Finding::Empty | Finding::SamePage);
         self.doubts.good_pages_before = self.so_far.pages - u32::from(!last_was_good && self.so_far.pages > 0);
-        self.turn_to_the_end(&stretch);
         self.dense.ahead = Ahead::default();
         (self.so_far.is_clean, self.anchor.opens_torn, self.anchor.torn_was_listed) = (true, false, false);
         let finding = std::mem::replace(&mut self.last.finding, Finding::Nothing);
@@ -52,12 +54,8 @@ impl Walk {
         self.reach.stretch_at_frontier.clear();
         self.so_far.brought_new = false;
         self.last.overlaps = 0;
-        match (&mut self.bounded, bounded) {
-            (Some(reading), Some(_)) if stretch.why == StretchReason::ConfirmEnd => reading.begin_confirming(),
-            (Some(reading), Some(_)) => reading.begin_reading(),
-            (state, bounded) => *state = bounded,
-        }
-        if !is_apart {
+        self.mode = mode;
+        if !self.mode.is_apart() && !is_aside {
             self.move_to(&stretch, finding);
         }
         self.reach.settled_before = settled.min(self.reach.settled);

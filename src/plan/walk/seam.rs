@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use super::Walk;
 use super::step::{WalkStep, anchor};
-use super::{Stretch, Walk};
 use crate::api::contract::SOURCE;
 use crate::plan::event::{Ending, StretchReason};
 use crate::plan::fact::{RowKey, VideoKey};
@@ -44,9 +44,8 @@ impl SeamReading {
         Self { seconds, known, readings: 1, pages: 0, brought_new: false, state: State::Reading }
     }
 
-    fn begin_again(&mut self) {
-        self.readings += 1;
-        (self.brought_new, self.state) = (false, State::Reading);
+    fn again(self) -> Self {
+        Self { readings: self.readings + 1, brought_new: false, state: State::Reading, ..self }
     }
 
     /// Takes the rows of one page within what was asked, and how many places it filled; `number` is its number.
@@ -101,29 +100,15 @@ impl Walk {
         rows
     }
 
-    /// Begins to read seconds beyond the walk's own end, if that is what the stretch is for. It stands apart from all others.
-    pub(super) fn begin_seam(&mut self, stretch: &Stretch) -> bool {
-        let StretchReason::Seam { until } = stretch.why else {
-            self.seam = None;
-            return false;
-        };
-        if stretch.anchor < self.range.end {
-            self.doubts.went_back += 1;
-            return false;
-        }
-        match &mut self.seam {
-            Some(seam) => seam.begin_again(),
-            None => {
-                let seconds = TimeRange::new(stretch.anchor, until);
-                self.seam = Some(SeamReading::new(seconds, &self.sure_rows(self.range.end)));
-            }
-        }
-        true
+    /// Begins to read seconds beyond the walk's own end, from this one on.
+    pub(super) fn read_seam(&self, start: EpochSeconds, end: EpochSeconds, before: Option<SeamReading>) -> SeamReading {
+        let begin = || SeamReading::new(TimeRange::new(start, end), &self.sure_rows(self.range.end));
+        before.map_or_else(begin, SeamReading::again)
     }
 
     /// Whether it reads seconds beyond its own end.
     pub(in crate::plan) fn is_beyond_its_end(&self) -> bool {
-        self.seam.is_some()
+        self.mode.seam().is_some()
     }
 
     /// How often it went back since its last page seems to have skipped rows.
@@ -133,12 +118,12 @@ impl Walk {
 
     /// The next move of a walk that reads beyond its own end.
     pub(super) fn seam_step(&self) -> Option<WalkStep> {
-        self.seam.as_ref().map(|seam| seam.step(self.so_far.pages))
+        self.mode.seam().map(|seam| seam.step(self.so_far.pages))
     }
 
     /// Where a page beyond the walk's own end cannot be had, its window is read all the same.
     pub(in crate::plan) fn leave_seam(&self) -> Option<WalkStep> {
-        self.seam.as_ref().map(SeamReading::give_up)
+        self.mode.seam().map(SeamReading::give_up)
     }
 }
 

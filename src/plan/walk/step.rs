@@ -91,7 +91,7 @@ impl Walk {
     }
 
     fn plain_step(&self, context: &WalkContext<'_>) -> WalkStep {
-        if let Some(reading) = &self.dense.from_end {
+        if let Some(reading) = self.mode.other_end() {
             return match self.last.finding.is_astray() {
                 true => self.leave_from_end(self.stretch.anchor, context),
                 false => self.step_from_end(reading, context),
@@ -102,7 +102,7 @@ impl Walk {
             Finding::OutsideAsked(seen) | Finding::Early(seen) if context.newest.known.is_none() => {
                 WalkStep::RangeNotHonoured(seen)
             }
-            finding if let Some(reading) = &self.bounded => reading.step(self.range, finding, context),
+            finding if let Some(reading) = self.mode.bounded() => reading.step(self.range, finding, context),
             _ if let Some(before) = self.anchor.lost => anchor(before.max(self.read_until()), StretchReason::Doubt),
             Finding::ShiftedByOne
                 if !context.pages.are_counted && (self.last.overlaps >= 2 || context.pages.shifted >= MOST_SHIFTED) =>
@@ -140,9 +140,9 @@ impl Walk {
 
     /// Decides after the service refused a page beyond the first: a doubt, no durable page. None where it cannot be settled.
     pub fn refused_step(&self, context: &WalkContext<'_>) -> Option<WalkStep> {
-        let step = match (self.so_far.pages, &self.bounded) {
+        let step = match (self.so_far.pages, self.mode.bounded()) {
             (0, _) => return None,
-            _ if self.dense.from_end.is_some() => self.leave_from_end(self.stretch.anchor, context),
+            _ if self.mode.other_end().is_some() => self.leave_from_end(self.stretch.anchor, context),
             (_, Some(reading)) => reading.halve(self.range),
             _ if let Some(step) = self.leave_seam() => return Some(self.with_what_stays_open(step, context)),
             (_, None) if self.asks_for_less(context) => anchor(self.read_until(), StretchReason::Restart),
@@ -154,7 +154,7 @@ impl Walk {
     /// A step as it may be taken by what rows have shown of their order.
     fn in_order(&self, step: WalkStep, context: &WalkContext<'_>) -> WalkStep {
         // Of one second that was read from both ends no order of seconds is needed.
-        let needs_no_order = self.is_bounded() || self.dense.from_end.as_ref().is_some_and(|reading| reading.has_met());
+        let needs_no_order = self.is_bounded() || self.mode.other_end().is_some_and(|reading| reading.has_met());
         let is_ordered = needs_no_order || context.order.is_proven || self.has_ascended();
         if is_ordered { step } else { self.without_order(step, context) }
     }

@@ -70,7 +70,7 @@ impl Walk {
         let is_past = self.reach.frontier.is_some_and(|frontier| frontier > self.stretch.anchor);
         let has_left = self.so_far.pages > 1 && (is_past || self.last.finding == Finding::Empty);
         let is_apart =
-            self.is_bounded() || self.dense.from_end.is_some() || self.stretch.why == StretchReason::KnownRow;
+            self.is_bounded() || self.mode.other_end().is_some() || self.stretch.why == StretchReason::KnownRow;
         let may_skip =
             context.tuning.consistency == Consistency::Atomic && self.anchor.opens_torn && has_left && !is_apart;
         let after = self.stretch.anchor.shifted(1);

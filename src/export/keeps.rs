@@ -53,7 +53,7 @@ mod tests {
     use crate::journal::record::PartRecord;
     use crate::sink::account::{Account, Lack, Share};
     use crate::sink::coverage::Reader;
-    use crate::sink::testing::{self, range};
+    use crate::sink::testing::{self, part, range};
     use crate::units::{ByteCount, RowCount};
 
     fn us() -> Region {
@@ -103,18 +103,9 @@ mod tests {
             |start, end| Lack { region: us(), range: range(start, end), why: why.clone(), fault: None, lacks: None };
         manifest.account.unproven = vec![doubt(0, 10), doubt(50, 60)];
         manifest.parts = vec![PartRecord {
-            path: "data/query_region=US/part".to_owned(),
-            region: us(),
-            range: range(45, 52),
-            run: "r1".to_owned(),
             rows: RowCount::new(1),
             bytes: ByteCount::new(1),
-            sha256: String::new(),
-            duplicates: 0,
-            kept_in_extra: 0,
-            extra_fields: Default::default(),
-            schema: 2,
-            carried: false,
+            ..part("data/query_region=US/part", range(45, 52))
         }];
         let kept = |keeps: Keeps, old| TimeRange::merged(&keeps.of(&us(), (&manifest, &[]), old));
         assert_eq!(kept(Keeps::All, None), [range(10, 90)]);

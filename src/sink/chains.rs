@@ -111,23 +111,14 @@ pub fn small_neighbours(chains: &[Chain], partition: Partition, below: ByteCount
 mod tests {
     use super::*;
     use crate::sink::account::Lack;
-    use crate::sink::testing::{self, range};
+    use crate::sink::testing::{self, part, range};
     use crate::units::DAY_SECONDS;
 
-    fn part(start: i64, end: i64, bytes: u64) -> PartRecord {
+    fn sized(start: i64, end: i64, bytes: u64) -> PartRecord {
         PartRecord {
-            path: format!("data/query_region=US/part-{start}"),
-            region: "US".parse().unwrap(),
-            range: range(start, end),
-            run: "r1".to_owned(),
             rows: RowCount::new(10),
             bytes: ByteCount::new(bytes),
-            sha256: String::new(),
-            duplicates: 0,
-            kept_in_extra: 0,
-            extra_fields: Default::default(),
-            schema: 2,
-            carried: false,
+            ..part(&format!("data/query_region=US/part-{start}"), range(start, end))
         }
     }
 
@@ -147,14 +138,14 @@ mod tests {
 
     #[test]
     fn a_chain_goes_over_what_was_read_and_ends_at_a_gap_or_hole() {
-        let parts = vec![part(0, 10, 1), part(10, 20, 1), part(30, 50, 1), part(60, 70, 1), part(120, 130, 1)];
+        let parts = vec![sized(0, 10, 1), sized(10, 20, 1), sized(30, 50, 1), sized(60, 70, 1), sized(120, 130, 1)];
         let found = chains(&manifest(parts)).unwrap();
         assert_eq!(ranges(&found), [(range(0, 50), 3), (range(60, 70), 1), (range(120, 130), 1)]);
     }
 
     #[test]
     fn what_was_delivered_of_a_gap_stays_apart() {
-        let found = chains(&manifest(vec![part(40, 50, 1), part(52, 55, 1), part(60, 70, 1)])).unwrap();
+        let found = chains(&manifest(vec![sized(40, 50, 1), sized(52, 55, 1), sized(60, 70, 1)])).unwrap();
         assert_eq!(ranges(&found), [(range(40, 50), 1), (range(52, 55), 1), (range(60, 70), 1)]);
     }
 
@@ -163,7 +154,7 @@ mod tests {
         let of = |level: &str, region: &str, start| PartRecord {
             path: format!("data/query_region={region}/{level}part-{start}"),
             region: region.parse().unwrap(),
-            ..part(start, start + 10, 1)
+            ..sized(start, start + 10, 1)
         };
         let parts = vec![
             of("snapshot=2026-01-02/", "US", 0),
@@ -180,19 +171,19 @@ mod tests {
 
     #[test]
     fn parts_that_hold_the_same_seconds_are_refused() {
-        let refused = chains(&manifest(vec![part(0, 10, 1), part(9, 20, 1)])).unwrap_err().to_string();
+        let refused = chains(&manifest(vec![sized(0, 10, 1), sized(9, 20, 1)])).unwrap_err().to_string();
         assert!(refused.contains("both hold"), "{refused}");
     }
 
     #[test]
     fn only_small_neighbours_of_one_folder_are_merged_up_to_a_whole_part() {
         let parts = vec![
-            part(0, 10, 5),
-            part(10, 20, 5),
-            part(20, 30, 50),
-            part(30, 40, 5),
-            part(40, DAY_SECONDS, 5),
-            part(DAY_SECONDS, DAY_SECONDS + 10, 5),
+            sized(0, 10, 5),
+            sized(10, 20, 5),
+            sized(20, 30, 50),
+            sized(30, 40, 5),
+            sized(40, DAY_SECONDS, 5),
+            sized(DAY_SECONDS, DAY_SECONDS + 10, 5),
         ];
         let mut whole = manifest(parts);
         whole.account.gaps.clear();

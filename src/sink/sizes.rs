@@ -95,25 +95,20 @@ fn holding(parts: &[PartRecord], partition: Partition, part_rows: RowCount) -> H
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::testing::NEW_YEAR;
+    use crate::sink::testing::{NEW_YEAR, part};
     use crate::units::{ByteCount, DAY_SECONDS, EpochSeconds, TimeRange};
 
     fn days(count: i64, bytes: u64) -> Vec<PartRecord> {
         let part = |day: i64| {
             let start = EpochSeconds::new(NEW_YEAR + day * DAY_SECONDS);
             PartRecord {
-                region: "US".parse().unwrap(),
-                range: TimeRange::new(start, start.shifted(DAY_SECONDS)),
                 run: "r".to_owned(),
                 rows: RowCount::new(1_000),
                 bytes: ByteCount::new(bytes),
-                sha256: String::new(),
-                duplicates: 0,
-                kept_in_extra: 0,
-                extra_fields: crate::journal::kept::KeptFields::default(),
-                schema: 2,
-                carried: false,
-                path: format!("data/query_region=US/date=d{day}/part.parquet"),
+                ..part(
+                    &format!("data/query_region=US/date=d{day}/part.parquet"),
+                    TimeRange::new(start, start.shifted(DAY_SECONDS)),
+                )
             }
         };
         (0..count).map(part).collect()

@@ -18,7 +18,7 @@ use crate::sink::layout::{Layout, Partition, Slice};
 use crate::sink::manifest::{MANIFEST_VERSION, Manifest, Status};
 use crate::sink::part::Parts;
 use crate::sink::staging::Staging;
-use crate::units::{EpochSeconds, RowCount, TimeRange};
+use crate::units::{ByteCount, EpochSeconds, RowCount, TimeRange};
 
 /// 2026-01-01T00:00:00Z.
 pub(super) const NEW_YEAR: i64 = 1_767_225_600;
@@ -86,6 +86,24 @@ pub(crate) fn triples(file: &Path) -> Vec<(i64, String, i64)> {
     let likes = batch.column_by_name("total_digg_cnt").unwrap().as_primitive::<arrow::datatypes::Int64Type>();
     let rows = 0..batch.num_rows();
     rows.map(|row| (moments.value(row) / 1000 - NEW_YEAR, ids.value(row).to_owned(), likes.value(row))).collect()
+}
+
+/// A part of the region US by the run `r1`, without rows.
+pub(crate) fn part(path: &str, range: TimeRange) -> PartRecord {
+    PartRecord {
+        path: path.to_owned(),
+        region: "US".parse().unwrap(),
+        range,
+        run: "r1".to_owned(),
+        rows: RowCount::ZERO,
+        bytes: ByteCount::ZERO,
+        sha256: String::new(),
+        duplicates: 0,
+        kept_in_extra: 0,
+        extra_fields: Default::default(),
+        schema: columns::SCHEMA_VERSION,
+        carried: false,
+    }
 }
 
 /// Whose the tests' outputs are.

@@ -404,20 +404,7 @@ mod tests {
 
     #[test]
     fn a_price_is_told_of_runs_that_have_ended_and_stand_whole() {
-        let part = PartRecord {
-            path: "data/p".to_owned(),
-            region: us(),
-            range: range(0, 100),
-            run: "r1".to_owned(),
-            rows: RowCount::new(95),
-            bytes: ByteCount::ZERO,
-            sha256: String::new(),
-            duplicates: 0,
-            kept_in_extra: 0,
-            extra_fields: Default::default(),
-            schema: 2,
-            carried: false,
-        };
+        let part = PartRecord { rows: RowCount::new(95), ..crate::sink::testing::part("data/p", range(0, 100)) };
         let former = |id: &str, outcome| FormerRun {
             id: id.to_owned(),
             range: range(0, 100),

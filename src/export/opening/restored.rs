@@ -144,28 +144,11 @@ mod tests {
     use super::*;
     use crate::sink::account::Share;
     use crate::sink::coverage::Reader;
-    use crate::sink::testing::range;
-    use crate::units::{ByteCount, EpochSeconds, RowCount};
+    use crate::sink::testing::{part, range};
+    use crate::units::{EpochSeconds, RowCount};
 
     fn us() -> Region {
         "US".parse().unwrap()
-    }
-
-    fn part(path: &str, range: TimeRange) -> PartRecord {
-        PartRecord {
-            path: path.to_owned(),
-            region: us(),
-            range,
-            run: "r1".to_owned(),
-            rows: RowCount::ZERO,
-            bytes: ByteCount::ZERO,
-            sha256: String::new(),
-            duplicates: 0,
-            kept_in_extra: 0,
-            extra_fields: Default::default(),
-            schema: 2,
-            carried: false,
-        }
     }
 
     /// What a run has read.

@@ -54,8 +54,7 @@ fn overlaps(ranges: &[TimeRange]) -> Vec<TimeRange> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::testing::{manifest, range};
-    use crate::units::{ByteCount, RowCount};
+    use crate::sink::testing::{manifest, part, range};
 
     fn us() -> Region {
         "US".parse().unwrap()
@@ -65,26 +64,9 @@ mod tests {
         Lack { region: us(), range, why: "HTTP 500".to_owned(), fault: None, lacks: None }
     }
 
-    fn part(range: TimeRange) -> PartRecord {
-        PartRecord {
-            path: "p".to_owned(),
-            region: us(),
-            range,
-            run: "r1".to_owned(),
-            rows: RowCount::ZERO,
-            bytes: ByteCount::ZERO,
-            sha256: String::new(),
-            duplicates: 0,
-            kept_in_extra: 0,
-            extra_fields: Default::default(),
-            schema: 2,
-            carried: false,
-        }
-    }
-
     /// A manifest over two minutes with a gap in the middle, and its parts.
     fn sound() -> Manifest {
-        let mut manifest = manifest(range(0, 120), vec![part(range(0, 60)), part(range(70, 120))]);
+        let mut manifest = manifest(range(0, 120), vec![part("p", range(0, 60)), part("p", range(70, 120))]);
         manifest.account.coverage.lose(&us(), &[range(60, 70)]);
         manifest.account.gaps = vec![lack(range(60, 70))];
         manifest.account.unproven = vec![lack(range(80, 81))];
@@ -102,7 +84,7 @@ mod tests {
     #[test]
     fn a_manifest_that_accounts_for_every_second_is_sound() {
         assert_eq!(contradictions(&sound()), Vec::<String>::new());
-        let (whole, torn) = (part(range(0, 60)), part(range(55, 65)));
+        let (whole, torn) = (part("p", range(0, 60)), part("p", range(55, 65)));
         assert_eq!((is_covered(&sound(), &whole), is_covered(&sound(), &torn)), (true, false));
     }
 

@@ -9,7 +9,7 @@ use crate::sink::columns::Packaging;
 use crate::sink::coverage::Reader;
 use crate::sink::part::Parts;
 use crate::sink::publish::Output;
-use crate::sink::testing::{given, identity, manifest, page, range, row, slice};
+use crate::sink::testing::{given, identity, manifest, page, part, range, row, slice};
 use crate::units::TimeRange;
 
 /// A folder of two parts, one minute each, and the manifest and mark of a complete run.
@@ -220,21 +220,7 @@ async fn parts_that_hold_the_same_seconds_are_found() {
 
 #[test]
 fn rows_out_of_order_are_found() {
-    let part = manifest(range(0, 60), vec![]);
-    let part = PartRecord {
-        path: "p".to_owned(),
-        region: "US".parse().unwrap(),
-        range: part.range,
-        run: part.run,
-        rows: RowCount::ZERO,
-        bytes: ByteCount::ZERO,
-        sha256: String::new(),
-        duplicates: 0,
-        kept_in_extra: 0,
-        extra_fields: Default::default(),
-        schema: 2,
-        carried: false,
-    };
+    let part = part("p", range(0, 60));
     let second = |seconds: i64| range(seconds, seconds).start.get() * 1000;
     let follow = |rows: [(i64, &str); 2]| {
         let mut check = SortCheck { part: &part, last: None };

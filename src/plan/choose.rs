@@ -252,7 +252,7 @@ impl Planner {
             // Where another region has shown rows of the asked time, seconds are understood, and one row here shows a wrong one. Where
             // one row is all that there is, nobody can tell.
             Err(Contradiction::SecondsNotUnderstood { .. })
-                if plan.shows_one_row_alone() || self.regions.iter().any(RegionPlan::has_rows) =>
+                if plan.shows_one_row_alone() || self.regions.iter().any(RegionPlan::has_shown_rows) =>
             {
                 let why = "it answers no row, and the row that it shows without a range is not found by its second";
                 doubt(why)
@@ -272,7 +272,7 @@ impl Planner {
                 }
             }
             // Where another region shows rows of the asked time, the range is kept to, and only this region is in doubt.
-            Err(Contradiction::RangeHidesRows { .. }) if self.regions.iter().any(RegionPlan::has_rows) => {
+            Err(Contradiction::RangeHidesRows { .. }) if self.regions.iter().any(RegionPlan::has_shown_rows) => {
                 let why = "it answers no row, yet a row of it is there when no range is asked";
                 doubt(why)
             }

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::ends::Ends;
 use super::fact::{PageFact, Purpose, RowKey, VideoKey, WindowId};
-use super::page::longest_run;
 use super::places::Places;
 use super::reads::{Beside, Reads};
 use super::recheck::Recheck;
@@ -98,6 +97,8 @@ pub struct NewestPage {
     passed: BTreeSet<VideoKey>,
     /// How often in a row the range, asked from its start, began after the newest row of the newest page.
     opened_late: u32,
+    /// Whether it has ever begun no later than that row: then page 1 is the first, and rows that went or came explain what is late.
+    opened_in_time: bool,
     /// How often its range was extended.
     extensions: u32,
 }
@@ -254,6 +255,11 @@ impl RegionPlan {
         self.extent.oldest.is_some()
     }
 
+    /// Whether rows of it that can be placed have come, also to a process before, whose pages nobody reads any more.
+    pub fn has_shown_rows(&self) -> bool {
+        self.has_rows() || self.ends.newest().is_some()
+    }
+
     /// Where the time of a neighbour begins that goes on to the end of the range; none where this run reads that end.
     pub fn neighbour(&self) -> Option<EpochSeconds> {
         let last = self.kept.last().filter(|kept| kept.end == self.range.end);
@@ -277,13 +283,14 @@ impl RegionPlan {
     /// Whether the newest page lacks exactly a page of the newest rows, or shows none but rows before the first page of all: what
     /// counting from 0 gives.
     pub fn newest_is_second(&self) -> bool {
-        let lies_before = self.newest_page.last_second.is_some() && self.newest_page.last_second < self.extent.opening;
+        let last = self.newest_page.last_second.filter(|_| !self.newest_page.opened_in_time);
+        let lies_before = last.is_some() && last < self.extent.opening;
         lies_before || self.newest_page.passed.len() == SOURCE.page_size as usize
     }
 
     /// Whether the first page lies after the newest one, also when it is asked again: what counting from 0 gives of less than two pages.
     pub fn opens_after_the_newest(&self) -> bool {
-        self.newest_page.opened_late >= LATE_OPENINGS
+        self.newest_page.opened_late >= LATE_OPENINGS && !self.newest_page.opened_in_time
     }
 
     /// Learns from page 1 of the range, asked from its start.
@@ -292,6 +299,7 @@ impl RegionPlan {
         self.extent.opening = first.or(self.extent.opening);
         if let (Some(first), Some(newest)) = (first, self.newest_page.last_second) {
             self.newest_page.opened_late = if first > newest { self.newest_page.opened_late + 1 } else { 0 };
+            self.newest_page.opened_in_time |= first <= newest;
         }
     }
 
@@ -338,15 +346,10 @@ impl RegionPlan {
                 self.answers.without_filters = Some(page.slots > 0 && !page.check.is_astray());
             }
             Purpose::WithoutRange => {
-                self.answers.times_without_range += 1;
-                // The newest row that stands in the order of the others: one of a wrong date is not found by it.
-                let oldest_first: Vec<RowKey> = page.rows.iter().rev().copied().collect();
-                self.answers.without_range = Some(longest_run(&oldest_first).last().map(|row| row.second));
-                self.answers.shows_several |= page.rows.len() > 1;
+                self.answers.take_without_range(&page.rows);
             }
             Purpose::KnownSecond => {
-                self.answers.times_known_second += 1;
-                self.answers.known_second = Some(page.slots > 0 && !page.check.is_astray());
+                self.answers.take_known_second(page.slots > 0 && !page.check.is_astray());
                 // What lies in the range comes first; a row of it further down has a wrong date.
                 let first = page.rows.first().map(|row| row.second);
                 self.answers.known_inside = first.filter(|second| self.range.contains(*second));
@@ -370,6 +373,7 @@ impl RegionPlan {
     fn apply_newest(&mut self, page: &PageFact, last: Option<EpochSeconds>) {
         self.newest_page.is_read = true;
         self.newest_page.last_second = last;
+        self.newest_page.opened_in_time |= self.extent.opening.is_some() && self.extent.opening <= last;
         self.extent.newest = self.extent.newest.max(last);
         self.newest_page.rows = page.rows.iter().copied().filter(|row| self.range.contains(row.second)).collect();
         self.newest_page.is_unknown = page.check.is_astray() || page.is_oldest_first();

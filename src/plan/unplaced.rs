@@ -49,7 +49,7 @@ impl Planner {
         let all_are_set_aside = open.peek().is_some() && open.all(|other| self.set_aside.contains(&other.region));
         self.profile.unplaced.others_answer(&plan.region)
             || all_are_set_aside
-            || others().any(|other| other.is_done() && other.has_rows())
+            || others().any(|other| other.is_done() && other.has_shown_rows())
     }
 
     /// Takes what a page says of this.
@@ -217,6 +217,29 @@ mod tests {
         let Decision::Ask(task) = next(&mut plan) else { panic!("GB is not asked on") };
         let gaps: Vec<_> = plan.gaps().iter().map(|gap| (gap.region.as_str(), gap.range.seconds())).collect();
         assert_eq!((task.address.region.as_str(), gaps), ("GB", vec![("US", 1_000)]));
+    }
+
+    /// A start that does not read another region's pages any more, since that is done, ended the run as if nobody answered.
+    #[test]
+    fn a_region_alone_is_given_up_where_another_was_done_by_a_process_before() {
+        let mut plan = new_plan(&["US", "GB"]);
+        let row = RowKey { second: EpochSeconds::new(5), video: VideoKey(5) };
+        plan.apply_event(&PlanEvent::WindowFinished {
+            window: WindowId(1),
+            ending: crate::plan::event::Ending::RowBeyond,
+            rows: 1,
+            pages: 1,
+            excess: 0,
+            beyond: vec![],
+            opening: vec![],
+            edges: vec![row],
+        });
+        for _ in 0..PAGES_UNPLACED {
+            let Decision::Ask(task) = next(&mut plan) else { panic!("US is not asked") };
+            plan.apply_page(&answer(&task, &[], 10));
+        }
+        let next = plan.leave_unplaced();
+        assert!(matches!(next, Some(Decision::Record(_))), "{next:?}");
     }
 
     /// A service may add a row that nobody can place to each page, also to those that would be empty.

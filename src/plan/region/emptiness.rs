@@ -2,7 +2,8 @@
 
 use super::RegionPlan;
 use crate::plan::event::Contradiction;
-use crate::plan::fact::Purpose;
+use crate::plan::fact::{Purpose, RowKey};
+use crate::plan::page::longest_run;
 use crate::units::EpochSeconds;
 
 /// What an empty first page may mean, as far as other answers have shown.
@@ -34,6 +35,8 @@ pub struct Answers {
     pub(super) shows_several: bool,
     pub(super) known_second: Option<bool>,
     pub(super) times_known_second: u32,
+    /// The second of a known row that did not come when the time around it was asked.
+    pub(super) not_found: Option<EpochSeconds>,
     /// A row of the range that the question around the known row brought.
     pub(super) known_inside: Option<EpochSeconds>,
     /// Whether another row of the range came with it.
@@ -44,6 +47,28 @@ pub struct Answers {
     pub(super) asked_before: (u32, u32, u32),
     /// Whether the output has held rows of it, so that its code is known to mean something.
     pub is_known: bool,
+}
+
+impl Answers {
+    /// Learns from a page that was asked without a range, newest first: the newest row that stands in the order of the others, since one of a
+    /// wrong date is not found by it. Another than the one that was not found, where there is one: that may be gone, or its date wrong.
+    pub(super) fn take_without_range(&mut self, rows: &[RowKey]) {
+        self.times_without_range += 1;
+        self.shows_several |= rows.len() > 1;
+        let newest = |is_tried: &dyn Fn(&RowKey) -> bool| {
+            let oldest_first: Vec<RowKey> = rows.iter().rev().filter(|row| is_tried(row)).copied().collect();
+            longest_run(&oldest_first).last().map(|row| row.second)
+        };
+        let other = newest(&|row| Some(row.second) != self.not_found);
+        self.without_range = Some(other.or_else(|| newest(&|_| true)));
+    }
+
+    /// Learns whether anything came when the time around a known row was asked.
+    pub(super) fn take_known_second(&mut self, is_found: bool) {
+        self.times_known_second += 1;
+        self.known_second = Some(is_found);
+        self.not_found = if is_found { None } else { self.without_range.flatten() };
+    }
 }
 
 /// How often a question is asked before an empty answer to it is held against the service.
@@ -75,8 +100,10 @@ impl RegionPlan {
         self.answers.asked_before =
             (self.answers.times_without_filters, self.answers.times_without_range, self.answers.times_known_second);
         (self.answers.without_filters, self.answers.without_range, self.answers.known_second) = (None, None, None);
+        self.answers.not_found = None;
         (self.answers.known_inside, self.answers.is_in_company, self.answers.failed) = (None, false, false);
         (self.answers.first_pages_empty, self.newest_page.opened_late, self.extent.opening) = (0, 0, None);
+        self.newest_page.opened_in_time = false;
         self.newest_page.passed.clear();
     }
 

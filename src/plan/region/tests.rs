@@ -20,6 +20,61 @@ fn answered(is_known: bool, has_filters: bool) -> Result<Emptiness, Contradictio
     plan.emptiness(has_filters)
 }
 
+/// A page of a region that was asked for its seconds 0 to 100, with rows of these seconds, as they came.
+fn page_of(plan: &RegionPlan, purpose: Purpose, seconds: &[i64]) -> PageFact {
+    let row = |second: &i64| RowKey { second: EpochSeconds::new(*second), video: VideoKey(*second as u64) };
+    let address = PageAddress { region: plan.region.clone(), purpose, page: PageNumber::FIRST };
+    let (rows, slots) = (seconds.iter().map(row).collect(), seconds.len() as u32);
+    PageFact { address, fetched_at: EpochSeconds::new(1), slots, rows, check: Default::default() }
+}
+
+/// Two rows stood out of order, and the one of the wrong date alone was looked for: the run ended with "epoch seconds are not understood".
+#[test]
+fn where_a_known_row_is_not_found_another_is_looked_for() {
+    let region: Region = "US".parse().unwrap();
+    let mut plan = RegionPlan::reading(&Reads::whole(region, range(200, 300)), range(200, 300));
+    let known = |plan: &RegionPlan| plan.known_row().map(EpochSeconds::get);
+    let (without_range, known_second) = (Purpose::WithoutRange, Purpose::KnownSecond);
+    let mut answer = |purpose, seconds: &[i64]| {
+        let page = page_of(&plan, purpose, seconds);
+        plan.apply(&page, false);
+        known(&plan)
+    };
+    let first = answer(without_range, &[150, 400]).unwrap();
+    assert_eq!(answer(known_second, &[]), Some(first));
+    let other = answer(without_range, &[150, 400]).unwrap();
+    assert_eq!((first.min(other), first.max(other)), (150, 400));
+    // Where there is no other, the same is looked for again.
+    assert_eq!(answer(without_range, &[other]), Some(other));
+    answer(known_second, &[]);
+    assert_eq!(answer(without_range, &[other]), Some(other));
+    // One that was found is known.
+    answer(known_second, &[other]);
+    assert_eq!(answer(without_range, &[150, 400]), Some(first));
+}
+
+/// The newest rows went, and others came after them: page 1 began behind the newest page, and the run ended since pages seemed to count from 0.
+#[test]
+fn a_region_that_has_begun_in_time_does_not_count_from_zero() {
+    let region: Region = "US".parse().unwrap();
+    let walk = Purpose::Walk { window: WindowId(0), stretch: 0 };
+    let opens_late = |openings: &[i64], newest_comes_after: usize| {
+        let mut plan = RegionPlan::reading(&Reads::whole(region.clone(), range(0, 100)), range(0, 100));
+        for (index, opening) in openings.iter().enumerate() {
+            if index == newest_comes_after {
+                plan.apply(&page_of(&plan, Purpose::Newest, &[50]), false);
+            }
+            let page = page_of(&plan, walk, &[*opening]);
+            plan.apply(&page, true);
+            plan.learn_opening(&page);
+        }
+        (plan.opens_after_the_newest(), plan.newest_is_second())
+    };
+    assert_eq!(opens_late(&[60, 60, 60], 1), (true, true), "it never began in time");
+    assert_eq!(opens_late(&[50, 60, 60], 1), (false, false), "it did before the newest page came");
+    assert_eq!(opens_late(&[50, 60, 60], 0), (false, false), "it did after that");
+}
+
 fn range(start: i64, end: i64) -> TimeRange {
     TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
 }

@@ -156,6 +156,10 @@ impl Machine {
 
     pub(super) fn take_probe(&mut self, (job, region): (JobId, &Region), how: Fetched, moment: &Moment) {
         let Some((reason, began)) = self.probes.remove(&job) else { return };
+        if (reason, &how) == (Reason::Attribution, &Fetched::TooEarly) {
+            // That it came too early says nothing of the service, and the page that failed would be taken for what a service does that is unwell.
+            return self.probe(region.clone(), (reason, Duration::ZERO), moment.now);
+        }
         let came = how == Fetched::Well;
         if came {
             self.regions.came(region, None, (began, moment.now));

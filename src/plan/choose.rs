@@ -109,12 +109,17 @@ impl Planner {
             let is_asked = self.is_newest_asked(plan);
             return self.probe((id, plan), Purpose::Newest).filter(|_| !is_asked).map_or(Decision::Idle, ask);
         }
-        if window.bounded != walk.is_bounded() {
+        if window.begins_anew() {
             return self.start_again(id, window, context);
         }
         let mut walk_context = self.walk_context(plan, context);
         walk_context.bounds.proves_anchor &= self.in_order().next().is_some_and(|(first, _)| first == id);
         let step = self.at_seams(window, walk, walk.step(&walk_context));
+        if matches!(step, WalkStep::Ask(_))
+            && let Some(joined) = self.join_idle(id, window, plan)
+        {
+            return Decision::Record(vec![joined]);
+        }
         self.act((id, window), walk, step, context)
     }
 

@@ -97,7 +97,7 @@ impl Planner {
 
     /// Up to where a walk has settled its window and its pages prove it, where that is something and not all.
     pub(super) fn settled_within<'a>(&self, window: &'a Window) -> Option<(&'a Walk, EpochSeconds)> {
-        let walk = window.walk()?;
+        let walk = window.walk().filter(|_| !window.begins_anew())?;
         let settled = self.proven_until(window, walk);
         (settled > window.range.start && settled < window.range.end).then_some((walk, settled))
     }

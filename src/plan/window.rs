@@ -93,9 +93,17 @@ impl Window {
         self.again.not_before.is_none_or(|until| until <= now)
     }
 
+    /// Whether its walk is to begin anew, within the window's own bounds: then nothing of it counts any more.
+    pub fn begins_anew(&self) -> bool {
+        self.walk().is_some_and(|walk| self.bounded != walk.is_bounded())
+    }
+
     /// Up to where (exclusive) its rows are all there, as its walk says and its pages prove; none before the walk begins.
     pub fn settled(&self) -> Option<EpochSeconds> {
         let walk = self.walk()?;
+        if self.begins_anew() {
+            return Some(self.range.start);
+        }
         Some(walk.settled().min(self.evidence.covered_until()).max(self.range.start))
     }
 

@@ -49,7 +49,7 @@ pub(super) struct Uncertified {
 impl Uncertified {
     /// Whether all that is missing is another look later: the plan asks for none that is apart in time.
     pub(super) fn waits(&self) -> bool {
-        matches!(self.open.missing, Missing::EndWitness(_) | Missing::SecondReading(_))
+        waits(self.open.missing)
     }
 
     /// Whether the kernel is never too weak for what is missing, so that it would be the plan that believes too much: on no seed that
@@ -89,6 +89,11 @@ impl fmt::Display for Uncertified {
         let Uncovered { seconds, .. } = self.open;
         write!(f, "{}: [{}, {}) lacks {}", self.region, seconds.start.get(), seconds.end.get(), self.lacks())
     }
+}
+
+/// Whether all that is missing is another look later.
+fn waits(missing: Missing) -> bool {
+    matches!(missing, Missing::EndWitness(_) | Missing::SecondReading(_))
 }
 
 impl Checker {
@@ -179,8 +184,9 @@ impl Checker {
         examine(pages.iter().cloned(), self.range, self.rules, refuted)
     }
 
-    /// Whether the pages of one window alone certify what was certified only while ties seemed to keep their order. A row that stands out of
-    /// order on another page, or may, brackets nothing anywhere; so all pages of a region may come to less than those.
+    /// Whether the pages of one window alone certify what was certified only while ties seemed to keep their order, or lack no more for it than
+    /// another look: what was taken back is told of first, though another certificate needs nothing of that. A row that stands out of order on
+    /// another page, or may, brackets nothing anywhere; so all pages of a region may come to less than those.
     fn is_certified_alone(&self, pages: &[Observation], open: &Uncovered) -> bool {
         let ties = Premise::StableTies;
         if open.missing != Missing::Withdrawn(ties) {
@@ -195,7 +201,10 @@ impl Checker {
         let order = self.is_unsorted.then_some(Premise::Order);
         let refuted = || order.into_iter().chain([ties]).map(Refutation::Premise);
         let mut alone = windows.into_values().map(|pages| examine(pages, self.range, self.rules, refuted()));
-        alone.any(|examined| examined.holds(open.seconds, &[]))
+        alone.any(|examined| {
+            let mut lacking = examined.uncovered.iter().filter(|lacking| lacking.seconds.overlaps(open.seconds));
+            lacking.all(|lacking| waits(lacking.missing))
+        })
     }
 
     /// Seconds that were published before the certificate that they have in the end could be made, by the number of pages that were

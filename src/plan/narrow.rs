@@ -72,10 +72,13 @@ impl Planner {
                 PlanEvent::WindowParked { window: id, times: 1 },
             ]);
         }
-        let Some(at) = self.near(window, window.range.start) else {
+        let Some(near) = self.near(window, window.range.start) else {
             let why = "the service failed on every attempt to read it".to_owned();
             return Decision::Record(vec![PlanEvent::GapListed { window: id, why }]);
         };
+        // What its pages have shown can be had, also where they settle nothing.
+        let stands_at = window.walk().and_then(Walk::frontier).filter(|at| window.range.contains(*at));
+        let at = stands_at.map_or(near, |at| at.max(near));
         // The near part must be read within its own bounds: the page that reaches beyond it is the one that fails.
         Decision::Record(vec![
             PlanEvent::WindowSplit { window: id, at, new },

@@ -14,6 +14,9 @@ const SHARED_PAGES: f64 = 24.0;
 /// The least estimated pages of a new window: each costs about half a page more than its rows take, however many workers have nothing to do.
 const LEAST_PAGES: f64 = 12.0;
 
+/// Pages beyond its window after which a walk that has shown no order is not alone with them.
+const PAGES_BEYOND: u32 = 2;
+
 /// Windows of a region whose pages failed, while fewer than which others are cut to size.
 const MOST_PARKED: usize = 16;
 
@@ -36,6 +39,27 @@ impl Planner {
             events.extend(joined(reader));
         }
         events
+    }
+
+    /// Until rows have shown an order, a row beyond its window ends no walk, so that each of those whose windows hold nothing reads on, and all
+    /// of them read the same rows. One reads on for all: the windows right after its own that stand likewise become part of that.
+    pub(super) fn join_idle(&self, id: WindowId, window: &Window, plan: &RegionPlan) -> Option<PlanEvent> {
+        let stands_beyond = |window: &Window| {
+            let walk = window.walk().filter(|walk| !walk.has_ascended() && walk.stretch_pages() >= PAGES_BEYOND)?;
+            let is_first_read = !window.bounded && window.parked == 0 && !window.is_read_again();
+            (is_first_read && walk.stands_beyond()).then_some(())
+        };
+        if self.profile.order_is_proven() || plan.neighbour().is_some() {
+            return None;
+        }
+        stands_beyond(window)?;
+        let mut until = window.range.end;
+        while let Some(next) = plan.windows.get(&until).and_then(|id| self.windows.get(id))
+            && stands_beyond(next).is_some()
+        {
+            until = next.range.end;
+        }
+        (until > window.range.end).then_some(PlanEvent::WindowsJoined { window: id, until })
     }
 
     /// Once it is known where rows are, the window that held the whole range gives up all but its first part.

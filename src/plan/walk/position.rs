@@ -61,6 +61,11 @@ impl Walk {
         self.last.held.last().map(|row| row.second).max(self.reach.frontier)
     }
 
+    /// Whether all rows of its stretch lie beyond its window, which is no evidence before they have shown an order.
+    pub(in crate::plan) fn stands_beyond(&self) -> bool {
+        self.mode.is_ordered() && self.reach.frontier >= Some(self.range.end) && !self.has_seen_any_of(self.range)
+    }
+
     /// From the window's end to the first row beyond it, none where none has been seen: nothing lies between.
     pub fn empty_beyond(&self) -> Option<TimeRange> {
         let first = self.last.previous.iter().map(|row| row.second).filter(|second| *second >= self.range.end).min()?;

@@ -157,6 +157,12 @@ impl Walk {
         is_at_it || self.totals.seen.seconds.binary_search_by_key(&second, |(second, _)| *second).is_ok()
     }
 
+    /// Whether rows of any of these seconds have come.
+    pub(in crate::plan) fn has_seen_any_of(&self, range: TimeRange) -> bool {
+        let is_at_one = self.reach.frontier.is_some_and(|second| range.contains(second));
+        is_at_one || self.totals.seen.seconds.iter().any(|(second, _)| range.contains(*second))
+    }
+
     /// The walk goes on to a later second than that which it has reached.
     pub(in crate::plan) fn leave_second(&mut self) {
         if let Some(left) = self.reach.frontier {

@@ -159,6 +159,9 @@ impl VirtualTime {
                 Heard::Failed { why: "broken".to_owned(), wait: None }
             }
         };
+        if self.traces && !matches!(heard, Heard::Page { doubt: None }) {
+            println!("{:?} {:?} brings {heard:?}", self.now, flight.work.query());
+        }
         let is_trouble = heard.why().is_some() || heard.doubt().is_some();
         let is_probe = flight.work.is_probe();
         let jitter = if is_trouble && !is_probe { self.dice.random() } else { 0.0 };

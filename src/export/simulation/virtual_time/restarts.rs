@@ -18,6 +18,9 @@ const MOST_BARREN: u32 = 3;
 impl VirtualTime {
     /// The start ended by itself, or was ended, and the next one goes on.
     pub(super) fn start_again(&mut self, ending: &Ending) {
+        if self.traces {
+            println!("{:?} the start ends: {ending:?}", self.now);
+        }
         self.out.stops += 1;
         self.out.unwell += u32::from(matches!(ending, Ending::Unwell { .. }));
         self.restart();

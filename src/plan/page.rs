@@ -14,6 +14,10 @@ use crate::units::{EpochSeconds, TimeRange};
 /// no order go up six times running less than once in five thousand pages.
 pub const PROVEN_AFTER: u32 = 6;
 
+/// Rows of one page that must stand at exactly the asked upper bound for it to count as inclusive: wrong dates do not come in
+/// such numbers.
+pub const ROWS_AT_MAX: usize = 3;
+
 /// What one page is, seen against the page before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {

@@ -4,8 +4,9 @@ use super::Planner;
 use crate::api::contract::{Region, TimeOrder};
 use crate::plan::evidence::observation::Turn;
 use crate::plan::fact::{PageAddress, PageFact, Purpose, WindowId};
+use crate::plan::page::ROWS_AT_MAX;
 use crate::plan::walk::PAGES_FOR_ONE_AHEAD as PAGES_IN_TURN;
-use crate::plan::walk::Shown;
+use crate::plan::walk::{Lesson, Shown};
 use crate::plan::window::{Window, WindowState};
 use crate::units::{EpochSeconds, PageNumber};
 
@@ -29,6 +30,7 @@ impl Planner {
         self.count_page(page);
         self.learn_unplaced(page);
         self.learn_order(page);
+        self.learn_max(page);
         self.fold_evidence(page, turn_of(page));
         match page.address.purpose {
             Purpose::Walk { window, stretch } => self.apply_walked(page, window, stretch, settled),
@@ -44,6 +46,17 @@ impl Planner {
                 self.profile.answer_bounds(page, known);
             }
             _ => {}
+        }
+    }
+
+    /// Rows at exactly the end of its region's range, on a page of the newest, show that the upper bound is inclusive. Asked exactly they do not
+    /// come: a page that is full of them tells nothing of the rows before.
+    fn learn_max(&mut self, page: &PageFact) {
+        let is_newest = matches!(page.address.purpose, Purpose::Newest | Purpose::ConfirmNewest);
+        let end = self.range_of(&page.address.region).end;
+        let at_end = page.rows.iter().filter(|row| row.second == end).count();
+        if is_newest && at_end >= ROWS_AT_MAX && !page.check.is_astray() {
+            self.profile.take(Lesson::AtMax);
         }
     }
 
@@ -117,4 +130,38 @@ impl Planner {
 /// When a page was asked. A second that fills so many pages may be read by several workers; before that each page is asked in its turn.
 fn turn_of(page: &PageFact) -> Turn {
     if page.address.page.get() <= PAGES_IN_TURN { Turn::InTurn } else { Turn::Early }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::api::contract::{Filters, Region};
+    use crate::plan::fact::{PageAddress, PageFact, Purpose, RowKey, VideoKey};
+    use crate::plan::planner::Planner;
+    use crate::units::{EpochSeconds, PageNumber, TimeRange};
+
+    /// The newest page held rows of the second after the range alone. Nothing was learned of that, so its end was asked in the same way again and
+    /// again, and what had come was taken for all: 273 rows were missing with exit 0.
+    #[test]
+    fn rows_at_exactly_the_end_of_the_range_show_that_the_upper_bound_is_inclusive() {
+        let region: Region = "US".parse().unwrap();
+        let range = TimeRange::new(EpochSeconds::new(0), EpochSeconds::new(100));
+        let is_inclusive = |purpose, seconds: &[i64]| {
+            let mut plan = Planner::new(std::slice::from_ref(&region), Filters::default(), range);
+            let rows = seconds
+                .iter()
+                .zip(1..)
+                .map(|(second, video)| RowKey { second: EpochSeconds::new(*second), video: VideoKey(video) });
+            let address = PageAddress { region: region.clone(), purpose, page: PageNumber::FIRST };
+            let (rows, slots) = (rows.collect(), seconds.len() as u32);
+            let page = PageFact { address, fetched_at: EpochSeconds::new(1), slots, rows, check: Default::default() };
+            plan.apply_page(&page);
+            plan.profile().bounds.max_inclusive
+        };
+        for purpose in [Purpose::Newest, Purpose::ConfirmNewest] {
+            assert!(is_inclusive(purpose, &[100, 100, 100, 99]));
+            assert!(!is_inclusive(purpose, &[100, 100, 99, 98]), "wrong dates may come in such numbers");
+            assert!(!is_inclusive(purpose, &[99, 99, 99, 98]), "they lie in the range");
+        }
+        assert!(!is_inclusive(Purpose::ConfirmOldest, &[100, 100, 100]), "it is not asked for its end");
+    }
 }

@@ -12,7 +12,7 @@ use crate::units::{EpochSeconds, TimeRange};
 
 mod lessons;
 
-use lessons::{bound_lessons, lesson_of, lessons_of};
+use lessons::{bound_lessons, is_another, lesson_of, lessons_of};
 
 /// Folding pages in.
 impl Walk {
@@ -27,7 +27,7 @@ impl Walk {
         }
         if page.slots > 0 && !self.is_after_the_end(page) {
             let is_after_short = self.so_far.pages > 1 && (1..SOURCE.page_size).contains(&self.last.previous_slots);
-            self.short_pages.follow_here |= is_after_short && page.rows != self.last.previous;
+            self.short_pages.follow_here |= is_after_short && is_another(page, &self.last);
             self.short_pages.rows_follow |= self.short_pages.follow_here;
             self.last.previous_slots = page.slots;
         }

@@ -4,14 +4,10 @@ use std::cmp::Reverse;
 
 use crate::api::contract::TimeOrder;
 use crate::plan::fact::PageFact;
-use crate::plan::page::{Finding, View, ascents};
+use crate::plan::page::{Finding, ROWS_AT_MAX, View, ascents};
 use crate::plan::short::LookVerdict;
-use crate::plan::walk::{Lesson, Stretch};
+use crate::plan::walk::{LastPage, Lesson, Stretch};
 use crate::units::EpochSeconds;
-
-/// Rows of one page that must stand at exactly the asked upper bound for it to count as inclusive: wrong dates do not come in
-/// such numbers.
-const ROWS_AT_MAX: usize = 3;
 
 pub(super) fn lesson_of(verdict: LookVerdict) -> Lesson {
     match verdict {
@@ -34,6 +30,11 @@ pub(super) fn bound_lessons(page: &PageFact, stretch: &Stretch) -> Vec<Lesson> {
     let at = |second: EpochSeconds| page.rows.iter().filter(move |row| row.second == second).map(|row| row.video);
     let at_max = (at(stretch.asked_max).count() >= ROWS_AT_MAX).then_some(Lesson::AtMax);
     at(stretch.asked_min).map(Lesson::AtMin).chain(at_max).collect()
+}
+
+/// Whether a page is another than the one before it. Of pages without a row that can be placed, only how many they hold tells that.
+pub(super) fn is_another(page: &PageFact, before: &LastPage) -> bool {
+    page.rows != before.previous || page.slots != before.previous_slots
 }
 
 pub(super) fn lessons_of(page: &PageFact, view: &View) -> Vec<Lesson> {

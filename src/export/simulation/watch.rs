@@ -98,10 +98,15 @@ impl Watch {
         of_this_job: u32,
     ) {
         let (times, is_other_answered, until) = self.alone.entry(region.clone()).or_default();
-        *times += u32::from(std::mem::take(is_other_answered));
+        let is_next = std::mem::take(is_other_answered);
+        *times += u32::from(is_next);
         if *times < ALONE {
             self.throttled(now, sent_at, retry_after, of_this_job);
         } else {
+            if *times == ALONE && is_next {
+                // The key's rate was blamed until now, and was not at fault: holding everybody begins anew.
+                (self.quiet_until, self.refused_in_a_row) = (None, 0);
+            }
             *until = (*until).max(now + retry_after.unwrap_or_default().min(LONGEST_HOLD));
             self.most_throttled = self.most_throttled.max(of_this_job);
         }

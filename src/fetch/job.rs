@@ -246,6 +246,8 @@ pub(super) struct FetchJob {
     retry: Retry,
     /// Answers that seemed to belong to another question.
     astray: u32,
+    /// Those of them that were empty, though a row is known that should stand there or follow.
+    missing: u32,
     /// When the first of them came.
     astray_since: Option<Duration>,
     /// How often it was refused in words of the rate, and since when.
@@ -269,6 +271,7 @@ impl FetchJob {
             stands,
             retry: Retry::new(patience),
             astray: 0,
+            missing: 0,
             astray_since: None,
             slowed: (0, now),
             has_failed: false,
@@ -314,6 +317,11 @@ impl FetchJob {
         matches!(self.asks, Asks::Confirming(_)) || (times >= MOST_SLOWED && is_other_answered)
     }
 
+    /// How often it came empty though a known row should stand on it or follow it.
+    pub(super) fn times_missing(&self) -> u32 {
+        self.missing
+    }
+
     /// Asks no oftener from now on than just often enough to know that it was no accident.
     pub(super) fn shorten(&mut self) {
         self.retry.shorten();
@@ -323,6 +331,7 @@ impl FetchJob {
     fn astray_because(&mut self, doubt: Option<Doubt>, (now, apart): (Duration, Duration)) -> Astray {
         let Some(doubt) = doubt else { return Astray::No };
         self.astray += 1;
+        self.missing += u32::from(matches!(doubt, Doubt::KnownRowMissing(_)));
         let believed = self.astray_since.get_or_insert(now).saturating_add(apart);
         // An empty page beyond the first may be the service's cap as well: the walk asks what follows, which is another question.
         let may_be_a_cap = matches!(doubt, Doubt::KnownRowMissing(_)) && self.work.query().page > PageNumber::FIRST;

@@ -172,8 +172,8 @@ impl Turns {
         }
     }
 
-    /// Permits go to the first in the queue who may have one, while fewer than `places` are under way, as long as there are permits: who
-    /// has got one is to be sent. `permit` gives one, or says when there may be one.
+    /// Permits go to those who may have one, while fewer than `places` are under way, as long as there are permits: to whose answers lacked a known
+    /// row most often, and of several to the first in the queue. Who has got one is to be sent. `permit` gives one, or says when there may be one.
     pub(super) fn give_permits(
         &mut self,
         (places, now): (usize, Duration),
@@ -183,8 +183,17 @@ impl Turns {
         self.permit_due = self.permit_due.filter(|due| *due > now);
         let mut sent = Vec::new();
         let is_next = |turns: &Self, id: JobId| turns.jobs.get(&id).is_none_or(|job| may_have(id, job));
+        // Of many that lack a known row each that is asked holds all, so one of them is settled first: what it shows is so for the others.
+        let missing = |turns: &Self, id: JobId| turns.jobs.get(&id).map_or(0, FetchJob::times_missing);
+        let is_any_missing = self.wants_permit.iter().any(|id| missing(self, *id) > 0);
         while self.under_way < places
-            && let Some((place, id)) = self.wants_permit.iter().copied().enumerate().find(|(_, id)| is_next(self, *id))
+            && let Some((place, id)) = {
+                let mut waiting = self.wants_permit.iter().copied().enumerate().filter(|(_, id)| is_next(self, *id));
+                match is_any_missing {
+                    true => waiting.max_by_key(|(place, id)| (missing(self, *id), Reverse(*place))),
+                    false => waiting.next(),
+                }
+            }
         {
             match permit() {
                 Ok(permit) => {

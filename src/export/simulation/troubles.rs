@@ -128,6 +128,8 @@ const SOFT_LIMIT_MENDED: [u64; 7] = [8_005, 8_437, 8_497, 265, 8_527, 30_427, 30
 /// was published seemed to be read no more, since its first second was listed with others; and where a page whose seconds were listed left out
 /// rows behind them.
 const PART_MENDED: [u64; 4] = [5_228, 5_387, 30_827, 36_182];
+/// And where later pages stopped to be served for good, and each was asked eight times.
+const LATER_MENDED: [u64; 1] = [41_069];
 
 #[test]
 fn seeds_at_which_pages_of_places_and_rows_that_were_not_counted_hid_others_lose_nothing() {
@@ -138,6 +140,7 @@ fn seeds_at_which_pages_of_places_and_rows_that_were_not_counted_hid_others_lose
     }
     hold_all(("soft limit", None), SOFT_LIMIT_MENDED, soft_limit);
     hold_all(("part", None), PART_MENDED, lacking);
+    hold_all(("later pages fail", None), LATER_MENDED, later_pages_fail);
 }
 
 fn lacking(seed: u64) -> Behaviour {

@@ -45,6 +45,8 @@ const MENDED: [u64; 13] = [
 /// - 10144987: within a window's own bounds the last page left a row out, and the empty page behind it had been asked before its turn.
 /// - 10168885: a wrong date beyond the range ended a walk amid its last second, and of that second so many rows were seen that the newest page
 ///   was not held against them.
+/// - 10506900: the newest page was full of rows of the second after the range, and told nothing of the rows in it; and of two pages without a row
+///   that can be placed the second was not seen to follow the first, which was short.
 ///
 /// Where the kernel was told to lack what it did not, and no row was missing:
 /// - 6002296: of two certificates that were taken back the first was told of, and not the one that lacked no more than another look.
@@ -66,6 +68,8 @@ const MENDED: [u64; 13] = [
 /// - 10096790: of two rows out of order one was looked for by its second, and not the other.
 /// - 10178057: the newest rows went and others came, so that page 1 began behind the newest page, and pages seemed to count from 0.
 /// - 10301139: that another region answers was forgotten with its pages, so that rows which cannot be placed ended the run.
+/// - 10518163: a region was given up, and nobody looked at what that says of the others.
+/// - 10515482: thirty pages came empty where a known row should have followed, and each that was asked again held all others.
 /// - 9716439: the harmless page that tells a page from a service which is unwell came too early, each time, and was not asked again.
 /// - 10156696: a window with rows that cannot be placed was narrowed down from its beginning, and not from where its walk stood.
 /// - 9300469: until an order was known each of 128 walks read the same second far beyond its window.
@@ -75,14 +79,15 @@ const MENDED: [u64; 13] = [
 /// - 9606809: that ties move had been seen in a window that was over, and the next start did not know it.
 /// - 9612017: the kernel was told that ties move by a row of a wrong date, which stood elsewhere.
 /// - 9465052: what was certified by ties that move was told of, and not that another certificate lacks no more than another look.
+/// - 10510722: that a region's 429s are its own is found out by the last of them, and until then everybody is held; the judge held on.
 /// - 10412507: a window that was to begin anew within its own bounds settled seconds by a page that came before it did.
 /// - 10060772: once all was read or given up, nobody sent anything any more, and then seconds were opened again.
-const MENDED_DISTURBED: [u64; 45] = [
+const MENDED_DISTURBED: [u64; 49] = [
     784, 1_683, 2_557, 3_871, 6_925, 7_104, 9_928, 1_003_380, 4_005_531, 4_007_053, 5_005_071, 5_007_736, 6_006_639,
     8_055_220, 6_002_296, 8_006_184, 8_029_526, 8_078_439, 8_091_485, 8_091_879, 9_008_577, 9_023_274, 9_421_646,
     9_421_971, 9_465_803, 9_473_842, 9_494_282, 9_412_381, 9_606_809, 9_612_017, 10_003_584, 10_060_772, 10_144_987,
     10_168_885, 10_110_894, 10_124_876, 10_156_517, 10_096_790, 10_178_057, 10_301_139, 9_716_439, 10_156_696,
-    9_300_469, 9_465_052, 10_412_507,
+    9_300_469, 9_465_052, 10_412_507, 10_506_900, 10_518_163, 10_510_722, 10_515_482,
 ];
 /// Failures that are told in full.
 const TOLD: usize = 40;

@@ -4,6 +4,8 @@
 //! So looks that come close together are one witness. Of a region's pages that were believed so, the one that showed least is asked again
 //! before the region is done, apart in time. If rows come that its walk did not see, none of them is believed: all are read again. If it
 //! comes with more rows than it had, and its walk saw those later, or full, it was short for a while only, and the next of some is asked too.
+//! Where all of these do, short pages are no habit of the service: pages may have had fewer places for a while, so that the first ones with all of
+//! theirs leapt over rows. Then none is believed either.
 
 use std::collections::BTreeSet;
 
@@ -64,6 +66,9 @@ pub struct Recheck {
     questions: u32,
     /// Whether it came as it was.
     agrees: bool,
+    /// Pages that were believed, and how many of those that were asked again were short for a while only.
+    believed: usize,
+    passed: usize,
     /// Seconds of which no short page is believed any more, to be read again.
     refuted: Vec<TimeRange>,
     /// How often there were such.
@@ -114,6 +119,7 @@ impl Recheck {
         if self.agrees {
             self.forget();
         }
+        self.believed += 1;
         // The one that is being asked again stays the first.
         let asked = usize::from(self.asked > 0);
         let place = asked + self.least.iter().skip(asked).filter(|page| page.slots <= least.slots).count();
@@ -138,12 +144,14 @@ impl Recheck {
         let is_refuted = !self.agrees && (shows_more || self.asked >= MOST_ASKED);
         // The region's last page is short by nature, and says nothing of others.
         let is_last = page.rows.iter().any(|row| Some(row.second) >= newest);
-        let tells_little = page.slots >= SOURCE.page_size || is_last || least.was_poorer(page);
-        if self.agrees && tells_little && self.least.len() > 1 {
+        let has_passed = page.slots >= SOURCE.page_size || least.was_poorer(page);
+        self.passed += usize::from(self.agrees && shows_it && has_passed && !is_last);
+        if self.agrees && (has_passed || is_last) && self.least.len() > 1 {
             self.least.remove(0);
             (self.asked, self.asked_at, self.agrees) = (0, None, false);
         }
-        is_refuted
+        // Others were believed than those that are remembered.
+        is_refuted || self.passed >= MOST_PAGES && self.believed >= MOST_PAGES
     }
 
     /// None of the short pages in these seconds is believed any more.
@@ -157,6 +165,7 @@ impl Recheck {
     fn forget(&mut self) {
         self.least.clear();
         (self.asked, self.asked_at, self.agrees) = (0, None, false);
+        (self.believed, self.passed) = (0, 0);
     }
 
     /// What was refuted is read again, or listed; or else the page that is asked again could not be had.

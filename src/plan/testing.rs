@@ -26,6 +26,15 @@ pub(super) fn page_of(address: PageAddress, at: EpochSeconds, seconds: impl Into
 
 /// The answer of a service that has a row at every fourth second from 0 to `newest`; of the rows of its page, those that are kept.
 pub(super) fn served(task: &Task, newest: i64, at: EpochSeconds, keeps: impl Fn(i64) -> bool) -> PageFact {
+    served_in_places(10, (task, newest, at), keeps)
+}
+
+/// The same where a page has so many places.
+pub(super) fn served_in_places(
+    places: usize,
+    (task, newest, at): (&Task, i64, EpochSeconds),
+    keeps: impl Fn(i64) -> bool,
+) -> PageFact {
     let min = task.query.min_create_time.map_or(i64::MIN, EpochSeconds::get);
     let max = task.query.max_create_time.map_or(i64::MAX, EpochSeconds::get);
     let mut seconds: Vec<i64> = (0..=newest).step_by(4).filter(|second| (min..=max).contains(second)).collect();
@@ -33,7 +42,7 @@ pub(super) fn served(task: &Task, newest: i64, at: EpochSeconds, keeps: impl Fn(
         seconds.reverse();
     }
     let page = usize::try_from(task.query.page.get() - 1).unwrap();
-    let rows = seconds.into_iter().skip(page * 10).take(10).filter(|second| keeps(*second));
+    let rows = seconds.into_iter().skip(page * places).take(places).filter(|second| keeps(*second));
     page_of(task.address.clone(), at, rows)
 }
 

@@ -3,7 +3,7 @@ use crate::api::contract::{Filters, PageQuery, TimeOrder};
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::{PageAddress, Purpose, WindowId};
 use crate::plan::planner::{Decision, PlanContext, Planner};
-use crate::plan::testing::{page_of, range, read_to_the_end, served, us};
+use crate::plan::testing::{page_of, range, read_to_the_end, served, served_in_places, us};
 use crate::units::PageNumber;
 
 const NEWEST: Option<EpochSeconds> = Some(EpochSeconds::new(1_000));
@@ -49,6 +49,29 @@ fn a_service_whose_short_pages_are_its_way_is_asked_once_more_and_believed() {
     assert_eq!((shown.len(), rechecks(&asked)), (67, 1), "{asked:?}");
     let (_, asked, _) = read(0, |_| true);
     assert_eq!(rechecks(&asked), 0, "full pages are not asked again");
+}
+
+/// For a while each page had five places. All looks agreed, so short pages were taken for the service's habit; then a page came whose number counts ten
+/// rows for each page before it, and what it leapt over was missing with exit 0.
+#[test]
+fn rows_that_were_leapt_over_once_pages_had_all_their_places_again_are_read() {
+    let mut is_whole = false;
+    for small in [20, 40, 60, 100, 150] {
+        let mut plan = Planner::new(&[us()], Filters::default(), range(0, 4_000));
+        let (mut asked, mut shown) = (0, BTreeSet::new());
+        read_to_the_end(&mut plan, |task, now| {
+            asked += 1;
+            let places = if asked <= small { 5 } else { 10 };
+            let page = served_in_places(places, (task, 3_996, now), |_| true);
+            shown.extend(page.rows.iter().map(|row| row.second.get()));
+            Some(page)
+        });
+        let listed = |second: &i64| plan.unproven().iter().any(|one| one.range.contains(EpochSeconds::new(*second)));
+        let lacking: Vec<i64> = (0..4_000).step_by(4).filter(|second| !shown.contains(second)).collect();
+        assert!(plan.is_done() && lacking.iter().all(listed), "{small}: {lacking:?} after {asked} requests");
+        is_whole |= lacking.is_empty() && plan.unproven().is_empty();
+    }
+    assert!(is_whole, "each time something was listed");
 }
 
 /// The region's rows lie right behind the range, where a bound that takes its own second in shows them. Asked again exactly, they did not come,

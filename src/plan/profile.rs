@@ -156,6 +156,15 @@ impl ServiceProfile {
         self.last_page().max(PAGES_IN_TROUBLE)
     }
 
+    /// A later start reads again what could not be proven. A last page that one trouble may have left is forgotten then: nobody would ask beyond it
+    /// any more, and what it cut off would stay unproven for ever. A service that has it shows it again.
+    pub fn doubt_last_page(&mut self) {
+        if self.ends.cap.is_some_and(|cap| cap <= PAGES_IN_TROUBLE) {
+            (self.ends.cap, self.ends.told_end) = (None, None);
+            self.ends.cap_suspects.clear();
+        }
+    }
+
     /// Takes what was found out before the run.
     pub fn take_verified(&mut self, verified: Verified) {
         self.verified = verified;
@@ -371,7 +380,13 @@ mod tests {
         let more = |pages| [Lesson::MoreAfter { pages }; CAP_AFTER as usize];
         let short = after(&more(1));
         assert_eq!((short.last_page(), short.last_page_at_least()), (1, PAGES_IN_TROUBLE));
-        let long = after(&more(50));
+        let mut long = after(&more(50));
         assert_eq!((long.last_page(), long.last_page_at_least()), (50, 50));
+        let mut doubted = short;
+        doubted.doubt_last_page();
+        long.doubt_last_page();
+        assert_eq!((doubted.last_page(), long.last_page()), (LAST_PAGE, 50));
+        doubted.take(Lesson::MoreAfter { pages: 1 });
+        assert_eq!(doubted.last_page(), LAST_PAGE, "it is to be shown as often as at first");
     }
 }

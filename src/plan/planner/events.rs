@@ -69,6 +69,7 @@ impl Planner {
             PlanEvent::RangeReopened { window, rest, region, range, why, was_unproven } => {
                 if *was_unproven {
                     self.read_twice.push((region.clone(), *range));
+                    self.profile.doubt_last_page();
                 }
                 self.reopen((*window, *rest), region, *range, why);
             }

@@ -7,7 +7,7 @@ use crate::api::contract::Filters;
 use crate::plan::event::{Again, StretchReason};
 use crate::plan::fact::{PageAddress, PageFact, Purpose};
 use crate::plan::planner::{Decision, PlanContext};
-use crate::plan::testing::{page_of, range, us};
+use crate::plan::testing::{page_of, range, read_on, served, us};
 use crate::units::{EpochSeconds, PageNumber};
 
 /// A plan that knows the region's newest page, as the journal keeps it.
@@ -335,4 +335,38 @@ fn what_is_opened_over_an_open_range_is_filled_once() {
         fills.iter().for_each(|(start, end)| told.fill(*start, *end));
         assert_eq!((told.planner.reopened(), told.covered()), (&[][..], vec![range(0, 100)]));
     }
+}
+
+/// Each page came as the first of its question for a while: a last page of 1 was learned of it, and nobody asked beyond that again, so what was
+/// listed stayed so for ever.
+#[test]
+fn a_last_page_that_was_learned_of_a_trouble_leaves_nothing_in_doubt_for_ever() {
+    let mut listed = 0;
+    for trouble in [3..9, 3..20, 0..12, 0..40, 2..80] {
+        let mut plan = Planner::new(&[us()], Filters::default(), range(0, 1_600));
+        plan.opening().iter().for_each(|event| plan.apply_event(event));
+        let mut asked = 0;
+        let mut read = |plan: &mut Planner| {
+            read_on(plan, |task, now| {
+                let mut first = task.clone();
+                first.query.page = if trouble.contains(&asked) { PageNumber::FIRST } else { task.query.page };
+                asked += 1;
+                Some(served(&first, 1_596, now, |_| true))
+            });
+            assert!(plan.is_done(), "{trouble:?}");
+            plan.unproven().iter().filter(|one| one.may_pass).map(|one| one.range).collect::<Vec<_>>()
+        };
+        for start in 0..3 {
+            let doubts = read(&mut plan);
+            listed += doubts.len();
+            if start == 2 {
+                assert_eq!(plan.unproven(), [], "{trouble:?}");
+            }
+            for range in plan.aligned(&us(), TimeRange::merged(&doubts)) {
+                let events = plan.reopening(&us(), range, &Reopening::Doubt).unwrap();
+                events.iter().for_each(|event| plan.apply_event(event));
+            }
+        }
+    }
+    assert!(listed > 0, "the trouble left nothing in doubt");
 }

@@ -251,7 +251,7 @@ pub(super) fn failure(error: &ExportError, state: &Path) -> Failure {
                 state.display()
             ),
         ),
-        ExportError::Journal(JournalError::Damaged { .. }) => (
+        ExportError::Journal(JournalError::Damaged { .. } | JournalError::NoFile { .. }) => (
             ExitCode::LocalDamage,
             "it is left as it is, and nothing is guessed; restore the state from a copy, or add --adopt, which moves it aside and goes on \
              from the output's manifest, so that only pages which were not published yet are paid for again"

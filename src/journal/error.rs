@@ -61,6 +61,14 @@ pub enum JournalError {
         /// What is there in its place.
         found: &'static str,
     },
+    /// Something else stands in the place of a file of the state.
+    #[error("{} is {found}, where a file of the state should be", file.display())]
+    NoFile {
+        /// The file.
+        file: PathBuf,
+        /// What is there in its place.
+        found: &'static str,
+    },
     /// A read failed for a reason that is not damage.
     #[error("{doing} in {}: {why}", file.display())]
     Read {
@@ -212,6 +220,7 @@ impl JournalError {
             self,
             Self::Damaged { .. }
                 | Self::Emptied { .. }
+                | Self::NoFile { .. }
                 | Self::Foreign { .. }
                 | Self::Version { .. }
                 | Self::NoPiece { .. }

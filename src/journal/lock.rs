@@ -27,6 +27,7 @@ impl HeldFolder {
         make_folder(path)?;
         let lock = path.join(LOCK);
         folder::refuse_link(&lock).map_err(JournalError::file("opening the lock", &lock))?;
+        refuse_no_file(&lock)?;
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -59,8 +60,19 @@ impl HeldFolder {
     }
 }
 
+/// Refuses what is no file in the place of one of ours, before it is opened: a folder cannot be, and a pipe would wait for its other end.
+pub(super) fn refuse_no_file(path: &Path) -> Result<(), JournalError> {
+    let found = match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => "a folder",
+        Ok(found) if !found.is_file() && !found.is_symlink() => "no file",
+        _ => return Ok(()),
+    };
+    Err(JournalError::NoFile { file: path.to_owned(), found })
+}
+
 /// Whether a process holds the state folder; none where the system does not tell. Makes nothing, and never waits.
 pub(super) fn is_held(state: &Path) -> Option<bool> {
+    refuse_no_file(&state.join(LOCK)).ok()?;
     let file = match File::open(state.join(LOCK)) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Some(false),

@@ -16,7 +16,7 @@ use super::bought::Bought;
 use super::changes::{self, NotApplied};
 use super::error::{JournalError, is_full};
 use super::held::Held;
-use super::lock::HeldFolder;
+use super::lock::{HeldFolder, refuse_no_file};
 use super::mark;
 use super::reader::{Cursor, Reader};
 use super::schema::{self, FILE, Found};
@@ -53,7 +53,7 @@ pub(super) fn open(folder: &Path) -> Result<Opened, JournalError> {
     let folder = HeldFolder::take(folder)?;
     failpoint::pass(CrashStep::StateLocked);
     let file = folder.path().join(FILE);
-    refuse_links(folder.path())?;
+    refuse_others(folder.path())?;
     refuse_emptied(&file)?;
     refuse_unwritable(folder.path())?;
     let ballast = Ballast::load(folder.path())?;
@@ -81,7 +81,7 @@ pub fn restore<E: From<JournalError>>(
 ) -> Result<(), E> {
     let folder = HeldFolder::take(folder)?;
     let file = folder.path().join(FILE);
-    refuse_links(folder.path())?;
+    refuse_others(folder.path())?;
     refuse_of_another_user(folder.path())?;
     for name in [FILE.to_owned(), format!("{FILE}-wal"), format!("{FILE}-shm"), mark::NAME.to_owned()] {
         let old = folder.path().join(name);
@@ -150,6 +150,7 @@ pub(super) fn open_reader(file: &Path) -> Result<Reader, JournalError> {
 /// Opens the journal of a state folder for reading, whoever holds it; none where there is none.
 pub(super) fn open_view(folder: &Path) -> Result<Option<Reader>, JournalError> {
     let file = folder.join(FILE);
+    refuse_no_file(&file)?;
     refuse_emptied(&file)?;
     if !fs::exists(&file).map_err(JournalError::file("looking for", &file))? {
         return Ok(None);
@@ -162,15 +163,14 @@ pub(super) fn open_view(folder: &Path) -> Result<Option<Reader>, JournalError> {
     }
 }
 
-/// Our files are ours: a link in the place of one would have them written, or cut to nothing, elsewhere.
-fn refuse_links(state: &Path) -> Result<(), JournalError> {
+/// Our files are ours: a link in the place of one would have them written, or cut to nothing, elsewhere; and what is no file cannot be opened.
+fn refuse_others(state: &Path) -> Result<(), JournalError> {
     let log = [format!("{FILE}-wal"), format!("{FILE}-shm"), format!("{FILE}-journal")];
     let names = [FILE, mark::NAME, ballast::NAME, ballast::NEW].map(str::to_owned);
-    names
-        .into_iter()
-        .chain(log)
-        .map(|name| state.join(name))
-        .try_for_each(|file| folder::refuse_link(&file).map_err(JournalError::file("opening", &file)))
+    names.into_iter().chain(log).map(|name| state.join(name)).try_for_each(|file| {
+        folder::refuse_link(&file).map_err(JournalError::file("opening", &file))?;
+        refuse_no_file(&file)
+    })
 }
 
 /// A database that may be read alone is refused before it is opened: its log would be made with the same rights, and would stand in the

@@ -383,6 +383,27 @@ async fn a_journal_that_lost_its_log_is_refused() {
     assert!(matches!(Journal::open(copy.path()), Err(JournalError::Emptied { .. })));
 }
 
+/// It ended with 7 each time, and `--adopt` did not help.
+#[tokio::test]
+async fn what_stands_in_the_place_of_a_file_is_a_bad_state() {
+    for name in ["journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm", "lock", "begun", "ballast"] {
+        let scene = Scene::begin().await;
+        let copy = scene.snapshot();
+        let place = copy.path().join(name);
+        let _there_may_be_none = fs::remove_file(&place);
+        fs::create_dir(&place).unwrap();
+        let refused = Journal::open(copy.path()).unwrap_err();
+        assert!(matches!(&refused, JournalError::NoFile { file, .. } if *file == place), "{name}: {refused}");
+        assert!(refused.is_about_a_bad_state(), "{name}");
+    }
+    #[cfg(unix)]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("lock")).unwrap();
+        assert!(matches!(Journal::open(folder.path()), Err(JournalError::NoFile { found: "no file", .. })));
+    }
+}
+
 #[tokio::test]
 async fn changed_facts_and_events_are_refused_with_their_place() {
     for (change, wanted) in [

@@ -193,12 +193,22 @@ pub(super) fn failure(error: &ExportError, state: &Path) -> Failure {
             ExitCode::LocalDamage,
             "restore data/_delta_log from a copy; or move all of it away and run the same command, which begins it anew".to_owned(),
         ),
-        ExportError::Output(OutputError::Manifest { source: ManifestError::Version(_), .. }) => {
+        ExportError::Output(
+            OutputError::Manifest { source: ManifestError::Version(_), .. }
+            | OutputError::Account { why: ManifestError::Version(_), .. },
+        ) => {
             (ExitCode::Usage, OF_ANOTHER_VERSION.to_owned())
         }
         ExportError::Output(OutputError::Manifest { .. }) => {
             (ExitCode::LocalDamage, DAMAGED_MANIFEST.to_owned())
         }
+        ExportError::Output(OutputError::Account { shard, .. }) => (
+            ExitCode::LocalDamage,
+            format!(
+                "restore it from a copy; or move it away and give the `run --shard {shard}` command of before, with the same state, which \
+                 writes it again without a request"
+            ),
+        ),
         ExportError::Journal(JournalError::Version { .. }) => (
             ExitCode::LocalDamage,
             "finish the run with the version of this program that wrote it; or add --adopt, which moves the state aside and goes on from \

@@ -188,6 +188,7 @@ impl<'a> Delivery<'a> {
                 readings: Vec::new(),
             };
             self.publisher.output.clear_success().await?;
+            self.note_seams(planner).await;
             self.write(telling).await?;
             left = self.left(planner, delivered).await;
             if left.is_whole {

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::api::contract::Region;
 use crate::journal::Journal;
 use crate::journal::record::{Change, PartState};
 use crate::sink::address::Address;
@@ -14,11 +15,13 @@ use crate::sink::manifest::{Manifest, Status};
 use crate::sink::publish::{Output, OutputError, accounts, described_at};
 use crate::sink::shard::{ShardName, ShardPart};
 
+use super::commits::KeptAccount;
 use super::delivery::listed;
 use super::table::refuse_another_table;
 use super::wanted::{Wanted, blank};
-use super::{Delivered, Ending, ExportError, ExportOutcome, ExportRequest, Kept, Shard, Start, Work};
+use super::{Delivered, Ending, ExportError, ExportOutcome, ExportRequest, KEPT_ACCOUNT, Kept, Shard, Start, Work};
 use crate::journal::Counts;
+use crate::units::TimeRange;
 
 /// Opens the output for one shard. Gives its account too, and whether that is one to begin anew from.
 pub(super) async fn open(
@@ -35,17 +38,54 @@ pub(super) async fn open(
     let known: Vec<String> = journal.parts()?.into_iter().map(|(part, _)| part.path).collect();
     let (output, account) = Output::open_shard(folder, shard.name, shown.as_ref(), &known).await?;
     let is_merged = |account: &Manifest| shown.as_ref().is_some_and(|shown| shown.has_merged(account));
-    let has_run = journal.latest_run()?.is_some_and(|run| run.outcome.is_none());
     match account {
         Some(account) if !is_merged(&account) => Ok((output, Some(account), false)),
         // Its account went, and its state is there: the state is gone on from.
-        None if has_run => Ok((output, Some(seed((request, shard), shown.as_ref(), 0)?), false)),
+        None if tells_of_it((request, shard), journal, shown.as_ref())? => {
+            Ok((output, Some(seed((request, shard), shown.as_ref(), 0)?), false))
+        }
         former => {
+            if former.is_none() {
+                set_unshown_aside(&output, journal, shown.as_ref()).await?;
+            }
             forget_all(journal).await?;
             let generation = former.map_or(0, |former| former.generation);
             Ok((output, Some(seed((request, shard), shown.as_ref(), generation)?), true))
         }
     }
+}
+
+/// Whether the state of a shard without an account tells what that should: of a run that has not ended, or of one of this question
+/// and these seconds that `merge` has not taken in.
+fn tells_of_it(
+    (request, shard): (&Wanted, &Shard),
+    journal: &Journal,
+    shown: Option<&Manifest>,
+) -> Result<bool, ExportError> {
+    let Some(run) = journal.latest_run()? else { return Ok(false) };
+    if run.outcome.is_none() {
+        return Ok(true);
+    }
+    let is_merged = shown.is_some_and(|shown| shown.merged.iter().any(|merged| merged.run == run.begun.id));
+    let kept = journal.learned(KEPT_ACCOUNT)?.map(|text| serde_json::from_str::<KeptAccount>(&text)).transpose()?;
+    let Some(kept) = kept.filter(|_| !is_merged && run.begun.range == request.range) else { return Ok(false) };
+    let of_shard = |region: &Region| -> Vec<TimeRange> {
+        shard.tiles.iter().filter(|tile| tile.region == *region).map(|tile| tile.range).collect()
+    };
+    let coverage = &kept.account.coverage;
+    let is_inside =
+        |region: &Region| coverage.of(region).into_iter().all(|range| range.without(&of_shard(region)).is_empty());
+    Ok(coverage.regions().all(is_inside))
+}
+
+/// Parts that the state wrote for another question, and that no account lists any more: nobody would ever show or remove them.
+async fn set_unshown_aside(output: &Output, journal: &Journal, shown: Option<&Manifest>) -> Result<(), ExportError> {
+    for (part, _) in journal.parts()? {
+        if !shown.is_some_and(|shown| shown.parts.iter().any(|listed| listed.path == part.path)) {
+            output.set_aside(&part.path).await?;
+        }
+    }
+    Ok(())
 }
 
 /// What the state remembers of parts is the output's to say from here on; the files are left as they are.

@@ -127,6 +127,14 @@ pub enum ManifestError {
     Version(u64),
 }
 
+impl ManifestError {
+    /// The same of a file that has another name: a shard's account.
+    pub fn told_of(&self, file: &str) -> String {
+        let told = self.to_string();
+        told.strip_prefix(MANIFEST).map(|rest| format!("{file}{rest}")).unwrap_or(told)
+    }
+}
+
 #[derive(Deserialize)]
 struct Versioned {
     manifest_version: u64,

@@ -319,3 +319,50 @@ fn a_shard_is_told_by_a_variable_and_takes_its_share_of_the_credits() {
     let refused = job.run_with("--shard 1/4 --shards 4");
     assert_eq!(refused.code, 2, "{refused}");
 }
+
+/// A shard had come to its end, and its account was lost: the same command bought all of it again, and its former parts stood in the way of
+/// `merge`.
+#[test]
+fn an_account_that_is_lost_is_written_again_from_the_state_for_nothing() {
+    let (simulator, job) = a_week(|_| {});
+    all_shards(&job, "");
+    let (file, before) = account(&job, "2-of-4");
+    let requests = simulator.stats().requests;
+    std::fs::remove_file(&file).unwrap();
+    let ended = shard(&job, "2/4");
+    assert_eq!((ended.code, simulator.stats().requests), (0, requests), "{ended}");
+    let (_, after) = account(&job, "2-of-4");
+    for key in ["shard", "parts", "range", "status"] {
+        assert_eq!(after[key], before[key], "{key}");
+    }
+    merges(&job);
+    holds_exactly_the_truth(&simulator, &job);
+}
+
+/// It was told as a damaged `_manifest.json`, which there is not before the first merge; and one that was copied over another was believed.
+#[test]
+fn an_account_that_cannot_be_believed_is_told_by_its_name() {
+    let (simulator, job) = a_week(|_| {});
+    all_shards(&job, "");
+    let requests = simulator.stats().requests;
+    let (file, told) = account(&job, "2-of-4");
+    let whole = told.to_string();
+    let of_another = account(&job, "3-of-4").1.to_string();
+    for (found, why) in
+        [(&whole[..whole.len() / 2], "cannot be read"), (of_another.as_str(), "the account of shard 3/4")]
+    {
+        std::fs::write(&file, found).unwrap();
+        for ended in [shard(&job, "2/4"), shard(&job, "1/4"), merge(&job)] {
+            assert_eq!(ended.code, 7, "{ended}");
+            let error = ended.error();
+            assert!(error.contains("_shards/2-of-4.json") && error.contains(why), "{error}");
+            assert!(error.contains("run --shard 2/4") && !error.contains("_manifest.json"), "{error}");
+        }
+    }
+    // What the error advises.
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(shard(&job, "2/4").code, 0);
+    assert_eq!(simulator.stats().requests, requests);
+    merges(&job);
+    holds_exactly_the_truth(&simulator, &job);
+}

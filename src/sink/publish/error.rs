@@ -105,6 +105,18 @@ pub enum OutputError {
         /// Why.
         source: ManifestError,
     },
+    /// A shard's account cannot be trusted.
+    #[error("the output {output}: {}", .why.told_of(.account))]
+    Account {
+        /// The output.
+        output: String,
+        /// Where the account lies, below it.
+        account: String,
+        /// The shard.
+        shard: ShardName,
+        /// Why.
+        why: ManifestError,
+    },
     /// Somebody else has written into the table's log.
     #[error("the table of the output {output} was written by somebody else: {found}")]
     ForeignLog {

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::owner::{self, described, foreign_files, lock_file, refuse_foreign_files, refuse_links};
-use super::{LOCK, Output, OutputError, Seat, Standing, Target, of_the_manifest};
+use super::{LOCK, Output, OutputError, Seat, Standing, Target};
 use crate::api::contract::Region;
 use crate::failpoint::{self, CrashStep};
 use crate::folder;
 use crate::journal::record::PartRecord;
 use crate::sink::identity::Identity;
-use crate::sink::manifest::{Manifest, Status};
+use crate::sink::manifest::{Manifest, ManifestError, Status};
 use crate::sink::shard::{SHARDS, ShardName};
 use crate::sink::staging::{Staging, StagingError};
 use crate::sink::store::{Folder, Store as _};
@@ -64,8 +64,7 @@ impl Output {
         refuse_run_at_work(output, shown)?;
         let store = Folder::open(output)?.with_manifest(name.account());
         let mut opened = Self::of(Arc::new(store), vec![lock], &Target::from(output));
-        let account = opened.store.read_manifest().await?.map(|json| Manifest::parse(&json)).transpose();
-        let account = account.map_err(opened.of_the_manifest())?;
+        let account = account_of(&opened.described, name, opened.store.read_manifest().await?)?;
         let mut foreign = foreign_files(&*opened.store, shown, known).await?;
         let listed = |path: &String| account.iter().flat_map(|account| &account.parts).any(|part| part.path == *path);
         foreign.retain(|path| !listed(path) && !is_of_another_shard(path, name));
@@ -199,11 +198,20 @@ pub async fn accounts(output: &Path) -> Result<Vec<Manifest>, OutputError> {
     let mut accounts = Vec::new();
     for (name, _) in names {
         let json = Folder::open(output)?.with_manifest(name.account()).read_manifest().await?;
-        let account = json.map(|json| Manifest::parse(&json)).transpose();
-        let account = account.map_err(of_the_manifest(&described(output)))?;
-        accounts.extend(account.filter(|account| account.shard.is_some()));
+        accounts.extend(account_of(&described(output), name, json)?);
     }
     Ok(accounts)
+}
+
+/// Reads a shard's account, which says itself of which shard it is.
+fn account_of(output: &str, shard: ShardName, json: Option<Vec<u8>>) -> Result<Option<Manifest>, OutputError> {
+    let is_its_own = |account: Manifest| match account.shard.as_ref().map(|part| part.name) {
+        Some(name) if name == shard => Ok(account),
+        Some(other) => Err(ManifestError::Damaged(format!("it is the account of shard {other}"))),
+        None => Err(ManifestError::Damaged("it is the account of no shard".to_owned())),
+    };
+    let failed = |why| OutputError::Account { output: output.to_owned(), account: shard.account(), shard, why };
+    json.map(|json| Manifest::parse(&json).and_then(is_its_own)).transpose().map_err(failed)
 }
 
 /// Files of `_shards/` that are named after a shard and end so, in order.

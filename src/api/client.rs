@@ -17,12 +17,13 @@ use super::redaction::Blotter;
 use super::reply::Heard;
 use super::signals::{Signals, moment_ms};
 use super::transport::{chain, lacks_authorities, of_connection};
-use super::unpack::{Packing, UnpackError, unpack};
+use super::unpack::{UnpackError, unpack};
+use super::words::quoted;
 use crate::units::{ByteCount, EpochSeconds};
 
 pub use super::transport::{InVain, TransportError};
 
-/// What answers may be packed with. The HTTP library unpacks the others, and gzip is unpacked here.
+/// What answers may be packed with.
 const ACCEPTED: &str = "gzip, br, zstd";
 
 /// Bytes for which room is made before they come, at most: a service may tell any length.
@@ -166,7 +167,6 @@ impl Client {
         let endpoint = endpoint(settings)?;
         let builder = builder(settings.proxy.as_ref())?
             .default_headers(auth_headers(settings, &token)?)
-            .gzip(false)
             .connect_timeout(settings.connect_timeout)
             .timeout(settings.request_timeout)
             .pool_max_idle_per_host(settings.idle_connections)
@@ -211,9 +211,9 @@ impl Client {
         let status = response.status().as_u16();
         self.first_answer.get_or_init(|| clocks(response.headers(), now_ms()));
         let signals = Signals::read(response.headers(), now_ms(), |text| self.without_key(text));
-        let packing = packing(response.headers());
+        let said = packed_as(response.headers());
         let read = match self.read_body(response).await {
-            Ok(packed) => self.clean(packed, packing).await,
+            Ok(packed) => self.clean(packed, said).await,
             Err(error) => Err(error),
         };
         let (body, broken) = match read {
@@ -224,11 +224,10 @@ impl Client {
     }
 
     /// The body, unpacked, with a blot in place of every echo of the key.
-    async fn clean(&self, packed: Vec<u8>, packing: Packing) -> Result<Vec<u8>, TransportError> {
+    async fn clean(&self, packed: Vec<u8>, said: String) -> Result<Vec<u8>, TransportError> {
         let client = self.clone();
-        let cleaned = apart_where_long(packed.len(), move || {
-            client.unpack(packed, packing).map(|body| client.blotter.blot(body))
-        });
+        let cleaned =
+            apart_where_long(packed.len(), move || client.unpack(packed, &said).map(|body| client.blotter.blot(body)));
         cleaned.await.unwrap_or_else(|| Err(TransportError::Body("the program is ending".to_owned())))
     }
 
@@ -244,9 +243,11 @@ impl Client {
         Ok(body)
     }
 
-    fn unpack(&self, body: Vec<u8>, packing: Packing) -> Result<Vec<u8>, TransportError> {
-        unpack(body, packing, self.limit()).map_err(|error| match error {
-            UnpackError::Damaged(why) => TransportError::Body(why.to_string()),
+    fn unpack(&self, body: Vec<u8>, said: &str) -> Result<Vec<u8>, TransportError> {
+        unpack(body, said, self.limit()).map_err(|error| match error {
+            UnpackError::Damaged { coding, why } => {
+                TransportError::Packed { coding: quoted(&self.without_key(&coding)), why: why.to_string() }
+            }
             UnpackError::TooLarge => TransportError::TooLarge(self.body_limit),
         })
     }
@@ -322,12 +323,10 @@ pub(super) fn builder(proxy: Option<&ProxyAddress>) -> Result<reqwest::ClientBui
     }
 }
 
-fn packing(headers: &HeaderMap) -> Packing {
-    let encoding = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    match encoding.trim().eq_ignore_ascii_case("deflate") {
-        true => Packing::Deflate,
-        false => Packing::AsItBegins,
-    }
+/// How the body is said to be packed.
+fn packed_as(headers: &HeaderMap) -> String {
+    let said = headers.get_all(CONTENT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    said.collect::<Vec<_>>().join(",")
 }
 
 fn endpoint(settings: &ClientSettings) -> Result<Url, ClientError> {

@@ -40,9 +40,17 @@ pub enum TransportError {
     /// The time for the request was over.
     #[error("no complete answer within {} s", .0.as_secs_f64())]
     Timeout(Duration),
-    /// The body broke off, or was compressed wrongly.
+    /// The body broke off.
     #[error("the answer's body broke off: {0}")]
     Body(String),
+    /// The body is not what it is said to be packed as.
+    #[error("the answer's body is packed as `{coding}` and cannot be unpacked: {why}")]
+    Packed {
+        /// The coding, in the words of the service.
+        coding: String,
+        /// Why.
+        why: String,
+    },
     /// The body is larger than any page can be.
     #[error("the answer's body is larger than {0}")]
     TooLarge(ByteCount),

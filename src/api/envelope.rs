@@ -1,7 +1,8 @@
 //! The documented envelope around the rows: `{code, message, data, requestId}`; error bodies come without `requestId`.
 //!
 //! Pure. One pass over the text finds the envelope, each row as text, who and when each row is, and where its values stand; its size is bounded by the
-//! body's. A member that stands twice: the last one counts, but of `data` the last that holds a row, since an empty page ends a walk.
+//! body's. A member that stands twice: the last one counts, but of `data` the last that holds a row, since an empty page ends a walk; two that tell
+//! of other videos are no page.
 
 use std::borrow::Cow;
 
@@ -85,6 +86,9 @@ pub enum BodyError {
     /// `data` is something else than a list.
     #[error("`data` is neither a list nor null")]
     DataIsNoList,
+    /// `data` is there twice, with other videos each time.
+    #[error("`data` is there twice, and not the same")]
+    TwoPages,
     /// More rows than any page has.
     #[error("`data` holds more than {MOST_ROWS} rows")]
     TooManyRows,
@@ -102,14 +106,30 @@ enum Data<'a> {
     Nothing,
     Rows(Vec<RowText<'a>>, PackedRows),
     TooManyRows,
+    TwoPages,
     NoList,
 }
 
 impl Data<'_> {
+    /// Which of two that stand in one envelope counts.
+    fn or_later(self, later: Self) -> Self {
+        let who = |data: &Self| match data {
+            Self::Rows(rows, _) => rows.iter().filter_map(|row| row.identity.clone().ok()).collect::<Vec<_>>(),
+            _ => Vec::new(),
+        };
+        match (self.holds_rows(), later.holds_rows()) {
+            (true, false) => self,
+            (true, true) if !who(&self).is_empty() && !who(&later).is_empty() && who(&self) != who(&later) => {
+                Self::TwoPages
+            }
+            _ => later,
+        }
+    }
+
     const fn holds_rows(&self) -> bool {
         match self {
             Self::Rows(rows, _) => !rows.is_empty(),
-            Self::TooManyRows => true,
+            Self::TooManyRows | Self::TwoPages => true,
             Self::Nothing | Self::NoList => false,
         }
     }
@@ -118,7 +138,7 @@ impl Data<'_> {
 /// Reads the envelope and its rows, each row as text with its identity.
 ///
 /// # Errors
-/// Where the text is no JSON object, or holds more than [`MOST_ROWS`] rows; and where `data` holds something that is no list, unless `code` says
+/// Where the text is no JSON object, or holds more than [`MOST_ROWS`] rows or two pages; and where `data` holds something that is no list, unless `code` says
 /// that it is an error: then nothing in its place is looked at.
 pub fn envelope(text: &str) -> Result<Envelope<'_>, BodyError> {
     let (mut code, mut request_id, mut data) = (None, None, Data::Nothing);
@@ -131,11 +151,7 @@ pub fn envelope(text: &str) -> Result<Envelope<'_>, BodyError> {
             "requestId" => request_id = Some(scanner.value()?),
             "data" => {
                 let found = self::data(scanner)?;
-                data = if data.holds_rows() && !found.holds_rows() {
-                    std::mem::replace(&mut data, Data::Nothing)
-                } else {
-                    found
-                };
+                data = std::mem::replace(&mut data, Data::Nothing).or_later(found);
             }
             name => {
                 let value = scanner.value()?;
@@ -150,6 +166,7 @@ pub fn envelope(text: &str) -> Result<Envelope<'_>, BodyError> {
         Data::Nothing => Default::default(),
         Data::Rows(rows, packed) => (rows, packed),
         Data::TooManyRows => return Err(BodyError::TooManyRows),
+        Data::TwoPages => return Err(BodyError::TwoPages),
         // An error has no rows, whatever stands in their place.
         Data::NoList if number.map_or(!words.is_empty(), |code| code != 0) => Default::default(),
         Data::NoList => return Err(BodyError::DataIsNoList),
@@ -314,6 +331,15 @@ mod tests {
         let read = read.unwrap();
         assert_eq!((read.code, read.data.len(), read.message.as_deref()), (Some(0), 1, Some("b")));
         assert_eq!(envelope(r#"{"data":[1],"data":[2,3]}"#).unwrap().data.len(), 2);
+        let row = |id: u32| format!(r#"{{"video_id":"{id}","create_time":5,"n":{{}}}}"#);
+        let twice = |one: &str, two: &str| {
+            envelope(&format!(r#"{{"code":0,"data":[{one}],"data":[{two}]}}"#)).map(|read| read.data.len())
+        };
+        assert_eq!(twice(&row(7), &row(7)).unwrap(), 1);
+        assert_eq!(twice(&row(7), "").unwrap(), 1);
+        // A page in place of another, or half of one, would be believed.
+        assert_eq!(twice(&row(7), &row(8)), Err(BodyError::TwoPages));
+        assert_eq!(twice(&row(7), &format!("{},{}", row(7), row(8))), Err(BodyError::TwoPages));
     }
 
     #[test]

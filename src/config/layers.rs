@@ -83,13 +83,27 @@ impl Sources {
         Ok(self.entries()?.iter().any(|entry| entry.key == key))
     }
 
+    /// Whether Kubernetes made a variable for a Service whose name begins with ours: it sets `KEYAPI_EXPORT_PORT`,
+    /// `…_PORT_80_TCP_ADDR`, `…_SERVICE_HOST`, `…_SERVICE_PORT_HTTP` and the like in every pod, whether anybody wants them or not
+    /// (Kubernetes, "Accessing the Service"). `rest` is the name without the prefix. Two underscores are the spelling of settings, and of a Service
+    /// whose name has two hyphens: then the Service's host stands beside it, as it always does.
+    fn are_of_a_service(&self, rest: &str) -> bool {
+        let has_host = |service: String| {
+            let prefix = keys::ENVIRONMENT_PREFIX.trim_end_matches('_');
+            self.environment.contains_key(&format!("{prefix}{service}_SERVICE_HOST"))
+        };
+        let mut services = services_of(rest);
+        if rest.contains("__") { services.any(has_host) } else { services.next().is_some() }
+    }
+
     /// Every value of every layer, the strongest last, each checked by itself.
     fn entries(&self) -> Result<Vec<Entry>, ConfigError> {
         let mut entries = self.file.as_deref().map_or_else(|| Ok(Vec::new()), file_layer)?;
         for (name, text) in self.environment.iter().filter(|(_, text)| !text.is_empty()) {
             let Some(rest) = name.strip_prefix(keys::ENVIRONMENT_PREFIX) else { continue };
             let key = rest.to_lowercase().replace("__", ".");
-            if RESERVED_VARIABLES.contains(&name.as_str()) || is_of_a_service(rest) && !keys::is_known(&key) {
+            if RESERVED_VARIABLES.contains(&name.as_str()) || self.are_of_a_service(rest) && !keys::all().contains(&key)
+            {
                 continue;
             }
             entries.push(text_entry(key, text, format!("the environment variable {name}"))?);
@@ -99,6 +113,21 @@ impl Sources {
         }
         Ok(entries)
     }
+}
+
+/// How the names end that Kubernetes gives variables, and with what they may go on.
+const OF_SERVICES: [(&str, bool); 3] = [("_SERVICE_HOST", false), ("_SERVICE_PORT", true), ("_PORT", true)];
+
+/// The names, each with an underscore before it, of the Services that a variable may have been made for. `rest` is its name without the prefix.
+fn services_of(rest: &str) -> impl Iterator<Item = String> {
+    let name = format!("_{rest}");
+    OF_SERVICES.into_iter().flat_map(move |(word, goes_on)| {
+        let is_one = |(at, _): &(usize, &str)| {
+            name.get(at + word.len()..).is_some_and(|after| after.is_empty() || goes_on && after.starts_with('_'))
+        };
+        let found = name.match_indices(word).filter(is_one).filter_map(|(at, _)| name.get(..at));
+        found.map(str::to_owned).collect::<Vec<_>>()
+    })
 }
 
 /// The strongest layer that says something about `key`.
@@ -138,15 +167,6 @@ fn file_layer(path: &Path) -> Result<Vec<Entry>, ConfigError> {
         }
     };
     leaves.into_iter().map(entry).collect()
-}
-
-/// Whether Kubernetes made a variable for a Service whose name begins with ours: it sets `KEYAPI_EXPORT_PORT`,
-/// `…_PORT_80_TCP_ADDR`, `…_SERVICE_HOST`, `…_SERVICE_PORT_HTTP` and the like in every pod, whether anybody wants them or not
-/// (Kubernetes, "Accessing the Service"). `rest` is the name without the prefix. Two underscores are the spelling of settings.
-fn is_of_a_service(rest: &str) -> bool {
-    let name = format!("_{rest}");
-    let stands = |word: &str| name.ends_with(word) || name.contains(&format!("{word}_"));
-    !rest.contains("__") && (stands("_PORT") || name.ends_with("_SERVICE_HOST") || stands("_SERVICE_PORT"))
 }
 
 fn path_below(above: &str, name: &str) -> String {
@@ -390,6 +410,22 @@ mod tests {
         ];
         let layers = made.iter().fold(Layers::new(""), |layers, name| layers.variable(name, "tcp://10.0.0.1:80"));
         assert_eq!(layers.settings(), Settings::default());
+        // Services whose names have two hyphens, one of them called like a table of settings.
+        for service in ["A__B", "SERVICE__X", "SIMULATOR__2", "A__B__C"] {
+            let variables = |endings: &[&str]| {
+                endings.iter().fold(Layers::new(""), |layers, ending| {
+                    layers.variable(&format!("KEYAPI_EXPORT_{service}{ending}"), "tcp://10.0.0.1:80")
+                })
+            };
+            let endings =
+                ["_SERVICE_HOST", "_SERVICE_PORT", "_SERVICE_PORT_WEB", "_PORT", "_PORT_80_TCP", "_PORT_80_TCP_PORT"];
+            assert_eq!(variables(&endings).settings(), Settings::default(), "{service}");
+        }
+        for alone in ["A__B_PORT", "SERVICE__X_PORT", "PACE__SERVICE_PORT"] {
+            let name = format!("KEYAPI_EXPORT_{alone}");
+            let refused = Layers::new("").variable(&name, "80").variable("KEYAPI_EXPORT_SERVICE_HOST", "10.0.0.1");
+            assert!(refused.refusal().contains(&name), "{alone}");
+        }
         for mistaken in
             ["KEYAPI_EXPORT_SERVICE__PORT", "KEYAPI_EXPORT_REPORT", "KEYAPI_EXPORT_HOST", "KEYAPI_EXPORT_SUPPORT_80"]
         {

@@ -7,6 +7,10 @@ const ADDRESS: &str = "check --base-url and service.path";
 const QUESTION: &str = "check the range, the regions and the filters against the service's documentation";
 const LATER: &str = "run the same command later; where it stays so, ask the vendor";
 const VENDOR: &str = "ask the vendor";
+const SLOWER: &str = "end other programs that use this key, or ask for fewer requests a second with --qps";
+
+/// How a failure begins that is throttling.
+const THROTTLED: &str = "too many requests";
 
 /// The first line that holds a status counts.
 const TABLE: &[Line] = &[
@@ -85,6 +89,10 @@ pub(super) fn refusal_hint(code: u16) -> String {
 /// What to do about a service that is unwell, by the last failure, which begins with its status where an answer came.
 pub(super) fn trouble_hint(why: &str) -> String {
     let always = "what was bought is kept; run the same command when the service is well again";
+    // Whatever status it came with.
+    if why.starts_with(THROTTLED) {
+        return format!("the service takes no more requests for now: {SLOWER}; {always}");
+    }
     let digits = |text: &str| text.get(..3).and_then(|digits| digits.parse().ok());
     let status = why.split_once("HTTP ").and_then(|(_, rest)| digits(rest));
     match status.filter(|status| *status >= 300).and_then(find) {
@@ -130,7 +138,11 @@ mod tests {
         assert!(
             trouble_hint("HTTP 511: an HTML page").starts_with("the network of this machine wants a login first: ")
         );
-        assert!(trouble_hint("too many requests (HTTP 429)").contains("run the same command when the service is well"));
+        for throttled in ["too many requests (HTTP 429)", "too many requests (HTTP 403, code 7: slow down)"] {
+            let hint = trouble_hint(throttled);
+            assert!(hint.contains("run the same command when the service is well") && hint.contains("--qps"), "{hint}");
+            assert!(!hint.contains("filters") && !hint.contains("access"), "{hint}");
+        }
         for plain in ["HTTP 200, but `data` is neither a list nor null", "the connection was refused", "HTTP", "HTTP x"]
         {
             assert_eq!(

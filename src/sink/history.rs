@@ -1,4 +1,5 @@
-//! How many rows days had, and how old the newest row was, over the runs of an output: what a later run is held against. Pure.
+//! How many rows days had, how old the newest row was, and which fields had values, over the runs of an output: what a later run is held
+//! against. Pure.
 //!
 //! Nothing here fails a run. A service that is refreshed on the day after (T+1, documented) shows fewer rows of a day the sooner it is
 //! asked, so days are compared with days that were as old when they were read: the same days of the week, of earlier runs.
@@ -27,6 +28,10 @@ const LEAST_ROWS: u64 = 50;
 const FAR_FEWER: f64 = 0.5;
 /// How much older than usual the newest row must be at least, seconds, beside twice as old.
 const MUCH_OLDER_S: i64 = 6 * 3_600;
+/// Values of a field that are expected in a run's rows, at the least, before it is told that there is none: fewer may lack by chance.
+const LEAST_VALUES: u64 = 30;
+/// In how many rows of a million a share is kept.
+const MILLION: u64 = 1_000_000;
 /// Warnings of a run that are told, at most.
 const MOST_WARNINGS: usize = 20;
 
@@ -43,6 +48,27 @@ struct Remembered {
     /// How old the newest row was at the end of the range of runs, seconds; the last run's last.
     #[serde(default)]
     newest_age_s: Vec<i64>,
+    /// Fields that had values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    fields: BTreeMap<String, UsualField>,
+}
+
+/// How often a field has a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct UsualField {
+    /// In so many rows of a million, when it had one last.
+    in_a_million: u64,
+    /// Runs since then in which no row had one.
+    runs_without: usize,
+}
+
+/// Values of some rows, by field.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Values {
+    /// The rows.
+    pub rows: u64,
+    /// For each field, in how many of them it has a value.
+    pub by_field: BTreeMap<String, u64>,
 }
 
 /// What one run has read of a region.
@@ -58,6 +84,8 @@ pub struct Reading {
     pub end: Option<EpochSeconds>,
     /// The second of its newest row.
     pub newest: Option<EpochSeconds>,
+    /// The values of its rows.
+    pub values: Values,
 }
 
 /// Something that is unlike what it was before.
@@ -96,6 +124,15 @@ pub enum Unusual {
         /// How many former runs there were.
         runs: usize,
     },
+    /// Fields that had values before have none in any row.
+    EmptyFields {
+        /// The region.
+        region: Region,
+        /// The fields.
+        fields: Vec<String>,
+        /// The rows.
+        rows: u64,
+    },
 }
 
 impl fmt::Display for Unusual {
@@ -121,6 +158,11 @@ impl fmt::Display for Unusual {
                 hours(*age_s),
                 hours(*usual_s),
                 hours(*oldest_s)
+            ),
+            Self::EmptyFields { region, fields, rows } => write!(
+                formatter,
+                "none of the {rows} rows of region {region} has a value of {}, which rows of earlier runs had",
+                fields.join(", ")
             ),
         }
     }
@@ -160,7 +202,8 @@ impl History {
     pub fn unusual(&self, reading: &Reading) -> Vec<Unusual> {
         let Some(known) = self.0.get(&reading.region) else { return Vec::new() };
         let days = reading.days.iter().filter_map(|(day, rows)| known.few_rows(reading, *day, *rows));
-        days.chain(known.old_rows(reading)).take(MOST_WARNINGS).collect()
+        let days = days.chain(known.old_rows(reading)).take(MOST_WARNINGS - 1);
+        days.chain(known.empty_fields(reading)).collect()
     }
 
     /// The history with a reading.
@@ -175,6 +218,7 @@ impl History {
         known.newest_age_s.extend(reading.newest_age_s());
         let surplus = known.newest_age_s.len().saturating_sub(MOST_RUNS);
         known.newest_age_s.drain(..surplus);
+        known.remember_fields(&reading.values);
         self
     }
 }
@@ -222,6 +266,32 @@ impl Remembered {
     }
 }
 
+impl Remembered {
+    fn empty_fields(&self, reading: &Reading) -> Option<Unusual> {
+        let Values { rows, by_field } = &reading.values;
+        let is_empty = |(name, usual): &(&String, &UsualField)| {
+            let expected = rows.saturating_mul(usual.in_a_million) / MILLION;
+            expected >= LEAST_VALUES && by_field.get(*name) == Some(&0)
+        };
+        let fields: Vec<String> = self.fields.iter().filter(is_empty).map(|(name, _)| name.clone()).collect();
+        (!fields.is_empty()).then(|| Unusual::EmptyFields { region: reading.region.clone(), fields, rows: *rows })
+    }
+
+    /// A field that had no value for so many runs is known no more.
+    fn remember_fields(&mut self, values: &Values) {
+        for (name, count) in &values.by_field {
+            match (count.saturating_mul(MILLION).checked_div(values.rows), self.fields.get_mut(name)) {
+                (Some(in_a_million), _) if *count > 0 => {
+                    self.fields.insert(name.clone(), UsualField { in_a_million, runs_without: 0 });
+                }
+                (Some(_), Some(usual)) => usual.runs_without += 1,
+                _ => {}
+            }
+        }
+        self.fields.retain(|_, usual| usual.runs_without < MOST_RUNS);
+    }
+}
+
 /// The middle of sorted numbers, of two the lower.
 fn median<T: Copy>(sorted: &[T]) -> Option<T> {
     sorted.get(sorted.len().checked_sub(1)? / 2).copied()
@@ -248,7 +318,8 @@ mod tests {
     fn reading(on: i64, days_ago: i64, rows: u64) -> Reading {
         let days = [(day(on - days_ago), rows)].into_iter().collect();
         let at = day(on).shifted(3_600);
-        Reading { region: us(), at, days, end: Some(at), newest: Some(at.shifted(-20 * 3_600)) }
+        let newest = Some(at.shifted(-20 * 3_600));
+        Reading { region: us(), at, days, end: Some(at), newest, values: Values::default() }
     }
 
     /// What nights of a fortnight and more have left: each reads the day before.
@@ -258,7 +329,11 @@ mod tests {
     }
 
     fn kinds(unusual: &[Unusual]) -> Vec<&'static str> {
-        let kind = |one: &Unusual| if matches!(one, Unusual::FewRows { .. }) { "few" } else { "old" };
+        let kind = |one: &Unusual| match one {
+            Unusual::FewRows { .. } => "few",
+            Unusual::OldRows { .. } => "old",
+            Unusual::EmptyFields { .. } => "empty",
+        };
         unusual.iter().map(kind).collect()
     }
 
@@ -329,6 +404,39 @@ mod tests {
         assert_eq!(kinds(&history.unusual(&Reading { end: None, ..at_age(90) })), [""; 0], "a range of the past");
         let told = history.unusual(&at_age(90))[0].to_string();
         assert!(told.contains("90.0 h before the end of the range, where 20.0 h are usual"), "{told}");
+    }
+
+    /// A documented field that came no more was told in the report alone.
+    #[test]
+    fn a_field_that_has_no_value_any_more_is_told_until_that_is_usual() {
+        let with = |rows: u64, of: &[(&str, u64)]| {
+            let by_field = of.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+            Reading { values: Values { rows, by_field }, ..reading(1, 1, 0) }
+        };
+        let first = with(1_000, &[("ratio", 1_000), ("music_id", 20), ("width", 0)]);
+        assert_eq!(History::default().unusual(&first), [], "nothing is known before");
+        let mut history = History::default().with(&first);
+        let fields = |history: &History, reading: &Reading| match &history.unusual(reading)[..] {
+            [] => Vec::new(),
+            [Unusual::EmptyFields { fields, .. }] => fields.clone(),
+            other => panic!("{other:?}"),
+        };
+        let gone = |rows| with(rows, &[("ratio", 0), ("music_id", 0), ("width", 0)]);
+        assert_eq!(fields(&history, &gone(1_000)), ["ratio"], "of the other twenty are expected");
+        assert_eq!(fields(&history, &gone(2_000)), ["music_id", "ratio"]);
+        assert_eq!(fields(&history, &gone(29)), [""; 0], "chance");
+        assert_eq!(fields(&history, &with(1_000, &[("ratio", 1)])), [""; 0]);
+        assert_eq!(fields(&history, &with(1_000, &[])), [""; 0], "not looked at");
+        let told = history.unusual(&gone(1_000))[0].to_string();
+        assert!(told.starts_with("none of the 1000 rows of region US has a value of ratio,"), "{told}");
+        history = history.with(&with(0, &[]));
+        for _ in 0..MOST_RUNS {
+            assert_eq!(fields(&history, &gone(1_000)), ["ratio"]);
+            history = history.with(&gone(1_000));
+        }
+        assert_eq!(fields(&history, &gone(1_000)), [""; 0], "it is usual by now");
+        let text = serde_json::to_string(&History::default().with(&first)).unwrap();
+        assert_eq!(serde_json::from_str::<History>(&text).unwrap(), History::default().with(&first));
     }
 
     #[test]

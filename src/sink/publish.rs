@@ -65,6 +65,8 @@ const DAMAGED: &str = "_damaged";
 const REJECTED: &str = "_rejected";
 /// Parts that are looked at at once: a bucket answers each look after a while.
 const LOOKS_AT_ONCE: usize = 16;
+/// Parts of a region whose footers are read at a run's end: of a bucket each takes two requests.
+const MOST_LOOKED_AT: usize = 64;
 /// How often one part's file is set aside.
 const MOST_SET_ASIDE: u32 = 100;
 /// How often a bucket is looked through for files that are nobody's, and how long between.

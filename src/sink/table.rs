@@ -25,7 +25,7 @@ mod replay;
 mod statistics;
 
 pub use replay::{Replay, ReplayError};
-pub use statistics::{footer_bytes, statistics};
+pub use statistics::{add_values, footer_bytes, statistics};
 
 /// The folder of the log, below the output.
 pub const LOG: &str = "data/_delta_log";

@@ -9,7 +9,7 @@ use crate::journal::record::{PartRecord, PartState};
 use crate::plan::planner::{Listed, Planner};
 use crate::plan::region::RegionPlan;
 use crate::sink::account::{Lack, Share};
-use crate::sink::history::Reading;
+use crate::sink::history::{Reading, Values};
 use crate::sink::manifest::Manifest;
 use crate::sink::reading::each_second;
 use crate::units::{DAY_SECONDS, EpochSeconds, RowCount};
@@ -29,8 +29,12 @@ impl Delivery<'_> {
                 days: Reading::whole_days(&share.read),
                 end: is_recent.then_some(self.range.end),
                 newest,
+                values: Values::default(),
             };
-            for part in own.iter().filter(|part| part.region == share.region && !part.carried) {
+            let own: Vec<&PartRecord> =
+                own.iter().filter(|part| part.region == share.region && !part.carried).collect();
+            reading.values = self.publisher.output.values_of(&own).await?;
+            for part in own {
                 for (day, rows) in self.rows_by_day(part).await? {
                     reading.days.entry(day).and_modify(|sum| *sum += rows);
                 }

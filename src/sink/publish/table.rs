@@ -6,15 +6,16 @@ use std::sync::{MutexGuard, PoisonError};
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 
-use super::{LOOKS_AT_ONCE, Output, OutputError, Seat};
+use super::{LOOKS_AT_ONCE, MOST_LOOKED_AT, Output, OutputError, Seat};
 use crate::failpoint::{self, CrashStep};
 use crate::journal::record::PartRecord;
 use crate::sink::address::Address;
+use crate::sink::history::Values;
 use crate::sink::manifest::Manifest;
 use crate::sink::store::{self, Creation, Store, StoreError, Writers};
 use crate::sink::table::{
-    Difference, Files, LOG, Maker, Replay, Rows, Shape, Superseded, Table, files_of, footer_bytes, log_file, log_text,
-    statistics,
+    Difference, Files, LOG, Maker, Replay, Rows, Shape, Superseded, Table, add_values, files_of, footer_bytes,
+    log_file, log_text, statistics,
 };
 use crate::units::{ByteCount, EpochSeconds, RowCount};
 
@@ -186,6 +187,22 @@ impl Output {
         }
         let told = tail.and_then(|tail| statistics(&tail, part.bytes).ok());
         Ok(told.map(|told| (part.path, told)))
+    }
+
+    /// In how many rows of parts each of the service's fields has a value, by the footers of the largest of them; of a part that is not there, or is
+    /// damaged, nothing is told. Lists are left out.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn values_of(&self, parts: &[&PartRecord]) -> Result<Values, OutputError> {
+        let mut largest = parts.to_vec();
+        largest.sort_by_key(|part| std::cmp::Reverse(part.rows));
+        largest.truncate(MOST_LOOKED_AT);
+        let mut values = Values::default();
+        for told in self.statistics_of(&largest).await?.values() {
+            add_values(told, &mut values);
+        }
+        Ok(values)
     }
 
     /// Files that only former versions of the table list.

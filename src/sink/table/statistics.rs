@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use bytes::Bytes;
 
 use crate::sink::columns::{COLUMNS, Kind, VIDEO_ID};
+use crate::sink::history::Values;
 use crate::units::ByteCount;
 
 /// What a footer takes, bytes, nearly always.
@@ -38,6 +39,18 @@ pub fn footer_bytes(tail: Option<&Bytes>, file: ByteCount) -> Result<Option<u64>
 /// Where they hold no footer.
 pub fn statistics(tail: &Bytes, file: ByteCount) -> Result<String, ParquetError> {
     Ok(of(&read(tail, file)?).to_string())
+}
+
+/// Adds how often fields of the service have values, by the text of such statistics.
+pub fn add_values(told: &str, values: &mut Values) {
+    let Ok(told) = serde_json::from_str::<Value>(told) else { return };
+    let rows = told.get("numRecords").and_then(Value::as_u64).unwrap_or_default();
+    let nulls = told.get("nullCount").and_then(Value::as_object).into_iter().flatten();
+    values.rows += rows;
+    for (name, nulls) in nulls.filter(|(name, _)| !name.starts_with('_')) {
+        let filled = rows.saturating_sub(nulls.as_u64().unwrap_or(rows));
+        *values.by_field.entry(name.clone()).or_default() += filled;
+    }
 }
 
 fn read(tail: &Bytes, file: ByteCount) -> Result<ParquetMetaData, ParquetError> {

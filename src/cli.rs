@@ -18,7 +18,8 @@ use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcom
 use crate::api::contract::Region;
 use crate::choices::{Consistency, Encodings, Partition, Reread};
 use crate::config::{
-    ErrorFormat, HumanBytes, HumanDuration, LogFormat, Qps, Settings, Sources, Table, TimeSpec, keys, socket_address,
+    ErrorFormat, HumanBytes, HumanDuration, LogFormat, Qps, Settings, Shapes, Sources, Table, TimeSpec, keys,
+    socket_address,
 };
 use crate::failure::ExitCode;
 use crate::simulator::SimulatorFlags;
@@ -502,8 +503,9 @@ const MOST_AUDIT_CREDITS: u64 = 100_000;
 /// The one command whose flags are not settings of an export.
 const SIMULATE: &str = "simulate";
 
-/// The flag that counts before the command line is understood.
+/// The flags that count before the command line is understood.
 const ERROR_FORMAT: &str = "error_format";
+const LOG_FORMAT: &str = "log_format";
 
 /// The command that lays an output out anew.
 const REBUILD: &str = "rebuild";
@@ -515,7 +517,7 @@ const REPORT: &str = "report";
 const FLAGS: [(&str, &str); 32] = [
     ("out", "output.folder"),
     ("state", "state.folder"),
-    ("log_format", "report.log_format"),
+    (LOG_FORMAT, "report.log_format"),
     (ERROR_FORMAT, "report.error_format"),
     ("region", "question.regions"),
     ("from", "question.from"),
@@ -625,7 +627,7 @@ fn given_flags(matches: &ArgMatches, command_name: &str) -> Result<Vec<(String, 
         matches.try_contains_id(flag).is_ok() && matches.value_source(flag) == Some(ValueSource::CommandLine)
     };
     let mut flags = Vec::new();
-    let is_setting = |flag: &str| command_name != SIMULATE || matches!(flag, "log_format" | ERROR_FORMAT);
+    let is_setting = |flag: &str| command_name != SIMULATE || matches!(flag, LOG_FORMAT | ERROR_FORMAT);
     for (flag, key) in all_flags().filter(|(flag, _)| is_setting(flag) && was_given(flag)) {
         let values: Option<Vec<&str>> = matches.get_raw(flag).into_iter().flatten().map(OsStr::to_str).collect();
         let not_text = || command().error(ErrorKind::InvalidUtf8, format!("the value of `{flag}` is not UTF-8 text"));
@@ -671,24 +673,33 @@ fn interval(text: &str) -> Result<HumanDuration, String> {
     if length.get() < SHORTEST_INTERVAL { Err("write 100ms or more, such as 5s".to_owned()) } else { Ok(length) }
 }
 
-/// The shape of errors that the arguments, the program's name first, or otherwise the variable ask for. It is known also where the rest of
-/// them cannot be read; what names no shape asks for none.
-pub fn error_format(arguments: &[String], variable: Option<&str>) -> ErrorFormat {
+/// The shapes that the arguments, the program's name first, or otherwise the variables ask for. They are known also where the rest of the
+/// arguments or the settings cannot be read; what names no shape asks for none.
+pub fn shapes(arguments: &[String], variable: impl Fn(&str) -> Option<String>) -> Shapes {
+    Shapes {
+        errors: asked_for(ERROR_FORMAT, arguments, &variable).unwrap_or_default(),
+        log: asked_for(LOG_FORMAT, arguments, &variable).unwrap_or_default(),
+    }
+}
+
+/// What a flag, or otherwise its setting's variable, asks for.
+fn asked_for<T: ValueEnum>(flag: &str, arguments: &[String], variable: impl Fn(&str) -> Option<String>) -> Option<T> {
+    let long = format!("--{}", flag.replace('_', "-"));
     let next = arguments.iter().skip(1).map(Some).chain([None]);
-    let value = |(argument, next): (&String, Option<&String>)| match argument.strip_prefix("--error-format")? {
+    let value = |(argument, next): (&String, Option<&String>)| match argument.strip_prefix(long.as_str())? {
         "" => next.cloned(),
         rest => rest.strip_prefix('=').map(str::to_owned),
     };
     let given = arguments.iter().zip(next).find_map(value);
-    let read = |text: &str| ErrorFormat::from_str(text, false).ok();
-    given.as_deref().or(variable).and_then(read).unwrap_or_default()
+    let key = FLAGS.iter().find(|(known, _)| *known == flag).map(|(_, key)| keys::environment_name(key));
+    let text = given.or_else(|| variable(&key?))?;
+    T::from_str(&text, false).ok()
 }
 
 /// The same for this process.
-pub fn error_format_of_process() -> ErrorFormat {
+pub fn shapes_of_process() -> Shapes {
     let arguments: Vec<String> = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
-    let variable = std::env::var(keys::environment_name("report.error_format")).ok();
-    error_format(&arguments, variable.as_deref())
+    shapes(&arguments, |name| std::env::var(name).ok())
 }
 
 /// Reads a whole number.
@@ -791,9 +802,9 @@ mod tests {
 
     #[test]
     fn the_shape_of_errors_is_known_before_the_rest() {
-        let of = |line: &str, variable| {
+        let of = |line: &str, variable: Option<&str>| {
             let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-            error_format(&arguments, variable)
+            shapes(&arguments, |name| variable.filter(|_| name.ends_with("ERROR_FORMAT")).map(str::to_owned)).errors
         };
         for line in ["p --error-format json x", "p x --error-format=json", "p x --nonsense --error-format json"] {
             assert_eq!(of(line, Some("text")), ErrorFormat::Json, "{line}");

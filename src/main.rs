@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use keyapi_export::cli::{self, Command, Invocation};
 use keyapi_export::commands;
-use keyapi_export::config::{ErrorFormat, Settings};
+use keyapi_export::config::{Settings, Shapes};
 use keyapi_export::failure::{ExitCode, Failure};
 use keyapi_export::limits;
 use keyapi_export::progress::Screen;
@@ -24,12 +24,12 @@ fn main() -> std::process::ExitCode {
     let stderr = Stderr::start(io::stderr());
     tell_panics(&stderr);
     // A panic is told by the hook, and ends with the code of a bug.
-    let format = cli::error_format_of_process();
-    let code = catch_unwind(AssertUnwindSafe(|| start(&stderr, format))).unwrap_or_else(|_panic| {
-        if format == ErrorFormat::Json {
+    let shapes = cli::shapes_of_process();
+    let code = catch_unwind(AssertUnwindSafe(|| start(&stderr, shapes))).unwrap_or_else(|_panic| {
+        if shapes.are_objects() {
             let failure = Failure::new(ExitCode::Bug, ExitCode::Bug.meaning())
                 .with_hint("the line before this one says where; please report it");
-            telemetry::tell_failure(&failure, format, &stderr);
+            telemetry::tell_failure(&failure, shapes, &stderr);
         }
         ExitCode::Bug
     });
@@ -37,22 +37,22 @@ fn main() -> std::process::ExitCode {
     code.into()
 }
 
-fn start(stderr: &Stderr, mut format: ErrorFormat) -> ExitCode {
+fn start(stderr: &Stderr, mut shapes: Shapes) -> ExitCode {
     let (code, failure) = match Invocation::of_process() {
-        Ok(invocation) => match act(invocation, stderr, &mut format) {
+        Ok(invocation) => match act(invocation, stderr, &mut shapes) {
             Ok(code) => (code, None),
             Err(failure) => (failure.code(), Some(failure)),
         },
-        Err(unread) => unread.tell(stderr, format),
+        Err(unread) => unread.tell(stderr, shapes),
     };
     if let Some(failure) = failure {
-        telemetry::tell_failure(&failure, format, stderr);
+        telemetry::tell_failure(&failure, shapes, stderr);
     }
     code
 }
 
 /// Does the command; what fails before the log stands is the caller's to tell.
-fn act(invocation: Invocation, stderr: &Stderr, format: &mut ErrorFormat) -> Result<ExitCode, Failure> {
+fn act(invocation: Invocation, stderr: &Stderr, shapes: &mut Shapes) -> Result<ExitCode, Failure> {
     match &invocation.command {
         Command::Schema(arguments) => return commands::schema(arguments),
         Command::Completions { shell } => return commands::completions(*shell),
@@ -60,9 +60,9 @@ fn act(invocation: Invocation, stderr: &Stderr, format: &mut ErrorFormat) -> Res
         _ => {}
     }
     let settings = Settings::load(&invocation.sources)?;
-    *format = settings.report.error_format;
+    *shapes = Shapes { errors: settings.report.error_format, log: settings.report.log_format };
     let screen = if settings.report.no_progress { Screen::Lines } else { Screen::of_process(stderr) };
-    let log = telemetry::start((settings.report.log_format, *format), &screen, stderr)?;
+    let log = telemetry::start(*shapes, &screen, stderr)?;
     let says_partition = invocation.sources.say("output.partition")?;
     let runtime = limits::runtime()?;
     let done = runtime.block_on(perform(invocation.command, (settings, says_partition), &screen, &log));

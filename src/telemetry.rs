@@ -1,7 +1,7 @@
 //! Log lines on stderr: readable text on a terminal, one JSON object a line elsewhere; and the last words of the process.
 //!
 //! Lines go to [`Stderr`], which drops them rather than let anybody wait, and draws the bars below them. Where bars stand, a line
-//! takes one row of the terminal. A field that may carry a secret or a body is never written, whatever its value and whoever logs it.
+//! takes one row of the terminal, unless it is a warning or an error: none of its advice is cut off. A field that may carry a secret or a body is never written, whatever its value and whoever logs it.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -17,7 +17,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::config::{ErrorFormat, LogFormat};
+use crate::config::{ErrorFormat, LogFormat, Shapes};
 use crate::failure::{ExitCode, Failure};
 use crate::progress::Screen;
 use crate::stderr::{self, Stderr};
@@ -42,9 +42,8 @@ pub enum LineShape {
 #[derive(Clone, Debug)]
 pub struct Log {
     stderr: Stderr,
-    format: LogFormat,
+    shapes: Shapes,
     shape: LineShape,
-    error_format: ErrorFormat,
     /// What is told as the last word.
     failure: Arc<Mutex<Option<Failure>>>,
 }
@@ -65,34 +64,40 @@ fn line_shape(format: LogFormat) -> LineShape {
 ///
 /// # Errors
 /// A level that cannot be read (usage), or a second call (bug).
-pub fn start(
-    (format, error_format): (LogFormat, ErrorFormat),
-    screen: &Screen,
-    stderr: &Stderr,
-) -> Result<Log, Failure> {
-    let shape = line_shape(format);
+pub fn start(shapes: Shapes, screen: &Screen, stderr: &Stderr) -> Result<Log, Failure> {
+    let shape = line_shape(shapes.log);
     let level = std::env::var(LEVEL_VARIABLE).unwrap_or_default();
     let filter = EnvFilter::try_new(directives(&level)).map_err(|error| {
         Failure::new(ExitCode::Usage, format!("reading {LEVEL_VARIABLE}=`{level}`: {error}"))
             .with_hint("write error, warn, info, debug or trace, or directives such as keyapi_export::fetch=debug")
     })?;
     // A line of JSON is one line, whatever the width.
-    let folds_lines = matches!(screen, Screen::Bars(_)) && matches!(shape, LineShape::Text);
+    let has_bars = matches!(screen, Screen::Bars(_)) && matches!(shape, LineShape::Text);
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(LineWriter { stderr: stderr.clone(), shape, folds_lines, told_lost: Arc::default() })
+        .with_writer(LineWriter {
+            stderr: stderr.clone(),
+            shape,
+            beside_bars: has_bars.then_some(Fitting::Folded),
+            told_lost: Arc::default(),
+        })
         .event_format(Lines { shape })
         .try_init()
         .map_err(|error| Failure::new(ExitCode::Bug, format!("starting the log: {error}")))?;
-    Ok(Log { stderr: stderr.clone(), format, shape, error_format, failure: Arc::default() })
+    Ok(Log { stderr: stderr.clone(), shapes, shape, failure: Arc::default() })
 }
 
-/// Tells what ended a command whose log does not stand: two lines for a person, or one object.
-pub fn tell_failure(failure: &Failure, format: ErrorFormat, stderr: &Stderr) {
-    match format {
-        ErrorFormat::Text => stderr.write(format!("{failure}\n").as_bytes()),
-        ErrorFormat::Json => stderr.write(format!("{}\n", failure_line(failure)).as_bytes()),
-    }
+/// Tells what ended a command whose log does not stand: two lines for a person, or one object; and where the log was to be JSON, its last record.
+pub fn tell_failure(failure: &Failure, shapes: Shapes, stderr: &Stderr) {
+    let code = failure.code();
+    let ended = || record_line(level(code), "ended", outcome(code));
+    let lines = match shapes {
+        Shapes { errors: ErrorFormat::Json, log: LogFormat::Json } => vec![ended(), failure_line(failure)],
+        Shapes { errors: ErrorFormat::Json, .. } => vec![failure_line(failure)],
+        Shapes { log: LogFormat::Json, .. } => vec![failure_line(failure), ended()],
+        _ => vec![failure.to_string()],
+    };
+    lines.into_iter().for_each(|line| stderr.write(format!("{line}\n").as_bytes()));
 }
 
 /// A failure as the one object that tells it, wherever that stands: a record of the log with `error`, `hint`, `exit_code` and `exit_name`.
@@ -104,8 +109,7 @@ fn failure_line(failure: &Failure) -> String {
         ("exit_name", Value::from(failure.code().name())),
     ];
     let named = own.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
-    let head = Head { time: jiff::Timestamp::now(), level: level(failure.code()), target: env!("CARGO_CRATE_NAME") };
-    json_line(&head, Fields { message: failure.message().to_owned(), named })
+    record_line(level(failure.code()), failure.message(), named)
 }
 
 fn level(code: ExitCode) -> tracing::Level {
@@ -121,11 +125,11 @@ impl Log {
     /// Tells what went wrong: two lines for a person, and a record where the log is JSON. `json` leaves the two lines out, so that
     /// every line of its log is one object. Where errors are to be objects, it is left to [`Log::last_word`].
     pub fn failed(&self, failure: &Failure) {
-        if self.error_format == ErrorFormat::Json {
+        if self.shapes.errors == ErrorFormat::Json {
             self.concluded(failure);
             return;
         }
-        if self.format != LogFormat::Json {
+        if self.shapes.log != LogFormat::Json {
             self.stderr.write(format!("{failure}\n").as_bytes());
         }
         if self.shape == LineShape::Json {
@@ -140,12 +144,12 @@ impl Log {
 
     /// Where errors are to be objects: the one that says why the command does not end with 0. Nothing follows it.
     pub fn last_word(&self, code: ExitCode) {
-        if self.error_format == ErrorFormat::Text || code == ExitCode::Complete {
+        if self.shapes.errors == ErrorFormat::Text || code == ExitCode::Complete {
             return;
         }
         let said = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         let failure = said.filter(|said| said.code() == code).unwrap_or_else(|| Failure::new(code, code.meaning()));
-        tell_failure(&failure, self.error_format, &self.stderr);
+        self.stderr.write(format!("{}\n", failure_line(&failure)).as_bytes());
     }
 
     /// The last record of a JSON log: how the process ends, and what it came to.
@@ -153,12 +157,11 @@ impl Log {
         if self.shape == LineShape::Text {
             return;
         }
-        let own = [("outcome", Value::from(code.name())), ("exit_code", Value::from(code.number()))];
-        let mut fields: Map<String, Value> = own.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
+        let mut fields = outcome(code);
         fields.extend(more);
         let lost = self.stderr.lost_lines();
         fields.extend((lost > 0).then(|| ("lost_log_lines".to_owned(), Value::from(lost))));
-        self.record(level(code), "ended", fields);
+        self.stderr.write(format!("{}\n", record_line(level(code), "ended", fields)).as_bytes());
     }
 
     /// Waits until everything that was said is written, but not longer than `patience`.
@@ -166,12 +169,18 @@ impl Log {
         // What cannot be written by now is lost with the process; nobody is left to be told.
         let _written = self.stderr.flush(patience);
     }
+}
 
-    fn record(&self, level: tracing::Level, message: &str, named: Map<String, Value>) {
-        let head = Head { time: jiff::Timestamp::now(), level, target: env!("CARGO_CRATE_NAME") };
-        let line = json_line(&head, Fields { message: message.to_owned(), named });
-        self.stderr.write(format!("{line}\n").as_bytes());
-    }
+/// How a process ends, as the record of it says.
+fn outcome(code: ExitCode) -> Map<String, Value> {
+    let own = [("outcome", Value::from(code.name())), ("exit_code", Value::from(code.number()))];
+    own.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
+}
+
+/// A record of our own, which no level silences.
+fn record_line(level: tracing::Level, message: &str, named: Map<String, Value>) -> String {
+    let head = Head { time: jiff::Timestamp::now(), level, target: env!("CARGO_CRATE_NAME") };
+    json_line(&head, Fields { message: message.to_owned(), named })
 }
 
 fn directives(level: &str) -> String {
@@ -183,13 +192,35 @@ fn directives(level: &str) -> String {
     if names_targets { level.to_owned() } else { format!("warn,keyapi_export={level}") }
 }
 
+/// What becomes of a line that is wider than the terminal, where bars stand below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fitting {
+    /// Its last fields are cut off.
+    Cut,
+    /// It is folded at words.
+    Folded,
+}
+
+impl Fitting {
+    fn of(level: tracing::Level) -> Self {
+        if level <= tracing::Level::WARN { Self::Folded } else { Self::Cut }
+    }
+
+    fn fitted(self, line: &str, columns: usize) -> String {
+        match self {
+            Self::Cut => stderr::cut(line, columns),
+            Self::Folded => stderr::folded(line, columns, 2),
+        }
+    }
+}
+
 /// Leaves whole lines for stderr, and says how many were lost once there is room again.
 #[derive(Clone, Debug)]
 pub struct LineWriter {
     stderr: Stderr,
     shape: LineShape,
-    /// Whether a line is folded at words to the terminal's width: bars stand below it.
-    folds_lines: bool,
+    /// How a line is fitted into the terminal's width; not at all where no bars stand below it.
+    beside_bars: Option<Fitting>,
     told_lost: Arc<AtomicU64>,
 }
 
@@ -210,10 +241,10 @@ impl LineWriter {
 impl Write for LineWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.tell_lost();
-        let columns = if self.folds_lines { stderr::columns() } else { None };
-        match (columns, std::str::from_utf8(line)) {
-            (Some(columns), Ok(text)) => {
-                self.stderr.write(format!("{}\n", stderr::folded(text.trim_end(), columns, 2)).as_bytes());
+        let width = self.beside_bars.zip(stderr::columns());
+        match (width, std::str::from_utf8(line)) {
+            (Some((fitting, columns)), Ok(text)) => {
+                self.stderr.write(format!("{}\n", fitting.fitted(text.trim_end(), columns)).as_bytes());
             }
             _ => self.stderr.write(line),
         }
@@ -230,6 +261,11 @@ impl MakeWriter<'_> for LineWriter {
 
     fn make_writer(&self) -> Self {
         self.clone()
+    }
+
+    fn make_writer_for(&self, told: &tracing::Metadata<'_>) -> Self {
+        let beside_bars = self.beside_bars.map(|_| Fitting::of(*told.level()));
+        Self { beside_bars, ..self.clone() }
     }
 }
 
@@ -403,6 +439,22 @@ mod tests {
         assert!(line.ends_with("INFO published a part path=a/b part.rows=12\n"), "{line}");
         let time = line.split(' ').next().unwrap();
         assert!(time.parse::<jiff::Timestamp>().is_ok(), "{line}");
+    }
+
+    /// Each part that was published took three rows beside the bars.
+    #[test]
+    fn beside_bars_a_line_takes_one_row_but_a_warning_keeps_all_of_its_words() {
+        let line = "2026-01-01T00:00:00Z  INFO part published part.rows=7 part.path=data/query_region=US/part.parquet";
+        let fitted = |level| Fitting::of(level).fitted(line, 60);
+        for level in [tracing::Level::INFO, tracing::Level::DEBUG] {
+            let told = fitted(level);
+            assert!(!told.contains('\n') && told.chars().count() <= 60 && told.starts_with(&line[..50]), "{told}");
+        }
+        for level in [tracing::Level::WARN, tracing::Level::ERROR] {
+            let told = fitted(level);
+            assert!(told.contains('\n'), "{told}");
+            assert_eq!(told.split_whitespace().collect::<Vec<_>>(), line.split_whitespace().collect::<Vec<_>>());
+        }
     }
 
     #[test]

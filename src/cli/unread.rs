@@ -3,7 +3,7 @@
 use clap::Arg;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::config::ErrorFormat;
+use crate::config::Shapes;
 use crate::config::keys::edit_distance;
 use crate::failure::{ExitCode, Failure};
 use crate::stderr::{self, Stderr};
@@ -117,14 +117,14 @@ impl Unread {
 
     /// Prints help and version to stdout, and anything else to stderr, but for what is to be an object; the code to end with, and the
     /// failure that is left to tell.
-    pub fn tell(mut self, stderr: &Stderr, format: ErrorFormat) -> (ExitCode, Option<Failure>) {
+    pub fn tell(mut self, stderr: &Stderr, shapes: Shapes) -> (ExitCode, Option<Failure>) {
         if !self.error.use_stderr() {
             // A reader that closed stdout early, such as `head`, is no failure.
             let _closed = self.error.print();
             return (ExitCode::Complete, None);
         }
         self.advise();
-        if format == ErrorFormat::Json {
+        if shapes.are_objects() {
             return (ExitCode::Usage, Some(self.failure()));
         }
         let text = self.error.render();

@@ -403,6 +403,22 @@ pub enum ErrorFormat {
 
 through_choices!(ErrorFormat);
 
+/// In which shapes a process tells what it has to tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shapes {
+    /// Of the error that ends it.
+    pub errors: ErrorFormat,
+    /// Of its log.
+    pub log: LogFormat,
+}
+
+impl Shapes {
+    /// Whether everything that is told is to be an object.
+    pub fn are_objects(self) -> bool {
+        self.errors == ErrorFormat::Json || self.log == LogFormat::Json
+    }
+}
+
 impl Settings {
     /// The merged configuration as a file that would give it again, but for the proxy and the addresses to be pinged. Holds no secret: the key is
     /// not a setting.

@@ -132,3 +132,38 @@ fn what_status_and_verify_find_is_told_as_an_object() {
     assert_eq!((damaged.code, told["exit_name"].as_str()), (7, Some("local_damage")), "{damaged}");
     assert!(told["error"].as_str().unwrap().contains("damaged") && told["hint"].is_string(), "{damaged}");
 }
+
+/// A log of JSON was ended by two lines of plain text where the command line or the settings could not be read.
+#[test]
+fn a_json_log_tells_the_error_and_the_outcome_also_where_nothing_else_could_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("job.toml");
+    fs::write(&file, "[pace]\nqsp = 1\n").unwrap();
+    let unknown_key = format!("status --log-format=json --config {}", file.display());
+    let variable = "KEYAPI_EXPORT_REPORT__LOG_FORMAT";
+    for (call, variables) in [
+        ("verfy --log-format json", vec![]),
+        ("run --log-format json --max-in-flight 0", vec![]),
+        (unknown_key.as_str(), vec![]),
+        ("status --nonsense", vec![(variable, "json")]),
+        ("run --region US", vec![(variable, "json"), ("KEYAPI_EXPORT_PACE__QSP", "1")]),
+    ] {
+        let (code, stderr) = called(call, &variables);
+        assert_eq!(code, 2, "{call}: {stderr}");
+        let records: Vec<Value> = stderr
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{call}: {stderr}")))
+            .collect();
+        let [error, ended] = records.as_slice() else { panic!("{call}: {stderr}") };
+        assert!(error["exit_code"] == 2 && error["hint"].is_string() && error["level"] == "error", "{call}: {stderr}");
+        assert!(
+            ended["message"] == "ended" && ended["outcome"] == "usage" && ended["exit_code"] == 2,
+            "{call}: {stderr}"
+        );
+    }
+    let (code, stderr) = called("verfy --log-format json --error-format json", &[]);
+    assert_eq!((code, stderr.lines().count()), (2, 2), "{stderr}");
+    object(code, &stderr);
+    let (_, stderr) = called("verfy --log-format text", &[(variable, "json")]);
+    assert!(stderr.starts_with("error: "), "{stderr}");
+}

@@ -13,7 +13,7 @@ use super::fact::{PageFact, Purpose, WindowId};
 use super::planner::{Decision, PlanContext, Planner};
 use super::walk::{Stretch, Walk};
 use super::window::{Rereads, Window};
-use crate::api::contract::{Region, SOURCE};
+use crate::api::contract::{Region, SOURCE, TimeOrder};
 use crate::units::{EpochSeconds, TimeRange};
 
 /// How often the same seconds are read again before they are listed: at once, and twice more, each time after trouble had time to pass.
@@ -189,7 +189,13 @@ impl Planner {
 
     /// A window's evidence learns of a stretch that begins.
     pub(super) fn begin_evidence(&mut self, id: WindowId, stretch: Stretch) {
-        let end = self.asked_end(&stretch);
+        // That the upper bound was known to be inclusive may have been learned of pages that a later start does not read.
+        let meant = self.windows.get(&id).map(|window| match window.bounded {
+            true => window.range.end,
+            false => self.range_of(&window.region).end,
+        });
+        let is_exact = stretch.order() == TimeOrder::OldestFirst && meant == Some(stretch.asked_max.shifted(1));
+        let end = if is_exact { stretch.asked_max.shifted(1) } else { self.asked_end(&stretch) };
         let Some(window) = self.windows.get_mut(&id) else { return };
         let purpose = Purpose::Walk { window: id, stretch: stretch.number };
         let scan = Scan::of_stretch((&window.region, purpose), &stretch, end);

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use super::contract::SOURCE;
 use super::lenient::{decoded, mended};
-use super::packed::PackedRows;
+use super::packed::{Members, PackedRows};
 use super::row::{RowText, repair_surrogates, scan};
 use super::scan::{Malformed, Scanner};
 
@@ -193,13 +193,13 @@ fn data<'a>(scanner: &mut Scanner<'a>) -> Result<Data<'a>, Malformed> {
     }
     let mut rows = Vec::with_capacity(SOURCE.page_size as usize);
     let mut packed = PackedRows::with_room(scanner.left());
-    let mut is_over = false;
+    let (mut members, mut is_over) = (Members::default(), false);
     scanner.items(|scanner| {
         if rows.len() >= MOST_ROWS {
             is_over = true;
             return scanner.value().map(drop);
         }
-        let (row, members) = scan(scanner)?;
+        let row = scan(scanner, &mut members)?;
         if let (Ok(identity), Ok(index)) = (&row.identity, u32::try_from(rows.len())) {
             packed.push(index, identity, &members);
         }

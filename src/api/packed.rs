@@ -44,6 +44,12 @@ impl Default for Members<'_> {
 }
 
 impl<'a> Members<'a> {
+    /// Forgets those of the row before.
+    pub(super) fn clear(&mut self) {
+        self.documented = [None; SOURCE.fields.len()];
+        self.others.clear();
+    }
+
     /// Takes the value of a documented field.
     pub(super) fn set(&mut self, place: usize, raw: &'a str) {
         let Some(slot) = self.documented.get_mut(place) else { return };

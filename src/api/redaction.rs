@@ -29,8 +29,17 @@ pub(super) struct Blotter {
     needles: Vec<Needle>,
     /// Finds the windows of all needles; none where there is nothing to look for.
     windows: Option<AhoCorasick>,
-    /// Which letters any needle takes, by their byte: most escapes in an answer mean another.
-    letters: Vec<bool>,
+    /// Where each letter stands in the needles, by its byte: most escapes in an answer mean a letter that none has.
+    places: Vec<Vec<Place>>,
+}
+
+/// Where a letter stands.
+#[derive(Clone, Copy)]
+struct Place {
+    /// In which needle, by its place among them.
+    needle: usize,
+    /// How many of the needle's letters stand before it.
+    letters: usize,
 }
 
 impl fmt::Debug for Blotter {
@@ -78,7 +87,7 @@ impl Blotter {
     pub(super) fn new(key: &SecretString) -> Self {
         let key = key.expose_secret().as_bytes();
         if key.len() < SHORTEST_KEY {
-            return Self { needles: Vec::new(), windows: None, letters: Vec::new() };
+            return Self { needles: Vec::new(), windows: None, places: Vec::new() };
         }
         let plain = std::iter::once(key.to_vec()).chain(numbers_of(key));
         let plain = plain.map(|text| Needle::new(text, Alphabet::Plain));
@@ -88,9 +97,14 @@ impl Blotter {
         let patterns = needles.iter().flat_map(Needle::window_spellings);
         // The automaton grows with the windows alone, so building it cannot fail; without it every place would be tried.
         let windows = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(patterns).ok();
-        let is_taken = |letter| needles.iter().any(|needle| needle.takes(letter));
-        let letters = (0..=u8::MAX).map(is_taken).collect();
-        Self { needles, windows, letters }
+        let places_of = |letter| {
+            let in_needle = |(needle, of): (usize, &Needle)| {
+                of.letters_before(letter).map(move |letters| Place { needle, letters }).collect::<Vec<_>>()
+            };
+            needles.iter().enumerate().flat_map(in_needle).collect()
+        };
+        let places = (0..=u8::MAX).map(places_of).collect();
+        Self { needles, windows, places }
     }
 
     /// The body with a blot in place of every echo.
@@ -138,15 +152,26 @@ impl Blotter {
         }
         for escape in memchr::memchr3_iter(b'\\', b'%', b'&', body) {
             each_spelling(body, escape, |letter, end| {
-                if end > escape + 1 && self.letters.get(usize::from(letter)).is_some_and(|is_taken| *is_taken) {
-                    candidates
-                        .extend(self.needles.iter().flat_map(|needle| needle.starts_before(body, escape, letter)));
+                if end > escape + 1 {
+                    candidates.extend(self.starts_before(body, escape, letter));
                 }
             });
         }
         candidates.sort_unstable();
         candidates.dedup();
         candidates
+    }
+
+    /// Where an echo may start whose first escape is the one here, meaning `letter`.
+    fn starts_before(&self, body: &[u8], escape: usize, letter: u8) -> impl Iterator<Item = usize> {
+        let places = self.places.get(usize::from(letter)).into_iter().flatten();
+        places.filter_map(move |place| {
+            let start = escape.checked_sub(place.letters)?;
+            let (needle, before) = (self.needles.get(place.needle)?, body.get(start..escape)?);
+            // From the escape backwards: the letter right before it is another nearly always.
+            let mut pairs = needle.text.get(..place.letters)?.iter().zip(before).rev();
+            pairs.all(|(wanted, found)| needle.alphabet.takes(*wanted, *found)).then_some(start)
+        })
     }
 }
 
@@ -160,9 +185,10 @@ impl Needle {
         Self { text, alphabet, window }
     }
 
-    /// Whether it has a letter that this one is taken for.
-    fn takes(&self, letter: u8) -> bool {
-        self.text.iter().any(|wanted| self.alphabet.takes(*wanted, letter))
+    /// How many letters stand before each that this one is taken for.
+    fn letters_before(&self, letter: u8) -> impl Iterator<Item = usize> {
+        let is_taken = move |wanted: &u8| self.alphabet.takes(*wanted, letter);
+        self.text.iter().enumerate().filter(move |(_, wanted)| is_taken(wanted)).map(|(letters, _)| letters)
     }
 
     /// Every spelling of the window without an escape.
@@ -172,17 +198,6 @@ impl Needle {
                 self.alphabet.spellings(*letter).map(move |found| text.iter().copied().chain([found]).collect())
             };
             spelled.into_iter().flat_map(longer).collect()
-        })
-    }
-
-    /// Where an echo may start whose first escape is the one here, meaning `letter`.
-    fn starts_before(&self, body: &[u8], escape: usize, letter: u8) -> impl Iterator<Item = usize> {
-        let is_here = move |wanted: &u8| self.alphabet.takes(*wanted, letter);
-        let places = self.text.iter().enumerate().filter(move |(_, wanted)| is_here(wanted));
-        places.filter_map(move |(letters, _)| {
-            let start = escape.checked_sub(letters)?;
-            let mut before = self.text.iter().zip(body.get(start..escape)?);
-            before.all(|(wanted, found)| self.alphabet.takes(*wanted, *found)).then_some(start)
         })
     }
 
@@ -258,6 +273,10 @@ fn each_spelling(body: &[u8], at: usize, mut call: impl FnMut(u8, usize)) {
         }
         b'&' => {
             let rest = body.get(at..).unwrap_or_default();
+            // In most texts it is the word "and".
+            if !byte(at + 1).is_some_and(|next| next.is_ascii_alphabetic() || next == b'#') {
+                return;
+            }
             for (name, letter) in ENTITIES.iter().filter(|(name, _)| rest.starts_with(name)) {
                 call(*letter, at + name.len());
             }
@@ -323,7 +342,12 @@ const ENTITIES: [(&[u8], u8); 43] = [
 
 /// The character whose number these digits are, where it is one byte.
 fn number(body: &[u8], at: usize, length: usize, radix: u32) -> Option<u8> {
-    let digits = std::str::from_utf8(body.get(at..at + length)?).ok()?;
+    let digits = body.get(at..at + length)?;
+    // Nearly nothing behind an escape is a number, and most of that shows by its first letter.
+    if !digits.first().is_some_and(|first| first.is_ascii_hexdigit() || *first == b'+') {
+        return None;
+    }
+    let digits = std::str::from_utf8(digits).ok()?;
     u8::try_from(u32::from_str_radix(digits, radix).ok()?).ok()
 }
 

@@ -35,8 +35,8 @@ pub enum Row {
 /// Why the row cannot be placed, for a person. Such a row is kept whole, never dropped.
 pub fn identity(row: &str) -> Result<Identity, String> {
     let mut scanner = Scanner::new(row);
-    let read = scan(&mut scanner).and_then(|read| scanner.end().map(|()| read));
-    read.map_or_else(|_| Err(format!("the row is {}", kind(row))), |(read, _)| read.identity)
+    let read = scan(&mut scanner, &mut Members::default()).and_then(|read| scanner.end().map(|()| read));
+    read.map_or_else(|_| Err(format!("the row is {}", kind(row))), |read| read.identity)
 }
 
 /// A row where it stands in its page.
@@ -48,44 +48,53 @@ pub struct RowText<'a> {
     pub identity: Result<Identity, String>,
 }
 
-/// Reads the row that stands next, whatever it is, with its members.
+/// Reads the row that stands next, whatever it is; its members take the place of those in `members`.
 ///
 /// # Errors
 /// Where no JSON value stands there.
-pub(super) fn scan<'a>(scanner: &mut Scanner<'a>) -> Result<(RowText<'a>, Members<'a>), Malformed> {
+pub(super) fn scan<'a>(scanner: &mut Scanner<'a>, members: &mut Members<'a>) -> Result<RowText<'a>, Malformed> {
+    members.clear();
     if scanner.next_byte() != Some(b'{') {
         let text = scanner.value()?;
         let identity = Err(format!("the row is {}", kind(text)));
-        return Ok((RowText { text, identity }, Members::default()));
+        return Ok(RowText { text, identity });
     }
     let start = scanner.position();
-    let mut seen = Seen::default();
-    scanner.members(|scanner, name| {
-        let value = scanner.value()?;
-        seen.see(name, value);
+    let mut seen = Seen::of(members);
+    scanner.entries(|scanner| {
+        // Nearly all rows come in the vendor's order, and what is expected need not be looked for.
+        if SOURCE.fields.get(seen.expected).is_some_and(|field| scanner.passes_name(field)) {
+            let value = scanner.value()?;
+            seen.see_documented(seen.expected, value);
+        } else {
+            let name = scanner.name()?;
+            let value = scanner.value()?;
+            seen.see(name, value);
+        }
         Ok(())
     })?;
-    let (identity, members) = seen.finish();
-    Ok((RowText { text: scanner.since(start), identity }, members))
+    let identity = seen.identity();
+    Ok(RowText { text: scanner.since(start), identity })
 }
 
 /// What was seen of a row's members.
-#[derive(Default)]
-struct Seen<'a> {
+struct Seen<'a, 'm> {
     video_id: Member<'a>,
     create_time: Member<'a>,
     region: Member<'a>,
     has_odd_name: bool,
-    members: Members<'a>,
+    members: &'m mut Members<'a>,
     /// Where the next member stands among the documented fields, if rows come in the vendor's order.
     expected: usize,
 }
 
-impl<'a> Seen<'a> {
+impl<'a, 'm> Seen<'a, 'm> {
+    fn of(members: &'m mut Members<'a>) -> Self {
+        let (video_id, create_time, region) = Default::default();
+        Self { video_id, create_time, region, has_odd_name: false, members, expected: 0 }
+    }
+
     fn see(&mut self, name: Name<'a>, value: &'a str) {
-        if SOURCE.fields.get(self.expected).is_some_and(|field| name.is(field)) {
-            return self.see_documented(self.expected, value);
-        }
         let Some(name) = name.text() else {
             self.has_odd_name = true;
             return;
@@ -107,9 +116,8 @@ impl<'a> Seen<'a> {
         }
     }
 
-    fn finish(self) -> (Result<Identity, String>, Members<'a>) {
-        let Self { video_id, create_time, region, has_odd_name, members, .. } = self;
-        (self::identity_of(has_odd_name, (video_id, create_time, region)), members)
+    fn identity(self) -> Result<Identity, String> {
+        identity_of(self.has_odd_name, (self.video_id, self.create_time, self.region))
     }
 }
 

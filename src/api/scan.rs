@@ -32,11 +32,6 @@ pub struct Name<'a> {
 }
 
 impl<'a> Name<'a> {
-    /// Whether it is spelled so, letter by letter.
-    pub fn is(self, text: &str) -> bool {
-        inside(self.quoted) == text
-    }
-
     /// What it says; none where it holds half of a surrogate pair, which no text does.
     pub fn text(self) -> Option<Cow<'a, str>> {
         let inner = inside(self.quoted);
@@ -121,13 +116,23 @@ impl<'a> Scanner<'a> {
         &mut self,
         mut see: impl FnMut(&mut Self, Name<'a>) -> Result<(), Malformed>,
     ) -> Result<(), Malformed> {
+        self.entries(|scanner| {
+            let name = scanner.name()?;
+            see(scanner, name)
+        })
+    }
+
+    /// The same, but that `see` is called before each member's name, and must read that too.
+    ///
+    /// # Errors
+    /// Where no object stands here, and those of `see`.
+    pub(super) fn entries(&mut self, mut see: impl FnMut(&mut Self) -> Result<(), Malformed>) -> Result<(), Malformed> {
         self.pass(b'{', "a JSON object")?;
         if self.passes(b'}') {
             return Ok(());
         }
         loop {
-            let name = self.name()?;
-            see(self, name)?;
+            see(self)?;
             if !self.passes(b',') {
                 return self.pass(b'}', "a comma or the end of the object");
             }
@@ -192,8 +197,22 @@ impl<'a> Scanner<'a> {
         if self.passes(byte) { Ok(()) } else { Err(self.wanted(wanted)) }
     }
 
+    /// Whether a member of this name comes next, spelled letter by letter, with the colon right behind it; both are passed then. The name holds
+    /// neither a quote nor an escape.
+    pub(super) fn passes_name(&mut self, name: &str) -> bool {
+        self.next_byte();
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let behind = rest.strip_prefix(b"\"").and_then(|rest| rest.strip_prefix(name.as_bytes()));
+        let passes = behind.is_some_and(|behind| behind.starts_with(b"\":"));
+        self.at += if passes { name.len() + 3 } else { 0 };
+        passes
+    }
+
     /// Passes a member's name and the colon behind it.
-    fn name(&mut self) -> Result<Name<'a>, Malformed> {
+    ///
+    /// # Errors
+    /// Where no name stands here.
+    pub(super) fn name(&mut self) -> Result<Name<'a>, Malformed> {
         if self.next_byte() != Some(b'"') {
             return Err(self.wanted("the name of a member"));
         }

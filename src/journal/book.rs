@@ -210,7 +210,7 @@ impl Book {
     }
 
     /// Attempts that were taken and whose end is not known yet.
-    fn in_flight(&self) -> u64 {
+    pub(super) fn in_flight(&self) -> u64 {
         self.reserved.saturating_sub(self.tally.attempts + self.lost + self.unsent)
     }
 

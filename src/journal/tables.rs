@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
 use super::book::Account;
@@ -54,6 +54,27 @@ pub(super) enum Entry {
     Cleared,
 }
 
+/// The statements that every page needs, kept for a transaction: to find one by its text costs as much as a short row does.
+#[derive(Default)]
+pub(super) struct Statements<'a> {
+    page: Option<CachedStatement<'a>>,
+    keys: Option<CachedStatement<'a>>,
+    body: Option<CachedStatement<'a>>,
+    released: Option<CachedStatement<'a>>,
+}
+
+/// The statement in its place, prepared if it is the first time.
+fn kept<'s, 'a>(
+    place: &'s mut Option<CachedStatement<'a>>,
+    connection: &'a Connection,
+    sql: &str,
+) -> rusqlite::Result<&'s mut CachedStatement<'a>> {
+    match place {
+        Some(statement) => Ok(statement),
+        none => Ok(none.insert(connection.prepare_cached(sql)?)),
+    }
+}
+
 /// One open transaction.
 pub(super) struct Batch<'a> {
     pub(super) connection: &'a Connection,
@@ -67,6 +88,7 @@ pub(super) struct Batch<'a> {
     pub(super) recording: Option<&'a Recording>,
     /// What this transaction makes of it.
     pub(super) draft: Vec<Entry>,
+    pub(super) statements: Statements<'a>,
 }
 
 impl Batch<'_> {
@@ -77,6 +99,11 @@ impl Batch<'_> {
             Err(Halt::Refused(refusal)) => Ok(Err(refusal)),
             Err(Halt::Failed(error)) => Err(error),
         }
+    }
+
+    /// What the transaction makes of what is known; nothing more is written.
+    pub(super) fn end(self) -> (Cursor, Vec<Entry>) {
+        (self.cursor, self.draft)
     }
 
     /// Writes the current run's ledger.
@@ -227,15 +254,14 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn page_summary(&self, run: i64, sequence: i64, page: &NewPage) -> rusqlite::Result<()> {
+    fn page_summary(&mut self, run: i64, sequence: i64, page: &NewPage) -> rusqlite::Result<()> {
         let fact = &page.fact;
         let (purpose, window, stretch) = purpose_columns(fact.address.purpose);
         let span = fact.span();
         let sql = "INSERT INTO pages (sequence, run, region, purpose, window, stretch, page, fetched_at, slots, position, \
                    first, last, standing, outside, own_region, other_region, print) \
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
-        self.connection
-            .prepare_cached(sql)?
+        kept(&mut self.statements.page, self.connection, sql)?
             .execute(params![
                 sequence,
                 run,
@@ -259,7 +285,7 @@ impl Batch<'_> {
     }
 
     /// A page that lands after its window was closed keeps no row keys: the planner has no use for it. Says whether it has any.
-    fn page_keys(&self, sequence: i64, page: &NewPage) -> rusqlite::Result<bool> {
+    fn page_keys(&mut self, sequence: i64, page: &NewPage) -> rusqlite::Result<bool> {
         let purpose = page.fact.address.purpose;
         let closes = |entry: &Entry| matches!((entry, purpose), (Entry::Closed(closed), Purpose::Walk { window, .. }) if *closed == window);
         if self.bought.is_closed(purpose) || self.draft.iter().any(closes) {
@@ -268,7 +294,7 @@ impl Batch<'_> {
         let keys = encode_keys(&page.fact.rows);
         let checksum = keys_checksum(sequence, &page.fact, (page.position, &keys));
         let sql = "INSERT INTO row_keys (sequence, keys, checksum) VALUES (?1, ?2, ?3)";
-        self.connection.prepare_cached(sql)?.execute(params![sequence, keys, checksum])?;
+        kept(&mut self.statements.keys, self.connection, sql)?.execute(params![sequence, keys, checksum])?;
         Ok(true)
     }
 
@@ -287,7 +313,7 @@ impl Batch<'_> {
         let body = lz4_flex::block::compress(&page.body);
         let sql = "INSERT INTO bodies (sequence, region, first, end, slots, fetched_at_ms, request_id, length, \
                    checksum, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-        self.connection.prepare_cached(sql)?.execute(params![
+        kept(&mut self.statements.body, self.connection, sql)?.execute(params![
             sequence,
             region.as_str(),
             span.start.get(),
@@ -374,9 +400,8 @@ impl Batch<'_> {
     }
 
     fn release_one(&mut self, region: &Region, place: Place) -> rusqlite::Result<()> {
-        self.connection
-            .prepare_cached("INSERT INTO released (sequence) VALUES (?1) ON CONFLICT DO NOTHING")?
-            .execute([place.1])?;
+        let sql = "INSERT INTO released (sequence) VALUES (?1) ON CONFLICT DO NOTHING";
+        kept(&mut self.statements.released, self.connection, sql)?.execute([place.1])?;
         self.draft.push(Entry::Released(region.clone(), place));
         Ok(())
     }

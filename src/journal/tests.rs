@@ -128,6 +128,18 @@ fn sequences(replayed: &[Replayed]) -> Vec<i64> {
     replayed.iter().map(Replayed::sequence).collect()
 }
 
+/// Pages wait a moment for those that are on their way; one that never comes holds nobody up.
+#[tokio::test]
+async fn a_page_is_durable_without_those_that_never_come() {
+    let scene = Scene::begin().await;
+    let never = scene.ledger.admit().await.unwrap();
+    for number in 1..=3 {
+        scene.buy(page(walk(1, number), &[10 * i64::from(number)])).await.unwrap();
+    }
+    assert_eq!(scene.journal.replay().unwrap().len(), 3);
+    drop(never);
+}
+
 #[tokio::test]
 async fn what_was_answered_is_there_after_a_kill() {
     let scene = Scene::begin().await;

@@ -6,6 +6,8 @@
 
 use std::io;
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::runtime::Handle;
@@ -24,13 +26,18 @@ use super::reader::Cursor;
 use super::recovery::{Opened, checkpoint};
 use super::shared::Shared;
 use super::shipping::Changes;
-use super::tables::{Batch, Entry};
+use super::tables::{Batch, Entry, Statements};
 use crate::failpoint::{self, CrashStep};
 
 /// Requests that wait for the writer; senders beyond it wait themselves.
 pub(super) const QUEUE: usize = 1_024;
 /// Jobs that share one transaction.
 const LARGEST_BATCH: usize = 256;
+/// The least time from the beginning of one transaction to that of the next, while pages are on their way that may share it: each syncs, and
+/// writes the last page of each table anew, however few rows it holds. So long, at most, a page waits for others.
+const APART: Duration = Duration::from_millis(2);
+/// How often it is looked meanwhile whether all have come, or something that others wait for.
+const LOOK_EVERY: Duration = Duration::from_micros(300);
 /// Growth of the log after which it is moved into the database.
 const LOG_BYTES: u64 = 8 * 1024 * 1024;
 /// What a transaction adds to the log beside the bodies: the pages of tables and indexes that it touches.
@@ -86,6 +93,8 @@ pub(super) struct Writer {
     known: Option<Known>,
     bought: Bought,
     health: Health,
+    /// When the last transaction began.
+    began: Option<Instant>,
     /// What notes the rows that are touched, where a copy is kept elsewhere.
     recording: Option<Recording>,
     /// What the copy was told last of the ledger.
@@ -111,7 +120,7 @@ impl Writer {
         let health = Health::Sound;
         let recording = shared.shipping.is_some().then(|| Recording::begin(&connection)).transpose();
         let recording = recording.map_err(JournalError::read("beginning to note changes", &opened.file))?;
-        let (told, waiting, runtime) = (None, None, Handle::try_current().ok());
+        let (began, told, waiting, runtime) = (None, None, None, Handle::try_current().ok());
         Ok(Self {
             connection,
             ballast,
@@ -123,6 +132,7 @@ impl Writer {
             known,
             bought,
             health,
+            began,
             recording,
             told,
             shared,
@@ -200,21 +210,39 @@ impl Writer {
         }
     }
 
+    /// Takes what waits to be written, and what comes right after it.
     fn gather(&mut self, first: Request) -> Vec<Request> {
         let alone = first.job.is_alone();
         let mut batch = vec![first];
-        while !alone && batch.len() < LARGEST_BATCH {
+        while !alone && self.takes_in(&mut batch) && self.awaits_more(&batch) {
+            thread::sleep(LOOK_EVERY);
+        }
+        self.began = Some(Instant::now());
+        batch.iter_mut().for_each(|request| request.job.settle());
+        batch
+    }
+
+    /// Adds what waits; whether more might share the transaction.
+    fn takes_in(&mut self, batch: &mut Vec<Request>) -> bool {
+        while batch.len() < LARGEST_BATCH {
             match self.requests.try_recv() {
                 Ok(request) if request.job.is_alone() => {
                     self.waiting = Some(request);
-                    break;
+                    return false;
                 }
                 Ok(request) => batch.push(request),
-                Err(_) => break,
+                Err(_) => return true,
             }
         }
-        batch.iter_mut().for_each(|request| request.job.settle());
-        batch
+        false
+    }
+
+    /// Whether the last transaction began just now and more pages are on their way. Nobody who waits for anything else is kept waiting.
+    fn awaits_more(&self, batch: &[Request]) -> bool {
+        let is_page = |request: &Request| matches!(request.job, Job::Page { attempt: Some(_), .. });
+        let Some(book) = self.shared.book().filter(|_| batch.iter().all(is_page)) else { return false };
+        let is_soon = self.began.is_some_and(|began| began.elapsed() < APART);
+        is_soon && book.lock().in_flight() > batch.len() as u64
     }
 
     fn accepts(&self, job: &Job) -> bool {
@@ -265,6 +293,7 @@ impl Writer {
             shared: &self.shared,
             recording: self.recording.as_ref(),
             draft: Vec::new(),
+            statements: Statements::default(),
         };
         let mut answers = Vec::with_capacity(batch.len());
         for request in batch {
@@ -274,7 +303,7 @@ impl Writer {
         if let Some(account) = account {
             open.account(account)?;
         }
-        let (cursor, draft) = (open.cursor, open.draft);
+        let (cursor, draft) = open.end();
         transaction.commit()?;
         if let Some(shipping) = &self.shared.shipping {
             shipping.committed();

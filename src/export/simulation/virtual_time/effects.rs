@@ -47,8 +47,10 @@ impl VirtualTime {
             let (deal, patience) = match &work {
                 Work::Page(task) => {
                     self.watch.begins(&task.address);
-                    let others = self.machine.pool().len() as u64 - (begun - number);
-                    self.out.alone = if others == 0 { self.out.alone + 1 } else { 0 };
+                    // One that began with it may be stopped already.
+                    let pool = self.machine.pool();
+                    let begun_with_it = (number..begun).filter(|job| pool.work(JobId(*job)).is_some()).count();
+                    self.out.alone = if pool.len() == begun_with_it { self.out.alone + 1 } else { 0 };
                     let is_parked = self.machine.planner().is_parked(task.window);
                     (self.deal(), if is_parked { Patience::Short } else { Patience::Full })
                 }

@@ -11,9 +11,9 @@ use clap::ValueEnum;
 pub struct Tuning {
     /// Pages that a window should hold, 1 to 100,000.
     pub window_pages: u32,
-    /// The least pages of a stretch before a scheduled anchor, 1 to 100,000.
+    /// The least pages of a scan before a scheduled anchor, 1 to 100,000.
     pub anchor_pages: u32,
-    /// The age in seconds at which a stretch is left.
+    /// The age in seconds at which a scan is left.
     pub stretch_age: i64,
     /// How credits are traded for immunity to rows that come and go.
     pub consistency: Consistency,

@@ -8,9 +8,9 @@ use std::borrow::Cow;
 
 use super::contract::SOURCE;
 use super::lenient::{decoded, mended};
+use super::lexer::{Lexer, Malformed};
 use super::packed::{Members, PackedRows};
-use super::row::{RowText, repair_surrogates, scan};
-use super::scan::{Malformed, Scanner};
+use super::row::{RowText, read_row, repair_surrogates};
 
 pub use super::lenient::readable;
 
@@ -143,24 +143,24 @@ impl Data<'_> {
 pub fn envelope(text: &str) -> Result<Envelope<'_>, BodyError> {
     let (mut code, mut request_id, mut data) = (None, None, Data::Nothing);
     let mut words: Vec<(usize, &str)> = Vec::new();
-    let mut scanner = Scanner::new(text);
-    scanner.members(|scanner, name| {
-        let name = name.text().ok_or_else(|| scanner.wanted("a name that is a text"))?;
+    let mut lexer = Lexer::new(text);
+    lexer.members(|lexer, name| {
+        let name = name.text().ok_or_else(|| lexer.wanted("a name that is a text"))?;
         match name.as_ref() {
-            "code" => code = Some(scanner.value()?),
-            "requestId" => request_id = Some(scanner.value()?),
+            "code" => code = Some(lexer.value()?),
+            "requestId" => request_id = Some(lexer.value()?),
             "data" => {
-                let found = self::data(scanner)?;
+                let found = self::data(lexer)?;
                 data = std::mem::replace(&mut data, Data::Nothing).or_later(found);
             }
             name => {
-                let value = scanner.value()?;
+                let value = lexer.value()?;
                 words.extend(rank(name).filter(|_| !is_nothing(value)).map(|rank| (rank, value)));
             }
         }
         Ok(())
     })?;
-    scanner.end()?;
+    lexer.end()?;
     let number = code.and_then(whole_number);
     let (data, packed) = match data {
         Data::Nothing => Default::default(),
@@ -187,19 +187,19 @@ pub fn envelope(text: &str) -> Result<Envelope<'_>, BodyError> {
 }
 
 /// Reads what stands under `data`, and its rows as far as the bound goes.
-fn data<'a>(scanner: &mut Scanner<'a>) -> Result<Data<'a>, Malformed> {
-    if scanner.next_byte() != Some(b'[') {
-        return Ok(if is_nothing(scanner.value()?) { Data::Nothing } else { Data::NoList });
+fn data<'a>(lexer: &mut Lexer<'a>) -> Result<Data<'a>, Malformed> {
+    if lexer.next_byte() != Some(b'[') {
+        return Ok(if is_nothing(lexer.value()?) { Data::Nothing } else { Data::NoList });
     }
     let mut rows = Vec::with_capacity(SOURCE.page_size as usize);
-    let mut packed = PackedRows::with_room(scanner.left());
+    let mut packed = PackedRows::with_room(lexer.left());
     let (mut members, mut is_over) = (Members::default(), false);
-    scanner.items(|scanner| {
+    lexer.items(|lexer| {
         if rows.len() >= MOST_ROWS {
             is_over = true;
-            return scanner.value().map(drop);
+            return lexer.value().map(drop);
         }
-        let row = scan(scanner, &mut members)?;
+        let row = read_row(lexer, &mut members)?;
         if let (Ok(identity), Ok(index)) = (&row.identity, u32::try_from(rows.len())) {
             packed.push(index, identity, &members);
         }

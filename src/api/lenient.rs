@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use super::scan::is_json;
+use super::lexer::is_json;
 
 /// The body as JSON text, as far as it can be mended. Borrowed where nothing had to change.
 pub fn readable(body: &[u8]) -> Cow<'_, str> {

@@ -17,7 +17,7 @@ pub mod plain;
 pub mod proxy;
 pub mod reply;
 pub mod row;
-pub mod scan;
+pub mod lexer;
 pub mod signals;
 mod transport;
 mod unpack;

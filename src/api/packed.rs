@@ -14,7 +14,7 @@ use std::borrow::Cow;
 
 use super::contract::SOURCE;
 use super::identity::Identity;
-use super::scan::inside;
+use super::lexer::inside;
 use crate::units::EpochSeconds;
 
 /// In place of a value's length and one: there is none.

@@ -9,9 +9,9 @@ use crate::units::EpochSeconds;
 
 use super::contract::SOURCE;
 pub use super::identity::Identity;
+use super::lexer::{Lexer, Malformed, Name, inside};
 use super::number;
 use super::packed::Members;
-use super::scan::{Malformed, Name, Scanner, inside};
 use super::words::quoted;
 
 /// A row of an answer: its identity, or why it has none, with its text.
@@ -34,8 +34,8 @@ pub enum Row {
 /// # Errors
 /// Why the row cannot be placed, for a person. Such a row is kept whole, never dropped.
 pub fn identity(row: &str) -> Result<Identity, String> {
-    let mut scanner = Scanner::new(row);
-    let read = scan(&mut scanner, &mut Members::default()).and_then(|read| scanner.end().map(|()| read));
+    let mut lexer = Lexer::new(row);
+    let read = read_row(&mut lexer, &mut Members::default()).and_then(|read| lexer.end().map(|()| read));
     read.map_or_else(|_| Err(format!("the row is {}", kind(row))), |read| read.identity)
 }
 
@@ -52,29 +52,29 @@ pub struct RowText<'a> {
 ///
 /// # Errors
 /// Where no JSON value stands there.
-pub(super) fn scan<'a>(scanner: &mut Scanner<'a>, members: &mut Members<'a>) -> Result<RowText<'a>, Malformed> {
+pub(super) fn read_row<'a>(lexer: &mut Lexer<'a>, members: &mut Members<'a>) -> Result<RowText<'a>, Malformed> {
     members.clear();
-    if scanner.next_byte() != Some(b'{') {
-        let text = scanner.value()?;
+    if lexer.next_byte() != Some(b'{') {
+        let text = lexer.value()?;
         let identity = Err(format!("the row is {}", kind(text)));
         return Ok(RowText { text, identity });
     }
-    let start = scanner.position();
+    let start = lexer.position();
     let mut seen = Seen::of(members);
-    scanner.entries(|scanner| {
+    lexer.entries(|lexer| {
         // Nearly all rows come in the vendor's order, and what is expected need not be looked for.
-        if SOURCE.fields.get(seen.expected).is_some_and(|field| scanner.passes_name(field)) {
-            let value = scanner.value()?;
+        if SOURCE.fields.get(seen.expected).is_some_and(|field| lexer.passes_name(field)) {
+            let value = lexer.value()?;
             seen.see_documented(seen.expected, value);
         } else {
-            let name = scanner.name()?;
-            let value = scanner.value()?;
+            let name = lexer.name()?;
+            let value = lexer.value()?;
             seen.see(name, value);
         }
         Ok(())
     })?;
     let identity = seen.identity();
-    Ok(RowText { text: scanner.since(start), identity })
+    Ok(RowText { text: lexer.since(start), identity })
 }
 
 /// What was seen of a row's members.

@@ -157,9 +157,9 @@ impl Default for PaceSettings {
 pub struct PlanSettings {
     /// Pages that a window is sized for, 1 to 100000. Default 2000.
     pub window_pages: u32,
-    /// Pages of a stretch before a re-anchoring is considered, 1 to 100000. Default 300.
+    /// Pages of a scan before a re-anchoring is considered, 1 to 100000. Default 300.
     pub anchor_pages: u32,
-    /// The age at which a stretch is re-anchored whatever its pages. Default 10m.
+    /// The age at which a scan is re-anchored whatever its pages. Default 10m.
     pub stretch_age: HumanDuration,
     /// How well the walk resists rows that come and go meanwhile, and at what price. Default `anchored`.
     pub consistency: Consistency,

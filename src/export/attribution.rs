@@ -218,7 +218,7 @@ mod tests {
     fn later_pages_are_asked_a_little_once_several_were_at_fault() {
         let later = |number: u32| PageAddress {
             region: "US".parse().unwrap(),
-            purpose: Purpose::Walk { window: WindowId(0), stretch: number },
+            purpose: Purpose::Walk { window: WindowId(0), scan: number },
             page: PageNumber::new(number).unwrap(),
         };
         let mut attribution = Attribution::default();

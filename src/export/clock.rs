@@ -1,7 +1,7 @@
 //! The run's two notions of time, made safe against clocks that are set and machines that sleep; and the machine's clock beside the
 //! service's.
 //!
-//! Pacing and waiting use the monotonic clock and nothing here. The wall clock dates stretches, which must age over restarts and
+//! Pacing and waiting use the monotonic clock and nothing here. The wall clock dates scans, which must age over restarts and
 //! over a machine's sleep, and must not stand still because somebody set the clock back.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

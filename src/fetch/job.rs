@@ -13,7 +13,7 @@ use crate::plan::planner::Task;
 use crate::units::{Credits, PageNumber};
 
 use super::gate::Permit;
-use super::retry::{Leave, Next, Patience, Retry, Trouble};
+use super::retry::{Next, Patience, Retry, RetryToken, Trouble};
 
 /// Refusals in words of the rate that one question gets while others are answered, each at a lower pace, before it is refused for good.
 const MOST_SLOWED: u32 = 6;
@@ -195,7 +195,7 @@ pub enum Fetched {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Stands {
     /// Its page failed; it waits until the budget of all retries lets it be asked again.
-    WantsLeave {
+    WantsToken {
         /// From when on.
         since: Duration,
     },
@@ -204,7 +204,7 @@ pub(super) enum Stands {
     /// A request is on its way.
     OnItsWay(Permit),
     /// It waits between two attempts.
-    Rests(Leave),
+    Rests(RetryToken),
     /// Its page came and is becoming durable.
     Keeps {
         /// Since when.
@@ -220,7 +220,7 @@ pub(super) enum Then {
     /// It asks again as soon as there is a permit.
     AskAgain,
     /// It rests so long.
-    Rest(Duration, Leave),
+    Rest(Duration, RetryToken),
     /// It is over.
     End(Fetched),
 }
@@ -257,12 +257,12 @@ pub(super) struct FetchJob {
 }
 
 impl FetchJob {
-    /// A job that begins at `now`. One whose page failed before needs leave first.
+    /// A job that begins at `now`. One whose page failed before needs a retry token first.
     pub(super) fn new(work: Work, (asks, patience): (Asks, Patience), now: Duration) -> Self {
         let stands = match asks {
             Asks::First => Stands::WantsPermit,
-            Asks::Again => Stands::WantsLeave { since: now },
-            Asks::Confirming(_) => Stands::Rests(Leave::Wanted),
+            Asks::Again => Stands::WantsToken { since: now },
+            Asks::Confirming(_) => Stands::Rests(RetryToken::Wanted),
         };
         Self {
             work,
@@ -286,7 +286,7 @@ impl FetchJob {
             Heard::Page { .. } if is_probe => return Then::End(Fetched::Well),
             Heard::Page { doubt } => match self.astray_because(doubt, (now, apart)) {
                 Astray::No => return Then::Keep,
-                Astray::Until(moment) => return Then::Rest(moment.saturating_sub(now), Leave::Wanted),
+                Astray::Until(moment) => return Then::Rest(moment.saturating_sub(now), RetryToken::Wanted),
                 Astray::AskAgain(doubt) => (Trouble::Failed, doubt.to_string()),
             },
             Heard::Quota { message } => return Then::End(Fetched::Quota { message }),
@@ -303,7 +303,7 @@ impl FetchJob {
         }
         match self.retry.after(trouble, jitter) {
             Next::Permit => Then::AskAgain,
-            Next::Rest(rest, leave) => Then::Rest(rest, leave),
+            Next::Rest(rest, token) => Then::Rest(rest, token),
             Next::Never => Then::End(Fetched::Failed { why }),
         }
     }
@@ -347,7 +347,7 @@ impl FetchJob {
     /// A health probe that begins after a rest.
     pub(super) fn probe(query: Arc<PageQuery>, now: Duration) -> Self {
         let job = Self::new(Work::HealthProbe(query), (Asks::First, Patience::Short), now);
-        Self { stands: Stands::Rests(Leave::Free), ..job }
+        Self { stands: Stands::Rests(RetryToken::Free), ..job }
     }
 
     /// Whether a request of it is on its way, or its page is becoming durable: it has a place among those in flight.
@@ -363,6 +363,6 @@ impl FetchJob {
 
     /// Whether it leaves its worker's place to another.
     pub(super) fn is_resting(&self) -> bool {
-        matches!(self.stands, Stands::Rests(_) | Stands::WantsLeave { .. })
+        matches!(self.stands, Stands::Rests(_) | Stands::WantsToken { .. })
     }
 }

@@ -15,7 +15,7 @@ use crate::plan::planner::Task;
 use super::gate::{Gate, Permit};
 use super::job::{Asks, Dice, FetchJob, Fetched, Heard, JobId, Stands, Then, Work};
 use super::reach::Reach;
-use super::retry::{Leave, Patience};
+use super::retry::{Patience, RetryToken};
 use super::throttle::{LearnedRate, Rate};
 use lone::{LoneThrottling, Whose};
 use turns::Turns;
@@ -27,7 +27,7 @@ mod turns;
 const DOUBT_HOLD: Duration = Duration::from_secs(1);
 /// After how long one request asks again whether a key is spent that an answer said to be so: one answer may be wrong.
 const SPENT_AGAIN: Duration = Duration::from_millis(500);
-/// A wait for leave to ask again that is worth a person's attention.
+/// A wait for a retry token that is worth a person's attention.
 const NOTABLE_WAIT: Duration = Duration::from_secs(1);
 
 /// A request that is to be sent now. Whoever sends it reports what it [heard](Pool::heard).
@@ -226,7 +226,7 @@ impl Pool {
         self.is_stopped || is_of(work, &self.stopped_regions)
     }
 
-    /// Gives rests their end, leave and permits at `now`: the requests that go out, in this order.
+    /// Gives rests their end, retry tokens and permits at `now`: the requests that go out, in this order.
     pub fn go_on(&mut self, now: Duration) -> Vec<Sending> {
         if self.is_stopped {
             return Vec::new();
@@ -275,8 +275,8 @@ impl Pool {
                 self.turns.want_permit(id);
                 JobOutcome::GoesOn
             }
-            Then::Rest(rest, leave) => {
-                self.turns.rest(id, now + rest, leave);
+            Then::Rest(rest, token) => {
+                self.turns.rest(id, now + rest, token);
                 JobOutcome::GoesOn
             }
             Then::End(how) => JobOutcome::Over(self.end(id, how)?),
@@ -303,7 +303,7 @@ impl Pool {
             None if is_told => {
                 let on_way = self.turns.ids(|job| matches!(job.stands, Stands::OnItsWay(_))).len();
                 self.spent = Some(Spent { asking: id, others: on_way.saturating_sub(1) });
-                Some(Then::Rest(SPENT_AGAIN, Leave::Free))
+                Some(Then::Rest(SPENT_AGAIN, RetryToken::Free))
             }
             _ => None,
         }
@@ -493,7 +493,7 @@ impl Pool {
         self.slowed.clone()
     }
 
-    /// The longest that a failed page has waited for leave to be asked again, where that is worth a person's attention.
+    /// The longest that a failed page has waited for a retry token, where that is worth a person's attention.
     pub fn notable_wait(&self) -> Option<Duration> {
         Some(self.turns.longest_wait()).filter(|wait| *wait >= NOTABLE_WAIT)
     }

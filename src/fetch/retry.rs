@@ -31,7 +31,7 @@ const MOST_SAVED: f64 = 50.0;
 pub struct Retry {
     waits: ExponentialBackoff,
     left: usize,
-    leave: Leave,
+    token: RetryToken,
 }
 
 /// How often a page is asked.
@@ -57,15 +57,15 @@ pub enum Trouble {
 pub enum Next {
     /// It is asked again as soon as there is a permit. It is not at fault, and everybody is held, so it loses no attempt.
     Permit,
-    /// It is asked again after a rest, and with leave.
-    Rest(Duration, Leave),
+    /// It is asked again after a rest, and with a retry token or without.
+    Rest(Duration, RetryToken),
     /// Its attempts are used up.
     Never,
 }
 
-/// Whether the budget of all retries has to give leave.
+/// Whether a retry takes a token of the budget of all retries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leave {
+pub enum RetryToken {
     /// It has.
     Wanted,
     /// It has not: that a page of a parked window fails while others come is no storm.
@@ -75,15 +75,15 @@ pub enum Leave {
 impl Retry {
     /// The attempts that `patience` allows.
     pub fn new(patience: Patience) -> Self {
-        let (attempts, leave) = match patience {
-            Patience::Full => (MOST_ATTEMPTS, Leave::Wanted),
-            Patience::Short => (FEW_ATTEMPTS, Leave::Free),
+        let (attempts, token) = match patience {
+            Patience::Full => (MOST_ATTEMPTS, RetryToken::Wanted),
+            Patience::Short => (FEW_ATTEMPTS, RetryToken::Free),
         };
         let builder = ExponentialBuilder::new()
             .with_min_delay(FIRST_WAIT)
             .with_max_delay(LONGEST_WAIT)
             .with_max_times(attempts - 1);
-        Self { waits: builder.build(), left: attempts - 1, leave }
+        Self { waits: builder.build(), left: attempts - 1, token }
     }
 
     /// Whether the page may be asked again after it has failed once more.
@@ -94,7 +94,7 @@ impl Retry {
     /// Whether it is asked just often enough to know that it was no accident.
     #[cfg(test)]
     pub fn is_short(&self) -> bool {
-        self.leave == Leave::Free
+        self.token == RetryToken::Free
     }
 
     /// The page is asked as often as one of a parked window from now on: the service is known to be well.
@@ -112,7 +112,7 @@ impl Retry {
         }
         self.left = self.left.saturating_sub(1);
         let longest = self.waits.next();
-        longest.map_or(Next::Never, |longest| Next::Rest(longest.mul_f64(dice.clamp(0.0, 1.0)), self.leave))
+        longest.map_or(Next::Never, |longest| Next::Rest(longest.mul_f64(dice.clamp(0.0, 1.0)), self.token))
     }
 }
 
@@ -175,7 +175,7 @@ mod tests {
         let mut retry = Retry::new(Patience::Full);
         for longest in [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000] {
             let next = retry.after(Trouble::Failed, 1.0);
-            assert_eq!(next, Next::Rest(Duration::from_millis(longest), Leave::Wanted));
+            assert_eq!(next, Next::Rest(Duration::from_millis(longest), RetryToken::Wanted));
         }
         assert_eq!(retry.after(Trouble::Failed, 1.0), Next::Never);
     }
@@ -183,13 +183,13 @@ mod tests {
     #[test]
     fn the_jitter_reaches_down_to_no_wait_at_all() {
         let next = Retry::new(Patience::Full).after(Trouble::Failed, 0.0);
-        assert_eq!(next, Next::Rest(Duration::ZERO, Leave::Wanted));
+        assert_eq!(next, Next::Rest(Duration::ZERO, RetryToken::Wanted));
     }
 
     #[test]
     fn a_page_of_a_parked_window_has_one_retry_and_needs_no_leave_for_it() {
         let mut retry = Retry::new(Patience::Short);
-        assert_eq!(retry.after(Trouble::Failed, 1.0), Next::Rest(FIRST_WAIT, Leave::Free));
+        assert_eq!(retry.after(Trouble::Failed, 1.0), Next::Rest(FIRST_WAIT, RetryToken::Free));
         assert_eq!(retry.after(Trouble::Failed, 1.0), Next::Never);
     }
 
@@ -197,7 +197,7 @@ mod tests {
     fn a_page_that_is_to_be_given_up_sooner_has_no_more_attempts_than_it_had() {
         let mut retry = Retry::new(Patience::Full);
         retry.shorten();
-        assert_eq!(retry.after(Trouble::Failed, 1.0), Next::Rest(FIRST_WAIT, Leave::Free));
+        assert_eq!(retry.after(Trouble::Failed, 1.0), Next::Rest(FIRST_WAIT, RetryToken::Free));
         retry.shorten();
         assert_eq!(retry.after(Trouble::Failed, 1.0), Next::Never);
     }
@@ -206,7 +206,7 @@ mod tests {
     fn a_429_costs_a_page_none_of_its_attempts() {
         let mut retry = Retry::new(Patience::Short);
         assert!((0..100).all(|_| retry.after(Trouble::Throttled, 1.0) == Next::Permit));
-        assert_eq!(retry.after(Trouble::Failed, 1.0), Next::Rest(FIRST_WAIT, Leave::Free));
+        assert_eq!(retry.after(Trouble::Failed, 1.0), Next::Rest(FIRST_WAIT, RetryToken::Free));
     }
 
     fn at(seconds: f64) -> Duration {

@@ -1,5 +1,5 @@
 //! Which pages the current run has bought, and which of them the planner still learns from, in memory: so that the database needs
-//! no index of addresses. Pure. Pages of a walk come nearly in a row, so a stretch takes a few bytes however long it is.
+//! no index of addresses. Pure. Pages of a walk come nearly in a row, so a scan takes a few bytes however long it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -97,7 +97,7 @@ mod tests {
     use crate::units::PageNumber;
 
     fn walk(window: u32, page: u32) -> PageAddress {
-        let purpose = Purpose::Walk { window: WindowId(window), stretch: 0 };
+        let purpose = Purpose::Walk { window: WindowId(window), scan: 0 };
         PageAddress { region: "US".parse().unwrap(), purpose, page: PageNumber::new(page).unwrap() }
     }
 

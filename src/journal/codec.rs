@@ -56,13 +56,13 @@ pub(super) fn standing_from(name: &str) -> Option<Standing> {
 
 /// The checksum of a page's fact; `keys` are its row keys, encoded.
 pub(super) fn keys_checksum(sequence: i64, fact: &PageFact, (position, keys): (EpochSeconds, &[u8])) -> [u8; 8] {
-    let (purpose, window, stretch) = purpose_columns(fact.address.purpose);
+    let (purpose, window, scan) = purpose_columns(fact.address.purpose);
     let Check { standing, outside, own_region, other_region, print } = fact.check;
     let mut text = String::with_capacity(FACT_BYTES);
     // Writing into a String cannot fail.
     let _ = write!(
         text,
-        "{sequence} {} {purpose} {window} {stretch} {} {} {} {} {} {outside} {own_region} {other_region} {print}",
+        "{sequence} {} {purpose} {window} {scan} {} {} {} {} {} {outside} {own_region} {other_region} {print}",
         fact.address.region,
         fact.address.page.get(),
         fact.fetched_at.get(),

@@ -27,11 +27,11 @@ struct Rest {
     slots: u32,
 }
 
-/// Sequences of one stretch of their table, which is swept as a whole: windows are read side by side, so what one of them releases lies
+/// Sequences of one chunk of their table, which is swept as a whole: windows are read side by side, so what one of them releases lies
 /// between what others hold, and to take it from there at once would change every page of the table, again for each window. A
 /// page that is held keeps so many released bodies lying at most.
-const STRETCH: i64 = 64;
-/// Stretches that are swept at once: a bound on how long a transaction may hold up the pages behind it.
+const CHUNK: i64 = 64;
+/// Chunks that are swept at once: a bound on how long a transaction may hold up the pages behind it.
 const SWEPT_AT_ONCE: usize = 32;
 
 /// All pages that hold a body.
@@ -39,9 +39,9 @@ const SWEPT_AT_ONCE: usize = 32;
 pub(super) struct Held {
     regions: BTreeMap<Region, BTreeMap<Place, Rest>>,
     pages: u64,
-    /// How many there are in each stretch of their table that has any.
-    stretches: BTreeMap<i64, u32>,
-    /// Stretches in which nothing lies but what is released.
+    /// How many there are in each chunk of their table that has any.
+    chunks: BTreeMap<i64, u32>,
+    /// Chunks in which nothing lies but what is released.
     ripe: BTreeSet<i64>,
 }
 
@@ -51,9 +51,9 @@ impl Held {
         let pages = self.regions.entry(region).or_default();
         let added = pages.insert((span.start, sequence), Rest { end: span.end, slots });
         if added.is_none() {
-            let stretch = sequence.div_euclid(STRETCH);
-            *self.stretches.entry(stretch).or_default() += 1;
-            self.ripe.remove(&stretch);
+            let chunk = sequence.div_euclid(CHUNK);
+            *self.chunks.entry(chunk).or_default() += 1;
+            self.ripe.remove(&chunk);
             self.pages += 1;
         }
     }
@@ -63,7 +63,7 @@ impl Held {
         if self.regions.get_mut(region).and_then(|pages| pages.remove(&place)).is_none() {
             return;
         }
-        if let Some(held) = self.stretches.get_mut(&place.1.div_euclid(STRETCH)) {
+        if let Some(held) = self.chunks.get_mut(&place.1.div_euclid(CHUNK)) {
             *held = held.saturating_sub(1);
         }
         self.add_released(place.1);
@@ -72,18 +72,18 @@ impl Held {
 
     /// A body that is held no more lies in its table; told of after all that are held.
     pub(super) fn add_released(&mut self, sequence: i64) {
-        let stretch = sequence.div_euclid(STRETCH);
-        if self.stretches.get(&stretch).is_none_or(|held| *held == 0) {
-            self.stretches.remove(&stretch);
-            self.ripe.insert(stretch);
+        let chunk = sequence.div_euclid(CHUNK);
+        if self.chunks.get(&chunk).is_none_or(|held| *held == 0) {
+            self.chunks.remove(&chunk);
+            self.ripe.insert(chunk);
         }
     }
 
     /// Sequences between which every body is released, at most so many as are swept at once; of bodies that are durable.
     pub(super) fn ripe(&self) -> Vec<Range<i64>> {
         let mut ripe: Vec<Range<i64>> = Vec::new();
-        for stretch in self.ripe.iter().take(SWEPT_AT_ONCE) {
-            let (start, end) = (stretch * STRETCH, (stretch + 1) * STRETCH);
+        for chunk in self.ripe.iter().take(SWEPT_AT_ONCE) {
+            let (start, end) = (chunk * CHUNK, (chunk + 1) * CHUNK);
             match ripe.last_mut().filter(|last| last.end == start) {
                 Some(last) => last.end = end,
                 None => ripe.push(start..end),
@@ -99,8 +99,8 @@ impl Held {
 
     /// What was released between these sequences is gone.
     pub(super) fn swept(&mut self, sequences: &Range<i64>) {
-        let stretches = sequences.start.div_euclid(STRETCH)..sequences.end.div_euclid(STRETCH);
-        self.ripe.retain(|stretch| !stretches.contains(stretch));
+        let chunks = sequences.start.div_euclid(CHUNK)..sequences.end.div_euclid(CHUNK);
+        self.ripe.retain(|chunk| !chunks.contains(chunk));
     }
 
     pub(super) fn clear(&mut self) {
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stretch_is_swept_once_nothing_in_it_is_held() {
+    fn a_chunk_is_swept_once_nothing_in_it_is_held() {
         let held_at = |sequences: &[i64]| {
             let mut held = Held::default();
             for &sequence in sequences {
@@ -224,7 +224,7 @@ mod tests {
         held.add(HeldPage { region: us(), sequence: 401, span: range(401, 402), slots: 10 });
         assert_eq!(held.ripe(), std::slice::from_ref(&(0..128)));
         held.swept(&(0..128));
-        assert!(!held.is_ripe() && held.stretches.len() == 2 && held.pages() == 2);
+        assert!(!held.is_ripe() && held.chunks.len() == 2 && held.pages() == 2);
         release(&mut held, 401);
         held.swept(&(384..448));
         held.add_released(500);

@@ -178,10 +178,10 @@ impl Halt {
     }
 }
 
-/// A purpose as its table stores it: name, window and stretch, -1 where it has none.
+/// A purpose as its table stores it: name, window and scan, -1 where it has none.
 pub(super) fn purpose_columns(purpose: Purpose) -> (&'static str, i64, i64) {
     match purpose {
-        Purpose::Walk { window, stretch } => ("walk", i64::from(window.0), i64::from(stretch)),
+        Purpose::Walk { window, scan } => ("walk", i64::from(window.0), i64::from(scan)),
         Purpose::Newest => ("newest", -1, -1),
         Purpose::WithoutFilters => ("without_filters", -1, -1),
         Purpose::WithoutRange => ("without_range", -1, -1),
@@ -197,10 +197,10 @@ pub(super) fn purpose_columns(purpose: Purpose) -> (&'static str, i64, i64) {
 }
 
 /// The purpose that its table stores so.
-pub(super) fn purpose_from(name: &str, window: i64, stretch: i64) -> Option<Purpose> {
+pub(super) fn purpose_from(name: &str, window: i64, scan: i64) -> Option<Purpose> {
     match name {
         "walk" => {
-            Some(Purpose::Walk { window: WindowId(u32::try_from(window).ok()?), stretch: u32::try_from(stretch).ok()? })
+            Some(Purpose::Walk { window: WindowId(u32::try_from(window).ok()?), scan: u32::try_from(scan).ok()? })
         }
         "newest" => Some(Purpose::Newest),
         "without_filters" => Some(Purpose::WithoutFilters),
@@ -210,17 +210,17 @@ pub(super) fn purpose_from(name: &str, window: i64, stretch: i64) -> Option<Purp
         "confirm_newest" => Some(Purpose::ConfirmNewest),
         "bounds" => Some(Purpose::Bounds),
         "recheck" => Some(Purpose::Recheck { from: EpochSeconds::new(window) }),
-        "place" => Some(Purpose::Place { anchor: EpochSeconds::new(window), question: u32::try_from(stretch).ok()? }),
+        "place" => Some(Purpose::Place { anchor: EpochSeconds::new(window), question: u32::try_from(scan).ok()? }),
         "count" => Some(Purpose::Count { anchor: EpochSeconds::new(window) }),
         _ => None,
     }
 }
 
-/// A page's address for a person: `US window 3 stretch 0 page 17`.
+/// A page's address for a person: `US window 3 scan 0 page 17`.
 pub(super) fn address_text(address: &PageAddress) -> String {
     let PageAddress { region, purpose, page } = address;
     match purpose {
-        Purpose::Walk { window, stretch } => format!("{region} window {} stretch {stretch} {page}", window.0),
+        Purpose::Walk { window, scan } => format!("{region} window {} scan {scan} {page}", window.0),
         Purpose::Newest => format!("{region} newest {page}"),
         Purpose::WithoutFilters => format!("{region} without filters {page}"),
         Purpose::WithoutRange => format!("{region} without range {page}"),

@@ -154,7 +154,7 @@ impl Reader {
             u32::try_from(window).into_iter().for_each(|window| bought.close(WindowId(window)));
         }
         let keyed: BTreeSet<i64> = numbers("SELECT sequence FROM row_keys").map_err(&failed)?.into_iter().collect();
-        let sql = "SELECT sequence, region, purpose, window, stretch, page FROM pages ORDER BY sequence";
+        let sql = "SELECT sequence, region, purpose, window, scan, page FROM pages ORDER BY sequence";
         let mut statement = self.connection.prepare_cached(sql).map_err(&failed)?;
         let mut rows = statement.query([]).map_err(&failed)?;
         let mut last: Option<Region> = None;
@@ -240,7 +240,7 @@ impl Reader {
 
     fn open_pages(&self) -> Result<Vec<Replayed>, JournalError> {
         let failed = self.failed("reading the page facts");
-        let sql = "SELECT k.sequence, p.region, p.purpose, p.window, p.stretch, p.page, p.fetched_at, p.slots, p.position, \
+        let sql = "SELECT k.sequence, p.region, p.purpose, p.window, p.scan, p.page, p.fetched_at, p.slots, p.position, \
                    k.keys, k.checksum, p.standing, p.outside, p.own_region, p.other_region, p.print FROM row_keys k LEFT JOIN pages p ON p.sequence = k.sequence \
                    WHERE NOT EXISTS (SELECT 1 FROM closed_windows c WHERE c.run = p.run AND c.window = p.window) ORDER BY k.sequence";
         let mut statement = self.connection.prepare_cached(sql).map_err(&failed)?;
@@ -282,7 +282,7 @@ struct StoredFact {
     region: String,
     purpose: String,
     window: i64,
-    stretch: i64,
+    scan: i64,
     page: u32,
     fetched_at: EpochSeconds,
     slots: u32,
@@ -300,7 +300,7 @@ impl StoredFact {
             region: row.get(1)?,
             purpose: row.get(2)?,
             window: row.get(3)?,
-            stretch: row.get(4)?,
+            scan: row.get(4)?,
             page: row.get(5)?,
             fetched_at: EpochSeconds::new(row.get(6)?),
             slots: row.get(7)?,
@@ -321,7 +321,7 @@ impl StoredFact {
     fn fact(&self) -> Option<PageFact> {
         let region = Region::try_from(self.region.clone()).ok()?;
         let page = PageNumber::new(self.page).ok()?;
-        let address = PageAddress { region, purpose: purpose_from(&self.purpose, self.window, self.stretch)?, page };
+        let address = PageAddress { region, purpose: purpose_from(&self.purpose, self.window, self.scan)?, page };
         let check = Check { standing: standing_from(&self.standing)?, ..self.check };
         let (fetched_at, slots, rows) = (self.fetched_at, self.slots, decode_keys(&self.keys)?);
         Some(PageFact { address, fetched_at, slots, rows, check })

@@ -26,8 +26,8 @@
 //! | | `run` | integer | `runs.number` |
 //! | | `region` | text | the queried region |
 //! | | `purpose` | text | `walk`, `newest`, `without_filters`, `without_range`, `known_second`, `bounds`, `confirm_oldest`, `confirm_newest`, `count`, `recheck`, `place` |
-//! | | `window`, `stretch` | integer | of a walk's page; -1 for the other purposes, but that `window` is the second that a `count`, `recheck` or `place` begins at, and `stretch` a `place`'s question |
-//! | | `page` | integer | `page_num`; run, purpose, window, stretch, region and page together are unique |
+//! | | `window`, `scan` | integer | of a walk's page; -1 for the other purposes, but that `window` is the second that a `count`, `recheck` or `place` begins at, and `scan` a `place`'s question |
+//! | | `page` | integer | `page_num`; run, purpose, window, scan, region and page together are unique |
 //! | | `fetched_at`, `slots`, `position` | integer | arrival; rows on the page; where the walk stood |
 //! | | `first`, `last` | integer or null | first and last second of the usable rows, both inclusive |
 //! | | `standing` | text | `answers`, `outside`, `other_region`: whether the page answers its question |
@@ -78,7 +78,7 @@ pub(super) const MORE_PAGES: &str = "…";
 pub(super) const MOST_PAGES_CHARS: i64 = 1_000;
 
 /// The version of the tables that this program reads and writes.
-pub const VERSION: i64 = 7;
+pub const VERSION: i64 = 8;
 
 /// The database's name in the state folder.
 pub(super) const FILE: &str = "journal.sqlite";
@@ -97,7 +97,7 @@ CREATE TABLE runs (
 ) STRICT;
 CREATE TABLE pages (
     sequence INTEGER PRIMARY KEY, run INTEGER NOT NULL, region TEXT NOT NULL, purpose TEXT NOT NULL,
-    window INTEGER NOT NULL, stretch INTEGER NOT NULL, page INTEGER NOT NULL, fetched_at INTEGER NOT NULL,
+    window INTEGER NOT NULL, scan INTEGER NOT NULL, page INTEGER NOT NULL, fetched_at INTEGER NOT NULL,
     slots INTEGER NOT NULL, position INTEGER NOT NULL, first INTEGER, last INTEGER,
     standing TEXT NOT NULL CHECK (standing IN ('answers', 'outside', 'other_region')),
     outside INTEGER NOT NULL, own_region INTEGER NOT NULL, other_region INTEGER NOT NULL, print INTEGER NOT NULL
@@ -203,9 +203,9 @@ mod tests {
         assert_eq!(inspect(&connection, file).unwrap(), Found::New);
         create(&mut connection).unwrap();
         assert_eq!(inspect(&connection, file).unwrap(), Found::Journal);
-        connection.pragma_update(None, "user_version", 8).unwrap();
+        connection.pragma_update(None, "user_version", 9).unwrap();
         let text = inspect(&connection, file).unwrap_err().to_string();
-        assert_eq!(text, "opening journal.sqlite: its format is version 8, this program knows version 7");
+        assert_eq!(text, "opening journal.sqlite: its format is version 9, this program knows version 8");
     }
 
     #[test]

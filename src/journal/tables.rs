@@ -256,9 +256,9 @@ impl Batch<'_> {
 
     fn page_summary(&mut self, run: i64, sequence: i64, page: &NewPage) -> rusqlite::Result<()> {
         let fact = &page.fact;
-        let (purpose, window, stretch) = purpose_columns(fact.address.purpose);
+        let (purpose, window, scan) = purpose_columns(fact.address.purpose);
         let span = fact.span();
-        let sql = "INSERT INTO pages (sequence, run, region, purpose, window, stretch, page, fetched_at, slots, position, \
+        let sql = "INSERT INTO pages (sequence, run, region, purpose, window, scan, page, fetched_at, slots, position, \
                    first, last, standing, outside, own_region, other_region, print) \
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
         kept(&mut self.statements.page, self.connection, sql)?
@@ -268,7 +268,7 @@ impl Batch<'_> {
                 fact.address.region.as_str(),
                 purpose,
                 window,
-                stretch,
+                scan,
                 fact.address.page.get(),
                 fact.fetched_at.get(),
                 fact.slots,
@@ -431,7 +431,7 @@ impl Batch<'_> {
         Ok(released)
     }
 
-    /// Drops released bodies of stretches in which nothing is held. Pages of this same transaction may lie there too.
+    /// Drops released bodies of chunks in which nothing is held. Pages of this same transaction may lie there too.
     fn sweep(&mut self) -> rusqlite::Result<()> {
         let ripe = self.shared.held().ripe();
         for sequences in ripe {

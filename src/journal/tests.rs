@@ -38,7 +38,7 @@ pub(super) fn new_run(id: &str) -> NewRun {
 }
 
 pub(super) fn walk(window: u32, page: u32) -> PageAddress {
-    let purpose = Purpose::Walk { window: WindowId(window), stretch: 0 };
+    let purpose = Purpose::Walk { window: WindowId(window), scan: 0 };
     PageAddress { region: region("US"), purpose, page: PageNumber::new(page).unwrap() }
 }
 
@@ -187,7 +187,7 @@ async fn a_page_is_not_bought_twice_and_its_neighbours_in_the_transaction_stand(
     let scene = Scene::begin().await;
     scene.buy(page(walk(1, 1), &[10])).await.unwrap();
     let (again, next) = tokio::join!(scene.buy(page(walk(1, 1), &[10])), scene.buy(page(walk(1, 2), &[11])));
-    assert_eq!(again.unwrap_err().to_string(), "US window 1 stretch 0 page 1 was bought twice");
+    assert_eq!(again.unwrap_err().to_string(), "US window 1 scan 0 page 1 was bought twice");
     next.unwrap();
     assert_eq!(scene.read("US", seconds(0, 100)).len(), 2);
     for purpose in [
@@ -421,7 +421,7 @@ async fn changed_facts_and_events_are_refused_with_their_place() {
     for (change, wanted) in [
         ("UPDATE row_keys SET keys = x'00112233445566778899aabbccddeeff'", "page 1"),
         ("UPDATE row_keys SET keys = x'00'", "page 1"),
-        ("UPDATE pages SET stretch = 1", "page 1"),
+        ("UPDATE pages SET scan = 1", "page 1"),
         ("UPDATE pages SET purpose = 'odd'", "page 1"),
         ("UPDATE pages SET position = 9", "page 1"),
         ("DELETE FROM pages", "reading the page facts"),
@@ -598,12 +598,12 @@ async fn rejected_rows_are_kept_once_a_run_and_region() {
     assert_eq!(
         told,
         [
-            "US: US window 1 stretch 0 page 1 #0 {}",
-            "US: US window 1 stretch 0 page 1 #1 {}",
-            "US: US window 1 stretch 0 page 1 #2 null",
-            "GB: GB window 1 stretch 0 page 3 #0 {}",
-            "GB: GB window 1 stretch 0 page 3 #1 {}",
-            "GB: GB window 1 stretch 0 page 3 #2 null",
+            "US: US window 1 scan 0 page 1 #0 {}",
+            "US: US window 1 scan 0 page 1 #1 {}",
+            "US: US window 1 scan 0 page 1 #2 null",
+            "GB: GB window 1 scan 0 page 3 #0 {}",
+            "GB: GB window 1 scan 0 page 3 #1 {}",
+            "GB: GB window 1 scan 0 page 3 #2 null",
         ]
     );
     assert_eq!(scene.journal.rejected("run-0").unwrap().count(), 0);
@@ -622,7 +622,7 @@ async fn a_rejected_row_names_the_pages_that_it_came_on() {
     for number in [12, 1, 2] {
         scene.buy(odd(number)).await.unwrap();
     }
-    let of = |number: u32| format!("US window 1 stretch 0 page {number}");
+    let of = |number: u32| format!("US window 1 scan 0 page {number}");
     assert_eq!((kept()[0].page.clone(), kept()[0].other_pages.clone()), (of(12), vec![of(1), of(2)]));
     for number in 13..90 {
         scene.buy(odd(number)).await.unwrap();

@@ -26,7 +26,7 @@ pub struct ShownSince {
     pub position: EpochSeconds,
 }
 
-/// A stretch of a window.
+/// A scan of a window.
 type List = (WindowId, u32);
 
 /// Seconds of which a page, or several that follow each other, show all.
@@ -87,7 +87,7 @@ impl Reader {
     fn pages_where(&self, condition: &str) -> Result<Vec<Page>, JournalError> {
         let failed = self.failed("looking for pages without a usable row");
         let sql = format!(
-            "SELECT region, purpose, window, stretch, page, position, first, last FROM pages \
+            "SELECT region, purpose, window, scan, page, position, first, last FROM pages \
              WHERE run = (SELECT max(number) FROM runs) AND {condition}"
         );
         let mut statement = self.connection.prepare(&sql).map_err(&failed)?;
@@ -111,12 +111,12 @@ impl Reader {
 impl Page {
     fn list(&self) -> Option<List> {
         match self.address.purpose {
-            Purpose::Walk { window, stretch } => Some((window, stretch)),
+            Purpose::Walk { window, scan } => Some((window, scan)),
             _ => None,
         }
     }
 
-    /// What it shows whole: a stretch's first page all from where it was asked on.
+    /// What it shows whole: a scan's first page all from where it was asked on.
     fn shows(&self) -> Option<Shows> {
         let (first, last) = self.span?;
         let is_first = self.address.page == PageNumber::FIRST;

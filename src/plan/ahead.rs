@@ -23,8 +23,8 @@ impl Planner {
     pub(super) fn in_turn(&self, id: WindowId, window: &Window, walk: &Walk, page: PageNumber) -> Decision {
         if walk.is_waiting(page.get()) {
             let others = walk.waiting_pages() > 1 || self.is_any_on_way(window, walk);
-            let stretch = walk.stretch().number;
-            return Decision::Record(vec![PlanEvent::PageTaken { window: id, stretch, page, has_more: others }]);
+            let scan = walk.scan().number;
+            return Decision::Record(vec![PlanEvent::PageTaken { window: id, scan, page, has_more: others }]);
         }
         if self.counted_already(window, walk, page).is_some() {
             return Decision::take_counted(id, walk, page);
@@ -36,21 +36,19 @@ impl Planner {
         }
     }
 
-    /// Whether pages of its stretch have come before their turn, or may.
+    /// Whether pages of its scan have come before their turn, or may.
     pub(super) fn is_ahead(&self, window: &Window, walk: &Walk) -> bool {
         walk.waiting_pages() > 0 || self.is_any_on_way(window, walk)
     }
 
     fn is_any_on_way(&self, window: &Window, walk: &Walk) -> bool {
-        let stretch = walk.stretch().number;
-        let is_of_it =
-            |address: &PageAddress| matches!(address.purpose, Purpose::Walk { stretch: of, .. } if of == stretch);
+        let scan = walk.scan().number;
+        let is_of_it = |address: &PageAddress| matches!(address.purpose, Purpose::Walk { scan: of, .. } if of == scan);
         window.on_way.iter().any(is_of_it)
     }
 
     fn task_ahead(&self, id: WindowId, window: &Window) -> Option<Task> {
-        let walk =
-            window.walk().filter(|walk| window.parked == 0 && window.one_by_one != Some(walk.stretch().number))?;
+        let walk = window.walk().filter(|walk| window.parked == 0 && window.one_by_one != Some(walk.scan().number))?;
         let is_on_way = |number| window.on_way.contains(&self.walk_task(id, window, walk, number).address);
         let number = walk.next_ahead(is_on_way, self.profile.last_page())?;
         Some(self.walk_task(id, window, walk, number))
@@ -59,14 +57,13 @@ impl Planner {
     /// Where a page failed, or was refused, that its walk does not wait for, no more are asked before their turn; whether it
     /// was such a page. Nothing follows from it: it is asked again in its turn.
     pub fn give_up_ahead(&mut self, task: &Task) -> bool {
-        let Purpose::Walk { window, stretch } = task.address.purpose else { return false };
+        let Purpose::Walk { window, scan } = task.address.purpose else { return false };
         let Some(window) = self.windows.get_mut(&window) else { return true };
         let Some(walk) = window.walk() else { return window.is_over() };
-        if walk.stretch().number == stretch && (!walk.is_wide() || task.address.page.get() == walk.stretch_pages() + 1)
-        {
+        if walk.scan().number == scan && (!walk.is_wide() || task.address.page.get() == walk.scan_pages() + 1) {
             return false;
         }
-        window.one_by_one = Some(stretch);
+        window.one_by_one = Some(scan);
         true
     }
 }
@@ -212,7 +209,7 @@ mod tests {
                         planner.windows.values_mut().for_each(|window| window.on_way.clear());
                     }
                     // What was learned of the service may name other rows: those that were seen first.
-                    let view = |planner: &Planner| format!("{:?} {:?}", planner.windows, planner.settled(&planner.regions[0].region));
+                    let view = |planner: &Planner| format!("{:?} {:?}", planner.windows, planner.watermark(&planner.regions[0].region));
                     prop_assert_eq!(view(&live), view(&again));
                 }
                 steps += 1;

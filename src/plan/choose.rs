@@ -1,7 +1,7 @@
 //! Deciding what a worker does next. Pure: reads the plan, changes nothing.
 
 use super::ends::End;
-use super::event::{Again, Contradiction, Ending, PlanEvent, StretchReason};
+use super::event::{Again, Contradiction, Ending, PlanEvent, ScanReason};
 use super::fact::{PageAddress, Purpose, WindowId};
 use super::page::Finding;
 use super::planner::{Backlog, Decision, NoPage, PlanContext, Planner, Task};
@@ -49,11 +49,11 @@ impl Planner {
         id: WindowId,
         context: &PlanContext,
     ) -> Option<Decision> {
-        let Purpose::Walk { stretch, .. } = address.purpose else { return None };
+        let Purpose::Walk { scan, .. } = address.purpose else { return None };
         let mut window = self.windows.get(&id)?.clone();
         let refused = (why == NoPage::BeyondTheEnd).then(|| {
-            window.evidence.refused((stretch, address.page.get()), context.now);
-            PlanEvent::EndRefused { window: id, stretch, page: address.page, at: context.now }
+            window.evidence.refused((scan, address.page.get()), context.now);
+            PlanEvent::EndRefused { window: id, scan, page: address.page, at: context.now }
         });
         let walk = window.walk()?;
         let plan = self.region(&window.region)?;
@@ -132,7 +132,7 @@ impl Planner {
     }
 
     fn start_again(&self, id: WindowId, window: &Window, context: &PlanContext) -> Decision {
-        Decision::Record(vec![self.stretch((id, window), window.range.start, StretchReason::Restart, context)])
+        Decision::Record(vec![self.scan((id, window), window.range.start, ScanReason::Restart, context)])
     }
 
     pub(super) fn act(
@@ -144,8 +144,8 @@ impl Planner {
     ) -> Decision {
         let region = || window.region.clone();
         let is_astray = matches!(step, WalkStep::Finish { ending: Ending::Listed, .. });
-        let may_pass = is_astray || walk.stretch().why == StretchReason::KnownRow || walk.has_brought_nothing_known();
-        let is_at_the_cap = walk.stretch_pages() >= self.profile.last_page().max(PAGES_OF_A_CAP);
+        let may_pass = is_astray || walk.scan().why == ScanReason::KnownRow || walk.has_brought_nothing_known();
+        let is_at_the_cap = walk.scan_pages() >= self.profile.last_page().max(PAGES_OF_A_CAP);
         let again = match (may_pass, is_at_the_cap) {
             (true, _) => Again::Always,
             (false, true) => Again::Never,
@@ -157,13 +157,13 @@ impl Planner {
         match step {
             WalkStep::Ask(page) => self.in_turn(id, window, walk, page),
             // What has been asked before its turn is read first: it is paid for.
-            WalkStep::Anchor { why: StretchReason::Scheduled, .. } if self.is_ahead(window, walk) => {
+            WalkStep::Anchor { why: ScanReason::Scheduled, .. } if self.is_ahead(window, walk) => {
                 walk.next_page().map_or(Decision::Idle, |page| self.in_turn(id, window, walk, page))
             }
             WalkStep::List(unproven) => Decision::Record(listed(unproven)),
             WalkStep::Anchor { at, why, unproven } => {
                 let mut events = listed(unproven);
-                events.push(self.stretch((id, window), at, why, context));
+                events.push(self.scan((id, window), at, why, context));
                 Decision::Record(events)
             }
             WalkStep::Finish { ending, unproven } => {
@@ -220,8 +220,8 @@ impl Planner {
         let mut events = Vec::new();
         let mut new = self.next_window;
         for (id, window) in &self.windows {
-            if let Some((walk, settled)) = self.settled_within(window) {
-                events.push(PlanEvent::WindowSplit { window: *id, at: settled, new: WindowId(new) });
+            if let Some((walk, watermark)) = self.proven_within(window) {
+                events.push(PlanEvent::WindowSplit { window: *id, at: watermark, new: WindowId(new) });
                 events.extend(self.settle_believed(window, walk));
                 events.push(self.finished(*id, Ending::RowBeyond, walk));
                 new += 1;
@@ -242,7 +242,7 @@ impl Planner {
         // An answer that contradicts another, or that no other confirms, is asked once more.
         // A page without filters says nothing of one with them, so that one is asked a third time.
         let needed = if self.filters.is_empty() { 1 } else { 2 };
-        let was_read_again = walk.stretch().number >= needed && walk.stretch_pages() > 0;
+        let was_read_again = walk.scan().number >= needed && walk.scan_pages() > 0;
         let is_sure = plan.times_empty() > needed || plan.is_empty_without_filters() || was_read_again;
         let is_asked_again = emptiness == Ok(Emptiness::AskAgain);
         let asks_again = is_asked_again || (emptiness == Ok(Emptiness::Believed) && !is_sure);
@@ -250,9 +250,9 @@ impl Planner {
         let nothing_there = || self.finished(id, Ending::NothingThere, walk);
         let doubt = |why| finish(vec![doubted(&plan.region, plan.range, why), nothing_there()]);
         match emptiness {
-            _ if asks_again && walk.stretch_pages() == 0 => ask_first(self, id, window, walk),
+            _ if asks_again && walk.scan_pages() == 0 => ask_first(self, id, window, walk),
             _ if asks_again => {
-                Decision::Record(vec![self.stretch((id, window), window.range.start, StretchReason::Doubt, context)])
+                Decision::Record(vec![self.scan((id, window), window.range.start, ScanReason::Doubt, context)])
             }
             // Where another region has shown rows of the asked time, seconds are understood, and one row here shows a wrong one. Where
             // one row is all that there is, nobody can tell.
@@ -267,11 +267,11 @@ impl Planner {
                 if let Some(apart) =
                     plan.ends.apart_from(context.tuning.confirm_after).filter(|at| walk.last_page_at() < *at) =>
             {
-                match walk.stretch_pages() {
+                match walk.scan_pages() {
                     0 => ask_first(self, id, window, walk),
                     _ if context.now < apart => Decision::Wait(apart),
                     _ => {
-                        let again = self.stretch((id, window), window.range.start, StretchReason::Doubt, context);
+                        let again = self.scan((id, window), window.range.start, ScanReason::Doubt, context);
                         Decision::Record(vec![again])
                     }
                 }

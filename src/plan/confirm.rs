@@ -2,7 +2,7 @@
 
 use super::choose::{ask, doubted};
 use super::ends::{Confirmation, End};
-use super::event::{Ending, PlanEvent, StretchReason};
+use super::event::{Ending, PlanEvent, ScanReason};
 use super::fact::{Purpose, RowKey, WindowId};
 use super::planner::{Decision, PlanContext, Planner};
 use super::region::RegionPlan;
@@ -71,12 +71,12 @@ impl Planner {
                     }
                 }
                 Confirmation::Unseen(unseen)
-                    if unseen.start >= walk.settled() && window.range.contains(unseen.start) =>
+                    if unseen.start >= walk.watermark() && window.range.contains(unseen.start) =>
                 {
                     // What the window was about to list is read once more instead, now that trouble had time to pass.
                     let lists = finishing.iter().any(|event| matches!(event, PlanEvent::UnprovenListed { .. }));
-                    let at = if lists { walk.settled().max(window.range.start) } else { unseen.start };
-                    return Decision::Record(vec![self.stretch((id, window), at, StretchReason::Confirm, context)]);
+                    let at = if lists { walk.watermark().max(window.range.start) } else { unseen.start };
+                    return Decision::Record(vec![self.scan((id, window), at, ScanReason::Confirm, context)]);
                 }
                 // What is done already is opened again once the rest is done.
                 Confirmation::Unseen(_) => return Decision::Record(finishing),
@@ -138,8 +138,8 @@ impl Planner {
         if due > context.now && ended_at <= context.now {
             return Some(Decision::Wait(due));
         }
-        let stretch = self.stretch((id, window), window.range.start, StretchReason::ConfirmEnd, context);
-        Some(Decision::Record(vec![stretch]))
+        let scan = self.scan((id, window), window.range.start, ScanReason::ConfirmEnd, context);
+        Some(Decision::Record(vec![scan]))
     }
 
     /// What is listed of an end that cannot be confirmed.
@@ -361,8 +361,7 @@ mod tests {
         events.push(PlanEvent::WindowBounded { window: WindowId(0) });
         fold(&mut plan, &events);
         let (mut rows, mut again, mut now) = (BTreeSet::new(), 0, EpochSeconds::new(1_000));
-        let confirms =
-            |event: &&PlanEvent| matches!(event, PlanEvent::StretchStarted { why: StretchReason::ConfirmEnd, .. });
+        let confirms = |event: &&PlanEvent| matches!(event, PlanEvent::ScanStarted { why: ScanReason::ConfirmEnd, .. });
         for _ in 0..200 {
             let context = PlanContext { now, idle_workers: 1, ..PlanContext::usual().confirming(20) };
             match plan.next(None, &context) {

@@ -41,11 +41,11 @@ pub enum PlanEvent {
         new: WindowId,
     },
     /// A walk began to read from an anchor, page 1.
-    StretchStarted {
+    ScanStarted {
         /// The walking window.
         window: WindowId,
-        /// Counts the window's stretches from 0.
-        stretch: u32,
+        /// Counts the window's scans from 0.
+        scan: u32,
         /// The first second that is wanted.
         anchor: EpochSeconds,
         /// `min_create_time` as it is sent.
@@ -55,7 +55,7 @@ pub enum PlanEvent {
         /// When.
         at: EpochSeconds,
         /// Why here.
-        why: StretchReason,
+        why: ScanReason,
     },
     /// Every second of the window is covered.
     WindowFinished {
@@ -242,8 +242,8 @@ pub enum PlanEvent {
     PageTaken {
         /// The walking window.
         window: WindowId,
-        /// Its stretch.
-        stretch: u32,
+        /// Its scan.
+        scan: u32,
         /// The page.
         page: PageNumber,
         /// Whether others that were asked before their turn wait or are on their way.
@@ -253,8 +253,8 @@ pub enum PlanEvent {
     CountTaken {
         /// The walking window.
         window: WindowId,
-        /// Its stretch.
-        stretch: u32,
+        /// Its scan.
+        scan: u32,
         /// The page.
         page: PageNumber,
     },
@@ -302,8 +302,8 @@ pub enum PlanEvent {
     EndRefused {
         /// The window.
         window: WindowId,
-        /// The page's stretch.
-        stretch: u32,
+        /// The page's scan.
+        scan: u32,
         /// The page.
         page: PageNumber,
         /// When.
@@ -330,7 +330,7 @@ fn is_none(excess: &u64) -> bool {
     *excess == 0
 }
 
-/// Which later starts of a run that has ended read an unproven stretch again.
+/// Which later starts of a run that has ended read an unproven scan again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Again {
@@ -343,10 +343,10 @@ pub enum Again {
     Always,
 }
 
-/// Why a stretch began where it began.
+/// Why a scan began where it began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "reason")]
-pub enum StretchReason {
+pub enum ScanReason {
     /// The window's first.
     First,
     /// Enough pages or time had passed, and the price was small.

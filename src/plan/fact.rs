@@ -29,12 +29,12 @@ pub struct RowKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "purpose")]
 pub enum Purpose {
-    /// A page of a window's walk; stretches of a window count from 0.
+    /// A page of a window's walk; scans of a window count from 0.
     Walk {
         /// The window that owns the walk.
         window: WindowId,
-        /// Which of the window's stretches (one for each anchor).
-        stretch: u32,
+        /// Which of the window's scans (one for each anchor).
+        scan: u32,
     },
     /// The newest page of the region's range, which places splits.
     Newest,

@@ -6,12 +6,12 @@
 //! Where rows come in no order there is nothing to hold: such windows are believed as their walks say.
 
 use super::event::{Ending, Lacks, PlanEvent};
-use super::evidence::observation::{Rules, Scan, Turn};
+use super::evidence::observation::{Rules, Series, Turn};
 use super::evidence::premise::{Missing, Premise, Refutation};
 use super::evidence::run::WindowEvidence;
 use super::fact::{PageFact, Purpose, WindowId};
 use super::planner::{Decision, PlanContext, Planner};
-use super::walk::{Stretch, Walk};
+use super::walk::{Scan, Walk};
 use super::window::{Rereads, Window};
 use crate::api::contract::{Region, SOURCE, TimeOrder};
 use crate::units::{EpochSeconds, TimeRange};
@@ -96,17 +96,17 @@ impl Planner {
     }
 
     /// Up to where a walk has settled its window and its pages prove it, where that is something and not all.
-    pub(super) fn settled_within<'a>(&self, window: &'a Window) -> Option<(&'a Walk, EpochSeconds)> {
+    pub(super) fn proven_within<'a>(&self, window: &'a Window) -> Option<(&'a Walk, EpochSeconds)> {
         let walk = window.walk().filter(|_| !window.begins_anew())?;
-        let settled = self.proven_until(window, walk);
-        (settled > window.range.start && settled < window.range.end).then_some((walk, settled))
+        let watermark = self.proven_until(window, walk);
+        (watermark > window.range.start && watermark < window.range.end).then_some((walk, watermark))
     }
 
     /// Up to where (exclusive) a walk has settled its window and its pages prove it.
     pub(super) fn proven_until(&self, window: &Window, walk: &Walk) -> EpochSeconds {
-        let settled = TimeRange::new(window.range.start, walk.settled());
-        let open = self.unproven_of(window, settled, Ending::RowBeyond, &[]);
-        open.first().map_or(settled.end, |first| first.seconds.start)
+        let watermark = TimeRange::new(window.range.start, walk.watermark());
+        let open = self.unproven_of(window, watermark, Ending::RowBeyond, &[]);
+        open.first().map_or(watermark.end, |first| first.seconds.start)
     }
 
     /// What the pages of a window that is read do not prove, apart from what is listed; neighbours as one.
@@ -187,19 +187,19 @@ impl Planner {
         }
     }
 
-    /// A window's evidence learns of a stretch that begins.
-    pub(super) fn begin_evidence(&mut self, id: WindowId, stretch: Stretch) {
+    /// A window's evidence learns of a scan that begins.
+    pub(super) fn begin_evidence(&mut self, id: WindowId, scan: Scan) {
         // That the upper bound was known to be inclusive may have been learned of pages that a later start does not read.
         let meant = self.windows.get(&id).map(|window| match window.bounded {
             true => window.range.end,
             false => self.range_of(&window.region).end,
         });
-        let is_exact = stretch.order() == TimeOrder::OldestFirst && meant == Some(stretch.asked_max.shifted(1));
-        let end = if is_exact { stretch.asked_max.shifted(1) } else { self.asked_end(&stretch) };
+        let is_exact = scan.order() == TimeOrder::OldestFirst && meant == Some(scan.asked_max.shifted(1));
+        let end = if is_exact { scan.asked_max.shifted(1) } else { self.asked_end(&scan) };
         let Some(window) = self.windows.get_mut(&id) else { return };
-        let purpose = Purpose::Walk { window: id, stretch: stretch.number };
-        let scan = Scan::of_stretch((&window.region, purpose), &stretch, end);
-        window.evidence.begin(stretch.number, scan);
+        let purpose = Purpose::Walk { window: id, scan: scan.number };
+        let series = Series::of_scan((&window.region, purpose), &scan, end);
+        window.evidence.begin(scan.number, series);
     }
 
     /// A window's evidence learns from a page of it.

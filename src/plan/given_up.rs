@@ -18,10 +18,10 @@ impl Planner {
         let windows = plan.windows.values().filter_map(|id| Some((*id, self.windows.get(id)?)));
         for (id, window) in windows.filter(|(_, window)| !window.is_over()) {
             let mut lost = id;
-            if let Some((walk, settled)) = self.settled_within(window) {
+            if let Some((walk, watermark)) = self.proven_within(window) {
                 lost = WindowId(next);
                 next += 1;
-                events.push(PlanEvent::WindowSplit { window: id, at: settled, new: lost });
+                events.push(PlanEvent::WindowSplit { window: id, at: watermark, new: lost });
                 events.extend(self.settle_believed(window, walk));
                 events.push(self.finished(id, Ending::RowBeyond, walk));
             }
@@ -145,14 +145,14 @@ mod tests {
             let task = next_task(&mut plan).unwrap();
             plan.apply_page(&full_page(&task, first));
         }
-        let settled = plan.settled(&region("US"));
-        assert!(settled > EpochSeconds::new(0));
+        let watermark = plan.watermark(&region("US"));
+        assert!(watermark > EpochSeconds::new(0));
         let windows = plan.walks().count();
         let events = plan.give_up(&region("US"), &fault());
         assert!(windows >= 1 && events.iter().any(|event| matches!(event, PlanEvent::WindowFinished { .. })));
         events.iter().for_each(|event| plan.apply_event(event));
         let gaps: Vec<_> = plan.gaps().iter().map(|gap| gap.range).collect();
-        assert_eq!(gaps, [TimeRange::new(settled, EpochSeconds::new(1_000))]);
+        assert_eq!(gaps, [TimeRange::new(watermark, EpochSeconds::new(1_000))]);
     }
 
     #[test]

@@ -32,10 +32,10 @@ impl Planner {
         let mut events = Vec::new();
         for (id, window) in self.windows.iter().filter(|(_, window)| !window.is_over()) {
             let mut left = *id;
-            if let Some((walk, settled)) = self.settled_within(window) {
+            if let Some((walk, watermark)) = self.proven_within(window) {
                 left = WindowId(next);
                 next += 1;
-                events.push(PlanEvent::WindowSplit { window: *id, at: settled, new: left });
+                events.push(PlanEvent::WindowSplit { window: *id, at: watermark, new: left });
                 events.extend(self.settle_believed(window, walk));
                 events.push(self.finished(*id, Ending::RowBeyond, walk));
             }
@@ -252,15 +252,15 @@ mod tests {
             };
             plan.apply_page(&answer(&task, 1000));
         }
-        let settled = plan.settled(&us());
-        assert!(settled > EpochSeconds::new(0) && settled < EpochSeconds::new(300), "{settled}");
+        let watermark = plan.watermark(&us());
+        assert!(watermark > EpochSeconds::new(0) && watermark < EpochSeconds::new(300), "{watermark}");
         let events = plan.closing();
         fold(&mut plan, &events);
         assert!(plan.is_done() && plan.closing().is_empty());
-        assert_eq!(plan.left_of_region(&us()), [TimeRange::new(settled, EpochSeconds::new(1000))]);
+        assert_eq!(plan.left_of_region(&us()), [TimeRange::new(watermark, EpochSeconds::new(1000))]);
         assert_eq!(plan.gaps(), []);
         fold(&mut plan, &[PlanEvent::SlicePublished { region: us(), until: EpochSeconds::new(1000) }]);
-        assert_eq!(plan.covered(&plan.regions()[0]), [TimeRange::new(EpochSeconds::new(0), settled)]);
+        assert_eq!(plan.covered(&plan.regions()[0]), [TimeRange::new(EpochSeconds::new(0), watermark)]);
     }
 
     #[test]

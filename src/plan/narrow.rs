@@ -1,6 +1,6 @@
 //! What cannot be read: a window whose pages fail is tried again, then cut down to the smallest range and listed. Pure.
 
-use super::event::{Ending, PlanEvent, StretchReason};
+use super::event::{Ending, PlanEvent, ScanReason};
 use super::fact::{Purpose, WindowId};
 use super::planner::{Decision, PlanContext, Planner, Task};
 use super::walk::Walk;
@@ -34,9 +34,9 @@ impl Planner {
         match window.walk() {
             _ if window.parked < PARKED_TIMES => self.try_again(id, window, context),
             // What cannot be read from its end is given up there, and not read a third time.
-            Some(walk) if walk.stretch().why == StretchReason::FromEnd => {
+            Some(walk) if walk.scan().why == ScanReason::FromEnd => {
                 let why = "it holds more rows than the service serves pages of, and its last ones could not be had";
-                self.act((id, window), walk, walk.past_second(walk.stretch().anchor, why), context)
+                self.act((id, window), walk, walk.past_second(walk.scan().anchor, why), context)
             }
             _ => self.narrow((id, window), context),
         }
@@ -44,18 +44,18 @@ impl Planner {
 
     /// The page that failed may be too deep for the service, so the walk begins anew where it stands.
     fn try_again(&self, id: WindowId, window: &Window, context: &PlanContext) -> Decision {
-        let stands_at = window.walk().filter(|walk| walk.stretch_pages() > 0).and_then(Walk::frontier);
-        let deep = stands_at.filter(|at| window.walk().is_some_and(|walk| *at > walk.stretch().anchor));
+        let stands_at = window.walk().filter(|walk| walk.scan_pages() > 0).and_then(Walk::frontier);
+        let deep = stands_at.filter(|at| window.walk().is_some_and(|walk| *at > walk.scan().anchor));
         match deep.filter(|at| *at < window.range.end) {
-            Some(at) => Decision::Record(vec![self.stretch((id, window), at, StretchReason::Scheduled, context)]),
+            Some(at) => Decision::Record(vec![self.scan((id, window), at, ScanReason::Scheduled, context)]),
             None => self.next_of(id, window, context),
         }
     }
 
     fn narrow(&self, (id, window): (WindowId, &Window), context: &PlanContext) -> Decision {
         let new = WindowId(self.next_window);
-        if let Some((walk, settled)) = self.settled_within(window) {
-            let mut events = vec![PlanEvent::WindowSplit { window: id, at: settled, new }];
+        if let Some((walk, watermark)) = self.proven_within(window) {
+            let mut events = vec![PlanEvent::WindowSplit { window: id, at: watermark, new }];
             events.extend(self.settle_believed(window, walk));
             events.push(self.finished(id, Ending::RowBeyond, walk));
             events.push(PlanEvent::WindowParked { window: new, times: PARKED_TIMES });
@@ -100,11 +100,11 @@ impl Planner {
         let mut events = Vec::new();
         let mut next = self.next_window;
         let (mut near, mut start) = (id, window.range.start);
-        if let Some((_, settled)) = self.settled_within(window) {
-            events.push(PlanEvent::WindowSplit { window: id, at: settled, new: WindowId(next) });
+        if let Some((_, watermark)) = self.proven_within(window) {
+            events.push(PlanEvent::WindowSplit { window: id, at: watermark, new: WindowId(next) });
             events.extend(self.settle_believed(window, walk));
             events.push(self.finished(id, Ending::RowBeyond, walk));
-            (near, start) = (WindowId(next), settled);
+            (near, start) = (WindowId(next), watermark);
             next += 1;
         }
         if let Some(at) = self.near(window, start) {

@@ -21,7 +21,7 @@ pub const ROWS_AT_MAX: usize = 3;
 /// What one page is, seen against the page before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// No page of this stretch has come.
+    /// No page of this scan has come.
     Nothing,
     /// No row at all.
     Empty,
@@ -31,7 +31,7 @@ pub enum Finding {
     Rows,
     /// Every row lies outside what was asked; the first of this second.
     OutsideAsked(EpochSeconds),
-    /// Every row lies before what was asked, and no page of this stretch before it showed another: the first of this second. Where
+    /// Every row lies before what was asked, and no page of this scan before it showed another: the first of this second. Where
     /// the service does not keep to the lower bound, the wanted rows follow.
     Early(EpochSeconds),
     /// Every row is of another region.
@@ -78,20 +78,20 @@ pub struct Reading<'a> {
     pub asked_min: EpochSeconds,
     /// `max_create_time` as sent.
     pub asked_max: EpochSeconds,
-    /// The rows of the page before it in the same stretch, as they came.
+    /// The rows of the page before it in the same scan, as they came.
     pub previous: &'a [RowKey],
     /// The rows that the page before held back.
     pub held: &'a [RowKey],
-    /// The rows of the page before it, where that page and all before it in the stretch lay before what was asked.
+    /// The rows of the page before it, where that page and all before it in the scan lay before what was asked.
     pub early: Option<&'a [RowKey]>,
-    /// The last second before it in the same stretch.
+    /// The last second before it in the same scan.
     pub frontier: Option<EpochSeconds>,
-    /// The ids that this stretch showed in that second.
+    /// The ids that this scan showed in that second.
     pub at_frontier: &'a BTreeSet<VideoKey>,
     /// Whether the walk has shown that its rows ascend; until then a row out of order is more than a wrong date.
     pub order_is_proven: bool,
-    /// Below this second nothing is missing, so that what comes again there is no sign.
-    pub settled: EpochSeconds,
+    /// The low watermark: below this second nothing is missing, so that what comes again there is no sign.
+    pub watermark: EpochSeconds,
     /// Rows that were the last seen and did not come when their second was asked: their dates are wrong.
     pub misdated: &'a BTreeSet<VideoKey>,
     /// Seconds that are listed as unproven already.
@@ -227,11 +227,11 @@ impl Reading<'_> {
     /// A row of a wrong date that came on the page before, too: another may have been skipped where the two pages meet.
     fn repeated_stray(&self, strays: &[RowKey]) -> Option<EpochSeconds> {
         let came_before = strays.iter().any(|row| self.previous.contains(row));
-        let meets = self.frontier.filter(|second| came_before && *second >= self.settled);
+        let meets = self.frontier.filter(|second| came_before && *second >= self.watermark);
         meets.filter(|second| !self.listed.contains(*second) && !self.healing.contains(second))
     }
 
-    /// The earliest second of a row that this stretch showed before, or that stands twice on the page.
+    /// The earliest second of a row that this scan showed before, or that stands twice on the page.
     fn first_repeat(&self, rows: &[RowKey]) -> Option<EpochSeconds> {
         let mut here = BTreeSet::new();
         rows.iter()
@@ -245,7 +245,7 @@ impl Reading<'_> {
                 meets.into_iter().chain((came_before || is_twice || known).then_some(row.second))
             })
             .filter(|second| {
-                *second >= self.settled && !self.listed.contains(*second) && !self.healing.contains(second)
+                *second >= self.watermark && !self.listed.contains(*second) && !self.healing.contains(second)
             })
             .min()
     }

@@ -231,12 +231,12 @@ impl Planner {
             || self.is_untold_that_ties_move()
     }
 
-    /// Up to where (exclusive) a region's rows are all there, counted from the left without a hole.
-    pub fn settled(&self, region: &Region) -> EpochSeconds {
+    /// A region's low watermark: up to where (exclusive) its rows are all there, counted from the left without a hole.
+    pub fn watermark(&self, region: &Region) -> EpochSeconds {
         let Some(plan) = self.region(region) else { return self.range.start };
         let next = plan.windows.get(&plan.done_until).and_then(|id| self.windows.get(id));
-        let settled = next.and_then(Window::settled);
-        settled.map_or(plan.done_until, |settled| settled.max(plan.done_until))
+        let watermark = next.and_then(Window::watermark);
+        watermark.map_or(plan.done_until, |watermark| watermark.max(plan.done_until))
     }
 
     /// A window's seconds, as it is cut now; none once it is over.
@@ -260,12 +260,12 @@ impl Planner {
 
     /// Windows that are begun and not over, with their region and the second up to which each is read.
     pub fn walks(&self) -> impl Iterator<Item = (&Region, TimeRange, EpochSeconds)> {
-        self.windows.values().filter_map(|window| Some((&window.region, window.range, window.walk()?.settled())))
+        self.windows.values().filter_map(|window| Some((&window.region, window.range, window.walk()?.watermark())))
     }
 
     /// The first second of a window that its walk has not settled; none before the walk begins.
-    pub fn walk_settled(&self, window: WindowId) -> Option<EpochSeconds> {
-        Some(self.windows.get(&window)?.walk()?.settled())
+    pub fn walk_watermark(&self, window: WindowId) -> Option<EpochSeconds> {
+        Some(self.windows.get(&window)?.walk()?.watermark())
     }
 
     /// A worker sets out with a task: nobody else is given it meanwhile.

@@ -71,8 +71,8 @@ impl Planner {
     /// A region of few pages is read, since nothing of that is bought for the forecast alone.
     fn read_on(&self, plan: &RegionPlan, context: &PlanContext) -> Option<Decision> {
         let (id, window) = self.leftmost(plan)?;
-        let walk = window.walk().filter(|walk| walk.stretch().number == 0 && !window.is_assigned())?;
-        let is_small = self.pages_at_first(plan) <= SMALL_PAGES && walk.stretch_pages() < MOST_WALKED;
+        let walk = window.walk().filter(|walk| walk.scan().number == 0 && !window.is_assigned())?;
+        let is_small = self.pages_at_first(plan) <= SMALL_PAGES && walk.scan_pages() < MOST_WALKED;
         let is_open = plan.newest_page.is_read
             && !plan.looks_empty()
             && plan.counted.pages.values().all(|pages| pages.len() <= WALKED_PAGES as usize);
@@ -143,7 +143,7 @@ impl Planner {
         self.density(plan) * (newest.since(oldest) + 1) as f64 / f64::from(SOURCE.page_size)
     }
 
-    /// What each stretch that is read of a region comes to.
+    /// What each scan that is read of a region comes to.
     fn counts(&self, plan: &RegionPlan, credits: u32, seed: f64) -> Vec<Count> {
         plan.read().into_iter().map(|range| self.tally(plan, range, (credits, seed)).count()).collect()
     }
@@ -178,13 +178,13 @@ impl Planner {
         let number = page.address.page.get();
         let anchor = match page.address.purpose {
             Purpose::Count { anchor } => Some(anchor),
-            Purpose::Walk { window, stretch } if number <= WALKED_PAGES => {
+            Purpose::Walk { window, scan } if number <= WALKED_PAGES => {
                 let walk = self.windows.get(&window).and_then(Window::walk);
                 let asks_the_same = |walk: &&Walk| {
-                    let asked = walk.stretch();
-                    asked.number == stretch && asked.asked_min == asked.anchor.shifted(-1) && !walk.is_bounded()
+                    let asked = walk.scan();
+                    asked.number == scan && asked.asked_min == asked.anchor.shifted(-1) && !walk.is_bounded()
                 };
-                walk.filter(asks_the_same).map(|walk| walk.stretch().anchor)
+                walk.filter(asks_the_same).map(|walk| walk.scan().anchor)
             }
             _ => None,
         };
@@ -214,25 +214,25 @@ impl Planner {
     /// The page that a walk would buy next, where it was counted by and holds the same: asked from the same second, and of what lies
     /// within the range.
     pub(super) fn counted_already(&self, window: &Window, walk: &Walk, page: PageNumber) -> Option<&PageFact> {
-        let stretch = walk.stretch();
+        let scan = walk.scan();
         let plan = self.region(&window.region)?;
-        let fact = plan.counted.pages.get(&stretch.anchor)?.get(&page.get())?;
+        let fact = plan.counted.pages.get(&scan.anchor)?.get(&page.get())?;
         let is_bought = matches!(fact.address.purpose, Purpose::Count { .. });
-        let is_same = stretch.asked_min == stretch.anchor.shifted(-1) && stretch.order() == TimeOrder::OldestFirst;
+        let is_same = scan.asked_min == scan.anchor.shifted(-1) && scan.order() == TimeOrder::OldestFirst;
         let is_inside =
             fact.slots == SOURCE.page_size && fact.rows.iter().all(|row| row.second < plan.range.end.shifted(-1));
         (is_bought && is_same && is_inside && !walk.is_bounded()).then_some(fact)
     }
 
     /// The page of a walk that was counted by becomes a page of the walk.
-    pub(super) fn take_counted(&mut self, id: WindowId, stretch: u32, page: PageNumber) {
+    pub(super) fn take_counted(&mut self, id: WindowId, scan: u32, page: PageNumber) {
         let Some(window) = self.windows.get(&id) else { return };
-        let Some(walk) = window.walk().filter(|walk| walk.stretch().number == stretch) else { return };
+        let Some(walk) = window.walk().filter(|walk| walk.scan().number == scan) else { return };
         let Some(fact) = self.counted_already(window, walk, page) else { return };
-        let purpose = Purpose::Walk { window: id, stretch };
+        let purpose = Purpose::Walk { window: id, scan };
         let fact = PageFact { address: PageAddress { purpose, ..fact.address.clone() }, ..fact.clone() };
-        let settled = self.settled(&fact.address.region);
-        self.apply_walked(&fact, id, stretch, settled);
+        let watermark = self.watermark(&fact.address.region);
+        self.apply_walked(&fact, id, scan, watermark);
         self.fold_evidence(&fact, Turn::Early);
     }
 }
@@ -327,6 +327,6 @@ fn shared_rows(plan: &RegionPlan) -> f64 {
 impl Decision {
     /// The decision that a walk takes a page which was counted by.
     pub(super) fn take_counted(window: WindowId, walk: &Walk, page: PageNumber) -> Self {
-        Self::Record(vec![PlanEvent::CountTaken { window, stretch: walk.stretch().number, page }])
+        Self::Record(vec![PlanEvent::CountTaken { window, scan: walk.scan().number, page }])
     }
 }

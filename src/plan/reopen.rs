@@ -80,12 +80,12 @@ impl Planner {
         for (id, window) in self.windows_in(plan, range).filter(|(_, window)| !window.is_over()) {
             // A part reaches into a running window as far as its walk has settled; what is left gets a walk of its own.
             let walk = window.walk().ok_or_else(refused)?;
-            let settled = self.proven_until(window, walk);
-            if settled < range.end.min(window.range.end) {
+            let watermark = self.proven_until(window, walk);
+            if watermark < range.end.min(window.range.end) {
                 return Err(refused());
             }
-            if settled < window.range.end {
-                events.push(PlanEvent::WindowSplit { window: id, at: settled, new: number() });
+            if watermark < window.range.end {
+                events.push(PlanEvent::WindowSplit { window: id, at: watermark, new: number() });
             }
             events.extend(self.settle_believed(window, walk));
             events.push(self.finished(id, Ending::RowBeyond, walk));

@@ -1,34 +1,34 @@
-//! Putting decisions into requests: how a stretch asks its bounds, and the probes of a region. Pure.
+//! Putting decisions into requests: how a scan asks its bounds, and the probes of a region. Pure.
 
 use super::answer::Expected;
 use super::ends::End;
-use super::event::{PlanEvent, StretchReason};
+use super::event::{PlanEvent, ScanReason};
 use super::fact::{PageAddress, Purpose, WindowId};
 use super::planner::{PlanContext, Planner, Task};
 use super::profile::BoundQuestion;
 use super::region::RegionPlan;
-use super::walk::{Stretch, Walk};
+use super::walk::{Scan, Walk};
 use super::window::Window;
 use crate::api::contract::{Filters, PageQuery, Region, TimeOrder};
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 impl Planner {
-    /// A stretch as it will be asked. Bounds of unknown inclusivity are asked a second wider; so does an exclusive one need it.
-    pub(super) fn stretch(
+    /// A scan as it will be asked. Bounds of unknown inclusivity are asked a second wider; so does an exclusive one need it.
+    pub(super) fn scan(
         &self,
         (id, window): (WindowId, &Window),
         anchor: EpochSeconds,
-        why: StretchReason,
+        why: ScanReason,
         context: &PlanContext,
     ) -> PlanEvent {
         let end = match why {
-            StretchReason::FromEnd => anchor.shifted(1),
+            ScanReason::FromEnd => anchor.shifted(1),
             _ if window.bounded => window.range.end,
             _ => self.range_of(&window.region).end,
         };
-        PlanEvent::StretchStarted {
+        PlanEvent::ScanStarted {
             window: id,
-            stretch: window.next_stretch(),
+            scan: window.next_scan(),
             anchor,
             asked_min: if self.profile.bounds.min_inclusive { anchor } else { anchor.shifted(-1) },
             asked_max: if self.profile.bounds.max_inclusive { end.shifted(-1) } else { end },
@@ -37,26 +37,26 @@ impl Planner {
         }
     }
 
-    /// The end (exclusive) of the time that a stretch surely asks for.
-    pub(super) fn asked_end(&self, stretch: &Stretch) -> EpochSeconds {
-        match stretch.order() {
-            TimeOrder::NewestFirst => stretch.anchor.shifted(1),
-            _ if self.profile.bounds.max_inclusive => stretch.asked_max.shifted(1),
-            TimeOrder::OldestFirst | TimeOrder::MostViewedFirst => stretch.asked_max,
+    /// The end (exclusive) of the time that a scan surely asks for.
+    pub(super) fn asked_end(&self, scan: &Scan) -> EpochSeconds {
+        match scan.order() {
+            TimeOrder::NewestFirst => scan.anchor.shifted(1),
+            _ if self.profile.bounds.max_inclusive => scan.asked_max.shifted(1),
+            TimeOrder::OldestFirst | TimeOrder::MostViewedFirst => scan.asked_max,
         }
     }
 
     pub(super) fn walk_task(&self, id: WindowId, window: &Window, walk: &Walk, page: PageNumber) -> Task {
-        let stretch = walk.stretch();
-        let purpose = Purpose::Walk { window: id, stretch: stretch.number };
+        let scan = walk.scan();
+        let purpose = Purpose::Walk { window: id, scan: scan.number };
         Task {
             address: PageAddress { region: window.region.clone(), purpose, page },
             query: PageQuery {
                 region: window.region.clone(),
                 filters: self.filters.clone(),
-                min_create_time: Some(stretch.asked_min),
-                max_create_time: Some(stretch.asked_max),
-                order: stretch.order(),
+                min_create_time: Some(scan.asked_min),
+                max_create_time: Some(scan.asked_max),
+                order: scan.order(),
                 page,
             },
             expected: self.expected(&window.region, self.row_due(window, walk, page)),
@@ -73,18 +73,17 @@ impl Planner {
     /// The second of a known row that stands on this page of a walk or after it. Where it did not come once, it is not expected again
     /// before that is confirmed.
     fn row_due(&self, window: &Window, walk: &Walk, page: PageNumber) -> Option<EpochSeconds> {
-        let stretch = walk.stretch();
+        let scan = walk.scan();
         if walk.is_bounded() || self.profile.order.sort_ignored {
             // Where rows come in no order, an empty page follows any row.
             return None;
         }
-        let newest = self.region(&window.region)?.extent.newest.filter(|newest| *newest <= stretch.asked_max)?;
+        let newest = self.region(&window.region)?.extent.newest.filter(|newest| *newest <= scan.asked_max)?;
         let is_doubted = matches!(
-            stretch.why,
-            StretchReason::Doubt | StretchReason::KnownRow | StretchReason::FromEnd | StretchReason::Seam { .. }
+            scan.why,
+            ScanReason::Doubt | ScanReason::KnownRow | ScanReason::FromEnd | ScanReason::Seam { .. }
         );
-        let follows =
-            if page == PageNumber::FIRST { newest >= stretch.anchor } else { Some(newest) > walk.last_shown() };
+        let follows = if page == PageNumber::FIRST { newest >= scan.anchor } else { Some(newest) > walk.last_shown() };
         (follows && !is_doubted).then_some(newest)
     }
 

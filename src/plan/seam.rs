@@ -4,7 +4,7 @@
 //! lacks, in a second that the page shows whole, says that one of the two answers left a row out, and then it may have left out
 //! others, too. So these seconds are read again, and the later answer is believed.
 //!
-//! Whoever comes second compares. A walk that ends after its neighbour has begun reads the seconds itself, in a stretch beyond
+//! Whoever comes second compares. A walk that ends after its neighbour has begun reads the seconds itself, in a scan beyond
 //! its end that changes nothing else of it. One that ends before leaves what it saw to the neighbour, which goes back to the
 //! first row that its first page lacks.
 //!
@@ -18,7 +18,7 @@
 //!
 //! A window that is read within its own bounds, or again after it was done, takes no part.
 
-use super::event::{Ending, PlanEvent, StretchReason};
+use super::event::{Ending, PlanEvent, ScanReason};
 use super::fact::{RowKey, WindowId};
 use super::page::Finding;
 use super::planner::Planner;
@@ -41,13 +41,13 @@ impl Window {
 
     /// Whether its first page is still to come.
     fn has_no_page(&self) -> bool {
-        let is_first = |walk: &Walk| walk.stretch().number == 0 && walk.stretch_pages() == 0;
+        let is_first = |walk: &Walk| walk.scan().number == 0 && walk.scan_pages() == 0;
         !self.is_over() && self.walk().is_none_or(is_first)
     }
 
     /// The seconds in which the first page, just read, lacks a row that the left neighbour saw.
     fn lacking_of_opening(&self, walk: &Walk) -> Option<TimeRange> {
-        let is_just_read = walk.stretch().number == 0 && walk.stretch_pages() == 1;
+        let is_just_read = walk.scan().number == 0 && walk.scan_pages() == 1;
         lacking(&self.opening, &self.expected, self.range).filter(|_| is_just_read)
     }
 }
@@ -67,7 +67,7 @@ impl Planner {
                 .lacking_of_opening(walk)
                 .or_else(|| self.skipped_before_the_end(window, walk))
                 .or_else(|| self.lacking_beyond(window, walk)),
-            WalkStep::Anchor { why: StretchReason::Scheduled, unproven, .. } if unproven.is_empty() => {
+            WalkStep::Anchor { why: ScanReason::Scheduled, unproven, .. } if unproven.is_empty() => {
                 window.lacking_of_opening(walk)
             }
             WalkStep::Ask(_) => window.lacking_of_opening(walk),
@@ -76,7 +76,7 @@ impl Planner {
         };
         match lacking.filter(|_| self.compares(window)) {
             Some(seconds) if !self.is_listed(window, seconds) => {
-                anchor(seconds.start, StretchReason::Seam { until: seconds.end })
+                anchor(seconds.start, ScanReason::Seam { until: seconds.end })
             }
             _ => step,
         }
@@ -178,9 +178,9 @@ impl Planner {
     }
 
     /// Counts the seams at which two looks differed.
-    pub(super) fn count_seam(&mut self, id: WindowId, why: StretchReason) {
+    pub(super) fn count_seam(&mut self, id: WindowId, why: ScanReason) {
         let is_again = self.windows.get(&id).and_then(Window::walk).is_some_and(|walk| walk.is_beyond_its_end());
-        self.profile.seams += u64::from(matches!(why, StretchReason::Seam { .. }) && !is_again);
+        self.profile.seams += u64::from(matches!(why, ScanReason::Seam { .. }) && !is_again);
     }
 }
 

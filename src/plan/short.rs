@@ -260,7 +260,7 @@ impl ShortDoubt {
         self.state = State::Looking;
     }
 
-    /// Another stretch came between: the look has to begin anew.
+    /// Another scan came between: the look has to begin anew.
     pub fn interrupt(&mut self) {
         if self.state == State::Looking {
             self.looks += 1;
@@ -336,9 +336,9 @@ impl ShortDoubt {
 /// How the rows after a short page were asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Follows {
-    /// As the next page of the same stretch.
+    /// As the next page of the same scan.
     NextPage,
-    /// As the first page of a stretch from this second.
+    /// As the first page of a scan from this second.
     Anchored(EpochSeconds),
 }
 

@@ -17,10 +17,10 @@ impl Planner {
     /// Learns in which order rows of one second stand on a page.
     pub(super) fn learn_order(&mut self, page: &PageFact) {
         let is_newest_first = match page.address.purpose {
-            Purpose::Walk { window, stretch } => {
+            Purpose::Walk { window, scan } => {
                 let walk = self.windows.get(&window).and_then(|window| window.walk());
-                let Some(stretch) = walk.map(Walk::stretch).filter(|walked| walked.number == stretch) else { return };
-                stretch.order() == TimeOrder::NewestFirst
+                let Some(scan) = walk.map(Walk::scan).filter(|walked| walked.number == scan) else { return };
+                scan.order() == TimeOrder::NewestFirst
             }
             Purpose::Newest | Purpose::ConfirmNewest => true,
             Purpose::ConfirmOldest => false,

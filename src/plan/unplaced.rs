@@ -160,9 +160,9 @@ mod tests {
     #[test]
     fn the_same_pages_read_again_are_not_page_after_page() {
         let mut unplaced = Unplaced::default();
-        for stretch in 0..PAGES_UNPLACED {
+        for scan in 0..PAGES_UNPLACED {
             for page in 1..PAGES_UNPLACED {
-                let purpose = Purpose::Walk { window: WindowId(0), stretch };
+                let purpose = Purpose::Walk { window: WindowId(0), scan };
                 let address = PageAddress { region: region("US"), purpose, page: PageNumber::new(page).unwrap() };
                 let fetched_at = EpochSeconds::new(1);
                 let page = PageFact { address, fetched_at, slots: 10, rows: vec![], check: Default::default() };
@@ -170,7 +170,7 @@ mod tests {
             }
         }
         assert_eq!((unplaced.is_habit(&region("US")), unplaced.is_all(&region("US"))), (true, false));
-        let purpose = Purpose::Walk { window: WindowId(1), stretch: 0 };
+        let purpose = Purpose::Walk { window: WindowId(1), scan: 0 };
         let address = PageAddress { region: region("US"), purpose, page: PageNumber::FIRST };
         let fetched_at = EpochSeconds::new(1);
         let other = PageFact { address, fetched_at, slots: 10, rows: vec![], check: Default::default() };

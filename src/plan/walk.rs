@@ -27,20 +27,20 @@ mod position;
 mod restart;
 mod seam;
 mod seen;
-mod stretch;
+mod scan;
 pub mod step;
 mod torn;
 
 pub(super) use ahead::PAGES_FOR_ONE_AHEAD;
 pub(super) use bounded::Bounded;
 pub use lesson::{Lesson, Shown};
+pub use scan::Scan;
 use seen::SeenRows;
 pub use step::{Consistency, WalkContext, WalkStep};
-pub use stretch::Stretch;
 
 /// Doubts in a row that may begin at one second, also where each brings something new.
 const MOST_DOUBTS: u32 = 8;
-/// Stretches that may begin before the walk gets further than it was.
+/// Scans that may begin before the walk gets further than it was.
 const MOST_STRETCHES: u32 = 40;
 /// Pages of known rows in a row, beside twice those that the rows fill, after which they are taken for endless.
 const MOST_STALE_PAGES: u32 = 30;
@@ -49,16 +49,16 @@ const MOST_STALE_PAGES: u32 = 30;
 #[derive(Clone, Debug)]
 pub struct Walk {
     range: TimeRange,
-    stretch: Stretch,
+    scan: Scan,
     /// How it reads.
     mode: Mode,
-    /// This stretch so far.
+    /// This scan so far.
     so_far: SoFar,
     /// What it has tried where it doubts what it sees.
     doubts: Doubts,
-    /// The last page of this stretch, as read.
+    /// The last page of this scan, as read.
     last: LastPage,
-    /// The known rows that this stretch goes on from.
+    /// The known rows that this scan goes on from.
     anchor: AnchorRows,
     /// Its pages with free places.
     short_pages: ShortPages,
@@ -72,16 +72,16 @@ pub struct Walk {
     has_unplaced: bool,
     /// A second that fills many pages.
     dense: Dense,
-    /// What all its stretches brought.
+    /// What all its scans brought.
     totals: Totals,
 }
 
-/// A stretch so far.
+/// A scan so far.
 #[derive(Clone, Debug)]
 struct SoFar {
     /// Its durable pages.
     pages: u32,
-    /// Whether it has shown a row that no stretch before it did.
+    /// Whether it has shown a row that no scan before it did.
     brought_new: bool,
     /// Whether it began at the last second seen.
     goes_on: bool,
@@ -89,7 +89,7 @@ struct SoFar {
     is_clean: bool,
 }
 
-/// The last page of a stretch, as read.
+/// The last page of a scan, as read.
 #[derive(Clone, Debug)]
 struct LastPage {
     /// When it came.
@@ -98,13 +98,13 @@ struct LastPage {
     finding: Finding,
     /// Its rows.
     previous: Vec<RowKey>,
-    /// Row slots of the last page of this stretch that held any.
+    /// Row slots of the last page of this scan that held any.
     previous_slots: u32,
     /// Rows at the last page's end that leap ahead.
     held: Vec<RowKey>,
     /// Pages in a row that were their predecessor without the first row.
     overlaps: u32,
-    /// The rows of the last page, where all pages of the stretch lay before what was asked; none where one did not.
+    /// The rows of the last page, where all pages of the scan lay before what was asked; none where one did not.
     early: Option<Vec<RowKey>>,
     /// The first row of a page that nothing joins to what came before, and its number.
     unjoined: Option<(Option<VideoKey>, u32)>,
@@ -115,42 +115,42 @@ struct LastPage {
 /// How far a walk has come.
 #[derive(Clone, Debug)]
 struct Reach {
-    /// The last second seen in order, with every id that any stretch saw in it, and the last second before it.
+    /// The last second seen in order, with every id that any scan saw in it, and the last second before it.
     frontier: Option<EpochSeconds>,
     at_frontier: BTreeSet<VideoKey>,
     before_frontier: Option<EpochSeconds>,
-    /// This stretch's ids at the frontier: a second one of the same is a repeat.
-    stretch_at_frontier: BTreeSet<VideoKey>,
-    /// The first second of the last ordered page: below it nothing more is expected.
-    settled: EpochSeconds,
-    /// What was settled when the stretch began and stays so, also where it reads the time before again.
-    settled_before: EpochSeconds,
+    /// This scan's ids at the frontier: a second one of the same is a repeat.
+    scan_at_frontier: BTreeSet<VideoKey>,
+    /// The low watermark of what was read: the first second of the last ordered page, below which nothing more is expected.
+    watermark: EpochSeconds,
+    /// The low watermark when the scan began, which stays so, also where it reads the time before again.
+    watermark_before: EpochSeconds,
     /// How often seconds went up since rows last came out of order.
     ascents: u32,
-    /// The furthest second seen before this stretch.
+    /// The furthest second seen before this scan.
     reached_before: Option<EpochSeconds>,
-    /// The furthest second that any stretch reached.
+    /// The furthest second that any scan reached.
     furthest: Option<EpochSeconds>,
-    /// The last second before the last page, and the first of it; none where it is its stretch's first.
+    /// The last second before the last page, and the first of it; none where it is its scan's first.
     junction: Option<(EpochSeconds, EpochSeconds)>,
 }
 
-/// The known rows that a stretch goes on from.
+/// The known rows that a scan goes on from.
 #[derive(Clone, Debug)]
 struct AnchorRows {
-    /// The ids of the anchor's second as the last page before this stretch showed them.
+    /// The ids of the anchor's second as the last page before this scan showed them.
     order: Vec<VideoKey>,
     /// Rows whose dates are wrong: they were the last seen, and did not come when their second was asked.
     misdated: BTreeSet<VideoKey>,
-    /// The known rows of the second that a stretch goes on from, until one of them comes again.
+    /// The known rows of the second that a scan goes on from, until one of them comes again.
     awaited: BTreeSet<VideoKey>,
     /// Whether rows of the anchor's second have come.
     is_known: bool,
-    /// Up to where all was read when the stretch began; until one of them comes, no more is known.
+    /// Up to where all was read when the scan began; until one of them comes, no more is known.
     sure_until: EpochSeconds,
-    /// Where to go on if the stretch lacks the rows of its anchor.
+    /// Where to go on if the scan lacks the rows of its anchor.
     lost: Option<EpochSeconds>,
-    /// Whether the stretch's first page was full of its anchor's second.
+    /// Whether the scan's first page was full of its anchor's second.
     opens_torn: bool,
     /// Whether that second was listed for it, so that what follows it will be asked anew and is not settled.
     torn_was_listed: bool,
@@ -159,16 +159,16 @@ struct AnchorRows {
 /// What a walk has tried where it doubts what it sees.
 #[derive(Clone, Debug, Default)]
 struct Doubts {
-    /// Pages with rows of the stretch before this one.
+    /// Pages with rows of the scan before this one.
     good_pages_before: u32,
-    /// The row that the stretches before ended with at an empty page, and these pages; the last stretches that ended alike.
+    /// The row that the scans before ended with at an empty page, and these pages; the last scans that ended alike.
     ended_at: Vec<(VideoKey, u32)>,
-    /// Doubts in a row that brought nothing, this stretch's not counted.
+    /// Doubts in a row that brought nothing, this scan's not counted.
     fruitless: u32,
     /// The second that the last doubt began at, and how many began there in a row.
     doubts_at: Option<(EpochSeconds, u32)>,
-    /// Stretches that have begun since it got further.
-    stretches_here: u32,
+    /// Scans that have begun since it got further.
+    scans_here: u32,
     /// Pages that brought no row that was not known, less twice those that did.
     stale_pages: u32,
     /// Whether a jump past a second that stays in doubt has been tried since the last new row.
@@ -186,7 +186,7 @@ struct Doubts {
 struct ShortPages {
     /// Whether a page with free places was ever followed by another that held something.
     rows_follow: bool,
-    /// Whether one of this stretch was.
+    /// Whether one of this scan was.
     follow_here: bool,
     /// The one that is doubted.
     doubted: Option<ShortDoubt>,
@@ -205,7 +205,7 @@ struct Dense {
     read_from_end: Option<EpochSeconds>,
 }
 
-/// What all stretches of a walk brought.
+/// What all scans of a walk brought.
 #[derive(Clone, Debug, Default)]
 struct Totals {
     /// Row slots.
@@ -217,16 +217,16 @@ struct Totals {
 }
 
 impl Walk {
-    /// A walk of `range` whose first stretch begins; a bounded one trusts no order.
-    pub fn new(range: TimeRange, bounded: Option<Bounded>, stretch: Stretch) -> Self {
+    /// A walk of `range` whose first scan begins; a bounded one trusts no order.
+    pub fn new(range: TimeRange, bounded: Option<Bounded>, scan: Scan) -> Self {
         Self {
             range,
-            stretch,
+            scan,
             mode: Mode::new(bounded),
             so_far: SoFar { pages: 0, brought_new: false, goes_on: true, is_clean: true },
             doubts: Doubts::default(),
             last: LastPage {
-                at: stretch.started_at,
+                at: scan.started_at,
                 finding: Finding::Nothing,
                 previous: Vec::new(),
                 previous_slots: 0,
@@ -251,9 +251,9 @@ impl Walk {
                 frontier: None,
                 at_frontier: BTreeSet::new(),
                 before_frontier: None,
-                stretch_at_frontier: BTreeSet::new(),
-                settled: range.start,
-                settled_before: range.start,
+                scan_at_frontier: BTreeSet::new(),
+                watermark: range.start,
+                watermark_before: range.start,
                 ascents: 0,
                 reached_before: None,
                 furthest: None,
@@ -267,9 +267,9 @@ impl Walk {
         }
     }
 
-    /// The running stretch.
-    pub fn stretch(&self) -> &Stretch {
-        &self.stretch
+    /// The running scan.
+    pub fn scan(&self) -> &Scan {
+        &self.scan
     }
 
     /// Whether it reads within its window's bounds to the empty page, trusting no order.
@@ -282,13 +282,13 @@ impl Walk {
         self.totals.slots
     }
 
-    /// Durable pages of all its stretches.
+    /// Durable pages of all its scans.
     pub fn total_pages(&self) -> u64 {
         self.totals.pages
     }
 
-    /// Durable pages of the running stretch.
-    pub fn stretch_pages(&self) -> u32 {
+    /// Durable pages of the running scan.
+    pub fn scan_pages(&self) -> u32 {
         self.so_far.pages
     }
 
@@ -299,8 +299,8 @@ impl Walk {
 
     /// The second that the walk does not get past, however it begins anew; it is given up.
     pub(super) fn stuck_at(&self) -> Option<EpochSeconds> {
-        let second = self.reach.furthest.unwrap_or(self.stretch.anchor);
-        (self.doubts.stretches_here >= MOST_STRETCHES && !self.is_bounded()).then_some(second)
+        let second = self.reach.furthest.unwrap_or(self.scan.anchor);
+        (self.doubts.scans_here >= MOST_STRETCHES && !self.is_bounded()).then_some(second)
     }
 
     /// The rows of these seconds that are the last that it has shown in order.
@@ -358,7 +358,7 @@ impl Walk {
         listed.for_each(Heal::list);
         // Once the walk has gone on, a listing of more than that second takes nothing back of what followed it.
         let is_first = self.so_far.pages == 1;
-        self.anchor.torn_was_listed |= is_first && self.anchor.opens_torn && range.contains(self.stretch.anchor);
+        self.anchor.torn_was_listed |= is_first && self.anchor.opens_torn && range.contains(self.scan.anchor);
         let touches = range.start <= self.listed.end && self.listed.start <= range.end;
         let start = if touches { range.start.min(self.listed.start) } else { range.start };
         self.listed = TimeRange::new(start, if touches { range.end.max(self.listed.end) } else { range.end });
@@ -371,7 +371,7 @@ impl Walk {
 
     /// Whether the anchor's second is listed as unproven.
     pub(super) fn torn_is_listed(&self) -> bool {
-        self.listed.contains(self.stretch.anchor)
+        self.listed.contains(self.scan.anchor)
     }
 
     /// The seconds that are read again and have not agreed.

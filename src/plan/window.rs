@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::evidence::run::WindowEvidence;
 use super::fact::{PageAddress, RowKey};
-use super::walk::{Bounded, Stretch, Walk};
+use super::walk::{Bounded, Scan, Walk};
 use crate::api::contract::Region;
 use crate::units::{EpochSeconds, TimeRange};
 
@@ -45,7 +45,7 @@ pub struct Window {
     pub parked: u32,
     /// The pages that workers are asking for on its behalf; not journalled, since no worker outlives its process.
     pub on_way: BTreeSet<PageAddress>,
-    /// The stretch of which a page failed that was asked before its turn: its pages are asked one by one.
+    /// The scan of which a page failed that was asked before its turn: its pages are asked one by one.
     pub one_by_one: Option<u32>,
     /// The rows of its first page, where that was whole and in order; else none.
     pub opening: Vec<RowKey>,
@@ -55,7 +55,7 @@ pub struct Window {
     pub evidence: WindowEvidence,
     /// Whether its seconds are read again since their pages did not prove them.
     pub again: Rereads,
-    stretches: u32,
+    scans: u32,
 }
 
 impl Window {
@@ -74,7 +74,7 @@ impl Window {
             expected: Vec::new(),
             evidence: WindowEvidence::new(range.start),
             again: Rereads::default(),
-            stretches: 0,
+            scans: 0,
         }
     }
 
@@ -98,13 +98,13 @@ impl Window {
         self.walk().is_some_and(|walk| self.bounded != walk.is_bounded())
     }
 
-    /// Up to where (exclusive) its rows are all there, as its walk says and its pages prove; none before the walk begins.
-    pub fn settled(&self) -> Option<EpochSeconds> {
+    /// Its low watermark: up to where (exclusive) its rows are all there, as its walk says and its pages prove; none before the walk begins.
+    pub fn watermark(&self) -> Option<EpochSeconds> {
         let walk = self.walk()?;
         if self.begins_anew() {
             return Some(self.range.start);
         }
-        Some(walk.settled().min(self.evidence.covered_until()).max(self.range.start))
+        Some(walk.watermark().min(self.evidence.covered_until()).max(self.range.start))
     }
 
     /// Whether a worker reads it.
@@ -122,21 +122,21 @@ impl Window {
         if let WindowState::Walking(walk) = &self.state { Some(walk) } else { None }
     }
 
-    /// The number of the stretch that would come next.
-    pub fn next_stretch(&self) -> u32 {
-        self.stretches
+    /// The number of the scan that would come next.
+    pub fn next_scan(&self) -> u32 {
+        self.scans
     }
 
-    /// Begins a stretch, as it was decided.
-    pub fn begin(&mut self, stretch: Stretch) {
-        self.stretches = self.stretches.max(stretch.number + 1);
+    /// Begins a scan, as it was decided.
+    pub fn begin(&mut self, scan: Scan) {
+        self.scans = self.scans.max(scan.number + 1);
         let reached = self.walk().and_then(Walk::frontier);
         let holds_rows = self.holds_rows || reached.is_some_and(|second| self.range.contains(second));
         let known = self.walk().map(|walk| walk.last_known_of(self.range)).unwrap_or_default();
         let bounded = self.bounded.then(|| Bounded::new(holds_rows, known));
         match &mut self.state {
-            WindowState::Walking(walk) => walk.restart(stretch, bounded),
-            _ => self.state = WindowState::Walking(Box::new(Walk::new(self.range, bounded, stretch))),
+            WindowState::Walking(walk) => walk.restart(scan, bounded),
+            _ => self.state = WindowState::Walking(Box::new(Walk::new(self.range, bounded, scan))),
         }
     }
 

@@ -10,7 +10,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
 
-use crate::api::scan::each_member;
+use crate::api::lexer::each_member;
 use crate::journal::kept::KeptFields;
 use crate::journal::record::PartRecord;
 use crate::sink::columns::{CREATE_TIME, EXTRA};

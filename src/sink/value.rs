@@ -8,9 +8,9 @@
 
 use std::borrow::Cow;
 
+use crate::api::lexer::{each_item, each_member};
 use crate::api::number;
 use crate::api::reply::repair_surrogates;
-use crate::api::scan::{each_item, each_member};
 use crate::sink::columns::{DECIMAL_DIGITS, DECIMAL_PLACES};
 
 /// What became of a value on its way into a column.

@@ -124,10 +124,8 @@ fn write_exposure(text: &mut String, told: &Told) {
         "level",
         &format!("{level}: a row that is deleted meanwhile may hide {low} to {high} others, if it falls"),
     );
-    let of = format!(
-        "into a stretch of {} pages that is being read, about {} s",
-        exposure.stretch_pages, exposure.stretch_seconds
-    );
+    let of =
+        format!("into a scan of {} pages that is being read, about {} s", exposure.scan_pages, exposure.scan_seconds);
     line(text, "", &of);
 }
 

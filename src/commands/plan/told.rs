@@ -41,7 +41,7 @@ const LEAST_LATENCY: f64 = 0.001;
 const BYTES_A_ROW: Interval = Interval { low: 60.0, estimate: 120.0, high: 300.0 };
 /// A row in a small sample takes more than one among many, whose texts repeat: by these factors of the measured size.
 const IN_A_PART: Interval = Interval { low: 0.5, estimate: 0.8, high: 1.15 };
-/// How many rows a deletion hides that falls into a stretch which is being read, as measured.
+/// How many rows a deletion hides that falls into a scan which is being read, as measured.
 const HIDDEN_BY_A_DELETION: (f64, f64) = (0.5, 0.7);
 
 /// An interval of whole numbers.
@@ -109,9 +109,9 @@ pub(super) struct Pace {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Exposure {
     pub(super) level: Consistency,
-    /// Pages of a stretch that a deletion moves, and about how long one takes to be read.
-    pub(super) stretch_pages: u64,
-    pub(super) stretch_seconds: u64,
+    /// Pages of a scan that a deletion moves, and about how long one takes to be read.
+    pub(super) scan_pages: u64,
+    pub(super) scan_seconds: u64,
     /// Rows that a deletion within it hides.
     pub(super) hidden_low: f64,
     pub(super) hidden_high: f64,
@@ -255,14 +255,14 @@ fn exposure(pace: &Pace, settings: &Settings, regions: &[RegionForecast]) -> Exp
     let pages: f64 = regions.iter().map(|region| region.rows.estimate / f64::from(SOURCE.page_size)).sum();
     let workers = f64::from(settings.pace.max_in_flight);
     let share = (pages / workers).min(f64::from(plan.window_pages)).max(1.0);
-    let stretch = match plan.consistency {
+    let scan = match plan.consistency {
         Consistency::Atomic => 1.0,
         Consistency::Anchored => f64::from(plan.anchor_pages).min(share),
         Consistency::Deep => share,
     };
     let rate = (pace.low * pace.high).sqrt().max(0.001);
     let age = plan.stretch_age.get().as_secs_f64();
-    let long = (stretch * workers.min(pages.max(1.0)) / rate).min(if plan.consistency == Consistency::Deep {
+    let long = (scan * workers.min(pages.max(1.0)) / rate).min(if plan.consistency == Consistency::Deep {
         f64::INFINITY
     } else {
         age
@@ -270,8 +270,8 @@ fn exposure(pace: &Pace, settings: &Settings, regions: &[RegionForecast]) -> Exp
     let (low, high) = if plan.consistency == Consistency::Atomic { (0.0, 0.0) } else { HIDDEN_BY_A_DELETION };
     Exposure {
         level: plan.consistency,
-        stretch_pages: stretch.ceil() as u64,
-        stretch_seconds: long.ceil() as u64,
+        scan_pages: scan.ceil() as u64,
+        scan_seconds: long.ceil() as u64,
         hidden_low: low,
         hidden_high: high,
     }

@@ -39,7 +39,7 @@ pub(super) fn log(note: &Note) {
             duration_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
             "all is read; the oldest and the newest page are asked again after this, so that what came empty for a while is found out"
         ),
-        Note::WaitsForLeave { waited } => tracing::warn!(
+        Note::WaitsForToken { waited } => tracing::warn!(
             duration_ms = waited.as_millis(),
             "more than a third of all requests fail: failed pages wait until answers have earned another attempt"
         ),

@@ -76,7 +76,7 @@ impl Scene {
     /// A durable page of rows at these seconds; ids tell readings apart.
     async fn buy(&mut self, seconds: &[i64]) {
         self.pages += 1;
-        let purpose = Purpose::Walk { window: WindowId(0), stretch: 0 };
+        let purpose = Purpose::Walk { window: WindowId(0), scan: 0 };
         let key =
             |second: &i64| RowKey { second: EpochSeconds::new(NEW_YEAR + second), video: VideoKey(*second as u64) };
         let row = |second: &i64| format!(r#"{{"create_time":{},"video_id":"{second}"}}"#, NEW_YEAR + second);

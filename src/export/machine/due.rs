@@ -43,16 +43,16 @@ impl Machine {
 
     fn due_slice(&self, plan: &RegionPlan, urgency: Urgency) -> Option<Due> {
         let from = plan.past_kept(plan.published_until);
-        let settled = if plan.is_done() { plan.range.end } else { self.planner.settled(&plan.region) };
-        if settled <= from {
+        let watermark = if plan.is_done() { plan.range.end } else { self.planner.watermark(&plan.region) };
+        if watermark <= from {
             return None;
         }
         // A part holds a gap whole or not at all, so that its range says nothing that is not so; what is kept it does not hold.
         let not_read = self.planner.not_read(&plan.region);
-        let edge = next_edge(&not_read.all, from, settled);
+        let edge = next_edge(&not_read.all, from, watermark);
         let is_flushed = plan.is_done() || edge.is_some();
         let urgency = if is_flushed { Urgency::Flush } else { urgency };
-        let range = TimeRange::new(from, edge.unwrap_or(settled));
+        let range = TimeRange::new(from, edge.unwrap_or(watermark));
         Some(Due::Slice { region: plan.region.clone(), range, not_read, urgency })
     }
 

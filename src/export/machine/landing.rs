@@ -223,7 +223,7 @@ impl Machine {
     }
 
     fn tell_page(&mut self, window: WindowId, fact: &PageFact) {
-        let position = self.planner.walk_settled(window);
+        let position = self.planner.walk_watermark(window);
         let Some(window) = self.planner.window_range(window) else { return };
         self.tell(Told::PageDurable {
             region: fact.address.region.clone(),

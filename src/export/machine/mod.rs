@@ -166,7 +166,7 @@ pub(super) struct Machine {
     waits_until: Option<EpochSeconds>,
     rate_told: f64,
     rate_learned: LearnedRate,
-    told_of_leave: bool,
+    told_of_token: bool,
     told_of_wait: bool,
     effects: VecDeque<Effect>,
 }
@@ -201,7 +201,7 @@ impl Machine {
             waits_until: None,
             rate_told: 0.0,
             rate_learned: LearnedRate::default(),
-            told_of_leave: false,
+            told_of_token: false,
             told_of_wait: false,
             effects: VecDeque::new(),
         }
@@ -291,7 +291,7 @@ impl Machine {
         self.effects.push_back(Effect::Tell(event));
     }
 
-    /// Gives rests their end, leave and permits; none to a region that is left alone, also while a decision is becoming durable.
+    /// Gives rests their end, retry tokens and permits; none to a region that is left alone, also while a decision is becoming durable.
     fn send(&mut self, moment: &Moment) {
         if self.minds {
             self.sync_regions();
@@ -300,11 +300,11 @@ impl Machine {
         let again = sending.iter().filter(|sending| sending.asks != Asks::First).count();
         self.asked = self.asked.saturating_add(u32::try_from(again).unwrap_or(u32::MAX));
         self.effects.extend(sending.into_iter().map(Effect::Send));
-        if !self.told_of_leave
+        if !self.told_of_token
             && let Some(waited) = self.pool.notable_wait()
         {
-            self.told_of_leave = true;
-            self.effects.push_back(Effect::Note(Note::WaitsForLeave { waited }));
+            self.told_of_token = true;
+            self.effects.push_back(Effect::Note(Note::WaitsForToken { waited }));
         }
     }
 }

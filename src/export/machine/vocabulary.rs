@@ -129,7 +129,7 @@ pub(in crate::export) enum Note {
         wait: Duration,
     },
     /// Failed pages wait for the budget of all retries. Once a start.
-    WaitsForLeave {
+    WaitsForToken {
         /// How long one of them waited.
         waited: Duration,
     },

@@ -13,7 +13,7 @@ use crate::plan::evidence::premise::{Certificate, Missing, Premise, Refutation};
 use crate::plan::evidence::recording::{Examined, Recorded, examine, observed};
 use crate::plan::fact::{PageFact, Purpose, WindowId};
 use crate::plan::planner::{Listed, Planner};
-use crate::plan::walk::Stretch;
+use crate::plan::walk::Scan;
 use crate::units::{EpochSeconds, TimeRange};
 
 /// Everything that a run has decided and read, as evidence.
@@ -21,8 +21,8 @@ use crate::units::{EpochSeconds, TimeRange};
 pub(super) struct Checker {
     range: TimeRange,
     rules: Rules,
-    /// Every stretch with the first second that it was not meant to reach.
-    stretches: BTreeMap<(WindowId, u32), (Stretch, EpochSeconds)>,
+    /// Every scan with the first second that it was not meant to reach.
+    scans: BTreeMap<(WindowId, u32), (Scan, EpochSeconds)>,
     regions: BTreeMap<Region, Seen>,
     /// Whether the plan has found that rows come in no order.
     is_unsorted: bool,
@@ -100,24 +100,24 @@ impl Checker {
     /// Nothing is known of the range; answers so many seconds apart are two witnesses.
     pub(super) fn new(range: TimeRange, confirm_after: i64) -> Self {
         let rules = Rules { confirm_after, ..Rules::USUAL };
-        Self { range, rules, stretches: BTreeMap::new(), regions: BTreeMap::new(), is_unsorted: false }
+        Self { range, rules, scans: BTreeMap::new(), regions: BTreeMap::new(), is_unsorted: false }
     }
 
     /// Takes a decision in, as it becomes durable; the plan is the one that made it.
     pub(super) fn decided(&mut self, event: &PlanEvent, planner: &Planner) {
         match event {
-            PlanEvent::StretchStarted { window, stretch, anchor, asked_min, asked_max, at, why } => {
-                let (number, anchor, started_at, why) = (*stretch, *anchor, *at, *why);
+            PlanEvent::ScanStarted { window, scan, anchor, asked_min, asked_max, at, why } => {
+                let (number, anchor, started_at, why) = (*scan, *anchor, *at, *why);
                 let (asked_min, asked_max) = (*asked_min, *asked_max);
-                let stretch = Stretch { number, anchor, asked_min, asked_max, started_at, why };
-                let end = match stretch.order() {
+                let scan = Scan { number, anchor, asked_min, asked_max, started_at, why };
+                let end = match scan.order() {
                     TimeOrder::NewestFirst => anchor.shifted(1),
                     TimeOrder::OldestFirst if planner.profile().bounds.max_inclusive => {
                         asked_max.shifted(1).min(self.range.end)
                     }
                     TimeOrder::OldestFirst | TimeOrder::MostViewedFirst => asked_max,
                 };
-                self.stretches.insert((*window, number), (stretch, end));
+                self.scans.insert((*window, number), (scan, end));
             }
             PlanEvent::SlicePublished { region, until } => {
                 let seen = self.regions.entry(region.clone()).or_default();
@@ -133,12 +133,12 @@ impl Checker {
         if fact.check.is_astray() {
             return;
         }
-        let stretch = match fact.address.purpose {
-            Purpose::Walk { window, stretch } => self.stretches.get(&(window, stretch)),
+        let scan = match fact.address.purpose {
+            Purpose::Walk { window, scan } => self.scans.get(&(window, scan)),
             _ => None,
         };
-        let stretch = stretch.map(|(stretch, end)| (stretch, *end));
-        if let Some(page) = observed(&Recorded { fact, stretch, turn }, self.range) {
+        let scan = scan.map(|(scan, end)| (scan, *end));
+        if let Some(page) = observed(&Recorded { fact, scan, turn }, self.range) {
             self.regions.entry(fact.address.region.clone()).or_default().pages.push(page);
         }
     }
@@ -149,7 +149,7 @@ impl Checker {
         let mut all = Vec::new();
         let nothing = Seen::default();
         for plan in planner.regions() {
-            let done = TimeRange::new(self.range.start, planner.settled(&plan.region).max(plan.published_until));
+            let done = TimeRange::new(self.range.start, planner.watermark(&plan.region).max(plan.published_until));
             let out: Vec<TimeRange> =
                 listed.iter().filter(|listed| listed.region == plan.region).map(|listed| listed.range).collect();
             let seen = self.regions.get(&plan.region).unwrap_or(&nothing);
@@ -194,7 +194,7 @@ impl Checker {
         }
         let mut windows: BTreeMap<WindowId, Vec<Observation>> = BTreeMap::new();
         for page in pages {
-            if let Purpose::Walk { window, .. } = page.scan.purpose {
+            if let Purpose::Walk { window, .. } = page.series.purpose {
                 windows.entry(window).or_default().push(page.clone());
             }
         }
@@ -238,7 +238,7 @@ mod tests {
 
     const DAY: i64 = 86_400;
 
-    /// A page that never came, or a stretch that never was, leaves seconds without a certificate.
+    /// A page that never came, or a scan that never was, leaves seconds without a certificate.
     #[test]
     fn what_is_believed_without_its_page_is_named() {
         let mut outcome = Scenario::of(uniform(2_000, DAY, 3), DAY).run();

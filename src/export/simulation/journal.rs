@@ -62,8 +62,8 @@ impl Journal {
             let text = serde_json::to_string(event).unwrap();
             let event: PlanEvent = serde_json::from_str(&text).unwrap();
             match &event {
-                PlanEvent::StretchStarted { window, stretch, .. } => {
-                    self.begun.insert((*window, *stretch));
+                PlanEvent::ScanStarted { window, scan, .. } => {
+                    self.begun.insert((*window, *scan));
                 }
                 PlanEvent::RangeReopened { region, range, .. } => {
                     self.cut.entry(region.clone()).and_modify(|cut| *cut = (*cut).min(range.start));
@@ -104,10 +104,10 @@ impl Journal {
         ids.iter().filter(|id| !late.contains(id)).for_each(|id| set(&mut self.delivered, region, *id));
     }
 
-    /// Whether the stretch that a page belongs to is one that was decided on.
+    /// Whether the scan that a page belongs to is one that was decided on.
     pub(super) fn holds_what_leads_to(&self, address: &PageAddress) -> bool {
         match address.purpose {
-            Purpose::Walk { window, stretch } => self.begun.contains(&(window, stretch)),
+            Purpose::Walk { window, scan } => self.begun.contains(&(window, scan)),
             _ => true,
         }
     }

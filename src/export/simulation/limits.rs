@@ -33,7 +33,7 @@ fn exact(scenario: Scenario) -> SimulationOutcome {
 fn a_429_costs_a_page_none_of_its_attempts() {
     let limit = Limit { per_second: 1e6, burst: 1e6, retry_after: Some(Duration::from_secs(1)) };
     // More than a page has attempts. The backoff counts where it is longer than `Retry-After`, so that many more would outlast the
-    // stretch, and the page would come under another address.
+    // scan, and the page would come under another address.
     let outcome = exact(with(Behaviour { limit: Some(limit), closed: 20..32, ..Behaviour::default() }, 2_000, 1));
     assert_eq!((outcome.service.throttled, outcome.watch.most_throttled), (12, 12), "all of them met the same page");
     assert_eq!((outcome.parked, outcome.watch.all_retries), (0, 0), "it was not given up, and nothing was retried");

@@ -26,7 +26,7 @@ pub(super) struct SimulationOutcome {
     pub(super) splits: u64,
     /// How often a window was parked because its page could not be had.
     pub(super) parked: u64,
-    pub(super) stretches: BTreeMap<String, u64>,
+    pub(super) scans: BTreeMap<String, u64>,
     /// Starts that ended before the run was done.
     pub(super) stops: u32,
     /// Starts that ended because the service gave nothing, and whether the last one did.
@@ -51,7 +51,7 @@ impl SimulationOutcome {
             alone: 0,
             splits: 0,
             parked: 0,
-            stretches: BTreeMap::new(),
+            scans: BTreeMap::new(),
             stops: 0,
             unwell: 0,
             is_unwell: false,

@@ -36,7 +36,7 @@ fn price(seconds: Vec<i64>, workers: usize, consistency: Consistency) -> (f64, u
     let outcome = read_month(seconds, workers, consistency);
     assert_eq!(outcome.listed_seconds(), 0);
     let over = outcome.requests as f64 / floor - 1.0;
-    println!("{workers} {consistency:?}: {:.4} % over, alone {}, {:?}", over * 100.0, outcome.alone, outcome.stretches);
+    println!("{workers} {consistency:?}: {:.4} % over, alone {}, {:?}", over * 100.0, outcome.alone, outcome.scans);
     (over, outcome.alone)
 }
 
@@ -268,7 +268,7 @@ fn rows_in_no_order_are_all_read_where_few_of_them_can_be_placed() {
     }
 }
 
-/// Where each stretch goes on from a row that cannot be placed any more, the service seemed to count pages from 0.
+/// Where each scan goes on from a row that cannot be placed any more, the service seemed to count pages from 0.
 #[test]
 fn pages_of_which_some_rows_cannot_be_placed_do_not_seem_to_miss_their_first() {
     for every in 2..6 {
@@ -302,7 +302,7 @@ fn rows_that_come_where_two_windows_meet_are_read_again_for_little() {
         assert_eq!((&outcome.stopped, outcome.listed_seconds()), (&None, 0));
         assert_eq!(outcome.missing(range), vec![]);
         let begun =
-            outcome.stretches.iter().filter(|(why, _)| why.starts_with("Seam")).map(|(_, times)| times).sum::<u64>();
+            outcome.scans.iter().filter(|(why, _)| why.starts_with("Seam")).map(|(_, times)| times).sum::<u64>();
         println!(
             "{inserts}: {} requests, {} seams differed, {begun} readings",
             outcome.requests,
@@ -382,7 +382,7 @@ fn the_same_rows_to_every_question_end_the_run_within_a_few_requests_a_worker() 
     }
 }
 
-/// Each stretch then begins with what lies before its anchor, so that one walk reads on to the end.
+/// Each scan then begins with what lies before its anchor, so that one walk reads on to the end.
 #[test]
 fn a_minimum_that_is_rounded_costs_little_and_loses_nothing() {
     for (rounded, most) in [(60, 700), (3_600, 700), (86_400, 800)] {

@@ -84,7 +84,7 @@ struct Sums {
     requests: u64,
     slots: u64,
     splits: u64,
-    stretches: BTreeMap<String, u64>,
+    scans: BTreeMap<String, u64>,
     most_windows: usize,
     most_held_pages: usize,
     seconds: u64,
@@ -171,8 +171,8 @@ impl Scale {
     fn record(&mut self, events: &[PlanEvent]) {
         for event in events {
             self.sums.splits += u64::from(matches!(event, PlanEvent::WindowSplit { .. }));
-            if let PlanEvent::StretchStarted { why, .. } = event {
-                *self.sums.stretches.entry(format!("{why:?}")).or_default() += 1;
+            if let PlanEvent::ScanStarted { why, .. } = event {
+                *self.sums.scans.entry(format!("{why:?}")).or_default() += 1;
             }
             self.planner.apply_event(event);
         }
@@ -203,7 +203,7 @@ impl Scale {
         let windows = self.planner.regions().iter().map(|plan| plan.windows.len()).sum();
         self.sums.most_windows = self.sums.most_windows.max(windows);
         self.sums.most_held_pages = self.sums.most_held_pages.max(self.held.len());
-        let until = self.planner.settled(&self.region);
+        let until = self.planner.watermark(&self.region);
         while self.held.peek().is_some_and(|Reverse(second)| *second < until) {
             self.held.pop();
         }

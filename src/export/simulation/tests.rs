@@ -59,7 +59,7 @@ const MENDED: [u64; 13] = [
 /// - 8091879: windows before the first known row were a second wide, and asked a page each to see that nothing is there.
 /// - 9023274: a newest-first page whose rows all lie before the sure seconds of its question made the kernel panic.
 /// - 9008577: a window that was set aside waited for another one, and so hid until when that one waits.
-/// - 5007736: where every page is short and ties move, known rows did not come on a stretch's first page.
+/// - 5007736: where every page is short and ties move, known rows did not come on a scan's first page.
 /// - 9421646: a row of a wrong date at a region's end was believed to be gone, and rows beside it refuted that again and again.
 /// - 9421971: a walk beyond its window read a second of known rows without end, to see what follows a short page.
 /// - 9465803, 9473842, 9494282: where rows seemed to come in no order, a short last page was believed.
@@ -90,7 +90,7 @@ const MENDED_DISTURBED: [u64; 49] = [
     9_300_469, 9_465_052, 10_412_507, 10_506_900, 10_518_163, 10_510_722, 10_515_482,
 ];
 /// The same of honest services:
-/// - 10562490: what a stretch had asked was taken for a second less by a start that did not read the page which had taught the upper bound.
+/// - 10562490: what a scan had asked was taken for a second less by a start that did not read the page which had taught the upper bound.
 const MENDED_HONEST: [u64; 1] = [10_562_490];
 /// Failures that are told in full.
 const TOLD: usize = 40;

@@ -248,7 +248,7 @@ impl VirtualTime {
         }
         // Rows that come while they are being read have to be read as well.
         let most = self.drive.most_requests + 2 * self.out.service.inserted;
-        assert!(self.out.service.requests <= most, "more than {most} requests: {:?}", self.out.stretches);
+        assert!(self.out.service.requests <= most, "more than {most} requests: {:?}", self.out.scans);
     }
 
     fn end_commit(&mut self) {
@@ -360,9 +360,9 @@ impl Flight {
         }
     }
 
-    /// Whether what is sent next should have had leave, if its page failed before: not after a 429, which cost it nothing, and
+    /// Whether what is sent next should have had a retry token, if its page failed before: not after a 429, which cost it nothing, and
     /// not for the one retry of a page of a parked window.
-    fn needs_leave(&self) -> bool {
+    fn needs_token(&self) -> bool {
         !(self.was_throttled || (self.failures > 0 && self.patience == Patience::Short))
     }
 }

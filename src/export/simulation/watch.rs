@@ -39,7 +39,7 @@ pub(super) struct Watch {
     alone: BTreeMap<Region, (u32, bool, Duration)>,
     /// 429s that were heeded since a page came.
     refused_in_a_row: u32,
-    /// Retries of all processes, for which leave was needed.
+    /// Retries of all processes, for which a token was needed.
     pub(super) all_retries: u64,
     /// The most 429s of one job.
     pub(super) most_throttled: u32,
@@ -65,13 +65,13 @@ impl Watch {
     }
 
     /// A request goes out, for a page or to look whether the service is well.
-    pub(super) fn sends(&mut self, now: Duration, work: &Work, needs_leave: bool) {
+    pub(super) fn sends(&mut self, now: Duration, work: &Work, needs_token: bool) {
         let region = &work.query().region;
         let address = if let Work::Page(task) = work { Some(&task.address) } else { None };
         assert!(self.quiet_until.is_none_or(|until| now >= until), "a request went out while everybody is held");
         let is_left_alone = self.alone.get(region).is_some_and(|(times, _, until)| *times >= ALONE && now < *until);
         assert!(!is_left_alone, "{region} is asked, and it asked to wait");
-        if !needs_leave || !address.is_some_and(|address| self.failed.contains(address)) {
+        if !needs_token || !address.is_some_and(|address| self.failed.contains(address)) {
             return;
         }
         self.retries += 1;

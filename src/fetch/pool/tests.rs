@@ -14,7 +14,7 @@ const CALM: Dice = Dice { spread: 0.0, jitter: 0.0 };
 
 fn task(number: u32) -> Task {
     let page = PageNumber::new(number).unwrap();
-    let purpose = Purpose::Walk { window: WindowId(0), stretch: 0 };
+    let purpose = Purpose::Walk { window: WindowId(0), scan: 0 };
     let address = PageAddress { region: "US".parse().unwrap(), purpose, page };
     Task {
         address,
@@ -654,7 +654,7 @@ fn only_as_many_workers_leave_their_place_as_may_be_under_way() {
     assert_eq!((pool.len(), pool.busy()), (5, 3));
 }
 
-/// What is over takes no leave: others wait for it.
+/// What is over takes no retry token: others wait for it.
 #[test]
 fn the_jobs_of_a_stopped_region_use_no_leave() {
     let mut timed = Timed::new(1_000.0, MANY);

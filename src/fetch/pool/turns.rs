@@ -1,6 +1,6 @@
-//! Whose turn it is: all jobs of a process, who rests, who waits for leave to ask again or for a permit, and how many are under way. Pure.
+//! Whose turn it is: all jobs of a process, who rests, who waits for a retry token or for a permit, and how many are under way. Pure.
 //!
-//! Leave and permits are given in the order of asking; leave never beyond the budget of retries.
+//! RetryToken and permits are given in the order of asking; leave never beyond the budget of retries.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::{Over, Sending};
 use crate::fetch::gate::Permit;
 use crate::fetch::job::{Asks, FetchJob, Fetched, JobId, Stands};
-use crate::fetch::retry::{Leave, RetryBudget};
+use crate::fetch::retry::{RetryBudget, RetryToken};
 
 /// The jobs of a process, and where each of them stands.
 #[derive(Debug, Default)]
@@ -18,10 +18,10 @@ pub(super) struct Turns {
     jobs: BTreeMap<JobId, FetchJob>,
     begun: u64,
     wants_permit: VecDeque<JobId>,
-    wants_leave: VecDeque<JobId>,
+    wants_token: VecDeque<JobId>,
     rests: BinaryHeap<Reverse<(Duration, JobId)>>,
     permit_due: Option<Duration>,
-    leave_due: Option<Duration>,
+    token_due: Option<Duration>,
     under_way: usize,
     resting: usize,
     longest_wait: Duration,
@@ -34,7 +34,7 @@ impl Turns {
         self.begun += 1;
         self.resting += usize::from(job.is_resting());
         match job.stands {
-            Stands::WantsLeave { .. } => self.wants_leave.push_back(id),
+            Stands::WantsToken { .. } => self.wants_token.push_back(id),
             Stands::Rests(_) => self.rests.push(Reverse((rests_until, id))),
             _ => self.wants_permit.push_back(id),
         }
@@ -70,12 +70,12 @@ impl Turns {
         self.resting
     }
 
-    /// The longest that a job has waited for leave.
+    /// The longest that a job has waited for a retry token.
     pub(super) fn longest_wait(&self) -> Duration {
         self.longest_wait
     }
 
-    /// The service has answered, which earns leave to ask again.
+    /// The service has answered, which earns a part of a retry token.
     pub(super) fn answered(&mut self, now: Duration) {
         self.budget.answered(now);
     }
@@ -83,7 +83,7 @@ impl Turns {
     /// When something may go on that no answer brings about.
     pub(super) fn wake_at(&self) -> Option<Duration> {
         let rest = self.rests.peek().map(|Reverse((at, _))| *at);
-        [rest, self.permit_due, self.leave_due].into_iter().flatten().min()
+        [rest, self.permit_due, self.token_due].into_iter().flatten().min()
     }
 
     pub(super) fn want_permit(&mut self, id: JobId) {
@@ -91,9 +91,9 @@ impl Turns {
         self.wants_permit.push_back(id);
     }
 
-    /// A job rests until then, and asks for a permit after it, or for leave first.
-    pub(super) fn rest(&mut self, id: JobId, until: Duration, leave: Leave) {
-        self.stand(id, Stands::Rests(leave));
+    /// A job rests until then, and asks for a permit after it, or for a retry token first.
+    pub(super) fn rest(&mut self, id: JobId, until: Duration, token: RetryToken) {
+        self.stand(id, Stands::Rests(token));
         self.rests.push(Reverse((until, id)));
     }
 
@@ -119,18 +119,18 @@ impl Turns {
     pub(super) fn end_idle(&mut self, is_meant: impl Fn(&FetchJob) -> bool) -> Vec<Over> {
         let idle = self.ids(|job| !job.is_under_way() && is_meant(job));
         self.wants_permit.retain(|id| !idle.contains(id));
-        self.wants_leave.retain(|id| !idle.contains(id));
+        self.wants_token.retain(|id| !idle.contains(id));
         idle.into_iter().filter_map(|id| self.end(id, Fetched::Stopped)).collect()
     }
 
     /// Nobody gets a turn any more; what is under way stays.
     pub(super) fn stop(&mut self) -> Vec<Over> {
-        (self.permit_due, self.leave_due) = (None, None);
+        (self.permit_due, self.token_due) = (None, None);
         self.rests.clear();
         self.end_idle(|_| true)
     }
 
-    /// Gives rests their end, and leave as far as the budget goes.
+    /// Gives rests their end, and retry tokens as far as the budget goes.
     pub(super) fn go_on(&mut self, now: Duration) {
         self.end_rests(now);
         self.give_leave(now);
@@ -142,30 +142,30 @@ impl Turns {
         {
             self.rests.pop();
             match self.jobs.get(&id).map(|job| job.stands) {
-                Some(Stands::Rests(Leave::Wanted)) => {
-                    self.stand(id, Stands::WantsLeave { since: now });
-                    self.wants_leave.push_back(id);
+                Some(Stands::Rests(RetryToken::Wanted)) => {
+                    self.stand(id, Stands::WantsToken { since: now });
+                    self.wants_token.push_back(id);
                 }
-                Some(Stands::Rests(Leave::Free)) => self.want_permit(id),
+                Some(Stands::Rests(RetryToken::Free)) => self.want_permit(id),
                 _ => {}
             }
         }
     }
 
     fn give_leave(&mut self, now: Duration) {
-        self.leave_due = self.leave_due.filter(|due| *due > now);
-        while let Some(id) = self.wants_leave.front().copied() {
+        self.token_due = self.token_due.filter(|due| *due > now);
+        while let Some(id) = self.wants_token.front().copied() {
             match self.budget.take(now) {
                 Ok(()) => {
-                    self.wants_leave.pop_front();
-                    if let Some(FetchJob { stands: Stands::WantsLeave { since }, .. }) = self.jobs.get(&id) {
+                    self.wants_token.pop_front();
+                    if let Some(FetchJob { stands: Stands::WantsToken { since }, .. }) = self.jobs.get(&id) {
                         self.longest_wait = self.longest_wait.max(now.saturating_sub(*since));
                     }
                     self.want_permit(id);
                 }
                 Err(wait) => {
                     let at = now + wait;
-                    self.leave_due = Some(self.leave_due.map_or(at, |due| due.min(at)));
+                    self.token_due = Some(self.token_due.map_or(at, |due| due.min(at)));
                     return;
                 }
             }

@@ -9,7 +9,7 @@ use crate::plan::testing::{page_of, range, read_on, served, us};
 use crate::units::PageNumber;
 
 fn ends(seconds: impl IntoIterator<Item = i64>) -> Ends {
-    let purpose = Purpose::Walk { window: WindowId(0), stretch: 0 };
+    let purpose = Purpose::Walk { window: WindowId(0), scan: 0 };
     let address = PageAddress { region: us(), purpose, page: PageNumber::FIRST };
     let mut ends = Ends::default();
     // Each row has its own id, also those of one second.

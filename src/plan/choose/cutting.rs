@@ -1,7 +1,7 @@
 //! How time is cut into windows, and a running window's time shared with a worker who has none.
 
 use crate::api::contract::SOURCE;
-use crate::plan::event::{PlanEvent, StretchReason};
+use crate::plan::event::{PlanEvent, ScanReason};
 use crate::plan::fact::WindowId;
 use crate::plan::planner::{Decision, PlanContext, Planner};
 use crate::plan::region::RegionPlan;
@@ -45,7 +45,7 @@ impl Planner {
     /// of them read the same rows. One reads on for all: the windows right after its own that stand likewise become part of that.
     pub(super) fn join_idle(&self, id: WindowId, window: &Window, plan: &RegionPlan) -> Option<PlanEvent> {
         let stands_beyond = |window: &Window| {
-            let walk = window.walk().filter(|walk| !walk.has_ascended() && walk.stretch_pages() >= PAGES_BEYOND)?;
+            let walk = window.walk().filter(|walk| !walk.has_ascended() && walk.scan_pages() >= PAGES_BEYOND)?;
             let is_first_read = !window.bounded && window.parked == 0 && !window.is_read_again();
             (is_first_read && walk.stands_beyond()).then_some(())
         };
@@ -83,12 +83,12 @@ impl Planner {
             .then(|| Decision::Record(vec![PlanEvent::WindowSplit { window: id, at, new: WindowId(self.next_window) }]))
     }
 
-    /// Begins a waiting window, cut to size, with its first stretch.
+    /// Begins a waiting window, cut to size, with its first scan.
     pub(super) fn begin(&self, id: WindowId, window: &Window, context: &PlanContext) -> Decision {
         if let Some(until) = window.again.not_before.filter(|until| *until > context.now) {
             return Decision::Wait(until);
         }
-        let first = self.stretch((id, window), window.range.start, StretchReason::First, context);
+        let first = self.scan((id, window), window.range.start, ScanReason::First, context);
         // What failed is not cut up, so that one bad page does not become many windows; nor is anything cut while many fail, since
         // nothing tells then whether the density is far too high.
         let parked = self.in_order().filter(|(_, other)| other.parked > 0 && other.region == window.region).count();
@@ -136,7 +136,7 @@ impl Planner {
         let (id, window, _, at) = candidates.max_by(|one, other| one.2.total_cmp(&other.2))?;
         let new = WindowId(self.next_window);
         let part = Window::new(window.region.clone(), TimeRange::new(at, window.range.end));
-        let first = self.stretch((new, &part), at, StretchReason::First, context);
+        let first = self.scan((new, &part), at, ScanReason::First, context);
         Some(Decision::Record(vec![PlanEvent::WindowSplit { window: id, at, new }, first]))
     }
 

@@ -60,7 +60,7 @@ impl Planner {
     pub(super) fn nothing_beyond(&self, window: &Window, walk: &Walk) -> Vec<PlanEvent> {
         let Some(plan) = self.region(&window.region) else { return Vec::new() };
         let later = plan.windows.range(window.range.end..).filter_map(|(_, id)| Some((*id, self.windows.get(id)?)));
-        let asked_end = self.asked_end(walk.stretch());
+        let asked_end = self.asked_end(walk.scan());
         let is_asked = |later: &Window| later.is_waiting() && !later.bounded && later.range.end <= asked_end;
         let waiting = later.filter(|(_, later)| is_asked(later));
         waiting.flat_map(|(id, later)| nothing_in(plan, later.range).into_iter().chain([finished_unread(id)])).collect()

@@ -15,14 +15,14 @@ fn range(start: i64, end: i64) -> TimeRange {
 }
 
 fn begin(plan: &mut Planner, window: WindowId, anchor: i64) {
-    plan.apply_event(&PlanEvent::StretchStarted {
+    plan.apply_event(&PlanEvent::ScanStarted {
         window,
-        stretch: 0,
+        scan: 0,
         anchor: EpochSeconds::new(anchor),
         asked_min: EpochSeconds::new(anchor - 1),
         asked_max: EpochSeconds::new(10_000),
         at: EpochSeconds::new(1_000),
-        why: StretchReason::First,
+        why: ScanReason::First,
     });
 }
 
@@ -31,7 +31,7 @@ fn read(plan: &mut Planner, window: WindowId, from: i64, pages: u32) {
     for page in 1..=pages {
         let first = from + i64::from(page - 1) * 10;
         let row = |at: i64| RowKey { second: EpochSeconds::new(at), video: VideoKey(at as u64) };
-        let purpose = Purpose::Walk { window, stretch: 0 };
+        let purpose = Purpose::Walk { window, scan: 0 };
         plan.apply_page(&PageFact {
             address: PageAddress { region: us(), purpose, page: PageNumber::new(page).unwrap() },
             fetched_at: EpochSeconds::new(1_000 + i64::from(page)),
@@ -143,7 +143,7 @@ fn what_any_window_has_shown_to_be_empty_is_no_share_of_the_next() {
         plan.region_mut(&us()).unwrap().extent.empty = empty;
         let window = plan.windows.get(&WindowId(1)).unwrap();
         let Decision::Record(events) = plan.begin(WindowId(1), window, &PlanContext::usual()) else { panic!() };
-        let [PlanEvent::WindowSplit { at, .. }, PlanEvent::StretchStarted { anchor, .. }] = events[..] else {
+        let [PlanEvent::WindowSplit { at, .. }, PlanEvent::ScanStarted { anchor, .. }] = events[..] else {
             panic!("{events:?}")
         };
         assert!(at > empty.end, "{empty}: {at}");

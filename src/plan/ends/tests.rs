@@ -34,7 +34,7 @@ fn what_was_taken_for_the_end_is_refuted_with_what_lies_right_behind_it() {
 #[test]
 fn what_is_read_again_elsewhere_confirms_no_end() {
     let range = TimeRange::new(second(0), second(100));
-    let walk = Purpose::Walk { window: WindowId(0), stretch: 0 };
+    let walk = Purpose::Walk { window: WindowId(0), scan: 0 };
     let mut ends = Ends::default();
     ends.learn(&page(walk, 1_000, &[10, 20, 30]), |_| true);
     ends.learn(&page(Purpose::ConfirmNewest, 1_030, &[10, 20]), |_| true);
@@ -49,7 +49,7 @@ fn what_is_read_again_elsewhere_confirms_no_end() {
 
 #[test]
 fn how_many_rows_came_is_known_of_seconds_whose_rows_are_all_remembered() {
-    let walk = Purpose::Walk { window: WindowId(0), stretch: 0 };
+    let walk = Purpose::Walk { window: WindowId(0), scan: 0 };
     let mut ends = Ends::default();
     ends.learn(&page(walk, 1_000, &(0..30).collect::<Vec<_>>()), |_| true);
     let told = |ends: &Ends, start: i64, end: i64| ends.rows_of(TimeRange::new(second(start), second(end)));
@@ -84,7 +84,7 @@ fn row_of(of: i64) -> RowKey {
 /// showed nine of the others, confirmed that end.
 #[test]
 fn a_row_of_the_outermost_second_that_no_walk_has_seen_is_told_however_many_it_holds() {
-    let walk = Purpose::Walk { window: WindowId(0), stretch: 0 };
+    let walk = Purpose::Walk { window: WindowId(0), scan: 0 };
     let read = |of_the_last: u64| {
         let mut ends = Ends::default();
         ends.learn(&page(walk, 1_000, &(0..30).collect::<Vec<_>>()), |_| true);
@@ -107,7 +107,7 @@ fn a_row_of_the_outermost_second_that_no_walk_has_seen_is_told_however_many_it_h
 fn of_a_window_that_is_over_nothing_but_its_edges_is_held_against_an_end() {
     let window = TimeRange::new(second(0), second(60));
     let edges: Vec<RowKey> = [49, 50].map(row_of).to_vec();
-    let walk = Purpose::Walk { window: WindowId(1), stretch: 0 };
+    let walk = Purpose::Walk { window: WindowId(1), scan: 0 };
     let told = |slots: u64, row: i64| {
         let mut ends = Ends::default();
         ends.learn(&page(walk, 1_000, &[]), |_| true);

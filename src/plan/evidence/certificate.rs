@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ends::{EndLook, are_apart};
-use super::observation::{Observation, Rules, ScanId};
+use super::observation::{Observation, Rules, SeriesId};
 use super::placement::Reading;
 use super::premise::{Certificate, Missing, Premise, Refutation};
 use super::readings::{Sighting, is_at_end, runs, sightings};
@@ -57,13 +57,13 @@ impl<'a> Kernel<'a> {
         rules: Rules,
         refuted: &BTreeSet<Refutation>,
     ) -> Self {
-        let mut scans: BTreeMap<ScanId, BTreeMap<PageNumber, &Observation>> = BTreeMap::new();
+        let mut series: BTreeMap<SeriesId, BTreeMap<PageNumber, &Observation>> = BTreeMap::new();
         for page in observations {
-            scans.entry(page.scan.id()).or_default().insert(page.page, page);
+            series.entry(page.series.id()).or_default().insert(page.page, page);
         }
-        let of_nothing = scans.values().flat_map(BTreeMap::values).filter_map(|page| EndLook::of_nothing(page));
+        let of_nothing = series.values().flat_map(BTreeMap::values).filter_map(|page| EndLook::of_nothing(page));
         let mut looks: Vec<EndLook> = of_nothing.collect();
-        let readings: Vec<Reading<'_>> = scans.values().flat_map(|pages| runs(pages, &rules)).collect();
+        let readings: Vec<Reading<'_>> = series.values().flat_map(|pages| runs(pages, &rules)).collect();
         let mut strays: BTreeSet<VideoKey> = readings.iter().flat_map(Reading::strays).collect();
         strays.extend(refuted.iter().filter_map(|refutation| match refutation {
             Refutation::Date(video) => Some(*video),

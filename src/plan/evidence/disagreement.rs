@@ -61,7 +61,7 @@ fn ties_move(kernel: &Kernel<'_>, ways: Ways) -> bool {
         let mut orders: [Vec<Vec<VideoKey>>; 2] = Default::default();
         for reading in kernel.readings.iter().filter(|reading| reading.spans(*second)) {
             let [oldest, newest] = &mut orders;
-            let is_apart = ways == Ways::Same && reading.pages.iter().any(|page| page.scan.is_newest_first);
+            let is_apart = ways == Ways::Same && reading.pages.iter().any(|page| page.series.is_newest_first);
             if is_apart { newest } else { oldest }.extend(reading.ties(*second));
         }
         orders

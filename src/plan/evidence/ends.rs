@@ -29,7 +29,7 @@ pub struct EndLook {
 impl EndLook {
     /// What a reading shows of the end, if it comes to it.
     pub fn of(reading: &Reading<'_>, rules: &Rules) -> Option<Self> {
-        let is_newest_first = reading.pages.first()?.scan.is_newest_first;
+        let is_newest_first = reading.pages.first()?.series.is_newest_first;
         match (is_newest_first, reading.ended) {
             (true, _) if reading.pages.first()?.page.get() == 1 => Self::from_newest(reading, rules),
             (false, Some(end)) => Self::from_empty(reading, end, rules),
@@ -41,7 +41,7 @@ impl EndLook {
     pub fn of_nothing(page: &Observation) -> Option<Self> {
         (page.is_empty() && page.page.get() == 1).then(|| Self {
             tail: Vec::new(),
-            beyond: page.scan.sure,
+            beyond: page.series.sure,
             empty_page: Some(1),
             premises: BTreeSet::from([Premise::EmptyIsEnd]),
             observations: BTreeSet::from([(page.made, page.id())]),
@@ -77,7 +77,7 @@ impl EndLook {
         let is_usable = page.unplaced == 0 && (tail.len() >= rules.witnesses || is_all);
         is_usable.then(|| Self {
             tail,
-            beyond: TimeRange::new(last.shifted(1), page.scan.sure.end),
+            beyond: TimeRange::new(last.shifted(1), page.series.sure.end),
             empty_page: None,
             premises: BTreeSet::new(),
             observations: BTreeSet::from([(page.made, page.id())]),

@@ -136,7 +136,7 @@ impl Ledger {
     fn cuts(&self) -> Vec<EpochSeconds> {
         let mut cuts = Vec::new();
         for page in self.open.values() {
-            cuts.extend([page.scan.sure.start, page.scan.sure.end]);
+            cuts.extend([page.series.sure.start, page.series.sure.end]);
             cuts.extend(page.rows.iter().flat_map(|row| [row.second, row.second.shifted(1)]));
         }
         cuts.sort_unstable();
@@ -158,11 +158,11 @@ fn alike(seconds: TimeRange, cuts: &[EpochSeconds]) -> Vec<TimeRange> {
 fn touches(page: &Observation) -> TimeRange {
     let seconds = || page.rows.iter().map(|row| row.second);
     let (Some(first), Some(last)) = (seconds().min(), seconds().max()) else {
-        return page.scan.sure;
+        return page.series.sure;
     };
     let (first, last) = match page.page.get() == 1 {
-        true if page.scan.is_newest_first => (first, page.scan.sure.end),
-        true => (page.scan.sure.start.min(first), last),
+        true if page.series.is_newest_first => (first, page.series.sure.end),
+        true => (page.series.sure.start.min(first), last),
         false => (first, last),
     };
     TimeRange::new(first, last.shifted(1))

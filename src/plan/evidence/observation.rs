@@ -1,19 +1,19 @@
-//! What one durable page is as evidence: which scan asked it, which ranks it holds, what stood there, and when. Pure.
+//! What one durable page is as evidence: which series asked it, which ranks it holds, what stood there, and when. Pure.
 //!
 //! An observation says what was answered and nothing of what it means. An empty page is one, too.
 
 use crate::api::contract::{Region, SOURCE, TimeOrder};
 use crate::plan::fact::UNPLACED_ROWS;
 use crate::plan::fact::{PageFact, Purpose, RowKey};
-use crate::plan::walk::Stretch;
+use crate::plan::walk::Scan;
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 /// A list of rows that the service was asked for, page by page: one region, one order, one pair of bounds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Scan {
+pub struct Series {
     /// The queried region.
     pub region: Region,
-    /// Why it was asked; a walk's window and stretch tell its scans apart.
+    /// Why it was asked; a walk's window and scan tell its series apart.
     pub purpose: Purpose,
     /// Which of several questions of one purpose this is, from 1; a question is one page long.
     pub question: u32,
@@ -23,20 +23,20 @@ pub struct Scan {
     pub sure: TimeRange,
 }
 
-impl Scan {
-    /// The scan of one stretch of a walk. `end` is the first second that it was not meant to reach; what was sent lies a second
+impl Series {
+    /// The series of one scan of a walk. `end` is the first second that it was not meant to reach; what was sent lies a second
     /// further out while a bound is not known to be inclusive.
-    pub fn of_stretch((region, purpose): (&Region, Purpose), stretch: &Stretch, end: EpochSeconds) -> Self {
+    pub fn of_scan((region, purpose): (&Region, Purpose), scan: &Scan, end: EpochSeconds) -> Self {
         Self {
             region: region.clone(),
             purpose,
             question: 1,
-            is_newest_first: stretch.order() == TimeOrder::NewestFirst,
-            sure: TimeRange::new(stretch.anchor, end),
+            is_newest_first: scan.order() == TimeOrder::NewestFirst,
+            sure: TimeRange::new(scan.anchor, end),
         }
     }
 
-    /// The scan of a region's range of which its newest or its oldest page is the first.
+    /// The series of a region's range of which its newest or its oldest page is the first.
     pub fn of_end(fact: &PageFact, range: TimeRange) -> Self {
         Self {
             region: fact.address.region.clone(),
@@ -48,14 +48,14 @@ impl Scan {
     }
 
     /// Its address apart from the region.
-    pub fn id(&self) -> ScanId {
-        ScanId { purpose: self.purpose, question: self.question }
+    pub fn id(&self) -> SeriesId {
+        SeriesId { purpose: self.purpose, question: self.question }
     }
 }
 
-/// A scan's address within its region.
+/// A series's address within its region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ScanId {
+pub struct SeriesId {
     /// Why it was asked.
     pub purpose: Purpose,
     /// Which question of this purpose it is.
@@ -65,16 +65,16 @@ pub struct ScanId {
 /// An observation's address within its region: two with the same one are the same answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObservationId {
-    /// Its scan.
-    pub scan: ScanId,
-    /// Its page in the scan.
+    /// Its series.
+    pub series: SeriesId,
+    /// Its page in the series.
     pub page: PageNumber,
 }
 
-/// When a page was asked, seen from the page before it in its scan.
+/// When a page was asked, seen from the page before it in its series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Turn {
-    /// After the page before it had come, or as the first of its scan: rows that are inserted can move none past it.
+    /// After the page before it had come, or as the first of its series: rows that are inserted can move none past it.
     InTurn,
     /// Before that, or nobody knows.
     Early,
@@ -84,7 +84,7 @@ pub enum Turn {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Observation {
     /// The list that it is a page of.
-    pub scan: Scan,
+    pub series: Series,
     /// Its number there: it holds the ranks from `size * (page - 1)` up to, not including, `size * page`.
     pub page: PageNumber,
     /// When it was asked.
@@ -99,12 +99,12 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// A durable page of a scan. A walk's pages carry their number in the address; a probe's address counts its questions.
-    pub fn of(fact: &PageFact, scan: Scan, turn: Turn) -> Self {
+    /// A durable page of a series. A walk's pages carry their number in the address; a probe's address counts its questions.
+    pub fn of(fact: &PageFact, series: Series, turn: Turn) -> Self {
         let is_walk = matches!(fact.address.purpose, Purpose::Walk { .. });
         let placed = u32::try_from(fact.rows.len()).unwrap_or(u32::MAX);
         Self {
-            scan,
+            series,
             page: if is_walk { fact.address.page } else { PageNumber::FIRST },
             turn,
             made: fact.fetched_at,
@@ -115,7 +115,7 @@ impl Observation {
 
     /// Its address.
     pub fn id(&self) -> ObservationId {
-        ObservationId { scan: self.scan.id(), page: self.page }
+        ObservationId { series: self.series.id(), page: self.page }
     }
 
     /// How many rows it held, placed or not.
@@ -141,7 +141,7 @@ impl Observation {
     /// The rows, oldest first as far as the service keeps its order.
     pub fn oldest_first(&self) -> Vec<RowKey> {
         let mut rows = self.rows.clone();
-        if self.scan.is_newest_first {
+        if self.series.is_newest_first {
             rows.reverse();
         }
         rows
@@ -157,7 +157,7 @@ pub struct Rules {
     pub confirm_after: i64,
     /// Rows that bracket a second on each side; one that has a wrong date then proves nothing where it is 2.
     pub witnesses: usize,
-    /// A stretch without rows is explained up to so many times the mean distance of the rows beside it; 0 asks for a second
+    /// A scan without rows is explained up to so many times the mean distance of the rows beside it; 0 asks for a second
     /// witness of every one.
     pub leap: i64,
     /// Looks around short pages that must have found nothing before short pages are believed.
@@ -175,7 +175,7 @@ impl Rules {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::event::StretchReason;
+    use crate::plan::event::ScanReason;
     use crate::plan::fact::{PageAddress, VideoKey, WindowId};
 
     fn fact(purpose: Purpose, page: u32, slots: u32) -> PageFact {
@@ -190,22 +190,22 @@ mod tests {
         }
     }
 
-    fn stretch(why: StretchReason) -> Stretch {
+    fn scan(why: ScanReason) -> Scan {
         let (asked_min, asked_max) = (EpochSeconds::new(4), EpochSeconds::new(10));
-        Stretch { number: 2, anchor: EpochSeconds::new(5), asked_min, asked_max, started_at: asked_max, why }
+        Scan { number: 2, anchor: EpochSeconds::new(5), asked_min, asked_max, started_at: asked_max, why }
     }
 
     #[test]
     fn a_page_of_a_walk_holds_the_ranks_of_its_number() {
-        let fact = fact(Purpose::Walk { window: WindowId(1), stretch: 2 }, 3, 3);
-        let scan = Scan::of_stretch(
+        let fact = fact(Purpose::Walk { window: WindowId(1), scan: 2 }, 3, 3);
+        let series = Series::of_scan(
             (&fact.address.region, fact.address.purpose),
-            &stretch(StretchReason::First),
+            &scan(ScanReason::First),
             EpochSeconds::new(10),
         );
-        let page = Observation::of(&fact, scan, Turn::InTurn);
+        let page = Observation::of(&fact, series, Turn::InTurn);
         assert_eq!((page.page.get(), page.unplaced, page.slots(), page.free(10)), (3, 1, 3, 7));
-        assert_eq!(page.scan.sure, TimeRange::new(EpochSeconds::new(5), EpochSeconds::new(10)));
+        assert_eq!(page.series.sure, TimeRange::new(EpochSeconds::new(5), EpochSeconds::new(10)));
         assert_eq!(page.oldest_first(), fact.rows);
     }
 
@@ -213,19 +213,19 @@ mod tests {
     fn the_newest_page_is_the_first_of_its_scan_whichever_question_it_was() {
         let fact = fact(Purpose::Newest, 4, 2);
         let range = TimeRange::new(EpochSeconds::new(0), EpochSeconds::new(10));
-        let page = Observation::of(&fact, Scan::of_end(&fact, range), Turn::InTurn);
-        assert_eq!((page.page, page.scan.question), (PageNumber::FIRST, 4));
+        let page = Observation::of(&fact, Series::of_end(&fact, range), Turn::InTurn);
+        assert_eq!((page.page, page.series.question), (PageNumber::FIRST, 4));
         assert_eq!(page.oldest_first().first(), fact.rows.last());
     }
 
     #[test]
-    fn a_stretch_from_the_end_is_read_newest_first() {
-        let fact = fact(Purpose::Walk { window: WindowId(1), stretch: 2 }, 1, 2);
-        let scan = Scan::of_stretch(
+    fn a_scan_from_the_end_is_read_newest_first() {
+        let fact = fact(Purpose::Walk { window: WindowId(1), scan: 2 }, 1, 2);
+        let series = Series::of_scan(
             (&fact.address.region, fact.address.purpose),
-            &stretch(StretchReason::FromEnd),
+            &scan(ScanReason::FromEnd),
             EpochSeconds::new(6),
         );
-        assert!(scan.is_newest_first && scan.sure.seconds() == 1);
+        assert!(series.is_newest_first && series.sure.seconds() == 1);
     }
 }

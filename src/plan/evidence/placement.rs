@@ -1,6 +1,6 @@
 //! Pages to ranks: which places of a list may hold the rows of a second, and which surely do. Pure.
 //!
-//! A *reading* is a run of pages of one scan without a gap. Its places stand oldest first, whatever the order of the scan. A
+//! A *reading* is a run of pages of one series without a gap. Its places stand oldest first, whatever the order of the series. A
 //! second's *zone* is every place between the rows that bracket it. A row brackets only if it stands in order wherever it was
 //! seen and came once in the reading.
 
@@ -15,13 +15,13 @@ use crate::units::{EpochSeconds, TimeRange};
 pub enum Edge {
     /// Nobody knows.
     Open,
-    /// The bound that was asked: no row of the scan's sure seconds.
+    /// The bound that was asked: no row of the series's sure seconds.
     Bound,
     /// An empty page, which is the end of all rows if a second witness confirms it.
     End,
 }
 
-/// A run of pages of one scan without a gap.
+/// A run of pages of one series without a gap.
 #[derive(Clone, Debug)]
 pub struct Reading<'a> {
     /// Its pages by their number, none of them empty.
@@ -88,7 +88,7 @@ impl<'a> Reading<'a> {
         for (index, page) in pages.iter().enumerate() {
             places.extend(page.rows.iter().map(|row| (*row, index)));
         }
-        let is_newest_first = pages.iter().any(|page| page.scan.is_newest_first);
+        let is_newest_first = pages.iter().any(|page| page.series.is_newest_first);
         if is_newest_first {
             places.reverse();
         }
@@ -175,7 +175,7 @@ impl<'a> Reading<'a> {
 
     /// Whether the second lies within what was asked.
     pub fn asked(&self, second: EpochSeconds) -> bool {
-        self.pages.first().is_some_and(|page| page.scan.sure.contains(second))
+        self.pages.first().is_some_and(|page| page.series.sure.contains(second))
     }
 
     /// Whether the rows of a second may stand on it, as far as its edges tell.
@@ -208,7 +208,7 @@ impl<'a> Reading<'a> {
         let rows = self.places.get(from..to).unwrap_or_default().iter().map(|(row, _)| *row).collect();
         let touched = self.places.get(from.saturating_sub(1)..(to + 1).min(self.places.len())).unwrap_or_default();
         let mut on: Vec<usize> = touched.iter().map(|(_, page)| *page).collect();
-        let is_newest_first = self.pages.first().is_some_and(|page| page.scan.is_newest_first);
+        let is_newest_first = self.pages.first().is_some_and(|page| page.series.is_newest_first);
         let ends = if is_newest_first { (self.pages.len() - 1, 0) } else { (0, self.pages.len() - 1) };
         on.extend(matches!(older, Side::Edge(..)).then_some(ends.0));
         on.extend(matches!(newer, Side::Edge(..)).then_some(ends.1));
@@ -230,7 +230,7 @@ impl<'a> Reading<'a> {
             let (outer, inner) = (*rows.first()?, *rows.last()?);
             return Some((newer_from, outer + 1, Side::Rows(self.videos(rows), self.second_at(inner)?)));
         }
-        let start = self.pages.first()?.scan.sure.start.shifted(-1);
+        let start = self.pages.first()?.series.sure.start.shifted(-1);
         let start =
             start.max(before.checked_sub(1).and_then(|last| self.bracket(last)).map_or(start, |row| row.0.second));
         let is_closed = self.edges.0 != Edge::Open && self.asked(second);
@@ -243,7 +243,7 @@ impl<'a> Reading<'a> {
             let (inner, outer) = (*rows.first()?, *rows.last()?);
             return Some((outer, Side::Rows(self.videos(rows), self.second_at(inner)?)));
         }
-        let end = self.bracket(from).map_or(self.pages.first()?.scan.sure.end, |row| row.0.second);
+        let end = self.bracket(from).map_or(self.pages.first()?.series.sure.end, |row| row.0.second);
         let is_closed = self.edges.1 != Edge::Open && self.asked(second);
         is_closed.then_some((self.places.len(), Side::Edge(self.edges.1, end)))
     }
@@ -280,7 +280,7 @@ impl<'a> Reading<'a> {
 
     /// The places of these pages.
     fn places_on(&self, (first, last): (usize, usize)) -> (usize, usize) {
-        let is_newest_first = self.pages.first().is_some_and(|page| page.scan.is_newest_first);
+        let is_newest_first = self.pages.first().is_some_and(|page| page.series.is_newest_first);
         let before = |(_, page): &(RowKey, usize)| if is_newest_first { *page > last } else { *page < first };
         let upto = |(_, page): &(RowKey, usize)| if is_newest_first { *page >= first } else { *page <= last };
         (self.places.partition_point(before), self.places.partition_point(upto))

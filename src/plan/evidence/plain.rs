@@ -29,7 +29,7 @@ impl Kernel<'_> {
         }
         let rows = reading.bracketing(index)?;
         let (first, last) = (rows.first()?.second, rows.last()?.second);
-        let seconds = TimeRange::new(first.shifted(1), last).intersection(page.scan.sure);
+        let seconds = TimeRange::new(first.shifted(1), last).intersection(page.series.sure);
         let mean = reading.mean_distance((index, index));
         let mut distances = rows.iter().zip(rows.iter().skip(1)).map(|(one, next)| next.second.since(one.second));
         let is_even = !distances.any(|distance| self.is_leap(distance, || mean));

@@ -14,7 +14,7 @@ pub enum Premise {
     /// Of the rows that bracket it on one side not all show a wrong second, and a row that it counts from another reading shows
     /// its own.
     Dates,
-    /// A scan answers every row of its sure seconds, and its first page begins with the first of them.
+    /// A series answers every row of its sure seconds, and its first page begins with the first of them.
     Bounds,
     /// No row went while the pages that it uses were read.
     NoDeletion,
@@ -121,7 +121,7 @@ impl Certificate {
 /// What a second lacks that no certificate covers; each has a cheapest question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Missing {
-    /// No scan has come near it.
+    /// No series has come near it.
     Reading,
     /// A row of an earlier second before it, or the bound that was asked.
     OlderBracket,

@@ -19,12 +19,12 @@ pub struct Sighting {
 }
 
 impl Sighting {
-    /// Whether it was made before the page was asked for. Within one second only the stretches of one window tell: each begins when
+    /// Whether it was made before the page was asked for. Within one second only the scans of one window tell: each begins when
     /// the one before is over.
     pub(super) fn is_before(&self, page: &Observation) -> bool {
-        let is_former = match (self.on.1.scan.purpose, page.scan.purpose) {
-            (Purpose::Walk { window, stretch }, Purpose::Walk { window: same, stretch: later }) => {
-                window == same && stretch < later && self.turn == Turn::InTurn
+        let is_former = match (self.on.1.series.purpose, page.series.purpose) {
+            (Purpose::Walk { window, scan }, Purpose::Walk { window: same, scan: later }) => {
+                window == same && scan < later && self.turn == Turn::InTurn
             }
             _ => false,
         };
@@ -32,7 +32,7 @@ impl Sighting {
     }
 }
 
-/// The pages of one scan in runs without a gap.
+/// The pages of one series in runs without a gap.
 pub(super) fn runs<'a>(pages: &BTreeMap<PageNumber, &'a Observation>, rules: &Rules) -> Vec<Reading<'a>> {
     let mut readings = Vec::new();
     let mut run: Vec<&Observation> = Vec::new();
@@ -61,9 +61,9 @@ pub(super) fn runs<'a>(pages: &BTreeMap<PageNumber, &'a Observation>, rules: &Ru
 pub(super) fn is_at_end(reading: &Reading<'_>, shown: &BTreeMap<EpochSeconds, Vec<Sighting>>, rules: &Rules) -> bool {
     let Some(page) = reading.pages.last().filter(|page| page.free(rules.page_size) > 0) else { return false };
     let (first, last) = (reading.rows().next(), reading.rows().next_back());
-    let beyond = match (page.scan.is_newest_first, first, last) {
-        (true, Some(first), _) => page.scan.sure.start..first.second.shifted(1).max(page.scan.sure.start),
-        (false, _, Some(last)) => last.second..page.scan.sure.end.max(last.second),
+    let beyond = match (page.series.is_newest_first, first, last) {
+        (true, Some(first), _) => page.series.sure.start..first.second.shifted(1).max(page.series.sure.start),
+        (false, _, Some(last)) => last.second..page.series.sure.end.max(last.second),
         _ => return false,
     };
     let known: BTreeSet<VideoKey> = reading.rows().map(|row| row.video).collect();

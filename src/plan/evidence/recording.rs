@@ -4,10 +4,10 @@
 //! compares what the plan believes with what follows.
 
 use super::ledger::{Ledger, Uncovered};
-use super::observation::{Observation, Rules, Scan, Turn};
+use super::observation::{Observation, Rules, Series, Turn};
 use super::premise::{Certificate, Refutation};
 use crate::plan::fact::{PageFact, Purpose};
-use crate::plan::walk::Stretch;
+use crate::plan::walk::Scan;
 use crate::units::{EpochSeconds, TimeRange};
 
 /// One durable page, and how it was asked.
@@ -15,8 +15,8 @@ use crate::units::{EpochSeconds, TimeRange};
 pub struct Recorded<'a> {
     /// The page.
     pub fact: &'a PageFact,
-    /// The stretch that it belongs to and the first second that this was not meant to reach; none for a probe.
-    pub stretch: Option<(&'a Stretch, EpochSeconds)>,
+    /// The scan that it belongs to and the first second that this was not meant to reach; none for a probe.
+    pub scan: Option<(&'a Scan, EpochSeconds)>,
     /// Whether the page before it had come when it was asked.
     pub turn: Turn,
 }
@@ -56,14 +56,14 @@ pub fn examine(
 /// without the range say nothing about its rows.
 pub fn observed(recorded: &Recorded<'_>, range: TimeRange) -> Option<Observation> {
     let fact = recorded.fact;
-    let scan = match (fact.address.purpose, recorded.stretch) {
-        (Purpose::Walk { .. }, Some((stretch, end))) => {
-            Scan::of_stretch((&fact.address.region, fact.address.purpose), stretch, end)
+    let series = match (fact.address.purpose, recorded.scan) {
+        (Purpose::Walk { .. }, Some((scan, end))) => {
+            Series::of_scan((&fact.address.region, fact.address.purpose), scan, end)
         }
-        (Purpose::Newest | Purpose::ConfirmNewest | Purpose::ConfirmOldest, _) => Scan::of_end(fact, range),
+        (Purpose::Newest | Purpose::ConfirmNewest | Purpose::ConfirmOldest, _) => Series::of_end(fact, range),
         _ => return None,
     };
-    Some(Observation::of(fact, scan, recorded.turn))
+    Some(Observation::of(fact, series, recorded.turn))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::ledger::{Ledger, Uncovered};
-use super::observation::{Observation, Rules, Scan, Turn};
+use super::observation::{Observation, Rules, Series, Turn};
 use super::premise::Refutation;
 use crate::plan::fact::{PageFact, Purpose, RowKey, VideoKey};
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
@@ -15,14 +15,14 @@ use crate::units::{EpochSeconds, PageNumber, TimeRange};
 /// Pages that are kept of one window, about 0.3 KB each. Beyond that its walk is believed up to where it is.
 const MOST_OPEN: usize = 2_000;
 
-/// A page's stretch and its number there.
+/// A page's scan and its number there.
 type Place = (u32, u32);
 
 /// What the pages of one window prove.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WindowEvidence {
-    /// What each stretch asks.
-    scans: BTreeMap<u32, Scan>,
+    /// What each scan asks.
+    series: BTreeMap<u32, Series>,
     /// Every second of the window below is covered, or too much was open to tell.
     covered_until: EpochSeconds,
     /// The last page that was taken.
@@ -45,7 +45,7 @@ struct Taken {
     videos: Vec<VideoKey>,
 }
 
-/// One page, without what its stretch says of it.
+/// One page, without what its scan says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Page {
     turn: Turn,
@@ -58,7 +58,7 @@ impl WindowEvidence {
     /// Nothing is known of a window that begins with this second.
     pub fn new(start: EpochSeconds) -> Self {
         Self {
-            scans: BTreeMap::new(),
+            series: BTreeMap::new(),
             covered_until: start,
             last: None,
             open: BTreeMap::new(),
@@ -67,9 +67,9 @@ impl WindowEvidence {
         }
     }
 
-    /// Stretch `number` of the window begins, and asks this.
-    pub fn begin(&mut self, number: u32, scan: Scan) {
-        self.scans.insert(number, scan);
+    /// Scan `number` of the window begins, and asks this.
+    pub fn begin(&mut self, number: u32, series: Series) {
+        self.series.insert(number, series);
     }
 
     /// Takes over what another window's pages may help to cover these seconds, which are all of this one.
@@ -82,15 +82,15 @@ impl WindowEvidence {
         self.former = other.observations().filter(touches).collect();
     }
 
-    /// Takes a page of one of its stretches in.
+    /// Takes a page of one of its scans in.
     pub fn fold(&mut self, fact: &PageFact, turn: Turn) {
-        let Purpose::Walk { stretch, .. } = fact.address.purpose else { return };
+        let Purpose::Walk { scan, .. } = fact.address.purpose else { return };
         self.has_strayed |= fact.check.is_astray() || fact.check.outside.saturating_mul(2) > fact.slots;
-        if fact.check.is_astray() || !self.scans.contains_key(&stretch) {
+        if fact.check.is_astray() || !self.series.contains_key(&scan) {
             return;
         }
         let page = Page { turn, made: fact.fetched_at, rows: fact.rows.clone(), slots: fact.slots };
-        let place = (stretch, fact.address.page.get());
+        let place = (scan, fact.address.page.get());
         self.open.entry(place).or_insert(page);
         if place.1 == PageNumber::FIRST.get() {
             self.take_first(place);
@@ -103,9 +103,9 @@ impl WindowEvidence {
         }
     }
 
-    /// A page of one of its stretches is refused as beyond an end, which says of the list what an empty page does.
+    /// A page of one of its scans is refused as beyond an end, which says of the list what an empty page does.
     pub fn refused(&mut self, place: (u32, u32), at: EpochSeconds) {
-        if self.scans.contains_key(&place.0) {
+        if self.series.contains_key(&place.0) {
             self.open.entry(place).or_insert(Page { turn: Turn::InTurn, made: at, rows: Vec::new(), slots: 0 });
         }
     }
@@ -154,10 +154,10 @@ impl WindowEvidence {
     }
 
     fn observations(&self) -> impl Iterator<Item = Observation> {
-        let own = self.open.iter().filter_map(|((stretch, number), page)| {
+        let own = self.open.iter().filter_map(|((scan, number), page)| {
             let placed = u32::try_from(page.rows.len()).unwrap_or(u32::MAX);
             Some(Observation {
-                scan: self.scans.get(stretch)?.clone(),
+                series: self.series.get(scan)?.clone(),
                 page: PageNumber::new(*number).ok()?,
                 turn: page.turn,
                 made: page.made,
@@ -188,10 +188,10 @@ impl WindowEvidence {
         true
     }
 
-    /// Takes the first page of a stretch that begins with what is covered.
+    /// Takes the first page of a scan that begins with what is covered.
     fn take_first(&mut self, place: Place) {
-        let Some((page, scan)) = self.open.get(&place).zip(self.scans.get(&place.0)) else { return };
-        let Some((covered, (_, end))) = self.reaches(page, scan).zip(page.ends().filter(|_| page.is_full())) else {
+        let Some((page, series)) = self.open.get(&place).zip(self.series.get(&place.0)) else { return };
+        let Some((covered, (_, end))) = self.reaches(page, series).zip(page.ends().filter(|_| page.is_full())) else {
             return;
         };
         let videos = page.at(end);
@@ -200,14 +200,14 @@ impl WindowEvidence {
         self.forget(place);
     }
 
-    /// Up to where all is covered once the first page of a stretch is taken; none where something is open before it.
-    fn reaches(&self, page: &Page, scan: &Scan) -> Option<EpochSeconds> {
-        let start = scan.sure.start;
+    /// Up to where all is covered once the first page of a scan is taken; none where something is open before it.
+    fn reaches(&self, page: &Page, series: &Series) -> Option<EpochSeconds> {
+        let start = series.sure.start;
         let is_within = page.rows.first().is_some_and(|row| row.second >= start.shifted(-1));
         let last = self.last.as_ref().filter(|last| last.second >= start);
         // What the last page ends with is no wrong date if it comes again.
         let is_same = last.is_some_and(|last| page.rows.iter().any(|row| last.videos.contains(&row.video)));
-        match is_within && !scan.is_newest_first && page.is_plain() {
+        match is_within && !series.is_newest_first && page.is_plain() {
             true if is_same => last.map(|last| last.second),
             true if start <= self.covered_until => Some(self.covered_until),
             _ => None,

@@ -30,7 +30,7 @@ impl Kernel<'_> {
         premises.extend((!reading.is_in_turn(all)).then_some(Premise::NoInsertion));
         premises.extend((unseen.at_end > 0).then_some(Premise::ShortHidesNothing));
         premises.extend((unseen.unplaced > 0).then_some(Premise::StableTies));
-        let seconds = first.scan.sure;
+        let seconds = first.series.sure;
         let mut certificate =
             Certificate { seconds, rule: Rule::Whole, premises, dated: BTreeSet::new(), observations };
         self.rest_on_imported(&mut certificate, &imported, all.1 == 0);
@@ -41,7 +41,7 @@ impl Kernel<'_> {
     /// The rows of what a list's first page asked that were seen before it and are none of these.
     fn seen_before(&self, first: &Observation, ids: &BTreeSet<VideoKey>) -> Vec<Sighting> {
         let mut seen: BTreeMap<VideoKey, Sighting> = BTreeMap::new();
-        let shown = self.shown.range(first.scan.sure.start..first.scan.sure.end.max(first.scan.sure.start));
+        let shown = self.shown.range(first.series.sure.start..first.series.sure.end.max(first.series.sure.start));
         let before = shown.flat_map(|(_, sightings)| sightings).filter(|sighting| sighting.is_before(first));
         for sighting in before.filter(|sighting| !ids.contains(&sighting.video)) {
             seen.entry(sighting.video).or_insert(*sighting);

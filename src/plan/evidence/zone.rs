@@ -55,7 +55,7 @@ impl Kernel<'_> {
         }
         if imported.is_empty() && ids.is_empty() {
             let between = TimeRange::new(zone.older.second().shifted(1), zone.newer.second());
-            certificate.seconds = between.intersection(reading.pages.first().map_or(between, |page| page.scan.sure));
+            certificate.seconds = between.intersection(reading.pages.first().map_or(between, |page| page.series.sure));
         }
         let leaps = is_end || self.leaps(reading, &zone, (!ids.is_empty()).then_some(second));
         let empty_page = reading.ended.filter(|_| is_end).map(|end| end.page);

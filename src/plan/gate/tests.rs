@@ -1,6 +1,6 @@
 use super::*;
 use crate::api::contract::Filters;
-use crate::plan::event::{Again, StretchReason};
+use crate::plan::event::{Again, ScanReason};
 use crate::plan::fact::PageAddress;
 use crate::plan::testing::{page_of, range, us};
 use crate::units::PageNumber;
@@ -9,21 +9,21 @@ use crate::units::PageNumber;
 fn begun() -> Planner {
     let mut plan = Planner::new(&[us()], Filters::default(), range(0, 100));
     plan.opening().iter().for_each(|event| plan.apply_event(event));
-    plan.apply_event(&PlanEvent::StretchStarted {
+    plan.apply_event(&PlanEvent::ScanStarted {
         window: WindowId(0),
-        stretch: 0,
+        scan: 0,
         anchor: EpochSeconds::new(0),
         asked_min: EpochSeconds::new(-1),
         asked_max: EpochSeconds::new(100),
         at: EpochSeconds::new(1_000),
-        why: StretchReason::First,
+        why: ScanReason::First,
     });
     plan
 }
 
 /// Folds a page of its walk in, of rows at these seconds, whose second is their id.
 fn read(plan: &mut Planner, page: u32, seconds: impl Iterator<Item = i64>) {
-    let purpose = Purpose::Walk { window: WindowId(0), stretch: 0 };
+    let purpose = Purpose::Walk { window: WindowId(0), scan: 0 };
     let address = PageAddress { region: us(), purpose, page: PageNumber::new(page).unwrap() };
     plan.apply_page(&page_of(address, EpochSeconds::new(1_000 + i64::from(page)), seconds));
 }
@@ -72,7 +72,7 @@ fn what_no_page_shows_is_read_again_by_a_window_of_its_own_and_the_rest_stays_do
         done,
         [TimeRange::new(EpochSeconds::new(0), open.start), TimeRange::new(open.end, EpochSeconds::new(100))]
     );
-    assert_eq!((plan.settled(&us()), plan.window_range(window)), (open.start, Some(open)));
+    assert_eq!((plan.watermark(&us()), plan.window_range(window)), (open.start, Some(open)));
     assert!(plan.reopened().is_empty(), "nothing of it was published");
 }
 
@@ -124,7 +124,7 @@ fn the_second_time_waits_until_trouble_had_time_to_pass() {
     let at = |now: EpochSeconds| PlanContext { now, ..PlanContext::usual().confirming(20) };
     assert_eq!(plan.next(None, &at(EpochSeconds::new(1_019))), Decision::Wait(until));
     let Decision::Record(events) = plan.next(None, &at(until)) else { panic!("it is not begun") };
-    assert!(matches!(events[..], [PlanEvent::StretchStarted { why: StretchReason::First, .. }]), "{events:?}");
+    assert!(matches!(events[..], [PlanEvent::ScanStarted { why: ScanReason::First, .. }]), "{events:?}");
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use super::{Listed, Planner};
 use crate::api::contract::Region;
-use crate::plan::event::{Again, Ending, Lacks, PlanEvent, StretchReason};
+use crate::plan::event::{Again, Ending, Lacks, PlanEvent, ScanReason};
 use crate::plan::fact::WindowId;
 use crate::plan::places::Places;
 use crate::plan::recheck::ShortPage;
-use crate::plan::walk::{Stretch, Walk};
+use crate::plan::walk::{Scan, Walk};
 use crate::plan::window::{Rereads, Window, WindowState};
 use crate::units::{EpochSeconds, TimeRange};
 
@@ -20,16 +20,16 @@ impl Planner {
         match event {
             PlanEvent::WindowOpened { window, region, range } => self.open(*window, region, *range),
             PlanEvent::WindowSplit { window, at, new } => self.split(*window, *at, *new),
-            PlanEvent::StretchStarted { window, stretch, anchor, asked_min, asked_max, at, why } => {
-                let (number, anchor, started_at, why) = (*stretch, *anchor, *at, *why);
+            PlanEvent::ScanStarted { window, scan, anchor, asked_min, asked_max, at, why } => {
+                let (number, anchor, started_at, why) = (*scan, *anchor, *at, *why);
                 let (asked_min, asked_max) = (*asked_min, *asked_max);
-                let stretch = Stretch { number, anchor, asked_min, asked_max, started_at, why };
+                let scan = Scan { number, anchor, asked_min, asked_max, started_at, why };
                 self.count_seam(*window, why);
-                if why == StretchReason::Confirm {
+                if why == ScanReason::Confirm {
                     self.read_ends_again(*window);
                 }
-                self.with_window(*window, |window| window.begin(stretch));
-                self.begin_evidence(*window, stretch);
+                self.with_window(*window, |window| window.begin(scan));
+                self.begin_evidence(*window, scan);
             }
             PlanEvent::WindowFinished { window, rows, excess, ending, beyond, opening, edges, .. } => {
                 self.profile.take_ending(*ending);
@@ -97,15 +97,15 @@ impl Planner {
                     plan.row_gone(*range);
                 }
             }
-            PlanEvent::EndRefused { window, stretch, page, at } => {
-                self.with_window(*window, |window| window.evidence.refused((*stretch, page.get()), *at));
+            PlanEvent::EndRefused { window, scan, page, at } => {
+                self.with_window(*window, |window| window.evidence.refused((*scan, page.get()), *at));
             }
             PlanEvent::PageRefused { window } => self.with_window(*window, Window::refused),
             PlanEvent::WindowParked { window, times } => self.park_window(*window, *times),
-            PlanEvent::PageTaken { window, stretch, page, has_more } => {
-                self.take_waiting(*window, *stretch, page.get(), *has_more);
+            PlanEvent::PageTaken { window, scan, page, has_more } => {
+                self.take_waiting(*window, *scan, page.get(), *has_more);
             }
-            PlanEvent::CountTaken { window, stretch, page } => self.take_counted(*window, *stretch, *page),
+            PlanEvent::CountTaken { window, scan, page } => self.take_counted(*window, *scan, *page),
             PlanEvent::ShortPagesBelieved { region, range, least, others } => {
                 self.believed.push((region.clone(), *range));
                 if let Some(plan) = self.region_mut(region) {

@@ -15,7 +15,7 @@ impl Planner {
     pub fn apply_page(&mut self, page: &PageFact) {
         let region = page.address.region.clone();
         let is_first = self.is_first_page(&page.address);
-        let settled = self.settled(&region);
+        let watermark = self.watermark(&region);
         if page.slots > 0 || page.address.page.get() > 1 {
             self.profile.take_answer(page);
         }
@@ -33,7 +33,7 @@ impl Planner {
         self.learn_max(page);
         self.fold_evidence(page, turn_of(page));
         match page.address.purpose {
-            Purpose::Walk { window, stretch } => self.apply_walked(page, window, stretch, settled),
+            Purpose::Walk { window, scan } => self.apply_walked(page, window, scan, watermark),
             Purpose::Newest => self.profile.take_newest(page),
             Purpose::Recheck { .. } => self.take_recheck(page),
             Purpose::Place { anchor, .. } => {
@@ -80,47 +80,47 @@ impl Planner {
         address.page.get() == 1 && self.windows.get(&window).is_some_and(asks_all)
     }
 
-    /// Whether it is of a stretch that begins with its region's first second.
+    /// Whether it is of a scan that begins with its region's first second.
     fn asks_from_the_start(&self, address: &PageAddress) -> bool {
         let Purpose::Walk { window, .. } = address.purpose else { return false };
         let walk = self.windows.get(&window).and_then(Window::walk);
-        walk.is_some_and(|walk| walk.stretch().anchor == self.range_of(&address.region).start)
+        walk.is_some_and(|walk| walk.scan().anchor == self.range_of(&address.region).start)
     }
 
-    pub(in crate::plan) fn apply_walked(&mut self, page: &PageFact, id: WindowId, stretch: u32, settled: EpochSeconds) {
+    pub(in crate::plan) fn apply_walked(&mut self, page: &PageFact, id: WindowId, scan: u32, watermark: EpochSeconds) {
         let Some(window) = self.windows.get_mut(&id) else { return };
         window.parked = 0;
         let WindowState::Walking(walk) = &mut window.state else { return };
-        if walk.stretch().number != stretch {
+        if walk.scan().number != scan {
             return;
         }
-        let opens = page.address.page == PageNumber::FIRST && walk.stretch().order() == TimeOrder::OldestFirst;
+        let opens = page.address.page == PageNumber::FIRST && walk.scan().order() == TimeOrder::OldestFirst;
         if opens {
-            let asked_min = walk.stretch().asked_min;
+            let asked_min = walk.scan().asked_min;
             let plan = self.regions.iter().find(|plan| plan.region == page.address.region);
             let known = [plan.and_then(|plan| plan.extent.oldest), walk.known_before()].into_iter().flatten();
             self.profile.take_opening(page, asked_min, known.filter(|known| *known < asked_min).max());
         }
         let shown = walk.apply(page);
         window.keep_opening();
-        self.take_shown(&page.address.region, shown, settled);
+        self.take_shown(&page.address.region, shown, watermark);
     }
 
     /// A page that came before its turn, and waited, is folded in.
-    pub(super) fn take_waiting(&mut self, id: WindowId, stretch: u32, page: u32, has_more: bool) {
+    pub(super) fn take_waiting(&mut self, id: WindowId, scan: u32, page: u32, has_more: bool) {
         let Some(region) = self.window_region(id).cloned() else { return };
-        let settled = self.settled(&region);
+        let watermark = self.watermark(&region);
         let Some(window) = self.windows.get_mut(&id) else { return };
         let WindowState::Walking(walk) = &mut window.state else { return };
-        if walk.stretch().number == stretch {
+        if walk.scan().number == scan {
             let shown = walk.take_waiting(page, has_more);
-            self.take_shown(&region, shown, settled);
+            self.take_shown(&region, shown, watermark);
         }
     }
 
-    fn take_shown(&mut self, region: &Region, shown: Shown, settled: EpochSeconds) {
+    fn take_shown(&mut self, region: &Region, shown: Shown, watermark: EpochSeconds) {
         shown.lessons.into_iter().for_each(|lesson| self.profile.take(lesson));
-        let late = shown.strays.into_iter().map(|row| row.second).filter(|second| *second < settled);
+        let late = shown.strays.into_iter().map(|row| row.second).filter(|second| *second < watermark);
         let range = self.range_of(region);
         let late = late.filter(|second| range.contains(*second));
         self.late.extend(late.map(|second| (region.clone(), second)));

@@ -7,7 +7,7 @@ use super::rounding::AskedMinimums;
 use crate::plan::fact::{PageFact, VideoKey};
 use crate::units::EpochSeconds;
 
-/// Stretches whose first page lay before what was asked, after which the lower bound is known not to be kept to.
+/// Scans whose first page lay before what was asked, after which the lower bound is known not to be kept to.
 const LOOSE_AFTER: u32 = 3;
 /// Pages before what was asked that are read for the sake of what follows them, beside twice those that fitted.
 const MOST_EARLY_PAGES: u32 = 300;
@@ -24,9 +24,9 @@ pub struct Bounds {
     /// Rows that stood at exactly the asked lower bound.
     pub(super) at_min: BTreeSet<VideoKey>,
     pub(super) questions: u32,
-    /// The service does not keep to the lower bound: a stretch's first pages may lie before it. Journalled.
+    /// The service does not keep to the lower bound: a scan's first pages may lie before it. Journalled.
     pub min_is_loose: bool,
-    /// Stretches whose first page lay before what was asked, and pages that did.
+    /// Scans whose first page lay before what was asked, and pages that did.
     pub early_openings: u32,
     /// When the first of those pages came.
     pub(super) early_since: Option<EpochSeconds>,
@@ -37,7 +37,7 @@ pub struct Bounds {
     pub minimums: AskedMinimums,
     /// Pages of walks that brought rows.
     pub(super) fitting_pages: u32,
-    /// Whether a stretch that went on from known rows began with one of them, ...
+    /// Whether a scan that went on from known rows began with one of them, ...
     pub anchor_came: bool,
     /// ... and the anchors of those that did not, though a page came.
     pub(super) anchors_lost: BTreeSet<EpochSeconds>,
@@ -74,7 +74,7 @@ impl Bounds {
 }
 
 impl ServiceProfile {
-    /// Whether enough stretches began before what was asked to say that the lower bound is not kept to.
+    /// Whether enough scans began before what was asked to say that the lower bound is not kept to.
     pub fn min_seems_loose(&self) -> bool {
         self.bounds.early_openings >= LOOSE_AFTER
     }
@@ -84,7 +84,7 @@ impl ServiceProfile {
         self.bounds.minimums.is_mixed && !self.order.sort_ignored
     }
 
-    /// Learns from the first page of a stretch that goes up from a second, where this is the last row known before that.
+    /// Learns from the first page of a scan that goes up from a second, where this is the last row known before that.
     pub fn take_opening(&mut self, page: &PageFact, asked_min: EpochSeconds, known: Option<EpochSeconds>) {
         let Some(first) = page.rows.first().map(|row| row.second).filter(|_| !self.bounds.minimums.is_mixed) else {
             return;

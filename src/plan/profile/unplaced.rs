@@ -21,14 +21,14 @@ pub struct Unplaced {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct InARow {
-    /// How many rows of each window's stretches.
+    /// How many rows of each window's scans.
     rows: BTreeMap<(WindowId, u32), u32>,
     /// Pages that had a row which can be placed, before the first of these.
     placed_before: u64,
 }
 
 impl InARow {
-    /// How many rows they are at least: stretches of one window may show the same.
+    /// How many rows they are at least: scans of one window may show the same.
     fn distinct(&self) -> u32 {
         let mut windows: BTreeMap<WindowId, u32> = BTreeMap::new();
         for ((window, _), rows) in &self.rows {
@@ -49,8 +49,8 @@ impl Unplaced {
         } else if page.slots > 0 && !page.check.is_astray() {
             let new = InARow { rows: BTreeMap::new(), placed_before: self.placed };
             let row = self.of.entry(region.clone()).or_insert(new);
-            if let (Purpose::Walk { window, stretch }, false) = (page.address.purpose, is_again) {
-                *row.rows.entry((window, stretch)).or_default() += page.slots;
+            if let (Purpose::Walk { window, scan }, false) = (page.address.purpose, is_again) {
+                *row.rows.entry((window, scan)).or_default() += page.slots;
             }
         }
     }

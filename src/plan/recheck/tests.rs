@@ -155,11 +155,8 @@ fn what_was_refuted_is_listed_where_the_run_is_closed_before_it_is_read_again() 
     let mut plan = Planner::new(&[us()], Filters::default(), range(0, 400));
     let opening = plan.opening();
     opening.iter().for_each(|event| plan.apply_event(event));
-    let walk = PageAddress {
-        region: us(),
-        purpose: Purpose::Walk { window: WindowId(0), stretch: 0 },
-        page: PageNumber::FIRST,
-    };
+    let walk =
+        PageAddress { region: us(), purpose: Purpose::Walk { window: WindowId(0), scan: 0 }, page: PageNumber::FIRST };
     plan.apply_page(&page_of(walk, EpochSeconds::new(1_000), [0, 300]));
     let (region, least) = (us(), Some(short(40..52, 3)));
     plan.apply_event(&PlanEvent::ShortPagesBelieved { region, range: range(40, 60), least, others: vec![] });

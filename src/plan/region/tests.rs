@@ -57,7 +57,7 @@ fn where_a_known_row_is_not_found_another_is_looked_for() {
 #[test]
 fn a_region_that_has_begun_in_time_does_not_count_from_zero() {
     let region: Region = "US".parse().unwrap();
-    let walk = Purpose::Walk { window: WindowId(0), stretch: 0 };
+    let walk = Purpose::Walk { window: WindowId(0), scan: 0 };
     let opens_late = |openings: &[i64], newest_comes_after: usize| {
         let mut plan = RegionPlan::reading(&Reads::whole(region.clone(), range(0, 100)), range(0, 100));
         for (index, opening) in openings.iter().enumerate() {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::api::contract::Filters;
-use crate::plan::event::{Again, StretchReason};
+use crate::plan::event::{Again, ScanReason};
 use crate::plan::fact::{PageAddress, PageFact, Purpose};
 use crate::plan::planner::{Decision, PlanContext};
 use crate::plan::testing::{page_of, range, read_on, served, us};
@@ -140,9 +140,7 @@ fn a_reopened_gap_is_the_only_thing_that_is_asked_again() {
     assert_eq!(told.covered(), [range(0, 30), range(31, 60), range(61, 100)]);
     assert_eq!(told.planner.done(&told.planner.regions()[0]), [range(0, 30), range(31, 100)]);
     let Decision::Record(events) = told.next() else { panic!("{:?}", told.next()) };
-    let [PlanEvent::StretchStarted { anchor, why: StretchReason::First, .. }] = events[..] else {
-        panic!("{events:?}")
-    };
+    let [PlanEvent::ScanStarted { anchor, why: ScanReason::First, .. }] = events[..] else { panic!("{events:?}") };
     assert_eq!(anchor, EpochSeconds::new(30));
     told.tell(events);
     let Decision::Ask(task) = told.next() else { panic!("{:?}", told.next()) };
@@ -223,24 +221,24 @@ fn a_lost_part_may_hold_gaps_and_unproven_seconds() {
 #[test]
 fn what_a_running_walk_has_settled_can_be_reopened_and_the_rest_goes_on() {
     let mut told = Told::new();
-    told.tell(vec![PlanEvent::StretchStarted {
+    told.tell(vec![PlanEvent::ScanStarted {
         window: WindowId(0),
-        stretch: 0,
+        scan: 0,
         anchor: EpochSeconds::new(0),
         asked_min: EpochSeconds::new(-1),
         asked_max: EpochSeconds::new(100),
         at: EpochSeconds::new(1_000),
-        why: StretchReason::First,
+        why: ScanReason::First,
     }]);
-    let purpose = Purpose::Walk { window: WindowId(0), stretch: 0 };
+    let purpose = Purpose::Walk { window: WindowId(0), scan: 0 };
     told.planner.apply_page(&page(purpose, &[31, 32, 33, 34, 35, 36, 37, 38, 39, 40]));
     // The last page settles nothing before another has followed it, so one more comes than is settled.
-    assert_eq!(told.planner.settled(&us()), EpochSeconds::new(0));
+    assert_eq!(told.planner.watermark(&us()), EpochSeconds::new(0));
     let mut second = page(purpose, &[41, 42, 43, 44, 45, 46, 47, 48, 49, 50]);
     second.address.page = PageNumber::new(2).unwrap();
     told.planner.apply_page(&second);
-    let settled = told.planner.settled(&us());
-    assert_eq!(settled, EpochSeconds::new(40));
+    let watermark = told.planner.watermark(&us());
+    assert_eq!(watermark, EpochSeconds::new(40));
     assert!(told.planner.reopening(&us(), range(10, 41), &Reopening::Gap).is_err());
     let events = told.planner.reopening(&us(), range(10, 20), &Reopening::Gap).unwrap();
     events.iter().for_each(|event| told.planner.apply_event(event));

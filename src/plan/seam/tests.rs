@@ -123,7 +123,7 @@ impl Run {
 
     fn reads_seam(&self, window: WindowId) -> bool {
         let walk = self.planner.windows.get(&window).and_then(Window::walk);
-        walk.is_some_and(|walk| matches!(walk.stretch().why, StretchReason::Seam { .. }))
+        walk.is_some_and(|walk| matches!(walk.scan().why, ScanReason::Seam { .. }))
     }
 
     fn hide(&mut self, video: u64) -> RowKey {
@@ -183,7 +183,7 @@ fn a_row_that_the_owner_was_not_shown_is_read_again_for_one_request() {
     run.read_to_the_seam(LEFT);
     run.restart();
     assert!(run.reads_seam(LEFT));
-    assert_eq!(run.planner.windows.get(&LEFT).and_then(Window::walk).unwrap().stretch().anchor, hidden.second);
+    assert_eq!(run.planner.windows.get(&LEFT).and_then(Window::walk).unwrap().scan().anchor, hidden.second);
     run.finish(LEFT);
     assert_eq!((run.sums(), run.planner.is_done()), ((HONEST + 1, 1, 0), true));
 }
@@ -263,7 +263,7 @@ fn seconds_that_cannot_be_had_again_are_listed_and_the_window_is_over() {
     run.finish(RIGHT);
     run.show(hidden);
     run.read_to_the_seam(LEFT);
-    let walks = Purpose::Walk { window: LEFT, stretch: 0 };
+    let walks = Purpose::Walk { window: LEFT, scan: 0 };
     let address = PageAddress { region: "US".parse().unwrap(), purpose: walks, page: PageNumber::FIRST };
     run.record(run.planner.park(&address, LEFT));
     run.finish(LEFT);

@@ -1,6 +1,6 @@
 use super::*;
 use crate::api::contract::Filters;
-use crate::plan::event::{Ending, PlanEvent, StretchReason};
+use crate::plan::event::{Ending, PlanEvent, ScanReason};
 use crate::plan::fact::{PageAddress, RowKey, VideoKey, WindowId};
 use crate::plan::planner::PlanContext;
 use crate::plan::testing::{range, us};
@@ -12,14 +12,14 @@ fn begun() -> Planner {
     plan.opening().iter().for_each(|event| plan.apply_event(event));
     plan.apply_event(&PlanEvent::WindowSplit { window: WindowId(0), at: EpochSeconds::new(50), new: WindowId(1) });
     for (window, anchor) in [(0, 0), (1, 50)] {
-        plan.apply_event(&PlanEvent::StretchStarted {
+        plan.apply_event(&PlanEvent::ScanStarted {
             window: WindowId(window),
-            stretch: 0,
+            scan: 0,
             anchor: EpochSeconds::new(anchor),
             asked_min: EpochSeconds::new(anchor - 1),
             asked_max: EpochSeconds::new(100),
             at: EpochSeconds::new(1_000),
-            why: StretchReason::First,
+            why: ScanReason::First,
         });
     }
     plan
@@ -27,7 +27,7 @@ fn begun() -> Planner {
 
 /// Folds a page of a window's walk in, of these rows (second, id) and so many that cannot be placed.
 fn read(plan: &mut Planner, (window, page): (u32, u32), rows: &[(i64, u64)], unplaced: u32) {
-    let purpose = Purpose::Walk { window: WindowId(window), stretch: 0 };
+    let purpose = Purpose::Walk { window: WindowId(window), scan: 0 };
     let address = PageAddress { region: us(), purpose, page: PageNumber::new(page).unwrap() };
     let row = |(second, id): &(i64, u64)| RowKey { second: EpochSeconds::new(*second), video: VideoKey(*id) };
     let rows: Vec<RowKey> = rows.iter().map(row).collect();

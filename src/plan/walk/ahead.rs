@@ -24,7 +24,7 @@ pub(super) struct Ahead {
 }
 
 impl Walk {
-    /// Takes one durable page of the running stretch, and says what has been shown by it and by pages that waited for it.
+    /// Takes one durable page of the running scan, and says what has been shown by it and by pages that waited for it.
     pub fn apply(&mut self, page: &PageFact) -> Shown {
         let number = page.address.page.get();
         if self.dense.ahead.is_wide && (number != self.so_far.pages + 1 || !self.fills_a_second()) {

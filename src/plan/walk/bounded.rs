@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::step::{Consistency, WalkContext, WalkStep};
 use super::{Lesson, Walk};
 use crate::api::contract::SOURCE;
-use crate::plan::event::{Ending, StretchReason};
+use crate::plan::event::{Ending, ScanReason};
 use crate::plan::fact::{PageFact, RowKey, VideoKey};
 use crate::plan::page::Finding;
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
@@ -116,11 +116,11 @@ impl Bounded {
         Self { is_known_to_hold_rows, known, ..Self::default() }
     }
 
-    /// The same, whose next stretch begins for this reason.
+    /// The same, whose next scan begins for this reason.
     #[must_use]
-    pub(super) fn again(mut self, why: StretchReason) -> Self {
+    pub(super) fn again(mut self, why: ScanReason) -> Self {
         match why {
-            StretchReason::ConfirmEnd => self.begin_confirming(),
+            ScanReason::ConfirmEnd => self.begin_confirming(),
             _ => self.begin_reading(),
         }
         self

@@ -3,7 +3,7 @@
 use super::Walk;
 use super::step::{WalkContext, WalkStep, anchor, end_of_rows, one_second};
 use crate::api::contract::SOURCE;
-use crate::plan::event::StretchReason;
+use crate::plan::event::ScanReason;
 use crate::plan::fact::RowKey;
 use crate::plan::page::Finding;
 use crate::plan::short::ShortDoubt;
@@ -38,7 +38,7 @@ impl Walk {
             (Some(newest), Some(last)) => {
                 newest > last || (context.newest.probed != Some(last) && !self.ends_agree(context))
             }
-            (Some(newest), None) => newest >= self.stretch.anchor,
+            (Some(newest), None) => newest >= self.scan.anchor,
             (None, _) => false,
         };
         if rows_follow {
@@ -50,7 +50,7 @@ impl Walk {
                 WalkStep::List(vec![(one_second(second), why.to_owned())])
             }
             Some(second) if !self.doubts.end_was_checked => {
-                anchor(second.max(self.read_until()), StretchReason::Scheduled)
+                anchor(second.max(self.read_until()), ScanReason::Scheduled)
             }
             Some(second) if self.so_far.pages > 2 && self.reach.frontier == Some(second) => {
                 self.past_second(second, "the newest page shows rows of it that did not come when it was asked")
@@ -74,7 +74,7 @@ impl Walk {
         self.ends_full() || self.short_pages.rows_follow || context.short.followed > 0
     }
 
-    /// Whether the stretches before ended with the same row on other pages: a cap, or an answer that is wrongly empty, would not.
+    /// Whether the scans before ended with the same row on other pages: a cap, or an answer that is wrongly empty, would not.
     /// Where pages are known to come wrongly empty, two may do so by chance.
     fn ends_agree(&self, context: &WalkContext<'_>) -> bool {
         let last = self.last.previous.last().map(|row| row.video);
@@ -84,11 +84,11 @@ impl Walk {
     }
 
     /// Whether nothing but the empty page itself says that this is the end: a page with free places would, and so does the
-    /// newest page where it ends with the same row, or where it knows of no row after what this stretch was to read.
+    /// newest page where it ends with the same row, or where it knows of no row after what this scan was to read.
     fn end_is_open(&self, context: &WalkContext<'_>) -> bool {
         if self.last.previous_slots == 0 {
             // Rows of the anchor's second are known, so an empty answer is either late news or none.
-            return context.newest.probed.is_none() || self.reach.frontier == Some(self.stretch.anchor);
+            return context.newest.probed.is_none() || self.reach.frontier == Some(self.scan.anchor);
         }
         if self.reach.frontier.is_some_and(|frontier| frontier >= context.run_end) {
             // Beyond the run's range nothing is wanted, so it is no matter how it ends.
@@ -180,14 +180,14 @@ impl Walk {
     pub(super) fn doubt_step(&self, context: &WalkContext<'_>) -> WalkStep {
         // Where no row of the range is known at all, there is the least to doubt.
         let needed = if context.newest.known.is_none() { LONG_DOUBTS } else { doubts_needed(self.so_far.pages) };
-        let is_fruitless = self.stretch.why == StretchReason::Doubt && !self.so_far.brought_new;
-        let least = self.read_until().max(self.stretch.anchor);
+        let is_fruitless = self.scan.why == ScanReason::Doubt && !self.so_far.brought_new;
+        let least = self.read_until().max(self.scan.anchor);
         let at = if self.position() < self.range.end { self.position().max(least) } else { least };
         let is_known_row_gone = self.doubts.is_confirming && context.newest.known > self.reach.frontier;
         if !is_known_row_gone && !self.has_doubted_enough(at) && (!is_fruitless || self.doubts.fruitless + 1 < needed) {
             // Where the same question would be asked again, rows that are new come from the second's other end.
-            let asks_again = at == self.stretch.anchor && self.can_turn_to_the_end(at, context);
-            return anchor(at, if asks_again { StretchReason::FromEnd } else { StretchReason::Doubt });
+            let asks_again = at == self.scan.anchor && self.can_turn_to_the_end(at, context);
+            return anchor(at, if asks_again { ScanReason::FromEnd } else { ScanReason::Doubt });
         }
         let is_open = self.last.finding != Finding::Empty || self.end_is_open(context);
         let fills_pages =
@@ -204,25 +204,25 @@ impl Walk {
         }
         match context.newest.known.filter(|newest| self.reach.frontier.is_none_or(|frontier| *newest > frontier)) {
             // A row that was seen later: is it still there?
-            Some(newest) if newest >= self.stretch.anchor => anchor(newest, StretchReason::KnownRow),
+            Some(newest) if newest >= self.scan.anchor => anchor(newest, ScanReason::KnownRow),
             _ => end_of_rows(Vec::new()),
         }
     }
 
     /// Whether its last page was empty although a later row is known, or it is finding out whether that row is still there.
     pub(in crate::plan) fn misses_a_known_row(&self, newest: Option<EpochSeconds>) -> bool {
-        let is_finding_out = match self.stretch.why {
-            StretchReason::KnownRow => true,
-            StretchReason::Confirm => !self.so_far.brought_new,
+        let is_finding_out = match self.scan.why {
+            ScanReason::KnownRow => true,
+            ScanReason::Confirm => !self.so_far.brought_new,
             _ => self.last.finding == Finding::Empty,
         };
         let is_plain = self.mode.is_ordered();
-        is_plain && is_finding_out && newest >= Some(self.stretch.anchor) && newest > self.last_shown()
+        is_plain && is_finding_out && newest >= Some(self.scan.anchor) && newest > self.last_shown()
     }
 
     /// Whether a known row was not found by its own second, long enough after it had not been found before.
     pub(in crate::plan) fn believes_a_row_gone(&self) -> bool {
-        self.doubts.is_confirming && self.stretch.why == StretchReason::KnownRow && !self.so_far.brought_new
+        self.doubts.is_confirming && self.scan.why == ScanReason::KnownRow && !self.so_far.brought_new
     }
 
     /// A known row is not found by its own second. It is deleted once that is so again, long enough after: what lies between it and
@@ -231,11 +231,11 @@ impl Walk {
         if self.doubts.is_confirming {
             return end_of_rows(Vec::new());
         }
-        let (since, due) = (self.stretch.started_at, self.stretch.started_at.shifted(context.tuning.confirm_after));
+        let (since, due) = (self.scan.started_at, self.scan.started_at.shifted(context.tuning.confirm_after));
         if (since..due).contains(&context.now) {
             return WalkStep::Wait(due);
         }
-        anchor(self.reach.frontier.unwrap_or(self.range.start.max(self.read_until())), StretchReason::Confirm)
+        anchor(self.reach.frontier.unwrap_or(self.range.start.max(self.read_until())), ScanReason::Confirm)
     }
 
     /// Nothing came after the last second, but a later row had been seen: it was deleted, or the service is silent about rows.
@@ -247,16 +247,16 @@ impl Walk {
         if !self.doubts.has_jumped {
             return self.past_second(at, "rows follow it, but they did not come when it was asked");
         }
-        let newest = context.newest.known.unwrap_or(self.stretch.anchor).min(self.range.end);
+        let newest = context.newest.known.unwrap_or(self.scan.anchor).min(self.range.end);
         let why = format!("nothing came after {at}, though later rows are there");
         let range = TimeRange::new(at.min(newest), newest.max(at.shifted(1)));
         // Where the walk has jumped here before, the later row shows another second than that which it is found by.
-        let has_been_here = self.is_listed_whole(range) && self.stretch.anchor >= newest;
+        let has_been_here = self.is_listed_whole(range) && self.scan.anchor >= newest;
         let unproven = vec![(range, why)];
         if newest >= self.range.end || has_been_here {
             return end_of_rows(unproven);
         }
-        WalkStep::Anchor { at: newest, why: StretchReason::PastFullSecond, unproven }
+        WalkStep::Anchor { at: newest, why: ScanReason::PastFullSecond, unproven }
     }
 }
 

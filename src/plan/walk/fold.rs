@@ -3,7 +3,7 @@
 use super::mode::Mode;
 use super::{Lesson, Shown, Walk};
 use crate::api::contract::SOURCE;
-use crate::plan::event::StretchReason;
+use crate::plan::event::ScanReason;
 use crate::plan::fact::{PageFact, RowKey, Standing, VideoKey};
 use crate::plan::heal::{Heal, HealPage, changes_places};
 use crate::plan::page::{Finding, Reading, View};
@@ -16,7 +16,7 @@ use lessons::{bound_lessons, is_another, lesson_of, lessons_of};
 
 /// Folding pages in.
 impl Walk {
-    /// Folds the next page of the running stretch in.
+    /// Folds the next page of the running scan in.
     pub(super) fn fold(&mut self, page: &PageFact) -> Shown {
         self.last.at = page.fetched_at;
         self.so_far.pages += 1;
@@ -32,7 +32,7 @@ impl Walk {
             self.last.previous_slots = page.slots;
         }
         if let Mode::FromEnd(reading) = &mut self.mode {
-            let mut lessons = bound_lessons(page, &self.stretch);
+            let mut lessons = bound_lessons(page, &self.scan);
             // Where the readings meet, rows lay behind the last page of the first.
             lessons.extend(reading.read(page).then_some(Lesson::MoreAfter { pages: self.doubts.good_pages_before }));
             self.count_dense();
@@ -40,21 +40,21 @@ impl Walk {
         }
         let reading = Reading {
             page,
-            asked_min: self.stretch.asked_min,
-            asked_max: self.stretch.asked_max,
+            asked_min: self.scan.asked_min,
+            asked_max: self.scan.asked_max,
             previous: &self.last.previous,
             held: &self.last.held,
             early: self.last.early.as_deref(),
             frontier: if self.so_far.pages == 1 { None } else { self.reach.frontier },
-            at_frontier: &self.reach.stretch_at_frontier,
+            at_frontier: &self.reach.scan_at_frontier,
             order_is_proven: self.has_ascended(),
             misdated: &self.anchor.misdated,
-            settled: self.read_until(),
+            watermark: self.read_until(),
             listed: self.listed,
             healing: self.heals.iter().map(Heal::second).collect(),
         };
         let asked: Vec<RowKey> = reading.asked().collect();
-        let mut lessons = bound_lessons(page, &self.stretch);
+        let mut lessons = bound_lessons(page, &self.scan);
         if let Mode::Bounded(bounded) = &mut self.mode {
             self.last.finding = reading.unordered();
             lessons.extend(bounded.apply(page, self.last.finding, &asked, self.range));
@@ -81,7 +81,7 @@ impl Walk {
         let is_unusable = self.last.finding == Finding::Unusable || self.last.finding.is_astray();
         self.last.unusable = if is_unusable { self.last.unusable + 1 } else { 0 };
         self.has_unplaced |= self.last.unusable > 0;
-        if self.stretch.why == StretchReason::KnownRow {
+        if self.scan.why == ScanReason::KnownRow {
             self.so_far.brought_new =
                 asked.iter().any(|row| self.reach.frontier.is_none_or(|frontier| row.second > frontier));
             return Shown::lessons(lessons);
@@ -121,7 +121,7 @@ impl Walk {
 
     /// Whether every row lies beyond what was asked, after rows that did not.
     fn is_after_the_end(&self, page: &PageFact) -> bool {
-        let is_late = page.rows.iter().all(|row| row.second > self.stretch.asked_max);
+        let is_late = page.rows.iter().all(|row| row.second > self.scan.asked_max);
         page.check.standing == Standing::Outside && is_late && !self.last.previous.is_empty()
     }
 
@@ -133,19 +133,19 @@ impl Walk {
         if !was_early || page.check.is_astray() || page.check.outside > 0 {
             return false;
         }
-        let is_known = |row: &RowKey| row.second == self.stretch.anchor && self.reach.at_frontier.contains(&row.video);
+        let is_known = |row: &RowKey| row.second == self.scan.anchor && self.reach.at_frontier.contains(&row.video);
         let shows_known = asked.iter().any(is_known);
         !self.came_before(asked) && !shows_known
     }
 
-    /// Whether a stretch that looks for what was skipped begins behind the second that it asks from, though rows of that are known: they are
+    /// Whether a scan that looks for what was skipped begins behind the second that it asks from, though rows of that are known: they are
     /// gone, or another answer came in its place. It is believed where the same comes again, long enough after.
     fn leaps_from_the_anchor(&mut self, page: &PageFact, asked: &[RowKey]) -> bool {
         let looks = matches!(
-            self.stretch.why,
-            StretchReason::Doubt | StretchReason::Disorder | StretchReason::Repeat | StretchReason::Seam { .. }
+            self.scan.why,
+            ScanReason::Doubt | ScanReason::Disorder | ScanReason::Repeat | ScanReason::Seam { .. }
         );
-        let is_behind = asked.first().is_some_and(|row| row.second > self.stretch.anchor);
+        let is_behind = asked.first().is_some_and(|row| row.second > self.scan.anchor);
         let is_opening = looks && self.so_far.pages == 1 && self.anchor.is_known;
         is_opening && is_behind && !page.check.is_astray() && !self.came_before(asked)
     }
@@ -156,12 +156,12 @@ impl Walk {
         self.last.unjoined.replace(place) == Some(place)
     }
 
-    /// Whether a stretch that goes on from known rows begins with one of them; none where its first page does not tell, or cannot be placed.
+    /// Whether a scan that goes on from known rows begins with one of them; none where its first page does not tell, or cannot be placed.
     fn anchor_lesson(&self, rows: &[RowKey], page: &PageFact) -> Option<Lesson> {
-        let anchor = self.stretch.anchor;
+        let anchor = self.scan.anchor;
         let is_at_known =
             self.reach.frontier == Some(anchor) && self.so_far.goes_on && !self.reach.at_frontier.is_empty();
-        if self.so_far.pages != 1 || !is_at_known || self.stretch.why == StretchReason::KnownRow {
+        if self.so_far.pages != 1 || !is_at_known || self.scan.why == ScanReason::KnownRow {
             return None;
         }
         if rows.iter().any(|row| self.reach.at_frontier.contains(&row.video)) {
@@ -185,7 +185,7 @@ impl Walk {
         }
         // A page that is full of the second before the anchor says nothing; it is asked again with the bound that it teaches.
         // Nor does one that is full of the anchor's own second: in another order its known rows come later.
-        let anchor = self.stretch.anchor;
+        let anchor = self.scan.anchor;
         let may_come = match rows.last() {
             Some(last) => last.second < anchor || (is_full && last.second == anchor),
             None => is_full || self.so_far.pages > 1,
@@ -195,7 +195,7 @@ impl Walk {
         }
         self.anchor.misdated.append(&mut self.anchor.awaited);
         self.reach.at_frontier.clear();
-        self.reach.settled = self.reach.settled.min(self.anchor.sure_until);
+        self.reach.watermark = self.reach.watermark.min(self.anchor.sure_until);
         self.anchor.lost = Some(self.reach.before_frontier.unwrap_or(self.range.start));
         true
     }
@@ -242,7 +242,7 @@ impl Walk {
             frontier: self.reach.frontier,
             rows: self.reach.at_frontier.len(),
             second: self.reach.before_frontier,
-            settled: self.read_until(),
+            watermark: self.read_until(),
         };
         for row in rows {
             self.take_row(*row);
@@ -251,9 +251,9 @@ impl Walk {
         self.doubts.stale_pages =
             if is_stale { self.doubts.stale_pages + 1 } else { self.doubts.stale_pages.saturating_sub(2) };
         if self.reach.frontier > self.reach.furthest {
-            (self.reach.furthest, self.doubts.stretches_here, self.doubts.stale_pages) = (self.reach.frontier, 0, 0);
+            (self.reach.furthest, self.doubts.scans_here, self.doubts.stale_pages) = (self.reach.frontier, 0, 0);
         }
-        if self.so_far.brought_new && !had_new && self.stretch.why == StretchReason::Doubt {
+        if self.so_far.brought_new && !had_new && self.scan.why == ScanReason::Doubt {
             lessons.push(Lesson::MoreAfter { pages: self.doubts.good_pages_before });
         }
         if self.so_far.brought_new {
@@ -266,7 +266,7 @@ impl Walk {
         }
         // A page that lies beyond the end whole may have skipped rows before it: its neighbour's page tells.
         if let Some(first) = first.filter(|first| self.has_ascended() && *first < self.range.end) {
-            self.reach.settled = self.reach.settled.max(first);
+            self.reach.watermark = self.reach.watermark.max(first);
         }
         let (opens, is_full) = (self.so_far.pages == 1, page.slots >= SOURCE.page_size);
         let read = HealPage { rows, strays, came: &page.rows, opens, is_full };
@@ -277,7 +277,7 @@ impl Walk {
 
     pub(super) fn take_row(&mut self, row: RowKey) {
         // While a bound is not known, a row of the second before the anchor may come; it was read before.
-        if row.second < self.stretch.anchor {
+        if row.second < self.scan.anchor {
             return;
         }
         let is_new = match self.reach.frontier {
@@ -291,18 +291,18 @@ impl Walk {
             self.reach.before_frontier = self.reach.frontier.or(self.reach.before_frontier);
             self.reach.frontier = Some(row.second);
             self.reach.at_frontier.clear();
-            self.reach.stretch_at_frontier.clear();
+            self.reach.scan_at_frontier.clear();
         }
-        // Where a stretch begins earlier, what it reads again is not new.
+        // Where a scan begins earlier, what it reads again is not new.
         let may_be_new = self.so_far.goes_on || Some(row.second) > self.reach.reached_before;
         self.so_far.brought_new |= self.reach.at_frontier.insert(row.video) && may_be_new;
-        self.reach.stretch_at_frontier.insert(row.video);
+        self.reach.scan_at_frontier.insert(row.video);
     }
 
     /// A short page is doubted once rows have come after it.
     fn watch_short_pages(&mut self, page: &PageFact, rows: &[RowKey], before: Before, lessons: &mut Vec<Lesson>) {
         let is_full = page.slots >= SOURCE.page_size;
-        let follows = if self.so_far.pages == 1 { Follows::Anchored(self.stretch.anchor) } else { Follows::NextPage };
+        let follows = if self.so_far.pages == 1 { Follows::Anchored(self.scan.anchor) } else { Follows::NextPage };
         // Rows that leap ahead came after the page as well.
         let came: Vec<RowKey> = rows.iter().chain(&self.last.held).copied().collect();
         match &mut self.short_pages.doubted {
@@ -331,7 +331,7 @@ impl Walk {
             let is_replaced =
                 self.short_pages.doubted.as_ref().is_none_or(|doubt| doubt.is_pending() && !doubt.is_followed());
             if is_replaced {
-                // A stretch that goes on from the last second does not show again what the page left out before it.
+                // A scan that goes on from the last second does not show again what the page left out before it.
                 let before = self.short_pages.doubted.take();
                 self.short_pages.doubted = ShortDoubt::joined(before, doubt);
             } else {
@@ -342,7 +342,7 @@ impl Walk {
 
     fn doubt_about(&self, page: &PageFact, rows: &[RowKey], before: Before) -> Option<ShortDoubt> {
         // Rows before the anchor come while a bound is not known, and are no part of what the page may have left out.
-        let is_wanted = |row: &RowKey| row.second >= self.stretch.anchor;
+        let is_wanted = |row: &RowKey| row.second >= self.scan.anchor;
         let wanted = |rows: &[RowKey]| rows.iter().copied().filter(is_wanted).collect::<Vec<RowKey>>();
         let (in_order, all) = (wanted(rows), wanted(&page.rows));
         let leaps = rows.is_empty() || (in_order.is_empty() && !all.is_empty());
@@ -355,11 +355,11 @@ impl Walk {
         let (first, last) = (shown.first()?, shown.last()?);
         let (first_video, last_video) = (first.video, last.video);
         // Where all its rows leap ahead, they lie beyond what the page may have left out.
-        let stands = if leaps { before.frontier.unwrap_or(self.stretch.anchor) } else { first.second };
+        let stands = if leaps { before.frontier.unwrap_or(self.scan.anchor) } else { first.second };
         let (first, last) = if leaps { (stands, stands) } else { (first.second, last.second) };
         let is_over = |heal: &Heal| heal.is_over() && heal.second() == first;
-        let from = before.frontier.filter(|_| self.so_far.pages > 1).unwrap_or(self.stretch.anchor);
-        let from = from.min(first).max(before.settled);
+        let from = before.frontier.filter(|_| self.so_far.pages > 1).unwrap_or(self.scan.anchor);
+        let from = from.min(first).max(before.watermark);
         // What the page before left out at its end lies before the first row of this one.
         let doubted = if self.so_far.pages > 1 { from.min(first) } else { first };
         if !leaps && first == last && self.heals.iter().any(is_over) {
@@ -369,11 +369,11 @@ impl Walk {
         let listed = Some(self.listed).filter(|listed| listed.covers(TimeRange::new(doubted, last.shifted(1))));
         let look_from = if from == last { before.second.unwrap_or(from) } else { from };
         let known = shown.iter().chain(&self.last.held).chain(&self.last.previous).map(|row| row.video);
-        let known = known.chain(self.reach.stretch_at_frontier.iter().copied()).collect();
+        let known = known.chain(self.reach.scan_at_frontier.iter().copied()).collect();
         let ends = page.rows.iter().map(|row| row.second).max()?;
-        let (slots, asked_max) = (page.slots, self.stretch.asked_max);
+        let (slots, asked_max) = (page.slots, self.scan.asked_max);
         let fills_pages = before.frontier == Some(from) && before.rows >= SOURCE.page_size as usize;
-        let amid = fills_pages.then_some((self.stretch.asked_min, page.address.page));
+        let amid = fills_pages.then_some((self.scan.asked_min, page.address.page));
         let place = Place { look_from, from, amid, first_video, last_video, first, last, ends, slots, asked_max };
         Some(ShortDoubt::new(place, known, listed))
     }
@@ -391,7 +391,7 @@ struct Before {
     rows: usize,
     /// The last second before the frontier.
     second: Option<EpochSeconds>,
-    settled: EpochSeconds,
+    watermark: EpochSeconds,
 }
 
 #[cfg(test)]

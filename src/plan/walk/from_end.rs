@@ -11,7 +11,7 @@ use super::Walk;
 use super::ending::doubts_needed;
 use super::step::{WalkContext, WalkStep, anchor};
 use crate::api::contract::SOURCE;
-use crate::plan::event::{Ending, StretchReason};
+use crate::plan::event::{Ending, ScanReason};
 use crate::plan::fact::{PageFact, VideoKey};
 use crate::plan::heal::Heal;
 use crate::units::EpochSeconds;
@@ -83,15 +83,15 @@ impl Walk {
     /// Gives one second up as unproven and goes on after it; where it fills page after page it is read from its end first.
     pub(super) fn past_full_second(&self, second: EpochSeconds, context: &WalkContext<'_>, why: &str) -> WalkStep {
         match self.can_turn_to_the_end(second, context) {
-            true => anchor(second, StretchReason::FromEnd),
+            true => anchor(second, ScanReason::FromEnd),
             false => self.past_second(second, why),
         }
     }
 
-    /// Whether this stretch read the second in order from its first row on, and its last page lies within it.
+    /// Whether this scan read the second in order from its first row on, and its last page lies within it.
     pub(super) fn can_turn_to_the_end(&self, second: EpochSeconds, context: &WalkContext<'_>) -> bool {
         // Before rows have shown an order, others may lie before those that came.
-        let is_first = context.order.is_proven || self.has_ascended() || self.stretch.anchor == second;
+        let is_first = context.order.is_proven || self.has_ascended() || self.scan.anchor == second;
         let is_within = self.last.previous.len() == SOURCE.page_size as usize
             && self.last.previous.iter().all(|row| row.second == second);
         let is_sure = self.so_far.is_clean
@@ -121,7 +121,7 @@ impl Walk {
             Some(before) => (before.known, before.tail),
             None => {
                 let tail = self.last.previous.iter().rev().map(|row| row.video).collect();
-                (self.reach.stretch_at_frontier.clone(), tail)
+                (self.reach.scan_at_frontier.clone(), tail)
             }
         };
         let (new, met, state) = (BTreeSet::new(), 0, State::Reading);
@@ -131,8 +131,7 @@ impl Walk {
     /// What follows from the pages of a reading from the second's end.
     pub(super) fn step_from_end(&self, reading: &FromEnd, context: &WalkContext<'_>) -> WalkStep {
         let second = reading.second;
-        let asks_too_late =
-            context.bounds.max_is_inclusive && self.stretch.asked_max > second && reading.new.is_empty();
+        let asks_too_late = context.bounds.max_is_inclusive && self.scan.asked_max > second && reading.new.is_empty();
         match reading.state {
             State::Met if second.shifted(1) >= self.range.end => {
                 WalkStep::Finish { ending: Ending::BothEnds, unproven: Vec::new() }
@@ -140,7 +139,7 @@ impl Walk {
             State::Met => self.past_second_with(second, Vec::new()),
             State::Failed => self.leave_from_end(second, context),
             State::Reading if self.so_far.pages > 0 && reading.met == 0 && asks_too_late => {
-                anchor(second, StretchReason::FromEnd)
+                anchor(second, ScanReason::FromEnd)
             }
             State::Reading if self.so_far.pages >= context.pages.cap => self.leave_from_end(second, context),
             State::Reading => self.ask_next(context),
@@ -155,7 +154,7 @@ impl Walk {
             && !self.has_doubted_enough(second)
             && self.doubts.fruitless + 1 < doubts_needed(self.doubts.good_pages_before)
         {
-            return anchor(second, StretchReason::Doubt);
+            return anchor(second, ScanReason::Doubt);
         }
         let why = "it holds more rows than the service serves pages of, and reading it from both ends did not show that none is missing";
         self.past_second(second, why)
@@ -173,7 +172,7 @@ mod tests {
             .iter()
             .map(|&(second, id)| RowKey { second: EpochSeconds::new(second), video: VideoKey(id) })
             .collect();
-        let purpose = Purpose::Walk { window: WindowId(0), stretch: 1 };
+        let purpose = Purpose::Walk { window: WindowId(0), scan: 1 };
         let address = PageAddress { region: "US".parse().unwrap(), purpose, page: PageNumber::FIRST };
         PageFact { address, fetched_at: EpochSeconds::new(0), slots: SOURCE.page_size, rows, check: Default::default() }
     }

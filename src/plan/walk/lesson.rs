@@ -23,7 +23,7 @@ pub enum Lesson {
         /// The good pages before it.
         pages: u32,
     },
-    /// A row came twice within a stretch, then: rows were inserted before it, or ties came in another order.
+    /// A row came twice within a scan, then: rows were inserted before it, or ties came in another order.
     Repeat(EpochSeconds),
     /// Rows whose date does not fit the order of the others.
     Strays(u32),
@@ -41,16 +41,16 @@ pub enum Lesson {
     Served(u32),
     /// A page lay before what was asked.
     Early {
-        /// Whether it is its stretch's first.
+        /// Whether it is its scan's first.
         opens: bool,
         /// When it came.
         at: EpochSeconds,
     },
-    /// A stretch that goes on from known rows began with one of them.
+    /// A scan that goes on from known rows began with one of them.
     AnchorCame,
-    /// A stretch began with a known row, though known rows lie before what it asked: the lower bound is kept to.
+    /// A scan began with a known row, though known rows lie before what it asked: the lower bound is kept to.
     MinKept,
-    /// A stretch that goes on from known rows of this second began without them.
+    /// A scan that goes on from known rows of this second began without them.
     AnchorLost(EpochSeconds),
 }
 

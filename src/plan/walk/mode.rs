@@ -1,10 +1,10 @@
-//! How a stretch reads: in the order of time, or one of three other ways, each with what it knows. Pure.
+//! How a scan reads: in the order of time, or one of three other ways, each with what it knows. Pure.
 
 use super::bounded::Bounded;
 use super::from_end::FromEnd;
 use super::seam::SeamReading;
-use super::{Stretch, Walk};
-use crate::plan::event::StretchReason;
+use super::{Scan, Walk};
+use crate::plan::event::ScanReason;
 
 /// How a walk reads.
 #[derive(Clone, Debug)]
@@ -57,20 +57,20 @@ impl Mode {
 }
 
 impl Walk {
-    /// How a stretch reads that is about to begin. A reading that goes on keeps what it knows.
-    pub(super) fn mode_of(&mut self, stretch: &Stretch, bounded: Option<Bounded>) -> Mode {
-        if let Some(second) = self.read_from_end().filter(|_| stretch.why != StretchReason::FromEnd) {
+    /// How a scan reads that is about to begin. A reading that goes on keeps what it knows.
+    pub(super) fn mode_of(&mut self, scan: &Scan, bounded: Option<Bounded>) -> Mode {
+        if let Some(second) = self.read_from_end().filter(|_| scan.why != ScanReason::FromEnd) {
             self.totals.seen.read_from_end(second);
         }
         let before = std::mem::replace(&mut self.mode, Mode::Ordered);
-        match (stretch.why, before) {
-            (StretchReason::FromEnd, before) => {
+        match (scan.why, before) {
+            (ScanReason::FromEnd, before) => {
                 let before = if let Mode::FromEnd(reading) = before { Some(reading) } else { None };
-                Mode::FromEnd(Box::new(self.turn_to_the_end(stretch.anchor, before)))
+                Mode::FromEnd(Box::new(self.turn_to_the_end(scan.anchor, before)))
             }
-            (StretchReason::Seam { until }, before) if stretch.anchor >= self.range.end => {
+            (ScanReason::Seam { until }, before) if scan.anchor >= self.range.end => {
                 let before = if let Mode::Seam(reading) = before { Some(reading) } else { None };
-                Mode::Seam(self.read_seam(stretch.anchor, until, before))
+                Mode::Seam(self.read_seam(scan.anchor, until, before))
             }
             (why, Mode::Bounded(reading)) if bounded.is_some() => Mode::Bounded(reading.again(why)),
             _ => Mode::new(bounded),

@@ -3,7 +3,7 @@
 use super::Walk;
 use super::step::{WalkContext, WalkStep};
 use crate::api::contract::TimeOrder;
-use crate::plan::event::StretchReason;
+use crate::plan::event::ScanReason;
 use crate::plan::heal::Heal;
 use crate::plan::page::Finding;
 use crate::plan::short::ShortDoubt;
@@ -20,17 +20,17 @@ impl Walk {
         self.reach.before_frontier
     }
 
-    /// Up to where (exclusive) the walk has every row, as far as is known: nothing below it is read again. The last page counts only
+    /// The walk's low watermark: up to where (exclusive) it has every row, as far as is known: nothing below it is read again. The last page counts only
     /// once another has followed it: should that be the same, one of the two came in place of another.
-    pub fn settled(&self) -> EpochSeconds {
-        let last_page = self.before_last_page().map(|before| before.max(self.reach.settled_before));
+    pub fn watermark(&self) -> EpochSeconds {
+        let last_page = self.before_last_page().map(|before| before.max(self.reach.watermark_before));
         self.read_until().min(last_page.unwrap_or(EpochSeconds::MAX)).max(self.range.start)
     }
 
-    /// Where the last page would have to be looked for again, had another come in its place; none where a stretch's first page began
+    /// Where the last page would have to be looked for again, had another come in its place; none where a scan's first page began
     /// with rows that were known.
     pub(in crate::plan) fn before_last_page(&self) -> Option<EpochSeconds> {
-        let first = (self.so_far.pages == 1 && self.stretch.why == StretchReason::First).then_some(self.stretch.anchor);
+        let first = (self.so_far.pages == 1 && self.scan.why == ScanReason::First).then_some(self.scan.anchor);
         self.reach.junction.map(|(before, _)| before).or(first)
     }
 
@@ -41,19 +41,19 @@ impl Walk {
         }
         let doubted = self.short_pages.doubted.as_ref().map_or(EpochSeconds::MAX, ShortDoubt::from);
         let healing = self.open_heals().map(Heal::second).min().unwrap_or(EpochSeconds::MAX);
-        let torn = if self.anchor.torn_was_listed { self.stretch.anchor.shifted(1) } else { EpochSeconds::MAX };
+        let torn = if self.anchor.torn_was_listed { self.scan.anchor.shifted(1) } else { EpochSeconds::MAX };
         let awaiting = if self.anchor.awaited.is_empty() { EpochSeconds::MAX } else { self.anchor.sure_until };
-        self.reach.settled.min(doubted).min(healing).min(torn).min(awaiting).max(self.range.start).min(self.range.end)
+        self.reach.watermark.min(doubted).min(healing).min(torn).min(awaiting).max(self.range.start).min(self.range.end)
     }
 
     /// Below this second nothing may be given to another window: the walk has been there.
     pub fn reached(&self) -> EpochSeconds {
-        self.reach.frontier.unwrap_or(self.stretch.anchor).max(self.reach.settled)
+        self.reach.frontier.unwrap_or(self.scan.anchor).max(self.reach.watermark)
     }
 
     /// Where the walk stands when a page has no usable row.
     pub fn position(&self) -> EpochSeconds {
-        self.reach.frontier.unwrap_or(self.stretch.anchor)
+        self.reach.frontier.unwrap_or(self.scan.anchor)
     }
 
     /// The last second that its pages have shown, also where it leaps ahead.
@@ -61,7 +61,7 @@ impl Walk {
         self.last.held.last().map(|row| row.second).max(self.reach.frontier)
     }
 
-    /// Whether all rows of its stretch lie beyond its window, which is no evidence before they have shown an order.
+    /// Whether all rows of its scan lie beyond its window, which is no evidence before they have shown an order.
     pub(in crate::plan) fn stands_beyond(&self) -> bool {
         self.mode.is_ordered() && self.reach.frontier >= Some(self.range.end) && !self.has_seen_any_of(self.range)
     }
@@ -77,7 +77,7 @@ impl Walk {
         self.last.previous.iter().filter(|row| row.second >= self.range.end).count() as u64
     }
 
-    /// The last second before the last page, and the first of it; none where it is its stretch's first.
+    /// The last second before the last page, and the first of it; none where it is its scan's first.
     pub(in crate::plan) fn junction(&self) -> Option<(EpochSeconds, EpochSeconds)> {
         self.reach.junction
     }
@@ -95,8 +95,8 @@ impl Walk {
     /// Whether it asks for less time than the run reads by now: a row after that is no sign that it was answered wrongly.
     pub(super) fn asks_for_less(&self, context: &WalkContext<'_>) -> bool {
         let last = if context.bounds.max_is_inclusive { context.run_end.shifted(-1) } else { context.run_end };
-        let has_own_end = self.is_bounded() || self.stretch.order() == TimeOrder::NewestFirst;
-        !has_own_end && self.stretch.asked_max < last
+        let has_own_end = self.is_bounded() || self.scan.order() == TimeOrder::NewestFirst;
+        !has_own_end && self.scan.asked_max < last
     }
 
     /// Whether what would follow from an end of rows is more than the end of its window, and that end may be the one of the time that it
@@ -109,29 +109,29 @@ impl Walk {
 
 #[cfg(test)]
 mod tests {
-    use crate::plan::event::StretchReason;
+    use crate::plan::event::ScanReason;
     use crate::plan::testing::range;
-    use crate::plan::walk::{Stretch, Walk};
+    use crate::plan::walk::{Scan, Walk};
     use crate::units::EpochSeconds;
 
-    fn stretch(number: u32, anchor: i64, why: StretchReason) -> Stretch {
+    fn scan(number: u32, anchor: i64, why: ScanReason) -> Scan {
         let at = EpochSeconds::new;
-        Stretch { number, anchor: at(anchor), asked_min: at(anchor), asked_max: at(100), started_at: at(1_000), why }
+        Scan { number, anchor: at(anchor), asked_min: at(anchor), asked_max: at(100), started_at: at(1_000), why }
     }
 
     /// What had been settled, and published, was taken back where a look around a short page read the seconds before it again.
     #[test]
     fn what_is_settled_stays_so_while_the_time_before_it_is_read_again() {
         let at = EpochSeconds::new;
-        let mut walk = Walk::new(range(0, 100), None, stretch(0, 0, StretchReason::First));
-        (walk.reach.settled, walk.reach.junction) = (at(55), Some((at(54), at(55))));
-        assert_eq!(walk.settled(), at(54));
-        walk.restart(stretch(1, 40, StretchReason::ShortPage), None);
+        let mut walk = Walk::new(range(0, 100), None, scan(0, 0, ScanReason::First));
+        (walk.reach.watermark, walk.reach.junction) = (at(55), Some((at(54), at(55))));
+        assert_eq!(walk.watermark(), at(54));
+        walk.restart(scan(1, 40, ScanReason::ShortPage), None);
         walk.reach.junction = Some((at(42), at(43)));
-        assert_eq!(walk.settled(), at(54), "of the look's pages another says nothing of the time before");
+        assert_eq!(walk.watermark(), at(54), "of the look's pages another says nothing of the time before");
         walk.reach.junction = Some((at(58), at(60)));
-        assert_eq!(walk.settled(), at(55));
-        walk.restart(stretch(2, 45, StretchReason::Repeat), None);
-        assert_eq!(walk.settled(), at(45), "what is doubted is not settled");
+        assert_eq!(walk.watermark(), at(55));
+        walk.restart(scan(2, 45, ScanReason::Repeat), None);
+        assert_eq!(walk.watermark(), at(45), "what is doubted is not settled");
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Walk;
 use super::step::{WalkStep, anchor};
 use crate::api::contract::SOURCE;
-use crate::plan::event::{Ending, StretchReason};
+use crate::plan::event::{Ending, ScanReason};
 use crate::plan::fact::{RowKey, VideoKey};
 use crate::plan::page::{Finding, longest_run};
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
@@ -71,7 +71,7 @@ impl SeamReading {
             State::Whole if !self.brought_new => finish(Vec::new()),
             State::Reading if may_go_on => PageNumber::new(pages + 1).map_or_else(|_| self.give_up(), WalkStep::Ask),
             State::Whole | State::Broken if may_go_on && self.readings < MOST_READINGS => {
-                anchor(self.seconds.start, StretchReason::Seam { until: self.seconds.end })
+                anchor(self.seconds.start, ScanReason::Seam { until: self.seconds.end })
             }
             _ => self.give_up(),
         }
@@ -88,7 +88,7 @@ impl Walk {
     /// The rows of the window's first page, where it is whole and in order, from the window's start on. A page with free places
     /// says nothing of what it lacks.
     pub(in crate::plan) fn opening(&self) -> Option<Vec<RowKey>> {
-        let is_first = self.stretch.number == 0 && self.so_far.pages == 1 && !self.is_bounded();
+        let is_first = self.scan.number == 0 && self.so_far.pages == 1 && !self.is_bounded();
         let is_whole = self.last.finding == Finding::Rows && self.last.previous_slots >= SOURCE.page_size;
         (is_first && is_whole).then(|| self.sure_rows(self.range.start))
     }

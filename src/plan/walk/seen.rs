@@ -12,7 +12,7 @@ use crate::units::{EpochSeconds, TimeRange};
 const MOST_SECONDS: usize = 8_192;
 /// How many of them become one.
 const GROUP: usize = 8;
-/// Stretches of a window that are told apart.
+/// Scans of a window that are told apart.
 const STRETCHES: u64 = 8;
 /// The least rows of one, where nothing else parts it.
 const LEAST_ROWS: u64 = 20;
@@ -68,7 +68,7 @@ impl SeenRows {
         }
     }
 
-    /// The rows of a range in stretches that begin and end at these cuts, and at others.
+    /// The rows of a range in scans that begin and end at these cuts, and at others.
     fn counted(
         &self,
         range: TimeRange,
@@ -136,7 +136,7 @@ impl SeenRows {
 }
 
 impl Walk {
-    /// How many rows its window has shown, in stretches that begin and end at these cuts, and at others; none where some may not be
+    /// How many rows its window has shown, in scans that begin and end at these cuts, and at others; none where some may not be
     /// counted.
     pub(in crate::plan) fn counted(&self, cuts: &[EpochSeconds]) -> Vec<CountedRows> {
         if self.is_bounded() || self.totals.seen.from_end.len() > MOST_FROM_END {
@@ -182,7 +182,7 @@ impl Walk {
     /// Places that are free, or hold rows that are not counted, say nothing of what is missing.
     pub(in crate::plan) fn watch_places(&mut self, page: &PageFact, view: &View) {
         if !page.is_placed() || !view.strays.is_empty() || self.short_pages.follow_here {
-            self.totals.seen.unsure_from.get_or_insert(self.stretch.anchor);
+            self.totals.seen.unsure_from.get_or_insert(self.scan.anchor);
         }
     }
 }

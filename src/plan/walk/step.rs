@@ -2,7 +2,7 @@
 
 use super::Walk;
 use crate::api::contract::SOURCE;
-use crate::plan::event::{Ending, StretchReason};
+use crate::plan::event::{Ending, ScanReason};
 use crate::plan::heal::Heal;
 use crate::plan::page::Finding;
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
@@ -18,14 +18,14 @@ pub type Unproven = Vec<(TimeRange, String)>;
 /// A walk's next move.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WalkStep {
-    /// Ask this page of the running stretch.
+    /// Ask this page of the running scan.
     Ask(PageNumber),
-    /// Begin a stretch.
+    /// Begin a scan.
     Anchor {
         /// The first wanted second.
         at: EpochSeconds,
         /// Why.
-        why: StretchReason,
+        why: ScanReason,
         /// Seconds that stay unproven by it.
         unproven: Unproven,
     },
@@ -56,13 +56,13 @@ pub enum WalkStep {
     Wait(EpochSeconds),
 }
 
-/// The largest share of a stretch's pages that a scheduled anchor may cost.
+/// The largest share of a scan's pages that a scheduled anchor may cost.
 const ANCHOR_PRICE: f64 = 0.000_3;
-/// The same where the stretch is old, until it is several times as old.
+/// The same where the scan is old, until it is several times as old.
 const OLD_ANCHOR_PRICE: f64 = 0.001;
 /// Pages that were their predecessor without the first row, in all walks, after which `page_num` is said to count rows.
 const MOST_SHIFTED: u32 = 5;
-/// At this many times the age a stretch is left at any price.
+/// At this many times the age a scan is left at any price.
 const VERY_OLD: i64 = 6;
 /// Doubts in a row, after pages that answer another question, that must bring nothing before what is left is listed.
 const ASTRAY_DOUBTS: u32 = 3;
@@ -74,14 +74,14 @@ const PROVING_ROWS: usize = 3;
 const MOST_UNUSABLE: u32 = 100;
 
 impl Walk {
-    /// Decides the next move after the last page, or at the start of a stretch.
+    /// Decides the next move after the last page, or at the start of a scan.
     pub fn step(&self, context: &WalkContext<'_>) -> WalkStep {
         if let Some(step) = self.leave_seam().filter(|_| self.last.finding.is_astray()).or_else(|| self.seam_step()) {
             return step;
         }
         let plain = self.plain_step(context);
         if self.asked_too_little(&plain, context) {
-            return anchor(self.read_until(), StretchReason::Restart);
+            return anchor(self.read_until(), ScanReason::Restart);
         }
         let step = match (plain, self.stuck_at()) {
             (WalkStep::Anchor { at, .. }, Some(second)) if at <= second => self.past_stuck(second),
@@ -93,7 +93,7 @@ impl Walk {
     fn plain_step(&self, context: &WalkContext<'_>) -> WalkStep {
         if let Some(reading) = self.mode.other_end() {
             return match self.last.finding.is_astray() {
-                true => self.leave_from_end(self.stretch.anchor, context),
+                true => self.leave_from_end(self.scan.anchor, context),
                 false => self.step_from_end(reading, context),
             };
         }
@@ -103,7 +103,7 @@ impl Walk {
                 WalkStep::RangeNotHonoured(seen)
             }
             finding if let Some(reading) = self.mode.bounded() => reading.step(self.range, finding, context),
-            _ if let Some(before) = self.anchor.lost => anchor(before.max(self.read_until()), StretchReason::Doubt),
+            _ if let Some(before) = self.anchor.lost => anchor(before.max(self.read_until()), ScanReason::Doubt),
             Finding::ShiftedByOne
                 if !context.pages.are_counted && (self.last.overlaps >= 2 || context.pages.shifted >= MOST_SHIFTED) =>
             {
@@ -112,7 +112,7 @@ impl Walk {
             Finding::ShiftedByOne => self.ask_next(context),
             Finding::Early(_) if context.bounds.min_is_loose && context.bounds.may_read_early => self.ask_next(context),
             Finding::Early(_) if context.bounds.min_seems_loose && !context.bounds.min_is_loose => WalkStep::MinIsLoose,
-            // The same again is believed, so it must not come from the same trouble. As long as no stretch ever began with the row that it
+            // The same again is believed, so it must not come from the same trouble. As long as no scan ever began with the row that it
             // goes on from, the service may count from 0, which is found out at once.
             Finding::Unjoined
                 if !context.bounds.proves_anchor
@@ -121,11 +121,11 @@ impl Walk {
                 WalkStep::Wait(self.last.at.shifted(context.tuning.confirm_after))
             }
             finding if finding.is_astray() => self.astray_step(),
-            _ if self.stretch.why == StretchReason::KnownRow => self.known_row_step(context),
+            _ if self.scan.why == ScanReason::KnownRow => self.known_row_step(context),
             Finding::Disordered => self.disordered_step(context),
             Finding::Repeated(second) => {
                 let open = self.open_heals().map(Heal::second).min().unwrap_or(second);
-                anchor(self.again_from(second.min(open).min(self.position())), StretchReason::Repeat)
+                anchor(self.again_from(second.min(open).min(self.position())), ScanReason::Repeat)
             }
             Finding::SamePage => self.same_page_step(context),
             Finding::Empty => self.empty_step(context),
@@ -142,10 +142,10 @@ impl Walk {
     pub fn refused_step(&self, context: &WalkContext<'_>) -> Option<WalkStep> {
         let step = match (self.so_far.pages, self.mode.bounded()) {
             (0, _) => return None,
-            _ if self.mode.other_end().is_some() => self.leave_from_end(self.stretch.anchor, context),
+            _ if self.mode.other_end().is_some() => self.leave_from_end(self.scan.anchor, context),
             (_, Some(reading)) => reading.halve(self.range),
             _ if let Some(step) = self.leave_seam() => return Some(self.with_what_stays_open(step, context)),
-            (_, None) if self.asks_for_less(context) => anchor(self.read_until(), StretchReason::Restart),
+            (_, None) if self.asks_for_less(context) => anchor(self.read_until(), ScanReason::Restart),
             (_, None) => self.doubt_step(context),
         };
         Some(self.with_what_stays_open(self.in_order(step, context), context))
@@ -163,17 +163,17 @@ impl Walk {
     fn without_order(&self, step: WalkStep, context: &WalkContext<'_>) -> WalkStep {
         match step {
             // Nor from a page of which no row can be placed: where rows come in no order, they need not be asked for again from there.
-            WalkStep::Anchor { at, why: StretchReason::Scheduled, .. }
+            WalkStep::Anchor { at, why: ScanReason::Scheduled, .. }
                 if matches!(self.last.finding, Finding::Rows | Finding::Unusable) =>
             {
                 self.next_without_anchor(at, context)
             }
             WalkStep::Anchor {
                 at,
-                why: why @ (StretchReason::Doubt | StretchReason::Repeat | StretchReason::ShortPage),
+                why: why @ (ScanReason::Doubt | ScanReason::Repeat | ScanReason::ShortPage),
                 unproven,
-            } => WalkStep::Anchor { at: at.min(self.read_until().max(self.stretch.anchor)), why, unproven },
-            WalkStep::Anchor { why: StretchReason::Cap | StretchReason::PastFullSecond, .. }
+            } => WalkStep::Anchor { at: at.min(self.read_until().max(self.scan.anchor)), why, unproven },
+            WalkStep::Anchor { why: ScanReason::Cap | ScanReason::PastFullSecond, .. }
             | WalkStep::Finish { ending: Ending::RowBeyond, .. } => WalkStep::SortIgnored,
             step => step,
         }
@@ -182,11 +182,11 @@ impl Walk {
     /// The same page twice: the end of what the service serves, or one of the two came in place of another, so that rows before it may
     /// have been skipped.
     fn same_page_step(&self, context: &WalkContext<'_>) -> WalkStep {
-        let is_first_look = self.stretch.why != StretchReason::Doubt || self.so_far.brought_new;
-        let opens = (self.so_far.pages == 2 && self.stretch.why == StretchReason::First).then_some(self.stretch.anchor);
+        let is_first_look = self.scan.why != ScanReason::Doubt || self.so_far.brought_new;
+        let opens = (self.so_far.pages == 2 && self.scan.why == ScanReason::First).then_some(self.scan.anchor);
         match (self.doubt_step(context), self.before_last_page().or(opens).filter(|_| is_first_look)) {
-            (WalkStep::Anchor { at, why: StretchReason::Doubt | StretchReason::FromEnd, unproven }, Some(before)) => {
-                WalkStep::Anchor { at: at.min(before.max(self.stretch.anchor)), why: StretchReason::Doubt, unproven }
+            (WalkStep::Anchor { at, why: ScanReason::Doubt | ScanReason::FromEnd, unproven }, Some(before)) => {
+                WalkStep::Anchor { at: at.min(before.max(self.scan.anchor)), why: ScanReason::Doubt, unproven }
             }
             (step, _) => step,
         }
@@ -195,15 +195,15 @@ impl Walk {
     /// A page that answers another question, also when it is asked again: what was asked is asked from the last second seen, which is
     /// another question; where that does not help, the rest of the window is listed.
     fn astray_step(&self) -> WalkStep {
-        let least = self.read_until().max(self.stretch.anchor);
+        let least = self.read_until().max(self.scan.anchor);
         let at = if self.position() < self.range.end { self.position().max(least) } else { least };
-        let is_fruitless = self.stretch.why == StretchReason::Doubt && !self.so_far.brought_new;
+        let is_fruitless = self.scan.why == ScanReason::Doubt && !self.so_far.brought_new;
         let may_help = !is_fruitless || self.doubts.fruitless + 1 < ASTRAY_DOUBTS;
-        if may_help && !self.has_doubted_enough(at) && self.stretch.why != StretchReason::KnownRow {
-            return anchor(at, StretchReason::Doubt);
+        if may_help && !self.has_doubted_enough(at) && self.scan.why != ScanReason::KnownRow {
+            return anchor(at, ScanReason::Doubt);
         }
         let why = "what was asked of it is answered with rows of another time or region, also when asked again";
-        let unproven = vec![(TimeRange::new(self.settled(), self.range.end), why.to_owned())];
+        let unproven = vec![(TimeRange::new(self.watermark(), self.range.end), why.to_owned())];
         WalkStep::Finish { ending: Ending::Listed, unproven }
     }
 
@@ -217,11 +217,11 @@ impl Walk {
     }
 
     fn rows_step(&self, context: &WalkContext<'_>) -> WalkStep {
-        let asks_too_early = context.bounds.min_is_inclusive && self.stretch.asked_min < self.stretch.anchor;
-        let stands_before = self.last.previous.last().is_some_and(|row| row.second < self.stretch.anchor);
+        let asks_too_early = context.bounds.min_is_inclusive && self.scan.asked_min < self.scan.anchor;
+        let stands_before = self.last.previous.last().is_some_and(|row| row.second < self.scan.anchor);
         if asks_too_early && self.so_far.pages == 1 && (stands_before || self.is_torn(context)) {
             // The page is full of a second that is not wanted: the bound is exact by now, so it is asked exactly.
-            return anchor(self.stretch.anchor, self.stretch.why);
+            return anchor(self.scan.anchor, self.scan.why);
         }
         if let Some(step) = self.heal_step().or_else(|| self.short_step(context)) {
             return step;
@@ -230,9 +230,9 @@ impl Walk {
         if is_past && (context.order.is_proven || self.has_ascended()) {
             return WalkStep::Finish { ending: Ending::RowBeyond, unproven: Vec::new() };
         }
-        if is_past && context.bounds.max_is_inclusive && self.stretch.asked_max >= context.run_end {
+        if is_past && context.bounds.max_is_inclusive && self.scan.asked_max >= context.run_end {
             // Rows that are not wanted stand among the others in no proven order: asked exactly, they do not come.
-            return anchor(self.read_until().max(self.stretch.anchor), StretchReason::Restart);
+            return anchor(self.read_until().max(self.scan.anchor), ScanReason::Restart);
         }
         self.go_on(context)
     }
@@ -250,12 +250,12 @@ impl Walk {
         match self.reached_in_order(context) {
             Some(frontier)
                 if self.heals.iter().all(|heal| !heal.is_reading())
-                    && frontier > self.stretch.anchor
+                    && frontier > self.scan.anchor
                     && frontier >= self.read_until()
                     && (self.short_pages.doubted.is_none() || context.short.is_habit)
                     && self.anchor_is_due(context) =>
             {
-                anchor(frontier, StretchReason::Scheduled)
+                anchor(frontier, ScanReason::Scheduled)
             }
             _ => self.ask_next(context),
         }
@@ -263,7 +263,7 @@ impl Walk {
 
     fn anchor_is_due(&self, context: &WalkContext<'_>) -> bool {
         if context.bounds.min_is_loose {
-            // A stretch would begin with all that lies before its anchor.
+            // A scan would begin with all that lies before its anchor.
             return false;
         }
         if context.bounds.proves_anchor
@@ -272,7 +272,7 @@ impl Walk {
         {
             return true;
         }
-        let age = age(self.stretch.started_at, context.now);
+        let age = age(self.scan.started_at, context.now);
         let pages = f64::from(self.so_far.pages);
         let price = self.reach.at_frontier.len() as f64 / f64::from(SOURCE.page_size);
         match context.tuning.consistency {
@@ -295,7 +295,7 @@ impl Walk {
             return Some(WalkStep::List(vec![(one_second(heal.second()), why.to_owned())]));
         }
         let again = self.heals.iter().filter(|heal| heal.needs_another_reading());
-        again.map(Heal::second).min().map(|second| anchor(second, StretchReason::Repeat))
+        again.map(Heal::second).min().map(|second| anchor(second, ScanReason::Repeat))
     }
 
     pub(super) fn short_step(&self, context: &WalkContext<'_>) -> Option<WalkStep> {
@@ -315,33 +315,33 @@ impl Walk {
             // The last page of all is short by nature: does another follow it?
             return Some(self.ask_next(context));
         }
-        doubt.next_look().map(|at| anchor(at, StretchReason::ShortPage))
+        doubt.next_look().map(|at| anchor(at, ScanReason::ShortPage))
     }
 
     fn cap_step(&self, context: &WalkContext<'_>) -> WalkStep {
         // A row that leaps ahead counts as well: whether it stands there rightly shows when its own second is asked.
         let ahead = self.last.held.last().map(|row| row.second).filter(|second| *second < context.run_end);
         let at = ahead.map_or(self.position(), |ahead| ahead.max(self.position()));
-        if at > self.stretch.anchor {
-            return anchor(at, StretchReason::Cap);
+        if at > self.scan.anchor {
+            return anchor(at, ScanReason::Cap);
         }
         let why = "it holds more rows than the service serves pages of";
-        self.past_full_second(at.max(self.stretch.anchor), context, why)
+        self.past_full_second(at.max(self.scan.anchor), context, why)
     }
 
     /// Either this page or the one before it may have come in place of another.
     fn disordered_step(&self, context: &WalkContext<'_>) -> WalkStep {
-        let at = self.settled().max(self.stretch.anchor);
-        let is_stuck = self.stretch.why == StretchReason::Disorder && at == self.stretch.anchor;
+        let at = self.watermark().max(self.scan.anchor);
+        let is_stuck = self.scan.why == ScanReason::Disorder && at == self.scan.anchor;
         match (is_stuck, context.order.is_proven || self.has_ascended()) {
-            (false, _) => anchor(at, StretchReason::Disorder),
+            (false, _) => anchor(at, ScanReason::Disorder),
             (true, true) => WalkStep::ReadBounded,
             (true, false) => WalkStep::SortIgnored,
         }
     }
 }
 
-pub(in crate::plan) fn anchor(at: EpochSeconds, why: StretchReason) -> WalkStep {
+pub(in crate::plan) fn anchor(at: EpochSeconds, why: ScanReason) -> WalkStep {
     WalkStep::Anchor { at, why, unproven: Vec::new() }
 }
 
@@ -353,7 +353,7 @@ pub(super) fn one_second(second: EpochSeconds) -> TimeRange {
     TimeRange::new(second, second.shifted(1))
 }
 
-/// A stretch's age in seconds. One that begins later than now was dated by a clock that has been set back since: how old it is
+/// A scan's age in seconds. One that begins later than now was dated by a clock that has been set back since: how old it is
 /// cannot be known, so it counts as old.
 fn age(started_at: EpochSeconds, now: EpochSeconds) -> i64 {
     Some(now.since(started_at)).filter(|age| *age >= 0).unwrap_or(i64::MAX)

@@ -7,14 +7,14 @@
 use super::Walk;
 use super::step::{Consistency, WalkContext, WalkStep, one_second};
 use crate::api::contract::SOURCE;
-use crate::plan::event::StretchReason;
+use crate::plan::event::ScanReason;
 use crate::plan::page::Finding;
 use crate::units::{EpochSeconds, TimeRange};
 
 impl Walk {
     /// At `atomic` a page that is read on without a new anchor may have lost rows to a shift.
     pub(super) fn next_without_anchor(&self, at: EpochSeconds, context: &WalkContext<'_>) -> WalkStep {
-        let seconds = TimeRange::new(self.stretch.anchor, at.shifted(1).min(self.range.end).max(self.stretch.anchor));
+        let seconds = TimeRange::new(self.scan.anchor, at.shifted(1).min(self.range.end).max(self.scan.anchor));
         if context.tuning.consistency != Consistency::Atomic || seconds.is_empty() || self.is_listed_whole(seconds) {
             return self.ask_next(context);
         }
@@ -22,7 +22,7 @@ impl Walk {
         WalkStep::List(vec![(seconds, why.to_owned())])
     }
 
-    /// Up to where a stretch may go on. At `atomic` rows that leap ahead count as well: whether they stand there rightly shows
+    /// Up to where a scan may go on. At `atomic` rows that leap ahead count as well: whether they stand there rightly shows
     /// when their own second is asked.
     pub(super) fn reached_in_order(&self, context: &WalkContext<'_>) -> Option<EpochSeconds> {
         let ahead = self.last.held.last().map(|row| row.second).filter(|second| *second < context.run_end);
@@ -35,31 +35,31 @@ impl Walk {
         context.tuning.consistency == Consistency::Atomic
             && is_full
             && self.last.held.is_empty()
-            && self.reach.frontier.is_some_and(|frontier| frontier <= self.stretch.anchor)
+            && self.reach.frontier.is_some_and(|frontier| frontier <= self.scan.anchor)
     }
 
-    /// Lists what the first page of a stretch shows not to fit one page.
+    /// Lists what the first page of a scan shows not to fit one page.
     pub(super) fn list_torn(&self, context: &WalkContext<'_>) -> Option<WalkStep> {
         let is_first =
             context.tuning.consistency == Consistency::Atomic && self.so_far.pages == 1 && !self.torn_is_listed();
         let has_no_place = self.last.finding == Finding::Unusable && self.reach.frontier.is_none() && self.ends_full();
         // Its end may have been given to another worker meanwhile.
-        let rest = TimeRange::new(self.stretch.anchor, self.range.end.max(self.stretch.anchor));
+        let rest = TimeRange::new(self.scan.anchor, self.range.end.max(self.scan.anchor));
         if is_first && has_no_place && !rest.is_empty() {
             let why = "no row of it has a usable time, so rows that went between its pages may have moved others";
             return Some(WalkStep::List(vec![(rest, why.to_owned())]));
         }
-        let second = one_second(self.stretch.anchor);
+        let second = one_second(self.scan.anchor);
         (is_first && self.is_torn(context) && second.start < self.range.end).then(|| {
             let why = "its rows do not fit one page, so rows that came or went between its pages may have moved others";
             WalkStep::List(vec![(second, why.to_owned())])
         })
     }
 
-    /// Remembers whether the stretch's first page is full of its anchor's second.
+    /// Remembers whether the scan's first page is full of its anchor's second.
     pub(super) fn watch_torn(&mut self) {
         if self.so_far.pages == 1 {
-            let is_within = self.last.previous.iter().all(|row| row.second <= self.stretch.anchor);
+            let is_within = self.last.previous.iter().all(|row| row.second <= self.scan.anchor);
             self.anchor.opens_torn = self.last.finding == Finding::Rows && self.ends_full() && is_within;
             self.anchor.torn_was_listed = self.anchor.opens_torn && self.torn_is_listed();
         }
@@ -67,21 +67,20 @@ impl Walk {
 
     /// Where the walk would go on, or end, after a second that did not fit one page: what follows it is asked anew.
     pub(super) fn after_torn(&self, step: WalkStep, context: &WalkContext<'_>) -> WalkStep {
-        let is_past = self.reach.frontier.is_some_and(|frontier| frontier > self.stretch.anchor);
+        let is_past = self.reach.frontier.is_some_and(|frontier| frontier > self.scan.anchor);
         let has_left = self.so_far.pages > 1 && (is_past || self.last.finding == Finding::Empty);
-        let is_apart =
-            self.is_bounded() || self.mode.other_end().is_some() || self.stretch.why == StretchReason::KnownRow;
+        let is_apart = self.is_bounded() || self.mode.other_end().is_some() || self.scan.why == ScanReason::KnownRow;
         let may_skip =
             context.tuning.consistency == Consistency::Atomic && self.anchor.opens_torn && has_left && !is_apart;
-        let after = self.stretch.anchor.shifted(1);
+        let after = self.scan.anchor.shifted(1);
         if may_skip && self.read_until() > after {
             return self.list_after_torn(step, after);
         }
         match step {
-            WalkStep::Finish { unproven, .. } | WalkStep::Anchor { why: StretchReason::Scheduled, unproven, .. }
+            WalkStep::Finish { unproven, .. } | WalkStep::Anchor { why: ScanReason::Scheduled, unproven, .. }
                 if may_skip && after < self.range.end =>
             {
-                self.past_second_with(self.stretch.anchor, unproven)
+                self.past_second_with(self.scan.anchor, unproven)
             }
             step => step,
         }
@@ -90,7 +89,7 @@ impl Walk {
     /// Where the walk had to read on behind such a second, what it read is listed: it may be published already.
     fn list_after_torn(&self, mut step: WalkStep, after: EpochSeconds) -> WalkStep {
         let end = self.position().shifted(1).min(self.range.end);
-        if let WalkStep::Finish { unproven, .. } | WalkStep::Anchor { why: StretchReason::Scheduled, unproven, .. } =
+        if let WalkStep::Finish { unproven, .. } | WalkStep::Anchor { why: ScanReason::Scheduled, unproven, .. } =
             &mut step
             && after < end
         {

@@ -117,7 +117,7 @@ fn a_page(number: u32) -> NewPage {
         (0..10).map(|row| RowKey { second, video: VideoKey(u64::from(number) * 100 + row) }).collect();
     let address = PageAddress {
         region: "US".parse().expect("a region"),
-        purpose: Purpose::Walk { window: WindowId(0), stretch: 0 },
+        purpose: Purpose::Walk { window: WindowId(0), scan: 0 },
         page: PageNumber::new(number).expect("a page number"),
     };
     NewPage {

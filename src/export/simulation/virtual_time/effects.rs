@@ -93,7 +93,7 @@ impl VirtualTime {
         if comes.is_none() {
             // The page of a job under way may turn out to be at fault, and is asked as often as one of a parked window from then on.
             let is_free = flight.failures > 0 && self.machine.pool().is_short(job);
-            self.watch.sends(self.now, &work, flight.needs_leave() && !is_free);
+            self.watch.sends(self.now, &work, flight.needs_token() && !is_free);
         }
         let service = &mut self.out.service;
         service.now = self.now;
@@ -306,7 +306,7 @@ impl VirtualTime {
         match event {
             PlanEvent::WindowSplit { .. } => self.out.splits += 1,
             PlanEvent::WindowParked { .. } => self.out.parked += 1,
-            PlanEvent::StretchStarted { why, .. } => *self.out.stretches.entry(format!("{why:?}")).or_default() += 1,
+            PlanEvent::ScanStarted { why, .. } => *self.out.scans.entry(format!("{why:?}")).or_default() += 1,
             _ => {}
         }
     }
@@ -322,11 +322,11 @@ impl VirtualTime {
             }
             assert!(plan.is_done() || at == plan.range.end, "windows of {} end at {at}", plan.region);
             let cut = self.journal.cut(&plan.region);
-            let settled = if plan.is_done() { plan.range.end } else { planner.settled(&plan.region) };
-            if settled < cut {
+            let watermark = if plan.is_done() { plan.range.end } else { planner.watermark(&plan.region) };
+            if watermark < cut {
                 let open = self.checker.uncertified(planner);
                 let open: Vec<String> = open.iter().filter(|one| !one.waits()).map(ToString::to_string).collect();
-                panic!("{}: settled went from {cut} back to {settled}; uncertified: {open:?}", plan.region);
+                panic!("{}: the low watermark went from {cut} back to {watermark}; uncertified: {open:?}", plan.region);
             }
         }
     }

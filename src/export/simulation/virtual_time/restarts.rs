@@ -78,13 +78,14 @@ impl VirtualTime {
             windows.collect::<Vec<_>>()
         };
         let walks = |planner: &Planner| {
-            planner.walks().map(|(region, range, settled)| (region.clone(), range, settled)).collect::<Vec<_>>()
+            planner.walks().map(|(region, range, watermark)| (region.clone(), range, watermark)).collect::<Vec<_>>()
         };
         let lived = self.machine.planner();
         assert_eq!(view(lived), view(replayed), "a replay gives another plan");
-        let settled =
-            |planner: &Planner| planner.regions().iter().map(|plan| planner.settled(&plan.region)).collect::<Vec<_>>();
-        assert_eq!(settled(lived), settled(replayed), "a replay settles otherwise");
+        let watermarks = |planner: &Planner| {
+            planner.regions().iter().map(|plan| planner.watermark(&plan.region)).collect::<Vec<_>>()
+        };
+        assert_eq!(watermarks(lived), watermarks(replayed), "a replay settles otherwise");
         // A page may be durable before a decision that it was folded in after. How far a walk is then may wait for its next page.
         if self.drive.commit == (0, 0) {
             assert_eq!(walks(lived), walks(replayed), "a replay reads otherwise");

@@ -13,7 +13,8 @@ use crate::units::{EpochSeconds, TimeRange};
 
 /// What pairs of readings say of the second.
 pub(super) fn claims(kernel: &Kernel<'_>, second: EpochSeconds) -> Vec<Claim> {
-    let is_newest_first = |reading: &&Reading<'_>| reading.pages.first().is_some_and(|page| page.scan.is_newest_first);
+    let is_newest_first =
+        |reading: &&Reading<'_>| reading.pages.first().is_some_and(|page| page.series.is_newest_first);
     let at = TimeRange::new(second, second.shifted(1));
     let holds = |reading: &&Reading<'_>| {
         reading.asked(second) && reading.spans(second) && reading.rows_within(at).next().is_some()

@@ -47,7 +47,7 @@ impl Looks {
             }
             let known: BTreeSet<VideoKey> = reading.rows().map(|row| row.video).collect();
             let others: Vec<&Reading<'_>> =
-                kernel.readings.iter().filter(|other| is_other_scan(reading, other)).collect();
+                kernel.readings.iter().filter(|other| is_other_series(reading, other)).collect();
             for page in short {
                 looks.take(page, &others.iter().filter_map(|other| look(&known, page, other)).collect::<Vec<_>>());
             }
@@ -79,8 +79,8 @@ fn followed_short<'a>(reading: &'a Reading<'_>, size: u32) -> impl Iterator<Item
     reading.pages.iter().copied().take(but_last).filter(move |page| page.free(size) > 0)
 }
 
-fn is_other_scan(one: &Reading<'_>, other: &Reading<'_>) -> bool {
-    one.pages.first().map(|page| page.scan.id()) != other.pages.first().map(|page| page.scan.id())
+fn is_other_series(one: &Reading<'_>, other: &Reading<'_>) -> bool {
+    one.pages.first().map(|page| page.series.id()) != other.pages.first().map(|page| page.series.id())
 }
 
 /// What another reading across a short page shows; none where it does not lie across it.

@@ -4,7 +4,7 @@ use super::refutations;
 use crate::plan::evidence::certificate::Kernel;
 use crate::plan::evidence::observation::{Observation, Rules};
 use crate::plan::evidence::premise::Refutation;
-use crate::plan::evidence::testing::{made, page, scan, second};
+use crate::plan::evidence::testing::{made, page, second, series};
 
 const RULES: Rules = Rules { page_size: 3, confirm_after: 100, witnesses: 1, leap: 99, looks: 1, is_habit: false };
 
@@ -17,7 +17,7 @@ fn look(list: u32, at: i64, ids: &[u64]) -> Observation {
     let mut rows = vec![(4, 1)];
     rows.extend(ids.iter().map(|id| (5, *id)));
     rows.extend([(6, 8), (7, 9)].iter().take(3 - rows.len().min(3)));
-    made(at, page(&scan(list), 1, &rows))
+    made(at, page(&series(list), 1, &rows))
 }
 
 #[test]

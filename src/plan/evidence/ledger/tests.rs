@@ -1,9 +1,9 @@
 use proptest::prelude::*;
 
 use super::{Ledger, Uncovered};
-use crate::plan::evidence::observation::{Observation, Rules, Scan};
+use crate::plan::evidence::observation::{Observation, Rules, Series};
 use crate::plan::evidence::premise::{Certificate, Missing, Premise, Refutation};
-use crate::plan::evidence::testing::{made, page, scan, second};
+use crate::plan::evidence::testing::{made, page, second, series};
 use crate::plan::fact::VideoKey;
 use crate::units::TimeRange;
 
@@ -18,11 +18,11 @@ fn ledger(pages: &[Observation]) -> Ledger {
 /// An honest walk of so many full pages, one row a second, with the empty page after them, and the newest page long before.
 fn honest(pages: u32) -> Vec<Observation> {
     let last = i64::from(pages) * 3;
-    let newest = Scan { is_newest_first: true, ..scan(9) };
+    let newest = Series { is_newest_first: true, ..series(9) };
     let rows = |from: i64| [from, from + 1, from + 2].map(|at| (at, at as u64));
     let mut all = vec![made(-200, page(&newest, 1, &[last - 1, last - 2, last - 3].map(|at| (at, at as u64))))];
-    all.extend((1..=pages).map(|number| page(&scan(0), number, &rows(i64::from(number - 1) * 3))));
-    all.push(page(&scan(0), pages + 1, &[]));
+    all.extend((1..=pages).map(|number| page(&series(0), number, &rows(i64::from(number - 1) * 3))));
+    all.push(page(&series(0), pages + 1, &[]));
     all
 }
 
@@ -50,7 +50,7 @@ fn what_is_missing_has_a_name() {
 
 #[test]
 fn a_row_that_came_twice_leaves_an_id_missing() {
-    let pages = [page(&scan(0), 1, &[(1, 1), (2, 2), (2, 3)]), page(&scan(0), 2, &[(2, 3), (3, 5), (4, 6)])];
+    let pages = [page(&series(0), 1, &[(1, 1), (2, 2), (2, 3)]), page(&series(0), 2, &[(2, 3), (3, 5), (4, 6)])];
     let mut ledger = ledger(&pages);
     assert!(
         ledger
@@ -58,7 +58,7 @@ fn a_row_that_came_twice_leaves_an_id_missing() {
             .contains(&Uncovered { seconds: TimeRange::new(second(2), second(3)), missing: Missing::Ids(1) })
     );
     // Another reading that shows the fourth row, before this one was made, fills the place.
-    ledger.fold(made(-50, page(&scan(1), 5, &[(1, 1), (2, 2), (2, 4)])));
+    ledger.fold(made(-50, page(&series(1), 5, &[(1, 1), (2, 2), (2, 4)])));
     assert!(!ledger.settle().iter().any(|open| open.seconds.contains(second(2))));
 }
 
@@ -77,7 +77,7 @@ fn what_is_covered_is_forgotten_and_covered_still() {
 fn a_disagreement_takes_back_what_was_read_in_its_time() {
     let mut pages = honest(5);
     // Seconds 3 to 5 without the row of second 4, in between.
-    pages.push(made(3, page(&scan(1), 2, &[(2, 2), (3, 3), (5, 5)])));
+    pages.push(made(3, page(&series(1), 2, &[(2, 2), (3, 3), (5, 5)])));
     let mut ledger = ledger(&pages);
     assert!(
         ledger
@@ -90,8 +90,8 @@ fn a_disagreement_takes_back_what_was_read_in_its_time() {
 /// Of two certificates that were taken back the first was told of, though the other lacked no more than another look.
 #[test]
 fn of_what_is_taken_back_that_is_told_of_which_takes_no_more_than_another_look() {
-    let short = [page(&scan(0), 1, &[(1, 1), (2, 2)]), page(&scan(0), 2, &[(3, 3), (4, 4), (5, 5)])];
-    let full = made(50, page(&scan(1), 1, &[(1, 1), (2, 2), (3, 3)]));
+    let short = [page(&series(0), 1, &[(1, 1), (2, 2)]), page(&series(0), 2, &[(3, 3), (4, 4), (5, 5)])];
+    let full = made(50, page(&series(1), 1, &[(1, 1), (2, 2), (3, 3)]));
     let lacks = |pages: &[Observation]| {
         let mut ledger = Ledger::new(Rules { is_habit: true, ..RULES }, TimeRange::new(second(2), second(3)));
         pages.iter().cloned().for_each(|page| ledger.fold(page));
@@ -109,7 +109,7 @@ fn of_what_is_taken_back_that_is_told_of_which_takes_no_more_than_another_look()
 fn a_page_that_comes_once_more_in_another_order_takes_nothing_back() {
     let pages = |again: [(i64, u64); 3]| {
         let list = [[(1, 1), (2, 2), (3, 3)], [(3, 4), (4, 5), (5, 6)], again];
-        list.iter().zip(1..).map(|(rows, number)| page(&scan(0), number, rows)).collect::<Vec<_>>()
+        list.iter().zip(1..).map(|(rows, number)| page(&series(0), number, rows)).collect::<Vec<_>>()
     };
     let is_open = |again| ledger(&pages(again)).settle().iter().any(|open| open.seconds.contains(second(3)));
     assert!(!is_open([(3, 3), (4, 5), (5, 6)]));
@@ -122,10 +122,10 @@ fn any_pages() -> impl Strategy<Value = Vec<Observation>> {
     let any_page = (0_u32..3, 1_u32..4, 0_i64..400, rows).prop_map(|(list, number, at, mut rows)| {
         rows.sort_unstable();
         rows.dedup();
-        let scan = Scan { is_newest_first: false, ..scan(list) };
+        let series = Series { is_newest_first: false, ..series(list) };
         // A row shows one second wherever it comes, and mostly its own.
         let rows: Vec<(i64, u64)> = rows.into_iter().map(|(second, id)| (second, id + 10 * second as u64)).collect();
-        made(at, page(&scan, number, &rows))
+        made(at, page(&series, number, &rows))
     });
     proptest::collection::vec(any_page, 0..9).prop_map(|pages| {
         let mut seen = std::collections::BTreeSet::new();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::plan::evidence::observation::{Observation, Scan, Turn};
+use crate::plan::evidence::observation::{Observation, Series, Turn};
 use crate::plan::evidence::premise::{Certificate, Premise};
 use crate::plan::fact::{Purpose, RowKey, VideoKey, WindowId};
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
@@ -127,9 +127,9 @@ impl Scenario {
         let before =
             self.requests[..index].iter().any(|other| other.list == request.list && other.page + 1 == request.page);
         Observation {
-            scan: Scan {
+            series: Series {
                 region: "US".parse().unwrap(),
-                purpose: Purpose::Walk { window: WindowId(0), stretch: u32::try_from(request.list).unwrap() },
+                purpose: Purpose::Walk { window: WindowId(0), scan: u32::try_from(request.list).unwrap() },
                 question: 1,
                 is_newest_first: list.is_newest_first,
                 sure: TimeRange::new(EpochSeconds::new(list.min), EpochSeconds::new(list.end)),

@@ -1,10 +1,10 @@
 use super::WindowEvidence;
-use crate::plan::event::StretchReason;
-use crate::plan::evidence::observation::{Rules, Scan, Turn};
+use crate::plan::event::ScanReason;
+use crate::plan::evidence::observation::{Rules, Series, Turn};
 use crate::plan::evidence::premise::Missing;
 use crate::plan::evidence::testing::second;
 use crate::plan::fact::{PageAddress, PageFact, Purpose, RowKey, VideoKey, WindowId};
-use crate::plan::walk::Stretch;
+use crate::plan::walk::Scan;
 use crate::units::{PageNumber, TimeRange};
 
 /// A window of the seconds from 0 up to, not including, this one.
@@ -14,22 +14,22 @@ fn window() -> TimeRange {
     TimeRange::new(second(0), second(END))
 }
 
-fn stretch(number: u32, anchor: i64) -> Stretch {
+fn scan(number: u32, anchor: i64) -> Scan {
     let (asked_min, asked_max) = (second(anchor - 1), second(1_000));
-    let (anchor, started_at, why) = (second(anchor), second(5_000), StretchReason::First);
-    Stretch { number, anchor, asked_min, asked_max, started_at, why }
+    let (anchor, started_at, why) = (second(anchor), second(5_000), ScanReason::First);
+    Scan { number, anchor, asked_min, asked_max, started_at, why }
 }
 
-/// A stretch, its page and that one's rows, each `(second, id)`.
+/// A scan, its page and that one's rows, each `(second, id)`.
 type Answer = (u32, u32, Vec<(i64, u64)>);
 
-/// A page of a stretch, of `(second, id)`.
-fn fact((stretch, page): (u32, u32), rows: &[(i64, u64)]) -> PageFact {
-    let purpose = Purpose::Walk { window: WindowId(0), stretch };
+/// A page of a scan, of `(second, id)`.
+fn fact((scan, page): (u32, u32), rows: &[(i64, u64)]) -> PageFact {
+    let purpose = Purpose::Walk { window: WindowId(0), scan };
     let row = |&(at, id): &(i64, u64)| RowKey { second: second(at), video: VideoKey(id) };
     PageFact {
         address: PageAddress { region: "US".parse().unwrap(), purpose, page: PageNumber::new(page).unwrap() },
-        fetched_at: second(5_000 + i64::from(100 * stretch + page)),
+        fetched_at: second(5_000 + i64::from(100 * scan + page)),
         slots: u32::try_from(rows.len()).unwrap(),
         rows: rows.iter().map(row).collect(),
         check: Default::default(),
@@ -45,12 +45,12 @@ fn honest(page: u32) -> Vec<(i64, u64)> {
 fn read(pages: &[Answer], anchors: &[i64]) -> WindowEvidence {
     let mut evidence = WindowEvidence::new(second(0));
     for (number, anchor) in (0..).zip(anchors) {
-        let purpose = Purpose::Walk { window: WindowId(0), stretch: number };
-        let scan = Scan::of_stretch((&"US".parse().unwrap(), purpose), &stretch(number, *anchor), second(1_000));
-        evidence.begin(number, scan);
+        let purpose = Purpose::Walk { window: WindowId(0), scan: number };
+        let series = Series::of_scan((&"US".parse().unwrap(), purpose), &scan(number, *anchor), second(1_000));
+        evidence.begin(number, series);
     }
-    for (stretch, page, rows) in pages {
-        evidence.fold(&fact((*stretch, *page), rows), Turn::InTurn);
+    for (scan, page, rows) in pages {
+        evidence.fold(&fact((*scan, *page), rows), Turn::InTurn);
     }
     evidence
 }
@@ -110,7 +110,7 @@ fn the_order_in_which_pages_come_changes_nothing() {
 }
 
 #[test]
-fn a_stretch_that_begins_with_the_last_rows_goes_on() {
+fn a_scan_that_begins_with_the_last_rows_goes_on() {
     let mut pages = walked(3);
     for page in 1..=5 {
         let from = 19 + i64::from(page) * 10;

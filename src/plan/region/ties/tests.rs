@@ -6,7 +6,7 @@ use crate::units::PageNumber;
 #[test]
 fn the_order_of_a_second_goes_on_from_page_to_page_of_one_question_alone() {
     let page = |window: u32, number: u32, ids: &[u64]| {
-        let purpose = Purpose::Walk { window: WindowId(window), stretch: 0 };
+        let purpose = Purpose::Walk { window: WindowId(window), scan: 0 };
         let address = PageAddress { region: us(), purpose, page: PageNumber::new(number).unwrap() };
         let row = |id: &u64| RowKey { second: EpochSeconds::new(60), video: VideoKey(*id) };
         let (rows, slots) = (ids.iter().map(row).collect(), ids.len() as u32);
@@ -23,7 +23,7 @@ fn the_order_of_a_second_goes_on_from_page_to_page_of_one_question_alone() {
 #[test]
 fn of_a_second_of_many_rows_the_first_ones_are_compared() {
     let page = |window: u32, number: u32, ids: Vec<u64>| {
-        let purpose = Purpose::Walk { window: WindowId(window), stretch: 0 };
+        let purpose = Purpose::Walk { window: WindowId(window), scan: 0 };
         let address = PageAddress { region: us(), purpose, page: PageNumber::new(number).unwrap() };
         let row = |id: u64| RowKey { second: EpochSeconds::new(60), video: VideoKey(id) };
         let (slots, rows) = (ids.len() as u32, ids.into_iter().map(row).collect());

@@ -6,7 +6,7 @@ use crate::api::contract::TimeOrder;
 use crate::plan::fact::PageFact;
 use crate::plan::page::{Finding, ROWS_AT_MAX, View, ascents};
 use crate::plan::short::LookVerdict;
-use crate::plan::walk::{LastPage, Lesson, Stretch};
+use crate::plan::walk::{LastPage, Lesson, Scan};
 use crate::units::EpochSeconds;
 
 pub(super) fn lesson_of(verdict: LookVerdict) -> Lesson {
@@ -17,8 +17,8 @@ pub(super) fn lesson_of(verdict: LookVerdict) -> Lesson {
 }
 
 /// Rows at exactly an asked bound, on a page in order, prove that the bound is inclusive.
-pub(super) fn bound_lessons(page: &PageFact, stretch: &Stretch) -> Vec<Lesson> {
-    let is_ordered = match stretch.order() {
+pub(super) fn bound_lessons(page: &PageFact, scan: &Scan) -> Vec<Lesson> {
+    let is_ordered = match scan.order() {
         TimeOrder::OldestFirst => page.rows.is_sorted_by_key(|row| row.second),
         TimeOrder::NewestFirst => page.rows.is_sorted_by_key(|row| Reverse(row.second)),
         // No walk asks so.
@@ -28,8 +28,8 @@ pub(super) fn bound_lessons(page: &PageFact, stretch: &Stretch) -> Vec<Lesson> {
         return Vec::new();
     }
     let at = |second: EpochSeconds| page.rows.iter().filter(move |row| row.second == second).map(|row| row.video);
-    let at_max = (at(stretch.asked_max).count() >= ROWS_AT_MAX).then_some(Lesson::AtMax);
-    at(stretch.asked_min).map(Lesson::AtMin).chain(at_max).collect()
+    let at_max = (at(scan.asked_max).count() >= ROWS_AT_MAX).then_some(Lesson::AtMax);
+    at(scan.asked_min).map(Lesson::AtMin).chain(at_max).collect()
 }
 
 /// Whether a page is another than the one before it. Of pages without a row that can be placed, only how many they hold tells that.

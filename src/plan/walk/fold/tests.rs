@@ -3,7 +3,7 @@ use crate::api::contract::Filters;
 use crate::plan::fact::{PageAddress, Purpose, WindowId};
 use crate::plan::planner::{PlanContext, Planner};
 use crate::plan::testing::{page_of, range, us};
-use crate::plan::walk::{Stretch, WalkStep};
+use crate::plan::walk::{Scan, WalkStep};
 use crate::units::PageNumber;
 
 const END: i64 = 10_000;
@@ -12,14 +12,14 @@ fn at(second: i64) -> EpochSeconds {
     EpochSeconds::new(second)
 }
 
-fn stretch(number: u32, anchor: i64, why: StretchReason) -> Stretch {
-    Stretch { number, anchor: at(anchor), asked_min: at(anchor), asked_max: at(END), started_at: at(1_000), why }
+fn scan(number: u32, anchor: i64, why: ScanReason) -> Scan {
+    Scan { number, anchor: at(anchor), asked_min: at(anchor), asked_max: at(END), started_at: at(1_000), why }
 }
 
 /// Reads the next page of a walk, of the ten seconds from this one on; what it is, and what the walk wants then.
 fn read(walk: &mut Walk, first: i64) -> (Finding, WalkStep) {
-    let page = PageNumber::new(walk.stretch_pages() + 1).unwrap();
-    let purpose = Purpose::Walk { window: WindowId(0), stretch: walk.stretch().number };
+    let page = PageNumber::new(walk.scan_pages() + 1).unwrap();
+    let purpose = Purpose::Walk { window: WindowId(0), scan: walk.scan().number };
     walk.apply(&page_of(PageAddress { region: us(), purpose, page }, at(1_000), first..first + 10));
     let planner = Planner::new(&[us()], Filters::default(), range(0, END));
     let context = PlanContext { now: at(1_000), ..PlanContext::usual().confirming(20) };
@@ -28,19 +28,17 @@ fn read(walk: &mut Walk, first: i64) -> (Finding, WalkStep) {
 }
 
 /// A walk that has read seconds 0 to 20, and looks again for what comes after `anchor`.
-fn looking_from(anchor: i64, why: StretchReason) -> Walk {
-    let mut walk = Walk::new(range(0, END), None, stretch(0, 0, StretchReason::First));
+fn looking_from(anchor: i64, why: ScanReason) -> Walk {
+    let mut walk = Walk::new(range(0, END), None, scan(0, 0, ScanReason::First));
     read(&mut walk, 0);
     read(&mut walk, 10);
-    walk.restart(stretch(1, anchor, why), None);
+    walk.restart(scan(1, anchor, why), None);
     walk
 }
 
 #[test]
-fn a_stretch_that_looks_for_what_was_skipped_shows_the_rows_that_it_begins_with() {
-    for (anchor, why) in
-        [(19, StretchReason::Doubt), (9, StretchReason::Disorder), (9, StretchReason::Seam { until: at(15) })]
-    {
+fn a_scan_that_looks_for_what_was_skipped_shows_the_rows_that_it_begins_with() {
+    for (anchor, why) in [(19, ScanReason::Doubt), (9, ScanReason::Disorder), (9, ScanReason::Seam { until: at(15) })] {
         assert_eq!(read(&mut looking_from(anchor, why), anchor).0, Finding::Rows, "{why:?}");
         let mut walk = looking_from(anchor, why);
         let looks_again = |step: &WalkStep| matches!(step, WalkStep::Anchor { at: again, .. } if *again == at(anchor));
@@ -48,7 +46,7 @@ fn a_stretch_that_looks_for_what_was_skipped_shows_the_rows_that_it_begins_with(
         assert!(finding == Finding::Unjoined, "{why:?}: {finding:?}");
         assert!(looks_again(&step), "{why:?}: {step:?}");
         // The same again is how it is.
-        walk.restart(stretch(2, anchor, StretchReason::Doubt), None);
+        walk.restart(scan(2, anchor, ScanReason::Doubt), None);
         assert_eq!(read(&mut walk, 500).0, Finding::Rows, "{why:?}");
     }
 }
@@ -56,9 +54,9 @@ fn a_stretch_that_looks_for_what_was_skipped_shows_the_rows_that_it_begins_with(
 /// What lay between the two was skipped without a word.
 #[test]
 fn where_two_pages_go_back_in_time_both_are_read_again() {
-    let mut walk = looking_from(0, StretchReason::Restart);
+    let mut walk = looking_from(0, ScanReason::Restart);
     [0, 10, 500].into_iter().for_each(|first| drop(read(&mut walk, first)));
     let (finding, step) = read(&mut walk, 30);
     assert_eq!(finding, Finding::Disordered);
-    assert_eq!(step, WalkStep::Anchor { at: at(19), why: StretchReason::Disorder, unproven: Vec::new() });
+    assert_eq!(step, WalkStep::Anchor { at: at(19), why: ScanReason::Disorder, unproven: Vec::new() });
 }

@@ -72,7 +72,7 @@ pub struct BoundsKept {
     pub min_seems_loose: bool,
     /// Another page that lies before what was asked is worth its price.
     pub may_read_early: bool,
-    /// Nothing has shown that a stretch begins with its anchor's rows, and this walk is to.
+    /// Nothing has shown that a scan begins with its anchor's rows, and this walk is to.
     pub proves_anchor: bool,
     /// The lower bound is known to be inclusive.
     pub min_is_inclusive: bool,

@@ -1,7 +1,7 @@
 //! What a walk leaves unread, or read and not settled, is listed.
 
 use super::{Unproven, WalkContext, WalkStep, one_second};
-use crate::plan::event::{Ending, StretchReason};
+use crate::plan::event::{Ending, ScanReason};
 use crate::plan::walk::Walk;
 use crate::units::{EpochSeconds, TimeRange};
 
@@ -22,7 +22,7 @@ impl Walk {
         match step {
             WalkStep::Anchor { at, why, mut unproven } => {
                 unproven.extend(left_behind(at));
-                if why == StretchReason::PastFullSecond {
+                if why == ScanReason::PastFullSecond {
                     // It goes on to where rows are known to follow.
                     unproven.extend(short(at, false));
                 }
@@ -51,7 +51,7 @@ impl Walk {
         if at >= self.range.end {
             return WalkStep::Finish { ending: Ending::RowBeyond, unproven };
         }
-        WalkStep::Anchor { at, why: StretchReason::PastFullSecond, unproven }
+        WalkStep::Anchor { at, why: ScanReason::PastFullSecond, unproven }
     }
 
     /// Gives up everything from what is settled to the second that the walk does not get past.
@@ -62,6 +62,6 @@ impl Walk {
         if at >= self.range.end {
             return WalkStep::Finish { ending: Ending::RowBeyond, unproven };
         }
-        WalkStep::Anchor { at, why: StretchReason::PastFullSecond, unproven }
+        WalkStep::Anchor { at, why: ScanReason::PastFullSecond, unproven }
     }
 }

@@ -18,7 +18,7 @@ pub struct Malformed {
 
 /// A reader of one JSON text, from left to right.
 #[derive(Debug)]
-pub struct Scanner<'a> {
+pub struct Lexer<'a> {
     text: &'a str,
     at: usize,
     /// Whether control characters stand anywhere: only then are they looked for in each string.
@@ -47,13 +47,13 @@ impl<'a> Name<'a> {
 /// # Errors
 /// Where `json` is not one JSON object, or holds a name that no text is; some members may have been seen by then.
 pub fn each_member<'a>(json: &'a str, mut see: impl FnMut(Cow<'a, str>, &'a str)) -> Result<(), Malformed> {
-    let mut scanner = Scanner::new(json);
-    scanner.members(|scanner, name| {
-        let name = name.text().ok_or_else(|| scanner.wanted("a name that is a text"))?;
-        see(name, scanner.value()?);
+    let mut lexer = Lexer::new(json);
+    lexer.members(|lexer, name| {
+        let name = name.text().ok_or_else(|| lexer.wanted("a name that is a text"))?;
+        see(name, lexer.value()?);
         Ok(())
     })?;
-    scanner.end()
+    lexer.end()
 }
 
 /// Shows `see` every item of the JSON list `json`, in the order that they came.
@@ -61,21 +61,21 @@ pub fn each_member<'a>(json: &'a str, mut see: impl FnMut(Cow<'a, str>, &'a str)
 /// # Errors
 /// Where `json` is not one JSON list; some items may have been seen by then.
 pub fn each_item<'a>(json: &'a str, mut see: impl FnMut(&'a str)) -> Result<(), Malformed> {
-    let mut scanner = Scanner::new(json);
-    scanner.items(|scanner| {
-        see(scanner.value()?);
+    let mut lexer = Lexer::new(json);
+    lexer.items(|lexer| {
+        see(lexer.value()?);
         Ok(())
     })?;
-    scanner.end()
+    lexer.end()
 }
 
 /// Whether the text is one JSON value.
 pub fn is_json(text: &str) -> bool {
-    let mut scanner = Scanner::new(text);
-    scanner.value().and_then(|_| scanner.end()).is_ok()
+    let mut lexer = Lexer::new(text);
+    lexer.value().and_then(|_| lexer.end()).is_ok()
 }
 
-impl<'a> Scanner<'a> {
+impl<'a> Lexer<'a> {
     /// A reader that stands before the text's first byte.
     pub fn new(text: &'a str) -> Self {
         // Not one by one, so that many are compared at once.
@@ -116,9 +116,9 @@ impl<'a> Scanner<'a> {
         &mut self,
         mut see: impl FnMut(&mut Self, Name<'a>) -> Result<(), Malformed>,
     ) -> Result<(), Malformed> {
-        self.entries(|scanner| {
-            let name = scanner.name()?;
-            see(scanner, name)
+        self.entries(|lexer| {
+            let name = lexer.name()?;
+            see(lexer, name)
         })
     }
 

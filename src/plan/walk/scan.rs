@@ -1,12 +1,12 @@
 //! One list of pages that a walk reads. Pure.
 
 use crate::api::contract::TimeOrder;
-use crate::plan::event::StretchReason;
+use crate::plan::event::ScanReason;
 use crate::units::EpochSeconds;
 
-/// How a stretch asks.
+/// How a scan asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stretch {
+pub struct Scan {
     /// Counts from 0 within the window.
     pub number: u32,
     /// The first wanted second.
@@ -18,12 +18,12 @@ pub struct Stretch {
     /// When it began.
     pub started_at: EpochSeconds,
     /// Why it began.
-    pub why: StretchReason,
+    pub why: ScanReason,
 }
 
-impl Stretch {
+impl Scan {
     /// In which order it asks.
     pub fn order(&self) -> TimeOrder {
-        if self.why == StretchReason::FromEnd { TimeOrder::NewestFirst } else { TimeOrder::OldestFirst }
+        if self.why == ScanReason::FromEnd { TimeOrder::NewestFirst } else { TimeOrder::OldestFirst }
     }
 }

@@ -22,7 +22,7 @@ use super::signals::Signals;
 use super::words::{Subject, is_plainly_of_account, is_plainly_of_rate, quoted, subject};
 
 pub use super::envelope::{Envelope, envelope, readable, with_envelope};
-pub use super::row::{Identity, Row, RowText, identity, repair_surrogates};
+pub use super::row::{Identity, Row, RowText, identity, repair_surrogates, says_something};
 
 /// A successful answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

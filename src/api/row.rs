@@ -14,6 +14,9 @@ use super::number;
 use super::packed::Members;
 use super::words::quoted;
 
+/// Characters of a value from which on it is likely to be a row's own.
+const LEAST_OWN: usize = 8;
+
 /// A row of an answer: its identity, or why it has none, with its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Row {
@@ -26,6 +29,15 @@ pub enum Row {
         /// The row's JSON text as it came.
         text: String,
     },
+}
+
+/// Whether a row that cannot be placed holds a value that is likely to be its own: a text or a number of some length; the names of an
+/// object's fields are none.
+pub fn says_something(text: &str) -> bool {
+    let first_of_value = |word: &str| word.starts_with(|first: char| first.is_ascii_digit());
+    let words = text.split(|character: char| !character.is_alphanumeric() && !matches!(character, '_' | '-'));
+    let mut long = words.filter(|word| word.chars().count() >= LEAST_OWN);
+    if text.starts_with('{') { long.any(first_of_value) } else { long.next().is_some() }
 }
 
 /// Reads a row's identity: `video_id` as text or whole number, `create_time` as a whole number of seconds after 1970,

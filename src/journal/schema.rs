@@ -32,7 +32,7 @@
 //! | | `first`, `last` | integer or null | first and last second of the usable rows, both inclusive |
 //! | | `standing` | text | `answers`, `outside`, `other_region`: whether the page answers its question |
 //! | | `outside`, `own_region`, `other_region` | integer | usable rows outside the asked time; rows that name the asked region, and another |
-//! | | `print` | integer | tells its usable rows from those of another answer; the bits of a u64 |
+//! | | `print` | integer | tells its rows from those of another answer, those that cannot be placed among them; the bits of a u64 |
 //! | `row_keys` | `sequence` | integer, key | `pages.sequence`; gone some time after the window is closed |
 //! | | `keys` | blob | 16 bytes a row that the plan learns from, in the page's order: second (i64), video key (u64) |
 //! | | `checksum` | blob | of the page's row in `pages` as text, and of `keys` |

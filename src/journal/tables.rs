@@ -22,6 +22,7 @@ use super::record::{Change, NewPage, NewRun, PartRecord, RejectedRow, RunOutcome
 use super::schema::{BETWEEN_PAGES, MORE_PAGES, MOST_PAGES_CHARS, OF_ONE_RUN};
 use super::shared::Shared;
 use crate::api::contract::Region;
+use crate::api::reply::says_something;
 use crate::plan::fact::{PageAddress, Purpose, WindowId};
 use crate::units::{EpochSeconds, TimeRange};
 
@@ -29,8 +30,6 @@ use crate::units::{EpochSeconds, TimeRange};
 const UNPUBLISHED: [Option<&str>; 4] = [None, Some("prepared"), Some("held"), Some("superseded")];
 /// Whatever a part may be.
 const ANY: [Option<&str>; 5] = [None, Some("prepared"), Some("held"), Some("superseded"), Some("published")];
-/// Characters of a value from which on it is likely to be a row's own.
-const LEAST_OWN: usize = 8;
 
 /// Bodies that one release job drops: a bound on how long a transaction may hold up the pages behind it.
 pub(super) const RELEASE_AT_ONCE: usize = 1_000;
@@ -572,15 +571,6 @@ fn place(page: &NewPage, row: &RejectedRow, rows_before: usize) -> String {
         (None, Some(next)) => format!("before {} {}", next.second, next.video.0),
         (None, None) => format!("{} of {}", row.index, address_text(&page.fact.address)),
     }
-}
-
-/// Whether a row holds a value that is likely to be its own: a text or a number of some length; the names of an object's
-/// fields are none.
-fn says_something(text: &str) -> bool {
-    let first_of_value = |word: &str| word.starts_with(|first: char| first.is_ascii_digit());
-    let words = text.split(|character: char| !character.is_alphanumeric() && !matches!(character, '_' | '-'));
-    let mut long = words.filter(|word| word.chars().count() >= LEAST_OWN);
-    if text.starts_with('{') { long.any(first_of_value) } else { long.next().is_some() }
 }
 
 /// Whether a page's answer may reach the output: evidence pages hold rows that the user's question does not ask for, and an

@@ -9,9 +9,11 @@
 //! are believed on two answers apart in time alone: the service may be in trouble since before the region was first asked for. So is a
 //! page of which no row can be placed, unless the region's last page was such a one.
 
+use std::collections::BTreeMap;
+
 use super::fact::{Check, RowKey, Standing, VideoKey};
 use crate::api::contract::PageQuery;
-use crate::api::reply::{Identity, PageAnswer, Row};
+use crate::api::reply::{Identity, PageAnswer, Row, says_something};
 use crate::units::EpochSeconds;
 
 /// How often a page is asked, by one fetch job, whose answers belong to another question. Each is counted and paid for.
@@ -97,7 +99,11 @@ pub fn tie(question: &PageQuery, expected: Expected, answer: &PageAnswer) -> Tie
         Row::Unusable { .. } => None,
     };
     let rows: Vec<Candidate<'_>> = answer.rows.iter().zip(0..).filter_map(candidate).collect();
-    let tied = tie_rows(question, expected.habit, &rows);
+    let unplaced = answer.rows.iter().filter_map(|row| match row {
+        Row::Usable(_) => None,
+        Row::Unusable { text, .. } => Some(text.as_str()),
+    });
+    let tied = tie_rows(question, expected.habit, &rows, unplaced);
     match answer.rows.len() {
         0 => tied.empty(expected),
         slots if rows.is_empty() && !expected.is_unplaced => Tied { doubt: Some(Doubt::Unplaced(slots)), ..tied },
@@ -112,11 +118,17 @@ impl Tied {
     }
 }
 
-/// Ties the usable rows of an answer to its question.
-pub fn tie_rows(question: &PageQuery, habit: RegionHabit, rows: &[Candidate<'_>]) -> Tied {
+/// Ties the usable rows of an answer to its question; `unplaced` are the texts of the others.
+pub fn tie_rows<'a>(
+    question: &PageQuery,
+    habit: RegionHabit,
+    rows: &[Candidate<'_>],
+    unplaced: impl IntoIterator<Item = &'a str>,
+) -> Tied {
     let (inside, outside): (Vec<&Candidate<'_>>, Vec<_>) =
         rows.iter().partition(|row| is_asked(question, row.key.second));
-    let mut check = Check { outside: count(outside.len()), print: print(rows), ..count_regions(question, rows) };
+    let print = print(rows).wrapping_add(print_of_texts(unplaced));
+    let mut check = Check { outside: count(outside.len()), print, ..count_regions(question, rows) };
     let is_foreign = check.own_region == 0 && check.other_region > 0;
     let is_outside = outside.len() > inside.len();
     check.standing = match habit {
@@ -169,6 +181,14 @@ fn print(rows: &[Candidate<'_>]) -> u64 {
     rows.iter().map(hash).fold(0, u64::wrapping_add)
 }
 
+/// The same of rows that cannot be placed. A text that says nothing of its own, or that comes more than once, tells no row from another.
+fn print_of_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> u64 {
+    let mut times: BTreeMap<&str, u32> = BTreeMap::new();
+    texts.into_iter().for_each(|text| *times.entry(text).or_default() += 1);
+    let told_apart = times.into_iter().filter(|(text, times)| *times == 1 && says_something(text));
+    told_apart.map(|(text, _)| mixed(mixed(VideoKey::of(text).0))).fold(0, u64::wrapping_add)
+}
+
 /// The finisher of SplitMix64: every bit of the number counts for every bit of the result.
 fn mixed(number: u64) -> u64 {
     let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -215,7 +235,7 @@ mod tests {
             let key = RowKey { second: EpochSeconds::new(second), video: VideoKey(u64::from(index) + 1) };
             Candidate { index, key, region }
         };
-        tie_rows(&question(), habit, &rows.iter().zip(0..).map(candidate).collect::<Vec<_>>())
+        tie_rows(&question(), habit, &rows.iter().zip(0..).map(candidate).collect::<Vec<_>>(), [])
     }
 
     fn of_times(seconds: &[i64]) -> Tied {
@@ -313,6 +333,23 @@ mod tests {
         assert_eq!(print(&[(1, 7), (2, 8)]), print(&[(2, 8), (1, 7)]));
         assert_ne!(print(&[(1, 7), (2, 8)]), print(&[(1, 7), (2, 9)]));
         assert_eq!(print(&[]), 0);
+    }
+
+    /// A last page of rows that nobody can place, which came again in place of every page beyond it, was another page each time: 80 such rows, and
+    /// the run was refused with 6.
+    #[test]
+    fn the_print_holds_the_rows_that_cannot_be_placed_where_they_tell_themselves_apart() {
+        let page = |texts: &[&str]| {
+            let row = |text: &&str| Row::Unusable { why: String::new(), text: (*text).to_owned() };
+            let answer = PageAnswer { rows: texts.iter().map(row).collect(), ..PageAnswer::default() };
+            tie(&question(), Expected::default(), &answer).check.print
+        };
+        let (one, other) = (r#"{"create_time":1764547200}"#, r#"{"create_time":1764547201}"#);
+        assert_eq!(page(&[one, other, "null"]), page(&["null", other, one]));
+        assert_ne!(page(&[one]), page(&[other]));
+        assert_ne!(page(&[one]), 0);
+        // Pages of rows that are all alike are not one page for that.
+        assert_eq!((page(&[]), page(&["null"]), page(&["{}", "[]"]), page(&[one, one])), (0, 0, 0, 0));
     }
 
     /// Ids that are made of their second alone once gave every page the same print, and the run was refused with 6.

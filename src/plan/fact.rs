@@ -120,7 +120,8 @@ pub struct Check {
     pub own_region: u32,
     /// Rows that name another region as their own.
     pub other_region: u32,
-    /// Tells the page's usable rows from those of another answer, whatever their order; 0 where it has none.
+    /// Tells the page's rows from those of another answer, whatever their order: by its usable rows, and by the text of those that cannot be
+    /// placed, where that is a row's own. 0 where it has neither.
     pub print: u64,
 }
 

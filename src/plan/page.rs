@@ -80,6 +80,8 @@ pub struct Reading<'a> {
     pub asked_max: EpochSeconds,
     /// The rows of the page before it in the same scan, as they came.
     pub previous: &'a [RowKey],
+    /// Whether that page held the same rows, those that cannot be placed among them.
+    pub came_before: bool,
     /// The rows that the page before held back.
     pub held: &'a [RowKey],
     /// The rows of the page before it, where that page and all before it in the scan lay before what was asked.
@@ -143,12 +145,17 @@ impl Reading<'_> {
         match (self.page.slots, self.page.rows.first(), rows.is_empty()) {
             (0, _, _) => Some(Finding::Empty),
             _ if self.page.check.standing == Standing::OtherRegion => Some(Finding::OtherRegion),
-            (_, None, _) => Some(Finding::Unusable),
+            (_, None, _) => Some(self.unusable()),
             (_, Some(first), true) if self.is_outside() => Some(self.outside(first.second)),
-            (_, Some(_), true) => Some(Finding::Unusable),
+            (_, Some(_), true) => Some(self.unusable()),
             _ if rows == self.previous => Some(Finding::SamePage),
             _ => None,
         }
+    }
+
+    /// What a page is of which no row can be placed.
+    fn unusable(&self) -> Finding {
+        if self.came_before { Finding::SamePage } else { Finding::Unusable }
     }
 
     /// What a page is of which every row lies outside what was asked.

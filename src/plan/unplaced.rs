@@ -84,10 +84,11 @@ impl Planner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::contract::{Filters, SOURCE};
+    use crate::api::contract::{Filters, PageQuery, SOURCE};
     use crate::plan::fact::{PageAddress, RowKey, VideoKey, WindowId};
     use crate::plan::planner::{PlanContext, Task};
     use crate::plan::profile::UNPLACED_IN_A_ROW;
+    use crate::plan::testing::{read_on, served};
     use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
     /// Full pages that come to so many.
@@ -253,6 +254,28 @@ mod tests {
         }
         assert_eq!(pages, UNPLACED_IN_A_ROW);
         assert!(matches!(next(&mut plan), Decision::Stop(Contradiction::RowsUnplaced { .. })));
+    }
+
+    /// The last page that is served holds three such rows, and comes again in place of every page beyond it. Each time it was taken for another
+    /// page, so that the run ended with 6 after 80 rows.
+    #[test]
+    fn a_last_page_of_such_rows_that_comes_again_is_the_same_page() {
+        let mut plan = new_plan(&["US"]);
+        let mut pages = 0;
+        read_on(&mut plan, |task, at| {
+            pages += 1;
+            let page = task.query.page.get().min(5);
+            let clamped = Task {
+                query: PageQuery { page: PageNumber::new(page).unwrap(), ..task.query.clone() },
+                ..task.clone()
+            };
+            let mut page = served(&clamped, 168, at, |_| true);
+            page.check.print = page.rows.iter().map(|row| row.video.0 + 1).sum();
+            page.rows.retain(|row| row.second.get() < 160);
+            Some(page)
+        });
+        assert!(plan.is_done(), "after {pages} pages");
+        assert!(pages < 40, "{pages}");
     }
 
     /// Nothing is asked of a region that is set aside while no other answers, so that neither would wait for it.

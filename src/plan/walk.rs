@@ -100,6 +100,8 @@ struct LastPage {
     previous: Vec<RowKey>,
     /// Row slots of the last page of this scan that held any.
     previous_slots: u32,
+    /// What tells all of its rows from others; 0 where nothing does.
+    print: u64,
     /// Rows at the last page's end that leap ahead.
     held: Vec<RowKey>,
     /// Pages in a row that were their predecessor without the first row.
@@ -230,6 +232,7 @@ impl Walk {
                 finding: Finding::Nothing,
                 previous: Vec::new(),
                 previous_slots: 0,
+                print: 0,
                 held: Vec::new(),
                 overlaps: 0,
                 early: Some(Vec::new()),

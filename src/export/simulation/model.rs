@@ -375,14 +375,16 @@ pub(super) fn mix(number: u64) -> u64 {
 }
 
 /// The rows of an answer, tied to their question as the program ties them.
-pub(super) fn tied_to(task: &Task, (rows, is_empty): (&[RowKey], bool), region: &Region) -> Tied {
+pub(super) fn tied_to(task: &Task, (rows, ids): (&[RowKey], &[u64]), region: &Region) -> Tied {
     let rows: Vec<Candidate<'_>> = rows
         .iter()
         .zip(0..)
         .map(|(key, index)| Candidate { index, key: *key, region: Some(region.as_str()) })
         .collect();
-    let tied = tie_rows(&task.query, task.expected.habit, &rows);
-    if is_empty { tied.empty(task.expected) } else { tied }
+    let is_placed = |id: &&u64| rows.iter().any(|row| row.key.video.0 == **id);
+    let texts: Vec<String> = ids.iter().filter(|id| !is_placed(id)).map(|id| format!("{{\"n\":{id:08}}}")).collect();
+    let tied = tie_rows(&task.query, task.expected.habit, &rows, texts.iter().map(String::as_str));
+    if ids.is_empty() { tied.empty(task.expected) } else { tied }
 }
 
 /// The range that the rows of all scenarios are laid into.

@@ -25,9 +25,10 @@ impl Walk {
         if self.takes_no_part(page) {
             return Shown::default();
         }
+        let came_before = self.last.is_again(page);
         if page.slots > 0 && !self.is_after_the_end(page) {
             let is_after_short = self.so_far.pages > 1 && (1..SOURCE.page_size).contains(&self.last.previous_slots);
-            self.short_pages.follow_here |= is_after_short && is_another(page, &self.last);
+            self.short_pages.follow_here |= is_after_short && !came_before && is_another(page, &self.last);
             self.short_pages.rows_follow |= self.short_pages.follow_here;
             self.last.previous_slots = page.slots;
         }
@@ -43,6 +44,7 @@ impl Walk {
             asked_min: self.scan.asked_min,
             asked_max: self.scan.asked_max,
             previous: &self.last.previous,
+            came_before,
             held: &self.last.held,
             early: self.last.early.as_deref(),
             frontier: if self.so_far.pages == 1 { None } else { self.reach.frontier },

@@ -48,7 +48,7 @@ impl Walk {
         let at_anchor = |row: &&RowKey| row.second == scan.anchor;
         self.anchor.order = self.last.previous.iter().filter(at_anchor).map(|row| row.video).collect();
         self.last.previous.clear();
-        self.last.previous_slots = 0;
+        (self.last.previous_slots, self.last.print) = (0, 0);
         self.last.early = Some(Vec::new());
         self.last.held.clear();
         self.reach.scan_at_frontier.clear();

@@ -130,7 +130,7 @@ impl VirtualTime {
             Comes::Quota => Heard::Quota { message: "the quota is used up".to_owned() },
             Comes::Answer(Answer::Page { rows, ids, region }) => match &flight.work {
                 Work::Page(task) => {
-                    let tied = tied_to(task, (&rows, ids.is_empty()), &region);
+                    let tied = tied_to(task, (&rows, &ids), &region);
                     let doubt = tied.doubt.clone();
                     if matches!(doubt, Some(Doubt::KnownRowMissing(_))) {
                         self.watch.throttled(self.now, flight.sent_at, None, flight.throttled);

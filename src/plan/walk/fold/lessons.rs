@@ -32,7 +32,15 @@ pub(super) fn bound_lessons(page: &PageFact, scan: &Scan) -> Vec<Lesson> {
     at(scan.asked_min).map(Lesson::AtMin).chain(at_max).collect()
 }
 
-/// Whether a page is another than the one before it. Of pages without a row that can be placed, only how many they hold tells that.
+impl LastPage {
+    /// Takes what tells a page's rows from others, and says whether the page of rows before it held the same.
+    pub(super) fn is_again(&mut self, page: &PageFact) -> bool {
+        page.slots > 0 && std::mem::replace(&mut self.print, page.check.print) == page.check.print && self.print != 0
+    }
+}
+
+/// Whether a page is another than the one before it, which was not the same rows. Of pages without a row that can be placed and that tells
+/// itself apart, only how many they hold tells that.
 pub(super) fn is_another(page: &PageFact, before: &LastPage) -> bool {
     page.rows != before.previous || page.slots != before.previous_slots
 }

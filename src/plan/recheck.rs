@@ -5,7 +5,8 @@
 //! before the region is done, apart in time. If rows come that its walk did not see, none of them is believed: all are read again. If it
 //! comes with more rows than it had, and its walk saw those later, or full, it was short for a while only, and the next of some is asked too.
 //! Where all of these do, short pages are no habit of the service: pages may have had fewer places for a while, so that the first ones with all of
-//! theirs leapt over rows. Then none is believed either.
+//! theirs leapt over rows. Then none is believed either. For the same reason a full answer that ends before the row which followed the short page is
+//! gone on from: what stands between is asked for too.
 
 use std::collections::BTreeSet;
 
@@ -62,6 +63,8 @@ pub struct Recheck {
     /// How often the first of them was, and when last.
     asked: u32,
     asked_at: Option<EpochSeconds>,
+    /// The last second of a full answer beyond which the page's seconds go on: the rest of them is asked for from there.
+    reached: Option<EpochSeconds>,
     /// Questions about this page and those before it.
     questions: u32,
     /// Whether it came as it was.
@@ -142,16 +145,29 @@ impl Recheck {
         let is_before = is_full && page.rows.iter().all(|row| row.second < least.range.start);
         self.agrees = !shows_more && (shows_it || is_before) && !page.check.is_astray();
         let is_refuted = !self.agrees && (shows_more || self.asked >= MOST_ASKED);
+        // Beyond the last row of a full page rows may have been leapt over.
+        if let Some(last) = self.goes_on_from(page).filter(|_| self.agrees && shows_it) {
+            (self.reached, self.asked, self.asked_at, self.agrees) = (Some(last), 1, None, false);
+            return false;
+        }
         // The region's last page is short by nature, and says nothing of others.
-        let is_last = page.rows.iter().any(|row| Some(row.second) >= newest);
-        let has_passed = page.slots >= SOURCE.page_size || least.was_poorer(page);
+        let is_last = self.reached.is_none() && page.rows.iter().any(|row| Some(row.second) >= newest);
+        let has_passed = self.reached.is_some() || page.slots >= SOURCE.page_size || least.was_poorer(page);
         self.passed += usize::from(self.agrees && shows_it && has_passed && !is_last);
         if self.agrees && (has_passed || is_last) && self.least.len() > 1 {
             self.least.remove(0);
-            (self.asked, self.asked_at, self.agrees) = (0, None, false);
+            (self.asked, self.asked_at, self.reached, self.agrees) = (0, None, None, false);
         }
         // Others were believed than those that are remembered.
         is_refuted || self.passed >= MOST_PAGES && self.believed >= MOST_PAGES
+    }
+
+    /// The last second of a full answer, where the seconds of the page that is asked again go on beyond it.
+    fn goes_on_from(&self, page: &PageFact) -> Option<EpochSeconds> {
+        let least = self.least.first().filter(|least| least.amid.is_none() && page.slots >= SOURCE.page_size)?;
+        let last = page.rows.iter().map(|row| row.second).max()?;
+        let from = self.reached.unwrap_or(least.range.start);
+        (from < last && last.shifted(1) < least.range.end).then_some(last)
     }
 
     /// None of the short pages in these seconds is believed any more.
@@ -164,7 +180,7 @@ impl Recheck {
 
     fn forget(&mut self) {
         self.least.clear();
-        (self.asked, self.asked_at, self.agrees) = (0, None, false);
+        (self.asked, self.asked_at, self.reached, self.agrees) = (0, None, None, false);
         (self.believed, self.passed) = (0, 0);
     }
 
@@ -199,7 +215,8 @@ impl Recheck {
 
     /// The second from which it is asked, and the number of the question.
     pub(super) fn question(&self) -> Option<(EpochSeconds, u32)> {
-        Some((self.least.first()?.range.start, self.questions + 1))
+        let from = self.reached.or(self.least.first().map(|page| page.range.start))?;
+        Some((from, self.questions + 1))
     }
 
     /// The lower bound and the number that the page is asked with, where that is not page 1 from that second on.

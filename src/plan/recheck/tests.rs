@@ -137,6 +137,27 @@ fn a_page_of_which_nothing_comes_again_is_not_believed_for_ever() {
     assert_eq!(recheck.question(), Some((EpochSeconds::new(40), MOST_ASKED + 1)), "no question is asked twice");
 }
 
+/// Pages had fewer places for a while, and the first one with all of its own leapt over rows. The short page before it, asked again, came full, with
+/// rows that were all known; what stands behind them was not asked for, and ten rows were missing with exit 0.
+#[test]
+fn what_a_full_answer_does_not_reach_is_asked_for_too() {
+    let asked = |seconds: &[i64]| {
+        let mut recheck = Recheck::default();
+        recheck.believe(&short(40..88, 5));
+        assert!(!recheck.take(&answer((40..80).step_by(4)), NEWEST));
+        let question = recheck.question().map(|(from, number)| (from.get(), number));
+        assert_eq!(
+            (question, recheck.due(20)),
+            (Some((76, 2)), Some(EpochSeconds::new(1_020))),
+            "it has waited already"
+        );
+        (recheck.take(&answer(seconds.iter().copied()), NEWEST), recheck.due(20).map(EpochSeconds::get))
+    };
+    assert_eq!(asked(&[76, 80, 84, 90]), (false, None), "nothing stands between");
+    assert_eq!(asked(&[76, 78, 80, 84]), (true, Some(1_040)), "a row that was leapt over");
+    assert_eq!(asked(&[]), (false, Some(1_040)), "nothing of it came");
+}
+
 #[test]
 fn what_is_believed_meanwhile_is_asked_again_once_what_was_refuted_is_read() {
     let mut recheck = Recheck::default();

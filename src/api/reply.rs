@@ -4,8 +4,8 @@
 //!
 //! In this order:
 //!
-//! 1. Status 2xx and `code` 0: a page; but an empty one that speaks of the rate or of an empty account is that. 204 and 205
-//!    without a body are empty pages.
+//! 1. Status 2xx and `code` 0: a page; but an empty one that speaks of the rate or of an empty account is that, unless its words begin with
+//!    success: then they tell what is left. 204 and 205 without a body are empty pages.
 //! 2. 402, also as 402xx or 402xxx of a vendor's own, or words of an empty account: quota. Words of the rate come before words of the account, see `words`.
 //!    Beside a 5xx, words of an account count only where they leave no doubt that it is the customer's, and beside 400 or 403 words of the rate.
 //! 3. Words of the rate, 429 (also with a vendor's own digits behind it), 420, 430 or 509, 503 or 529 with `Retry-After`, 400, 403 or 418 with
@@ -19,7 +19,7 @@
 use super::envelope::BodyError;
 use super::packed::PackedRows;
 use super::signals::Signals;
-use super::words::{Subject, is_plainly_of_account, is_plainly_of_rate, quoted, subject};
+use super::words::{Subject, is_plainly_of_account, is_plainly_of_rate, quoted, says_success, subject};
 
 pub use super::envelope::{Envelope, envelope, readable, with_envelope};
 pub use super::row::{Identity, Row, RowText, identity, repair_surrogates, says_something};
@@ -103,6 +103,7 @@ fn judge_words(heard: Heard<'_>, text: &str, read: Result<Envelope<'_>, BodyErro
     let found = Found::new(heard, text, &read);
     match read {
         // An empty page ends a walk, so one that says why it is empty is not believed to be one.
+        Ok(read) if is_page && says_success(&found.words) => ReplyVerdict::Page(page_answer(read)),
         Ok(read) if is_page => match subject(&found.words) {
             Subject::Account => ReplyVerdict::Quota { message: found.message },
             Subject::Rate => ReplyVerdict::Throttled { why: found.describe(), refusal: None },

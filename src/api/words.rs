@@ -165,6 +165,20 @@ pub(super) fn is_plainly_of_rate(words: &str) -> bool {
     is_of_pace && !words.of_question()
 }
 
+/// What an answer of success begins with.
+const SUCCESS: [&str; 6] = ["success", "successful", "successfully", "succeeded", "ok", "okay"];
+/// The same in Chinese, which divides no words.
+const SUCCESS_ANYWHERE: [&str; 5] = ["成功", "请求成功", "請求成功", "操作成功", "查询成功"];
+
+/// Whether words begin with success and speak of nothing that is used up: then what they say of the account or the rate is how much is left.
+pub(super) fn says_success(text: &str) -> bool {
+    let text = text.trim_start();
+    let first = text.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default().to_lowercase();
+    let begins = SUCCESS.contains(&first.as_str()) || SUCCESS_ANYWHERE.iter().any(|word| text.starts_with(word));
+    let words = Words::new(text);
+    begins && !words.has(PLAINLY_SPENT) && !words.has_anywhere(PLAINLY_SPENT_ANYWHERE)
+}
+
 /// Whether they speak of the customer's account beyond doubt: the status that they come with means trouble of the service.
 pub(super) fn is_plainly_of_account(words: &str) -> bool {
     let words = Words::new(words);

@@ -301,6 +301,26 @@ fn every_shape_of_an_empty_page_is_the_empty_page() {
     }
 }
 
+/// A service that told with each answer what was left: its last page was taken for an empty account, and every start ended with 4.
+#[test]
+fn words_of_success_that_tell_what_is_left_are_no_failure() {
+    for words in
+        ["success, remaining quota 993", "OK. credits left: 0", "Success (rate limit 20/s)", "成功，剩余额度 12"]
+    {
+        let body = format!(r#"{{"code":0,"message":"{words}","data":[]}}"#);
+        assert_eq!(verdict(200, &body), ReplyVerdict::Page(PageAnswer::default()), "{words}");
+    }
+    for words in [
+        "insufficient quota",
+        "apiKey quota is not enough",
+        "successive requests exceed the rate limit",
+        "OK, but your quota is exhausted",
+    ] {
+        let body = format!(r#"{{"code":0,"message":"{words}","data":[]}}"#);
+        assert!(!matches!(verdict(200, &body), ReplyVerdict::Page(_)), "{words}");
+    }
+}
+
 #[test]
 fn a_page_that_strict_readers_refuse_is_a_page() {
     for body in [

@@ -11,6 +11,8 @@ const SLOWER: &str = "end other programs that use this key, or ask for fewer req
 
 /// How a failure begins that is throttling.
 const THROTTLED: &str = "too many requests";
+/// How one begins that is a code of the service's own in an answer that otherwise looks like success.
+const OWN_CODE: &str = "HTTP 200, code ";
 
 /// The first line that holds a status counts.
 const TABLE: &[Line] = &[
@@ -97,6 +99,11 @@ pub(super) fn trouble_hint(why: &str) -> String {
     let status = why.split_once("HTTP ").and_then(|(_, rest)| digits(rest));
     match status.filter(|status| *status >= 300).and_then(find) {
         Some((means, next)) => format!("{means}: {next}; {always}"),
+        None if why.starts_with(OWN_CODE) => {
+            format!(
+                "the service's documentation does not know this code: ask the vendor, unless its words say enough; if the account is empty, fill it up; {always}"
+            )
+        }
         None => always.to_owned(),
     }
 }
@@ -143,6 +150,9 @@ mod tests {
             assert!(hint.contains("run the same command when the service is well") && hint.contains("--qps"), "{hint}");
             assert!(!hint.contains("filters") && !hint.contains("access"), "{hint}");
         }
+        // Words in any language may say that the account is empty, and the program does not know them all.
+        let own_code = trouble_hint("HTTP 200, code 70001: Guthaben aufgebraucht");
+        assert!(own_code.contains("if the account is empty, fill it up"), "{own_code}");
         for plain in ["HTTP 200, but `data` is neither a list nor null", "the connection was refused", "HTTP", "HTTP x"]
         {
             assert_eq!(

@@ -1,6 +1,6 @@
 //! Getting one page: when a request may go out, what is made of its answer, and when to ask again.
 //!
-//! `throttle` (with `belief`, `holds` and `served`), `gate`, `reach`, `retry`, `job` and `pool` decide; `attempt` sends. Nothing
+//! `throttle` (with `belief`, `holds` and `served`), `gate`, `reach`, `retry`, `silence`, `job` and `pool` decide; `attempt` sends. Nothing
 //! here knows why a page is asked.
 
 pub mod attempt;
@@ -12,4 +12,5 @@ pub mod pool;
 pub mod reach;
 pub mod retry;
 mod served;
+mod silence;
 pub mod throttle;

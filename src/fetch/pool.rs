@@ -16,6 +16,7 @@ use super::gate::{Gate, Permit};
 use super::job::{Asks, Dice, FetchJob, Fetched, Heard, JobId, Stands, Then, Work};
 use super::reach::Reach;
 use super::retry::{Patience, RetryToken};
+use super::silence::Silence;
 use super::throttle::{LearnedRate, Rate};
 use lone::{LoneThrottling, Whose};
 use turns::Turns;
@@ -118,7 +119,7 @@ pub struct Pool {
     gate: Gate,
     reach: Reach,
     turns: Turns,
-    last_failure: Option<String>,
+    silence: Silence,
     /// When the last page came.
     last_page: Option<Duration>,
     /// The last answer, where it was a refusal in words of the rate.
@@ -148,7 +149,7 @@ impl Pool {
             gate: Gate::new(rate, learned, most_in_flight),
             reach: Reach::default(),
             turns: Turns::default(),
-            last_failure: None,
+            silence: Silence::default(),
             last_page: None,
             slowed: None,
             failures: BTreeMap::new(),
@@ -350,8 +351,10 @@ impl Pool {
 
     /// What an attempt says of its region, and whether it may be the key that was refused.
     fn count(&mut self, work: &Work, heard: &Heard, why: Option<&str>, now: Duration) {
-        if let Some(why) = why {
-            self.last_failure = Some(why.to_owned());
+        match why {
+            Some(why) => self.silence.failed(why, matches!(heard, Heard::Throttled { .. } | Heard::Slowed { .. })),
+            None if matches!(heard, Heard::Page { .. }) => self.silence.page(),
+            None => {}
         }
         let region = &work.query().region;
         match (heard, why) {
@@ -483,9 +486,9 @@ impl Pool {
         self.gate.learned()
     }
 
-    /// The last failure, for a person.
+    /// The last failure, for a person; throttling where that is a part of what fails.
     pub fn last_failure(&self) -> Option<&str> {
-        self.last_failure.as_deref()
+        self.silence.why()
     }
 
     /// The last answer, where it was a refusal in words of the rate: if nothing else comes at any pace, it is one for good.

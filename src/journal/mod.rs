@@ -93,6 +93,17 @@ impl Journal {
         Self::open_as(folder, Some(shipping))
     }
 
+    /// Refuses a folder that another process holds, and takes nothing.
+    ///
+    /// # Errors
+    /// [`JournalError::Locked`].
+    pub fn refuse_held(folder: &Path) -> Result<(), JournalError> {
+        match lock::is_held(folder) {
+            Some(true) => Err(JournalError::Locked { folder: folder.to_owned() }),
+            _ => Ok(()),
+        }
+    }
+
     fn open_as(folder: &Path, shipping: Option<Arc<Shipping>>) -> Result<Self, JournalError> {
         let mut opened = recovery::open(folder)?;
         let shared = Arc::new(Shared::new(&mut opened, shipping));

@@ -57,6 +57,7 @@ impl Planner {
         if let Some((walk, watermark)) = self.proven_within(window) {
             let mut events = vec![PlanEvent::WindowSplit { window: id, at: watermark, new }];
             events.extend(self.settle_believed(window, walk));
+            events.extend(self.counted_until(window, walk, watermark));
             events.push(self.finished(id, Ending::RowBeyond, walk));
             events.push(PlanEvent::WindowParked { window: new, times: PARKED_TIMES });
             return Decision::Record(events);
@@ -103,6 +104,7 @@ impl Planner {
         if let Some((_, watermark)) = self.proven_within(window) {
             events.push(PlanEvent::WindowSplit { window: id, at: watermark, new: WindowId(next) });
             events.extend(self.settle_believed(window, walk));
+            events.extend(self.counted_until(window, walk, watermark));
             events.push(self.finished(id, Ending::RowBeyond, walk));
             (near, start) = (WindowId(next), watermark);
             next += 1;

@@ -107,7 +107,27 @@ impl Planner {
         walk: &Walk,
         (listed, again): (&[TimeRange], &[TimeRange]),
     ) -> Option<PlanEvent> {
-        let (region, range) = (window.region.clone(), window.range);
+        self.counted_in((window, window.range), walk, (listed, again))
+    }
+
+    /// The same of a window that is over where its walk has settled, and is read on otherwise.
+    pub(in crate::plan) fn counted_until(
+        &self,
+        window: &Window,
+        walk: &Walk,
+        watermark: EpochSeconds,
+    ) -> Option<PlanEvent> {
+        let range = TimeRange::new(window.range.start, watermark);
+        self.counted_in((window, range), walk, (&self.listed_of(window, &[]), &[]))
+    }
+
+    fn counted_in(
+        &self,
+        (window, range): (&Window, TimeRange),
+        walk: &Walk,
+        (listed, again): (&[TimeRange], &[TimeRange]),
+    ) -> Option<PlanEvent> {
+        let region = window.region.clone();
         let plan = self.region(&region)?;
         // How many rows came beside what is read again is told apart, so that it stays known. What may be read again is not known yet where
         // the window is over before its region is, but that begins among the outermost rows.
@@ -119,9 +139,10 @@ impl Planner {
             .chain(unseen)
             .flat_map(|cut| [cut.start, cut.end])
             .chain(plan.ends.remembered())
+            .chain([range.end])
             .collect();
         let mut counted = walk.counted(&cuts);
-        counted.retain(|one| !listed.iter().any(|listed| listed.overlaps(one.range)));
+        counted.retain(|one| range.covers(one.range) && !listed.iter().any(|listed| listed.overlaps(one.range)));
         let is_known = plan.again.places.holds(range, &counted);
         (!is_known).then_some(PlanEvent::RowsCounted { region, range, counted })
     }
@@ -234,6 +255,31 @@ mod tests {
             told += u32::from(!is_listed && asked.contains(&Purpose::ConfirmOldest));
         }
         assert!(told > 10, "{told}");
+    }
+
+    /// Rows were skipped, and then rows came in no order for a moment, so that the rest of the window was read within its own bounds. What it had
+    /// settled until then was held against no place, and the skipped rows were missing with exit 0.
+    #[test]
+    fn what_a_window_had_settled_before_it_was_read_within_bounds_is_held_against_its_places() {
+        let mut plan = Planner::new(&[us()], Filters::default(), range(0, 2_000));
+        let (mut came, mut walked) = (BTreeSet::new(), 0);
+        read_to_the_end(&mut plan, |task, now| {
+            walked += u32::from(matches!(task.address.purpose, Purpose::Walk { .. }));
+            let mut other = task.clone();
+            if (6..20).contains(&walked) {
+                other.query.page = PageNumber::new(task.query.page.get() + 1).unwrap();
+            }
+            let mut page = served(&other, 1_596, now, |_| true);
+            if (20..24).contains(&walked) {
+                page.rows.reverse();
+            }
+            came.extend(page.rows.iter().map(|row| row.second.get()));
+            Some(page)
+        });
+        let listed = |second: &i64| plan.unproven().iter().any(|one| one.range.contains(EpochSeconds::new(*second)));
+        let lacking: Vec<i64> = (0..1_600).step_by(4).filter(|second| !came.contains(second)).collect();
+        assert!(plan.is_done() && lacking.iter().all(listed), "{lacking:?}: {:?}", plan.unproven());
+        assert!(walked > 40, "{walked}");
     }
 
     /// A bound that was kept to and was not: what no page proves is listed whole.

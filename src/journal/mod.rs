@@ -46,9 +46,9 @@ pub use error::{JournalError, Lapse, LedgerError, NoPiece};
 pub use ledger::{AttemptEnd, Counts, Ledger, Limits};
 pub use pages::{PageReader, RejectedReader};
 pub use recovery::restore;
-pub use schema::VERSION;
+pub use schema::{MORE_PAGES, VERSION};
 pub use shipping::{Changes, Deadline, Lease, Shipping};
-pub use unplaced::ShownSince;
+pub use unplaced::{Shown, ShownSince};
 pub use view::JournalView;
 
 use crate::api::contract::Region;
@@ -374,11 +374,11 @@ impl Journal {
         Ok(RejectedReader::new(recovery::open_reader(&self.shared.file)?, run))
     }
 
-    /// The current run's pages of which no row could be placed and whose seconds another page has shown since. Blocking.
+    /// The current run's pages of which rows could not be placed and whose seconds another page has shown since. Blocking.
     ///
     /// # Errors
     /// A failed read.
-    pub fn shown_since(&self) -> Result<Vec<ShownSince>, JournalError> {
+    pub fn shown_since(&self) -> Result<Shown, JournalError> {
         self.reader().shown_since()
     }
 

@@ -73,7 +73,7 @@ use super::error::JournalError;
 /// What stands between the addresses of pages that a rejected row came on.
 pub(super) const BETWEEN_PAGES: &str = "; ";
 /// What stands for more of them than are kept.
-pub(super) const MORE_PAGES: &str = "…";
+pub const MORE_PAGES: &str = "…";
 /// Characters of them beyond which no more are kept.
 pub(super) const MOST_PAGES_CHARS: i64 = 1_000;
 

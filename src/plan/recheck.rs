@@ -7,6 +7,9 @@
 //! Where all of these do, short pages are no habit of the service: pages may have had fewer places for a while, so that the first ones with all of
 //! theirs leapt over rows. Then none is believed either. For the same reason a full answer that ends before the row which followed the short page is
 //! gone on from: what stands between is asked for too.
+//!
+//! A full page is believed so, too, where some of its rows cannot be placed or were not asked for: each stands in the place of another row that the
+//! page may have left out, for a while. If it is still so when it is asked again, and shows no other row, that is how the service is.
 
 use std::collections::BTreeSet;
 
@@ -38,7 +41,7 @@ pub struct ShortPage {
     pub amid: Option<(EpochSeconds, PageNumber)>,
     /// The rows that are known around it.
     pub rows: Vec<VideoKey>,
-    /// Its row slots, from 1 to 9.
+    /// Its row slots: from 1 to 9, or 10 where not each of its rows can be placed or was asked for.
     pub slots: u32,
     /// The second of its last row.
     pub ends: EpochSeconds,
@@ -82,6 +85,11 @@ impl ShortPage {
     /// The page, where few enough rows are known around it to remember them.
     pub(super) fn remembered(self) -> Option<Self> {
         (self.rows.len() <= MOST_KNOWN).then_some(self)
+    }
+
+    /// Whether it was full, and not each of its rows could be placed or was asked for.
+    fn is_full(&self) -> bool {
+        self.slots >= SOURCE.page_size
     }
 
     /// Whether an answer shows more rows in its seconds than it held: all rows between the page before it and its last second were its own.
@@ -152,9 +160,15 @@ impl Recheck {
         }
         // The region's last page is short by nature, and says nothing of others.
         let is_last = self.reached.is_none() && page.rows.iter().any(|row| Some(row.second) >= newest);
-        let has_passed = self.reached.is_some() || page.slots >= SOURCE.page_size || least.was_poorer(page);
-        self.passed += usize::from(self.agrees && shows_it && has_passed && !is_last);
-        if self.agrees && (has_passed || is_last) && self.least.len() > 1 {
+        // A full one says nothing of pages with free places; where all its rows can be placed by now, others may have lacked some.
+        let has_passed = match least.is_full() {
+            true => page.is_placed(),
+            false => self.reached.is_some() || page.slots >= SOURCE.page_size || least.was_poorer(page),
+        };
+        let next_is_full = !least.is_full() && self.least.get(1).is_some_and(ShortPage::is_full);
+        let was_short = !least.is_full();
+        self.passed += usize::from(self.agrees && shows_it && has_passed && !is_last && was_short);
+        if self.agrees && (has_passed || is_last || next_is_full) && self.least.len() > 1 {
             self.least.remove(0);
             (self.asked, self.asked_at, self.reached, self.agrees) = (0, None, None, false);
         }
@@ -164,7 +178,8 @@ impl Recheck {
 
     /// The last second of a full answer, where the seconds of the page that is asked again go on beyond it.
     fn goes_on_from(&self, page: &PageFact) -> Option<EpochSeconds> {
-        let least = self.least.first().filter(|least| least.amid.is_none() && page.slots >= SOURCE.page_size)?;
+        let is_full = page.slots >= SOURCE.page_size;
+        let least = self.least.first().filter(|least| is_full && least.amid.is_none() && !least.is_full())?;
         let last = page.rows.iter().map(|row| row.second).max()?;
         let from = self.reached.unwrap_or(least.range.start);
         (from < last && last.shifted(1) < least.range.end).then_some(last)
@@ -219,9 +234,12 @@ impl Recheck {
         Some((from, self.questions + 1))
     }
 
-    /// The lower bound and the number that the page is asked with, where that is not page 1 from that second on.
+    /// The lower bound and the number that the page is asked with, where that is not page 1 from that second on. All ten places of a full page are
+    /// seen from behind the second before it on.
     pub(super) fn amid(&self) -> Option<(EpochSeconds, PageNumber)> {
-        self.least.first()?.amid
+        let page = self.least.first()?;
+        let behind = || (page.range.start.shifted(1), PageNumber::FIRST);
+        page.amid.or_else(|| page.is_full().then(behind))
     }
 }
 

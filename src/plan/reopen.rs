@@ -96,7 +96,7 @@ impl Planner {
             Reopening::Gap => "it was a gap, and is being read again".to_owned(),
             Reopening::Lost(text) => text.clone(),
             Reopening::Doubt => "it was in doubt, and is being read again".to_owned(),
-            Reopening::ShortPages => "its pages were short, and one held more rows when it was asked again".to_owned(),
+            Reopening::ShortPages => "its pages were short, or held rows that cannot be placed, and one showed others when it was asked again".to_owned(),
             Reopening::Leap => "it holds no row, and is wider than the rows before it explain".to_owned(),
             Reopening::Order => "a row beyond it ended it, and then rows came in no order".to_owned(),
             Reopening::Places => "by the numbers of its pages it holds more rows than came".to_owned(),

@@ -196,6 +196,8 @@ struct ShortPages {
     next: Option<ShortDoubt>,
     /// Those that were believed.
     believed: Vec<Believed>,
+    /// A full page of which not each row can be placed, or was asked for: such a row may stand in the place of another.
+    unplaced: Option<ShortDoubt>,
 }
 
 /// A second that fills many pages.
@@ -329,7 +331,8 @@ impl Walk {
         let bounded = bounded.map(|range| Believed { range, least: Vec::new() });
         let is_past = self.reach.frontier.is_some_and(|frontier| frontier >= self.range.end);
         let open = self.short_pages.doubted.iter().chain(&self.short_pages.next).filter(|doubt| !doubt.is_listed());
-        let open = open.filter(|doubt| is_past || doubt.is_followed()).map(|doubt| doubt.believed(self.last.at));
+        let open = open.filter(|doubt| is_past || doubt.is_followed()).chain(&self.short_pages.unplaced);
+        let open = open.map(|doubt| doubt.believed(self.last.at));
         apart(self.short_pages.believed.iter().cloned().chain(bounded).chain(open))
     }
 

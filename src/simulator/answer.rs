@@ -134,6 +134,7 @@ impl Service {
             TroubleForm::OtherTime => Fault::Another(Other::Time),
             TroubleForm::NextPage => Fault::Another(Other::NextPage),
             TroubleForm::WithoutIds => Fault::WithoutIds,
+            TroubleForm::Advertised => Fault::Advertised,
         };
         if admitted <= faults.trouble_after {
             return None;
@@ -204,8 +205,11 @@ impl Service {
                 refused(settings, request, refusal, RequestOutcome::Page(0))
             }
             Ok((body, rows)) => {
-                let is_renamed = fault == Some(Fault::WithoutIds);
-                let body = if is_renamed { body.replace("\"video_id\":", "\"id\":") } else { body };
+                let body = match fault {
+                    Some(Fault::WithoutIds) => body.replace("\"video_id\":", "\"id\":"),
+                    Some(Fault::Advertised) => advertised(&body).unwrap_or(body),
+                    _ => body,
+                };
                 json(StatusCode::OK, framed(settings.contract.framing, body), RequestOutcome::Page(rows))
             }
             Err(refusal) => {
@@ -410,9 +414,13 @@ fn early(fault: Option<Fault>) -> Option<Refusal> {
         Fault::ErrorInside(code) => Some(Refusal(StatusCode::OK, code, "system busy".to_owned())),
         Fault::BadGateway => Some(Refusal(StatusCode::BAD_GATEWAY, 502, String::new())),
         Fault::Refused(code) => Some(refusal(code, "refused for this once")),
-        Fault::NotJson(_) | Fault::Reset | Fault::CutBody | Fault::Stall | Fault::Another(_) | Fault::WithoutIds => {
-            None
-        }
+        Fault::NotJson(_)
+        | Fault::Reset
+        | Fault::CutBody
+        | Fault::Stall
+        | Fault::Another(_)
+        | Fault::WithoutIds
+        | Fault::Advertised => None,
     }
 }
 
@@ -436,10 +444,24 @@ fn disturb(answer: &mut Answer, fault: Option<Fault>, stall_s: f64) {
             answer.stalls = true;
         }
         Some(
-            Fault::ServerError | Fault::ErrorInside(_) | Fault::Refused(_) | Fault::Another(_) | Fault::WithoutIds,
+            Fault::ServerError
+            | Fault::ErrorInside(_)
+            | Fault::Refused(_)
+            | Fault::Another(_)
+            | Fault::WithoutIds
+            | Fault::Advertised,
         )
         | None => {}
     }
+}
+
+/// The same page with a row before the others that was not asked for, and ten rows at most.
+fn advertised(body: &str) -> Option<String> {
+    let mut body: serde_json::Value = serde_json::from_str(body).ok()?;
+    let rows = body.get_mut("data")?.as_array_mut().filter(|rows| !rows.is_empty())?;
+    rows.truncate(9);
+    rows.insert(0, serde_json::json!({ "video_id": "1", "create_time": "1" }));
+    Some(body.to_string())
 }
 
 /// The page to serve in place of one past the cap; else a refusal, or none for an empty page.

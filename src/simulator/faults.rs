@@ -29,6 +29,8 @@ pub(super) enum Fault {
     Another(Other),
     /// The rows name their id otherwise.
     WithoutIds,
+    /// A row that was not asked for stands before the others, in the place of the tenth.
+    Advertised,
     /// A refusal with this status and code.
     Refused(u16),
 }

@@ -111,6 +111,32 @@ fn rows_without_an_id_for_a_while_lose_nothing_for_sixteen() {
     troubles(TroubleForm::WithoutIds, "16");
 }
 
+/// A row that was not asked for stood before those of each page, in the place of the tenth: one row of ten was missing, and nothing told of it but that
+/// one row was rejected. That one may stay rejected: it was served, and nobody asked for it.
+fn others_in_their_places_lose_no_row(workers: &str) {
+    for when in [(0, 0.5), (3, 2.0), (90, 0.5), (150, 2.5), (290, 1.5)] {
+        let simulator = serve_two(|service| begins(service, TroubleForm::Advertised, when));
+        let job = job_of_two(&simulator, workers);
+        let ended = job.run();
+        assert!(matches!(ended.code, 0 | 3), "{ended}");
+        simulator.change(|service| service.faults.trouble = TroubleForm::None).unwrap();
+        let again = if ended.code == 0 { ended } else { job.run() };
+        let listed = |of: &str| again.summary[of].as_array().map(Vec::len);
+        assert_eq!((listed("gaps"), listed("unproven")), (Some(0), Some(0)), "{again}");
+        holds_exactly_the_truth(&simulator, &job);
+    }
+}
+
+#[test]
+fn rows_whose_places_others_have_for_a_while_are_not_lost_for_one_worker() {
+    others_in_their_places_lose_no_row("1");
+}
+
+#[test]
+fn rows_whose_places_others_have_for_a_while_are_not_lost_for_sixteen() {
+    others_in_their_places_lose_no_row("16");
+}
+
 /// All rows come under other names from some moment on. That was asked on for as long as it went, at four credits a page.
 #[test]
 fn rows_that_no_page_can_place_end_the_run_soon_and_it_goes_on_once_they_are_right() {

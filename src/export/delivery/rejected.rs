@@ -6,7 +6,7 @@ use super::Delivery;
 use crate::api::contract::Region;
 use crate::api::row::identity;
 use crate::export::ExportError;
-use crate::journal::{JournalError, ShownSince};
+use crate::journal::{JournalError, MORE_PAGES, ShownSince};
 use crate::plan::planner::Planner;
 use crate::sink::reading::{RowId, rows_held};
 use crate::sink::rejected::{RejectedLine, rejected_path};
@@ -53,7 +53,7 @@ impl Delivery<'_> {
         Ok(self.publisher.journal.forget_rejected(delivered).await?)
     }
 
-    /// Where no row of a page could be placed, and its seconds were read again since, whatever was on it came then: what cannot be told
+    /// Where rows of a page could not be placed, and its seconds were read again since, whatever was on it came then: what cannot be told
     /// from others is not looked for.
     async fn forget_what_came_again(&self, planner: &Planner) -> Result<(), ExportError> {
         let journal = &self.publisher.journal;
@@ -62,17 +62,23 @@ impl Delivery<'_> {
             let near = TimeRange::new(page.position, page.position.shifted(2));
             listed.filter(|listed| listed.region == page.region).any(|listed| listed.range.overlaps(near))
         };
-        let shown = journal.shown_since()?.into_iter().filter(|page| !is_listed(page));
-        let pages: BTreeSet<String> = shown.map(|page| page.page).collect();
+        let shown = journal.shown_since()?;
+        let pages: BTreeSet<String> =
+            shown.pages.iter().filter(|page| !is_listed(page)).map(|page| page.page.clone()).collect();
         if pages.is_empty() {
             return Ok(());
         }
         let mut numbers = Vec::new();
         for row in journal.rejected(&self.publisher.run)?.take(MOST_COMPARED) {
             let row = row?;
+            // Of a row that came on more pages than are named, all with a row outside what was asked are looked at.
+            let is_shown = |page: &String| match page == MORE_PAGES {
+                true => identity(&row.row.text).is_ok() && !shown.open.contains(&row.region),
+                false => pages.contains(page),
+            };
             // What came on another page as well is how the service gives it.
-            let is_shown = pages.contains(&row.page) && row.other_pages.iter().all(|page| pages.contains(page));
-            numbers.extend(is_shown.then_some(row.number));
+            let is_forgotten = is_shown(&row.page) && row.other_pages.iter().all(is_shown);
+            numbers.extend(is_forgotten.then_some(row.number));
         }
         Ok(journal.forget_rejected(numbers).await?)
     }

@@ -40,7 +40,7 @@ impl Planner {
         let refuted = |plan: &&RegionPlan| plan.is_done() && !plan.again.recheck.refuted().is_empty();
         let plan = self.regions.iter().find(refuted)?;
         let reads = !plan.again.recheck.is_spent() && !self.has_left();
-        let why = "pages were short here, and one of them held more rows when it was asked again";
+        let why = "pages were short here, or held rows that cannot be placed, and one of them showed other rows when it was asked again";
         let mut next = self.next_window;
         let mut events = Vec::new();
         let refuted = plan.again.recheck.refuted().iter().flat_map(|range| range.without(&plan.kept)).collect();

@@ -51,6 +51,41 @@ fn a_service_whose_short_pages_are_its_way_is_asked_once_more_and_believed() {
     assert_eq!(rechecks(&asked), 0, "full pages are not asked again");
 }
 
+/// An advertisement stood before the rows of each page for a while, in the place of the last of them: nothing else was odd, and one row of ten was
+/// missing.
+#[test]
+fn rows_whose_places_others_had_for_a_while_are_read() {
+    for (from, until) in [(0, 40), (3, 5), (5, 6)] {
+        let mut plan = Planner::new(&[us()], Filters::default(), range(0, 400));
+        let (mut asked, mut shown) = (Vec::new(), BTreeSet::new());
+        read_to_the_end(&mut plan, |task, now| {
+            let mut page = served(task, 396, now, |_| true);
+            if (from..until).contains(&asked.len()) && now.get() < 1_010 && page.slots == 10 {
+                page.rows.pop();
+            }
+            shown.extend(page.rows.iter().map(|row| row.second.get()));
+            asked.push(task.address.purpose);
+            Some(page)
+        });
+        assert!(plan.is_done() && plan.unproven().is_empty(), "{from}: {:?}", plan.unproven());
+        assert_eq!(shown.len(), 100, "{from}: {asked:?}");
+    }
+}
+
+#[test]
+fn a_service_some_of_whose_rows_can_never_be_placed_is_asked_once_more_and_believed() {
+    let mut plan = Planner::new(&[us()], Filters::default(), range(0, 400));
+    let mut asked = Vec::new();
+    read_to_the_end(&mut plan, |task, now| {
+        let slots = served(task, 396, now, |_| true).slots;
+        asked.push(task.address.purpose);
+        Some(PageFact { slots, ..served(task, 396, now, |second| second % 28 != 8) })
+    });
+    assert!(plan.is_done() && plan.unproven().is_empty(), "{:?}", plan.unproven());
+    let walked = asked.iter().filter(|purpose| matches!(purpose, Purpose::Walk { .. })).count();
+    assert_eq!((rechecks(&asked), walked), (1, 12), "{asked:?}");
+}
+
 /// For a while each page had five places. All looks agreed, so short pages were taken for the service's habit; then a page came whose number counts ten
 /// rows for each page before it, and what it leapt over was missing with exit 0.
 #[test]

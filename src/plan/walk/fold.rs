@@ -11,6 +11,7 @@ use crate::plan::short::{Follows, Place, ShortDoubt};
 use crate::units::{EpochSeconds, TimeRange};
 
 mod lessons;
+mod unplaced;
 
 use lessons::{bound_lessons, is_another, lesson_of, lessons_of};
 
@@ -307,6 +308,7 @@ impl Walk {
         let follows = if self.so_far.pages == 1 { Follows::Anchored(self.scan.anchor) } else { Follows::NextPage };
         // Rows that leap ahead came after the page as well.
         let came: Vec<RowKey> = rows.iter().chain(&self.last.held).copied().collect();
+        self.watch_unplaced((page, rows), &came, (before, follows));
         match &mut self.short_pages.doubted {
             Some(doubt) if doubt.is_looking() => {
                 lessons.extend(doubt.look(rows, page.rows.first().map(|row| row.second), is_full).map(lesson_of));

@@ -457,6 +457,8 @@ choice!(
         NextPage,
         /// The asked page, whose rows name their `video_id` otherwise.
         WithoutIds,
+        /// The asked page, but that one row which was not asked for stands before its rows, in the place of the tenth.
+        Advertised,
     }
 );
 choice!(

@@ -20,6 +20,8 @@ pub(super) struct HeldPage {
 
 /// Where a page stands in the order of time: its first second, then its sequence.
 pub(super) type Place = (EpochSeconds, i64);
+/// Where no page stands, before all that do.
+pub(super) const BEFORE_ALL: Place = (EpochSeconds::new(i64::MIN), i64::MIN);
 
 #[derive(Clone, Copy, Debug)]
 struct Rest {

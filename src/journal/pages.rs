@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::codec::body_checksum;
 use super::error::JournalError;
-use super::held::Place;
+use super::held::{BEFORE_ALL, Place};
 use super::reader::Reader;
 use super::record::{RejectedRecord, RejectedRow, StoredPage};
 use super::schema::BETWEEN_PAGES;
@@ -19,6 +19,8 @@ use crate::units::{EpochSeconds, TimeRange};
 
 /// Answers read at once, still compressed.
 const PIECE: usize = 64;
+/// Memory for pages of the database, in KiB. Each answer is read once, so what was read is worth nothing afterwards.
+const CACHE_KIB: i64 = 256;
 /// A byte of an LZ4 block stands for so many at most.
 const LARGEST_RATIO: usize = 256;
 
@@ -47,7 +49,10 @@ impl PageReader {
         shared: Arc<Shared>,
         (region, range): (Region, TimeRange),
     ) -> Result<Self, JournalError> {
-        let after = (EpochSeconds::new(i64::MIN), i64::MIN);
+        let after = BEFORE_ALL;
+        // A negative number is one of KiB.
+        let bounded = reader.connection.pragma_update(None, "cache_size", -CACHE_KIB);
+        bounded.map_err(reader.failed("reading pages"))?;
         Ok(Self { reader, shared, region, range, piece: VecDeque::new(), after, ended: range.is_empty() })
     }
 

@@ -28,6 +28,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of a page of the database. A packed answer has about 3 KiB: five fill a page of this size, and two leave a third of one
 /// half as large empty, which would be written and synced with them.
 pub(super) const PAGE_BYTES: i64 = 16_384;
+/// Memory for pages that the writer may need again, in KiB: what a transaction touches, which adds at the end of each table. It is told only
+/// once the size of a page is known: the database counts what it keeps in pages, by default in those of 4 KiB that it takes a new file to
+/// have, and would keep four times the memory.
+pub(super) const WRITER_CACHE_KIB: i64 = 2_048;
 /// Statements kept prepared, above the number that the journal uses.
 const STATEMENTS: usize = 64;
 
@@ -260,6 +264,8 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // Of a new file alone; another keeps what it was made with.
     connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    // A negative number is one of KiB.
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;

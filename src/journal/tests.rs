@@ -210,6 +210,39 @@ async fn a_page_is_not_bought_twice_and_its_neighbours_in_the_transaction_stand(
 }
 
 #[tokio::test]
+async fn the_row_keys_of_a_closed_window_go_and_what_lies_between_them_stays() {
+    let scene = Scene::begin().await;
+    let newest = PageAddress { purpose: Purpose::Newest, ..walk(1, 1) };
+    for address in [walk(1, 1), walk(1, 2), newest, walk(1, 3), walk(1, 4), walk(2, 1), walk(1, 5)] {
+        scene.buy(page(address, &[10])).await.unwrap();
+    }
+    let kept = || -> Vec<i64> {
+        let tool = scene.tool();
+        let mut keys = tool.prepare("SELECT sequence FROM row_keys ORDER BY sequence").unwrap();
+        keys.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    scene.journal.commit_events(vec!["close".to_owned()], closing(1)).await.unwrap();
+    // Behind the first page of a window that is open nothing goes yet.
+    assert_eq!(kept(), [3, 6, 7]);
+    scene.journal.commit_events(vec!["close".to_owned()], closing(2)).await.unwrap();
+    assert_eq!(kept(), [3]);
+}
+
+/// The database once took the size of a page for a quarter of what it is, and kept four times the memory.
+#[test]
+fn the_writer_keeps_little_of_the_file_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = |connection: &Connection| -> i64 {
+        connection.pragma_query_value(None, "cache_size", |row| row.get(0)).unwrap()
+    };
+    let made = recovery::open(folder.path()).unwrap();
+    assert_eq!(cache(&made.connection), -recovery::WRITER_CACHE_KIB);
+    drop(made);
+    let opened = recovery::open(folder.path()).unwrap();
+    assert_eq!(cache(&opened.connection), -recovery::WRITER_CACHE_KIB);
+}
+
+#[tokio::test]
 async fn pages_of_closed_windows_are_not_replayed_even_if_they_land_late() {
     let scene = Scene::begin().await;
     scene.buy(page(walk(1, 1), &[10])).await.unwrap();

@@ -337,7 +337,7 @@ impl Writer {
                 Entry::Released(region, place) => held.release(&region, place),
                 Entry::Swept(sequences) => held.swept(&sequences),
                 Entry::Closed(window) => self.bought.close(window),
-                Entry::Forgotten(sequence) => self.bought.forget(sequence),
+                Entry::Forgotten(sequences) => sequences.iter().for_each(|sequence| self.bought.forget(*sequence)),
                 Entry::Cleared => {
                     held.clear();
                     self.bought.clear();

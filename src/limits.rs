@@ -16,8 +16,8 @@ use crate::failure::{ExitCode, Failure};
 const MOST_BLOCKING: usize = 32;
 /// As many of them as a run needs at once.
 const USUAL_BLOCKING: usize = 4;
-/// Threads of our own: the journal's writer, the writer of parts, the one that ends a run that does not stop, the simulator's.
-const OWN_THREADS: usize = 4;
+/// Threads of our own: the journal's writer, the two halves of the writer of parts, the one that ends a run that does not stop, the simulator's.
+const OWN_THREADS: usize = 5;
 /// A thread that waits for work is kept for a run's length: it may be that none can be had later.
 const KEEP_ALIVE: Duration = Duration::from_secs(24 * 3_600);
 

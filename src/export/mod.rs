@@ -6,6 +6,7 @@
 //! holds; `rebuild` writes its parts anew, without a request. Resume is the ordinary start: a first run is an empty journal.
 
 mod audit;
+mod ahead;
 mod attribution;
 pub mod clock;
 mod commits;

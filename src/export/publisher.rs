@@ -23,6 +23,7 @@ use crate::sink::publish::{Output, OutputError, Standing};
 use crate::units::{EpochSeconds, TimeRange};
 
 use super::ExportError;
+use super::ahead::Ahead;
 use super::commits::Commits;
 use super::stager::Stager;
 
@@ -36,6 +37,7 @@ pub(super) struct Publisher {
     pub(super) commits: Arc<Commits>,
     pub(super) parts: Parts,
     pub(super) stager: Stager,
+    pub(super) ahead: Ahead,
     pub(super) layout: Layout,
     pub(super) run: String,
     pub(super) began_at: EpochSeconds,
@@ -71,14 +73,19 @@ pub(super) struct Replaced {
 impl Publisher {
     /// Publishes one slice and releases its pages. Of seconds that no reader sees anything of yet, it commits the slice at once; what
     /// would take the place of something waits for the run's end. Of seconds that were left, a few rows take no whole answer's place.
-    /// Cancelling it is like a crash: the next start goes on.
-    pub(super) async fn publish(&self, slice: Slice, not_read: NotRead) -> Result<Published, ExportError> {
+    /// Meanwhile the slice is staged that will come next, if that is known. Cancelling it is like a crash: the next start goes on.
+    pub(super) async fn publish(
+        &self,
+        slice: Slice,
+        next: Option<Slice>,
+        not_read: NotRead,
+    ) -> Result<Published, ExportError> {
         let is_new = self.is_new(&slice.region, slice.range).await?;
         if !is_new && not_read.is_left(slice.range) {
             return self.pass_over(slice, not_read).await;
         }
         let is_read = not_read.all.iter().all(|not_read| !not_read.overlaps(slice.range));
-        let mut part = self.stage(&slice).await?;
+        let mut part = self.ahead.stage(&slice, next).await?;
         if let Some(staged) = part.take_if(|_| !is_new) {
             let former = || self.former_parts(&slice.region);
             part = Some(self.take_in(staged, former, &not_read.in_part).await?);
@@ -181,18 +188,11 @@ impl Publisher {
     }
 
     /// The same, whose parts are staged beside those that wait for the run's end: until the journal says otherwise, those are what is
-    /// delivered of their seconds.
+    /// delivered of their seconds. What is ahead is another's.
     pub(super) fn beside_what_waits(&self) -> Self {
-        Self { parts: self.parts.clone().beside_what_is_staged(), ..self.clone() }
-    }
-
-    pub(super) async fn stage(&self, slice: &Slice) -> Result<Option<PartRecord>, ExportError> {
-        let (parts, journal, slice) = (self.parts.clone(), self.journal.clone(), slice.clone());
-        let staged = self.stager.run(move || {
-            let pages = journal.pages(&slice.region, slice.range)?;
-            parts.stage(&slice, pages).map_err(ExportError::from)
-        });
-        staged.await?
+        let parts = self.parts.clone().beside_what_is_staged();
+        let ahead = Ahead::new(self.journal.clone(), parts.clone(), self.stager.clone());
+        Self { parts, ahead, ..self.clone() }
     }
 
     /// A staged part, with the rows that these parts hold of seconds which were read in part, and that have not come.

@@ -1,5 +1,5 @@
-//! The one thread that writes parts. Writing a part takes a row group's memory, and the system's allocator keeps such memory
-//! for the thread that asked for it: on threads that come and go the same work would hold several times as much.
+//! The two threads that write parts, one for each half of the work. Writing a part takes a row group's memory, and the system's allocator keeps
+//! such memory for the thread that asked for it: on threads that come and go, or side by side, the same work would hold several times as much.
 
 use std::sync::mpsc;
 use std::thread;
@@ -8,42 +8,68 @@ use tokio::sync::oneshot;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A handle to the thread; it ends with its last handle.
-#[derive(Clone, Debug)]
-pub(super) struct Stager {
-    jobs: mpsc::SyncSender<Job>,
+/// Jobs that wait for a thread: a part and the one after it, each behind one that nobody waits for any more.
+const QUEUE: usize = 4;
+
+/// Which thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Half {
+    /// The one that reads pages and makes columns of their rows.
+    Decoding,
+    /// The one that writes files, and whatever else takes a file's time.
+    Encoding,
 }
 
-/// The thread is gone: a job of its own must have broken down.
+/// A handle to the threads; they end with its last handle.
+#[derive(Clone, Debug)]
+pub(super) struct Stager {
+    decoding: mpsc::SyncSender<Job>,
+    encoding: mpsc::SyncSender<Job>,
+}
+
+/// A thread is gone: a job of its own must have broken down.
 #[derive(Debug, thiserror::Error)]
 #[error("the thread that writes parts broke down")]
 pub struct StagerGone;
 
 impl Stager {
-    /// Starts the thread.
+    /// Starts the threads.
     ///
     /// # Errors
     /// Where the system gives no thread.
     pub(super) fn start() -> std::io::Result<Self> {
-        // Parts are written one at a time, so there is nothing to queue.
-        let (jobs, waiting) = mpsc::sync_channel::<Job>(1);
-        thread::Builder::new().name("parts".to_owned()).spawn(move || waiting.into_iter().for_each(|job| job()))?;
-        Ok(Self { jobs })
+        Ok(Self { decoding: start("rows")?, encoding: start("parts")? })
     }
 
-    /// Does blocking work on the thread and waits for its result. A caller that goes away does not end the work.
+    /// Does blocking work on the thread that writes and waits for its result. A caller that goes away does not end the work.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, StagerGone> {
+        self.begin(Half::Encoding, work)?.await.map_err(|_| StagerGone)
+    }
+
+    /// The same without waiting: the result comes by the channel, which fails where the work broke down.
+    pub(super) fn begin<T: Send + 'static>(
+        &self,
+        half: Half,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<oneshot::Receiver<T>, StagerGone> {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move || {
             // Whoever asked may have gone away; what was staged is then written again.
             let _ = answer.send(work());
         });
-        self.jobs.try_send(job).map_err(|_| StagerGone)?;
-        answered.await.map_err(|_| StagerGone)
+        let jobs = if half == Half::Decoding { &self.decoding } else { &self.encoding };
+        jobs.try_send(job).map_err(|_| StagerGone)?;
+        Ok(answered)
     }
+}
+
+fn start(name: &str) -> std::io::Result<mpsc::SyncSender<Job>> {
+    let (jobs, waiting) = mpsc::sync_channel::<Job>(QUEUE);
+    thread::Builder::new().name(name.to_owned()).spawn(move || waiting.into_iter().for_each(|job| job()))?;
+    Ok(jobs)
 }
 
 #[cfg(test)]
@@ -51,12 +77,25 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn work_is_done_on_one_thread_in_order() {
+    async fn the_work_of_each_half_is_done_on_one_thread_in_order() {
         let stager = Stager::start().unwrap();
         let first = stager.run(|| thread::current().id()).await.unwrap();
         let second = stager.clone().run(|| thread::current().id()).await.unwrap();
         assert_eq!(first, second);
         assert_ne!(first, thread::current().id());
+        let other = stager.begin(Half::Decoding, || thread::current().id()).unwrap().await.unwrap();
+        assert!(other != first && other != thread::current().id());
+    }
+
+    #[tokio::test]
+    async fn two_halves_run_side_by_side() {
+        let stager = Stager::start().unwrap();
+        let (here, there) = (mpsc::sync_channel::<()>(0), mpsc::sync_channel::<()>(0));
+        // Each waits for the other: one after the other neither would end.
+        let first = stager.begin(Half::Decoding, move || (here.0.send(()), there.1.recv())).unwrap();
+        let second = stager.begin(Half::Encoding, move || (here.1.recv(), there.0.send(()))).unwrap();
+        assert!(matches!(first.await.unwrap(), (Ok(()), Ok(()))));
+        assert!(matches!(second.await.unwrap(), (Ok(()), Ok(()))));
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::error::Error;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender};
 
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::error::ArrowError;
@@ -20,6 +21,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::errors::ParquetError;
 
+use crate::journal::kept::KeptFields;
 use crate::journal::record::{PartRecord, StoredPage};
 use crate::sink::columns::{self, Nature, Packaging, VIDEO_ID};
 use crate::sink::decode::{Cut, FetchedRows, RowBatch};
@@ -98,14 +100,33 @@ pub enum PartError {
     /// Columns did not fit together.
     #[error("making the columns of {path} failed: {source}")]
     Columns {
-        /// The part's path below the output folder.
+        /// The part's path below the output folder, or its seconds where it has none yet.
         path: String,
         /// Why.
         source: ArrowError,
     },
+    /// The rows of a part ended before its last: whoever reads them has failed.
+    #[error("the rows of {0} ended early")]
+    Unfinished(String),
     /// The disk.
     #[error(transparent)]
     Staging(#[from] StagingError),
+}
+
+/// Rows on their way from the half that reads pages to the half that writes a file.
+#[derive(Debug)]
+pub enum Piece {
+    /// The next rows; more may follow.
+    Rows(RecordBatch),
+    /// The last rows, where any are left, and what is told of all.
+    Last(Option<RecordBatch>, Totals),
+}
+
+/// What is told of all rows of a slice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    duplicates: u64,
+    extra_fields: KeptFields,
 }
 
 /// Writes parts into one staging folder.
@@ -128,6 +149,14 @@ impl Parts {
         Self { staging: self.staging.naming(Names::ByContent), ..self }
     }
 
+    /// Removes what was staged of a part that is not wanted any more.
+    ///
+    /// # Errors
+    /// Where the disk does not allow it.
+    pub fn discard(&self, part: &PartRecord) -> Result<(), StagingError> {
+        self.staging.remove(&part.path)
+    }
+
     /// Writes the rows of `pages` that lie in the slice, sorted by `(create_time, video_id)`, each video once, as a staged and
     /// synced file; nothing where there are none. Blocks. Writing the same slice again gives the same rows in the same place.
     ///
@@ -140,24 +169,62 @@ impl Parts {
         slice: &Slice,
         pages: impl Iterator<Item = Result<StoredPage, E>>,
     ) -> Result<Option<PartRecord>, PartError> {
-        let mut merge = Merge::new(self, slice)?;
-        for page in pages {
-            let page = page.map_err(|source| PartError::Pages { range: slice.range, source: source.into() })?;
-            merge.add(page)?;
-        }
+        let mut merge = Merge::new(slice, Taker::Part(Box::new(PartFile::new(self, slice)?)));
+        merge.add_all(pages)?;
         merge.finish()
+    }
+
+    /// The first half of [`Parts::stage`]: makes columns of the pages' rows, and hands them over. Blocks while the second half is busy; ends
+    /// early, and without an error, where that has failed.
+    ///
+    /// # Errors
+    /// Where the journal cannot give a page back or gives it out of order.
+    pub fn decode<E: Into<Box<dyn Error + Send + Sync>>>(
+        slice: &Slice,
+        pages: impl Iterator<Item = Result<StoredPage, E>>,
+        pieces: SyncSender<Piece>,
+    ) -> Result<(), PartError> {
+        let mut merge = Merge::new(slice, Taker::OtherHalf(pieces));
+        merge.add_all(pages)?;
+        merge.finish().map(drop)
+    }
+
+    /// The second half: writes what the first one hands over. On two threads they write the file that [`Parts::stage`] writes.
+    ///
+    /// # Errors
+    /// Where the disk fails, or the first half has.
+    pub fn encode(&self, slice: &Slice, pieces: &Receiver<Piece>) -> Result<Option<PartRecord>, PartError> {
+        let mut part = PartFile::new(self, slice)?;
+        loop {
+            match pieces.recv() {
+                Ok(Piece::Rows(rows)) => part.write(&rows)?,
+                Ok(Piece::Last(rows, totals)) => return part.finish_with(rows, totals),
+                Err(_) => return Err(PartError::Unfinished(part.path)),
+            }
+        }
     }
 }
 
 /// Rows of a slice on their way into order.
 struct Merge<'a> {
-    part: PartFile<'a>,
+    taker: Taker<'a>,
+    batch: RowBatch,
     range: TimeRange,
     held: BTreeMap<(EpochSeconds, String), HeldRow>,
     /// Rows before this second are written.
     written: EpochSeconds,
     videos: Videos,
     duplicates: u64,
+}
+
+/// Who takes rows that are in order.
+enum Taker<'a> {
+    /// The part, at once.
+    Part(Box<PartFile<'a>>),
+    /// Another thread.
+    OtherHalf(SyncSender<Piece>),
+    /// Nobody any more.
+    Nobody,
 }
 
 /// A row that waits for what belongs before it.
@@ -168,15 +235,27 @@ struct HeldRow {
 }
 
 impl<'a> Merge<'a> {
-    fn new(parts: &'a Parts, slice: &'a Slice) -> Result<Self, PartError> {
-        Ok(Self {
-            part: PartFile::new(parts, slice)?,
+    fn new(slice: &Slice, taker: Taker<'a>) -> Self {
+        Self {
+            taker,
+            batch: RowBatch::new(slice.region.clone()),
             range: slice.range,
             held: BTreeMap::new(),
             written: slice.range.start,
             videos: Videos::default(),
             duplicates: 0,
-        })
+        }
+    }
+
+    fn add_all<E: Into<Box<dyn Error + Send + Sync>>>(
+        &mut self,
+        pages: impl Iterator<Item = Result<StoredPage, E>>,
+    ) -> Result<(), PartError> {
+        for page in pages {
+            let page = page.map_err(|source| PartError::Pages { range: self.range, source: source.into() })?;
+            self.add(page)?;
+        }
+        Ok(())
     }
 
     fn add(&mut self, page: StoredPage) -> Result<(), PartError> {
@@ -218,7 +297,7 @@ impl<'a> Merge<'a> {
             }
             let ((_, video_id), row) = first.remove_entry();
             if self.videos.insert(&video_id) {
-                self.part.append(&row)?;
+                self.append(&row)?;
             } else {
                 self.duplicates += 1;
             }
@@ -226,10 +305,38 @@ impl<'a> Merge<'a> {
         Ok(())
     }
 
+    fn append(&mut self, row: &HeldRow) -> Result<(), PartError> {
+        self.batch.append(&row.page, row.place)?;
+        if self.batch.rows() < BATCH_ROWS && self.batch.bytes() < BATCH_BYTES {
+            return Ok(());
+        }
+        let rows = self.columns()?;
+        match &mut self.taker {
+            Taker::Part(part) => part.write(&rows)?,
+            // Why the other half ended is its to tell.
+            Taker::OtherHalf(pieces) if pieces.send(Piece::Rows(rows)).is_err() => self.taker = Taker::Nobody,
+            Taker::OtherHalf(_) | Taker::Nobody => {}
+        }
+        Ok(())
+    }
+
+    fn columns(&mut self) -> Result<RecordBatch, PartError> {
+        self.batch.take().map_err(|source| PartError::Columns { path: self.range.to_string(), source })
+    }
+
     fn finish(mut self) -> Result<Option<PartRecord>, PartError> {
         self.write_before(self.range.end)?;
-        let record = self.part.finish()?;
-        Ok(record.map(|record| PartRecord { duplicates: self.duplicates, ..record }))
+        let rows = if self.batch.rows() > 0 { Some(self.columns()?) } else { None };
+        let totals = Totals { duplicates: self.duplicates, extra_fields: self.batch.kept().clone() };
+        match self.taker {
+            Taker::Part(part) => part.finish_with(rows, totals),
+            Taker::OtherHalf(pieces) => {
+                // Why the other half ended is its to tell.
+                let _ = pieces.send(Piece::Last(rows, totals));
+                Ok(None)
+            }
+            Taker::Nobody => Ok(None),
+        }
     }
 }
 
@@ -239,7 +346,6 @@ pub(super) struct PartFile<'a> {
     slice: &'a Slice,
     path: String,
     writer: Option<ArrowWriter<StagedFile>>,
-    batch: RowBatch,
     rows: u64,
     /// Whether no row will come any more.
     is_ending: bool,
@@ -248,31 +354,7 @@ pub(super) struct PartFile<'a> {
 impl<'a> PartFile<'a> {
     pub(super) fn new(parts: &'a Parts, slice: &'a Slice) -> Result<Self, PartError> {
         let path = parts.layout.path(slice)?;
-        Ok(Self {
-            parts,
-            slice,
-            path,
-            writer: None,
-            batch: RowBatch::new(slice.region.clone()),
-            rows: 0,
-            is_ending: false,
-        })
-    }
-
-    fn append(&mut self, row: &HeldRow) -> Result<(), PartError> {
-        self.batch.append(&row.page, row.place)?;
-        if self.batch.rows() >= BATCH_ROWS || self.batch.bytes() >= BATCH_BYTES {
-            self.write_batch()?;
-        }
-        Ok(())
-    }
-
-    fn write_batch(&mut self) -> Result<(), PartError> {
-        if self.batch.rows() == 0 {
-            return Ok(());
-        }
-        let batch = self.batch.take().map_err(|source| PartError::Columns { path: self.path.clone(), source })?;
-        self.write(&batch)
+        Ok(Self { parts, slice, path, writer: None, rows: 0, is_ending: false })
     }
 
     /// Adds rows that are columns already, in order. A row group ends at its number of rows, which the writer counts, or where it
@@ -316,9 +398,16 @@ impl<'a> PartFile<'a> {
         self.write(batch)
     }
 
+    fn finish_with(mut self, last: Option<RecordBatch>, totals: Totals) -> Result<Option<PartRecord>, PartError> {
+        if let Some(rows) = last {
+            self.write_last(&rows)?;
+        }
+        let Totals { duplicates, extra_fields } = totals;
+        let kept_in_extra = extra_fields.total();
+        Ok(self.finish()?.map(|record| PartRecord { duplicates, kept_in_extra, extra_fields, ..record }))
+    }
+
     pub(super) fn finish(mut self) -> Result<Option<PartRecord>, PartError> {
-        self.is_ending = true;
-        self.write_batch()?;
         let Some(writer) = self.writer.take() else { return Ok(None) };
         let file = writer.into_inner().map_err(|source| self.encode_error(source))?;
         let Sealed { bytes, sha256 } = file.seal()?;
@@ -331,8 +420,8 @@ impl<'a> PartFile<'a> {
             bytes,
             sha256,
             duplicates: 0,
-            kept_in_extra: self.batch.kept().total(),
-            extra_fields: self.batch.kept().clone(),
+            kept_in_extra: 0,
+            extra_fields: KeptFields::default(),
             schema: columns::SCHEMA_VERSION,
             carried: false,
             path,
@@ -422,6 +511,60 @@ mod tests {
         assert_eq!(record.sha256, sha256_of(File::open(&file).unwrap()).unwrap());
         let again = parts.stage(&slice(range(0, 60)), given(vec![page(1, &[row(5, "7", 1)])])).unwrap().unwrap();
         assert_eq!(again, record);
+    }
+
+    /// As two threads do it.
+    fn in_halves(
+        parts: &Parts,
+        wanted: TimeRange,
+        pages: Vec<StoredPage>,
+    ) -> (Result<(), PartError>, Result<Option<PartRecord>, PartError>) {
+        let slice = slice(wanted);
+        let (send, receive) = std::sync::mpsc::sync_channel(0);
+        std::thread::scope(|scope| {
+            let pages = pages.into_iter().map(Ok::<_, std::io::Error>);
+            let decoding = scope.spawn(|| Parts::decode(&slice, pages, send));
+            let encoded = parts.encode(&slice, &receive);
+            drop(receive);
+            (decoding.join().unwrap(), encoded)
+        })
+    }
+
+    #[test]
+    fn two_halves_write_the_file_that_one_writes() {
+        let pages = |rows: i64| -> Vec<StoredPage> {
+            let of_page = |page: i64| {
+                (page * 10..(page * 10 + 10).min(rows)).map(|n| row(n / 10, &format!("{n:06}"), n)).collect::<Vec<_>>()
+            };
+            (0..(rows + 9) / 10).map(|at| page(at, &of_page(at))).collect()
+        };
+        let full = BATCH_ROWS as i64;
+        for rows in [0, 1, full - 1, full, full + 1, 2 * full, 2 * full + 500] {
+            let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let whole = parts(one.path()).stage(&slice(range(0, 3600)), given(pages(rows))).unwrap();
+            let (decoded, encoded) = in_halves(&parts(two.path()), range(0, 3600), pages(rows));
+            decoded.unwrap();
+            assert_eq!(encoded.unwrap(), whole, "{rows}");
+            assert_eq!(whole.map_or(0, |part| part.rows.get()), rows as u64);
+        }
+    }
+
+    #[test]
+    fn where_one_half_fails_the_other_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let (decoded, encoded) = in_halves(
+            &parts(folder.path()),
+            range(0, 60),
+            vec![page(1, &[row(9, "9", 0)]), page(2, &[row(3, "3", 0)])],
+        );
+        assert!(matches!(decoded, Err(PartError::Order { .. })), "{decoded:?}");
+        assert!(matches!(encoded, Err(PartError::Unfinished(_))), "{encoded:?}");
+        let of_page = |page: i64| (0..10).map(|n| row(page, &format!("{page:04}{n}"), n)).collect::<Vec<_>>();
+        let pages = (0..900).map(|at| page(at, &of_page(at))).collect();
+        let nowhere = parts(folder.path());
+        std::fs::remove_dir_all(folder.path().join(".staging")).unwrap();
+        let (decoded, encoded) = in_halves(&nowhere, range(0, 3600), pages);
+        assert!(decoded.is_ok() && matches!(encoded, Err(PartError::Staging(_))), "{decoded:?} {encoded:?}");
     }
 
     #[test]

@@ -133,6 +133,7 @@ impl Service {
             TroubleForm::OtherRegion => Fault::Another(Other::Region),
             TroubleForm::OtherTime => Fault::Another(Other::Time),
             TroubleForm::NextPage => Fault::Another(Other::NextPage),
+            TroubleForm::FewerPlaces => Fault::Another(Other::FewerPlaces),
             TroubleForm::WithoutIds => Fault::WithoutIds,
             TroubleForm::Advertised => Fault::Advertised,
         };
@@ -240,6 +241,7 @@ impl Service {
                 Asked { region: next.map_or(asked.region.clone(), ToString::to_string), ..asked }
             }
             Some(Fault::Another(Other::Time)) => Asked { selection: at_any_time(&asked), ..asked },
+            Some(Fault::Another(Other::FewerPlaces)) => Asked { page_size: asked.page_size.div_ceil(2), ..asked },
             Some(Fault::Another(Other::NextPage)) => Asked { page: asked.page + 1, ..asked },
             _ => asked,
         }

@@ -46,6 +46,8 @@ pub(super) enum Other {
     NextPage,
     /// That of the question before.
     Stale,
+    /// That where pages have half as many places.
+    FewerPlaces,
     /// That of a question that nothing answers to.
     Nothing,
 }

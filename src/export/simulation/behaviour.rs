@@ -92,8 +92,20 @@ pub(super) enum Trouble {
     Part(f64),
     /// A 5xx to every page of this number or a later one.
     LaterFail(u32),
+    /// The page as if pages had so many places; where a time is given, on and off, each for so long.
+    FewerPlaces(usize, Option<Duration>),
     /// The answer that a cache has kept for so many seconds, whose key leaves a setting of the question out.
     Cached(Unkeyed, u64),
+}
+
+impl Trouble {
+    /// Whether it is there, so long after it began.
+    pub(super) fn is_on(self, since: Duration) -> bool {
+        match self {
+            Self::FewerPlaces(_, Some(turn)) => (since.as_millis() / turn.as_millis()).is_multiple_of(2),
+            _ => true,
+        }
+    }
 }
 
 /// What a cache does not tell questions by.

@@ -20,6 +20,8 @@ mod drift;
 use bucket::Bucket;
 use cache::Cache;
 
+/// Rows that a page holds.
+const PLACES: usize = SOURCE.page_size as usize;
 /// Rows that a page leaves out at its end.
 const LEFT_OUT: usize = 2;
 
@@ -146,8 +148,7 @@ impl Service {
     /// Whether the page that is asked to see whether the service is well holds a poisoned second: then nobody can tell that
     /// from a service that is unwell.
     pub(super) fn is_poisoned_at_the_end(&self) -> bool {
-        let ends =
-            |rows: &[Row]| rows.iter().rev().take(SOURCE.page_size as usize).map(|row| row.second).collect::<Vec<_>>();
+        let ends = |rows: &[Row]| rows.iter().rev().take(PLACES).map(|row| row.second).collect::<Vec<_>>();
         let mut last = self.regions.iter().flat_map(|(_, rows)| ends(rows));
         last.any(|second| self.behaviour.poison.contains(&second))
     }
@@ -163,7 +164,7 @@ impl Service {
     pub(super) fn is_never_shown(&self, region: &Region, row: &Row, range: TimeRange) -> bool {
         let Some((_, rows)) = self.regions.iter().find(|(of, _)| of == region) else { return false };
         let end = rows.partition_point(|row| row.second < range.end.get());
-        let last = rows.get(end.saturating_sub(SOURCE.page_size as usize)..end).unwrap_or_default();
+        let last = rows.get(end.saturating_sub(PLACES)..end).unwrap_or_default();
         let hides = matches!(self.behaviour.short, Short::AtTheEnd(_) | Short::Anywhere(_));
         hides && !self.shown.contains(&row.id) && last.iter().any(|last| last.id == row.id)
     }
@@ -224,7 +225,8 @@ impl Service {
             return Answer::Broken;
         }
         let falsely_empty = self.random.random::<f64>() < behaviour.falsely_empty;
-        let rows = self.page(query, page);
+        let places = if let Some(Trouble::FewerPlaces(places, _)) = trouble { places } else { PLACES };
+        let rows = self.page(query, (page, places));
         if rows.iter().any(|row| self.behaviour.poison.contains(&row.second)) {
             return Answer::Broken;
         }
@@ -240,7 +242,8 @@ impl Service {
     }
 
     fn trouble(&self) -> Option<Trouble> {
-        self.behaviour.trouble.as_ref().filter(|(when, _)| when.contains(&self.now)).map(|(_, trouble)| *trouble)
+        let (when, trouble) = self.behaviour.trouble.as_ref()?;
+        (when.contains(&self.now) && trouble.is_on(self.now.saturating_sub(when.start))).then_some(*trouble)
     }
 
     fn is_too_fast(&mut self) -> bool {
@@ -278,7 +281,7 @@ impl Service {
         taken
     }
 
-    fn page(&mut self, query: &PageQuery, page: u32) -> Vec<Row> {
+    fn page(&mut self, query: &PageQuery, (page, size): (u32, usize)) -> Vec<Row> {
         let tie_seed: u64 = self.random.random();
         let behaviour = &self.behaviour;
         let Some((_, rows)) = self.regions.iter().find(|(region, _)| *region == query.region) else { return vec![] };
@@ -293,7 +296,6 @@ impl Service {
         let low = rows.partition_point(|row| !starts(row));
         let high = rows.partition_point(ends).max(low);
         let all = &rows[low..high];
-        let size = SOURCE.page_size as usize;
         let skip = match (behaviour.counts_rows, behaviour.counts_from_zero) {
             (true, _) => page as usize,
             (_, true) => page as usize * size,

@@ -169,6 +169,24 @@ fn earlier_answers_in_place_of_the_asked_ones_for_a_while() {
     hold("Stale", |seed| Behaviour { trouble: trouble(seed), ..Behaviour::default() });
 }
 
+/// Pages have fewer places, so that the rest of their rows move to later pages, once or on and off.
+fn fewer_places(seed: u64) -> Behaviour {
+    let mut random = StdRng::seed_from_u64(seed ^ 0xfe3e);
+    let places = [5, 5, 5, 2, 9][random.random_range(0..5)];
+    let turn = [None, None, Some(0.2), Some(1.0), Some(3.0)][random.random_range(0..5)];
+    let mut when = when(seed);
+    if turn.is_some() {
+        when.end += when.end - when.start;
+    }
+    let trouble = Trouble::FewerPlaces(places, turn.map(Duration::from_secs_f64));
+    Behaviour { trouble: Some((when, trouble)), ..Behaviour::default() }
+}
+
+#[test]
+fn pages_that_have_fewer_places_for_a_while() {
+    hold("fewer places", fewer_places);
+}
+
 /// Later pages fail, from one on that differs from run to run, and short pages leave rows out or not.
 fn later_pages_fail(seed: u64) -> Behaviour {
     let mut random = StdRng::seed_from_u64(seed ^ 0x1a7e);

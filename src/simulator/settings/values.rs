@@ -455,6 +455,8 @@ choice!(
         OtherTime,
         /// The page after the asked one.
         NextPage,
+        /// The page as if pages had half as many places, so that the rest of their rows move to later pages.
+        FewerPlaces,
         /// The asked page, whose rows name their `video_id` otherwise.
         WithoutIds,
         /// The asked page, but that one row which was not asked for stands before its rows, in the place of the tenth.

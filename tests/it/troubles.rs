@@ -100,6 +100,16 @@ fn answers_of_another_time_for_a_while_lose_nothing_for_sixteen() {
     troubles(TroubleForm::OtherTime, "16");
 }
 
+#[test]
+fn pages_with_fewer_places_for_a_while_lose_nothing_for_one_worker() {
+    troubles(TroubleForm::FewerPlaces, "1");
+}
+
+#[test]
+fn pages_with_fewer_places_for_a_while_lose_nothing_for_sixteen() {
+    troubles(TroubleForm::FewerPlaces, "16");
+}
+
 /// Rows that could not be placed for two seconds were kept apart for good: every later start ended with 3, and only `--fresh` was left.
 #[test]
 fn rows_without_an_id_for_a_while_lose_nothing_for_one_worker() {

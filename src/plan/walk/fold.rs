@@ -7,10 +7,11 @@ use crate::plan::event::ScanReason;
 use crate::plan::fact::{PageFact, RowKey, Standing, VideoKey};
 use crate::plan::heal::{Heal, HealPage, changes_places};
 use crate::plan::page::{Finding, Reading, View};
-use crate::plan::short::{Follows, Place, ShortDoubt};
-use crate::units::{EpochSeconds, TimeRange};
+use crate::plan::short::ShortDoubt;
+use crate::units::EpochSeconds;
 
 mod lessons;
+mod short_pages;
 mod unplaced;
 
 use lessons::{bound_lessons, is_another, lesson_of, lessons_of};
@@ -300,91 +301,6 @@ impl Walk {
         let may_be_new = self.so_far.goes_on || Some(row.second) > self.reach.reached_before;
         self.so_far.brought_new |= self.reach.at_frontier.insert(row.video) && may_be_new;
         self.reach.scan_at_frontier.insert(row.video);
-    }
-
-    /// A short page is doubted once rows have come after it.
-    fn watch_short_pages(&mut self, page: &PageFact, rows: &[RowKey], before: Before, lessons: &mut Vec<Lesson>) {
-        let is_full = page.slots >= SOURCE.page_size;
-        let follows = if self.so_far.pages == 1 { Follows::Anchored(self.scan.anchor) } else { Follows::NextPage };
-        // Rows that leap ahead came after the page as well.
-        let came: Vec<RowKey> = rows.iter().chain(&self.last.held).copied().collect();
-        self.watch_unplaced((page, rows), &came, (before, follows));
-        match &mut self.short_pages.doubted {
-            Some(doubt) if doubt.is_looking() => {
-                lessons.extend(doubt.look(rows, page.rows.first().map(|row| row.second), is_full).map(lesson_of));
-                lessons.extend(doubt.has_failed().then_some(Lesson::ShortPageStaysOpen));
-                if doubt.is_looking() {
-                    return;
-                }
-                self.end_looks();
-            }
-            Some(doubt) if doubt.is_pending() => {
-                doubt.followed_by(&came, follows);
-                lessons.extend(doubt.is_followed().then_some(Lesson::ShortPageFollowed));
-            }
-            // The walk went on without a look, so short pages are a habit.
-            _ => {
-                let over = self.short_pages.doubted.take().filter(|doubt| !doubt.is_listed());
-                over.iter().for_each(|doubt| self.believe(doubt));
-                self.short_pages.doubted = self.short_pages.next.take();
-                self.short_pages.doubted.iter_mut().for_each(|doubt| doubt.followed_by(&came, follows));
-            }
-        }
-        if !is_full {
-            let doubt = self.doubt_about(page, rows, before);
-            let is_replaced =
-                self.short_pages.doubted.as_ref().is_none_or(|doubt| doubt.is_pending() && !doubt.is_followed());
-            if is_replaced {
-                // A scan that goes on from the last second does not show again what the page left out before it.
-                let before = self.short_pages.doubted.take();
-                self.short_pages.doubted = ShortDoubt::joined(before, doubt);
-            } else {
-                self.short_pages.next = doubt;
-            }
-        }
-    }
-
-    fn doubt_about(&self, page: &PageFact, rows: &[RowKey], before: Before) -> Option<ShortDoubt> {
-        // Rows before the anchor come while a bound is not known, and are no part of what the page may have left out.
-        let is_wanted = |row: &RowKey| row.second >= self.scan.anchor;
-        let wanted = |rows: &[RowKey]| rows.iter().copied().filter(is_wanted).collect::<Vec<RowKey>>();
-        let (in_order, all) = (wanted(rows), wanted(&page.rows));
-        let leaps = rows.is_empty() || (in_order.is_empty() && !all.is_empty());
-        let shown = match (leaps, in_order.is_empty()) {
-            (true, _) if all.is_empty() => &page.rows,
-            (true, _) => &all,
-            (false, true) => rows,
-            (false, false) => &in_order,
-        };
-        let (first, last) = (shown.first()?, shown.last()?);
-        let (first_video, last_video) = (first.video, last.video);
-        // Where all its rows leap ahead, they lie beyond what the page may have left out.
-        let stands = if leaps { before.frontier.unwrap_or(self.scan.anchor) } else { first.second };
-        let (first, last) = if leaps { (stands, stands) } else { (first.second, last.second) };
-        let is_over = |heal: &Heal| heal.is_over() && heal.second() == first;
-        let from = before.frontier.filter(|_| self.so_far.pages > 1).unwrap_or(self.scan.anchor);
-        let from = from.min(first).max(before.watermark);
-        // What the page before left out at its end lies before the first row of this one.
-        let doubted = if self.so_far.pages > 1 { from.min(first) } else { first };
-        if !leaps && first == last && self.heals.iter().any(is_over) {
-            return None;
-        }
-        // It is read around no more, but what it left out may lie beyond what is listed, up to the next row.
-        let listed = Some(self.listed).filter(|listed| listed.covers(TimeRange::new(doubted, last.shifted(1))));
-        let look_from = if from == last { before.second.unwrap_or(from) } else { from };
-        let known = shown.iter().chain(&self.last.held).chain(&self.last.previous).map(|row| row.video);
-        let known = known.chain(self.reach.scan_at_frontier.iter().copied()).collect();
-        let ends = page.rows.iter().map(|row| row.second).max()?;
-        let (slots, asked_max) = (page.slots, self.scan.asked_max);
-        let fills_pages = before.frontier == Some(from) && before.rows >= SOURCE.page_size as usize;
-        let amid = fills_pages.then_some((self.scan.asked_min, page.address.page));
-        let place = Place { look_from, from, amid, first_video, last_video, first, last, ends, slots, asked_max };
-        Some(ShortDoubt::new(place, known, listed))
-    }
-
-    fn end_looks(&mut self) {
-        let settled = self.short_pages.doubted.take_if(|doubt| doubt.is_settled());
-        settled.iter().filter(|doubt| !doubt.is_proven()).for_each(|doubt| self.believe(doubt));
     }
 }
 

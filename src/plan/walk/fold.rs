@@ -192,7 +192,8 @@ impl Walk {
         let anchor = self.scan.anchor;
         let may_come = match rows.last() {
             Some(last) => last.second < anchor || (is_full && last.second == anchor),
-            None => is_full || self.so_far.pages > 1,
+            // That nothing follows is what a doubt asks again by itself.
+            None => is_full || self.so_far.pages > 1 || self.scan.why == ScanReason::Doubt,
         };
         if self.anchor.awaited.is_empty() || may_come {
             return false;

@@ -113,7 +113,11 @@ impl Walk {
             ScanReason::ShortPage => {}
             _ => self.reach.watermark = self.reach.watermark.min(scan.anchor.max(self.range.start)),
         }
-        self.anchor.awaited = if continues { self.reach.at_frontier.clone() } else { BTreeSet::new() };
+        self.anchor.awaited = if continues || (goes_on && scan.why == ScanReason::Doubt) {
+            self.reach.at_frontier.clone()
+        } else {
+            BTreeSet::new()
+        };
         self.anchor.sure_until = self.reach.watermark;
         self.begin_healing(scan, finding);
         if let Some(doubt) = &mut self.short_pages.doubted {

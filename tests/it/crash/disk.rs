@@ -147,13 +147,14 @@ impl Disk {
         self.job.folder().join(ROOT)
     }
 
-    /// How many pages the journal's latest run holds, and how many runs there are.
+    /// How many answers the journal's latest run accounts for, and how many runs there are. An answer of which no row can be placed is asked
+    /// again, and is no page then; that it came is noted all the same.
     pub(super) fn journalled(&self) -> (u64, i64) {
         looked_up(&self.job.state(), |journal| {
-            let count = |table: &str| -> i64 {
-                journal.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap_or(0)
-            };
-            (u64::try_from(count("pages")).unwrap(), count("runs"))
+            let number =
+                |what: &str| -> i64 { journal.query_row(&format!("SELECT {what}"), [], |row| row.get(0)).unwrap_or(0) };
+            let asked_again = number("astray FROM runs ORDER BY number DESC LIMIT 1");
+            (u64::try_from(number("count(*) FROM pages") + asked_again).unwrap(), number("count(*) FROM runs"))
         })
     }
 

@@ -2,8 +2,10 @@
 //! that neither half waits for the other. One file is written at a time, which bounds the memory.
 //!
 //! The invariant: what was staged ahead is taken only for the same slice with the same pages, so that it is what staging now would write. Whatever
-//! is not taken is waited for and thrown away before anything else is staged: two threads never write one file.
+//! is not taken is waited for and thrown away before anything else is staged: two threads never write one file. Once the disk has failed nothing
+//! is written any more, since nothing that a later sync says of the same folder can be believed.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
 use tokio::sync::{Mutex, oneshot};
@@ -44,11 +46,13 @@ pub(super) struct Ahead {
     parts: Parts,
     stager: Stager,
     next: Arc<Mutex<Option<Staging>>>,
+    /// Whether a part could not be written. Files are written one after the other, on one thread.
+    has_failed: Arc<AtomicBool>,
 }
 
 impl Ahead {
     pub(super) fn new(journal: Journal, parts: Parts, stager: Stager) -> Self {
-        Self { journal, parts, stager, next: Arc::default() }
+        Self { journal, parts, stager, next: Arc::default(), has_failed: Arc::default() }
     }
 
     /// Stages a slice, and meanwhile the one that will be asked for next, if it is known.
@@ -72,7 +76,15 @@ impl Ahead {
             Parts::decode(&of, pages, send).map_err(ExportError::from)
         })?;
         let (parts, of) = (self.parts.clone(), slice.clone());
-        let encode = move || parts.encode(&of, &receive).map_err(ExportError::from);
+        let has_failed = self.has_failed.clone();
+        let encode = move || {
+            if has_failed.load(Ordering::Relaxed) {
+                return Err(ExportError::from(StagerGone));
+            }
+            let staged = parts.encode(&of, &receive);
+            has_failed.fetch_or(staged.as_ref().is_err_and(is_of_the_disk), Ordering::Relaxed);
+            staged.map_err(ExportError::from)
+        };
         let staged = self.stager.begin(Half::Encoding, encode)?;
         Ok(Staging { slice: slice.clone(), pages, decoded, staged })
     }
@@ -95,14 +107,20 @@ impl Ahead {
         }
     }
 
-    /// Why it could not be staged is no matter: whoever needs it stages it anew.
+    /// That its pages could not be read is no matter: whoever needs it stages it anew. What the disk failed at ends the run.
     async fn discard(&self, ahead: Staging) -> Result<(), ExportError> {
         let Staging { decoded, staged, .. } = ahead;
         // Both, since either may still be at work on the file.
         let (_decoded, staged) = (decoded.await, staged.await);
         match staged.map_err(|_| StagerGone)? {
             Ok(Some(part)) => Ok(self.parts.discard(&part).map_err(PartError::from)?),
+            Err(error) if !matches!(error, ExportError::Part(PartError::Unfinished(_))) => Err(error),
             Ok(None) | Err(_) => Ok(()),
         }
     }
+}
+
+/// Whether writing failed, and not reading what was to be written.
+fn is_of_the_disk(error: &PartError) -> bool {
+    !matches!(error, PartError::Unfinished(_))
 }

@@ -12,8 +12,8 @@ use super::machine::{Due, Urgency, next_edge};
 /// What is published next.
 #[derive(Debug)]
 pub(super) enum Ready {
-    /// A slice, the one that will come after it, if that is known, and what of their region is not read.
-    Slice(Slice, Option<Slice>, NotRead),
+    /// A slice, and what of its region is not read.
+    Slice(Slice, NotRead),
     /// Time in which nothing was found, and what of its region is not read.
     Nothing(Slice, NotRead),
     /// A range that was read again.
@@ -22,14 +22,14 @@ pub(super) enum Ready {
 
 /// What a settled range begins with.
 enum Cut {
-    Rows(Slice, Option<Slice>),
+    Rows(Slice),
     Nothing(Slice),
 }
 
 impl Cut {
     fn ready(self, not_read: NotRead) -> Ready {
         match self {
-            Self::Rows(slice, next) => Ready::Slice(slice, next, not_read),
+            Self::Rows(slice) => Ready::Slice(slice, not_read),
             Self::Nothing(slice) => Ready::Nothing(slice, not_read),
         }
     }
@@ -83,27 +83,7 @@ impl Cutting {
         }
         let rows_in = |range| journal.count_rows(&region, range);
         let next = self.next((settled.start, settled.end), journal.held_pages(), urgency, rows_in)?;
-        let Some(range) = next else { return Ok(None) };
-        let following = self.following(range, settled.end, urgency, rows_in)?;
-        Ok(Some(Cut::Rows(named(range), following.map(named))))
-    }
-
-    /// The slice that will be cut behind this one, if that is known already: a whole folder's, or the rest of what is flushed. A wrong guess costs
-    /// nothing but work.
-    fn following(
-        &self,
-        slice: TimeRange,
-        settled: EpochSeconds,
-        urgency: Urgency,
-        rows_in: impl Fn(TimeRange) -> Result<RowCount, JournalError>,
-    ) -> Result<Option<TimeRange>, JournalError> {
-        let folder_end = self.layout.partition.partition_end(slice.end);
-        let following = TimeRange::new(slice.end, settled.min(folder_end));
-        if following.is_empty() || (settled < folder_end && urgency != Urgency::Flush) {
-            return Ok(None);
-        }
-        let fits = (1..=self.part_rows.get()).contains(&rows_in(following)?.get());
-        Ok(fits.then_some(following))
+        Ok(next.map(|range| Cut::Rows(named(range))))
     }
 
     /// The folders' worth of time at the beginning of a settled range in which nothing was found, where it reaches into another
@@ -230,24 +210,5 @@ mod tests {
     fn a_slice_with_too_many_rows_is_cut_at_the_target() {
         assert_eq!(next(5_000, 10, Urgency::Calm, 1), Some(range(0, 1_000)));
         assert_eq!(next(5_000, 10, Urgency::Calm, 5_000), Some(range(0, 1)));
-    }
-
-    fn following(slice: TimeRange, settled: i64, urgency: Urgency, rows: u64) -> Option<TimeRange> {
-        let layout = Layout { partition: Partition::Day, snapshot: None };
-        let cutting = Cutting { layout, part_rows: RowCount::new(1_000), pressing_pages: 300 };
-        cutting.following(slice, EpochSeconds::new(settled), urgency, |_| Ok(RowCount::new(rows))).unwrap()
-    }
-
-    #[test]
-    fn the_slice_behind_is_known_where_its_folder_is_settled_or_no_more_comes() {
-        let (first, second) = (range(0, DAY_SECONDS), range(DAY_SECONDS, 2 * DAY_SECONDS));
-        assert_eq!(following(first, 5 * DAY_SECONDS, Urgency::Calm, 900), Some(second));
-        assert_eq!(following(first, 2 * DAY_SECONDS - 1, Urgency::Calm, 900), None);
-        let rest = range(DAY_SECONDS, 2 * DAY_SECONDS - 1);
-        assert_eq!(following(first, 2 * DAY_SECONDS - 1, Urgency::Flush, 900), Some(rest));
-        assert_eq!(following(first, DAY_SECONDS, Urgency::Flush, 900), None);
-        // A part that is cut at its target is cut where its rows say; of a folder without rows there is none.
-        assert_eq!(following(first, 5 * DAY_SECONDS, Urgency::Calm, 1_001), None);
-        assert_eq!(following(first, 5 * DAY_SECONDS, Urgency::Calm, 0), None);
     }
 }

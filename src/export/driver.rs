@@ -156,7 +156,6 @@ impl Driver<'_> {
                     let text = serde_json::to_string(self.machine.unwell_regions())?;
                     self.parts.publisher.journal.learn(UNWELL_REGIONS, &text).await?;
                 }
-                self.parts.publisher.ahead.give_up().await?;
                 let (rate, latency_seconds) = self.machine.pace();
                 Ok(LoopEnd { planner: self.machine.into_planner(), ending, rate, latency_seconds })
             }
@@ -253,8 +252,8 @@ impl Driver<'_> {
     fn publish(&mut self, due: Vec<Due>) {
         let publisher = self.parts.publisher.clone();
         match self.parts.cutting.first(due, &publisher.run, &publisher.journal) {
-            Ok(Some(Ready::Slice(slice, next, not_read))) => {
-                self.publishing = Some(Box::pin(async move { publisher.publish(slice, next, not_read).await }));
+            Ok(Some(Ready::Slice(slice, not_read))) => {
+                self.publishing = Some(Box::pin(async move { publisher.publish(slice, not_read).await }));
             }
             Ok(Some(Ready::Nothing(empty, not_read))) => {
                 self.publishing = Some(Box::pin(async move { publisher.pass_over(empty, not_read).await }));

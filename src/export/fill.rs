@@ -45,7 +45,7 @@ impl Publisher {
         let mut parts = Vec::new();
         for range in fill.slices.iter().filter(is_whole) {
             let slice = Slice { region: fill.region.clone(), range: *range, run: self.run.clone() };
-            if let Some(staged) = self.ahead.stage(&slice, None).await? {
+            if let Some(staged) = self.stage(&slice).await? {
                 let known = || Ok([self.former_parts(&fill.region)?, before.clone()].concat());
                 parts.push(self.take_in(staged, known, &fill.not_read.in_part).await?);
             }

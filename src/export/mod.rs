@@ -6,7 +6,6 @@
 //! holds; `rebuild` writes its parts anew, without a request. Resume is the ordinary start: a first run is an empty journal.
 
 mod audit;
-mod ahead;
 mod attribution;
 pub mod clock;
 mod commits;

@@ -6,7 +6,7 @@
 //! crash; the next start goes on.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use crate::api::contract::Region;
 use crate::failpoint::{self, CrashStep};
@@ -23,9 +23,8 @@ use crate::sink::publish::{Output, OutputError, Standing};
 use crate::units::{EpochSeconds, TimeRange};
 
 use super::ExportError;
-use super::ahead::Ahead;
 use super::commits::Commits;
-use super::stager::Stager;
+use super::stager::{Half, Stager, StagerGone};
 
 /// Everything that publishing needs; cheap to clone.
 #[derive(Clone, Debug)]
@@ -37,7 +36,6 @@ pub(super) struct Publisher {
     pub(super) commits: Arc<Commits>,
     pub(super) parts: Parts,
     pub(super) stager: Stager,
-    pub(super) ahead: Ahead,
     pub(super) layout: Layout,
     pub(super) run: String,
     pub(super) began_at: EpochSeconds,
@@ -73,19 +71,14 @@ pub(super) struct Replaced {
 impl Publisher {
     /// Publishes one slice and releases its pages. Of seconds that no reader sees anything of yet, it commits the slice at once; what
     /// would take the place of something waits for the run's end. Of seconds that were left, a few rows take no whole answer's place.
-    /// Meanwhile the slice is staged that will come next, if that is known. Cancelling it is like a crash: the next start goes on.
-    pub(super) async fn publish(
-        &self,
-        slice: Slice,
-        next: Option<Slice>,
-        not_read: NotRead,
-    ) -> Result<Published, ExportError> {
+    /// Cancelling it is like a crash: the next start goes on.
+    pub(super) async fn publish(&self, slice: Slice, not_read: NotRead) -> Result<Published, ExportError> {
         let is_new = self.is_new(&slice.region, slice.range).await?;
         if !is_new && not_read.is_left(slice.range) {
             return self.pass_over(slice, not_read).await;
         }
         let is_read = not_read.all.iter().all(|not_read| !not_read.overlaps(slice.range));
-        let mut part = self.ahead.stage(&slice, next).await?;
+        let mut part = self.stage(&slice).await?;
         if let Some(staged) = part.take_if(|_| !is_new) {
             let former = || self.former_parts(&slice.region);
             part = Some(self.take_in(staged, former, &not_read.in_part).await?);
@@ -188,11 +181,24 @@ impl Publisher {
     }
 
     /// The same, whose parts are staged beside those that wait for the run's end: until the journal says otherwise, those are what is
-    /// delivered of their seconds. What is ahead is another's.
+    /// delivered of their seconds.
     pub(super) fn beside_what_waits(&self) -> Self {
-        let parts = self.parts.clone().beside_what_is_staged();
-        let ahead = Ahead::new(self.journal.clone(), parts.clone(), self.stager.clone());
-        Self { parts, ahead, ..self.clone() }
+        Self { parts: self.parts.clone().beside_what_is_staged(), ..self.clone() }
+    }
+
+    pub(super) async fn stage(&self, slice: &Slice) -> Result<Option<PartRecord>, ExportError> {
+        let (send, receive) = mpsc::sync_channel(0);
+        let (journal, of) = (self.journal.clone(), slice.clone());
+        let decoded = self.stager.begin(Half::Decoding, move || {
+            let pages = journal.pages(&of.region, of.range)?;
+            Parts::decode(&of, pages, send).map_err(ExportError::from)
+        })?;
+        let (parts, of) = (self.parts.clone(), slice.clone());
+        let encode = move || parts.encode(&of, &receive).map_err(ExportError::from);
+        let staged = self.stager.begin(Half::Encoding, encode)?;
+        // Where the first half has failed, the second has no more to tell.
+        decoded.await.map_err(|_| StagerGone)??;
+        staged.await.map_err(|_| StagerGone)?
     }
 
     /// A staged part, with the rows that these parts hold of seconds which were read in part, and that have not come.

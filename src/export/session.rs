@@ -19,7 +19,6 @@ use crate::sink::part::Parts;
 use crate::sink::publish::Output;
 use crate::units::{Credits, EpochSeconds, RowCount, TimeRange};
 
-use super::ahead::Ahead;
 use super::clock::ClockCheck;
 use super::commits::Commits;
 use super::cutting::Cutting;
@@ -334,16 +333,13 @@ impl<'a> Session<'a> {
 
     fn publisher(&self) -> Result<Publisher, ExportError> {
         let layout = self.layout();
-        let stager = Stager::start().map_err(ExportError::Thread)?;
-        let parts = Parts::new(self.output.staging(), layout, self.request.packaging);
         Ok(Publisher {
             journal: self.journal.clone(),
             replica: self.replica.cloned(),
             output: Arc::clone(self.output),
             commits: Arc::clone(self.commits),
-            ahead: Ahead::new(self.journal.clone(), parts.clone(), stager.clone()),
-            stager,
-            parts,
+            stager: Stager::start().map_err(ExportError::Thread)?,
+            parts: Parts::new(self.output.staging(), layout, self.request.packaging),
             layout,
             run: self.run.begun.id.clone(),
             began_at: self.run.begun.began_at,

@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Jobs that wait for a thread: a part and the one after it, each behind one that nobody waits for any more.
-const QUEUE: usize = 4;
+/// Jobs that wait for a thread: one, behind one that nobody waits for any more.
+const QUEUE: usize = 2;
 
 /// Which thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -220,13 +220,6 @@ impl Journal {
         PageReader::new(recovery::open_reader(&self.shared.file)?, self.shared.clone(), (region.clone(), range))
     }
 
-    /// The pages that [`Journal::pages`] gives at this moment, in its order, each by its sequence. A page never changes, so where these are the
-    /// same, so are the pages.
-    pub fn sequences_in(&self, region: &Region, range: TimeRange) -> Vec<i64> {
-        let places = self.shared.held().next(region, range, held::BEFORE_ALL, usize::MAX);
-        places.into_iter().map(|(_, sequence)| sequence).collect()
-    }
-
     /// Row slots on the held pages of a region whose span begins in `range`: about the rows of that range. A page counts in one
     /// range only, however far it reaches: else pages that repeat each other would fill any range, were it a second long.
     ///

@@ -149,14 +149,6 @@ impl Parts {
         Self { staging: self.staging.naming(Names::ByContent), ..self }
     }
 
-    /// Removes what was staged of a part that is not wanted any more.
-    ///
-    /// # Errors
-    /// Where the disk does not allow it.
-    pub fn discard(&self, part: &PartRecord) -> Result<(), StagingError> {
-        self.staging.remove(&part.path)
-    }
-
     /// Writes the rows of `pages` that lie in the slice, sorted by `(create_time, video_id)`, each video once, as a staged and
     /// synced file; nothing where there are none. Blocks. Writing the same slice again gives the same rows in the same place.
     ///

@@ -4,7 +4,6 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::api::envelope::envelope;
-use crate::export::ahead::Ahead;
 use crate::export::commits::Commits;
 use crate::export::publisher::Replaces;
 use crate::export::stager::Stager;
@@ -59,16 +58,13 @@ impl Scene {
         let output = Arc::new(output);
         let mut running = manifest(range(0, 0), vec![]);
         running.account = Account::default();
-        let stager = Stager::start().unwrap();
-        let parts = Parts::new(output.staging(), layout, Packaging::default());
         let publisher = Publisher {
             replica: None,
-            ahead: Ahead::new(journal.clone(), parts.clone(), stager.clone()),
-            parts,
+            parts: Parts::new(output.staging(), layout, Packaging::default()),
             commits: Arc::new(Commits::new(&journal, Arc::clone(&output), running)),
             journal,
             output,
-            stager,
+            stager: Stager::start().unwrap(),
             layout,
             run: "r1".to_owned(),
             began_at: EpochSeconds::new(NEW_YEAR + 900),
@@ -313,56 +309,11 @@ async fn a_crash_after_the_parts_were_revealed_is_made_good_by_doing_it_again() 
     scene.buy(&[10, 11, 15, 16]).await;
     // What the start after the crash finds: prepared, revealed, and by its recovery published.
     let slice = Slice { region: us(), range: range(10, 15), run: "r1".to_owned() };
-    let part = scene.publisher.ahead.stage(&slice, None).await.unwrap().unwrap();
+    let part = scene.publisher.stage(&slice).await.unwrap().unwrap();
     scene.publisher.journal.replace_part(part.clone()).await.unwrap();
     scene.publisher.output.reveal(&part).await.unwrap();
     scene.publisher.journal.publish_part(&part.path).await.unwrap();
     assert_eq!(scene.live().len(), 2, "both stand there for a while");
     scene.fill(range(10, 20), &[range(10, 15), range(15, 20)], &[]).await;
     assert_eq!(scene.live(), [(range(10, 15), 2), (range(15, 20), 2)]);
-}
-
-impl Scene {
-    fn slice(&self, range: TimeRange) -> Slice {
-        Slice { region: us(), range, run: self.publisher.run.clone() }
-    }
-
-    /// The names in the staging folder.
-    fn staged(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.folder.path().join("out/.staging")).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-    }
-}
-
-#[tokio::test]
-async fn what_was_staged_ahead_is_what_staging_in_its_turn_would_write() {
-    let mut scene = Scene::begin().await;
-    scene.buy(&[10, 11, 30, 31, 32]).await;
-    let (slice, next) = (scene.slice(range(0, 20)), scene.slice(range(20, 40)));
-    let ahead = &scene.publisher.ahead;
-    let first = ahead.stage(&slice, Some(next.clone())).await.unwrap().unwrap();
-    let taken = ahead.stage(&next, None).await.unwrap().unwrap();
-    assert_eq!((first.rows.get(), taken.rows.get()), (2, 3));
-    assert_eq!(scene.staged().len(), 2);
-    assert_eq!(ahead.stage(&next, None).await.unwrap().unwrap(), taken, "staged anew");
-}
-
-/// A page that came after a slice was staged ahead must not be missing from its part, nor what another slice holds be in it.
-#[tokio::test]
-async fn what_was_staged_ahead_is_thrown_away_where_its_pages_or_the_slice_are_others_by_then() {
-    let mut scene = Scene::begin().await;
-    scene.buy(&[10, 11, 30, 31]).await;
-    let (slice, next) = (scene.slice(range(0, 20)), scene.slice(range(20, 40)));
-    scene.publisher.ahead.stage(&slice, Some(next.clone())).await.unwrap();
-    scene.buy(&[32]).await;
-    let staged = scene.publisher.ahead.stage(&next, None).await.unwrap().unwrap();
-    assert_eq!(staged.rows.get(), 3);
-    scene.publisher.ahead.stage(&slice, Some(next)).await.unwrap();
-    let wider = scene.slice(range(20, 60));
-    let staged = scene.publisher.ahead.stage(&wider, Some(scene.slice(range(60, 80)))).await.unwrap().unwrap();
-    assert_eq!((staged.range, staged.rows.get()), (range(20, 60), 3));
-    scene.publisher.ahead.give_up().await.unwrap();
-    let mut left = scene.staged();
-    left.sort();
-    assert_eq!(left.len(), 2, "nothing of the slice that was not asked for: {left:?}");
 }

@@ -109,8 +109,10 @@ pub(super) struct Pace {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Exposure {
     pub(super) level: Consistency,
-    /// Pages of a scan that a deletion moves, and about how long one takes to be read.
+    /// Pages of a scan that a deletion moves, and about how long one takes to be read. Whoever reads the JSON knows them by their former names.
+    #[serde(rename = "stretch_pages")]
     pub(super) scan_pages: u64,
+    #[serde(rename = "stretch_seconds")]
     pub(super) scan_seconds: u64,
     /// Rows that a deletion within it hides.
     pub(super) hidden_low: f64,

@@ -161,12 +161,12 @@ impl Recheck {
         // The region's last page is short by nature, and says nothing of others.
         let is_last = self.reached.is_none() && page.rows.iter().any(|row| Some(row.second) >= newest);
         // A full one says nothing of pages with free places; where all its rows can be placed by now, others may have lacked some.
-        let has_passed = match least.is_full() {
-            true => page.is_placed(),
-            false => self.reached.is_some() || page.slots >= SOURCE.page_size || least.was_poorer(page),
-        };
-        let next_is_full = !least.is_full() && self.least.get(1).is_some_and(ShortPage::is_full);
         let was_short = !least.is_full();
+        let has_passed = match was_short {
+            true => self.reached.is_some() || page.slots >= SOURCE.page_size || least.was_poorer(page),
+            false => page.is_placed(),
+        };
+        let next_is_full = was_short && self.least.get(1).is_some_and(ShortPage::is_full);
         self.passed += usize::from(self.agrees && shows_it && has_passed && !is_last && was_short);
         if self.agrees && (has_passed || is_last || next_is_full) && self.least.len() > 1 {
             self.least.remove(0);

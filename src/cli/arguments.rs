@@ -196,12 +196,8 @@ pub struct AuditArguments {
     pub credits: Option<u64>,
     #[command(flatten)]
     place: PlaceArguments,
-    /// The service's scheme, host and port: https, except for this machine
-    #[arg(long, value_name = "URL")]
-    base_url: Option<String>,
-    /// A file that holds the key, readable by its owner only; wins over the variable KEYAPI_TOKEN
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    service: ServiceArguments,
     /// Requests a second: auto learns the limit, a number is a ceiling
     #[arg(long, value_name = "RATE")]
     qps: Option<Qps>,
@@ -249,18 +245,25 @@ pub struct CheckArguments {
     /// The first moment after the range, written likewise; at the latest the moment the check begins
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     to: Option<TimeSpec>,
-    /// The service's scheme, host and port: https, except for this machine
-    #[arg(long, value_name = "URL")]
-    base_url: Option<String>,
-    /// A file that holds the key, readable by its owner only; wins over the variable KEYAPI_TOKEN
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    service: ServiceArguments,
     /// Requests a second: auto learns the limit, a number is a ceiling
     #[arg(long, value_name = "RATE")]
     qps: Option<Qps>,
     /// How long to go on without a single answer, such as 15m; then exit 5
     #[arg(long, value_name = "LENGTH")]
     give_up_after: Option<HumanDuration>,
+}
+
+/// Which service is asked, and with which key.
+#[derive(Debug, Args)]
+struct ServiceArguments {
+    /// The service's scheme, host and port: https, except for this machine
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
+    /// A file that holds the key, readable by its owner only; wins over the variable KEYAPI_TOKEN
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
 }
 
 /// Where configuration, output and state are.
@@ -362,12 +365,8 @@ struct QuestionArguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "How it is asked and told")]
 struct EffortArguments {
-    /// The service's scheme, host and port: https, except for this machine
-    #[arg(long, value_name = "URL")]
-    base_url: Option<String>,
-    /// A file that holds the key, readable by its owner only; wins over the variable KEYAPI_TOKEN
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    service: ServiceArguments,
     /// Requests a second over all workers: auto learns the limit, a number is a ceiling
     #[arg(long, value_name = "RATE")]
     qps: Option<Qps>,

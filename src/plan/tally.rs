@@ -28,7 +28,7 @@ const MOST_LEGS: usize = 1_000;
 const GUESSES: usize = 5;
 /// ... and after which every other one halves what is open, so that no shape of the data costs more than that.
 const MOST_GUESSES: usize = 10;
-/// How often the distance from what is known to lie beyond is doubled.
+/// How often the distance from what is known to lie beyond is doubled, and the stride where the end stays away.
 const MOST_DOUBLED: i32 = 16;
 /// Credits that a further leg takes: its first page, and its last.
 const LEG_CREDITS: f64 = 2.0;
@@ -91,6 +91,8 @@ struct Leg<'a> {
     /// The last page that holds a row of the stretch, and the first beyond it.
     last: Option<(u32, &'a PageFact)>,
     beyond: Option<u32>,
+    /// Its pages that the service refused, all of them beyond the last.
+    refused: usize,
     pages: &'a BTreeMap<u32, PageFact>,
 }
 
@@ -179,9 +181,9 @@ impl Tally<'_> {
         let last = pages.iter().rev().find(|(_, page)| holds(page)).map(|(number, page)| (*number, page));
         let after = last.map_or(0, |(number, _)| number);
         let empty = pages.range(after + 1..).map(|(number, _)| *number).next();
-        let refused = self.refused.range((anchor, after + 1)..(anchor, u32::MAX)).map(|(_, number)| *number).next();
-        let beyond = empty.into_iter().chain(refused).min();
-        Ok(Leg { anchor, before, early, last, beyond, pages })
+        let refused = || self.refused.range((anchor, after + 1)..(anchor, u32::MAX)).map(|(_, number)| *number);
+        let beyond = empty.into_iter().chain(refused().next()).min();
+        Ok(Leg { anchor, before, early, last, beyond, refused: refused().count(), pages })
     }
 
     fn stands(&self, leg: &Leg<'_>, cap: u32) -> Stands {
@@ -224,17 +226,19 @@ impl Tally<'_> {
     /// guesses were beyond.
     fn guess(&self, leg: &Leg<'_>, (number, shown): (u32, EpochSeconds), cap: u32) -> u32 {
         let left = self.pages_left(leg, (number, shown));
-        let missed = leg.pages.range(number + 1..).count();
+        let missed = leg.pages.range(number + 1..).count() + leg.refused;
+        let asked = leg.pages.len() + leg.refused;
         let error = if number == 1 { left / 3.0 } else { (left / f64::from(SOURCE.page_size)).sqrt() + left / 100.0 };
         let Some(beyond) = leg.beyond else {
-            // Where the end stays away, strides get longer.
-            let stride = if leg.pages.len() >= GUESSES { f64::from(number) / 2.0 } else { 0.0 };
-            let step = (left - error).max(stride.min(8.0 * left)).round().clamp(1.0, f64::from(cap));
+            // Where the end stays away, strides get longer, the more so the longer it does: then the density says little of what is left.
+            let stayed_away = asked.checked_sub(GUESSES).map(doubled);
+            let stride = stayed_away.map_or(0.0, |times| (f64::from(number) / 2.0).min(8.0 * left * times));
+            let step = (left - error).max(stride).round().clamp(1.0, f64::from(cap));
             return number.saturating_add(step as u32).min(cap);
         };
         let open = f64::from(beyond - number);
-        let away = error.max(1.0) * 2.0_f64.powi(i32::try_from(missed).unwrap_or(i32::MAX).min(MOST_DOUBLED));
-        let halves = leg.pages.len() >= MOST_GUESSES && leg.pages.len().is_multiple_of(2);
+        let away = error.max(1.0) * doubled(missed);
+        let halves = asked >= MOST_GUESSES && asked.is_multiple_of(2);
         let step = if halves { open / 2.0 } else { (left - error).min((open - away).max(open / 2.0)) };
         (number + step.round().max(1.0) as u32).min(beyond - 1).min(cap)
     }
@@ -279,8 +283,9 @@ impl Tally<'_> {
         };
         let most = leg.and_then(|leg| Some(leg.before + f64::from((leg.beyond? - 1) * SOURCE.page_size) - leg.early));
         let samples = self.samples(chain, open);
-        // Two pages say little of what lies between them.
-        let is_wild = before <= 0.0 && last.is_none_or(|(number, _)| number == 1);
+        // Two pages say little of what lies between them, and so does the density where the end stays away.
+        let has_stayed_away = leg.is_some_and(|leg| leg.beyond.is_none() && leg.pages.len() >= MOST_GUESSES);
+        let is_wild = (before <= 0.0 && last.is_none_or(|(number, _)| number == 1)) || has_stayed_away;
         let spread = if is_wild { WILD_SPREAD } else { UNSEEN_SPREAD };
         let left = Sampled { open, samples, guess: pages_left * f64::from(SOURCE.page_size), spread };
         let rows = left.rows();
@@ -308,6 +313,11 @@ impl Tally<'_> {
         let seen = if before > 0.0 { Some(before / seconds) } else { None };
         seen.or(self.newest.map(|newest| newest.density)).unwrap_or(1.0)
     }
+}
+
+/// 2 to this power, up to a bound.
+fn doubled(times: usize) -> f64 {
+    2.0_f64.powi(i32::try_from(times).unwrap_or(i32::MAX).min(MOST_DOUBLED))
 }
 
 impl Leg<'_> {
@@ -342,3 +352,6 @@ impl Leg<'_> {
         first.unwrap_or(self.anchor)
     }
 }
+
+#[cfg(test)]
+mod tests;

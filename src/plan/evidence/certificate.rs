@@ -50,6 +50,13 @@ pub struct Claim {
     pub empty_page: Option<PageNumber>,
 }
 
+impl Claim {
+    /// Whether it would stand beside another that confirms it, which takes the place of answers that are whole.
+    fn stands_as_half(&self, refuted: &BTreeSet<Refutation>) -> bool {
+        together(&self.certificate, &self.certificate).stands(refuted)
+    }
+}
+
 impl<'a> Kernel<'a> {
     /// The kernel of these observations of one region, which may come in any order; what is refuted certifies nothing.
     pub fn new(
@@ -108,13 +115,18 @@ impl<'a> Kernel<'a> {
             None => Missing::SecondReading(apart),
         });
         missing.extend(waiting);
-        let confirmed = self.confirmed(claims);
-        let all = || confirmed.iter().cloned().chain(self.beyond(second));
-        if let Some(certificate) = all().find(|certificate| certificate.stands(&self.refuted)) {
+        let plain = || claims.iter().filter(|claim| !claim.leaps).map(|claim| claim.certificate.clone());
+        let leaping = || claims.iter().filter(|claim| claim.leaps);
+        let sound = self.confirmed(leaping().filter(|claim| claim.stands_as_half(&self.refuted)).collect());
+        let mut all = plain().chain(sound).chain(self.beyond(second));
+        if let Some(certificate) = all.find(|certificate| certificate.stands(&self.refuted)) {
             return Ok(certificate);
         }
         // What two answers disagree about takes another look and no more, so that a certificate which nothing else takes back comes nearest.
-        let taken_back = all().filter_map(|certificate| certificate.refuted(&self.refuted));
+        // Of two that confirm each other nothing says that answers were whole, so any two stand for all.
+        let confirmed = self.confirmed(leaping().collect()).take(1);
+        let all = plain().chain(confirmed).chain(self.beyond(second));
+        let taken_back = all.filter_map(|certificate| certificate.refuted(&self.refuted));
         let withdrawn = taken_back.min_by_key(|premise| *premise != Premise::AnswersWhole);
         let is_beyond = self.looks.iter().any(|look| look.beyond.contains(second));
         missing.extend(is_beyond.then_some(Missing::EndWitness(apart)));
@@ -124,10 +136,10 @@ impl<'a> Kernel<'a> {
 
     /// Every certificate of the second, by whichever rule.
     pub fn certificates(&self, second: EpochSeconds) -> Vec<Certificate> {
-        let mut certificates = self.confirmed(self.look(second).0);
-        certificates.extend(self.beyond(second));
-        certificates.retain(|certificate| certificate.stands(&self.refuted));
-        certificates
+        let (leaping, plain): (Vec<Claim>, Vec<Claim>) = self.look(second).0.into_iter().partition(|claim| claim.leaps);
+        let plain = plain.into_iter().map(|claim| claim.certificate);
+        let all = plain.chain(self.confirmed(leaping.iter().collect())).chain(self.beyond(second));
+        all.filter(|certificate| certificate.stands(&self.refuted)).collect()
     }
 
     /// What each look at the second comes to, and what those lack that come to nothing.
@@ -196,9 +208,8 @@ impl<'a> Kernel<'a> {
         Some(certified)
     }
 
-    /// The claims that stand by themselves, and those that another confirms.
-    fn confirmed(&self, claims: Vec<Claim>) -> Vec<Certificate> {
-        let (leaping, plain): (Vec<Claim>, Vec<Claim>) = claims.into_iter().partition(|claim| claim.leaps);
+    /// What each two of these claims come to that confirm each other; one after the other, since of many claims there are very many such pairs.
+    fn confirmed<'c>(&'c self, leaping: Vec<&'c Claim>) -> impl Iterator<Item = Certificate> + 'c {
         let agree = |one: &Claim, other: &Claim| {
             // Two empty pages of one number may be the last page that the service serves.
             let is_other_page = one.empty_page.is_none() || one.empty_page != other.empty_page;
@@ -206,11 +217,12 @@ impl<'a> Kernel<'a> {
                 && is_other_page
                 && are_apart(&one.certificate.observations, &other.certificate.observations, &self.rules)
         };
-        let both = pairs(&leaping, agree).into_iter().filter_map(|(one, other)| {
-            Some(together(&leaping.get(one)?.certificate, &leaping.get(other)?.certificate))
+        let others = leaping.clone();
+        let pairs = (1..).zip(leaping).flat_map(move |(next, one)| {
+            let rest = others.get(next..).unwrap_or_default().to_vec();
+            rest.into_iter().filter(move |other| agree(one, other)).map(move |other| (one, other))
         });
-        let both: Vec<Certificate> = both.collect();
-        plain.into_iter().map(|claim| claim.certificate).chain(both).collect()
+        pairs.map(|(one, other)| together(&one.certificate, &other.certificate))
     }
 
     /// What the witnesses of the end say about a second after the last row.

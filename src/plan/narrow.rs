@@ -139,3 +139,6 @@ impl Planner {
         self.region(&window.region).and_then(|plan| self.probe((id, plan), Purpose::Bounds))
     }
 }
+
+#[cfg(test)]
+mod tests;

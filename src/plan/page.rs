@@ -291,3 +291,6 @@ pub fn longest_run(rows: &[RowKey]) -> Vec<RowKey> {
     }
     runs.into_iter().max_by_key(Vec::len).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -175,3 +175,6 @@ impl BoundQuestion {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

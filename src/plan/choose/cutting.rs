@@ -168,3 +168,6 @@ fn joined(reader: Option<(WindowId, Option<EpochSeconds>)>) -> Option<PlanEvent>
     let (window, until) = reader?;
     Some(PlanEvent::WindowsJoined { window, until: until? })
 }
+
+#[cfg(test)]
+mod tests;

@@ -139,3 +139,6 @@ impl ServiceProfile {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -183,3 +183,6 @@ impl RegionPlan {
         self.answers.without_range.flatten()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -154,3 +154,6 @@ impl Walk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -130,3 +130,6 @@ impl Walk {
 fn finish(unproven: Vec<(TimeRange, String)>) -> WalkStep {
     WalkStep::Finish { ending: Ending::RowBeyond, unproven }
 }
+
+#[cfg(test)]
+mod tests;

@@ -99,3 +99,6 @@ impl Walk {
         step
     }
 }
+
+#[cfg(test)]
+mod tests;

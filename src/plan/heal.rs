@@ -16,7 +16,7 @@ const MOST_PAGES: u32 = 300;
 /// Slots beyond twice the known ids after which a reading is taken for one without end.
 const ENDLESS_SLOTS: usize = 100;
 
-/// The state of one second's healing.
+/// How the healing of one second stands.
 #[derive(Clone, Debug)]
 pub struct Heal {
     second: EpochSeconds,
@@ -35,7 +35,7 @@ pub struct Heal {
     order_before: Vec<VideoKey>,
     order: Vec<VideoKey>,
     has_moved: bool,
-    state: State,
+    stage: HealStage,
 }
 
 /// One ordered page of a reading.
@@ -54,7 +54,7 @@ pub struct HealPage<'a> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum HealStage {
     /// The walk is still within the second.
     Reading,
     /// The walk is past it and the readings do not agree yet.
@@ -83,7 +83,7 @@ impl Heal {
             order_before: order,
             order: Vec::new(),
             has_moved: false,
-            state: State::Reading,
+            stage: HealStage::Reading,
         }
     }
 
@@ -94,27 +94,27 @@ impl Heal {
 
     /// Whether it is being read.
     pub fn is_reading(&self) -> bool {
-        self.state == State::Reading
+        self.stage == HealStage::Reading
     }
 
     /// Whether nothing more is expected of it: its readings agreed, or it is listed.
     pub fn is_over(&self) -> bool {
-        matches!(self.state, State::Healed | State::Listed)
+        matches!(self.stage, HealStage::Healed | HealStage::Listed)
     }
 
     /// It was listed as unproven.
     pub fn list(&mut self) {
-        self.state = State::Listed;
+        self.stage = HealStage::Listed;
     }
 
     /// Whether the walk must go back to it.
     pub fn needs_another_reading(&self) -> bool {
-        self.state == State::Unsettled
+        self.stage == HealStage::Unsettled
     }
 
     /// Whether a reading of it does not end, so that the walk has to go past it.
     pub fn is_endless(&self) -> bool {
-        self.state == State::Endless
+        self.stage == HealStage::Endless
     }
 
     fn compare_orders(&mut self) {
@@ -125,12 +125,12 @@ impl Heal {
 
     /// Whether two of its rows changed places between two readings, or may have, behind pages that leave rows out.
     pub fn has_moved(&self) -> bool {
-        self.has_moved || (self.is_torn && self.state == State::Failed)
+        self.has_moved || (self.is_torn && self.stage == HealStage::Failed)
     }
 
     /// Whether its readings never agreed.
     pub fn has_failed(&self) -> bool {
-        self.state == State::Failed
+        self.stage == HealStage::Failed
     }
 
     /// Begins another reading, unless it is over.
@@ -140,12 +140,12 @@ impl Heal {
         }
         (self.slots, self.ended_short) = (0, false);
         self.order.clear();
-        self.state = State::Reading;
+        self.stage = HealStage::Reading;
     }
 
     /// Takes the rows of one ordered page.
     pub fn read(&mut self, page: &HealPage<'_>) {
-        if self.state != State::Reading {
+        if self.stage != HealStage::Reading {
             return;
         }
         let rows = page.rows;
@@ -167,10 +167,10 @@ impl Heal {
         self.ended_short = !page.is_full && self.slots > slots_before_page;
         self.is_torn |= self.ended_short && is_past;
         if self.slots as usize > 2 * self.union.len() + ENDLESS_SLOTS {
-            self.state = State::Endless;
+            self.stage = HealStage::Endless;
         } else if is_past && page.opens && slots_before_page == 0 && !self.is_torn {
             self.compare_orders();
-            self.state = State::Healed;
+            self.stage = HealStage::Healed;
         } else if is_past {
             self.pass();
         }
@@ -186,7 +186,7 @@ impl Heal {
 
     /// The reading is whole: the walk is past the second.
     pub fn pass(&mut self) {
-        if self.state != State::Reading {
+        if self.stage != HealStage::Reading {
             return;
         }
         self.readings += 1;
@@ -195,10 +195,10 @@ impl Heal {
         let agrees = self.slots_before == Some(self.slots);
         self.slots_before = Some(self.slots);
         let may_go_on = self.readings < MOST_READINGS && self.pages < MOST_PAGES && !self.is_torn;
-        self.state = match (as_many && agrees && !self.is_torn, may_go_on) {
-            (true, _) => State::Healed,
-            (false, true) => State::Unsettled,
-            (false, false) => State::Failed,
+        self.stage = match (as_many && agrees && !self.is_torn, may_go_on) {
+            (true, _) => HealStage::Healed,
+            (false, true) => HealStage::Unsettled,
+            (false, false) => HealStage::Failed,
         };
     }
 }

@@ -17,7 +17,7 @@ const AGREEING_LOOKS: u32 = 2;
 
 /// How far the doubt has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum DoubtStage {
     /// No row after the page has come: it may be the last.
     Pending,
     /// A look should begin.
@@ -70,7 +70,7 @@ pub struct ShortDoubt {
     /// The first second after the page's last one.
     next: Option<EpochSeconds>,
     known: BTreeSet<VideoKey>,
-    state: State,
+    stage: DoubtStage,
     /// Rows came after the page, and some of them in its last second.
     is_followed: bool,
     is_dense: bool,
@@ -109,7 +109,7 @@ impl ShortDoubt {
             until: None,
             next: None,
             known,
-            state: State::Pending,
+            stage: DoubtStage::Pending,
             is_followed: false,
             is_dense: false,
             looks: 0,
@@ -174,17 +174,17 @@ impl ShortDoubt {
 
     /// Whether the page waits for what comes after it.
     pub fn is_pending(&self) -> bool {
-        self.state == State::Pending
+        self.stage == DoubtStage::Pending
     }
 
     /// Whether the looks showed too little, and not all of it is listed.
     pub fn has_failed(&self) -> bool {
-        self.state == State::Failed && !self.is_listed()
+        self.stage == DoubtStage::Failed && !self.is_listed()
     }
 
     /// Whether a look is running.
     pub fn is_looking(&self) -> bool {
-        self.state == State::Looking
+        self.stage == DoubtStage::Looking
     }
 
     /// Where the next look should begin.
@@ -192,7 +192,7 @@ impl ShortDoubt {
         let mut places = self.alignments();
         let (one, other) = (places.next(), places.next());
         let at = if self.looks.is_multiple_of(3) { one } else { other.or(one) };
-        at.filter(|_| self.state == State::Ready)
+        at.filter(|_| self.stage == DoubtStage::Ready)
     }
 
     /// Where looks begin in turn: the page's last second, from which its end comes in another alignment, and before it, from
@@ -237,17 +237,17 @@ impl ShortDoubt {
     /// Nothing needs to come after the page: all that may be missing lies below `until`.
     pub fn bounded_by(&mut self, until: EpochSeconds) {
         self.until = Some(until);
-        self.state = if self.listed.is_some() { State::Failed } else { State::Ready };
+        self.stage = if self.listed.is_some() { DoubtStage::Failed } else { DoubtStage::Ready };
     }
 
     /// Whether all that it may have left out is listed.
     pub fn is_listed(&self) -> bool {
-        self.state == State::Failed && self.listed.is_some_and(|listed| listed.covers(self.range()))
+        self.stage == DoubtStage::Failed && self.listed.is_some_and(|listed| listed.covers(self.range()))
     }
 
     /// No row came after those that are known.
     pub fn ends(&mut self) {
-        if self.state == State::Pending && self.is_followed {
+        if self.stage == DoubtStage::Pending && self.is_followed {
             self.bounded_by(self.next.unwrap_or(self.place.last).shifted(1));
         }
     }
@@ -257,20 +257,20 @@ impl ShortDoubt {
         self.until.get_or_insert(self.next.unwrap_or(self.place.last).shifted(1));
         (self.running.began_at, self.running.found, self.running.is_full) = (anchor, false, true);
         (self.running.is_same, self.running.shows_end, self.running.ends_short) = (None, false, false);
-        self.state = State::Looking;
+        self.stage = DoubtStage::Looking;
     }
 
     /// Another scan came between: the look has to begin anew.
     pub fn interrupt(&mut self) {
-        if self.state == State::Looking {
+        if self.stage == DoubtStage::Looking {
             self.looks += 1;
-            self.state = if self.looks >= MOST_LOOKS { State::Failed } else { State::Ready };
+            self.stage = if self.looks >= MOST_LOOKS { DoubtStage::Failed } else { DoubtStage::Ready };
         }
     }
 
     /// Takes the rows that are known since a page of the look, which opens with this second; a verdict once the look is past the short page.
     pub fn look(&mut self, rows: &[RowKey], opens: Option<EpochSeconds>, is_full: bool) -> Option<LookVerdict> {
-        if self.state != State::Looking {
+        if self.stage != DoubtStage::Looking {
             return None;
         }
         let until = self.until.unwrap_or(self.place.last);
@@ -289,7 +289,7 @@ impl ShortDoubt {
     /// Whether the doubt is settled.
     pub fn is_settled(&self) -> bool {
         let agrees = self.may_agree() && !self.has_hidden && self.agreeing >= AGREEING_LOOKS && self.otherwise > 0;
-        self.state == State::Ready && (self.is_proven() || agrees)
+        self.stage == DoubtStage::Ready && (self.is_proven() || agrees)
     }
 
     /// Whether full pages have shown every row of the seconds in doubt.
@@ -318,12 +318,12 @@ impl ShortDoubt {
         self.agreeing = if self.running.found { 0 } else { self.agreeing + u32::from(sees_all) };
         self.otherwise = if self.running.found { 0 } else { self.otherwise + u32::from(is_other) };
         self.has_hidden |= self.running.found;
-        self.state = State::Ready;
+        self.stage = DoubtStage::Ready;
         // Within one second no look can begin at every row, so what hides its pages' ends cannot be outwitted.
         let cannot_be = self.is_dense && self.has_hidden && !self.running.is_full;
         let sees_the_same = self.agreeing >= AGREEING_LOOKS && self.otherwise == 0;
         if cannot_be || sees_the_same || (self.looks >= MOST_LOOKS && !self.is_settled()) {
-            self.state = State::Failed;
+            self.stage = DoubtStage::Failed;
         }
         match self.running.found {
             true => Some(LookVerdict::HidRows),

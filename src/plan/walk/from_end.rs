@@ -26,11 +26,11 @@ pub(super) struct FromEnd {
     /// Rows of this reading that the other does not have, and how many of the tail have come again.
     new: BTreeSet<VideoKey>,
     met: usize,
-    state: State,
+    stage: FromEndStage,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum FromEndStage {
     Reading,
     /// The two readings have met in one order.
     Met,
@@ -45,37 +45,37 @@ impl FromEnd {
         for row in &page.rows {
             // While a bound is not known, rows of the second after it may come first.
             let may_come_first = row.second > self.second && self.new.is_empty() && self.met == 0;
-            if self.state == State::Reading && !may_come_first {
+            if self.stage == FromEndStage::Reading && !may_come_first {
                 self.take(row.second, row.video);
             }
         }
-        if !is_whole && self.state == State::Reading {
-            self.state = State::Failed;
+        if !is_whole && self.stage == FromEndStage::Reading {
+            self.stage = FromEndStage::Failed;
         }
-        self.state == State::Met && !self.new.is_empty()
+        self.stage == FromEndStage::Met && !self.new.is_empty()
     }
 
     fn take(&mut self, second: EpochSeconds, video: VideoKey) {
         let meets = self.tail.get(self.met) == Some(&video);
         let is_known = self.known.contains(&video);
-        self.state = match (second == self.second, meets) {
-            (true, true) if self.met + 1 == self.tail.len() => State::Met,
-            (true, true) => State::Reading,
+        self.stage = match (second == self.second, meets) {
+            (true, true) if self.met + 1 == self.tail.len() => FromEndStage::Met,
+            (true, true) => FromEndStage::Reading,
             // A row that stands between those of the other reading, or that came before, shows another order.
-            (true, false) if !is_known && self.met == 0 && self.new.insert(video) => State::Reading,
-            _ => State::Failed,
+            (true, false) if !is_known && self.met == 0 && self.new.insert(video) => FromEndStage::Reading,
+            _ => FromEndStage::Failed,
         };
         self.met += usize::from(meets);
     }
 
     /// Whether it has met the other reading.
     pub(super) fn has_met(&self) -> bool {
-        self.state == State::Met
+        self.stage == FromEndStage::Met
     }
 
     /// Whether its next page is wanted.
     pub(super) fn is_going_on(&self) -> bool {
-        self.state == State::Reading
+        self.stage == FromEndStage::Reading
     }
 }
 
@@ -124,25 +124,25 @@ impl Walk {
                 (self.reach.scan_at_frontier.clone(), tail)
             }
         };
-        let (new, met, state) = (BTreeSet::new(), 0, State::Reading);
-        FromEnd { second, known, tail, new, met, state }
+        let (new, met, stage) = (BTreeSet::new(), 0, FromEndStage::Reading);
+        FromEnd { second, known, tail, new, met, stage }
     }
 
     /// What follows from the pages of a reading from the second's end.
     pub(super) fn step_from_end(&self, reading: &FromEnd, context: &WalkContext<'_>) -> WalkStep {
         let second = reading.second;
         let asks_too_late = context.bounds.max_is_inclusive && self.scan.asked_max > second && reading.new.is_empty();
-        match reading.state {
-            State::Met if second.shifted(1) >= self.range.end => {
+        match reading.stage {
+            FromEndStage::Met if second.shifted(1) >= self.range.end => {
                 WalkStep::Finish { ending: Ending::BothEnds, unproven: Vec::new() }
             }
-            State::Met => self.past_second_with(second, Vec::new()),
-            State::Failed => self.leave_from_end(second, context),
-            State::Reading if self.so_far.pages > 0 && reading.met == 0 && asks_too_late => {
+            FromEndStage::Met => self.past_second_with(second, Vec::new()),
+            FromEndStage::Failed => self.leave_from_end(second, context),
+            FromEndStage::Reading if self.so_far.pages > 0 && reading.met == 0 && asks_too_late => {
                 anchor(second, ScanReason::FromEnd)
             }
-            State::Reading if self.so_far.pages >= context.pages.cap => self.leave_from_end(second, context),
-            State::Reading => self.ask_next(context),
+            FromEndStage::Reading if self.so_far.pages >= context.pages.cap => self.leave_from_end(second, context),
+            FromEndStage::Reading => self.ask_next(context),
         }
     }
 
@@ -185,7 +185,7 @@ mod tests {
             tail: (11..=20).rev().map(VideoKey).collect(),
             new: BTreeSet::new(),
             met: 0,
-            state: State::Reading,
+            stage: FromEndStage::Reading,
         }
     }
 
@@ -202,7 +202,7 @@ mod tests {
         assert!(!reading.read(&page(&first)) && reading.is_going_on());
         assert!(!reading.read(&page(&of_second((17..=26).rev()))) && reading.is_going_on());
         assert!(reading.read(&page(&of_second((7..=16).rev()))));
-        assert_eq!(reading.state, State::Met);
+        assert_eq!(reading.stage, FromEndStage::Met);
     }
 
     #[test]
@@ -218,7 +218,7 @@ mod tests {
         for pages in wrong {
             let mut reading = reading();
             pages.iter().for_each(|rows| assert!(!reading.read(&page(rows))));
-            assert_eq!(reading.state, State::Failed, "{pages:?}");
+            assert_eq!(reading.stage, FromEndStage::Failed, "{pages:?}");
         }
     }
 
@@ -229,7 +229,7 @@ mod tests {
             short.slots = slots;
             let mut reading = reading();
             assert!(!reading.read(&short));
-            assert_eq!(reading.state, State::Failed, "{slots}");
+            assert_eq!(reading.stage, FromEndStage::Failed, "{slots}");
         }
     }
 }

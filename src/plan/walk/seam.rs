@@ -26,11 +26,11 @@ pub(super) struct SeamReading {
     pages: u32,
     /// Whether the running reading has shown an id that no look before it did.
     brought_new: bool,
-    state: State,
+    stage: SeamStage,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum SeamStage {
     Reading,
     /// The reading is past the seconds, or at the end of all rows.
     Whole,
@@ -41,11 +41,11 @@ enum State {
 impl SeamReading {
     fn new(seconds: TimeRange, seen: &[RowKey]) -> Self {
         let known = seen.iter().filter(|row| seconds.contains(row.second)).map(|row| row.video).collect();
-        Self { seconds, known, readings: 1, pages: 0, brought_new: false, state: State::Reading }
+        Self { seconds, known, readings: 1, pages: 0, brought_new: false, stage: SeamStage::Reading }
     }
 
     fn again(self) -> Self {
-        Self { readings: self.readings + 1, brought_new: false, state: State::Reading, ..self }
+        Self { readings: self.readings + 1, brought_new: false, stage: SeamStage::Reading, ..self }
     }
 
     /// Takes the rows of one page within what was asked, and how many places it filled; `number` is its number.
@@ -58,19 +58,21 @@ impl SeamReading {
         }
         let is_past = rows.last().is_some_and(|row| row.second >= self.seconds.end);
         let is_end = slots == 0 && number > 1;
-        self.state = match (is_ordered, is_past || is_end) {
-            (_, true) if is_end || is_ordered => State::Whole,
-            (true, _) => State::Reading,
-            (false, _) => State::Broken,
+        self.stage = match (is_ordered, is_past || is_end) {
+            (_, true) if is_end || is_ordered => SeamStage::Whole,
+            (true, _) => SeamStage::Reading,
+            (false, _) => SeamStage::Broken,
         };
     }
 
     fn step(&self, pages: u32) -> WalkStep {
         let may_go_on = self.pages < MOST_PAGES;
-        match self.state {
-            State::Whole if !self.brought_new => finish(Vec::new()),
-            State::Reading if may_go_on => PageNumber::new(pages + 1).map_or_else(|_| self.give_up(), WalkStep::Ask),
-            State::Whole | State::Broken if may_go_on && self.readings < MOST_READINGS => {
+        match self.stage {
+            SeamStage::Whole if !self.brought_new => finish(Vec::new()),
+            SeamStage::Reading if may_go_on => {
+                PageNumber::new(pages + 1).map_or_else(|_| self.give_up(), WalkStep::Ask)
+            }
+            SeamStage::Whole | SeamStage::Broken if may_go_on && self.readings < MOST_READINGS => {
                 anchor(self.seconds.start, ScanReason::Seam { until: self.seconds.end })
             }
             _ => self.give_up(),

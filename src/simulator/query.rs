@@ -28,9 +28,13 @@ pub(super) struct Parameters(pub(super) Vec<(String, String)>);
 impl Parameters {
     /// The same text for the same question, whatever the order of its parameters.
     pub(super) fn identity(&self) -> String {
-        let mut pairs: Vec<String> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        pairs.sort_unstable();
-        pairs.join("&")
+        let mut pairs: Vec<[&str; 3]> = self.0.iter().map(|(name, value)| [name.as_str(), "=", value]).collect();
+        pairs.sort_unstable_by(|one, other| letters(one).cmp(letters(other)));
+        let mut identity = String::with_capacity(256);
+        for (place, pair) in pairs.into_iter().enumerate() {
+            identity.extend((place > 0).then_some("&").into_iter().chain(pair));
+        }
+        identity
     }
 
     /// The value of `name`; none where it is absent.
@@ -166,6 +170,11 @@ fn kept(mut filters: Filters, ignored: &[FilterName]) -> Filters {
         }
     }
     filters
+}
+
+/// The letters of a text in pieces.
+fn letters<'a>(pieces: &'a [&str; 3]) -> impl Iterator<Item = u8> + 'a {
+    pieces.iter().flat_map(|piece| piece.bytes())
 }
 
 fn invalid(name: &str) -> String {

@@ -167,15 +167,20 @@ fn respond(answer: Answer, gzip: Option<usize>) -> Response<Body> {
 /// The answer with the clock that the settings give it; where they give none, the server's own `Date` stands.
 fn dated(mut response: Response<Body>, service: &Service) -> Response<Body> {
     let contract = &service.settings().contract;
-    let moment = jiff::Timestamp::now().checked_add(jiff::SignedDuration::from_secs(contract.date_offset_s.into()));
-    let date = moment.map(|moment| moment.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()).unwrap_or_default();
-    if let (true, Ok(date)) = (contract.date_offset_s != 0, HeaderValue::from_str(&date)) {
+    if let Some(date) = other_date(contract.date_offset_s) {
         response.headers_mut().insert(header::DATE, date);
     }
     if let Some(age) = contract.age_s {
         response.headers_mut().insert(header::AGE, HeaderValue::from(age));
     }
     response
+}
+
+/// The `Date` of a clock that is so far from this machine's; none of one that is like it.
+fn other_date(offset_s: i32) -> Option<HeaderValue> {
+    let offset = (offset_s != 0).then(|| jiff::SignedDuration::from_secs(offset_s.into()))?;
+    let moment = jiff::Timestamp::now().checked_add(offset).ok()?;
+    HeaderValue::from_str(&moment.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()).ok()
 }
 
 /// The bytes compressed in so many members, where that is asked; and whether they are.

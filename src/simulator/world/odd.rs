@@ -1,8 +1,10 @@
 //! What is wrong with a row, and how it then reads.
 
+use std::borrow::Cow;
+
 use crate::simulator::chance::{Dice, Purpose};
 use crate::simulator::settings::OddSettings;
-use crate::simulator::world::row::{Cell, Fields, json_text, write_object};
+use crate::simulator::world::row::{Cell, Fields, write_cell, write_object, write_text};
 
 /// Keeps the draws of null rows apart from all others.
 const NULL_ROWS: u64 = 0x6e75_6c6c;
@@ -33,7 +35,7 @@ pub(super) fn nature(settings: &OddSettings, seed: u64, row: u64) -> Nature {
 }
 
 /// The row's JSON with everything that is wrong with it.
-pub(super) fn write_row(settings: &OddSettings, mut fields: Fields, (seed, row): (u64, u64), out: &mut String) {
+pub(super) fn write_row(settings: &OddSettings, mut fields: Fields<'_>, (seed, row): (u64, u64), out: &mut String) {
     let mut dice = Dice::new(seed, Purpose::Odd, !row);
     if settings.null_row > 0.0 && Dice::new(seed, Purpose::Odd, row ^ NULL_ROWS).hits(settings.null_row) {
         return out.push_str("null");
@@ -51,19 +53,19 @@ pub(super) fn write_row(settings: &OddSettings, mut fields: Fields, (seed, row):
 }
 
 /// A row that nobody can use; its own number keeps it apart from every other.
-fn write_garbage(mut fields: Fields, dice: &mut Dice, out: &mut String) {
+fn write_garbage(mut fields: Fields<'_>, dice: &mut Dice, out: &mut String) {
     let number = dice.next() >> 12;
     let (name, cell) = match dice.below(11) {
         0 => ("video_id", None),
-        1 => ("video_id", Some(Cell::Verbatim("null".to_owned()))),
-        2 => ("video_id", Some(Cell::Text(String::new()))),
-        3 => ("video_id", Some(Cell::Text("  ".to_owned()))),
+        1 => ("video_id", Some(Cell::Verbatim(Cow::Borrowed("null")))),
+        2 => ("video_id", Some(Cell::Text(Cow::Borrowed("")))),
+        3 => ("video_id", Some(Cell::Text(Cow::Borrowed("  ")))),
         4 => ("create_time", None),
-        5 => ("create_time", Some(Cell::Verbatim("null".to_owned()))),
-        6 => ("create_time", Some(Cell::Text(String::new()))),
-        7 => ("create_time", Some(Cell::Text("yesterday".to_owned()))),
+        5 => ("create_time", Some(Cell::Verbatim(Cow::Borrowed("null")))),
+        6 => ("create_time", Some(Cell::Text(Cow::Borrowed("")))),
+        7 => ("create_time", Some(Cell::Text(Cow::Borrowed("yesterday")))),
         8 => return out.push_str(&number.to_string()),
-        9 => return out.push_str(&json_text(&format!("row {number}"))),
+        9 => return write_text(&format!("row {number}"), out),
         _ => return out.push_str(&format!("[{number}]")),
     };
     match cell {
@@ -73,19 +75,21 @@ fn write_garbage(mut fields: Fields, dice: &mut Dice, out: &mut String) {
     write_object(&fields, out);
 }
 
-fn lie_about_time(fields: &mut Fields, dice: &mut Dice) {
+fn lie_about_time(fields: &mut Fields<'_>, dice: &mut Dice) {
     let lie = dice.pick(&["0", "86400", "4102444800"]);
-    replace(fields, "create_time", Cell::Text(lie.to_owned()));
+    replace(fields, "create_time", Cell::Text(Cow::Borrowed(lie)));
 }
 
-fn bend_description(settings: &OddSettings, fields: &mut Fields, dice: &mut Dice) {
-    let mut bend = |change: &dyn Fn(&str) -> Cell| {
-        if let Some((_, cell)) = fields.iter_mut().find(|(name, _)| *name == "video_desc") {
+fn bend_description(settings: &OddSettings, fields: &mut Fields<'_>, dice: &mut Dice) {
+    let mut bend = |change: &dyn Fn(&str) -> Cell<'static>| {
+        if let Some(cell) = cell_of(fields, "video_desc") {
             *cell = change(&written(cell));
         }
     };
     if dice.hits(settings.huge_description) {
-        bend(&|_| Cell::Text("long story 📖 ".chars().cycle().take(settings.huge_bytes as usize).collect()));
+        bend(&|_| {
+            Cell::Text("long story 📖 ".chars().cycle().take(settings.huge_bytes as usize).collect::<String>().into())
+        });
     }
     if dice.hits(settings.control_character) {
         let character = dice.pick(&['\u{1}', '\u{8}', '\t', '\n', '\r', '\u{1b}', '\u{1f}']);
@@ -97,34 +101,35 @@ fn bend_description(settings: &OddSettings, fields: &mut Fields, dice: &mut Dice
     }
 }
 
-fn bend_types(settings: &OddSettings, fields: &mut Fields, dice: &mut Dice) {
+fn bend_types(settings: &OddSettings, fields: &mut Fields<'_>, dice: &mut Dice) {
     if dice.hits(settings.decimal_amount) {
         let amount = format!("{}.{}", dice.below(100_000), 1 + dice.below(98));
-        replace(fields, "total_video_sale_gmv_amt", Cell::Verbatim(amount));
+        replace(fields, "total_video_sale_gmv_amt", Cell::Verbatim(Cow::Owned(amount)));
     }
     if dice.hits(settings.number_as_text) {
         let names =
             ["duration", "is_ad", "sales_flag", "total_digg_cnt", "total_views_cnt", "total_video_sale_gmv_amt"];
         change(fields, dice.pick(&names), |cell| match cell {
-            Cell::Number(number) => Cell::Text(number.to_string()),
+            Cell::Number(number) => Cell::Digits(*number),
             Cell::Verbatim(number) => Cell::Text(number.clone()),
-            Cell::Text(_) => cell.clone(),
+            Cell::Text(_) | Cell::Digits(_) => cell.clone(),
         });
     }
     if dice.hits(settings.text_as_number) {
         let names = ["create_time", "data_size", "height", "width", "user_id", "video_id"];
         change(fields, dice.pick(&names), |cell| match cell {
             Cell::Text(digits) => Cell::Verbatim(digits.clone()),
+            Cell::Digits(number) => Cell::Number(*number),
             other => other.clone(),
         });
     }
 }
 
-fn bend_presence(settings: &OddSettings, fields: &mut Fields, dice: &mut Dice) {
+fn bend_presence(settings: &OddSettings, fields: &mut Fields<'_>, dice: &mut Dice) {
     let names =
         ["avatar", "created_by_ai", "duration", "product_category_list", "total_views_cnt", "unique_id", "video_desc"];
     if dice.hits(settings.null_field) {
-        replace(fields, dice.pick(&names), Cell::Verbatim("null".to_owned()));
+        replace(fields, dice.pick(&names), Cell::Verbatim(Cow::Borrowed("null")));
     }
     if dice.hits(settings.missing_field) {
         let name = dice.pick(&names);
@@ -133,43 +138,48 @@ fn bend_presence(settings: &OddSettings, fields: &mut Fields, dice: &mut Dice) {
     if dice.hits(settings.unknown_field) {
         let extras = ["\"beta\"", "17", "2.50", "true", "null", r#"{"id":1732322694475518433,"tags":["a",null]}"#];
         let name = dice.pick(&["music_id", "is_promoted", "region_rank"]);
-        fields.push((name, Cell::Verbatim(dice.pick(&extras).to_owned())));
+        fields.push((name, Cell::Verbatim(Cow::Borrowed(dice.pick(&extras)))));
     }
 }
 
 /// What strict readers of JSON refuse.
-fn bend_json(settings: &OddSettings, fields: &mut Fields, dice: &mut Dice) {
+fn bend_json(settings: &OddSettings, fields: &mut Fields<'_>, dice: &mut Dice) {
     if dice.hits(settings.not_a_number) {
         let word = dice.pick(&["NaN", "Infinity", "-Infinity"]);
-        replace(fields, "total_video_sale_gmv_amt", Cell::Verbatim(word.to_owned()));
+        replace(fields, "total_video_sale_gmv_amt", Cell::Verbatim(Cow::Borrowed(word)));
     }
     if dice.hits(settings.repeated_field) {
-        fields.insert(0, ("duration", Cell::Text("earlier".to_owned())));
-        fields.insert(0, ("create_time", Cell::Verbatim("null".to_owned())));
+        fields.insert(0, ("duration", Cell::Text(Cow::Borrowed("earlier"))));
+        fields.insert(0, ("create_time", Cell::Verbatim(Cow::Borrowed("null"))));
     }
 }
 
-fn replace(fields: &mut Fields, name: &str, cell: Cell) {
-    change(fields, name, |_| cell.clone());
-}
-
-fn change(fields: &mut Fields, name: &str, change: impl Fn(&Cell) -> Cell) {
-    if let Some((_, cell)) = fields.iter_mut().find(|(field, _)| *field == name) {
-        *cell = change(cell);
+fn replace<'a>(fields: &mut Fields<'a>, name: &str, cell: Cell<'a>) {
+    if let Some(there) = cell_of(fields, name) {
+        *there = cell;
     }
 }
 
-fn written(cell: &Cell) -> String {
-    match cell {
-        Cell::Text(text) => json_text(text),
-        Cell::Number(number) => number.to_string(),
-        Cell::Verbatim(json) => json.clone(),
+fn change<'a>(fields: &mut Fields<'a>, name: &str, change: impl Fn(&Cell<'a>) -> Cell<'a>) {
+    if let Some(there) = cell_of(fields, name) {
+        *there = change(there);
     }
+}
+
+/// The first field of this name.
+fn cell_of<'f, 'a>(fields: &'f mut Fields<'a>, name: &str) -> Option<&'f mut Cell<'a>> {
+    fields.iter_mut().find(|(field, _)| *field == name).map(|(_, cell)| cell)
+}
+
+fn written(cell: &Cell<'_>) -> String {
+    let mut json = String::new();
+    write_cell(cell, &mut json);
+    json
 }
 
 /// The JSON string `json` with `opening` put verbatim behind its opening quote.
-fn opened_with(json: &str, opening: &str) -> Cell {
-    Cell::Verbatim(format!("\"{opening}{}", json.strip_prefix('"').unwrap_or(json)))
+fn opened_with(json: &str, opening: &str) -> Cell<'static> {
+    Cell::Verbatim(Cow::Owned(format!("\"{opening}{}", json.strip_prefix('"').unwrap_or(json))))
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! What is in a row: everything but its second is derived from the seed and the row's serial number on demand.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
 use crate::api::contract::Filters;
 use crate::simulator::chance::{Dice, Purpose};
 use crate::simulator::world::moment::{self, Life};
@@ -15,17 +18,22 @@ const GATHER: u32 = inverse(SPREAD);
 
 /// One field's value as it goes into JSON.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Cell {
+pub(super) enum Cell<'a> {
     /// A JSON string, escaped when it is written.
-    Text(String),
+    Text(Cow<'a, str>),
+    /// A JSON string of this number's digits.
+    Digits(i64),
     /// A JSON number.
     Number(i64),
     /// JSON, or what passes for it, written as it is.
-    Verbatim(String),
+    Verbatim(Cow<'a, str>),
 }
 
 /// A row's fields in the order of the vendor's example.
-pub(super) type Fields = Vec<(&'static str, Cell)>;
+pub(super) type Fields<'a> = Vec<(&'static str, Cell<'a>)>;
+
+/// Fields of a row, and those that an odd one has beside them.
+const MOST_FIELDS: usize = 34;
 
 /// What filters look at.
 #[derive(Clone, Debug)]
@@ -116,35 +124,36 @@ impl Teller {
     }
 
     /// All 31 documented fields.
-    pub(super) fn fields(&self, second: EpochSeconds, serial: u32) -> Fields {
+    pub(super) fn fields(&self, second: EpochSeconds, serial: u32) -> Fields<'_> {
         let video_id = self.video_id(second, serial);
         let traits = self.traits(serial);
         let mut dice = self.dice(serial, 2);
         let user = self.user(&mut dice);
         let (width, height, ratio) = dice.pick(&SHAPES);
         let bytes = u64::from(traits.duration) * (40_000 + dice.below(160_000));
-        let text = |value: &str| Cell::Text(value.to_owned());
-        let mut fields = vec![
-            ("avatar", Cell::Text(user.avatar)),
-            ("create_time", Cell::Text(second.get().to_string())),
-            ("created_by_ai", Cell::Text(traits.created_by_ai.to_string())),
-            ("data_size", Cell::Text(bytes.to_string())),
+        let text = |value| Cell::Text(Cow::Borrowed(value));
+        let mut fields = Vec::with_capacity(MOST_FIELDS);
+        fields.extend([
+            ("avatar", Cell::Text(Cow::Owned(user.avatar))),
+            ("create_time", Cell::Digits(second.get())),
+            ("created_by_ai", text(if traits.created_by_ai { "true" } else { "false" })),
+            ("data_size", Cell::Digits(bytes.cast_signed())),
             ("duration", Cell::Number(i64::from(traits.duration))),
             ("height", text(height)),
             ("is_ad", Cell::Number(i64::from(traits.is_ad))),
             ("product_category_list", Cell::Text(self.category_list(&traits))),
             ("ratio", text(ratio)),
-            ("reflow_cover", Cell::Text(cover(video_id))),
-            ("region", text(&self.region)),
+            ("reflow_cover", Cell::Text(Cow::Owned(cover(video_id)))),
+            ("region", text(self.region.as_str())),
             ("sales_flag", Cell::Number(i64::from(traits.sales_flag))),
-        ];
+        ]);
         fields
             .extend(self.counts((second, serial), traits.sales_flag).map(|(name, count)| (name, Cell::Number(count))));
         fields.extend([
-            ("unique_id", Cell::Text(user.handle)),
-            ("user_id", Cell::Text(user.id.to_string())),
-            ("video_desc", Cell::Text(description(&mut dice))),
-            ("video_id", Cell::Text(video_id.to_string())),
+            ("unique_id", Cell::Text(Cow::Owned(user.handle))),
+            ("user_id", Cell::Digits(user.id.cast_signed())),
+            ("video_desc", Cell::Text(Cow::Owned(description(&mut dice)))),
+            ("video_id", Cell::Digits(video_id.cast_signed())),
             ("video_products", Cell::Text(self.product_list(&traits))),
             ("width", text(width)),
         ]);
@@ -193,17 +202,23 @@ impl Teller {
         Product { id: 1_729_000_000_000_000_000 + dice.below(9_000_000_000_000_000), category: dice.pick(&CATEGORIES) }
     }
 
-    fn product_list(&self, traits: &Traits) -> String {
+    fn product_list(&self, traits: &Traits) -> Cow<'static, str> {
+        if traits.products.is_empty() {
+            return Cow::Borrowed("[]");
+        }
         let ids: Vec<String> = traits.products.iter().map(|number| self.product(*number).id.to_string()).collect();
-        format!("[{}]", ids.join(","))
+        Cow::Owned(format!("[{}]", ids.join(",")))
     }
 
-    fn category_list(&self, traits: &Traits) -> String {
+    fn category_list(&self, traits: &Traits) -> Cow<'static, str> {
+        if traits.products.is_empty() {
+            return Cow::Borrowed("[]");
+        }
         let mut categories: Vec<_> = traits.products.iter().map(|number| self.product(*number).category).collect();
         categories.sort_unstable();
         categories.dedup();
         let told = categories.iter().map(|(id, name)| format!(r#"{{ "category_name":"{name}","category_id":"{id}"}}"#));
-        format!("[{}]", told.collect::<Vec<String>>().join(","))
+        Cow::Owned(format!("[{}]", told.collect::<Vec<String>>().join(",")))
     }
 
     /// One of the region's users, the first ones far more often than the last ones.
@@ -242,10 +257,14 @@ impl User {
             1 => format!("{}{}", dice.pick(&NAMES), dice.below(9_999)),
             _ => format!("{}_{}{}", dice.pick(&NAMES), dice.pick(&NAMES), dice.below(99)),
         };
-        let name: String = (0..56).map(|_| char::from(dice.pick(LETTERS))).collect();
-        let folder = dice.below(100);
-        let host = "https://echosell-images.tos-ap-southeast-1.volces.com";
-        Self { id, handle, avatar: format!("{host}/user-avatar/{folder}/MS4wLjABAAAA{name}.jpg") }
+        let name = [(); 56].map(|()| dice.pick(LETTERS));
+        let mut avatar = String::with_capacity(160);
+        avatar.push_str("https://echosell-images.tos-ap-southeast-1.volces.com/user-avatar/");
+        write_number(i64::try_from(dice.below(100)).unwrap_or(0), &mut avatar);
+        avatar.push_str("/MS4wLjABAAAA");
+        avatar.extend(name.map(char::from));
+        avatar.push_str(".jpg");
+        Self { id, handle, avatar }
     }
 }
 
@@ -282,27 +301,61 @@ const fn inverse(odd: u32) -> u32 {
 }
 
 /// The fields as one JSON object.
-pub(super) fn write_object(fields: &Fields, out: &mut String) {
+pub(super) fn write_object(fields: &Fields<'_>, out: &mut String) {
     out.push('{');
     for (place, (name, cell)) in fields.iter().enumerate() {
-        if place > 0 {
-            out.push(',');
-        }
-        out.push('"');
+        out.push_str(if place > 0 { ",\"" } else { "\"" });
         out.push_str(name);
         out.push_str("\":");
-        match cell {
-            Cell::Text(text) => out.push_str(&json_text(text)),
-            Cell::Number(number) => out.push_str(&number.to_string()),
-            Cell::Verbatim(json) => out.push_str(json),
-        }
+        write_cell(cell, out);
     }
     out.push('}');
 }
 
-/// A JSON string that holds `text`.
-pub(super) fn json_text(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+/// The value as JSON.
+pub(super) fn write_cell(cell: &Cell<'_>, out: &mut String) {
+    match cell {
+        Cell::Text(text) => write_text(text, out),
+        Cell::Digits(number) => {
+            out.push('"');
+            write_number(*number, out);
+            out.push('"');
+        }
+        Cell::Number(number) => write_number(*number, out),
+        Cell::Verbatim(json) => out.push_str(json),
+    }
+}
+
+/// A JSON string that holds `text`: quotes, backslashes and control characters are escaped, nothing else is.
+pub(super) fn write_text(text: &str, out: &mut String) {
+    out.push('"');
+    let mut rest = text;
+    while let Some(place) = rest.bytes().position(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
+        let (plain, escaped) = rest.split_at(place);
+        out.push_str(plain);
+        let (escaped, after) = escaped.split_at(1);
+        match escaped {
+            "\"" => out.push_str("\\\""),
+            "\\" => out.push_str("\\\\"),
+            "\n" => out.push_str("\\n"),
+            "\r" => out.push_str("\\r"),
+            "\t" => out.push_str("\\t"),
+            "\u{8}" => out.push_str("\\b"),
+            "\u{c}" => out.push_str("\\f"),
+            // Writing to a String cannot fail.
+            _ => {
+                let code = escaped.bytes().next().unwrap_or_default();
+                let _infallible = write!(out, "\\u{code:04x}");
+            }
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out.push('"');
+}
+
+fn write_number(number: i64, out: &mut String) {
+    out.push_str(itoa::Buffer::new().format(number));
 }
 
 #[cfg(test)]
@@ -323,7 +376,8 @@ mod tests {
 
     #[test]
     fn a_row_has_the_documented_fields_in_their_order_with_the_examples_types() {
-        let fields = teller().fields(second(), 5);
+        let us = teller();
+        let fields = us.fields(second(), 5);
         assert_eq!(fields.iter().map(|(name, _)| *name).collect::<Vec<&str>>(), SOURCE.fields);
         let numbers = ["duration", "is_ad", "sales_flag"];
         for (name, cell) in &fields {
@@ -350,7 +404,8 @@ mod tests {
     #[test]
     fn lists_inside_strings_are_json_and_sellers_have_products() {
         for serial in 0..200 {
-            let fields = teller().fields(second(), serial);
+            let us = teller();
+            let fields = us.fields(second(), serial);
             let text = |wanted| match fields.iter().find(|(name, _)| *name == wanted) {
                 Some((_, Cell::Text(text))) => text.clone(),
                 other => panic!("{other:?}"),
@@ -384,5 +439,15 @@ mod tests {
         posts.sort_unstable();
         let most = posts.chunk_by(|left, right| left == right).map(<[u64]>::len).max().unwrap();
         assert!(most > 100 && most < 400, "{most}");
+    }
+
+    #[test]
+    fn a_text_is_escaped_as_other_writers_of_json_do() {
+        let all: Vec<String> = ('\0'..='\u{2ff}').map(String::from).collect();
+        for text in all.iter().map(String::as_str).chain([&*all.concat(), "", "\\\"\n\u{1}ä\u{8}\u{c}"]) {
+            let mut written = String::new();
+            write_text(text, &mut written);
+            assert_eq!(written, serde_json::Value::from(text).to_string());
+        }
     }
 }

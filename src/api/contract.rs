@@ -91,10 +91,18 @@ pub const SOURCE: Source = Source {
 
 /// A region code such as `US`: 1 to 16 ASCII letters, digits, `-` or `_`, so that it is also a safe folder name.
 ///
-/// The vendor lists no codes; whether one exists is the service's to say.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// The vendor lists no codes; whether one exists is the service's to say. It holds its letters itself: some dozen things that are known of a
+/// page name its region, and each would ask for memory of its own.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Region(String);
+pub struct Region {
+    /// Zeros behind the last letter, so that codes are in the order of their texts.
+    letters: [u8; LONGEST_REGION],
+    length: usize,
+}
+
+/// Letters of a region code, at most.
+const LONGEST_REGION: usize = 16;
 
 /// A region code that cannot be one.
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +112,21 @@ pub struct RegionError(String);
 impl Region {
     /// The code as it is sent.
     pub fn as_str(&self) -> &str {
-        &self.0
+        // Every code is made of ASCII alone.
+        self.letters.get(..self.length).and_then(|code| std::str::from_utf8(code).ok()).unwrap_or_default()
+    }
+
+    fn of(code: &str) -> Option<Self> {
+        let mut letters = [0; LONGEST_REGION];
+        letters.get_mut(..code.len())?.copy_from_slice(code.as_bytes());
+        let is_code = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (!code.is_empty() && code.bytes().all(is_code)).then_some(Self { letters, length: code.len() })
+    }
+}
+
+impl fmt::Debug for Region {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Region").field(&self.as_str()).finish()
     }
 }
 
@@ -112,12 +134,7 @@ impl TryFrom<String> for Region {
     type Error = RegionError;
 
     fn try_from(code: String) -> Result<Self, Self::Error> {
-        let fits = (1..=16).contains(&code.len());
-        if fits && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_') {
-            Ok(Self(code))
-        } else {
-            Err(RegionError(code))
-        }
+        Self::of(&code).ok_or(RegionError(code))
     }
 }
 
@@ -125,19 +142,19 @@ impl FromStr for Region {
     type Err = RegionError;
 
     fn from_str(code: &str) -> Result<Self, Self::Err> {
-        Self::try_from(code.to_owned())
+        Self::of(code).ok_or_else(|| RegionError(code.to_owned()))
     }
 }
 
 impl From<Region> for String {
     fn from(region: Region) -> Self {
-        region.0
+        region.as_str().to_owned()
     }
 }
 
 impl fmt::Display for Region {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        formatter.write_str(self.as_str())
     }
 }
 

@@ -126,6 +126,10 @@ pub fn category_list(raw: &str) -> Fit<Vec<Category>> {
 }
 
 fn list<T>(raw: &str, item: impl Fn(&str) -> Fit<T>) -> Fit<Vec<T>> {
+    // Most videos sell nothing, and of an empty list nothing is to be read.
+    if within_quotes(raw).unwrap_or(raw) == "[]" {
+        return Fit::Exact(Vec::new());
+    }
     let (json, mut repaired) = match raw.as_bytes().first() {
         Some(b'n') => return Fit::Absent,
         Some(b'[') => (Cow::Borrowed(raw), false),

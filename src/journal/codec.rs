@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use lz4_flex::block::{CompressError, CompressTable, compress_into_with_table, get_maximum_output_size};
+
 use super::job::purpose_columns;
 use super::record::StoredPage;
 use super::schema::checksum;
@@ -13,6 +15,34 @@ use crate::units::EpochSeconds;
 const KEY_BYTES: usize = 16;
 /// Bytes of the text that a page's checksums begin with, about: more only cost another allocation.
 const FACT_BYTES: usize = 160;
+
+/// Bytes of room that are kept from one body to the next, at most: a usual one takes a dozen KiB of it.
+const MOST_ROOM: usize = 256 << 10;
+
+/// Packs bodies, each in the memory of the one before it.
+#[derive(Default)]
+pub(super) struct Packer {
+    table: CompressTable,
+    room: Vec<u8>,
+}
+
+impl Packer {
+    /// The body as its table keeps it: one LZ4 block.
+    ///
+    /// # Errors
+    /// Where the block has no room, which it has.
+    pub(super) fn pack(&mut self, body: &[u8]) -> Result<&[u8], CompressError> {
+        let most = get_maximum_output_size(body.len());
+        if self.room.len() > MOST_ROOM {
+            *self = Self::default();
+        }
+        if self.room.len() < most {
+            self.room.resize(most, 0);
+        }
+        let length = compress_into_with_table(body, &mut self.room, &mut self.table)?;
+        Ok(self.room.get(..length).unwrap_or_default())
+    }
+}
 
 /// The row keys of a page in its order.
 pub(super) fn encode_keys(rows: &[RowKey]) -> Vec<u8> {
@@ -110,6 +140,19 @@ mod tests {
             prop_assert_eq!(bytes.len(), rows.len() * KEY_BYTES);
             prop_assert_eq!(decode_keys(&bytes), Some(rows));
         }
+    }
+
+    #[test]
+    fn a_body_is_packed_whole_whatever_was_packed_before_it() {
+        let mut packer = Packer::default();
+        let sizes = [10, 0, 30_000, 7, 70_000, 400_000, 12, 100_000, 9_000];
+        for size in sizes {
+            let body: Vec<u8> = (0..size).map(|place: u32| (place / 7 % 251) as u8).collect();
+            let packed = packer.pack(&body).unwrap().to_vec();
+            assert_eq!(lz4_flex::block::decompress(&packed, body.len()).unwrap(), body, "{size}");
+            assert!(packed.len() <= body.len() / 2 + 20, "{size}");
+        }
+        assert!(packer.room.len() <= get_maximum_output_size(100_000));
     }
 
     #[test]

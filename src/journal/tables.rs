@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::book::Account;
 use super::bought::Bought;
 use super::changes::Recording;
-use super::codec::{body_checksum, encode_keys, event_checksum, keys_checksum, standing_name};
+use super::codec::{Packer, body_checksum, encode_keys, event_checksum, keys_checksum, standing_name};
 use super::error::JournalError;
 use super::held::{HeldPage, Place};
 use super::job::{Forerunner, Halt, Job, PartStep, address_text, purpose_columns};
@@ -88,6 +88,7 @@ pub(super) struct Batch<'a> {
     /// What this transaction makes of it.
     pub(super) draft: Vec<Entry>,
     pub(super) statements: Statements<'a>,
+    pub(super) packer: &'a mut Packer,
 }
 
 impl Batch<'_> {
@@ -309,7 +310,9 @@ impl Batch<'_> {
         };
         let region = &page.fact.address.region;
         let checksum = body_checksum(region, &stored, &page.body);
-        let body = lz4_flex::block::compress(&page.body);
+        let packed = self.packer.pack(&page.body);
+        let body = packed.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        self.cursor.written_bytes += body.len() as u64;
         let sql = "INSERT INTO bodies (sequence, region, first, end, slots, fetched_at_ms, request_id, length, \
                    checksum, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         kept(&mut self.statements.body, self.connection, sql)?.execute(params![
@@ -326,7 +329,6 @@ impl Batch<'_> {
         ])?;
         let (region, slots) = (region.clone(), page.fact.slots);
         self.draft.push(Entry::Held(HeldPage { region, sequence, span, slots }));
-        self.cursor.written_bytes += body.len() as u64;
         Ok(())
     }
 

@@ -18,6 +18,7 @@ use super::ballast::Ballast;
 use super::book::Account;
 use super::bought::Bought;
 use super::changes::{Extent, Recording, Reserved};
+use super::codec::Packer;
 use super::error::{JournalError, is_damage, is_full};
 use super::job::{Job, Request};
 use super::lock::{HeldFolder, Place};
@@ -34,8 +35,9 @@ pub(super) const QUEUE: usize = 1_024;
 /// Jobs that share one transaction.
 const LARGEST_BATCH: usize = 256;
 /// The least time from the beginning of one transaction to that of the next, while pages are on their way that may share it: each syncs, and
-/// writes the last page of each table anew, however few rows it holds. So long, at most, a page waits for others.
-const APART: Duration = Duration::from_millis(2);
+/// writes the last page of each table anew, however few rows it holds. So long, at most, a page waits for others; once all that are on their
+/// way have come, none waits. Many disks take some four milliseconds for a sync, so less would gather no more than comes meanwhile.
+const APART: Duration = Duration::from_millis(6);
 /// How often it is looked meanwhile whether all have come, or something that others wait for.
 const LOOK_EVERY: Duration = Duration::from_micros(300);
 /// Growth of the log after which it is moved into the database.
@@ -92,6 +94,7 @@ pub(super) struct Writer {
     /// What is durable of the ledger.
     known: Option<Known>,
     bought: Bought,
+    packer: Packer,
     health: Health,
     /// When the last transaction began.
     began: Option<Instant>,
@@ -131,6 +134,7 @@ impl Writer {
             marker,
             known,
             bought,
+            packer: Packer::default(),
             health,
             began,
             recording,
@@ -294,6 +298,7 @@ impl Writer {
             recording: self.recording.as_ref(),
             draft: Vec::new(),
             statements: Statements::default(),
+            packer: &mut self.packer,
         };
         let mut answers = Vec::with_capacity(batch.len());
         for request in batch {

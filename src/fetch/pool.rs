@@ -126,6 +126,8 @@ pub struct Pool {
     slowed: Option<(u16, String)>,
     /// Of each region, the failed attempts since its last page.
     failures: BTreeMap<Region, Failures>,
+    /// And those that came too early, which may be the key's trouble.
+    throttled: BTreeMap<Region, Failures>,
     lone: LoneThrottling,
     /// When a region may be asked again that alone is throttled.
     region_due: Option<Duration>,
@@ -153,6 +155,7 @@ impl Pool {
             last_page: None,
             slowed: None,
             failures: BTreeMap::new(),
+            throttled: BTreeMap::new(),
             lone: LoneThrottling::default(),
             region_due: None,
             is_held: false,
@@ -221,6 +224,11 @@ impl Pool {
     /// The failed attempts of a region since its last page; none where the last one came.
     pub fn failures(&self, region: &Region) -> Option<&Failures> {
         self.failures.get(region)
+    }
+
+    /// The attempts of a region since its last page that came too early.
+    pub fn throttled(&self, region: &Region) -> Option<&Failures> {
+        self.throttled.get(region)
     }
 
     fn is_stopped(&self, work: &Work) -> bool {
@@ -358,16 +366,19 @@ impl Pool {
         }
         let region = &work.query().region;
         match (heard, why) {
-            (Heard::Throttled { .. } | Heard::Slowed { .. } | Heard::Quota { .. } | Heard::OutOfCredits { .. }, _) => {}
+            (Heard::Quota { .. } | Heard::OutOfCredits { .. }, _) => {}
             (Heard::Refused { .. }, _) => self.is_held |= !work.is_probe(),
             (_, None) => {
                 self.failures.remove(region);
+                self.throttled.remove(region);
             }
             (_, Some(why)) => {
+                let is_throttled = matches!(heard, Heard::Throttled { .. } | Heard::Slowed { .. });
+                let rows = if is_throttled { &mut self.throttled } else { &mut self.failures };
                 let new = || Failures { attempts: 0, since: now, why: String::new() };
-                let failing = self.failures.entry(region.clone()).or_insert_with(new);
-                failing.attempts += 1;
-                why.clone_into(&mut failing.why);
+                let row = rows.entry(region.clone()).or_insert_with(new);
+                row.attempts += 1;
+                why.clone_into(&mut row.why);
             }
         }
     }

@@ -200,6 +200,33 @@ fn a_region_that_always_hangs_is_a_gap_and_the_others_are_exported() {
     a_dead_region_is_a_gap(DeadForm::Stall, 0);
 }
 
+/// Nobody else is asked once the others are done, so what came as 429 was taken for the key's trouble, and each start ended with 5.
+#[test]
+fn a_region_that_answers_429_alone_once_the_others_are_done_is_a_gap() {
+    let simulator = serve_four(|service| service.faults.dead_regions = vec![region("GB")]);
+    let job = job_of_four(&simulator).with("--give-up-after 6s");
+    let ended = job.run();
+    is_whole_but_for_gb(&ended, &simulator, &job, "unwell");
+    heals(&simulator);
+    simulator.change(refuses("GB=429:too many requests")).unwrap();
+    let ended = job.run();
+    is_whole_but_for_gb(&ended, &simulator, &job, "unwell");
+    is_completed(&simulator, &job);
+}
+
+#[test]
+fn a_service_that_answers_429_to_everybody_once_some_regions_are_done_ends_with_5() {
+    let simulator = serve_four(|service| service.faults.dead_regions = vec![region("GB")]);
+    let job = job_of_four(&simulator).with("--give-up-after 6s");
+    assert_eq!(job.run().code, 3);
+    heals(&simulator);
+    let everybody = ["US", "GB", "FR", "DE"].map(|code| format!("{code}=429:too many requests").parse().unwrap());
+    simulator.change(|service| service.faults.refused_regions = everybody.to_vec()).unwrap();
+    let ended = job.run();
+    assert_eq!(ended.code, 5, "{ended}");
+    is_completed(&simulator, &job);
+}
+
 #[test]
 fn a_relative_range_goes_on_to_new_days_beside_a_dead_region() {
     let simulator = serve(|service| {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::api::contract::{PageQuery, Region, TimeOrder};
 use crate::fetch::job::{Asks, Fetched, JobId};
-use crate::fetch::pool::Over;
+use crate::fetch::pool::{Failures, Over};
 use crate::fetch::retry::Patience;
 use crate::plan::event::RegionFault;
 use crate::plan::fact::Purpose;
@@ -119,8 +119,22 @@ impl Machine {
     }
 
     fn failing(&self, region: &Region) -> Option<Failing> {
-        let found = self.pool.failures(region)?;
+        let found = self.pool.failures(region).or_else(|| self.throttled_at_the_end(region))?;
         Some(Failing { attempts: found.attempts, since: found.since, why: found.why.clone() })
+    }
+
+    /// What comes as 429 alone is the key's trouble, or the region's where others are answered in between. Once those are done nobody is asked in
+    /// between: then it counts as failing, and whether it is the key is shown by a harmless page of another.
+    fn throttled_at_the_end(&self, region: &Region) -> Option<&Failures> {
+        let throttled = self.pool.throttled(region)?;
+        let standing = self.standing();
+        let others = || standing.iter().filter(|(other, _)| other != region);
+        let is_silent = |other: &Region| {
+            self.pool.throttled(other).is_some() || self.pool.failures(other).is_some() || self.regions.is_aside(other)
+        };
+        let is_end = others().any(|(_, progress)| *progress == Progress::Done)
+            && others().all(|(other, progress)| *progress != Progress::Open || is_silent(other));
+        is_end.then_some(throttled)
     }
 
     fn standing(&self) -> Vec<(Region, Progress)> {
@@ -173,7 +187,10 @@ impl Machine {
             }
             Reason::Look if !came => self.regions.looked_in_vain(region),
             Reason::Look => {}
-            Reason::Proof => self.regions.proved(met(&how)),
+            Reason::Proof => {
+                let met = self.met(&how);
+                self.regions.proved(met);
+            }
         }
         match how {
             // What was asked to see whether the key is spent has answered before.
@@ -183,18 +200,23 @@ impl Machine {
             _ => {}
         }
     }
+
+    /// What a harmless page met that did not come.
+    fn met(&self, how: &Fetched) -> Option<RegionFault> {
+        match how {
+            Fetched::Refused { code, message } => Some(RegionFault::Refused { code: *code, message: message.clone() }),
+            Fetched::Failed { why } | Fetched::Unreachable { why } => Some(RegionFault::Unwell { why: why.clone() }),
+            // Else a service that answers everybody with 429 would be asked for proofs without end.
+            Fetched::TooEarly => {
+                let why = self.pool.last_failure().unwrap_or("it was asked too early").to_owned();
+                Some(RegionFault::Unwell { why })
+            }
+            _ => None,
+        }
+    }
 }
 
 /// How a run ends that is refused like this.
 pub(super) fn ending_of(code: u16, message: String) -> Ending {
     if code == SPENT { Ending::QuotaSpent { message } } else { Ending::Refused { code, message } }
-}
-
-/// What a harmless page met that did not come.
-fn met(how: &Fetched) -> Option<RegionFault> {
-    match how {
-        Fetched::Refused { code, message } => Some(RegionFault::Refused { code: *code, message: message.clone() }),
-        Fetched::Failed { why } | Fetched::Unreachable { why } => Some(RegionFault::Unwell { why: why.clone() }),
-        _ => None,
-    }
 }

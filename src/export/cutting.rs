@@ -57,10 +57,10 @@ impl Cutting {
                 Due::Slice { region, range, not_read, urgency } => {
                     self.slice((region, run), range, urgency, journal)?.map(|cut| cut.ready(not_read))
                 }
-                Due::Fill { region, range, not_read, unproven } => {
+                Due::Fill { region, range, not_read, unproven, rows_before } => {
                     let apart = [not_read.all.as_slice(), &unproven].concat();
                     let slices = self.slices(&region, range, &apart, journal)?;
-                    Some(Ready::Fill(Fill { region, range, slices, not_read, unproven }))
+                    Some(Ready::Fill(Fill { region, range, slices, not_read, unproven, rows_before }))
                 }
             };
             if ready.is_some() {

@@ -25,6 +25,9 @@ use super::{Delivered, Ending, ExportError, ExportRequest};
 mod rejected;
 mod shares;
 
+/// Whenever a page is of.
+const EVER: TimeRange = TimeRange::new(EpochSeconds::new(i64::MIN), EpochSeconds::MAX);
+
 /// The last steps of a start, and the first.
 pub(super) struct Delivery<'a> {
     request: &'a ExportRequest,
@@ -123,6 +126,9 @@ impl<'a> Delivery<'a> {
         ledger: &Ledger,
     ) -> Result<Left, ExportError> {
         let is_done = *ending == Ending::Complete;
+        if is_done {
+            self.publisher.deliver_late(planner).await?;
+        }
         let replaced = if is_done { self.replaced(planner).await? } else { Replaced::default() };
         let held = if is_done { self.publisher.reveal_held().await? } else { Vec::new() };
         if is_done {
@@ -151,6 +157,7 @@ impl<'a> Delivery<'a> {
         self.publisher.commits.keep_account(&self.publisher.journal).await?;
         if is_done {
             for plan in planner.regions() {
+                self.publisher.journal.take_late(&plan.region, EVER);
                 self.publisher.journal.release_bodies(&plan.region, EpochSeconds::MAX).await?;
             }
             let outcome = match (left.is_whole, is_read) {

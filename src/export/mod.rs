@@ -17,6 +17,7 @@ mod error;
 mod fill;
 mod forecast;
 mod keeps;
+mod late;
 mod learned;
 mod machine;
 mod merge;

@@ -78,6 +78,7 @@ impl Publisher {
             return self.pass_over(slice, not_read).await;
         }
         let is_read = not_read.all.iter().all(|not_read| !not_read.overlaps(slice.range));
+        self.journal.take_up_to(&slice.region, slice.range.end);
         let mut part = self.stage(&slice).await?;
         if let Some(staged) = part.take_if(|_| !is_new) {
             let former = || self.former_parts(&slice.region);
@@ -106,6 +107,9 @@ impl Publisher {
 
     /// The same of time in which nothing was found, however long it is: one record, and no part.
     pub(super) async fn pass_over(&self, empty: Slice, not_read: NotRead) -> Result<Published, ExportError> {
+        self.journal.take_up_to(&empty.region, empty.range.end);
+        // What has come since it was found to be empty.
+        self.journal.owe(&empty.region, empty.range);
         if self.is_new(&empty.region, empty.range).await? {
             self.note_empty(&empty, &not_read).await;
         }

@@ -178,6 +178,7 @@ impl<'a> Session<'a> {
         self.show_ledger(&ledger);
         self.tell_start(&planner, attempts_before)?;
         let publisher = self.publisher()?;
+        self.owe_what_came_late(&planner);
         if self.run.spent_at.is_some() {
             self.journal.tell_spent(&self.run.begun.id, None).await?;
         }
@@ -204,6 +205,14 @@ impl<'a> Session<'a> {
         }
         let ending = if ending == Ending::Complete && !left.is_whole { Ending::Incomplete } else { ending };
         self.outcome((ending, Work::Done), (ledger.counts(), attempts_before), (left, newest(&planner)))
+    }
+
+    /// Which of the pages that a former process has left came after the rows of their time were taken nobody knows.
+    fn owe_what_came_late(&self, planner: &Planner) {
+        for plan in planner.regions() {
+            self.journal.take_up_to(&plan.region, plan.published_until);
+            self.journal.owe(&plan.region, TimeRange::new(EpochSeconds::new(i64::MIN), plan.published_until));
+        }
     }
 
     /// What the loop works with.

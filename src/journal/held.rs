@@ -1,5 +1,8 @@
 //! Which pages hold a body, by region and time, in memory: so that the database needs no index of its bodies, which would cost
 //! as much to write as they do. Pure. Some dozen bytes a page; the writer adds a page once it is durable, never before.
+//!
+//! A page that comes of time whose rows were taken already is *late*: what it alone shows is in no part. It is owed to whoever looks for that,
+//! and not released with what lies around it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -45,11 +48,17 @@ pub(super) struct Held {
     chunks: BTreeMap<i64, u32>,
     /// Chunks in which nothing lies but what is released.
     ripe: BTreeSet<i64>,
+    /// Up to where the rows of each region were taken.
+    taken: BTreeMap<Region, EpochSeconds>,
+    late: BTreeMap<Region, BTreeSet<Place>>,
 }
 
 impl Held {
     pub(super) fn add(&mut self, page: HeldPage) {
         let HeldPage { region, sequence, span, slots } = page;
+        if self.taken.get(&region).is_some_and(|taken| span.start < *taken) {
+            self.late.entry(region.clone()).or_default().insert((span.start, sequence));
+        }
         let pages = self.regions.entry(region).or_default();
         let added = pages.insert((span.start, sequence), Rest { end: span.end, slots });
         if added.is_none() {
@@ -64,6 +73,9 @@ impl Held {
     pub(super) fn release(&mut self, region: &Region, place: Place) {
         if self.regions.get_mut(region).and_then(|pages| pages.remove(&place)).is_none() {
             return;
+        }
+        if let Some(late) = self.late.get_mut(region) {
+            late.remove(&place);
         }
         if let Some(held) = self.chunks.get_mut(&place.1.div_euclid(CHUNK)) {
             *held = held.saturating_sub(1);
@@ -105,6 +117,34 @@ impl Held {
         self.ripe.retain(|chunk| !chunks.contains(chunk));
     }
 
+    /// The rows of a region are being taken up to a moment: every page that is here is looked at, and none that comes later.
+    pub(super) fn take_up_to(&mut self, region: &Region, until: EpochSeconds) {
+        let taken = self.taken.entry(region.clone()).or_insert(until);
+        *taken = until.max(*taken);
+    }
+
+    /// The pages of these seconds that are here were not looked at.
+    pub(super) fn owe(&mut self, region: &Region, range: TimeRange) {
+        let owed = self.next(region, range, BEFORE_ALL, usize::MAX);
+        self.late.entry(region.clone()).or_default().extend(owed);
+    }
+
+    /// The pages that lie within these seconds are looked at once more.
+    pub(super) fn take_late(&mut self, region: &Region, range: TimeRange) {
+        let pages = self.regions.get(region);
+        let is_within = |place: &Place| {
+            let end = pages.and_then(|pages| pages.get(place)).map_or(place.0, |rest| rest.end);
+            range.covers(TimeRange::new(place.0, end))
+        };
+        if let Some(late) = self.late.get_mut(region) {
+            late.retain(|place| !is_within(place));
+        }
+    }
+
+    pub(super) fn is_late(&self, region: &Region, place: &Place) -> bool {
+        self.late.get(region).is_some_and(|late| late.contains(place))
+    }
+
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
@@ -129,10 +169,11 @@ impl Held {
         meeting.find(|(_, rest)| rest.end > range.start).map(|((first, _), _)| first.max(range.start))
     }
 
-    /// Pages that end at or before a moment, at most so many: those that came first, since they lie side by side in their table.
+    /// Pages that end at or before a moment and are not late, at most so many: those that came first, since they lie side by side in their table.
     pub(super) fn ended(&self, region: &Region, below: EpochSeconds, most: usize) -> Vec<Place> {
         let before = self.beginning_in(region, EpochSeconds::new(i64::MIN), below);
-        let mut ended: Vec<Place> = before.filter(|(_, rest)| rest.end <= below).map(|(place, _)| place).collect();
+        let ended = before.filter(|(place, rest)| rest.end <= below && !self.is_late(region, place));
+        let mut ended: Vec<Place> = ended.map(|(place, _)| place).collect();
         ended.sort_unstable_by_key(|(_, sequence)| *sequence);
         ended.truncate(most);
         ended
@@ -231,6 +272,30 @@ mod tests {
         held.swept(&(384..448));
         held.add_released(500);
         assert_eq!(held.ripe(), std::slice::from_ref(&(448..512)));
+    }
+
+    /// What the last pages of a run showed of time that was published was dropped with their bodies.
+    #[test]
+    fn what_comes_of_time_whose_rows_were_taken_is_late_until_it_is_taken_too() {
+        let mut held = held(&[(10, 20), (18, 35)]);
+        let late = |held: &Held| -> Vec<i64> {
+            let places = held.next(&us(), range(0, 99), BEFORE_ALL, 9);
+            sequences(&places.into_iter().filter(|place| held.is_late(&us(), place)).collect::<Vec<_>>())
+        };
+        held.take_up_to(&us(), EpochSeconds::new(30));
+        held.take_up_to(&us(), EpochSeconds::new(20));
+        for (sequence, first, end) in [(3, 12, 14), (4, 29, 40), (5, 30, 33)] {
+            held.add(HeldPage { region: us(), sequence, span: range(first, end), slots: 10 });
+        }
+        assert_eq!(late(&held), [3, 4]);
+        let ended = |held: &Held| sequences(&held.ended(&us(), EpochSeconds::new(99), 9));
+        assert_eq!(ended(&held), [1, 2, 5]);
+        held.take_late(&us(), range(12, 39));
+        assert_eq!((late(&held), ended(&held)), (vec![4], vec![1, 2, 3, 5]), "of the other something lies beyond");
+        held.owe(&us(), range(20, 33));
+        assert_eq!((late(&held), ended(&held)), (vec![2, 4, 5], vec![1, 3]));
+        held.release(&us(), (EpochSeconds::new(18), 2));
+        assert_eq!(late(&held), [4, 5]);
     }
 
     #[test]

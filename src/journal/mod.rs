@@ -220,6 +220,30 @@ impl Journal {
         PageReader::new(recovery::open_reader(&self.shared.file)?, self.shared.clone(), (region.clone(), range))
     }
 
+    /// The same of late pages alone: those that came of time whose rows had been taken.
+    ///
+    /// # Errors
+    /// A connection that cannot be opened.
+    pub fn late_pages(&self, region: &Region, range: TimeRange) -> Result<PageReader, JournalError> {
+        self.pages(region, range).map(PageReader::of_late_pages)
+    }
+
+    /// The rows of a region are about to be read back up to a moment. Pages of that time that are held by now are released once they are not wanted
+    /// any more; what comes from here on is late, and stays until [`Journal::take_late`].
+    pub fn take_up_to(&self, region: &Region, until: EpochSeconds) {
+        self.shared.held().take_up_to(region, until);
+    }
+
+    /// The pages of these seconds that are held are late too: nobody has read them back.
+    pub fn owe(&self, region: &Region, range: TimeRange) {
+        self.shared.held().owe(region, range);
+    }
+
+    /// Late pages that lie within these seconds are about to be read back.
+    pub fn take_late(&self, region: &Region, range: TimeRange) {
+        self.shared.held().take_late(region, range);
+    }
+
     /// Row slots on the held pages of a region whose span begins in `range`: about the rows of that range. A page counts in one
     /// range only, however far it reaches: else pages that repeat each other would fill any range, were it a second long.
     ///
@@ -238,7 +262,7 @@ impl Journal {
         Ok(self.shared.held().first(region, range))
     }
 
-    /// Drops the bodies of the region's pages whose span ends at or before `below`, and returns how many. Their facts stay.
+    /// Drops the bodies of the region's pages whose span ends at or before `below`, but for late ones, and returns how many. Their facts stay.
     /// Done in pieces, so that pages in flight do not wait for long; a piece that was done stays done.
     ///
     /// # Errors

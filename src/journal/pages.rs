@@ -33,6 +33,7 @@ pub struct PageReader {
     range: TimeRange,
     piece: VecDeque<Compressed>,
     after: Place,
+    late_only: bool,
     ended: bool,
 }
 
@@ -53,7 +54,12 @@ impl PageReader {
         // A negative number is one of KiB.
         let bounded = reader.connection.pragma_update(None, "cache_size", -CACHE_KIB);
         bounded.map_err(reader.failed("reading pages"))?;
-        Ok(Self { reader, shared, region, range, piece: VecDeque::new(), after, ended: range.is_empty() })
+        let (piece, late_only) = (VecDeque::new(), false);
+        Ok(Self { reader, shared, region, range, piece, after, late_only, ended: range.is_empty() })
+    }
+
+    pub(super) fn of_late_pages(self) -> Self {
+        Self { late_only: true, ..self }
     }
 
     fn read(&mut self) -> Result<Option<StoredPage>, JournalError> {
@@ -61,9 +67,13 @@ impl PageReader {
             if let Some(found) = self.piece.pop_front() {
                 return self.unpack(found).map(Some);
             }
-            let places = self.shared.held().next(&self.region, self.range, self.after, PIECE);
+            let mut places = self.shared.held().next(&self.region, self.range, self.after, PIECE);
             let Some(last) = places.last() else { return Ok(None) };
             self.after = *last;
+            if self.late_only {
+                let held = self.shared.held();
+                places.retain(|place| held.is_late(&self.region, place));
+            }
             self.piece = self.read_piece(&places)?;
         }
     }

@@ -23,7 +23,7 @@ use crate::units::{EpochSeconds, TimeRange};
 pub type RowId = (EpochSeconds, String);
 
 /// The column of a row's own region.
-const OWN_REGION: &str = "region";
+pub(super) const OWN_REGION: &str = "region";
 
 /// Tells the second of every row of `part`, which lies at `file`, in the order of time.
 ///
@@ -90,11 +90,23 @@ pub(super) fn note_videos(
     ranges: &[TimeRange],
     videos: &mut Videos,
 ) -> Result<(), PartError> {
+    each_video((part, file), ranges, |video| {
+        videos.insert(video);
+    })
+}
+
+/// Tells the video of every row of `part`, which lies at `file`, in these ranges, which are in order and apart.
+///
+/// # Errors
+/// Where the part cannot be read.
+pub(super) fn each_video(
+    (part, file): (&PartRecord, &Path),
+    ranges: &[TimeRange],
+    mut tell: impl FnMut(&str),
+) -> Result<(), PartError> {
     each_batch(part, file, &[CREATE_TIME, VIDEO_ID], |batch| {
         let rows = seconds(batch).zip(texts(batch, VIDEO_ID)).filter_map(|(second, video)| second.zip(video));
-        for (_, video) in rows.filter(|(second, _)| is_within(ranges, *second)) {
-            videos.insert(video);
-        }
+        rows.filter(|(second, _)| is_within(ranges, *second)).for_each(|(_, video)| tell(video));
         ControlFlow::Continue(())
     })
 }

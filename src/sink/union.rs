@@ -1,14 +1,15 @@
-//! A staged part takes in what former parts hold of seconds that were read in part: no row goes that nothing takes the place of.
+//! A staged part takes in what other parts hold of its seconds and it does not: no row goes that nothing takes the place of.
 
 use std::fs::File;
 use std::path::Path;
 
-use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
+use arrow::array::{Array as _, AsArray as _, BooleanArray, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::TimestampMillisecondType;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use parquet::errors::ParquetError;
 
+use crate::api::contract::Region;
 use crate::journal::kept::KeptFields;
 use crate::journal::record::PartRecord;
 use crate::sink::carry::{count_kept, inside, reader};
@@ -16,13 +17,29 @@ use crate::sink::columns::{CREATE_TIME, VIDEO_ID};
 use crate::sink::former;
 use crate::sink::layout::Slice;
 use crate::sink::part::{PartError, PartFile, Parts};
-use crate::sink::reading::note_videos;
+use crate::sink::reading::{OWN_REGION, each_video, note_videos};
 use crate::sink::staging::StagingError;
 use crate::sink::videos::Videos;
 use crate::units::TimeRange;
 
 /// A part, and where it lies.
 pub type Source<'a> = (&'a PartRecord, &'a Path);
+
+/// Rows by the region that they name as their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// Whatever they name.
+    Any,
+    /// All but those that name another region than the asked one.
+    NoOther,
+}
+
+/// Which rows are taken in.
+struct Choice<'a> {
+    seconds: &'a [TimeRange],
+    rows: Naming,
+    without: Videos,
+}
 
 impl Parts {
     /// Writes a staged part anew, with the rows that `former` parts hold of `seconds` within it, but for videos that are there already: the
@@ -38,18 +55,90 @@ impl Parts {
         seconds: &[TimeRange],
     ) -> Result<PartRecord, PartError> {
         let seconds = TimeRange::merged(&seconds.iter().map(|range| range.intersection(own.range)).collect::<Vec<_>>());
-        former.iter().try_fold(own, |own, former| self.take_in_one(own, *former, &seconds))
+        let mut choice = Choice { seconds: &seconds, rows: Naming::Any, without: Videos::default() };
+        former.iter().try_fold(own, |own, former| self.take_in_one(own, *former, &mut choice))
     }
 
-    fn take_in_one(&self, own: PartRecord, former: Source<'_>, seconds: &[TimeRange]) -> Result<PartRecord, PartError> {
+    /// What is staged of each slice of one reading, with the rows that parts `before` it hold of the slice's seconds and the reading does not:
+    /// written anew under its name where there are any, and made of them alone where nothing is staged. A video that the reading shows in
+    /// another slice has changed its second, and stands there alone. Blocks; memory is that of [`Parts::take_in`] of the largest slice, and as
+    /// much for the rows that the reading lacks.
+    ///
+    /// # Errors
+    /// As [`Parts::take_in`].
+    pub fn unite(
+        &self,
+        reading: Vec<(Slice, Option<PartRecord>)>,
+        before: &[Source<'_>],
+        rows: Naming,
+    ) -> Result<Vec<PartRecord>, PartError> {
+        let (mut lacking, mut lacks) = (Videos::default(), Vec::new());
+        for (slice, staged) in &reading {
+            lacks.push(self.note_lacking((slice, staged.as_ref()), before, &mut lacking)?);
+        }
+        let mut moved = Videos::default();
+        if lacks.contains(&true) {
+            for staged in reading.iter().filter_map(|(_, staged)| staged.as_ref()) {
+                each_video((staged, &self.staging.file(&staged.path)), &[staged.range], |video| {
+                    if lacking.contains(video) {
+                        moved.insert(video);
+                    }
+                })?;
+            }
+        }
+        let mut united = Vec::new();
+        for ((slice, staged), lacks) in reading.into_iter().zip(lacks) {
+            let of_slice: &[Source<'_>] = if lacks { before } else { &[] };
+            let mut choice = Choice { seconds: &[slice.range], rows, without: moved.clone() };
+            let part = of_slice.iter().try_fold(staged, |staged, before| match staged {
+                _ if !before.0.range.overlaps(slice.range) => Ok(staged),
+                Some(own) => self.take_in_one(own, *before, &mut choice).map(Some),
+                None => self.copy(*before, &slice, &choice),
+            })?;
+            // What was dropped as a duplicate when they were made counts on.
+            let within = before.iter().filter(|(part, _)| lacks && slice.range.covers(part.range));
+            let dropped: u64 = within.map(|(part, _)| part.duplicates).sum();
+            united.extend(part.map(|part| PartRecord { duplicates: part.duplicates + dropped, ..part }));
+        }
+        Ok(united)
+    }
+
+    /// Notes the videos that parts hold of a slice's seconds and what is staged of it does not; whether there are any.
+    fn note_lacking(
+        &self,
+        (slice, staged): (&Slice, Option<&PartRecord>),
+        before: &[Source<'_>],
+        lacking: &mut Videos,
+    ) -> Result<bool, PartError> {
+        let (mut staged_videos, mut lacks) = (Videos::default(), false);
+        let concerned = before.iter().filter(|(part, _)| part.range.overlaps(slice.range));
+        for (place, (part, file)) in concerned.enumerate() {
+            if let Some(staged) = staged.filter(|_| place == 0) {
+                note_videos(staged, &self.staging.file(&staged.path), &[staged.range], &mut staged_videos)?;
+            }
+            each_video((part, file), &[slice.range], |video| {
+                if !staged_videos.contains(video) {
+                    lacks = true;
+                    lacking.insert(video);
+                }
+            })?;
+        }
+        Ok(lacks)
+    }
+
+    fn take_in_one(
+        &self,
+        own: PartRecord,
+        former: Source<'_>,
+        choice: &mut Choice<'_>,
+    ) -> Result<PartRecord, PartError> {
         let staged = self.staging.file(&own.path);
         let aside = self.staging.place_for_copy();
         std::fs::rename(&staged, &aside).map_err(StagingError::of("renaming", &staged))?;
-        let mut videos = Videos::default();
-        note_videos(&own, &aside, seconds, &mut videos)?;
+        note_videos(&own, &aside, choice.seconds, &mut choice.without)?;
         let slice = Slice { region: own.region.clone(), range: own.range, run: own.run.clone() };
         let mut others = Rows::open(former, &slice)?;
-        (others.seconds, others.without) = (Some(seconds), Some(&videos));
+        others.choice = Some(choice);
         let mut part = PartFile::new(self, &slice)?;
         let mut extra_fields = KeptFields::default();
         let mut write = |batch: &RecordBatch| {
@@ -76,6 +165,20 @@ impl Parts {
         let (duplicates, kept_in_extra) = (own.duplicates, extra_fields.total());
         Ok(written.map_or(own, |record| PartRecord { duplicates, kept_in_extra, extra_fields, ..record }))
     }
+
+    /// The chosen rows of one part as a staged part of a slice; nothing where there are none.
+    fn copy(&self, source: Source<'_>, slice: &Slice, choice: &Choice<'_>) -> Result<Option<PartRecord>, PartError> {
+        let mut rows = Rows::open(source, slice)?;
+        rows.choice = Some(choice);
+        let mut part = PartFile::new(self, slice)?;
+        let mut extra_fields = KeptFields::default();
+        while let Some(batch) = rows.next()? {
+            count_kept(&batch, &mut extra_fields);
+            part.write(&batch)?;
+        }
+        let kept_in_extra = extra_fields.total();
+        Ok(part.finish()?.map(|record| PartRecord { kept_in_extra, extra_fields, ..record }))
+    }
 }
 
 fn source_error(part: &PartRecord, source: impl Into<ParquetError>) -> PartError {
@@ -87,10 +190,8 @@ struct Rows<'a> {
     part: &'a PartRecord,
     slice: &'a Slice,
     reader: ParquetRecordBatchReader,
-    /// Only these seconds, where any are told.
-    seconds: Option<&'a [TimeRange]>,
-    /// But for these videos.
-    without: Option<&'a Videos>,
+    /// Which of them, where that is told.
+    choice: Option<&'a Choice<'a>>,
     /// What has been read and not been taken.
     waiting: Option<RecordBatch>,
 }
@@ -98,7 +199,7 @@ struct Rows<'a> {
 impl<'a> Rows<'a> {
     fn open((part, file): Source<'a>, slice: &'a Slice) -> Result<Self, PartError> {
         let opened = File::open(file).map_err(StagingError::of("opening the part", file))?;
-        Ok(Self { part, slice, reader: reader(opened, part)?, seconds: None, without: None, waiting: None })
+        Ok(Self { part, slice, reader: reader(opened, part)?, choice: None, waiting: None })
     }
 
     /// The next batch with rows; none at the end.
@@ -111,7 +212,8 @@ impl<'a> Rows<'a> {
             let rows = inside(&batch, self.slice.range).map_err(|source| source_error(self.part, source))?;
             let rows =
                 former::to_current(&rows, &self.slice.region).map_err(|source| source_error(self.part, source))?;
-            let rows = wanted(&rows, self.seconds, self.without).map_err(|source| source_error(self.part, source))?;
+            let rows =
+                wanted(&rows, self.choice, &self.slice.region).map_err(|source| source_error(self.part, source))?;
             if rows.num_rows() > 0 {
                 return Ok(Some(rows));
             }
@@ -140,19 +242,22 @@ fn key(batch: &RecordBatch, place: usize) -> Option<Key> {
     (place < batch.num_rows()).then(|| (moments.value(place), videos.value(place).to_owned()))
 }
 
-/// The rows of these seconds, but for these videos.
-fn wanted(
-    batch: &RecordBatch,
-    seconds: Option<&[TimeRange]>,
-    without: Option<&Videos>,
-) -> Result<RecordBatch, ParquetError> {
-    let (Some(seconds), Some(without)) = (seconds, without) else { return Ok(batch.clone()) };
+/// The rows of a batch that are taken in.
+fn wanted(batch: &RecordBatch, choice: Option<&Choice<'_>>, asked: &Region) -> Result<RecordBatch, ParquetError> {
+    let Some(Choice { seconds, rows, without }) = choice else { return Ok(batch.clone()) };
     let is_within = |milliseconds: i64| {
         let second = milliseconds.div_euclid(1_000);
         seconds.iter().any(|range| range.start.get() <= second && second < range.end.get())
     };
-    let is_wanted =
-        |place: usize| key(batch, place).is_some_and(|(moment, video)| is_within(moment) && !without.contains(&video));
+    let regions = batch.column_by_name(OWN_REGION).and_then(|column| column.as_string_opt::<i32>());
+    let names_another = |place: usize| {
+        let named = regions.filter(|regions| regions.is_valid(place)).map(|regions| regions.value(place));
+        named.is_some_and(|named| !named.eq_ignore_ascii_case(asked.as_str()))
+    };
+    let is_wanted = |place: usize| {
+        key(batch, place).is_some_and(|(moment, video)| is_within(moment) && !without.contains(&video))
+            && (*rows == Naming::Any || !names_another(place))
+    };
     let wanted: BooleanArray = (0..batch.num_rows()).map(|place| Some(is_wanted(place))).collect();
     Ok(filter_record_batch(batch, &wanted)?)
 }

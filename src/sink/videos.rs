@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 const HASHED: u64 = 1 << 63;
 
 /// A set of video ids: eight bytes each for the plain numbers that real ids are, the text for any other. Exact.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Videos {
     numbers: HashSet<u64>,
     texts: HashSet<Box<str>>,

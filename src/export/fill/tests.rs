@@ -24,23 +24,28 @@ use crate::units::{EpochSeconds, PageNumber};
 /// 2026-01-01T00:00:00Z.
 const NEW_YEAR: i64 = 1_767_225_600;
 
-fn us() -> Region {
+pub(in crate::export) fn us() -> Region {
     "US".parse().unwrap()
 }
 
-fn range(start: i64, end: i64) -> TimeRange {
+pub(in crate::export) fn range(start: i64, end: i64) -> TimeRange {
     TimeRange::new(EpochSeconds::new(NEW_YEAR + start), EpochSeconds::new(NEW_YEAR + end))
 }
 
+/// A range that is read again and cut into one part.
+fn fill_of(range: TimeRange, not_read: NotRead) -> Fill {
+    Fill { region: us(), range, slices: vec![range], not_read, unproven: vec![], rows_before: Naming::Any }
+}
+
 /// A run of ten minutes, with its journal and output.
-struct Scene {
+pub(in crate::export) struct Scene {
     folder: TempDir,
-    publisher: Publisher,
+    pub(in crate::export) publisher: Publisher,
     pages: u32,
 }
 
 impl Scene {
-    async fn begin() -> Self {
+    pub(in crate::export) async fn begin() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::open(&folder.path().join("state")).unwrap();
         let run = NewRun {
@@ -74,13 +79,16 @@ impl Scene {
     }
 
     /// A durable page of rows at these seconds; ids tell readings apart.
-    async fn buy(&mut self, seconds: &[i64]) {
+    pub(in crate::export) async fn buy(&mut self, seconds: &[i64]) {
+        let row = |second: &i64| format!(r#"{{"create_time":{},"video_id":"{second}"}}"#, NEW_YEAR + second);
+        self.buy_rows(seconds, seconds.iter().map(row).collect()).await;
+    }
+
+    pub(in crate::export) async fn buy_rows(&mut self, seconds: &[i64], rows: Vec<String>) {
         self.pages += 1;
         let purpose = Purpose::Walk { window: WindowId(0), scan: 0 };
         let key =
             |second: &i64| RowKey { second: EpochSeconds::new(NEW_YEAR + second), video: VideoKey(*second as u64) };
-        let row = |second: &i64| format!(r#"{{"create_time":{},"video_id":"{second}"}}"#, NEW_YEAR + second);
-        let rows: Vec<String> = seconds.iter().map(row).collect();
         let page = NewPage {
             fact: PageFact {
                 address: PageAddress { region: us(), purpose, page: PageNumber::new(self.pages).unwrap() },
@@ -102,13 +110,27 @@ impl Scene {
 
     async fn fill(&self, within: TimeRange, slices: &[TimeRange], gaps: &[TimeRange]) -> Published {
         let not_read = NotRead { all: gaps.to_vec(), left: vec![], in_part: vec![] };
-        let fill = Fill { region: us(), range: within, slices: slices.to_vec(), not_read, unproven: vec![] };
+        let fill = Fill {
+            region: us(),
+            range: within,
+            slices: slices.to_vec(),
+            not_read,
+            unproven: vec![],
+            rows_before: Naming::Any,
+        };
         self.publisher.fill(fill).await.unwrap()
     }
 
     async fn fill_unproven(&self, within: TimeRange, slices: &[TimeRange], unproven: &[TimeRange]) -> Published {
         let (slices, unproven) = (slices.to_vec(), unproven.to_vec());
-        let fill = Fill { region: us(), range: within, slices, not_read: NotRead::default(), unproven };
+        let fill = Fill {
+            region: us(),
+            range: within,
+            slices,
+            not_read: NotRead::default(),
+            unproven,
+            rows_before: Naming::Any,
+        };
         self.publisher.fill(fill).await.unwrap()
     }
 
@@ -119,7 +141,7 @@ impl Scene {
     }
 
     /// Range and rows of every live part, from the files themselves; and no other Parquet is there.
-    fn live(&self) -> Vec<(TimeRange, u64)> {
+    pub(in crate::export) fn live(&self) -> Vec<(TimeRange, u64)> {
         let parts = self.publisher.journal.parts().unwrap().into_iter();
         let live: Vec<PartRecord> =
             parts.filter(|(_, state)| *state == PartState::Published).map(|(part, _)| part).collect();
@@ -133,6 +155,13 @@ impl Scene {
             assert_eq!(found, part.bytes.get(), "{}", part.path);
         }
         live.into_iter().map(|part| (part.range, part.rows.get())).collect()
+    }
+
+    /// The seconds of the rows of the live parts of this range, from the files themselves.
+    pub(in crate::export) fn seconds_of(&self, range: TimeRange) -> Vec<i64> {
+        let parts = self.publisher.own_parts().unwrap().into_iter().filter(|part| part.range == range);
+        let rows = parts.flat_map(|part| triples(&self.publisher.output.part_file(&part)));
+        rows.map(|(second, ..)| second).collect()
     }
 
     fn filled(&self) -> usize {
@@ -149,11 +178,63 @@ async fn a_part_of_the_same_range_takes_the_place_of_the_former_one() {
     assert_eq!(scene.live(), [(range(10, 20), 2)]);
     scene.buy(&[10, 12, 13]).await;
     let published = scene.fill(range(10, 20), &[range(10, 20)], &[]).await;
-    assert_eq!((published.parts.len(), scene.live()), (1, vec![(range(10, 20), 3)]));
+    assert_eq!((published.parts.len(), scene.live()), (1, vec![(range(10, 20), 4)]));
     assert_eq!((scene.filled(), scene.publisher.journal.held_pages()), (2, 0));
-    // Nothing is there any more, and it was read whole.
+    // What comes of it is nothing any more; what had come was paid for.
     scene.fill(range(10, 20), &[range(10, 20)], &[]).await;
-    assert_eq!(scene.live(), []);
+    assert_eq!(scene.live(), [(range(10, 20), 4)]);
+}
+
+/// One of several replicas lacked some rows, and it answered last: rows that a page had shown, and that was paid for, were given up for a poorer
+/// reading of the same seconds, and the run ended with 0.
+#[tokio::test]
+async fn a_row_that_was_once_shown_stays_however_poor_later_readings_are() {
+    let mut scene = Scene::begin().await;
+    scene.buy(&[10, 30, 31, 32, 36, 50]).await;
+    scene.fill(range(0, 60), &[range(0, 60)], &[]).await;
+    for (reading, delivered) in
+        [(&[31, 33][..], &[30, 31, 32, 33][..]), (&[33], &[30, 31, 32, 33]), (&[], &[30, 31, 32, 33])]
+    {
+        scene.buy(reading).await;
+        scene.fill(range(30, 40), &[range(30, 35)], &[]).await;
+        assert_eq!(scene.seconds_of(range(30, 35)), delivered, "{reading:?}");
+        let around = [range(0, 30), range(35, 40), range(40, 60)].map(|range| scene.seconds_of(range));
+        assert_eq!(around, [vec![10], vec![36], vec![50]], "{reading:?}");
+    }
+}
+
+/// Rows that were taken although they name another region are read again for the sake of the region's own.
+#[tokio::test]
+async fn rows_of_another_region_do_not_stay_where_the_region_has_shown_its_own() {
+    let mut scene = Scene::begin().await;
+    let row = |(second, of): &(i64, &str)| {
+        format!(r#"{{"create_time":{},"video_id":"{second}","region":"{of}"}}"#, NEW_YEAR + second)
+    };
+    scene.buy_rows(&[30, 31, 32], [(30, "GB"), (31, "us"), (32, "GB")].iter().map(row).collect()).await;
+    scene.fill(range(30, 40), &[range(30, 40)], &[]).await;
+    scene.buy(&[33]).await;
+    let fill = Fill { rows_before: Naming::NoOther, ..fill_of(range(30, 40), NotRead::default()) };
+    scene.publisher.fill(fill).await.unwrap();
+    assert_eq!(scene.seconds_of(range(30, 40)), [31, 33]);
+}
+
+/// Its second is another one by now: it stands there, and not where it had been as well.
+#[tokio::test]
+async fn a_video_that_changed_its_second_between_two_readings_stands_once() {
+    let mut scene = Scene::begin().await;
+    scene.buy(&[10, 12, 14]).await;
+    scene.fill(range(10, 20), &[range(10, 20)], &[]).await;
+    scene
+        .buy_rows(
+            &[10, 17],
+            vec![
+                format!(r#"{{"create_time":{},"video_id":"10"}}"#, NEW_YEAR + 10),
+                format!(r#"{{"create_time":{},"video_id":"12"}}"#, NEW_YEAR + 17),
+            ],
+        )
+        .await;
+    scene.fill(range(10, 20), &[range(10, 15), range(15, 20)], &[]).await;
+    assert_eq!((scene.seconds_of(range(10, 15)), scene.seconds_of(range(15, 20))), (vec![10, 14], vec![17]));
 }
 
 #[tokio::test]
@@ -161,14 +242,11 @@ async fn a_gap_that_fails_again_keeps_what_was_delivered_of_it() {
     let mut scene = Scene::begin().await;
     scene.buy(&[30, 31, 32]).await;
     scene.fill(range(30, 40), &[range(30, 40)], &[range(30, 40)]).await;
-    for reading in [&[][..], &[33, 34]] {
+    for (reading, rows) in [(&[][..], 3), (&[33, 34], 5), (&[30, 31, 32, 33], 5)] {
         scene.buy(reading).await;
         scene.fill(range(30, 40), &[range(30, 40)], &[range(30, 40)]).await;
-        assert_eq!(scene.live(), [(range(30, 40), 3)], "{reading:?} are fewer");
+        assert_eq!(scene.live(), [(range(30, 40), rows)], "{reading:?}");
     }
-    scene.buy(&[30, 31, 32, 33]).await;
-    scene.fill(range(30, 40), &[range(30, 40)], &[range(30, 40)]).await;
-    assert_eq!(scene.live(), [(range(30, 40), 4)]);
 }
 
 /// The trouble came back while a doubt was read again: three paid rows were given up for one.
@@ -188,17 +266,17 @@ async fn what_is_unproven_again_keeps_the_reading_with_more_rows() {
     assert_eq!(scene.live(), [(range(0, 30), 1), (range(30, 40), 4), (range(40, 60), 1)]);
     scene.buy(&[31]).await;
     scene.fill(range(30, 40), &[range(30, 40)], &[]).await;
-    assert_eq!(scene.live()[1], (range(30, 40), 1), "what is proven is the truth, with however few rows");
+    assert_eq!(scene.live()[1], (range(30, 40), 4), "also where this one is proven");
 }
 
 #[tokio::test]
-async fn only_what_is_unproven_again_is_kept_of_a_wider_part() {
+async fn what_is_kept_of_a_wider_part_stands_in_the_slices_of_the_reading() {
     let mut scene = Scene::begin().await;
     scene.buy(&[10, 30, 31, 36, 50]).await;
     scene.fill(range(0, 60), &[range(0, 60)], &[]).await;
     scene.buy(&[30, 31, 32, 38]).await;
     scene.fill_unproven(range(30, 40), &[range(30, 35), range(35, 36), range(36, 40)], &[range(35, 36)]).await;
-    let live = [(range(0, 30), 1), (range(30, 35), 3), (range(36, 40), 1), (range(40, 60), 1)];
+    let live = [(range(0, 30), 1), (range(30, 35), 3), (range(36, 40), 2), (range(40, 60), 1)];
     assert_eq!(scene.live(), live, "of the doubt there was nothing before");
 }
 
@@ -222,8 +300,7 @@ async fn what_either_reading_of_a_gap_has_shown_is_delivered() {
     for (reading, rows) in [(&[30, 31, 32][..], 3), (&[33, 34, 30], 5), (&[36], 6)] {
         scene.buy(reading).await;
         let not_read = NotRead { all: vec![gap], left: vec![], in_part: vec![gap] };
-        let fill = Fill { region: us(), range: gap, slices: vec![gap], not_read, unproven: vec![] };
-        scene.publisher.fill(fill).await.unwrap();
+        scene.publisher.fill(fill_of(gap, not_read)).await.unwrap();
         assert_eq!(scene.live(), [(gap, rows)]);
     }
 }
@@ -231,15 +308,14 @@ async fn what_either_reading_of_a_gap_has_shown_is_delivered() {
 /// What waits for the run's end is staged under the name of its slice, as what is read again of the same seconds is.
 #[tokio::test]
 async fn what_waits_for_the_runs_end_is_not_written_over_by_fewer_rows() {
-    for (in_part, delivered) in [(&[][..], &[30, 31, 32][..]), (&[range(30, 40)], &[30, 31, 32, 33])] {
+    for (in_part, delivered) in [(&[][..], &[30, 31, 32, 33][..]), (&[range(30, 40)], &[30, 31, 32, 33])] {
         let mut scene = Scene::begin().await;
         scene.occupied_by_a_former_run(range(0, 600)).await;
         for reading in [&[30, 31, 32][..], &[33], &[]] {
             scene.buy(reading).await;
             let gap = range(30, 40);
             let not_read = NotRead { all: vec![gap], left: vec![], in_part: in_part.to_vec() };
-            let fill = Fill { region: us(), range: gap, slices: vec![gap], not_read, unproven: vec![] };
-            scene.publisher.fill(fill).await.unwrap();
+            scene.publisher.fill(fill_of(gap, not_read)).await.unwrap();
         }
         let held = scene.publisher.own_parts_that(|state| state == PartState::Held).unwrap();
         let [part] = held.as_slice() else { panic!("one part waits: {held:?}") };

@@ -5,6 +5,7 @@ use super::vocabulary::Urgency;
 use super::{Due, Effect, Machine, Moment, Publishing};
 use crate::export::Ending;
 use crate::plan::region::RegionPlan;
+use crate::sink::union::Naming;
 use crate::units::{EpochSeconds, TimeRange};
 
 /// How often a full part is looked for while pages come, in pages.
@@ -65,7 +66,9 @@ impl Machine {
         let within = listed.map(|listed| listed.range.intersection(range));
         let unproven: Vec<TimeRange> = within.flat_map(|range| range.without(&not_read.all)).collect();
         let unproven = TimeRange::merged(&unproven);
-        Some(Due::Fill { region: plan.region.clone(), range, not_read, unproven })
+        // Rows that were taken although they name another region are given up for what is read in their place.
+        let rows_before = if plan.has_shown_its_own_and_another() { Naming::NoOther } else { Naming::Any };
+        Some(Due::Fill { region: plan.region.clone(), range, not_read, unproven, rows_before })
     }
 
     /// Whether the time budget is over by more than what a stop may take: what is settled then waits for the next start.

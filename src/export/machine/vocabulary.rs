@@ -13,6 +13,7 @@ use crate::plan::event::{PlanEvent, RegionFault};
 use crate::plan::fact::PageFact;
 use crate::plan::reads::NotRead;
 use crate::progress;
+use crate::sink::union::Naming;
 use crate::units::TimeRange;
 
 /// What happens to a run.
@@ -159,6 +160,8 @@ pub(in crate::export) enum Due {
         not_read: NotRead,
         /// What of it was read, and may lack rows: in order, and apart from what was not read.
         unproven: Vec<TimeRange>,
+        /// Which rows stay that the run had delivered of it.
+        rows_before: Naming,
     },
 }
 

@@ -374,11 +374,11 @@ impl Pool {
             }
             (_, Some(why)) => {
                 let is_throttled = matches!(heard, Heard::Throttled { .. } | Heard::Slowed { .. });
-                let rows = if is_throttled { &mut self.throttled } else { &mut self.failures };
+                let kind = if is_throttled { &mut self.throttled } else { &mut self.failures };
                 let new = || Failures { attempts: 0, since: now, why: String::new() };
-                let row = rows.entry(region.clone()).or_insert_with(new);
-                row.attempts += 1;
-                why.clone_into(&mut row.why);
+                let failures = kind.entry(region.clone()).or_insert_with(new);
+                failures.attempts += 1;
+                why.clone_into(&mut failures.why);
             }
         }
     }

@@ -77,7 +77,7 @@ impl<'a> Kernel<'a> {
             _ => None,
         }));
         looks.extend(readings.iter().filter_map(|reading| EndLook::of(reading, &rules)));
-        let ends = pairs(&looks, |one, other| one.confirms(other, &rules));
+        let ends = pairs(&looks, |one, other| one.confirms(other, &rules)).collect();
         let shown = sightings(&readings, &strays);
         let bracketed = |mut reading: Reading<'a>| {
             reading.is_at_end = is_at_end(&reading, &shown, &rules);
@@ -110,22 +110,21 @@ impl<'a> Kernel<'a> {
         }
         let (claims, mut missing) = self.look(second);
         let apart = self.rules.confirm_after;
-        let waiting = claims.iter().filter(|claim| claim.leaps).map(|claim| match claim.empty_page {
+        let (leaping, plain): (Vec<&Claim>, Vec<&Claim>) = claims.iter().partition(|claim| claim.leaps);
+        let waiting = leaping.iter().map(|claim| match claim.empty_page {
             Some(_) => Missing::EndWitness(apart),
             None => Missing::SecondReading(apart),
         });
         missing.extend(waiting);
-        let plain = || claims.iter().filter(|claim| !claim.leaps).map(|claim| claim.certificate.clone());
-        let leaping = || claims.iter().filter(|claim| claim.leaps);
-        let sound = self.confirmed(leaping().filter(|claim| claim.stands_as_half(&self.refuted)).collect());
-        let mut all = plain().chain(sound).chain(self.beyond(second));
+        let alone = || plain.iter().map(|claim| claim.certificate.clone());
+        let sound: Vec<&Claim> = leaping.iter().copied().filter(|claim| claim.stands_as_half(&self.refuted)).collect();
+        let mut all = alone().chain(self.confirmed(&sound)).chain(self.beyond(second));
         if let Some(certificate) = all.find(|certificate| certificate.stands(&self.refuted)) {
             return Ok(certificate);
         }
         // What two answers disagree about takes another look and no more, so that a certificate which nothing else takes back comes nearest.
         // Of two that confirm each other nothing says that answers were whole, so any two stand for all.
-        let confirmed = self.confirmed(leaping().collect()).take(1);
-        let all = plain().chain(confirmed).chain(self.beyond(second));
+        let all = alone().chain(self.confirmed(&leaping).take(1)).chain(self.beyond(second));
         let taken_back = all.filter_map(|certificate| certificate.refuted(&self.refuted));
         let withdrawn = taken_back.min_by_key(|premise| *premise != Premise::AnswersWhole);
         let is_beyond = self.looks.iter().any(|look| look.beyond.contains(second));
@@ -136,9 +135,10 @@ impl<'a> Kernel<'a> {
 
     /// Every certificate of the second, by whichever rule.
     pub fn certificates(&self, second: EpochSeconds) -> Vec<Certificate> {
-        let (leaping, plain): (Vec<Claim>, Vec<Claim>) = self.look(second).0.into_iter().partition(|claim| claim.leaps);
-        let plain = plain.into_iter().map(|claim| claim.certificate);
-        let all = plain.chain(self.confirmed(leaping.iter().collect())).chain(self.beyond(second));
+        let claims = self.look(second).0;
+        let (leaping, plain): (Vec<&Claim>, Vec<&Claim>) = claims.iter().partition(|claim| claim.leaps);
+        let alone = plain.into_iter().map(|claim| claim.certificate.clone());
+        let all = alone.chain(self.confirmed(&leaping)).chain(self.beyond(second));
         all.filter(|certificate| certificate.stands(&self.refuted)).collect()
     }
 
@@ -209,20 +209,16 @@ impl<'a> Kernel<'a> {
     }
 
     /// What each two of these claims come to that confirm each other; one after the other, since of many claims there are very many such pairs.
-    fn confirmed<'c>(&'c self, leaping: Vec<&'c Claim>) -> impl Iterator<Item = Certificate> + 'c {
-        let agree = |one: &Claim, other: &Claim| {
+    fn confirmed(&self, leaping: &[&Claim]) -> impl Iterator<Item = Certificate> {
+        let agree = |one: &&Claim, other: &&Claim| {
             // Two empty pages of one number may be the last page that the service serves.
             let is_other_page = one.empty_page.is_none() || one.empty_page != other.empty_page;
             one.ids == other.ids
                 && is_other_page
                 && are_apart(&one.certificate.observations, &other.certificate.observations, &self.rules)
         };
-        let others = leaping.clone();
-        let pairs = (1..).zip(leaping).flat_map(move |(next, one)| {
-            let rest = others.get(next..).unwrap_or_default().to_vec();
-            rest.into_iter().filter(move |other| agree(one, other)).map(move |other| (one, other))
-        });
-        pairs.map(|(one, other)| together(&one.certificate, &other.certificate))
+        pairs(leaping, agree)
+            .filter_map(|(one, other)| Some(together(&leaping.get(one)?.certificate, &leaping.get(other)?.certificate)))
     }
 
     /// What the witnesses of the end say about a second after the last row.
@@ -261,12 +257,10 @@ fn together(one: &Certificate, other: &Certificate) -> Certificate {
     }
 }
 
-/// The pairs of indexes that are related.
-fn pairs<T>(all: &[T], is_related: impl Fn(&T, &T) -> bool) -> Vec<(usize, usize)> {
-    let mut found = Vec::new();
-    for (index, one) in all.iter().enumerate() {
+/// The pairs of indexes that are related, as they are asked for.
+fn pairs<T>(all: &[T], is_related: impl Fn(&T, &T) -> bool + Copy) -> impl Iterator<Item = (usize, usize)> {
+    all.iter().enumerate().flat_map(move |(index, one)| {
         let others = all.iter().enumerate().skip(index + 1);
-        found.extend(others.filter(|(_, other)| is_related(one, other)).map(|(other, _)| (index, other)));
-    }
-    found
+        others.filter(move |(_, other)| is_related(one, other)).map(move |(other, _)| (index, other))
+    })
 }

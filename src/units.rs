@@ -121,6 +121,9 @@ pub struct TimeRange {
 }
 
 impl TimeRange {
+    /// All time that a row can be of.
+    pub const EVER: Self = Self { start: EpochSeconds::new(i64::MIN), end: EpochSeconds::MAX };
+
     /// The range from `start` up to, not including, `end`; empty when `end` is not after `start`.
     pub const fn new(start: EpochSeconds, end: EpochSeconds) -> Self {
         Self { start, end }

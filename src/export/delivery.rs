@@ -25,9 +25,6 @@ use super::{Delivered, Ending, ExportError, ExportRequest};
 mod rejected;
 mod shares;
 
-/// Whenever a page is of.
-const EVER: TimeRange = TimeRange::new(EpochSeconds::new(i64::MIN), EpochSeconds::MAX);
-
 /// The last steps of a start, and the first.
 pub(super) struct Delivery<'a> {
     request: &'a ExportRequest,
@@ -157,7 +154,7 @@ impl<'a> Delivery<'a> {
         self.publisher.commits.keep_account(&self.publisher.journal).await?;
         if is_done {
             for plan in planner.regions() {
-                self.publisher.journal.take_late(&plan.region, EVER);
+                self.publisher.journal.take_late(&plan.region, TimeRange::EVER);
                 self.publisher.journal.release_bodies(&plan.region, EpochSeconds::MAX).await?;
             }
             let outcome = match (left.is_whole, is_read) {

@@ -277,10 +277,9 @@ impl<'a> Session<'a> {
     }
 
     fn kept(&self) -> Result<Kept, JournalError> {
-        let ever = TimeRange::new(EpochSeconds::new(i64::MIN), EpochSeconds::MAX);
         let mut rows = 0;
         for region in &self.request.regions {
-            rows += self.journal.count_rows(region, ever)?.get();
+            rows += self.journal.count_rows(region, TimeRange::EVER)?.get();
         }
         Ok(Kept { pages: self.journal.held_pages(), rows })
     }

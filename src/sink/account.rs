@@ -246,7 +246,7 @@ impl Account {
     /// Holes and gaps of all regions outside a question's seconds, between the first second of each region and its last.
     pub fn elsewhere(&self, regions: &[Region], range: TimeRange) -> Vec<Lack> {
         let outside = |region: &Region| {
-            let ever = TimeRange::new(EpochSeconds::new(i64::MIN), EpochSeconds::MAX);
+            let ever = TimeRange::EVER;
             if regions.contains(region) { ever.without(&[range]) } else { vec![ever] }
         };
         let gaps = clipped(&self.gaps, outside);

@@ -16,6 +16,10 @@ pub(super) fn range(start: i64, end: i64) -> TimeRange {
     TimeRange::new(EpochSeconds::new(start), EpochSeconds::new(end))
 }
 
+pub(super) fn at(second: i64) -> EpochSeconds {
+    EpochSeconds::new(second)
+}
+
 /// A page of rows at these seconds, in this order.
 pub(super) fn page_of(address: PageAddress, at: EpochSeconds, seconds: impl IntoIterator<Item = i64>) -> PageFact {
     let row = |second: i64| RowKey { second: EpochSeconds::new(second), video: VideoKey(second as u64) };

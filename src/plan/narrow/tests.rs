@@ -1,14 +1,10 @@
 use super::*;
 use crate::api::contract::Filters;
 use crate::plan::fact::PageAddress;
-use crate::plan::testing::{page_of, range, us};
+use crate::plan::testing::{at, page_of, range, us};
 use crate::units::PageNumber;
 
 const WINDOW: WindowId = WindowId(0);
-
-fn at(second: i64) -> EpochSeconds {
-    EpochSeconds::new(second)
-}
 
 /// A run of the seconds from 0 to `end`, a row a second, whose only window has failed so often.
 fn failed(end: i64, times: u32) -> Planner {

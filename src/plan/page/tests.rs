@@ -1,6 +1,6 @@
 use super::*;
 use crate::plan::fact::{PageAddress, Purpose, WindowId};
-use crate::plan::testing::{page_of, us};
+use crate::plan::testing::{at, page_of, us};
 use crate::units::PageNumber;
 
 /// What was asked of each page here: these seconds, the last one included.
@@ -20,10 +20,6 @@ struct Before {
     misdated: Vec<u64>,
     listed: (i64, i64),
     healing: Vec<i64>,
-}
-
-fn at(second: i64) -> EpochSeconds {
-    EpochSeconds::new(second)
 }
 
 fn keys(seconds: &[i64]) -> Vec<RowKey> {

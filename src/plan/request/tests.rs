@@ -1,11 +1,7 @@
 use super::*;
-use crate::plan::testing::{page_of, range, us};
+use crate::plan::testing::{at, page_of, range, us};
 
 const ALL: PageNumber = PageNumber::FIRST;
-
-fn at(second: i64) -> EpochSeconds {
-    EpochSeconds::new(second)
-}
 
 /// A run of the seconds from 1,000 to 2,000, with one window of the same, of a service whose bounds are known to be so.
 fn plan(min_inclusive: bool, max_inclusive: bool) -> Planner {

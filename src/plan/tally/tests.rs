@@ -1,6 +1,6 @@
 use super::*;
 use crate::plan::fact::{PageAddress, Purpose, RowKey, VideoKey};
-use crate::plan::testing::{page_of, range, us};
+use crate::plan::testing::{at, page_of, range, us};
 use crate::units::PageNumber;
 
 /// Rows that a service has, and how it serves them.
@@ -12,10 +12,6 @@ struct Service {
     refuses: bool,
     /// What becomes of a page on its way.
     spoil: fn(u32, PageFact) -> PageFact,
-}
-
-fn at(second: i64) -> EpochSeconds {
-    EpochSeconds::new(second)
 }
 
 fn service(seconds: impl IntoIterator<Item = i64>) -> Service {

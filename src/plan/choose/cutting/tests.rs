@@ -1,11 +1,7 @@
 use super::*;
 use crate::api::contract::Filters;
 use crate::choices::Tuning;
-use crate::plan::testing::{range, us};
-
-fn at(second: i64) -> EpochSeconds {
-    EpochSeconds::new(second)
-}
+use crate::plan::testing::{at, range, us};
 
 /// A plan of the seconds from 0 to `end`, of which a thousand were read and held so many rows each.
 fn plan(end: i64, density: u64) -> Planner {

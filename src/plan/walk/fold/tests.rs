@@ -2,15 +2,11 @@ use super::*;
 use crate::api::contract::Filters;
 use crate::plan::fact::{PageAddress, Purpose, WindowId};
 use crate::plan::planner::{PlanContext, Planner};
-use crate::plan::testing::{page_of, range, us};
+use crate::plan::testing::{at, page_of, range, us};
 use crate::plan::walk::{Scan, WalkStep};
 use crate::units::PageNumber;
 
 const END: i64 = 10_000;
-
-fn at(second: i64) -> EpochSeconds {
-    EpochSeconds::new(second)
-}
 
 fn scan(number: u32, anchor: i64, why: ScanReason) -> Scan {
     Scan { number, anchor: at(anchor), asked_min: at(anchor), asked_max: at(END), started_at: at(1_000), why }

@@ -2,15 +2,11 @@ use super::*;
 use crate::api::contract::Filters;
 use crate::plan::fact::{PageAddress, PageFact, Purpose, RowKey, VideoKey, WindowId};
 use crate::plan::planner::{PlanContext, Planner};
-use crate::plan::testing::{page_of, range, us};
+use crate::plan::testing::{at, page_of, range, us};
 use crate::plan::walk::Scan;
 use crate::units::PageNumber;
 
 const END: i64 = 1_000;
-
-fn at(second: i64) -> EpochSeconds {
-    EpochSeconds::new(second)
-}
 
 /// A walk at 100 that goes on from there, and what it was shown so far.
 fn walk() -> Walk {

@@ -394,3 +394,19 @@ fn a_minimum_that_is_rounded_costs_little_and_loses_nothing() {
         assert!(outcome.requests <= most, "{rounded}: {}", outcome.requests);
     }
 }
+
+/// Then each scan begins with the region's first row, and the page on which the asked time begins is no sign of left out rows: it was asked
+/// again, and its second was read again, every 20 s and without end.
+#[test]
+fn a_minimum_that_is_ignored_is_read_in_one_walk_and_nothing_is_listed() {
+    for workers in [1, 16] {
+        let behaviour = Behaviour { min_rounded_to: i64::MAX, ..Behaviour::default() };
+        let mut scenario = Scenario::with(behaviour, vec![("US", uniform(3_000, 86_400, 15))], 86_400, 1);
+        scenario.drive.workers = workers;
+        let range = scenario.drive.range;
+        let outcome = scenario.run();
+        let told = format!("{workers} workers: {} requests, {:?}", outcome.requests, outcome.stopped);
+        assert_eq!((&outcome.stopped, outcome.missing(range).len(), outcome.listed_seconds()), (&None, 0, 0), "{told}");
+        assert!(outcome.requests <= 450, "{told}");
+    }
+}

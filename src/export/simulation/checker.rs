@@ -11,7 +11,7 @@ use crate::plan::evidence::ledger::Uncovered;
 use crate::plan::evidence::observation::{Observation, Rules, Turn};
 use crate::plan::evidence::premise::{Certificate, Missing, Premise, Refutation};
 use crate::plan::evidence::recording::{Examined, Recorded, examine, observed};
-use crate::plan::fact::{PageFact, Purpose, WindowId};
+use crate::plan::fact::{Check, PageAddress, PageFact, Purpose, WindowId};
 use crate::plan::planner::{Listed, Planner};
 use crate::plan::walk::Scan;
 use crate::units::{EpochSeconds, TimeRange};
@@ -124,6 +124,14 @@ impl Checker {
                 seen.published.push((*until, seen.pages.len()));
             }
             PlanEvent::SortIgnored => self.is_unsorted = true,
+            // It says of the list what an empty page does.
+            PlanEvent::EndRefused { window, scan, page, at } => {
+                let Some(region) = planner.window_region(*window).cloned() else { return };
+                let purpose = Purpose::Walk { window: *window, scan: *scan };
+                let address = PageAddress { region, purpose, page: *page };
+                let (fetched_at, slots, rows) = (*at, 0, Vec::new());
+                self.read(&PageFact { address, fetched_at, slots, rows, check: Check::default() }, Turn::InTurn);
+            }
             _ => {}
         }
     }

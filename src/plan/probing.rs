@@ -330,3 +330,6 @@ impl Decision {
         Self::Record(vec![PlanEvent::CountTaken { window, scan: walk.scan().number, page }])
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,3 +79,6 @@ fn finished_unread(window: WindowId) -> PlanEvent {
     let (beyond, opening, edges) = (Vec::new(), Vec::new(), Vec::new());
     PlanEvent::WindowFinished { window, ending, rows, pages, excess, beyond, opening, edges }
 }
+
+#[cfg(test)]
+mod tests;

@@ -148,3 +148,6 @@ impl Side {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -282,3 +282,6 @@ impl Planner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

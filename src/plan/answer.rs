@@ -44,20 +44,6 @@ pub struct Expected {
     pub row: Option<EpochSeconds>,
     /// The region's last page held no row that can be placed, also when it was asked again long enough after.
     pub is_unplaced: bool,
-    /// Whether rows older than the asked bound may stand before the others.
-    pub early: Early,
-}
-
-/// What is known of rows that are older than the asked lower bound, and stand before those that were asked for, all of them in order of time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Early {
-    /// Nothing: they are wrong dates, or the answer to another question.
-    #[default]
-    Unknown,
-    /// The page before this one held such rows alone: this one may begin with more of them.
-    MayBegin,
-    /// The service does not keep to the lower bound, so that whole pages may hold such rows.
-    MayFill,
 }
 
 /// Why an answer is not believed before it has come several times.
@@ -91,8 +77,7 @@ pub struct Candidate<'a> {
 /// An answer, tied to its question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tied {
-    /// What the plan learns from: the rows that were asked for; those outside the asked time where all are, or where older ones may stand before
-    /// the others.
+    /// What the plan learns from: the rows that were asked for; where all lie outside the asked time, those.
     pub rows: Vec<RowKey>,
     /// The places of the rows that the sink delivers.
     pub delivered: Vec<u32>,
@@ -118,7 +103,7 @@ pub fn tie(question: &PageQuery, expected: Expected, answer: &PageAnswer) -> Tie
         Row::Usable(_) => None,
         Row::Unusable { text, .. } => Some(text.as_str()),
     });
-    let tied = tie_rows(question, expected, &rows, unplaced);
+    let tied = tie_rows(question, expected.habit, &rows, unplaced);
     match answer.rows.len() {
         0 => tied.empty(expected),
         slots if rows.is_empty() && !expected.is_unplaced => Tied { doubt: Some(Doubt::Unplaced(slots)), ..tied },
@@ -136,7 +121,7 @@ impl Tied {
 /// Ties the usable rows of an answer to its question; `unplaced` are the texts of the others.
 pub fn tie_rows<'a>(
     question: &PageQuery,
-    Expected { habit, early, .. }: Expected,
+    habit: RegionHabit,
     rows: &[Candidate<'_>],
     unplaced: impl IntoIterator<Item = &'a str>,
 ) -> Tied {
@@ -146,14 +131,6 @@ pub fn tie_rows<'a>(
     let mut check = Check { outside: count(outside.len()), print, ..count_regions(question, rows) };
     let is_foreign = check.own_region == 0 && check.other_region > 0;
     let is_outside = outside.len() > inside.len();
-    let goes_up = rows.is_sorted_by_key(|row| row.key.second);
-    let are_early =
-        goes_up && outside.iter().all(|row| question.min_create_time.is_some_and(|min| row.key.second < min));
-    let is_explained = match early {
-        Early::Unknown => false,
-        Early::MayBegin => are_early && !inside.is_empty(),
-        Early::MayFill => are_early && (!inside.is_empty() || outside.len() >= OUTSIDE_ROWS),
-    };
     check.standing = match habit {
         _ if inside.is_empty() && outside.len() >= OUTSIDE_ROWS => Standing::Outside,
         RegionHabit::Own if is_foreign && check.other_region >= OTHER_REGION_ROWS => Standing::OtherRegion,
@@ -164,7 +141,7 @@ pub fn tie_rows<'a>(
         doubt(format!("its rows are of region {}, and {} was asked", other.escape_debug(), question.region))
     };
     let doubt = match habit {
-        _ if is_outside && !is_explained => Some(Doubt::AnotherQuestion(outside_doubt(question, rows.len(), &outside))),
+        _ if is_outside => Some(Doubt::AnotherQuestion(outside_doubt(question, rows.len(), &outside))),
         RegionHabit::Own if is_foreign => Some(of_region(Doubt::AnotherQuestion)),
         RegionHabit::Unknown if is_foreign => Some(of_region(Doubt::UnknownRegion)),
         _ => None,
@@ -173,12 +150,10 @@ pub fn tie_rows<'a>(
     let (believed, delivered) = match check.standing {
         Standing::OtherRegion => (Vec::new(), Vec::new()),
         _ if inside.is_empty() => (kept(&outside), Vec::new()),
-        // They stand where they belong, so that nothing can be missing in their places.
-        _ if is_explained => (rows.iter().map(|row| row.key).collect(), inside.iter().map(|row| row.index).collect()),
         _ => (kept(&inside), inside.iter().map(|row| row.index).collect()),
     };
     // A whole page outside is other time, which other questions ask for; a few such rows are wrong dates.
-    let apart = if check.is_astray() || is_explained { &[][..] } else { &outside };
+    let apart = if check.is_astray() { &[][..] } else { &outside };
     let set_aside = apart.iter().map(|row| (row.index, astray(row.key.second))).collect();
     Tied { rows: believed, delivered, set_aside, check, doubt }
 }
@@ -256,15 +231,11 @@ mod tests {
     }
 
     fn tied(habit: RegionHabit, rows: &[(i64, Option<&str>)]) -> Tied {
-        tied_as(Expected { habit, ..Expected::default() }, rows)
-    }
-
-    fn tied_as(expected: Expected, rows: &[(i64, Option<&str>)]) -> Tied {
         let candidate = |(&(second, region), index)| {
             let key = RowKey { second: EpochSeconds::new(second), video: VideoKey(u64::from(index) + 1) };
             Candidate { index, key, region }
         };
-        tie_rows(&question(), expected, &rows.iter().zip(0..).map(candidate).collect::<Vec<_>>(), [])
+        tie_rows(&question(), habit, &rows.iter().zip(0..).map(candidate).collect::<Vec<_>>(), [])
     }
 
     fn of_times(seconds: &[i64]) -> Tied {
@@ -310,23 +281,6 @@ mod tests {
         assert_eq!((few.check.standing, few.set_aside.len(), few.delivered.len()), (Standing::Answers, 4, 0));
     }
 
-    /// Such rows were taken for advertisements, and asked again for ever.
-    #[test]
-    fn older_rows_stand_where_they_belong_where_the_lower_bound_is_not_kept_to() {
-        let of = |early, seconds: &[i64]| {
-            let rows: Vec<_> = seconds.iter().map(|second| (*second, Some("US"))).collect();
-            let tied = tied_as(Expected { early, ..Expected::default() }, &rows);
-            (tied.rows.len(), tied.delivered.len(), tied.set_aside.len(), tied.doubt.is_some())
-        };
-        let (some, all) = ([96, 97, 98, 100], [95, 96, 97, 98, 99]);
-        assert_eq!([of(Early::MayBegin, &some), of(Early::MayFill, &some)], [(4, 1, 0, false); 2]);
-        assert_eq!([of(Early::MayBegin, &all), of(Early::MayFill, &all)], [(5, 0, 0, true), (5, 0, 0, false)]);
-        assert_eq!(of(Early::Unknown, &some), (1, 1, 3, true));
-        assert_eq!(of(Early::MayFill, &[100, 7, 101]), (2, 2, 1, false), "a wrong date stands among others");
-        assert_eq!(of(Early::MayFill, &[98, 100, 201]), (1, 1, 2, true), "a later row is another matter");
-        assert_eq!(of(Early::MayFill, &[7]), (1, 0, 1, true), "one alone may be a wrong date");
-    }
-
     #[test]
     fn a_page_of_another_region_is_doubted_until_the_region_is_known_to_be_something_else() {
         let foreign = ["GB", "GB", "GB"];
@@ -362,7 +316,7 @@ mod tests {
     fn an_empty_answer_is_doubted_where_a_row_is_known_that_it_should_show() {
         let due = Some(EpochSeconds::new(150));
         let empty = |row| {
-            tied(RegionHabit::Own, &[]).empty(Expected { habit: RegionHabit::Own, row, ..Expected::default() }).doubt
+            tied(RegionHabit::Own, &[]).empty(Expected { habit: RegionHabit::Own, row, is_unplaced: false }).doubt
         };
         assert_eq!((empty(None), empty(due)), (None, Some(Doubt::KnownRowMissing(EpochSeconds::new(150)))));
     }

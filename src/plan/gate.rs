@@ -123,7 +123,7 @@ impl Planner {
         let hides = self.profile.short_pages_hide().then_some(Refutation::Premise(Premise::ShortHidesNothing));
         let refuted: Vec<Refutation> = ties.into_iter().chain(hides).collect();
         let uncovered = window.evidence.uncovered(TimeRange::new(first.start, last.end), rules, &refuted);
-        let has_strayed = window.evidence.has_strayed(self.profile.bounds.min_is_loose);
+        let has_strayed = window.evidence.has_strayed();
         let open = uncovered.iter().filter_map(|open| Some((open.seconds, lack_of(open.missing, has_strayed)?)));
         let open = open.flat_map(|(seconds, lacks)| {
             seconds.without(&listed).into_iter().map(move |seconds| Unproven { seconds, lacks })

@@ -1,6 +1,6 @@
 //! Putting decisions into requests: how a scan asks its bounds, and the probes of a region. Pure.
 
-use super::answer::{Early, Expected};
+use super::answer::Expected;
 use super::ends::End;
 use super::event::{PlanEvent, ScanReason};
 use super::fact::{PageAddress, Purpose, WindowId};
@@ -59,10 +59,7 @@ impl Planner {
                 order: scan.order(),
                 page,
             },
-            expected: Expected {
-                early: self.early(walk),
-                ..self.expected(&window.region, self.row_due(window, walk, page))
-            },
+            expected: self.expected(&window.region, self.row_due(window, walk, page)),
             position: walk.position().max(window.range.start),
             window: id,
         }
@@ -70,18 +67,7 @@ impl Planner {
 
     /// What an answer of a region is measured by, where this row is due.
     pub(super) fn expected(&self, region: &Region, row: Option<EpochSeconds>) -> Expected {
-        let is_unplaced = self.profile.unplaced.is_habit(region);
-        Expected { habit: self.habit(region), row, is_unplaced, early: Early::Unknown }
-    }
-
-    /// Whether rows older than what a scan asks from may stand before the others on its next page.
-    fn early(&self, walk: &Walk) -> Early {
-        match (self.profile.bounds.min_is_loose, walk.scan().order()) {
-            (_, TimeOrder::NewestFirst) => Early::Unknown,
-            (true, _) => Early::MayFill,
-            _ if walk.follows_early() => Early::MayBegin,
-            _ => Early::Unknown,
-        }
+        Expected { habit: self.habit(region), row, is_unplaced: self.profile.unplaced.is_habit(region) }
     }
 
     /// The second of a known row that stands on this page of a walk or after it. Where it did not come once, it is not expected again

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::ledger::{Ledger, Uncovered};
 use super::observation::{Observation, Rules, Series, Turn};
 use super::premise::Refutation;
-use crate::plan::fact::{PageFact, Purpose, RowKey, Standing, VideoKey};
+use crate::plan::fact::{PageFact, Purpose, RowKey, VideoKey};
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 /// Pages that are kept of one window, about 0.3 KB each. Beyond that its walk is believed up to where it is.
@@ -31,8 +31,6 @@ pub struct WindowEvidence {
     open: BTreeMap<Place, Page>,
     /// Whether a page came that answers another question: lists may have changed under the pages that followed.
     has_strayed: bool,
-    /// Whether one came that lies before what was asked, which is another question's where the lower bound is kept to.
-    has_come_early: bool,
     /// What is known of its seconds from a window that was read before it.
     former: Vec<Observation>,
 }
@@ -65,7 +63,6 @@ impl WindowEvidence {
             last: None,
             open: BTreeMap::new(),
             has_strayed: false,
-            has_come_early: false,
             former: Vec::new(),
         }
     }
@@ -88,13 +85,7 @@ impl WindowEvidence {
     /// Takes a page of one of its scans in.
     pub fn fold(&mut self, fact: &PageFact, turn: Turn) {
         let Purpose::Walk { scan, .. } = fact.address.purpose else { return };
-        let start = self.series.get(&scan).map(|series| series.sure.start);
-        let is_early = fact.check.standing == Standing::Outside
-            && fact.is_oldest_first()
-            && fact.rows.iter().all(|row| Some(row.second) < start);
-        let is_mostly_apart = !fact.is_placed() && fact.check.outside.saturating_mul(2) > fact.slots;
-        self.has_come_early |= is_early;
-        self.has_strayed |= (fact.check.is_astray() && !is_early) || is_mostly_apart;
+        self.has_strayed |= fact.check.is_astray() || fact.check.outside.saturating_mul(2) > fact.slots;
         if fact.check.is_astray() || !self.series.contains_key(&scan) {
             return;
         }
@@ -133,9 +124,9 @@ impl WindowEvidence {
         self.covered_until
     }
 
-    /// Whether a page of it answered another question, where the lower bound is kept to or is not.
-    pub fn has_strayed(&self, min_is_loose: bool) -> bool {
-        self.has_strayed || (self.has_come_early && !min_is_loose)
+    /// Whether a page of it answered another question.
+    pub fn has_strayed(&self) -> bool {
+        self.has_strayed
     }
 
     /// The seconds of these of which it takes the kernel to tell whether they are covered.

@@ -133,7 +133,8 @@ impl Walk {
     /// service answered another question for a while. It is believed where the two meet on the page, where it shows a known row of the
     /// anchor, or where the same came at the same place before.
     fn leaps_after_early(&mut self, page: &PageFact, asked: &[RowKey]) -> bool {
-        if !self.follows_early() || page.check.is_astray() || page.check.outside > 0 {
+        let was_early = self.last.early.as_ref().is_some_and(|rows| !rows.is_empty());
+        if !was_early || page.check.is_astray() || page.check.outside > 0 {
             return false;
         }
         let is_known = |row: &RowKey| row.second == self.scan.anchor && self.reach.at_frontier.contains(&row.video);

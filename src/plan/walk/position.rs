@@ -61,11 +61,6 @@ impl Walk {
         self.last.held.last().map(|row| row.second).max(self.reach.frontier)
     }
 
-    /// Whether the page before the next one holds rows alone that are older than what is asked.
-    pub(in crate::plan) fn follows_early(&self) -> bool {
-        self.last.early.as_ref().is_some_and(|rows| !rows.is_empty())
-    }
-
     /// Whether all rows of its scan lie beyond its window, which is no evidence before they have shown an order.
     pub(in crate::plan) fn stands_beyond(&self) -> bool {
         self.mode.is_ordered() && self.reach.frontier >= Some(self.range.end) && !self.has_seen_any_of(self.range)

@@ -74,7 +74,8 @@ impl Bought {
         let open = self.keyed.iter().filter(|(window, _)| is_open(window)).filter_map(|(_, pages)| pages.first());
         let bound = open.min().copied().unwrap_or(i64::MAX);
         let closing = self.keyed.iter().filter(|(window, _)| !is_open(window)).flat_map(|(_, pages)| pages);
-        let mut pages: Vec<i64> = self.left.iter().chain(closing).copied().filter(|page| *page < bound).collect();
+        let left = self.left.range(..bound).copied();
+        let mut pages: Vec<i64> = left.chain(closing.copied().filter(|page| *page < bound)).collect();
         pages.sort_unstable();
         pages
     }

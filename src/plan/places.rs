@@ -42,6 +42,8 @@ const MOST_IN_ALL: u32 = 60;
 const MOST_POOR: u32 = 3;
 /// How often what is missing is looked for before it is listed.
 const MOST_MISSED: u32 = 2;
+/// Rows that were read count so many times at most: later starts read again what was in doubt, and a page behind the last row tells nothing.
+const READ_AGAIN: u64 = 4;
 /// Stretches that are told apart; of more, neighbours become one.
 const MOST_COUNTED: usize = 1_024;
 
@@ -188,7 +190,7 @@ impl Places {
     /// A question whose answers tell, by whether they are the same, whether the service has one answer to it; none once they have told, and where
     /// a page could not be had. It is the last page that so many rows as came fill from a region's first second on, where so many were `read`.
     pub(super) fn ask_again(&self, start: EpochSeconds, (read, last_page): (u64, u32)) -> Option<PlaceQuestion> {
-        let rows = self.counted.values().map(|one| one.rows).sum::<u64>().max(read / 2);
+        let rows = self.counted.values().map(|one| one.rows).sum::<u64>().max(read / READ_AGAIN);
         let page = u32::try_from(rows / u64::from(SOURCE.page_size)).unwrap_or(u32::MAX).min(last_page);
         let (anchor, page) = self.again.question().unwrap_or((start, page));
         let asks = page > 0 && !self.is_untold && !self.again.is_over();

@@ -48,8 +48,8 @@ impl AskedAgain {
             (self.question, self.came) = (Some(question), Vec::new());
         }
         let now = Stood::of(page);
-        let since = self.came.iter().skip_while(|before| **before != now).flatten();
-        self.are_different |= now.is_some_and(|now| since.into_iter().any(|between| between.is_another_than(now)));
+        let mut since = self.came.iter().skip_while(|before| **before != now).flatten();
+        self.are_different |= now.is_some_and(|now| since.any(|between| between.is_another_than(now)));
         let last = self.came.last().copied().flatten();
         self.jumps += u32::from(last.zip(now).is_some_and(|(last, now)| last.is_apart_from(now)));
         self.are_different |= self.jumps >= JUMPS;

@@ -96,7 +96,7 @@ pub(super) enum Trouble {
     FewerPlaces(usize, Option<Duration>),
     /// The answer that a cache has kept for so many seconds, whose key leaves a setting of the question out.
     Cached(Unkeyed, u64),
-    /// The page as one of several copies of the store has it, which lacks these seconds after the start of the range.
+    /// The page as one of several copies of the store has it, which lacks the seconds from the first up to the second of these.
     Replica(Asked, (i64, i64)),
 }
 

@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::behaviour::{Asked, Behaviour, Limit, Other, Short, Ties, Trouble, Unkeyed};
 use super::promises::MONTH;
-use super::scenario::{Scenario, bursty, daily, uniform};
+use super::scenario::{START, Scenario, bursty, daily, uniform};
 use super::tests::number;
 use crate::units::TimeRange;
 
@@ -243,7 +243,7 @@ fn replica(seed: u64) -> Behaviour {
     let mut random = StdRng::seed_from_u64(seed ^ 0x4e_911c);
     let asked = [Asked::Each(2), Asked::Each(3), Asked::Share(0.5), Asked::Share(0.33)][random.random_range(0..4)];
     let seconds = [3_600, 6 * 3_600, 86_400, 3 * 86_400, 10 * 86_400][random.random_range(0..5)];
-    let from = random.random_range(0..MONTH - seconds);
+    let from = START + random.random_range(0..MONTH - seconds);
     let trouble = Trouble::Replica(asked, (from, from + seconds));
     Behaviour { trouble: Some((Duration::ZERO..Duration::from_secs(100_000), trouble)), ..Behaviour::default() }
 }

@@ -7,7 +7,6 @@ use rand::RngExt;
 
 use super::{Row, Service};
 use crate::export::simulation::behaviour::{Asked, Trouble};
-use crate::export::simulation::scenario::START;
 
 impl Service {
     /// The seconds of which this answer has no row.
@@ -17,7 +16,7 @@ impl Service {
             Asked::Each(times) => self.requests.is_multiple_of(times),
             Asked::Share(share) => self.others.random::<f64>() < share,
         };
-        is_poor.then(|| START + from..START + until)
+        is_poor.then(|| from..until)
     }
 }
 

@@ -100,7 +100,7 @@ impl Stood {
         let mixed =
             |all: u64, second: EpochSeconds| (all ^ second.get().unsigned_abs()).wrapping_mul(0x0000_0100_0000_01b3);
         let print = seconds.clone().fold(0xcbf2_9ce4_8422_2325, mixed);
-        let (first, last) = (seconds.next(), seconds.last());
+        let (first, last) = (seconds.next(), seconds.next_back());
         let ends = first.map(|first| (first, last.unwrap_or(first)));
         tells.then_some(Self { print, ends, is_full: page.slots >= SOURCE.page_size })
     }

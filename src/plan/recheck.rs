@@ -212,11 +212,6 @@ impl Recheck {
         self.least.first().map(|page| page.range)
     }
 
-    /// The seconds of each page that is remembered.
-    pub(super) fn ranges(&self) -> impl Iterator<Item = TimeRange> {
-        self.least.iter().map(|page| page.range)
-    }
-
     /// Seconds of which no short page is believed any more, to be read again.
     pub(super) fn refuted(&self) -> &[TimeRange] {
         &self.refuted

@@ -394,20 +394,3 @@ fn a_minimum_that_is_rounded_costs_little_and_loses_nothing() {
         assert!(outcome.requests <= most, "{rounded}: {}", outcome.requests);
     }
 }
-
-/// Then each scan begins with the region's first row, and the page on which the asked time begins was asked again, and its second was read
-/// again, every 20 s for more than five minutes.
-#[test]
-fn a_minimum_that_is_ignored_is_read_in_one_walk_that_ends() {
-    for workers in [1, 16] {
-        let behaviour = Behaviour { min_rounded_to: i64::MAX, ..Behaviour::default() };
-        let mut scenario = Scenario::with(behaviour, vec![("US", uniform(3_000, 86_400, 15))], 86_400, 1);
-        scenario.drive.workers = workers;
-        let range = scenario.drive.range;
-        let outcome = scenario.run();
-        let told =
-            format!("{workers} workers: {} requests, {} s, {:?}", outcome.requests, outcome.seconds, outcome.stopped);
-        assert_eq!((&outcome.stopped, outcome.missing(range).len()), (&None, 0), "{told}");
-        assert!(outcome.requests <= 450 && outcome.seconds < 100.0 && outcome.listed_seconds() < 600, "{told}");
-    }
-}

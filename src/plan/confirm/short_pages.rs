@@ -23,13 +23,6 @@ impl Planner {
     ) -> Option<Due> {
         let recheck = &plan.again.recheck;
         let (due, (from, _)) = recheck.due(context.tuning.confirm_after).zip(recheck.question())?;
-        // Page 1 from there on would be that of all time: nothing would be learned, however often it is asked.
-        if self.profile.bounds.min_is_loose {
-            let why = "older rows stand before the asked ones here, and nothing tells whether the page on which they meet left rows out";
-            let listed = recheck.ranges().map(|range| doubted(&plan.region, range, why));
-            let settled = PlanEvent::ShortPagesRefuted { region: plan.region.clone() };
-            return Some(Due::Now(Decision::Record(listed.chain([settled]).collect())));
-        }
         let is_believed = !self.profile.short_pages_hide();
         is_believed.then(|| self.when_due((id, window), plan, (Purpose::Recheck { from }, due), context))
     }

@@ -8,13 +8,6 @@ use std::borrow::Cow;
 /// Bytes that are looked through at once for control characters.
 const PIECE: usize = 1_024;
 
-/// Bytes of a text that are looked at eight by eight, before a search for long ones begins.
-const SHORT: usize = 24;
-/// One in each byte.
-const EACH_BYTE: u64 = 0x0101_0101_0101_0101;
-const QUOTES: u64 = u64::from_le_bytes([b'"'; 8]);
-const ESCAPES: u64 = u64::from_le_bytes([b'\\'; 8]);
-
 /// A text that is no JSON, or not the kind of JSON that was wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{wanted} should stand at byte {at}")]
@@ -109,13 +102,9 @@ impl<'a> Lexer<'a> {
     /// # Errors
     /// Where none stands here.
     pub fn value(&mut self) -> Result<&'a str, Malformed> {
-        let first = self.next_byte();
+        self.next_byte();
         let start = self.at;
-        match first {
-            Some(b'{' | b'[') => self.pass_nested()?,
-            // Nearly all values are, and nothing has to be remembered of them.
-            first => self.pass_scalar(first)?,
-        }
+        self.pass_value()?;
         Ok(self.since(start))
     }
 
@@ -234,8 +223,8 @@ impl<'a> Lexer<'a> {
         Ok(Name { quoted })
     }
 
-    /// Passes one object or list with all that stands in it.
-    fn pass_nested(&mut self) -> Result<(), Malformed> {
+    /// Passes one value with all that stands in it.
+    fn pass_value(&mut self) -> Result<(), Malformed> {
         // How each object and list ends that is open here.
         let mut open: Vec<u8> = Vec::new();
         loop {
@@ -303,7 +292,7 @@ impl<'a> Lexer<'a> {
         self.at += 1;
         loop {
             let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-            let found = first_quote_or_escape(rest);
+            let found = memchr::memchr2(b'"', b'\\', rest);
             let plain = rest.get(..found.unwrap_or(rest.len())).unwrap_or_default();
             let control = if self.has_controls { plain.iter().position(|byte| *byte < b' ') } else { None };
             self.at += control.unwrap_or(plain.len());
@@ -359,27 +348,6 @@ impl<'a> Lexer<'a> {
 /// What stands between a string's quotes.
 pub(super) fn inside(quoted: &str) -> &str {
     quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default()
-}
-
-/// Where the first quote or backslash stands. Most texts are a few letters long, for which a search for long ones takes longer to begin
-/// than to look.
-fn first_quote_or_escape(bytes: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    while at < SHORT {
-        let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk()) else { break };
-        let word = u64::from_le_bytes(*word);
-        let found = zero_bytes(word ^ QUOTES) | zero_bytes(word ^ ESCAPES);
-        if found != 0 {
-            return Some(at + found.trailing_zeros() as usize / 8);
-        }
-        at += size_of::<u64>();
-    }
-    memchr::memchr2(b'"', b'\\', bytes.get(at..)?).map(|found| at + found)
-}
-
-/// The highest bit of the first byte that is zero, counted from the lowest; of bytes after it perhaps more.
-const fn zero_bytes(word: u64) -> u64 {
-    word.wrapping_sub(EACH_BYTE) & !word & (EACH_BYTE << 7)
 }
 
 #[cfg(test)]
@@ -516,17 +484,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn the_first_quote_or_escape_is_found_wherever_it_stands(
-            mut bytes in prop::collection::vec(any::<u8>(), 0..60), at in 0_usize..60, is_quote: bool,
-        ) {
-            if let Some(byte) = bytes.get_mut(at) {
-                *byte = if is_quote { b'"' } else { b'\\' };
-            }
-            let first = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\'));
-            prop_assert_eq!(first_quote_or_escape(&bytes), first);
-        }
-
         #[test]
         fn it_takes_what_another_reader_takes_and_nothing_else(text in nearly_json()) {
             prop_assert_eq!(is_json(&text), is_taken_elsewhere(&text), "{:?}", text);

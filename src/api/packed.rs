@@ -24,8 +24,6 @@ const SAME: u64 = 1;
 
 /// Bytes of text that room is made for at once, at most.
 const MOST_ROOM: usize = 64 << 10;
-/// Bytes of a number, at most.
-const NUMBER_ROOM: usize = 10;
 /// Bytes of numbers that a usual page has, at most.
 const NUMBERS_ROOM: usize = 768;
 
@@ -165,16 +163,16 @@ impl PackedRows {
     }
 
     /// The rows with these places on the page, which ascend, as bytes.
-    pub fn encode(mut self, places: &[u32]) -> Vec<u8> {
-        self.keep(places);
-        let Self { text, numbers, rows } = self;
-        // Its memory has room for the numbers too, since the members' names took more.
-        let mut encoded = text.into_bytes();
-        let mut length = Vec::with_capacity(NUMBER_ROOM);
-        write(&mut length, encoded.len() as u64);
-        encoded.splice(..0, length);
-        for row in &rows {
-            let numbers = numbers.get(row.numbers.start..row.numbers.end).unwrap_or_default();
+    pub fn encode(&self, places: &[u32]) -> Vec<u8> {
+        let kept: Vec<&Place> = self.rows.iter().filter(|row| places.binary_search(&row.index).is_ok()).collect();
+        let bytes: usize = kept.iter().map(|row| row.text.length()).sum();
+        let mut encoded = Vec::with_capacity(bytes + self.numbers.len() + 4 * kept.len() + 8);
+        write(&mut encoded, bytes as u64);
+        for row in &kept {
+            encoded.extend_from_slice(self.text.get(row.text.start..row.text.end).unwrap_or_default().as_bytes());
+        }
+        for row in &kept {
+            let numbers = self.numbers.get(row.numbers.start..row.numbers.end).unwrap_or_default();
             write(&mut encoded, numbers.len() as u64);
             write(&mut encoded, row.text.length() as u64);
             encoded.extend_from_slice(numbers);
@@ -182,42 +180,20 @@ impl PackedRows {
         encoded
     }
 
-    /// Drops the rows with other places on the page; nearly always there is none.
-    fn keep(&mut self, places: &[u32]) {
-        let is_kept = |row: &Place| places.binary_search(&row.index).is_ok();
-        if self.rows.iter().all(is_kept) {
-            return;
-        }
-        let mut text = String::with_capacity(self.text.len());
-        self.rows.retain_mut(|row| {
-            let is_kept = is_kept(row);
-            if is_kept {
-                let start = text.len();
-                text.push_str(self.text.get(row.text.start..row.text.end).unwrap_or_default());
-                row.text = Span { start, end: text.len() };
-            }
-            is_kept
-        });
-        self.text = text;
-    }
-
     /// All rows, as bytes.
-    pub fn encode_all(self) -> Vec<u8> {
-        let all: Vec<u32> = self.rows.iter().map(|row| row.index).collect();
-        self.encode(&all)
+    pub fn encode_all(&self) -> Vec<u8> {
+        self.encode(&self.rows.iter().map(|row| row.index).collect::<Vec<_>>())
     }
 
     /// Reads rows back; none where the bytes are not whole rows.
-    pub fn decode(mut bytes: Vec<u8>) -> Option<Self> {
-        let mut reader = Numbers { bytes: &bytes, at: 0 };
-        let length = reader.length()?;
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut reader = Numbers { bytes, at: 0 };
+        let text = reader.length()?;
         let start = reader.at;
-        let end = start.checked_add(length).filter(|end| *end <= bytes.len())?;
-        let numbers = bytes.split_off(end);
-        bytes.drain(..start);
-        let text = String::from_utf8(bytes).ok()?;
-        let mut reader = Numbers { bytes: &numbers, at: 0 };
-        let (mut rows, mut from) = (Vec::with_capacity(SOURCE.page_size as usize), 0_usize);
+        let text = std::str::from_utf8(bytes.get(start..start.checked_add(text)?)?).ok()?;
+        let numbers = bytes.get(start + text.len()..)?;
+        let mut reader = Numbers { bytes: numbers, at: 0 };
+        let (mut rows, mut from) = (Vec::new(), 0_usize);
         while reader.at < numbers.len() {
             let (length, text) = (reader.length()?, reader.length()?);
             let end = reader.at.checked_add(length).filter(|end| *end <= numbers.len())?;
@@ -226,7 +202,7 @@ impl PackedRows {
             rows.push(Place { index, text, numbers: Span { start: reader.at, end } });
             (reader.at, from) = (end, text.end);
         }
-        let rows = Self { text, numbers, rows };
+        let rows = Self { text: text.to_owned(), numbers: numbers.to_owned(), rows };
         let is_whole = from == rows.text.len() && (0..rows.len()).all(|place| rows.get(place).is_some());
         is_whole.then_some(rows)
     }
@@ -353,7 +329,7 @@ mod tests {
             "null",
             r#"{"create_time":6,"video_id":8,"duration":null}"#,
         ]);
-        let back = PackedRows::decode(rows.encode(&[0, 2])).unwrap();
+        let back = PackedRows::decode(&rows.encode(&[0, 2])).unwrap();
         assert_eq!(back.len(), 2);
         let first = back.get(0).unwrap();
         assert_eq!((first.second.get(), first.video_id), (5, "7"));
@@ -376,7 +352,7 @@ mod tests {
         let all: Vec<String> = (0..5).map(row).collect();
         let rows = packed(&all.iter().map(String::as_str).collect::<Vec<_>>());
         let ids = |places: &[u32]| {
-            let back = PackedRows::decode(rows.clone().encode(places)).unwrap();
+            let back = PackedRows::decode(&rows.encode(places)).unwrap();
             (0..back.len()).map(|place| back.get(place).unwrap().video_id.to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(ids(&[1, 4]), ["1", "4"]);
@@ -389,17 +365,17 @@ mod tests {
     #[test]
     fn bytes_that_are_cut_or_too_long_are_no_rows() {
         let bytes = packed(&[r#"{"create_time":5,"video_id":" 7 ","new":"ä"}"#]).encode(&[0]);
-        assert!(PackedRows::decode(bytes.clone()).is_some());
+        assert!(PackedRows::decode(&bytes).is_some());
         for length in 0..bytes.len() {
-            assert!(PackedRows::decode(bytes[..length].to_vec()).is_none(), "{length}");
+            assert!(PackedRows::decode(&bytes[..length]).is_none(), "{length}");
         }
-        assert!(PackedRows::decode([&bytes[..], &[0, 0]].concat()).is_none());
+        assert!(PackedRows::decode(&[&bytes[..], &[0, 0]].concat()).is_none());
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_read_without_harm(bytes: Vec<u8>) {
-            let rows = PackedRows::decode(bytes);
+            let rows = PackedRows::decode(&bytes);
             prop_assert!(rows.is_none_or(|rows| (0..rows.len()).all(|place| rows.get(place).is_some())));
         }
 

@@ -94,7 +94,7 @@ mod tests {
     fn a_row_that_was_not_asked_for_is_kept_apart_and_proves_nothing() {
         let page = page_of(&[100, 7, 200]);
         assert_eq!(page.fact.rows.len(), 2);
-        let kept = PackedRows::decode(page.body.clone()).unwrap();
+        let kept = PackedRows::decode(&page.body).unwrap();
         let seconds: Vec<i64> = (0..kept.len()).map(|place| kept.get(place).unwrap().second.get()).collect();
         assert_eq!((page.fact.slots, page.delivers, seconds), (3, true, vec![100, 200]));
         assert_eq!(page.rejected[0].text, r#"{"create_time":7,"video_id":2}"#);

@@ -65,7 +65,7 @@ impl FetchedRows {
     /// Where its bytes are no rows.
     pub fn read(page: StoredPage) -> Result<Self, Cut> {
         let StoredPage { sequence, fetched_at_ms, request_id, body, .. } = page;
-        let rows = PackedRows::decode(body).ok_or(Cut { sequence })?;
+        let rows = PackedRows::decode(&body).ok_or(Cut { sequence })?;
         Ok(Self { fetch: Fetch { sequence, fetched_at_ms, request_id }, rows })
     }
 

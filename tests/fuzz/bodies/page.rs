@@ -64,7 +64,7 @@ fn keeps_every_slot(answer: &PageAnswer, body: &[u8]) {
         fetched_at_ms: 5,
         request_id: answer.request_id.clone(),
         span: TimeRange::new(EpochSeconds::new(0), EpochSeconds::MAX.shifted(1)),
-        body: answer.packed.clone().encode(&delivered),
+        body: answer.packed.encode(&delivered),
     };
     let rows = FetchedRows::read(stored).expect("rows that were packed");
     assert_eq!(rows.len(), usable.len(), "judged and decoded rows differ");

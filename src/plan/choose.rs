@@ -32,7 +32,6 @@ impl Planner {
             .or_else(|| self.tell_false_end())
             .or_else(|| self.read_again_whole().filter(|_| !context.is_publishing))
             .or_else(|| self.list_mixed_answers(context.tuning.confirm_after).filter(|_| !context.is_publishing))
-            .or_else(|| self.list_two_answers().filter(|_| !context.is_publishing))
         {
             return late;
         }

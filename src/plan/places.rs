@@ -11,13 +11,11 @@ use super::fact::PageFact;
 use crate::api::contract::SOURCE;
 use crate::units::{EpochSeconds, TimeRange};
 
-mod again;
 mod answer;
 mod counted;
 mod leaps;
 mod question;
 
-use again::AskedAgain;
 use answer::{Answer, Came, place_of};
 pub use counted::CountedRows;
 use counted::{half, last_of, rows_of};
@@ -42,8 +40,6 @@ const MOST_IN_ALL: u32 = 60;
 const MOST_POOR: u32 = 3;
 /// How often what is missing is looked for before it is listed.
 const MOST_MISSED: u32 = 2;
-/// Rows that were read count so many times at most: later starts read again what was in doubt, and a page behind the last row tells nothing.
-const READ_AGAIN: u64 = 4;
 /// Stretches that are told apart; of more, neighbours become one.
 const MOST_COUNTED: usize = 1_024;
 
@@ -56,8 +52,6 @@ pub struct Places {
     answers: BTreeMap<(EpochSeconds, EpochSeconds), Answer>,
     questions: u32,
     times_missed: u32,
-    /// What came of one question that was asked again and again.
-    again: AskedAgain,
     last: Option<Came>,
     /// How often two pages held the same rows and came too far apart to tell something.
     times_same: u32,
@@ -126,7 +120,6 @@ impl Places {
     /// Its range goes on to a later end.
     pub(super) fn extend(&mut self) {
         (self.times_missed, self.last, self.times_same, self.is_untold) = (0, None, 0, false);
-        self.again.begin_anew();
     }
 
     /// What was skipped is read again, or listed.
@@ -147,7 +140,6 @@ impl Places {
     /// Takes a page that was asked for, counted from this second.
     pub(super) fn take(&mut self, anchor: EpochSeconds, page: &PageFact) {
         self.questions += 1;
-        self.again.take(anchor, page);
         let came = Came::of(anchor, page);
         if let Some(last) = self.last.replace(came).filter(|last| came.is_another_like(last)) {
             self.is_untold |= came.is_right_after(&last) || self.times_same >= MOST_POOR;
@@ -174,7 +166,7 @@ impl Places {
         let mut legs = self.legs(telling.last_page, (all, all && (telling.is_mixed || !self.is_spent())));
         legs.retain(|leg| telling.only_from.is_none_or(|from| leg.anchor == from));
         let most = MOST_IN_ALL as usize + legs.len() * if all { MOST_QUESTIONS } else { 1 };
-        let most = u32::try_from(most).unwrap_or(u32::MAX).saturating_add(self.again.asked());
+        let most = u32::try_from(most).unwrap_or(u32::MAX);
         let least = self.least_missing(telling.may_be_more);
         for leg in legs {
             match self.stands_of(&leg, (least, confirm_after)) {
@@ -185,32 +177,6 @@ impl Places {
             }
         }
         if missed.is_empty() { Stands::Whole } else { Stands::Missed(missed) }
-    }
-
-    /// A question whose answers tell, by whether they are the same, whether the service has one answer to it; none once they have told, and where
-    /// a page could not be had. It is the last page that so many rows as came fill from a region's first second on, where so many were `read`.
-    pub(super) fn ask_again(&self, start: EpochSeconds, (read, last_page): (u64, u32)) -> Option<PlaceQuestion> {
-        let rows = self.counted.values().map(|one| one.rows).sum::<u64>().max(read / READ_AGAIN);
-        let page = u32::try_from(rows / u64::from(SOURCE.page_size)).unwrap_or(u32::MAX).min(last_page);
-        let (anchor, page) = self.again.question().unwrap_or((start, page));
-        let asks = page > 0 && !self.is_untold && !self.again.is_over();
-        asks.then(|| PlaceQuestion { anchor, page, number: self.questions + 1, due: None })
-    }
-
-    /// Whether pages told of more rows than came, of so many fewer that some answers seem to lack rows, or of both.
-    pub(super) fn are_odd(&self) -> bool {
-        let are_fewer = |answer: &Answer| answer.more.is_some_and(|more| more <= -MANY);
-        self.times_missed > 0 || self.again.is_odd() || self.answers.values().any(are_fewer)
-    }
-
-    /// Whether one question had two answers, by turns.
-    pub(super) fn have_two_answers(&self) -> bool {
-        self.again.are_different()
-    }
-
-    /// What was in doubt is read once more by a later start.
-    pub(super) fn doubt_again(&mut self) {
-        self.again.begin_anew();
     }
 
     /// Whether a page told that as many rows lie in these seconds as came.

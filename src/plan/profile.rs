@@ -108,8 +108,6 @@ pub struct OrderHabits {
     pub rows_come: bool,
     /// Rows whose date does not fit the order of the others.
     pub strays: u64,
-    /// A page came that goes back in time.
-    pub goes_back: bool,
     /// Rows come in no order.
     pub sort_ignored: bool,
     ascents: u32,
@@ -302,12 +300,8 @@ impl ServiceProfile {
             }
             Lesson::TiesMove => self.order.ties_move = true,
             Lesson::ShortPageStaysOpen => self.short.open += 1,
-            Lesson::Disorder => {
-                self.order.goes_back = true;
-                if !self.order_is_beyond_question() {
-                    self.order.ascents = 0;
-                }
-            }
+            Lesson::Disorder if !self.order_is_beyond_question() => self.order.ascents = 0,
+            Lesson::Disorder => {}
             Lesson::Served(page) => {
                 self.ends.deepest_page = self.ends.deepest_page.max(page);
                 self.bounds.fitting_pages = self.bounds.fitting_pages.saturating_add(1);

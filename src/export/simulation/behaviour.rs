@@ -96,17 +96,6 @@ pub(super) enum Trouble {
     FewerPlaces(usize, Option<Duration>),
     /// The answer that a cache has kept for so many seconds, whose key leaves a setting of the question out.
     Cached(Unkeyed, u64),
-    /// The page as one of several copies of the store has it, which lacks the seconds from the first up to the second of these.
-    Replica(Asked, (i64, i64)),
-}
-
-/// Which answers come of the copy that lacks rows.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Asked {
-    /// One in so many, in turn.
-    Each(u64),
-    /// This share, by chance.
-    Share(f64),
 }
 
 impl Trouble {

@@ -16,7 +16,6 @@ use crate::units::{EpochSeconds, PageNumber, TimeRange};
 mod bucket;
 mod cache;
 mod drift;
-mod replica;
 
 use bucket::Bucket;
 use cache::Cache;
@@ -284,7 +283,6 @@ impl Service {
 
     fn page(&mut self, query: &PageQuery, (page, size): (u32, usize)) -> Vec<Row> {
         let tie_seed: u64 = self.random.random();
-        let hole = self.lacks();
         let behaviour = &self.behaviour;
         let Some((_, rows)) = self.regions.iter().find(|(region, _)| *region == query.region) else { return vec![] };
         let starts = |row: &Row| {
@@ -297,7 +295,7 @@ impl Service {
         };
         let low = rows.partition_point(|row| !starts(row));
         let high = rows.partition_point(ends).max(low);
-        let all = &*replica::without(&rows[low..high], hole);
+        let all = &rows[low..high];
         let skip = match (behaviour.counts_rows, behaviour.counts_from_zero) {
             (true, _) => page as usize,
             (_, true) => page as usize * size,

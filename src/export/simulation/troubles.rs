@@ -6,9 +6,9 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::behaviour::{Asked, Behaviour, Limit, Other, Short, Ties, Trouble, Unkeyed};
+use super::behaviour::{Behaviour, Limit, Other, Short, Ties, Trouble, Unkeyed};
 use super::promises::MONTH;
-use super::scenario::{START, Scenario, bursty, daily, uniform};
+use super::scenario::{Scenario, bursty, daily, uniform};
 use super::tests::number;
 use crate::units::TimeRange;
 
@@ -235,20 +235,4 @@ fn answers_from_a_cache_that_leaves_a_setting_out_for_good() {
             }
         }
     }
-}
-
-/// One of several copies of the store lacks an hour, some days or ten, for the whole run: each answer is whole, in order and full, and two of them say
-/// two things. Of 200 runs 119 lost rows without a word before one question was asked for its two answers.
-fn replica(seed: u64) -> Behaviour {
-    let mut random = StdRng::seed_from_u64(seed ^ 0x4e_911c);
-    let asked = [Asked::Each(2), Asked::Each(3), Asked::Share(0.5), Asked::Share(0.33)][random.random_range(0..4)];
-    let seconds = [3_600, 6 * 3_600, 86_400, 3 * 86_400, 10 * 86_400][random.random_range(0..5)];
-    let from = START + random.random_range(0..MONTH - seconds);
-    let trouble = Trouble::Replica(asked, (from, from + seconds));
-    Behaviour { trouble: Some((Duration::ZERO..Duration::from_secs(100_000), trouble)), ..Behaviour::default() }
-}
-
-#[test]
-fn a_copy_of_the_store_that_lacks_some_days() {
-    hold_but("replica", "count from 0", replica);
 }

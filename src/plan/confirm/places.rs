@@ -1,7 +1,7 @@
 //! Before a region is done, one page tells by its number whether as many rows came as lie before it.
 
 use super::Due;
-use crate::plan::choose::{doubted, unproven};
+use crate::plan::choose::doubted;
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::WindowId;
 use crate::plan::places::{Beginning, PlaceQuestion, Stands, Telling};
@@ -21,10 +21,7 @@ impl Planner {
         plan: &RegionPlan,
         context: &PlanContext,
     ) -> Option<Due> {
-        let question = match self.stands(plan, context.tuning.confirm_after) {
-            Stands::Ask(question) => question,
-            _ => self.asks_again(plan)?,
-        };
+        let Stands::Ask(question) = self.stands(plan, context.tuning.confirm_after) else { return None };
         let due = question.due.unwrap_or(context.now);
         Some(self.when_due((id, window), plan, (question.purpose(), due), context))
     }
@@ -58,27 +55,8 @@ impl Planner {
         match (self.beginning(plan), self.stands(plan, 0)) {
             (Beginning::Ask(question), _) if question.anchor == anchor => Some(question),
             (_, Stands::Ask(question)) if question.anchor == anchor => Some(question),
-            _ => self.asks_again(plan).filter(|question| question.anchor == anchor),
+            _ => None,
         }
-    }
-
-    /// One page is asked again and again where it may be that the service has two answers to one question.
-    fn asks_again(&self, plan: &RegionPlan) -> Option<PlaceQuestion> {
-        let known = (plan.finished_rows(), self.profile.last_page_at_least());
-        let asks = self.may_have_two_answers();
-        asks.then(|| plan.again.places.ask_again(plan.range.start, known)).flatten()
-    }
-
-    /// Whether answers were odd in a way that a copy of the store which lacks rows explains, and nothing else that was found out of the service.
-    fn may_have_two_answers(&self) -> bool {
-        let ServiceProfile { order, seams, ends, .. } = &self.profile;
-        let rows_move = order.repeats > 0 && !order.ties_move;
-        let goes_back = (order.goes_back && self.profile.order_is_proven()) || order.strays > 0;
-        let ends_falsely = ends.false_ends > 0 && ends.cap.is_none();
-        let is_odd = rows_move || goes_back || ends_falsely || *seams > 0 || self.profile.answers_are_mixed();
-        // Of a second above a cap, the numbers of pages tell what they should not.
-        let places_are_odd = ends.cap.is_none() && self.regions.iter().any(|plan| plan.again.places.are_odd());
-        !order.sort_ignored && (is_odd || places_are_odd)
     }
 
     fn beginning(&self, plan: &RegionPlan) -> Beginning {
@@ -195,37 +173,13 @@ impl Planner {
         let why = "answers to other questions came at times: the service kept to the lower bound and did not; and no page told by its number \
                    that all its rows came";
         let in_doubt = |plan: &&RegionPlan| plan.is_done() && !plan.again.places.prove(plan.range);
-        let events: Vec<PlanEvent> = self
-            .regions
-            .iter()
-            .filter(in_doubt)
-            .flat_map(|plan| self.not_listed(plan).into_iter().map(|range| doubted(&plan.region, range, why)))
-            .collect();
+        let events = self.regions.iter().filter(in_doubt).flat_map(|plan| {
+            let listed = self.gaps.iter().chain(&self.unproven).filter(|listed| listed.region == plan.region);
+            let known: Vec<TimeRange> = listed.map(|listed| listed.range).chain(plan.kept.iter().copied()).collect();
+            plan.range.without(&known).into_iter().map(|range| doubted(&plan.region, range, why))
+        });
+        let events: Vec<PlanEvent> = events.collect();
         (!events.is_empty()).then_some(Decision::Record(events))
-    }
-
-    /// Where one question had two answers by turns, nobody knows which of them the other pages were: all is in doubt. Other regions are,
-    /// too: where two are asked by turns, each may have one of two answers every time.
-    pub(in crate::plan) fn list_two_answers(&self) -> Option<Decision> {
-        if !self.regions.iter().any(|plan| plan.again.places.have_two_answers()) {
-            return None;
-        }
-        let why = "one question had two answers by turns, so some answers lack rows, and nothing tells which";
-        let in_doubt = |plan: &&RegionPlan| plan.is_done();
-        let events: Vec<PlanEvent> = self
-            .regions
-            .iter()
-            .filter(in_doubt)
-            .flat_map(|plan| self.not_listed(plan).into_iter().map(|range| unproven(&plan.region, range, why)))
-            .collect();
-        (!events.is_empty() && !self.has_left()).then_some(Decision::Record(events))
-    }
-
-    /// What of a region is read and not listed.
-    fn not_listed(&self, plan: &RegionPlan) -> Vec<TimeRange> {
-        let listed = self.gaps.iter().chain(&self.unproven).filter(|listed| listed.region == plan.region);
-        let known: Vec<TimeRange> = listed.map(|listed| listed.range).chain(plan.kept.iter().copied()).collect();
-        plan.range.without(&known)
     }
 
     /// Seconds without a row, far wider than the rows before them explain, are read once more where some answers of the run were odd: one to

@@ -70,7 +70,6 @@ impl Planner {
                 if *was_unproven {
                     self.read_twice.push((region.clone(), *range));
                     self.profile.doubt_last_page();
-                    self.with_places(region, Places::doubt_again);
                 }
                 self.reopen((*window, *rest), region, *range, why);
             }

@@ -1,8 +1,9 @@
 //! What tests of a whole plan share: a region, ranges, and pages of rows whose second is their id.
 
-use super::fact::{PageAddress, PageFact, RowKey, VideoKey};
+use super::event::PlanEvent;
+use super::fact::{PageAddress, PageFact, RowKey, VideoKey, WindowId};
 use super::planner::{Decision, NoPage, PlanContext, Planner, Task};
-use crate::api::contract::{Region, TimeOrder};
+use crate::api::contract::{Filters, Region, TimeOrder};
 use crate::units::{EpochSeconds, TimeRange};
 
 /// Decisions after which a plan is not read on.
@@ -18,6 +19,17 @@ pub(super) fn range(start: i64, end: i64) -> TimeRange {
 
 pub(super) fn at(second: i64) -> EpochSeconds {
     EpochSeconds::new(second)
+}
+
+/// A plan of US, of so many windows of a hundred seconds each, from 0 on; none has begun.
+pub(super) fn windows_of_a_hundred(windows: u32) -> Planner {
+    let mut plan = Planner::new(&[us()], Filters::default(), range(0, 100 * i64::from(windows)));
+    plan.opening().iter().for_each(|event| plan.apply_event(event));
+    for new in 1..windows {
+        let (window, start) = (WindowId(new - 1), at(100 * i64::from(new)));
+        plan.apply_event(&PlanEvent::WindowSplit { window, at: start, new: WindowId(new) });
+    }
+    plan
 }
 
 /// A page of rows at these seconds, in this order.

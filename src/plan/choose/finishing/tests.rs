@@ -1,19 +1,13 @@
 use super::*;
-use crate::api::contract::Filters;
 use crate::plan::event::ScanReason;
 use crate::plan::fact::{PageAddress, Purpose};
-use crate::plan::testing::{at, page_of, range, us};
+use crate::plan::testing::{at, page_of, range, us, windows_of_a_hundred};
 use crate::units::PageNumber;
 
 /// The seconds 0 to 400 in windows of a hundred, the first of which asks to the end of the run and has read rows at these seconds, and an
 /// empty page.
 fn ended_at(seconds: impl IntoIterator<Item = i64>) -> Planner {
-    let mut plan = Planner::new(&[us()], Filters::default(), range(0, 400));
-    plan.opening().iter().for_each(|event| plan.apply_event(event));
-    for new in 1..4 {
-        let (window, start) = (WindowId(new - 1), i64::from(new) * 100);
-        plan.apply_event(&PlanEvent::WindowSplit { window, at: at(start), new: WindowId(new) });
-    }
+    let mut plan = windows_of_a_hundred(4);
     plan.apply_event(&PlanEvent::ScanStarted {
         window: WindowId(0),
         scan: 0,
@@ -51,7 +45,7 @@ fn an_empty_page_says_that_nothing_follows_where_others_read_on_and_no_later_row
     let cases: [(&str, Setup, Ending, Option<TimeRange>); 4] = [
         ("usually", |_| (), Ending::EmptyPage, Some(range(30, 100))),
         ("where a row beyond ended it", |_| (), Ending::RowBeyond, None),
-        ("where no other window follows", |plan| join_all(plan), Ending::EmptyPage, None),
+        ("where no other window follows", join_all, Ending::EmptyPage, None),
         ("where it was listed", |_| (), Ending::Listed, None),
     ];
     for (when, setup, ending, wanted) in cases {
@@ -109,10 +103,9 @@ fn of_windows_that_are_finished_unread_each_is_told_to_be_empty_unless_a_later_r
     assert_eq!(told, [range(300, 400)]);
 }
 
-/// What short pages were believed to be is told once.
 #[test]
-fn nothing_is_said_of_short_pages_where_none_was_believed() {
+fn nothing_is_said_of_short_pages_or_rows_that_are_gone_where_there_were_none() {
     let plan = ended_at([28, 29, 30]);
     assert_eq!(with_walk(&plan, |window, walk| plan.settle_believed(window, walk)), []);
-    assert_eq!(with_walk(&plan, |window, walk| plan.gone(window, walk, Ending::EmptyPage)), None, "no row is gone");
+    assert_eq!(with_walk(&plan, |window, walk| plan.gone(window, walk, Ending::EmptyPage)), None);
 }

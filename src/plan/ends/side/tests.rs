@@ -89,12 +89,9 @@ fn what_lies_beyond_an_end_stays_within_the_range() {
         (End::Newest, Some(-3), (0, 100)),
     ];
     for (end, second, (from, to)) in cases {
-        assert_eq!(side_beyond(end, second), range(from, to), "{end:?} of {second:?}");
+        let beyond = Side::default().beyond(end, second.map(at), range(0, 100));
+        assert_eq!(beyond, range(from, to), "{end:?} of {second:?}");
     }
-}
-
-fn side_beyond(end: End, second: Option<i64>) -> TimeRange {
-    Side::default().beyond(end, second.map(at), range(0, 100))
 }
 
 /// A window's pages are gone after a restart, and its outermost rows alone are known.

@@ -1,19 +1,7 @@
 use super::*;
-use crate::api::contract::Filters;
 use crate::plan::fact::{PageAddress, Purpose};
-use crate::plan::testing::{at, page_of, range, us};
+use crate::plan::testing::{at, page_of, range, us, windows_of_a_hundred};
 use crate::units::PageNumber;
-
-/// The seconds 0 to 300 in windows of a hundred.
-fn three_windows() -> Planner {
-    let mut plan = Planner::new(&[us()], Filters::default(), range(0, 300));
-    plan.opening().iter().for_each(|event| plan.apply_event(event));
-    for new in 1..3 {
-        let (window, start) = (WindowId(new - 1), i64::from(new) * 100);
-        plan.apply_event(&PlanEvent::WindowSplit { window, at: at(start), new: WindowId(new) });
-    }
-    plan
-}
 
 fn finished(window: u32) -> PlanEvent {
     let (ending, rows, pages, excess) = (Ending::RowBeyond, 5, 1, 0);
@@ -33,7 +21,7 @@ fn left(plan: &Planner) -> (EpochSeconds, Vec<u32>) {
 
 #[test]
 fn windows_that_are_over_are_forgotten_from_the_left_alone() {
-    let mut plan = three_windows();
+    let mut plan = windows_of_a_hundred(3);
     plan.apply_event(&finished(1));
     assert_eq!(left(&plan), (at(0), vec![0, 1, 2]), "one before it is open");
     plan.apply_event(&finished(0));
@@ -45,7 +33,7 @@ fn windows_that_are_over_are_forgotten_from_the_left_alone() {
 
 #[test]
 fn a_window_is_named_by_a_number_that_was_never_used() {
-    let mut plan = three_windows();
+    let mut plan = windows_of_a_hundred(3);
     assert_eq!(plan.next_window, 3);
     [finished(0), finished(1), finished(2)].iter().for_each(|event| plan.apply_event(event));
     assert_eq!(plan.next_window, 3, "a forgotten window keeps its number");
@@ -55,7 +43,7 @@ fn a_window_is_named_by_a_number_that_was_never_used() {
 
 #[test]
 fn windows_that_are_joined_become_one() {
-    let mut plan = three_windows();
+    let mut plan = windows_of_a_hundred(3);
     plan.apply_event(&PlanEvent::WindowsJoined { window: WindowId(0), until: at(200) });
     assert_eq!(plan.windows[&WindowId(0)].range, range(0, 200));
     assert_eq!(left(&plan), (at(0), vec![0, 2]));
@@ -71,7 +59,7 @@ fn what_is_listed_may_pass_as_often_as_is_told_and_once_unless_it_was_read_twice
         (Again::Always, true, true),
     ];
     for (again, was_read_twice, may_pass) in cases {
-        let mut plan = three_windows();
+        let mut plan = windows_of_a_hundred(3);
         if was_read_twice {
             plan.read_twice.push((us(), range(40, 60)));
         }
@@ -83,7 +71,7 @@ fn what_is_listed_may_pass_as_often_as_is_told_and_once_unless_it_was_read_twice
 
 #[test]
 fn late_rows_of_what_is_listed_are_told_already() {
-    let mut plan = three_windows();
+    let mut plan = windows_of_a_hundred(3);
     plan.late = [30, 55, 69, 70].map(|second| (us(), at(second))).to_vec();
     plan.apply_event(&listed(50, 70, Again::Once));
     assert_eq!(plan.late.iter().map(|(_, second)| second.get()).collect::<Vec<_>>(), [30, 70]);
@@ -93,7 +81,7 @@ fn late_rows_of_what_is_listed_are_told_already() {
 #[test]
 fn a_run_goes_on_without_its_newest_page_once_that_has_failed_twice() {
     for (times, is_unknown) in [(1, false), (2, true), (3, true)] {
-        let mut plan = three_windows();
+        let mut plan = windows_of_a_hundred(3);
         let purpose = Purpose::Walk { window: WindowId(0), scan: 0 };
         let address = PageAddress { region: us(), purpose, page: PageNumber::FIRST };
         plan.apply_page(&page_of(address, at(1_000), [1, 2, 3]));
@@ -106,7 +94,7 @@ fn a_run_goes_on_without_its_newest_page_once_that_has_failed_twice() {
 
 #[test]
 fn what_is_published_never_goes_back() {
-    let mut plan = three_windows();
+    let mut plan = windows_of_a_hundred(3);
     for (until, published) in [(100, 100), (50, 100), (200, 200)] {
         plan.apply_event(&PlanEvent::SlicePublished { region: us(), until: at(until) });
         assert_eq!(plan.region(&us()).unwrap().published_until, at(published), "{until}");
@@ -115,7 +103,7 @@ fn what_is_published_never_goes_back() {
 
 #[test]
 fn where_the_sort_is_ignored_each_window_that_is_not_over_is_read_within_its_own_bounds() {
-    let mut plan = three_windows();
+    let mut plan = windows_of_a_hundred(3);
     plan.apply_event(&finished(1));
     plan.apply_event(&PlanEvent::SortIgnored);
     let bounded: Vec<(u32, bool)> = plan.windows.iter().map(|(id, window)| (id.0, window.bounded)).collect();

@@ -76,7 +76,7 @@ mod tests {
         };
         let address = PageAddress { region: query.region.clone(), purpose: Purpose::Newest, page: query.page };
         let habit = RegionHabit::Unknown;
-        let expected = Expected { habit, row: None, is_unplaced: false };
+        let expected = Expected { habit, ..Expected::default() };
         let task = Task { address, query, expected, window: WindowId(0), position: EpochSeconds::new(100) };
         let rows: Vec<String> = create_times
             .iter()

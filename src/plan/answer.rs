@@ -44,6 +44,9 @@ pub struct Expected {
     pub row: Option<EpochSeconds>,
     /// The region's last page held no row that can be placed, also when it was asked again long enough after.
     pub is_unplaced: bool,
+    /// The service is known not to keep to the lower bound: rows older than it may stand before the others, all of them in order of time. Where
+    /// that is not known they are wrong dates, or the answer to another question.
+    pub may_begin_early: bool,
 }
 
 /// Why an answer is not believed before it has come several times.
@@ -77,7 +80,8 @@ pub struct Candidate<'a> {
 /// An answer, tied to its question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tied {
-    /// What the plan learns from: the rows that were asked for; where all lie outside the asked time, those.
+    /// What the plan learns from: the rows that were asked for; those outside the asked time where all are, or where older ones may stand before
+    /// the others.
     pub rows: Vec<RowKey>,
     /// The places of the rows that the sink delivers.
     pub delivered: Vec<u32>,
@@ -103,7 +107,7 @@ pub fn tie(question: &PageQuery, expected: Expected, answer: &PageAnswer) -> Tie
         Row::Usable(_) => None,
         Row::Unusable { text, .. } => Some(text.as_str()),
     });
-    let tied = tie_rows(question, expected.habit, &rows, unplaced);
+    let tied = tie_rows(question, expected, &rows, unplaced);
     match answer.rows.len() {
         0 => tied.empty(expected),
         slots if rows.is_empty() && !expected.is_unplaced => Tied { doubt: Some(Doubt::Unplaced(slots)), ..tied },
@@ -121,7 +125,7 @@ impl Tied {
 /// Ties the usable rows of an answer to its question; `unplaced` are the texts of the others.
 pub fn tie_rows<'a>(
     question: &PageQuery,
-    habit: RegionHabit,
+    Expected { habit, may_begin_early, .. }: Expected,
     rows: &[Candidate<'_>],
     unplaced: impl IntoIterator<Item = &'a str>,
 ) -> Tied {
@@ -131,6 +135,10 @@ pub fn tie_rows<'a>(
     let mut check = Check { outside: count(outside.len()), print, ..count_regions(question, rows) };
     let is_foreign = check.own_region == 0 && check.other_region > 0;
     let is_outside = outside.len() > inside.len();
+    let goes_up = rows.is_sorted_by_key(|row| row.key.second);
+    let are_early =
+        goes_up && outside.iter().all(|row| question.min_create_time.is_some_and(|min| row.key.second < min));
+    let is_explained = may_begin_early && are_early && (!inside.is_empty() || outside.len() >= OUTSIDE_ROWS);
     check.standing = match habit {
         _ if inside.is_empty() && outside.len() >= OUTSIDE_ROWS => Standing::Outside,
         RegionHabit::Own if is_foreign && check.other_region >= OTHER_REGION_ROWS => Standing::OtherRegion,
@@ -141,7 +149,7 @@ pub fn tie_rows<'a>(
         doubt(format!("its rows are of region {}, and {} was asked", other.escape_debug(), question.region))
     };
     let doubt = match habit {
-        _ if is_outside => Some(Doubt::AnotherQuestion(outside_doubt(question, rows.len(), &outside))),
+        _ if is_outside && !is_explained => Some(Doubt::AnotherQuestion(outside_doubt(question, rows.len(), &outside))),
         RegionHabit::Own if is_foreign => Some(of_region(Doubt::AnotherQuestion)),
         RegionHabit::Unknown if is_foreign => Some(of_region(Doubt::UnknownRegion)),
         _ => None,
@@ -150,10 +158,12 @@ pub fn tie_rows<'a>(
     let (believed, delivered) = match check.standing {
         Standing::OtherRegion => (Vec::new(), Vec::new()),
         _ if inside.is_empty() => (kept(&outside), Vec::new()),
+        // They stand where they belong, so that nothing can be missing in their places.
+        _ if is_explained => (rows.iter().map(|row| row.key).collect(), inside.iter().map(|row| row.index).collect()),
         _ => (kept(&inside), inside.iter().map(|row| row.index).collect()),
     };
     // A whole page outside is other time, which other questions ask for; a few such rows are wrong dates.
-    let apart = if check.is_astray() { &[][..] } else { &outside };
+    let apart = if check.is_astray() || is_explained { &[][..] } else { &outside };
     let set_aside = apart.iter().map(|row| (row.index, astray(row.key.second))).collect();
     Tied { rows: believed, delivered, set_aside, check, doubt }
 }
@@ -213,162 +223,4 @@ fn astray(second: EpochSeconds) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::api::contract::{Filters, TimeOrder};
-    use crate::units::PageNumber;
-
-    /// Seconds 100 to 200 of US, oldest first.
-    fn question() -> PageQuery {
-        PageQuery {
-            region: "US".parse().unwrap(),
-            filters: Filters::default(),
-            min_create_time: Some(EpochSeconds::new(100)),
-            max_create_time: Some(EpochSeconds::new(200)),
-            order: TimeOrder::OldestFirst,
-            page: PageNumber::FIRST,
-        }
-    }
-
-    fn tied(habit: RegionHabit, rows: &[(i64, Option<&str>)]) -> Tied {
-        let candidate = |(&(second, region), index)| {
-            let key = RowKey { second: EpochSeconds::new(second), video: VideoKey(u64::from(index) + 1) };
-            Candidate { index, key, region }
-        };
-        tie_rows(&question(), habit, &rows.iter().zip(0..).map(candidate).collect::<Vec<_>>(), [])
-    }
-
-    fn of_times(seconds: &[i64]) -> Tied {
-        tied(RegionHabit::Own, &seconds.iter().map(|second| (*second, Some("US"))).collect::<Vec<_>>())
-    }
-
-    fn of_regions(habit: RegionHabit, regions: &[&'static str]) -> Tied {
-        let rows: Vec<_> = regions.iter().zip(100..).map(|(region, second)| (second, Some(*region))).collect();
-        tied(habit, &rows)
-    }
-
-    #[test]
-    fn rows_within_the_bounds_in_their_widest_meaning_are_delivered() {
-        let tied = of_times(&[100, 150, 200]);
-        assert_eq!((tied.delivered, tied.set_aside, tied.doubt), (vec![0, 1, 2], vec![], None));
-        assert_eq!((tied.check.standing, tied.check.own_region), (Standing::Answers, 3));
-    }
-
-    #[test]
-    fn single_rows_outside_are_kept_apart_and_prove_nothing() {
-        let tied = of_times(&[100, 7, 200]);
-        assert_eq!((tied.rows.len(), tied.delivered, tied.doubt), (2, vec![0, 2], None));
-        let why = "`create_time` 1970-01-01T00:00:07Z lies outside what was asked, so it cannot be believed";
-        assert_eq!(tied.set_aside, [(1, why.to_owned())]);
-    }
-
-    #[test]
-    fn a_page_mostly_outside_is_doubted_and_what_lies_inside_is_kept_where_it_stays_so() {
-        let tied = of_times(&[97, 98, 100]);
-        assert_eq!((tied.rows.len(), tied.delivered, tied.set_aside.len()), (1, vec![2], 2));
-        let why = "the answer is that to another question: 2 of its 3 rows lie outside the asked time, from \
-                   1970-01-01T00:01:40Z to 1970-01-01T00:03:20Z; the first of them is of 1970-01-01T00:01:37Z";
-        assert_eq!(tied.doubt.map(|doubt| doubt.to_string()).as_deref(), Some(why));
-    }
-
-    #[test]
-    fn a_page_wholly_outside_is_the_evidence_of_that_and_nothing_of_it_is_delivered() {
-        let many = of_times(&[1, 2, 3, 4, 5]);
-        assert_eq!((many.check.standing, many.rows.len(), many.delivered.len()), (Standing::Outside, 5, 0));
-        assert!(many.doubt.is_some() && many.set_aside.is_empty());
-        // Fewer may be wrong dates, so that they are kept.
-        let few = of_times(&[1, 2, 3, 4]);
-        assert_eq!((few.check.standing, few.set_aside.len(), few.delivered.len()), (Standing::Answers, 4, 0));
-    }
-
-    #[test]
-    fn a_page_of_another_region_is_doubted_until_the_region_is_known_to_be_something_else() {
-        let foreign = ["GB", "GB", "GB"];
-        let standing = |habit| of_regions(habit, &foreign).check.standing;
-        assert_eq!(standing(RegionHabit::Own), Standing::OtherRegion);
-        assert_eq!(standing(RegionHabit::Unknown), Standing::Answers);
-        assert!(of_regions(RegionHabit::Own, &foreign).rows.is_empty());
-        assert_eq!(
-            of_regions(RegionHabit::Unknown, &foreign).doubt.map(|doubt| doubt.to_string()).as_deref(),
-            Some("the answer is that to another question: its rows are of region GB, and US was asked")
-        );
-        let other = of_regions(RegionHabit::Another, &foreign);
-        assert_eq!((other.doubt, other.delivered), (None, vec![0, 1, 2]));
-    }
-
-    #[test]
-    fn single_rows_of_another_region_are_delivered_and_counted() {
-        let mixed = of_regions(RegionHabit::Own, &["GB", "us", "GB", "GB"]);
-        assert_eq!((mixed.doubt, mixed.delivered.len()), (None, 4));
-        assert_eq!((mixed.check.own_region, mixed.check.other_region), (1, 3));
-        // One row alone may be such a row: the page is asked again, and delivered where it stays so.
-        let alone = of_regions(RegionHabit::Own, &["GB"]);
-        assert_eq!((alone.doubt.is_some(), alone.delivered), (true, vec![0]));
-    }
-
-    #[test]
-    fn rows_that_name_no_region_say_nothing() {
-        let tied = tied(RegionHabit::Own, &[(100, None), (101, None), (102, None)]);
-        assert_eq!((tied.doubt, tied.delivered.len()), (None, 3));
-    }
-
-    #[test]
-    fn an_empty_answer_is_doubted_where_a_row_is_known_that_it_should_show() {
-        let due = Some(EpochSeconds::new(150));
-        let empty = |row| {
-            tied(RegionHabit::Own, &[]).empty(Expected { habit: RegionHabit::Own, row, is_unplaced: false }).doubt
-        };
-        assert_eq!((empty(None), empty(due)), (None, Some(Doubt::KnownRowMissing(EpochSeconds::new(150)))));
-    }
-
-    #[test]
-    fn the_print_is_that_of_the_rows_in_any_order() {
-        let print = |rows: &[(i64, u64)]| {
-            let row = |&(second, id): &(i64, u64)| {
-                let key = RowKey { second: EpochSeconds::new(second), video: VideoKey(id) };
-                Candidate { index: 0, key, region: None }
-            };
-            super::print(&rows.iter().map(row).collect::<Vec<_>>())
-        };
-        assert_eq!(print(&[(1, 7), (2, 8)]), print(&[(2, 8), (1, 7)]));
-        assert_ne!(print(&[(1, 7), (2, 8)]), print(&[(1, 7), (2, 9)]));
-        assert_eq!(print(&[]), 0);
-    }
-
-    /// A last page of rows that nobody can place, which came again in place of every page beyond it, was another page each time: 80 such rows, and
-    /// the run was refused with 6.
-    #[test]
-    fn the_print_holds_the_rows_that_cannot_be_placed_where_they_tell_themselves_apart() {
-        let page = |texts: &[&str]| {
-            let row = |text: &&str| Row::Unusable { why: String::new(), text: (*text).to_owned() };
-            let answer = PageAnswer { rows: texts.iter().map(row).collect(), ..PageAnswer::default() };
-            tie(&question(), Expected::default(), &answer).check.print
-        };
-        let (one, other) = (r#"{"create_time":1764547200}"#, r#"{"create_time":1764547201}"#);
-        assert_eq!(page(&[one, other, "null"]), page(&["null", other, one]));
-        assert_ne!(page(&[one]), page(&[other]));
-        assert_ne!(page(&[one]), 0);
-        // Pages of rows that are all alike are not one page for that.
-        assert_eq!((page(&[]), page(&["null"]), page(&["{}", "[]"]), page(&[one, one])), (0, 0, 0, 0));
-    }
-
-    /// Ids that are made of their second alone once gave every page the same print, and the run was refused with 6.
-    #[test]
-    fn pages_of_other_rows_have_other_prints_also_where_ids_hold_their_seconds() {
-        let page_from = |first: u64| {
-            let rows: Vec<Candidate<'_>> = (first..first + 10)
-                .zip(0..)
-                .map(|(second, index)| {
-                    let at = EpochSeconds::new(i64::try_from(second).unwrap());
-                    Candidate { index, key: RowKey { second: at, video: VideoKey((second << 32) + 7) }, region: None }
-                })
-                .collect();
-            (print(&rows), print(&rows.into_iter().rev().collect::<Vec<_>>()))
-        };
-        let prints: std::collections::BTreeSet<u64> =
-            (0..1_000).map(|page| page_from(1_764_547_200 + page).0).collect();
-        assert_eq!(prints.len(), 1_000);
-        let (forwards, backwards) = page_from(1_764_547_200);
-        assert_eq!(forwards, backwards, "the order is no matter");
-    }
-}
+mod tests;

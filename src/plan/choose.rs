@@ -83,6 +83,9 @@ impl Planner {
         if let Purpose::Place { .. } = address.purpose {
             return vec![PlanEvent::PlaceUntold { region: address.region.clone() }];
         }
+        if self.asks_minimum(address) {
+            return vec![PlanEvent::MinimumUntold];
+        }
         let times = self.windows.get(&id).map(|window| window.parked + 1);
         times.map(|times| PlanEvent::WindowParked { window: id, times }).into_iter().collect()
     }
@@ -114,6 +117,9 @@ impl Planner {
         }
         let mut walk_context = self.walk_context(plan, context);
         walk_context.bounds.proves_anchor &= self.in_order().next().is_some_and(|(first, _)| first == id);
+        if let Some(decision) = self.ask_minimum_meanwhile(id, plan, context) {
+            return decision;
+        }
         let step = self.at_seams(window, walk, walk.step(&walk_context));
         if matches!(step, WalkStep::Ask(_))
             && let Some(joined) = self.join_idle(id, window, plan)
@@ -318,7 +324,9 @@ impl Planner {
     /// end, a walk ends with a row of the neighbour's time, and only an empty page makes it worth a request.
     fn wants_newest(&self, plan: &RegionPlan, walk: &Walk) -> bool {
         let is_needed = plan.neighbour().is_none() || walk.last_finding() == Finding::Empty;
-        plan.has_rows() && !plan.newest_page.is_read && !self.profile.order.sort_ignored && is_needed
+        // Where nothing but older rows has come, it tells whether the range holds any.
+        let may_have_rows = plan.has_rows() || Self::may_read_past(walk);
+        may_have_rows && !plan.newest_page.is_read && !self.profile.order.sort_ignored && is_needed
     }
 
     fn is_newest_asked(&self, plan: &RegionPlan) -> bool {

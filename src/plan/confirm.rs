@@ -12,6 +12,7 @@ use super::window::Window;
 use crate::api::contract::Region;
 use crate::units::{EpochSeconds, TimeRange};
 
+mod minimum;
 mod order;
 mod places;
 mod short_pages;
@@ -83,7 +84,8 @@ impl Planner {
                 Confirmation::Doubtful(_) => return Decision::Record(self.leave_in_doubt(plan, end)),
             }
         }
-        match self.recheck((id, window), plan, context) {
+        // How the page that is asked again is to be read may hang on it.
+        match self.minimum_due((id, window), plan, context).or_else(|| self.recheck((id, window), plan, context)) {
             None => {}
             Some(Due::Now(decision)) => return decision,
             Some(Due::Later(due)) => waits = Some(waits.map_or(due, |first| first.min(due))),

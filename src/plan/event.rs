@@ -260,6 +260,8 @@ pub enum PlanEvent {
     },
     /// The service does not keep to the lower bound: windows are cut no more, since each would read what lies before it.
     MinIsLoose,
+    /// A question about the lower bound that is like no other could not be answered: none is asked any more.
+    MinimumUntold,
     /// A window takes over the time of those after it, up to `until`: they have brought nothing.
     WindowsJoined {
         /// The window.

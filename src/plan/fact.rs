@@ -145,7 +145,8 @@ pub struct PageFact {
     pub fetched_at: EpochSeconds,
     /// How many rows the answer held, usable or not; 0 is the empty page.
     pub slots: u32,
-    /// The rows with a usable `video_id` and `create_time` that were asked for; where all lie outside the asked time, those.
+    /// The rows with a usable `video_id` and `create_time` that were asked for; also those outside the asked time where all are, or where older
+    /// ones may stand before the others.
     pub rows: Vec<RowKey>,
     /// How it stands to its question.
     pub check: Check,

@@ -123,7 +123,7 @@ impl Planner {
         let hides = self.profile.short_pages_hide().then_some(Refutation::Premise(Premise::ShortHidesNothing));
         let refuted: Vec<Refutation> = ties.into_iter().chain(hides).collect();
         let uncovered = window.evidence.uncovered(TimeRange::new(first.start, last.end), rules, &refuted);
-        let has_strayed = window.evidence.has_strayed();
+        let has_strayed = window.evidence.has_strayed(self.profile.min_stays_loose());
         let open = uncovered.iter().filter_map(|open| Some((open.seconds, lack_of(open.missing, has_strayed)?)));
         let open = open.flat_map(|(seconds, lacks)| {
             seconds.without(&listed).into_iter().map(move |seconds| Unproven { seconds, lacks })
@@ -166,7 +166,9 @@ impl Planner {
         } else {
             range.start
         };
-        (self.density(plan) * range.end.since(start) as f64).min(1e15) as u64 + u64::from(SOURCE.page_size)
+        let early = if self.profile.bounds.min_is_loose { self.profile.early_pages_a_scan() } else { 0 };
+        let pages = 1 + u64::from(early);
+        (self.density(plan) * range.end.since(start) as f64).min(1e15) as u64 + pages * u64::from(SOURCE.page_size)
     }
 
     /// Folds in that seconds of a finished window are read again.

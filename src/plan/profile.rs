@@ -14,7 +14,7 @@ mod rounding;
 mod unplaced;
 
 use bounds::LOST_ANCHORS;
-pub use bounds::{BoundQuestion, Bounds};
+pub use bounds::{BoundQuestion, Bounds, MOST_EARLY_PAGES, MinimumQuestion};
 #[cfg(test)]
 pub(super) use unplaced::UNPLACED_IN_A_ROW;
 pub use unplaced::Unplaced;
@@ -317,6 +317,7 @@ impl ServiceProfile {
             Lesson::MinKept => {
                 (self.bounds.early_openings, self.bounds.min_is_loose) = (0, false);
                 (self.bounds.early_since, self.bounds.early_apart) = (None, false);
+                self.bounds.minimum.min_is_kept();
             }
             Lesson::AnchorLost(second) if self.bounds.anchors_lost.len() < LOST_ANCHORS => {
                 self.bounds.anchors_lost.insert(second);

@@ -234,6 +234,13 @@ impl Recheck {
         Some((from, self.questions + 1))
     }
 
+    /// The upper bound that it is asked with, where `max` is the region's: some seconds lower, where the page surely ends before that.
+    pub(super) fn max_of_its_own(&self, max: EpochSeconds) -> EpochSeconds {
+        let own = max.shifted(-i64::from(self.questions) - 1);
+        let is_beyond = |page: &ShortPage| page.ends < own && page.range.end < own;
+        if self.least.first().is_some_and(is_beyond) { own } else { max }
+    }
+
     /// The lower bound and the number that the page is asked with, where that is not page 1 from that second on. All ten places of a full page are
     /// seen from behind the second before it on.
     pub(super) fn amid(&self) -> Option<(EpochSeconds, PageNumber)> {

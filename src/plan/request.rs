@@ -5,7 +5,7 @@ use super::ends::End;
 use super::event::{PlanEvent, ScanReason};
 use super::fact::{PageAddress, Purpose, WindowId};
 use super::planner::{PlanContext, Planner, Task};
-use super::profile::BoundQuestion;
+use super::profile::{BoundQuestion, MinimumQuestion};
 use super::region::RegionPlan;
 use super::walk::{Scan, Walk};
 use super::window::Window;
@@ -59,7 +59,10 @@ impl Planner {
                 order: scan.order(),
                 page,
             },
-            expected: self.expected(&window.region, self.row_due(window, walk, page)),
+            expected: Expected {
+                may_begin_early: self.profile.min_stays_loose() && scan.order() == TimeOrder::OldestFirst,
+                ..self.expected(&window.region, self.row_due(window, walk, page))
+            },
             position: walk.position().max(window.range.start),
             window: id,
         }
@@ -67,7 +70,8 @@ impl Planner {
 
     /// What an answer of a region is measured by, where this row is due.
     pub(super) fn expected(&self, region: &Region, row: Option<EpochSeconds>) -> Expected {
-        Expected { habit: self.habit(region), row, is_unplaced: self.profile.unplaced.is_habit(region) }
+        let is_unplaced = self.profile.unplaced.is_habit(region);
+        Expected { habit: self.habit(region), row, is_unplaced, may_begin_early: false }
     }
 
     /// The second of a known row that stands on this page of a walk or after it. Where it did not come once, it is not expected again
@@ -127,6 +131,8 @@ impl Planner {
             Purpose::Recheck { from } => {
                 let (_, number) = plan.again.recheck.question()?;
                 let (exact, max) = self.exact_range(TimeRange::new(from, end));
+                // It has an upper bound of its own, so that no answer to another question can be taken for this one.
+                let max = plan.again.recheck.max_of_its_own(max);
                 (Some((amid.map_or(exact, |(min, _)| min), max)), PageNumber::new(number).ok()?)
             }
             Purpose::Place { anchor, .. } => {
@@ -143,6 +149,8 @@ impl Planner {
             .extent
             .newest
             .filter(|_| matches!(purpose, Purpose::Newest | Purpose::ConfirmOldest | Purpose::ConfirmNewest));
+        let may_begin_early =
+            matches!(purpose, Purpose::Recheck { .. } | Purpose::Place { .. }) && self.profile.min_stays_loose();
         let keeps_filters = !matches!(purpose, Purpose::WithoutRange | Purpose::KnownSecond | Purpose::WithoutFilters);
         Some(Task {
             address: PageAddress { region: plan.region.clone(), purpose, page: number },
@@ -158,8 +166,32 @@ impl Planner {
                     _ => PageNumber::FIRST,
                 },
             },
-            expected: self.expected(&plan.region, row),
+            expected: Expected { may_begin_early, ..self.expected(&plan.region, row) },
             position: start,
+            window,
+        })
+    }
+
+    /// A question about the lower bound that no answer to another can be taken for: no other has its upper bound.
+    pub(super) fn minimum_task(
+        &self,
+        (window, plan): (WindowId, &RegionPlan),
+        MinimumQuestion { number, .. }: MinimumQuestion,
+    ) -> Option<Task> {
+        let known = plan.newest_page.last_second?;
+        let page = PageNumber::new(number).ok()?;
+        Some(Task {
+            address: PageAddress { region: plan.region.clone(), purpose: Purpose::Bounds, page },
+            query: PageQuery {
+                region: plan.region.clone(),
+                filters: self.filters.clone(),
+                min_create_time: Some(known),
+                max_create_time: Some(known.shifted(i64::from(number)).min(plan.range.end)),
+                order: TimeOrder::OldestFirst,
+                page: PageNumber::FIRST,
+            },
+            expected: Expected { may_begin_early: true, ..self.expected(&plan.region, None) },
+            position: known,
             window,
         })
     }

@@ -85,6 +85,8 @@ struct SoFar {
     brought_new: bool,
     /// Whether it began at the last second seen.
     goes_on: bool,
+    /// Whether its first page lay before what was asked.
+    opened_early: bool,
     /// Whether every page of it with rows was full of rows in order.
     is_clean: bool,
 }
@@ -227,7 +229,7 @@ impl Walk {
             range,
             scan,
             mode: Mode::new(bounded),
-            so_far: SoFar { pages: 0, brought_new: false, goes_on: true, is_clean: true },
+            so_far: SoFar { pages: 0, brought_new: false, goes_on: true, opened_early: false, is_clean: true },
             doubts: Doubts::default(),
             last: LastPage {
                 at: scan.started_at,

@@ -212,7 +212,7 @@ fn task((query, habit): &Question) -> Task {
     Task {
         address: PageAddress { region: query.region.clone(), purpose: Purpose::Bounds, page: query.page },
         query: query.clone(),
-        expected: Expected { habit: *habit, row: None, is_unplaced: false },
+        expected: Expected { habit: *habit, ..Expected::default() },
         position: second,
         window: WindowId(0),
     }

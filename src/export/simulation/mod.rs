@@ -16,6 +16,7 @@ mod journal;
 mod later_ends;
 mod levels;
 mod limits;
+mod loose_minimum;
 mod model;
 mod outcome;
 mod promises;

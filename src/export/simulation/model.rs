@@ -385,7 +385,7 @@ pub(super) fn tied_to(task: &Task, (rows, ids): (&[RowKey], &[u64]), region: &Re
         .collect();
     let is_placed = |id: &&u64| rows.iter().any(|row| row.key.video.0 == **id);
     let texts: Vec<String> = ids.iter().filter(|id| !is_placed(id)).map(|id| format!("{{\"n\":{id:08}}}")).collect();
-    let tied = tie_rows(&task.query, task.expected.habit, &rows, texts.iter().map(String::as_str));
+    let tied = tie_rows(&task.query, task.expected, &rows, texts.iter().map(String::as_str));
     if ids.is_empty() { tied.empty(task.expected) } else { tied }
 }
 

@@ -381,16 +381,3 @@ fn the_same_rows_to_every_question_end_the_run_within_a_few_requests_a_worker() 
         assert!(outcome.requests <= 20 + 5 * workers as u64, "{told}");
     }
 }
-
-/// Each scan then begins with what lies before its anchor, so that one walk reads on to the end.
-#[test]
-fn a_minimum_that_is_rounded_costs_little_and_loses_nothing() {
-    for (rounded, most) in [(60, 700), (3_600, 700), (86_400, 800)] {
-        let behaviour = Behaviour { min_rounded_to: rounded, ..Behaviour::default() };
-        let scenario = Scenario::with(behaviour, vec![("US", uniform(6_000, 10 * 86_400, 15))], 10 * 86_400, 1);
-        let range = scenario.drive.range;
-        let outcome = scenario.run();
-        assert_eq!((&outcome.stopped, outcome.missing(range).len()), (&None, 0), "{rounded}");
-        assert!(outcome.requests <= most, "{rounded}: {}", outcome.requests);
-    }
-}

@@ -72,7 +72,7 @@ impl Planner {
     fn places_tell(&self, plan: &RegionPlan) -> Option<Telling> {
         let ServiceProfile { bounds, order, .. } = &self.profile;
         let is_mixed = self.profile.answers_are_mixed();
-        let min_is_loose = self.min_may_be_loose() && bounds.early_apart;
+        let min_is_loose = self.min_may_be_loose() && (bounds.early_apart || self.profile.min_stays_loose());
         let rows_come = order.rows_come && !is_mixed;
         let tell = !order.sort_ignored && !rows_come && (!min_is_loose || plan.again.places.opens_clean);
         tell.then(|| Telling {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::ledger::{Ledger, Uncovered};
 use super::observation::{Observation, Rules, Series, Turn};
 use super::premise::Refutation;
-use crate::plan::fact::{PageFact, Purpose, RowKey, VideoKey};
+use crate::plan::fact::{PageFact, Purpose, RowKey, Standing, VideoKey};
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 /// Pages that are kept of one window, about 0.3 KB each. Beyond that its walk is believed up to where it is.
@@ -31,6 +31,9 @@ pub struct WindowEvidence {
     open: BTreeMap<Place, Page>,
     /// Whether a page came that answers another question: lists may have changed under the pages that followed.
     has_strayed: bool,
+    /// The last page that lies before what was asked, or that follows one and holds rows of both: they are another question's where the lower
+    /// bound is kept to.
+    early: Option<Place>,
     /// What is known of its seconds from a window that was read before it.
     former: Vec<Observation>,
 }
@@ -63,6 +66,7 @@ impl WindowEvidence {
             last: None,
             open: BTreeMap::new(),
             has_strayed: false,
+            early: None,
             former: Vec::new(),
         }
     }
@@ -85,12 +89,22 @@ impl WindowEvidence {
     /// Takes a page of one of its scans in.
     pub fn fold(&mut self, fact: &PageFact, turn: Turn) {
         let Purpose::Walk { scan, .. } = fact.address.purpose else { return };
-        self.has_strayed |= fact.check.is_astray() || fact.check.outside.saturating_mul(2) > fact.slots;
+        let start = self.series.get(&scan).map(|series| series.sure.start);
+        let is_mostly_apart = !fact.is_placed() && fact.check.outside.saturating_mul(2) > fact.slots;
+        let place = (scan, fact.address.page.get());
+        let lies_before = fact.check.standing == Standing::Outside
+            && fact.is_oldest_first()
+            && fact.rows.iter().all(|row| Some(row.second) < start);
+        let ends_early = is_mostly_apart && self.early.is_some_and(|(scan, page)| (scan, page + 1) == place);
+        if lies_before || ends_early {
+            self.early = Some(place);
+        } else {
+            self.has_strayed |= fact.check.is_astray() || is_mostly_apart;
+        }
         if fact.check.is_astray() || !self.series.contains_key(&scan) {
             return;
         }
         let page = Page { turn, made: fact.fetched_at, rows: fact.rows.clone(), slots: fact.slots };
-        let place = (scan, fact.address.page.get());
         self.open.entry(place).or_insert(page);
         if place.1 == PageNumber::FIRST.get() {
             self.take_first(place);
@@ -124,9 +138,9 @@ impl WindowEvidence {
         self.covered_until
     }
 
-    /// Whether a page of it answered another question.
-    pub fn has_strayed(&self) -> bool {
-        self.has_strayed
+    /// Whether a page of it answered another question, where the lower bound is kept to or is not.
+    pub fn has_strayed(&self, min_stays_loose: bool) -> bool {
+        self.has_strayed || (self.early.is_some() && !min_stays_loose)
     }
 
     /// The seconds of these of which it takes the kernel to tell whether they are covered.

@@ -79,6 +79,7 @@ impl Planner {
                 self.reopened.retain(|open| open.region != *region || !range.covers(open.range));
             }
             PlanEvent::MinIsLoose => self.profile.bounds.min_is_loose = true,
+            PlanEvent::MinimumUntold => self.profile.minimum_is_untold(),
             PlanEvent::WindowsJoined { window, until } => self.join(*window, *until),
             PlanEvent::AskedAnew { window } => self.ask_anew(*window),
             PlanEvent::FalseEndSeen { last_page } => self.profile.take_end(*last_page),

@@ -2,15 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use super::ServiceProfile;
 use super::rounding::AskedMinimums;
+use super::{ONE_TROUBLE, ServiceProfile};
 use crate::plan::fact::{PageFact, VideoKey};
 use crate::units::EpochSeconds;
 
 /// Scans whose first page lay before what was asked, after which the lower bound is known not to be kept to.
 const LOOSE_AFTER: u32 = 3;
 /// Pages before what was asked that are read for the sake of what follows them, beside twice those that fitted.
-const MOST_EARLY_PAGES: u32 = 300;
+pub const MOST_EARLY_PAGES: u32 = 300;
+/// The number of the first question about the lower bound that is like no other; those about both bounds have lower ones.
+const FIRST_MINIMUM_QUESTION: u32 = 4;
+/// How many such questions a run asks at most.
+const MOST_MINIMUM_QUESTIONS: u32 = 6;
 /// Anchors whose rows did not come at first, while none came, which show that a question's page 1 is not its first.
 pub(super) const LOST_ANCHORS: usize = 3;
 
@@ -35,6 +39,8 @@ pub struct Bounds {
     pub(super) early_pages: u32,
     /// What rounding explains of that.
     pub minimums: AskedMinimums,
+    /// What was answered to questions about the lower bound that are like no other.
+    pub(super) minimum: MinimumAnswers,
     /// Pages of walks that brought rows.
     pub(super) fitting_pages: u32,
     /// Whether a scan that went on from known rows began with one of them, ...
@@ -52,6 +58,33 @@ pub enum BoundQuestion {
     Lower,
     /// From the second before to its own, where the lower is exclusive: answered if the upper one is inclusive.
     Upper,
+}
+
+/// What was answered to questions about the lower bound that are like no other, so that no cache can have taken them for one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct MinimumAnswers {
+    /// How many such questions were asked, those that could not be answered too.
+    asked: u32,
+    /// When one first showed rows older than what was asked, ...
+    older_since: Option<EpochSeconds>,
+    /// ... and whether another did so much later that they are not of one trouble.
+    older_apart: bool,
+}
+
+impl MinimumAnswers {
+    /// A scan showed that the lower bound is kept to.
+    pub(super) fn min_is_kept(&mut self) {
+        (self.older_since, self.older_apart) = (None, false);
+    }
+}
+
+/// A question about the lower bound that is like no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MinimumQuestion {
+    /// Its page number, which stands for it.
+    pub number: u32,
+    /// When the one before showed older rows: it is asked long enough after.
+    pub since: Option<EpochSeconds>,
 }
 
 impl BoundQuestion {
@@ -96,6 +129,43 @@ impl ServiceProfile {
         }
     }
 
+    /// Whether the lower bound is known not to be kept to: questions that are like no other showed older rows, apart in time.
+    pub fn min_stays_loose(&self) -> bool {
+        self.bounds.min_is_loose && self.bounds.minimum.older_apart && !self.bounds.minimums.is_mixed
+    }
+
+    /// The next question about the lower bound; none where nothing speaks for it not being kept to, or the last one spoke against it.
+    pub fn minimum_question(&self) -> Option<MinimumQuestion> {
+        let MinimumAnswers { asked, older_since, older_apart } = self.bounds.minimum;
+        let is_open = self.bounds.min_is_loose || self.min_seems_loose();
+        let may_tell = !older_apart && (asked == 0 || older_since.is_some());
+        let is_asked = is_open && may_tell && asked < MOST_MINIMUM_QUESTIONS && !self.bounds.minimums.is_mixed;
+        (is_asked && !self.order.sort_ignored)
+            .then_some(MinimumQuestion { number: FIRST_MINIMUM_QUESTION + asked, since: older_since })
+    }
+
+    /// A question about the lower bound was answered, with rows older than what was asked or without; `known` is the second that was asked.
+    pub(super) fn answer_minimum(&mut self, page: &PageFact, known: Option<EpochSeconds>) {
+        let MinimumAnswers { asked, older_since, older_apart } = &mut self.bounds.minimum;
+        *asked = page.address.page.get().saturating_sub(FIRST_MINIMUM_QUESTION) + 1;
+        let begins_early = page.rows.first().map(|row| row.second) < known && page.is_oldest_first();
+        if page.rows.is_empty() || !begins_early {
+            *older_since = None;
+            return;
+        }
+        *older_apart = page.fetched_at.since(*older_since.get_or_insert(page.fetched_at)) >= ONE_TROUBLE;
+    }
+
+    /// A question about the lower bound could not be answered.
+    pub fn minimum_is_untold(&mut self) {
+        self.bounds.minimum.asked = MOST_MINIMUM_QUESTIONS;
+    }
+
+    /// Pages that lie before what was asked on a scan that began with such, in the mean: what reading some seconds again costs beside theirs.
+    pub fn early_pages_a_scan(&self) -> u32 {
+        self.bounds.early_pages / self.bounds.early_openings.max(1)
+    }
+
     /// Whether yet another page that lies before what was asked is worth its price.
     pub fn may_read_early(&self) -> bool {
         self.bounds.early_pages <= MOST_EARLY_PAGES + 2 * self.bounds.fitting_pages
@@ -126,6 +196,9 @@ impl ServiceProfile {
 
     /// Takes the answer to a question about the bounds of a row of this second.
     pub fn answer_bounds(&mut self, page: &PageFact, known: Option<EpochSeconds>) {
+        if page.address.page.get() >= FIRST_MINIMUM_QUESTION {
+            return self.answer_minimum(page, known);
+        }
         let is_there = page.rows.iter().any(|row| Some(row.second) == known);
         // The number alone tells what was asked: what is verified may be another thing in a later start.
         let number = page.address.page.get();

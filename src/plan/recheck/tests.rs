@@ -279,3 +279,15 @@ fn a_page_amid_a_second_is_asked_again_by_its_number() {
     assert_eq!(came.len(), seconds().count(), "{rechecked:?}");
     assert!(rechecked.iter().any(|(_, page)| *page > 1), "{rechecked:?}");
 }
+
+/// A cache that leaves the lower bound out of its key answered it with a page of another question, and what was asked again seemed to be so.
+#[test]
+fn each_question_has_an_upper_bound_that_no_other_has_where_the_page_ends_before_it() {
+    let mut recheck = Recheck::default();
+    recheck.believe(&short(40..52, 3));
+    let max_of = |recheck: &Recheck, max| recheck.max_of_its_own(EpochSeconds::new(max)).get();
+    assert_eq!((max_of(&recheck, 400), max_of(&recheck, 54)), (399, 53));
+    assert_eq!([max_of(&recheck, 53), max_of(&recheck, 50)], [53, 50], "it would cut the page off");
+    recheck.take(&answer([]), NEWEST);
+    assert_eq!(max_of(&recheck, 400), 398, "asked again");
+}

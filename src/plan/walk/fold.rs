@@ -76,6 +76,7 @@ impl Walk {
             self.last.unjoined = None;
         }
         let is_early = matches!(self.last.finding, Finding::Early(_));
+        self.so_far.opened_early |= is_early && self.so_far.pages == 1;
         lessons.extend(is_early.then_some(Lesson::Early { opens: self.so_far.pages == 1, at: page.fetched_at }));
         self.last.early = is_early.then(|| page.rows.clone());
         let anchor = self.anchor_lesson(&asked, page);

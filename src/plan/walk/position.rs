@@ -61,6 +61,14 @@ impl Walk {
         self.last.held.last().map(|row| row.second).max(self.reach.frontier)
     }
 
+    /// About how many pages older than what is asked are still to come, as the last of them shows them; none where it held others.
+    pub(in crate::plan) fn early_pages_to_go(&self) -> Option<u32> {
+        let (first, last) = self.last.early.as_ref().and_then(|rows| rows.first().zip(rows.last()))?;
+        let span = last.second.since(first.second).max(0) + 1;
+        let pages = self.scan.asked_min.since(last.second).max(0) / span;
+        Some(u32::try_from(pages).unwrap_or(u32::MAX))
+    }
+
     /// Whether all rows of its scan lie beyond its window, which is no evidence before they have shown an order.
     pub(in crate::plan) fn stands_beyond(&self) -> bool {
         self.mode.is_ordered() && self.reach.frontier >= Some(self.range.end) && !self.has_seen_any_of(self.range)

@@ -3,6 +3,7 @@ use crate::plan::fact::{PageAddress, Purpose};
 use crate::plan::page::PROVEN_AFTER;
 use crate::plan::profile::Verified;
 use crate::plan::testing::{page_of, us};
+use crate::plan::walk::Lesson;
 use crate::units::PageNumber;
 
 /// A row of second 100, by which the bounds are asked.
@@ -90,4 +91,46 @@ fn pages_before_what_was_asked_are_read_while_they_are_few_against_those_that_fi
     };
     let at_most = [may(0, 0), may(300, 0), may(301, 0), may(320, 10), may(321, 10)];
     assert_eq!(at_most, [true, true, false, true, false]);
+}
+
+/// Three scans began early, and such answers came to questions about the lower bound, each at a time and with rows of these seconds.
+fn stays_loose(answers: &[(i64, &[i64])]) -> (bool, usize) {
+    let mut profile = ServiceProfile::default();
+    (0..LOOSE_AFTER).for_each(|_| profile.take(Lesson::Early { opens: true, at: EpochSeconds::new(0) }));
+    profile.bounds.min_is_loose = true;
+    let mut asked = 0;
+    for (at, rows) in answers {
+        let Some(question) = profile.minimum_question() else { break };
+        let page = PageNumber::new(question.number).unwrap();
+        let address = PageAddress { region: us(), purpose: Purpose::Bounds, page };
+        profile.answer_bounds(&page_of(address, EpochSeconds::new(*at), rows.iter().copied()), Some(KNOWN));
+        asked += 1;
+    }
+    (profile.min_stays_loose(), asked)
+}
+
+#[test]
+fn the_lower_bound_is_ignored_where_two_questions_apart_in_time_show_older_rows() {
+    let (older, kept): (&[i64], &[i64]) = (&[10, 20, 30], &[100, 101]);
+    assert_eq!(stays_loose(&[(0, older), (20, older), (40, older)]), (true, 2));
+    assert_eq!(stays_loose(&[(0, older), (19, older)]), (false, 2), "of one trouble");
+    assert_eq!(stays_loose(&[(0, older), (19, older), (20, older)]), (true, 3));
+    assert_eq!(stays_loose(&[(0, kept), (20, older)]), (false, 1), "a cache between has answered the scans");
+    assert_eq!(stays_loose(&[(0, older), (20, kept), (40, older)]), (false, 2), "a trouble is over");
+    assert_eq!(stays_loose(&[(0, older), (20, &[])]), (false, 2), "an empty answer shows nothing");
+    assert_eq!(stays_loose(&[(0, &[30, 20, 10]), (20, older)]), (false, 1), "they do not stand in order");
+}
+
+#[test]
+fn nothing_is_asked_about_the_lower_bound_that_scans_have_kept_to() {
+    let mut profile = ServiceProfile::default();
+    assert_eq!(profile.minimum_question(), None, "nothing speaks against it");
+    (0..LOOSE_AFTER).for_each(|_| profile.take(Lesson::Early { opens: true, at: EpochSeconds::new(0) }));
+    assert_eq!(profile.minimum_question().map(|question| question.number), Some(FIRST_MINIMUM_QUESTION));
+    profile.take(Lesson::MinKept);
+    assert_eq!(profile.minimum_question(), None);
+    let mut untold = ServiceProfile::default();
+    untold.bounds.min_is_loose = true;
+    untold.minimum_is_untold();
+    assert_eq!(untold.minimum_question(), None, "it could not be answered");
 }

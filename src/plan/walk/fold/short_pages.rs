@@ -91,7 +91,7 @@ impl Walk {
         let ends = page.rows.iter().map(|row| row.second).max()?;
         let (slots, asked_max) = (page.slots, self.scan.asked_max);
         let fills_pages = before.frontier == Some(from) && before.rows >= SOURCE.page_size as usize;
-        let amid = fills_pages.then_some((self.scan.asked_min, page.address.page));
+        let amid = (fills_pages || self.so_far.opened_early).then_some((self.scan.asked_min, page.address.page));
         let place = Place { look_from, from, amid, first_video, last_video, first, last, ends, slots, asked_max };
         Some(ShortDoubt::new(place, known, listed))
     }

@@ -36,6 +36,8 @@ pub struct Heal {
     order: Vec<VideoKey>,
     has_moved: bool,
     stage: HealStage,
+    /// Its last reading ended with nothing behind it, so that rows of it may follow where that was no end.
+    at_end: bool,
 }
 
 /// One ordered page of a reading.
@@ -84,6 +86,7 @@ impl Heal {
             order: Vec::new(),
             has_moved: false,
             stage: HealStage::Reading,
+            at_end: false,
         }
     }
 
@@ -135,7 +138,7 @@ impl Heal {
 
     /// Begins another reading, unless it is over.
     pub fn begin_reading(&mut self) {
-        if self.is_over() {
+        if self.stage == HealStage::Listed || (self.stage == HealStage::Healed && !self.at_end) {
             return;
         }
         (self.slots, self.ended_short) = (0, false);
@@ -170,7 +173,7 @@ impl Heal {
             self.stage = HealStage::Endless;
         } else if is_past && page.opens && slots_before_page == 0 && !self.is_torn {
             self.compare_orders();
-            self.stage = HealStage::Healed;
+            (self.stage, self.at_end) = (HealStage::Healed, false);
         } else if is_past {
             self.pass();
         }
@@ -184,11 +187,17 @@ impl Heal {
         (self.slots > 0 || holds(before)) && holds(after)
     }
 
-    /// The reading is whole: the walk is past the second.
-    pub fn pass(&mut self) {
-        if self.stage != HealStage::Reading {
-            return;
+    /// Nothing comes after the reading: it is whole where that is the end.
+    pub fn end(&mut self) {
+        if self.is_reading() {
+            self.pass();
+            self.at_end = true;
         }
+    }
+
+    /// The reading is whole: the walk is past the second.
+    fn pass(&mut self) {
+        self.at_end = false;
         self.readings += 1;
         self.compare_orders();
         let as_many = u32::try_from(self.union.len()).is_ok_and(|ids| ids == self.slots);
@@ -250,6 +259,22 @@ mod tests {
         read(&mut heal, &[(5, 2), (5, 3)], true);
         read(&mut heal, &[(5, 1), (6, 9)], false);
         assert!(!heal.needs_another_reading() && !heal.has_failed());
+    }
+
+    /// An empty page was no end: two readings up to there agreed, and what followed later was never counted.
+    #[test]
+    fn a_second_that_ended_with_nothing_behind_it_is_read_on_where_rows_follow() {
+        let mut heal = heal(&[1, 2]);
+        for _ in 0..2 {
+            heal.begin_reading();
+            read(&mut heal, &[(5, 1), (5, 2)], true);
+            heal.end();
+        }
+        assert!(heal.is_over());
+        heal.begin_reading();
+        read(&mut heal, &[(5, 1), (5, 2)], true);
+        read(&mut heal, &[(5, 2), (6, 9)], false);
+        assert!(heal.needs_another_reading(), "it has three places, and two rows are known");
     }
 
     #[test]

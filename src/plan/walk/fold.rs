@@ -226,7 +226,7 @@ impl Walk {
                 self.last.previous = asked;
             }
             Finding::Empty => {
-                self.heals.iter_mut().for_each(Heal::pass);
+                self.heals.iter_mut().for_each(Heal::end);
                 self.short_pages.doubted.iter_mut().for_each(ShortDoubt::ends);
                 let verdict = self.short_pages.doubted.as_mut().and_then(|doubt| doubt.look(&[], None, true));
                 lessons.extend(verdict.map(lesson_of));

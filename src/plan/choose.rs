@@ -83,7 +83,7 @@ impl Planner {
         if let Purpose::Place { .. } = address.purpose {
             return vec![PlanEvent::PlaceUntold { region: address.region.clone() }];
         }
-        if self.asks_minimum(address) {
+        if Self::asks_minimum(address) {
             return vec![PlanEvent::MinimumUntold];
         }
         let times = self.windows.get(&id).map(|window| window.parked + 1);

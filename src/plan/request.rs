@@ -176,22 +176,22 @@ impl Planner {
     pub(super) fn minimum_task(
         &self,
         (window, plan): (WindowId, &RegionPlan),
-        MinimumQuestion { number, .. }: MinimumQuestion,
+        question: MinimumQuestion,
     ) -> Option<Task> {
-        let known = plan.newest_page.last_second?;
-        let page = PageNumber::new(number).ok()?;
+        let second = question.second(plan.newest_page.last_second?);
+        let page = PageNumber::new(question.number).ok()?;
         Some(Task {
             address: PageAddress { region: plan.region.clone(), purpose: Purpose::Bounds, page },
             query: PageQuery {
                 region: plan.region.clone(),
                 filters: self.filters.clone(),
-                min_create_time: Some(known),
-                max_create_time: Some(known.shifted(i64::from(number)).min(plan.range.end)),
+                min_create_time: Some(second),
+                max_create_time: Some(second),
                 order: TimeOrder::OldestFirst,
                 page: PageNumber::FIRST,
             },
             expected: Expected { may_begin_early: true, ..self.expected(&plan.region, None) },
-            position: known,
+            position: second,
             window,
         })
     }

@@ -4,7 +4,7 @@ use super::Due;
 use crate::plan::choose::ask;
 use crate::plan::fact::{PageAddress, Purpose, WindowId};
 use crate::plan::planner::{Decision, PlanContext, Planner};
-use crate::plan::profile::MOST_EARLY_PAGES;
+use crate::plan::profile::{MOST_EARLY_PAGES, MinimumQuestion};
 use crate::plan::region::RegionPlan;
 use crate::plan::walk::Walk;
 use crate::plan::window::Window;
@@ -38,7 +38,7 @@ impl Planner {
         context: &PlanContext,
     ) -> Option<Due> {
         // Another worker of the same window has set out for it.
-        let is_on_way = window.on_way.iter().any(|address| self.asks_minimum(address));
+        let is_on_way = window.on_way.iter().any(Self::asks_minimum);
         if is_on_way { Some(Due::Now(Decision::Idle)) } else { self.ask_minimum(id, plan, context) }
     }
 
@@ -47,7 +47,7 @@ impl Planner {
         let question = self.profile.minimum_question().filter(|_| context.tuning.confirm_after > 0)?;
         let task = self.minimum_task((id, plan), question)?;
         let mut on_way = self.windows.values().flat_map(|window| &window.on_way);
-        if on_way.any(|address| self.asks_minimum(address)) {
+        if on_way.any(Self::asks_minimum) {
             return None;
         }
         let due = question.since.map_or(context.now, |since| since.shifted(context.tuning.confirm_after));
@@ -55,8 +55,7 @@ impl Planner {
     }
 
     /// Whether it is a question about the lower bound that is like no other.
-    pub(in crate::plan) fn asks_minimum(&self, address: &PageAddress) -> bool {
-        let number = self.profile.minimum_question().map(|question| question.number);
-        address.purpose == Purpose::Bounds && Some(address.page.get()) == number
+    pub(in crate::plan) fn asks_minimum(address: &PageAddress) -> bool {
+        address.purpose == Purpose::Bounds && MinimumQuestion::has_number(address.page.get())
     }
 }

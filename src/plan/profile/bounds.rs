@@ -87,6 +87,19 @@ pub struct MinimumQuestion {
     pub since: Option<EpochSeconds>,
 }
 
+impl MinimumQuestion {
+    /// Whether a question about the bounds of this number is one of these, in journals too.
+    pub const fn has_number(number: u32) -> bool {
+        number >= FIRST_MINIMUM_QUESTION
+    }
+
+    /// The one second that it asks for, before this one, which is the last known of the region: no other question ends there, and it is
+    /// never in the future.
+    pub fn second(self, known: EpochSeconds) -> EpochSeconds {
+        known.shifted(-i64::from(self.number))
+    }
+}
+
 impl BoundQuestion {
     /// The question that this number stands for, in journals too.
     const fn of(number: u32) -> Option<Self> {
@@ -144,12 +157,15 @@ impl ServiceProfile {
             .then_some(MinimumQuestion { number: FIRST_MINIMUM_QUESTION + asked, since: older_since })
     }
 
-    /// A question about the lower bound was answered, with rows older than what was asked or without; `known` is the second that was asked.
-    pub(super) fn answer_minimum(&mut self, page: &PageFact, known: Option<EpochSeconds>) {
+    /// A question about the lower bound was answered, with rows older than what was asked or without; `known` is the last second known of
+    /// the region.
+    fn answer_minimum(&mut self, page: &PageFact, known: Option<EpochSeconds>) {
         let MinimumAnswers { asked, older_since, older_apart } = &mut self.bounds.minimum;
-        *asked = page.address.page.get().saturating_sub(FIRST_MINIMUM_QUESTION) + 1;
-        let begins_early = page.rows.first().map(|row| row.second) < known && page.is_oldest_first();
-        if page.rows.is_empty() || !begins_early {
+        let question = MinimumQuestion { number: page.address.page.get(), since: *older_since };
+        *asked = question.number.saturating_sub(FIRST_MINIMUM_QUESTION) + 1;
+        let second = known.map(|known| question.second(known));
+        let begins_early = page.rows.first().is_some_and(|row| Some(row.second) < second);
+        if !begins_early || !page.is_oldest_first() {
             *older_since = None;
             return;
         }
@@ -196,7 +212,7 @@ impl ServiceProfile {
 
     /// Takes the answer to a question about the bounds of a row of this second.
     pub fn answer_bounds(&mut self, page: &PageFact, known: Option<EpochSeconds>) {
-        if page.address.page.get() >= FIRST_MINIMUM_QUESTION {
+        if MinimumQuestion::has_number(page.address.page.get()) {
             return self.answer_minimum(page, known);
         }
         let is_there = page.rows.iter().any(|row| Some(row.second) == known);

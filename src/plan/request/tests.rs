@@ -123,3 +123,18 @@ fn a_known_row_is_due_on_the_page_that_follows_what_was_shown() {
     }
     assert_eq!(due(Some(1_800), ScanReason::First, |plan| plan.profile.order.sort_ignored = true), [None, None]);
 }
+
+/// The last second known may be the range's last: asked up to the range's end, what a cache had kept of another question answered it, and the
+/// bound seemed to be ignored.
+#[test]
+fn a_question_about_the_lower_bound_ends_where_no_other_does() {
+    let mut plan = plan(true, true);
+    let address = PageAddress { region: us(), purpose: Purpose::Newest, page: PageNumber::FIRST };
+    plan.apply_page(&page_of(address, at(3_000), [1_999, 1_990]));
+    let asked = |number| {
+        let region = plan.region(&us()).unwrap();
+        let query = plan.minimum_task((WindowId(0), region), MinimumQuestion { number, since: None }).unwrap().query;
+        (query.min_create_time.unwrap().get(), query.max_create_time.unwrap().get())
+    };
+    assert_eq!([asked(4), asked(5)], [(1_995, 1_995), (1_994, 1_994)]);
+}

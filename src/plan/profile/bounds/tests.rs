@@ -119,6 +119,7 @@ fn the_lower_bound_is_ignored_where_two_questions_apart_in_time_show_older_rows(
     assert_eq!(stays_loose(&[(0, older), (20, kept), (40, older)]), (false, 2), "a trouble is over");
     assert_eq!(stays_loose(&[(0, older), (20, &[])]), (false, 2), "an empty answer shows nothing");
     assert_eq!(stays_loose(&[(0, &[30, 20, 10]), (20, older)]), (false, 1), "they do not stand in order");
+    assert_eq!(stays_loose(&[(0, &[96, 97]), (20, older)]), (false, 1), "it begins with the second that is asked");
 }
 
 #[test]

@@ -12,8 +12,8 @@ use super::machine::{Due, Urgency, next_edge};
 /// What is published next.
 #[derive(Debug)]
 pub(super) enum Ready {
-    /// A slice, and what of its region is not read.
-    Slice(Slice, NotRead),
+    /// A slice, the one that is likely to follow it, and what of its region is not read.
+    Slice((Slice, Option<Slice>), NotRead),
     /// Time in which nothing was found, and what of its region is not read.
     Nothing(Slice, NotRead),
     /// A range that was read again.
@@ -24,15 +24,6 @@ pub(super) enum Ready {
 enum Cut {
     Rows(Slice),
     Nothing(Slice),
-}
-
-impl Cut {
-    fn ready(self, not_read: NotRead) -> Ready {
-        match self {
-            Self::Rows(slice) => Ready::Slice(slice, not_read),
-            Self::Nothing(slice) => Ready::Nothing(slice, not_read),
-        }
-    }
 }
 
 /// How slices are cut.
@@ -55,7 +46,19 @@ impl Cutting {
             let ready = match due {
                 Due::Slice { range, urgency, .. } if !self.looks(range, journal.held_pages(), urgency) => None,
                 Due::Slice { region, range, not_read, urgency } => {
-                    self.slice((region, run), range, urgency, journal)?.map(|cut| cut.ready(not_read))
+                    let cut =
+                        |range, held_pages| self.slice((region.clone(), run), range, (held_pages, urgency), journal);
+                    match cut(range, journal.held_pages())? {
+                        None => None,
+                        Some(Cut::Nothing(slice)) => Some(Ready::Nothing(slice, not_read)),
+                        Some(Cut::Rows(slice)) => {
+                            let rest = TimeRange::new(slice.range.end, range.end);
+                            // What presses may press no more by then.
+                            let next = if rest.is_empty() { None } else { cut(rest, 0)? };
+                            let next = next.and_then(|cut| if let Cut::Rows(next) = cut { Some(next) } else { None });
+                            Some(Ready::Slice((slice, next), not_read))
+                        }
+                    }
                 }
                 Due::Fill { region, range, not_read, unproven, rows_before } => {
                     let apart = [not_read.all.as_slice(), &unproven].concat();
@@ -74,7 +77,7 @@ impl Cutting {
         &self,
         (region, run): (Region, &str),
         settled: TimeRange,
-        urgency: Urgency,
+        (held_pages, urgency): (u64, Urgency),
         journal: &Journal,
     ) -> Result<Option<Cut>, JournalError> {
         let named = |range| Slice { region: region.clone(), range, run: run.to_owned() };
@@ -82,7 +85,7 @@ impl Cutting {
             return Ok(Some(Cut::Nothing(named(empty))));
         }
         let rows_in = |range| journal.count_rows(&region, range);
-        let next = self.next((settled.start, settled.end), journal.held_pages(), urgency, rows_in)?;
+        let next = self.next((settled.start, settled.end), held_pages, urgency, rows_in)?;
         Ok(next.map(|range| Cut::Rows(named(range))))
     }
 
@@ -181,6 +184,7 @@ impl Cutting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::export::fill::tests::{self as scene, Scene};
     use crate::sink::layout::Partition;
     use crate::units::DAY_SECONDS;
 
@@ -204,6 +208,33 @@ mod tests {
         assert_eq!(next(1_100, 10, Urgency::Calm, 1), Some(range(0, 1_100)));
         assert_eq!(next(DAY_SECONDS + 9, 10, Urgency::Calm, 0), Some(range(0, DAY_SECONDS)));
         assert_eq!(next(0, 500, Urgency::Flush, 1), None);
+    }
+
+    #[tokio::test]
+    async fn the_slice_that_is_said_to_follow_is_the_next_one() {
+        let mut scene = Scene::begin().await;
+        scene.buy(&[1, 2, 3, 4, 5, 6, 7, 8]).await;
+        scene.buy(&[101, 102, 103, 104, 105, 106, 107]).await;
+        scene.buy(&[201, 202]).await;
+        let layout = Layout { partition: Partition::Day, snapshot: None };
+        let cutting = Cutting { layout, part_rows: RowCount::new(8), pressing_pages: 300 };
+        let mut due = scene::range(0, 600);
+        let mut told = Vec::new();
+        loop {
+            let (region, urgency, not_read) = (scene::us(), Urgency::Flush, NotRead::default());
+            let due_now = Due::Slice { region, range: due, not_read, urgency };
+            let first = cutting.first(vec![due_now], "r1", &scene.publisher.journal).unwrap();
+            let Some(Ready::Slice((slice, next), _)) = first else { panic!("{first:?}") };
+            due = TimeRange::new(slice.range.end, due.end);
+            told.push((slice, next.clone()));
+            if next.is_none() {
+                break;
+            }
+        }
+        assert!(told.len() > 1 && due.is_empty(), "{told:?}");
+        for ((_, next), (slice, _)) in told.iter().zip(told.iter().skip(1)) {
+            assert_eq!(next.as_ref(), Some(slice));
+        }
     }
 
     #[test]

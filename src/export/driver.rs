@@ -252,8 +252,8 @@ impl Driver<'_> {
     fn publish(&mut self, due: Vec<Due>) {
         let publisher = self.parts.publisher.clone();
         match self.parts.cutting.first(due, &publisher.run, &publisher.journal) {
-            Ok(Some(Ready::Slice(slice, not_read))) => {
-                self.publishing = Some(Box::pin(async move { publisher.publish(slice, not_read).await }));
+            Ok(Some(Ready::Slice(slices, not_read))) => {
+                self.publishing = Some(Box::pin(async move { publisher.publish(slices, not_read).await }));
             }
             Ok(Some(Ready::Nothing(empty, not_read))) => {
                 self.publishing = Some(Box::pin(async move { publisher.pass_over(empty, not_read).await }));

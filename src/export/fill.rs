@@ -78,7 +78,7 @@ impl Publisher {
         for range in fill.pieces(&before, self.layout.partition) {
             let slice = Slice { region: fill.region.clone(), range, run: self.run.clone() };
             let is_read = fill.slices.contains(&range) && (is_new || !fill.not_read.is_left(range));
-            let staged = if is_read { self.stage(&slice).await? } else { None };
+            let staged = if is_read { self.stage(&slice, None).await? } else { None };
             reading.push((slice, staged));
         }
         let mut parts = Vec::new();

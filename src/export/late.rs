@@ -127,7 +127,7 @@ mod tests {
         let mut scene = Scene::begin().await;
         let slice = |range| Slice { region: us(), range, run: "r1".to_owned() };
         scene.buy(&[10, 12, 14]).await;
-        scene.publisher.publish(slice(range(0, 100)), NotRead::default()).await.unwrap();
+        scene.publisher.publish((slice(range(0, 100)), None), NotRead::default()).await.unwrap();
         scene.publisher.pass_over(slice(range(100, 600)), NotRead::default()).await.unwrap();
         let mut planner = Planner::new(&[us()], Filters::default(), range(0, 600));
         planner.apply_event(&PlanEvent::SlicePublished { region: us(), until: range(0, 600).end });

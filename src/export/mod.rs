@@ -5,6 +5,7 @@
 //! cannot be had from a service that is unwell; `cutting` and `publisher` turn settled time into parts; `commits` holds the manifest; `delivery` says what the output
 //! holds; `rebuild` writes its parts anew, without a request. Resume is the ordinary start: a first run is an empty journal.
 
+mod ahead;
 mod audit;
 mod attribution;
 pub mod clock;

@@ -6,7 +6,7 @@
 //! crash; the next start goes on.
 
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 
 use crate::api::contract::Region;
 use crate::failpoint::{self, CrashStep};
@@ -23,6 +23,7 @@ use crate::sink::publish::{Output, OutputError, Standing};
 use crate::units::{EpochSeconds, TimeRange};
 
 use super::ExportError;
+use super::ahead::{Ahead, Decoding};
 use super::commits::Commits;
 use super::stager::{Half, Stager, StagerGone};
 
@@ -36,6 +37,7 @@ pub(super) struct Publisher {
     pub(super) commits: Arc<Commits>,
     pub(super) parts: Parts,
     pub(super) stager: Stager,
+    pub(super) ahead: Ahead,
     pub(super) layout: Layout,
     pub(super) run: String,
     pub(super) began_at: EpochSeconds,
@@ -71,15 +73,19 @@ pub(super) struct Replaced {
 impl Publisher {
     /// Publishes one slice and releases its pages. Of seconds that no reader sees anything of yet, it commits the slice at once; what
     /// would take the place of something waits for the run's end. Of seconds that were left, a few rows take no whole answer's place.
-    /// Cancelling it is like a crash: the next start goes on.
-    pub(super) async fn publish(&self, slice: Slice, not_read: NotRead) -> Result<Published, ExportError> {
+    /// The rows of the slice that is likely to follow are read meanwhile. Cancelling it is like a crash: the next start goes on.
+    pub(super) async fn publish(
+        &self,
+        (slice, next): (Slice, Option<Slice>),
+        not_read: NotRead,
+    ) -> Result<Published, ExportError> {
         let is_new = self.is_new(&slice.region, slice.range).await?;
         if !is_new && not_read.is_left(slice.range) {
             return self.pass_over(slice, not_read).await;
         }
         let is_read = not_read.all.iter().all(|not_read| !not_read.overlaps(slice.range));
         self.journal.take_up_to(&slice.region, slice.range.end);
-        let mut part = self.stage(&slice).await?;
+        let mut part = self.stage(&slice, next).await?;
         if let Some(staged) = part.take_if(|_| !is_new) {
             let former = || self.former_parts(&slice.region);
             part = Some(self.take_in(staged, former, &not_read.in_part).await?);
@@ -190,18 +196,19 @@ impl Publisher {
         Self { parts: self.parts.clone().beside_what_is_staged(), ..self.clone() }
     }
 
-    pub(super) async fn stage(&self, slice: &Slice) -> Result<Option<PartRecord>, ExportError> {
-        let (send, receive) = mpsc::sync_channel(0);
-        let (journal, of) = (self.journal.clone(), slice.clone());
-        let decoded = self.stager.begin(Half::Decoding, move || {
-            let pages = journal.pages(&of.region, of.range)?;
-            Parts::decode(&of, pages, send).map_err(ExportError::from)
-        })?;
+    /// Writes a slice's rows as a staged part, and begins to read those of the next.
+    pub(super) async fn stage(&self, slice: &Slice, next: Option<Slice>) -> Result<Option<PartRecord>, ExportError> {
+        let begin = |slice| Decoding::begin(slice, &self.journal, &self.stager);
+        let Decoding { pieces, done, .. } =
+            self.ahead.take(slice, &self.journal).map_or_else(|| begin(slice.clone()), Ok)?;
         let (parts, of) = (self.parts.clone(), slice.clone());
-        let encode = move || parts.encode(&of, &receive).map_err(ExportError::from);
+        let encode = move || parts.encode(&of, &pieces).map_err(ExportError::from);
         let staged = self.stager.begin(Half::Encoding, encode)?;
+        if let Some(next) = next {
+            self.ahead.put(begin(next)?);
+        }
         // Where the first half has failed, the second has no more to tell.
-        decoded.await.map_err(|_| StagerGone)??;
+        done.await.map_err(|_| StagerGone)??;
         staged.await.map_err(|_| StagerGone)?
     }
 

@@ -19,6 +19,7 @@ use crate::sink::part::Parts;
 use crate::sink::publish::Output;
 use crate::units::{Credits, EpochSeconds, RowCount, TimeRange};
 
+use super::ahead::Ahead;
 use super::clock::ClockCheck;
 use super::commits::Commits;
 use super::cutting::Cutting;
@@ -347,6 +348,7 @@ impl<'a> Session<'a> {
             output: Arc::clone(self.output),
             commits: Arc::clone(self.commits),
             stager: Stager::start().map_err(ExportError::Thread)?,
+            ahead: Ahead::default(),
             parts: Parts::new(self.output.staging(), layout, self.request.packaging),
             layout,
             run: self.run.begun.id.clone(),

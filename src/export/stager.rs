@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Jobs that wait for a thread: one, behind one that nobody waits for any more.
-const QUEUE: usize = 2;
+/// Jobs that wait for a thread: of one slice and of the next, behind some that nobody waits for any more.
+const QUEUE: usize = 4;
 
 /// Which thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

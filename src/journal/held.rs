@@ -26,6 +26,14 @@ pub(super) type Place = (EpochSeconds, i64);
 /// Where no page stands, before all that do.
 pub(super) const BEFORE_ALL: Place = (EpochSeconds::new(i64::MIN), i64::MIN);
 
+/// The pages of a region that meet some seconds, as they are held at one moment: another value later says that pages came or went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldIn {
+    pages: usize,
+    /// The page that came last.
+    last: Option<i64>,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Rest {
     end: EpochSeconds,
@@ -177,6 +185,12 @@ impl Held {
         ended.sort_unstable_by_key(|(_, sequence)| *sequence);
         ended.truncate(most);
         ended
+    }
+
+    /// What is held of these seconds.
+    pub(super) fn of(&self, region: &Region, range: TimeRange) -> HeldIn {
+        let meeting = self.next(region, range, BEFORE_ALL, usize::MAX);
+        HeldIn { pages: meeting.len(), last: meeting.iter().map(|(_, sequence)| *sequence).max() }
     }
 
     /// Pages behind a place whose span meets the range, in the order of time, at most so many.

@@ -43,6 +43,7 @@ mod writer;
 pub use attempt::Attempt;
 pub use changes::Extent;
 pub use error::{JournalError, Lapse, LedgerError, NoPiece};
+pub use held::HeldIn;
 pub use ledger::{AttemptEnd, Counts, Ledger, Limits};
 pub use pages::{PageReader, RejectedReader};
 pub use recovery::restore;
@@ -226,6 +227,11 @@ impl Journal {
     /// A connection that cannot be opened.
     pub fn late_pages(&self, region: &Region, range: TimeRange) -> Result<PageReader, JournalError> {
         self.pages(region, range).map(PageReader::of_late_pages)
+    }
+
+    /// What holds the rows of a region's seconds by now: see [`HeldIn`].
+    pub fn held_in(&self, region: &Region, range: TimeRange) -> HeldIn {
+        self.shared.held().of(region, range)
     }
 
     /// The rows of a region are about to be read back up to a moment. Pages of that time that are held by now are released once they are not wanted

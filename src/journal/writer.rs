@@ -35,10 +35,11 @@ pub(super) const QUEUE: usize = 1_024;
 /// Jobs that share one transaction.
 const LARGEST_BATCH: usize = 256;
 /// The least time from the beginning of one transaction to that of the next, while pages are on their way that may share it: each syncs, and
-/// writes the last page of each table anew, however few rows it holds. So long, at most, a page waits for others; once all that are on their
-/// way have come, none waits. Many disks take some four milliseconds for a sync, so less would gather no more than comes meanwhile.
+/// writes the last page of each table anew, however few rows it holds. So long, at most, a page waits for others; once half of those on their
+/// way have come, none waits: the other half comes while these are written. Many disks take some four milliseconds for a sync, so less would
+/// gather no more than comes meanwhile.
 const APART: Duration = Duration::from_millis(6);
-/// How often it is looked meanwhile whether all have come, or something that others wait for.
+/// How often it is looked meanwhile whether so many have come, or something that others wait for.
 const LOOK_EVERY: Duration = Duration::from_micros(300);
 /// Growth of the log after which it is moved into the database.
 const LOG_BYTES: u64 = 8 * 1024 * 1024;
@@ -246,7 +247,7 @@ impl Writer {
         let is_page = |request: &Request| matches!(request.job, Job::Page { attempt: Some(_), .. });
         let Some(book) = self.shared.book().filter(|_| batch.iter().all(is_page)) else { return false };
         let is_soon = self.began.is_some_and(|began| began.elapsed() < APART);
-        is_soon && book.lock().in_flight() > batch.len() as u64
+        is_soon && book.lock().in_flight() > 2 * batch.len() as u64
     }
 
     fn accepts(&self, job: &Job) -> bool {

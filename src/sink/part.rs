@@ -246,6 +246,9 @@ impl<'a> Merge<'a> {
         for page in pages {
             let page = page.map_err(|source| PartError::Pages { range: self.range, source: source.into() })?;
             self.add(page)?;
+            if matches!(self.taker, Taker::Nobody) {
+                break;
+            }
         }
         Ok(())
     }

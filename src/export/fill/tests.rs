@@ -4,6 +4,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::api::envelope::envelope;
+use crate::export::ahead::Ahead;
 use crate::export::commits::Commits;
 use crate::export::publisher::Replaces;
 use crate::export::stager::Stager;
@@ -70,6 +71,7 @@ impl Scene {
             journal,
             output,
             stager: Stager::start().unwrap(),
+            ahead: Ahead::default(),
             layout,
             run: "r1".to_owned(),
             began_at: EpochSeconds::new(NEW_YEAR + 900),
@@ -385,7 +387,7 @@ async fn a_crash_after_the_parts_were_revealed_is_made_good_by_doing_it_again() 
     scene.buy(&[10, 11, 15, 16]).await;
     // What the start after the crash finds: prepared, revealed, and by its recovery published.
     let slice = Slice { region: us(), range: range(10, 15), run: "r1".to_owned() };
-    let part = scene.publisher.stage(&slice).await.unwrap().unwrap();
+    let part = scene.publisher.stage(&slice, None).await.unwrap().unwrap();
     scene.publisher.journal.replace_part(part.clone()).await.unwrap();
     scene.publisher.output.reveal(&part).await.unwrap();
     scene.publisher.journal.publish_part(&part.path).await.unwrap();

@@ -270,7 +270,9 @@ impl Places {
     /// The page of the last of so many rows from a second on, or one so many pages beyond.
     fn ask(&self, (anchor, rows): (EpochSeconds, u64), beyond: u64, due: Option<EpochSeconds>) -> PlaceQuestion {
         let page = u32::try_from(place_of(rows).0 + beyond).unwrap_or(u32::MAX);
-        PlaceQuestion { anchor, page, number: self.questions + 1, due }
+        let told = self.marks_from(anchor).into_iter().filter(|(_, rows)| place_of(*rows).0 <= u64::from(page));
+        let ends = told.map(|(mark, _)| mark).max().unwrap_or(anchor);
+        PlaceQuestion { anchor, page, number: self.questions + 1, ends, due }
     }
 
     fn of(&self, range: TimeRange) -> impl Iterator<Item = &CountedRows> {

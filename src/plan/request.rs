@@ -137,7 +137,8 @@ impl Planner {
             }
             Purpose::Place { anchor, .. } => {
                 let asked = self.place_question(plan, anchor)?;
-                (Some(self.exact_range(TimeRange::new(anchor, end))), PageNumber::new(asked.page).ok()?)
+                let (min, max) = self.exact_range(TimeRange::new(anchor, end));
+                (Some((min, asked.max_of_its_own(max))), PageNumber::new(asked.page).ok()?)
             }
             // It is asked of a stretch of time, not of the region as a whole.
             Purpose::Count { .. } => return None,

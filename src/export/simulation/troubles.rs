@@ -219,6 +219,24 @@ fn answers_from_a_cache_that_leaves_a_setting_out_for_a_while() {
     hold_all(("cached", None), few, cached);
 }
 
+/// Seeds at which rows were missing without a word, as pages that tell by their number how many rows lie before them came from the cache too.
+const CACHED_MENDED: [(u64, &[u64]); 2] = [
+    (1, &[118, 1_188, 1_193, 2_007, 2_019, 2_042, 2_047, 2_187, 3_031, 3_067, 3_108, 3_169]),
+    (60, &[1, 2_149, 3_027, 3_032]),
+];
+
+#[test]
+fn seeds_at_which_a_cache_once_told_of_places_lose_nothing() {
+    for (seconds, seeds) in CACHED_MENDED {
+        let trouble = Trouble::Cached(Unkeyed::Min, seconds);
+        let behaviour = |_| Behaviour {
+            trouble: Some((Duration::ZERO..Duration::from_secs(100_000), trouble.clone())),
+            ..Behaviour::default()
+        };
+        hold_all(("cached places", None), seeds.iter().copied(), behaviour);
+    }
+}
+
 /// And all the time, so that what is asked apart in time alone is answered rightly. CACHED plays another setting and time, as "Min 60": a cache
 /// that keeps answers for longer than the run may lose rows, which nothing shows.
 #[test]

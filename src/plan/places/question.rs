@@ -3,6 +3,9 @@
 use crate::plan::fact::Purpose;
 use crate::units::{EpochSeconds, TimeRange};
 
+/// Seconds before a region's last from which on questions have upper bounds of their own; those closer to it are of pages that are asked again.
+const OWN_FROM: i64 = 100;
+
 /// A page that tells by its number how many rows lie before some second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlaceQuestion {
@@ -12,11 +15,20 @@ pub struct PlaceQuestion {
     pub page: u32,
     /// Counts the region's questions from 1.
     pub number: u32,
+    /// The last of the seconds that it may tell of: rows from then on do not matter to it.
+    pub ends: EpochSeconds,
     /// When it is asked; none for at once.
     pub due: Option<EpochSeconds>,
 }
 
 impl PlaceQuestion {
+    /// The upper bound that it is asked with, where `max` is the region's: one that no other question has, so that no answer to another can be
+    /// taken for this one; the region's where it tells of the last seconds.
+    pub(in crate::plan) fn max_of_its_own(&self, max: EpochSeconds) -> EpochSeconds {
+        let own = max.shifted(-OWN_FROM - i64::from(self.number));
+        if self.ends < own { own } else { max }
+    }
+
     /// What its page is asked for.
     pub(in crate::plan) fn purpose(&self) -> Purpose {
         Purpose::Place { anchor: self.anchor, question: self.number }

@@ -55,6 +55,24 @@ fn telling(last_page: u32, is_odd: bool) -> Telling {
 }
 
 #[test]
+fn no_two_questions_have_the_same_upper_bound_but_those_about_the_last_seconds() {
+    let mut places = counted(1_000, &one(500..520), 20);
+    let mut bounds = Vec::new();
+    while let Stands::Ask(question) = places.stands(telling(100_000, false), 20) {
+        assert!(question.ends <= at(1_000), "{question:?}");
+        bounds.push(question.max_of_its_own(at(10_000)).get());
+        // A row of the last seconds may not be asked away.
+        assert_eq!(question.max_of_its_own(question.ends), question.ends);
+        assert_eq!(question.max_of_its_own(question.ends.shifted(50)), question.ends.shifted(50));
+        answer(&mut places, question, 1_000, 1_000);
+    }
+    assert!(bounds.len() > 2 && bounds.iter().all(|bound| *bound < 10_000), "{bounds:?}");
+    let all = bounds.len();
+    bounds.dedup();
+    assert_eq!(bounds.len(), all);
+}
+
+#[test]
 fn one_question_tells_that_as_many_rows_came_as_lie_there() {
     for rows in [31, 40, 200, 205, 4_321, 10_000] {
         assert_eq!(asked(&mut counted(rows, &[], 20), rows), (1, vec![]), "{rows}");

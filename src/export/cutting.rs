@@ -26,6 +26,15 @@ enum Cut {
     Nothing(Slice),
 }
 
+impl Cut {
+    fn with_rows(self) -> Option<Slice> {
+        match self {
+            Self::Rows(slice) => Some(slice),
+            Self::Nothing(_) => None,
+        }
+    }
+}
+
 /// How slices are cut.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cutting {
@@ -46,18 +55,15 @@ impl Cutting {
             let ready = match due {
                 Due::Slice { range, urgency, .. } if !self.looks(range, journal.held_pages(), urgency) => None,
                 Due::Slice { region, range, not_read, urgency } => {
-                    let cut =
-                        |range, held_pages| self.slice((region.clone(), run), range, (held_pages, urgency), journal);
+                    let cut = |range, held_pages| self.slice((&region, run), range, (held_pages, urgency), journal);
                     match cut(range, journal.held_pages())? {
-                        None => None,
-                        Some(Cut::Nothing(slice)) => Some(Ready::Nothing(slice, not_read)),
                         Some(Cut::Rows(slice)) => {
-                            let rest = TimeRange::new(slice.range.end, range.end);
                             // What presses may press no more by then.
-                            let next = if rest.is_empty() { None } else { cut(rest, 0)? };
-                            let next = next.and_then(|cut| if let Cut::Rows(next) = cut { Some(next) } else { None });
+                            let next = cut(TimeRange::new(slice.range.end, range.end), 0)?.and_then(Cut::with_rows);
                             Some(Ready::Slice((slice, next), not_read))
                         }
+                        Some(Cut::Nothing(slice)) => Some(Ready::Nothing(slice, not_read)),
+                        None => None,
                     }
                 }
                 Due::Fill { region, range, not_read, unproven, rows_before } => {
@@ -75,16 +81,16 @@ impl Cutting {
 
     fn slice(
         &self,
-        (region, run): (Region, &str),
+        (region, run): (&Region, &str),
         settled: TimeRange,
         (held_pages, urgency): (u64, Urgency),
         journal: &Journal,
     ) -> Result<Option<Cut>, JournalError> {
         let named = |range| Slice { region: region.clone(), range, run: run.to_owned() };
-        if let Some(empty) = self.empty_stretch(&region, settled, journal)? {
+        if let Some(empty) = self.empty_stretch(region, settled, journal)? {
             return Ok(Some(Cut::Nothing(named(empty))));
         }
-        let rows_in = |range| journal.count_rows(&region, range);
+        let rows_in = |range| journal.count_rows(region, range);
         let next = self.next((settled.start, settled.end), held_pages, urgency, rows_in)?;
         Ok(next.map(|range| Cut::Rows(named(range))))
     }

@@ -230,7 +230,7 @@ fn seeds_at_which_a_cache_once_told_of_places_lose_nothing() {
     for (seconds, seeds) in CACHED_MENDED {
         let trouble = Trouble::Cached(Unkeyed::Min, seconds);
         let behaviour = |_| Behaviour {
-            trouble: Some((Duration::ZERO..Duration::from_secs(100_000), trouble.clone())),
+            trouble: Some((Duration::ZERO..Duration::from_secs(100_000), trouble)),
             ..Behaviour::default()
         };
         hold_all(("cached places", None), seeds.iter().copied(), behaviour);

@@ -125,14 +125,15 @@ impl ServiceProfile {
         self.bounds.early_openings >= LOOSE_AFTER
     }
 
-    /// Whether answers to other questions come at times: a lower bound was kept to and was not, and no rounding explains both.
+    /// Whether answers to other questions come at times: a lower bound was kept to and was not, and neither rounding explains both nor that it
+    /// is never kept to any more.
     pub fn answers_are_mixed(&self) -> bool {
-        self.bounds.minimums.is_mixed && !self.order.sort_ignored
+        self.bounds.minimums.is_mixed && !self.order.sort_ignored && !self.min_stays_loose()
     }
 
     /// Learns from the first page of a scan that goes up from a second, where this is the last row known before that.
     pub fn take_opening(&mut self, page: &PageFact, asked_min: EpochSeconds, known: Option<EpochSeconds>) {
-        let Some(first) = page.rows.first().map(|row| row.second).filter(|_| !self.bounds.minimums.is_mixed) else {
+        let Some(first) = page.rows.first().map(|row| row.second).filter(|_| !self.bounds.minimums.alternates) else {
             return;
         };
         match known {
@@ -144,7 +145,7 @@ impl ServiceProfile {
 
     /// Whether the lower bound is known not to be kept to: questions that are like no other showed older rows, apart in time.
     pub fn min_stays_loose(&self) -> bool {
-        self.bounds.min_is_loose && self.bounds.minimum.older_apart && !self.bounds.minimums.is_mixed
+        self.bounds.min_is_loose && self.bounds.minimum.older_apart && !self.bounds.minimums.alternates
     }
 
     /// The next question about the lower bound; none where nothing speaks for it not being kept to, or the last one spoke against it.
@@ -152,7 +153,7 @@ impl ServiceProfile {
         let MinimumAnswers { asked, older_since, older_apart } = self.bounds.minimum;
         let is_open = self.bounds.min_is_loose || self.min_seems_loose();
         let may_tell = !older_apart && (asked == 0 || older_since.is_some());
-        let is_asked = is_open && may_tell && asked < MOST_MINIMUM_QUESTIONS && !self.bounds.minimums.is_mixed;
+        let is_asked = is_open && may_tell && asked < MOST_MINIMUM_QUESTIONS && !self.bounds.minimums.alternates;
         (is_asked && !self.order.sort_ignored)
             .then_some(MinimumQuestion { number: FIRST_MINIMUM_QUESTION + asked, since: older_since })
     }

@@ -16,6 +16,8 @@ pub struct AskedMinimums {
     kept: Vec<Between>,
     /// No rounding explains both: so answers to other questions come at times.
     pub is_mixed: bool,
+    /// The bound was even kept to again after it was not. A service may well keep to bounds up to a moment, and never after it.
+    pub alternates: bool,
 }
 
 /// From behind a row up to the asked bound.
@@ -41,6 +43,7 @@ impl AskedMinimums {
         self.kept.sort_by_key(|between| between.bound.since(between.row));
         self.kept.truncate(MOST);
         self.judge();
+        self.alternates |= self.is_mixed;
     }
 
     fn judge(&mut self) {
@@ -75,6 +78,18 @@ mod tests {
         early.iter().for_each(|(row, bound)| minimums.early(at(*row), at(*bound)));
         kept.iter().for_each(|(row, bound)| minimums.kept(at(*row), at(*bound)));
         minimums.is_mixed
+    }
+
+    #[test]
+    fn a_bound_that_is_not_kept_to_from_some_moment_on_does_not_alternate() {
+        let mut minimums = AskedMinimums::default();
+        let at = EpochSeconds::new;
+        minimums.kept(at(0), at(10 * DAY));
+        minimums.early(at(0), at(DAY + 1));
+        minimums.early(at(0), at(20 * DAY));
+        assert!(minimums.is_mixed && !minimums.alternates, "it changed once");
+        minimums.kept(at(0), at(10 * DAY));
+        assert!(minimums.alternates, "and back");
     }
 
     #[test]

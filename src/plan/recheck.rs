@@ -9,7 +9,8 @@
 //! gone on from: what stands between is asked for too.
 //!
 //! A full page is believed so, too, where some of its rows cannot be placed or were not asked for: each stands in the place of another row that the
-//! page may have left out, for a while. If it is still so when it is asked again, and shows no other row, that is how the service is.
+//! page may have left out, for a while. If it is still so when it is asked again, and shows no other row, that is how the service is. If it is not,
+//! its walk saw the row elsewhere; where that is so of all that are remembered, the others are not believed.
 
 use std::collections::BTreeSet;
 
@@ -167,7 +168,7 @@ impl Recheck {
             false => page.is_placed(),
         };
         let next_is_full = was_short && self.least.get(1).is_some_and(ShortPage::is_full);
-        self.passed += usize::from(self.agrees && shows_it && has_passed && !is_last && was_short);
+        self.passed += usize::from(self.agrees && shows_it && has_passed && !is_last);
         if self.agrees && (has_passed || is_last || next_is_full) && self.least.len() > 1 {
             self.least.remove(0);
             (self.asked, self.asked_at, self.reached, self.agrees) = (0, None, None, false);

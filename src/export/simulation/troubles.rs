@@ -187,6 +187,21 @@ fn pages_that_have_fewer_places_for_a_while() {
     hold("fewer places", fewer_places);
 }
 
+fn advertised(seed: u64) -> Behaviour {
+    Behaviour { trouble: Some((when(seed), Trouble::Advertised)), ..Behaviour::default() }
+}
+
+#[test]
+fn pages_on_which_a_row_that_was_not_asked_for_takes_a_place_for_a_while() {
+    hold("advertised", advertised);
+}
+
+/// More pages were so than are asked again, and those that were asked showed nothing new.
+#[test]
+fn seeds_at_which_more_pages_had_such_a_row_than_are_asked_again_lose_nothing() {
+    hold_all(("advertised", None), [25, 239, 329, 381, 1_257, 1_617], advertised);
+}
+
 /// Later pages fail, from one on that differs from run to run, and short pages leave rows out or not.
 fn later_pages_fail(seed: u64) -> Behaviour {
     let mut random = StdRng::seed_from_u64(seed ^ 0x1a7e);

@@ -172,6 +172,23 @@ fn a_page_of_which_nothing_comes_again_is_not_believed_for_ever() {
     assert_eq!(recheck.question(), Some((EpochSeconds::new(40), MOST_ASKED + 1)), "no question is asked twice");
 }
 
+/// A row that was not asked for took a place on more pages than are remembered, for a while.
+#[test]
+fn full_pages_that_come_without_the_odd_row_later_speak_against_those_that_are_not_asked_again() {
+    for (rows_later, is_refuted) in [(10, true), (9, false)] {
+        let mut recheck = Recheck::default();
+        for start in (100..380).step_by(40) {
+            recheck.believe(&short(start..start + 40, 10));
+        }
+        let mut refuted = false;
+        while let (Some((from, _)), Some(_), false) = (recheck.question(), recheck.due(20), refuted) {
+            let seconds = (from.get()..from.get() + 40).step_by(4).take(rows_later);
+            refuted = recheck.take(&PageFact { slots: 10, ..answer(seconds) }, NEWEST);
+        }
+        assert_eq!(refuted, is_refuted, "{rows_later}");
+    }
+}
+
 /// Pages had fewer places for a while, and the first one with all of its own leapt over rows. The short page before it, asked again, came full, with
 /// rows that were all known; what stands behind them was not asked for, and ten rows were missing with exit 0.
 #[test]

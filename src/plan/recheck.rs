@@ -73,7 +73,7 @@ pub struct Recheck {
     questions: u32,
     /// Whether it came as it was.
     agrees: bool,
-    /// Pages that were believed, and how many of those that were asked again were short for a while only.
+    /// Pages that were believed, and how many of those that were asked again were short, or had an odd row, for a while only.
     believed: usize,
     passed: usize,
     /// Seconds of which no short page is believed any more, to be read again.

@@ -114,6 +114,8 @@ struct LastPage {
     unjoined: Option<(Option<VideoKey>, u32)>,
     /// Pages in a row of which no row can be placed.
     unusable: u32,
+    /// Its rows of the second of which one came twice: they are rows of it all the same.
+    repeated: BTreeSet<VideoKey>,
 }
 
 /// How far a walk has come.
@@ -241,6 +243,7 @@ impl Walk {
                 overlaps: 0,
                 early: Some(Vec::new()),
                 unjoined: None,
+                repeated: BTreeSet::new(),
                 unusable: 0,
             },
             anchor: AnchorRows {

@@ -237,6 +237,10 @@ impl Walk {
                 let follows = self.short_pages.doubted.as_mut().is_some_and(ShortDoubt::followed_by_unplaced);
                 lessons.extend(follows.then_some(Lesson::ShortPageFollowed));
             }
+            Finding::Repeated(second) => {
+                let of_it = view.rows.iter().filter(|row| row.second == second);
+                self.last.repeated = of_it.map(|row| row.video).collect();
+            }
             Finding::Disordered => self.reach.ascents = 0,
             _ => {}
         }

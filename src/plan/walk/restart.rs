@@ -145,11 +145,13 @@ impl Walk {
     fn begin_healing(&mut self, scan: &Scan, finding: Finding) {
         self.heals.retain(|heal| heal.second() >= scan.anchor);
         self.heals.iter_mut().for_each(Heal::begin_reading);
+        let mut known = std::mem::take(&mut self.last.repeated);
         if let (Finding::Repeated(second), ScanReason::Repeat) = (finding, scan.why)
             && self.heals.iter().all(|heal| heal.second() != second)
         {
-            let known =
-                if self.reach.frontier == Some(second) { self.reach.at_frontier.clone() } else { BTreeSet::new() };
+            if self.reach.frontier == Some(second) {
+                known.extend(&self.reach.at_frontier);
+            }
             self.heals.push(Heal::new(second, known, std::mem::take(&mut self.anchor.order)));
         }
     }

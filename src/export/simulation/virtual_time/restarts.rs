@@ -85,10 +85,15 @@ impl VirtualTime {
         let watermarks = |planner: &Planner| {
             planner.regions().iter().map(|plan| planner.watermark(&plan.region)).collect::<Vec<_>>()
         };
-        assert_eq!(watermarks(lived), watermarks(replayed), "a replay settles otherwise");
-        // A page may be durable before a decision that it was folded in after. How far a walk is then may wait for its next page.
+        // A page may be durable before a decision that it was folded in after. How far a walk is then may wait for its next page, and what it
+        // has settled for its neighbour's, where that decision ended its window before the page's first row: a replay takes nothing back.
         if self.drive.commit == (0, 0) {
+            assert_eq!(watermarks(lived), watermarks(replayed), "a replay settles otherwise");
             assert_eq!(walks(lived), walks(replayed), "a replay reads otherwise");
+        } else {
+            let settles_less =
+                watermarks(lived).into_iter().zip(watermarks(replayed)).find(|(lived, replayed)| replayed < lived);
+            assert_eq!(settles_less, None, "a replay settles less");
         }
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::plan::fact::{PageAddress, Purpose, WindowId};
+use crate::plan::fact::{PageAddress, Purpose, VideoKey, WindowId};
 use crate::plan::testing::{at, page_of, range, us};
 use crate::plan::walk::mode::Mode;
 use crate::units::PageNumber;
@@ -149,4 +149,29 @@ fn how_a_scan_reads_follows_from_why_it_begins() {
     assert_eq!(mode(29, ScanReason::FromEnd, false), "from the other end");
     assert_eq!(mode(500, ScanReason::Seam { until: at(510) }, false), "beyond its end");
     assert_eq!(mode(29, ScanReason::Seam { until: at(40) }, false), "in order", "those seconds are its own");
+}
+
+/// The page that a row came twice on was not counted, and of its rows one came on no page of the readings that followed: two of them held
+/// as many rows as were known of the second, and it was taken for whole.
+#[test]
+fn the_rows_of_the_page_that_repeats_one_are_known_of_the_second_that_is_read_again() {
+    let mut walk = Walk::new(range(0, 500), None, scan(0, 5, ScanReason::First));
+    let fold = |walk: &mut Walk, videos: &[u64]| {
+        let page = PageNumber::new(walk.scan_pages() + 1).unwrap();
+        let purpose = Purpose::Walk { window: WindowId(0), scan: walk.scan().number };
+        let mut page = page_of(PageAddress { region: us(), purpose, page }, at(1_000), 0..videos.len() as i64);
+        for (row, video) in page.rows.iter_mut().zip(videos) {
+            *row = RowKey { second: at(5), video: VideoKey(*video) };
+        }
+        walk.apply(&page);
+    };
+    let first: Vec<u64> = (0..10).collect();
+    fold(&mut walk, &first);
+    fold(&mut walk, &[9, 77]);
+    for reading in 1..=2 {
+        walk.restart(scan(reading, 5, ScanReason::Repeat), None);
+        fold(&mut walk, &first);
+        fold(&mut walk, &[]);
+    }
+    assert!(walk.heals.iter().any(Heal::needs_another_reading), "{:?}", walk.heals);
 }

@@ -1,5 +1,9 @@
 //! The documented envelope around the rows: `{code, message, data, requestId}`; error bodies come without `requestId`.
 //!
+//! What is read although it is not as documented, since it holds the rows of a paid page all the same: rows one or two levels deeper
+//! (`data.list`), or under another name where there is no `data`; a `code` that is absent, or says success in another way, beside a list of rows; and an
+//! envelope that other text stands around.
+//!
 //! Pure. One pass over the text finds the envelope, each row as text, who and when each row is, and where its values stand; its size is bounded by the
 //! body's. A member that stands twice: the last one counts, but of `data` the last that holds a row, since an empty page ends a walk; two that tell
 //! of other videos are no page.
@@ -10,7 +14,9 @@ use super::contract::SOURCE;
 use super::lenient::{decoded, mended};
 use super::lexer::{Lexer, Malformed};
 use super::packed::{Members, PackedRows};
-use super::row::{RowText, read_row, repair_surrogates};
+use super::row::{RowText, read_row};
+use super::surrogates::repair_surrogates;
+use super::words::says_success;
 
 pub use super::lenient::readable;
 
@@ -25,6 +31,8 @@ const LONGEST_WORDS: usize = 4_096;
 const LONGEST_NESTED: usize = 65_536;
 /// How deep words may stand in lists and objects.
 const DEEPEST_WORDS: usize = 8;
+/// How many objects rows may stand in, below `data` or what is in its place.
+const DEEPEST_ROWS: usize = 2;
 /// Names under which services give an error's words, in small letters alone; the documented one first. `errorMessage`, `error_message`
 /// and `ErrorMessage` are one.
 const WORDS: [&str; 28] = [
@@ -62,7 +70,7 @@ const WORDS: [&str; 28] = [
 /// An answer's envelope, its rows as text.
 #[derive(Debug)]
 pub struct Envelope<'a> {
-    /// 0 is success (documented).
+    /// 0 is success (documented); also where another success stands beside a list of rows.
     pub code: Option<i64>,
     /// For a person; of an error that has no `message`, what stands under another usual name.
     pub message: Option<String>,
@@ -84,9 +92,9 @@ pub enum BodyError {
     #[error("the body is not the documented JSON envelope ({0})")]
     NotAnEnvelope(String),
     /// `data` is something else than a list.
-    #[error("`data` is neither a list nor null")]
+    #[error("`data` is neither a list nor null, and holds no list of rows")]
     DataIsNoList,
-    /// `data` is there twice, with other videos each time.
+    /// `data` is there twice, with other videos each time, or two lists of rows are in it.
     #[error("`data` is there twice, and not the same")]
     TwoPages,
     /// More rows than any page has.
@@ -126,6 +134,11 @@ impl Data<'_> {
         }
     }
 
+    /// Whether it is a list of which a row can be placed.
+    fn is_of_videos(&self) -> bool {
+        matches!(self, Self::Rows(rows, _) if rows.iter().any(|row| row.identity.is_ok()))
+    }
+
     const fn holds_rows(&self) -> bool {
         match self {
             Self::Rows(rows, _) => !rows.is_empty(),
@@ -141,7 +154,7 @@ impl Data<'_> {
 /// Where the text is no JSON object, or holds more than [`MOST_ROWS`] rows or two pages; and where `data` holds something that is no list, unless `code` says
 /// that it is an error: then nothing in its place is looked at.
 pub fn envelope(text: &str) -> Result<Envelope<'_>, BodyError> {
-    let (mut code, mut request_id, mut data) = (None, None, Data::Nothing);
+    let (mut code, mut request_id, mut data, mut elsewhere) = (None, None, None, Data::Nothing);
     let mut words: Vec<(usize, &str)> = Vec::new();
     let mut lexer = Lexer::new(text);
     lexer.members(|lexer, name| {
@@ -150,18 +163,27 @@ pub fn envelope(text: &str) -> Result<Envelope<'_>, BodyError> {
             "code" => code = Some(lexer.value()?),
             "requestId" => request_id = Some(lexer.value()?),
             "data" => {
-                let found = self::data(lexer)?;
-                data = std::mem::replace(&mut data, Data::Nothing).or_later(found);
+                let found = self::data(lexer, DEEPEST_ROWS)?;
+                data = Some(data.take().unwrap_or(Data::Nothing).or_later(found));
             }
-            name => {
-                let value = lexer.value()?;
-                words.extend(rank(name).filter(|_| !is_nothing(value)).map(|rank| (rank, value)));
-            }
+            name => match rank(name) {
+                Some(rank) => {
+                    let value = lexer.value()?;
+                    words.extend((!is_nothing(value)).then_some((rank, value)));
+                }
+                None => {
+                    let found = self::data(lexer, DEEPEST_ROWS)?;
+                    if found.is_of_videos() {
+                        elsewhere = std::mem::replace(&mut elsewhere, Data::Nothing).or_later(found);
+                    }
+                }
+            },
         }
         Ok(())
     })?;
     lexer.end()?;
-    let number = code.and_then(whole_number);
+    let data = data.unwrap_or(elsewhere);
+    let number = code_of(code, &data, &words);
     let (data, packed) = match data {
         Data::Nothing => Default::default(),
         Data::Rows(rows, packed) => (rows, packed),
@@ -186,10 +208,26 @@ pub fn envelope(text: &str) -> Result<Envelope<'_>, BodyError> {
     })
 }
 
-/// Reads what stands under `data`, and its rows as far as the bound goes.
-fn data<'a>(lexer: &mut Lexer<'a>) -> Result<Data<'a>, Malformed> {
-    if lexer.next_byte() != Some(b'[') {
-        return Ok(if is_nothing(lexer.value()?) { Data::Nothing } else { Data::NoList });
+/// The `code`; 0 where another success, or none, stands beside a list that tells of one: of rows, or, where no word speaks against it, an empty one.
+fn code_of(code: Option<&str>, data: &Data<'_>, words: &[(usize, &str)]) -> Option<i64> {
+    let number = code.and_then(whole_number);
+    let is_told = match data {
+        Data::Rows(rows, _) if rows.is_empty() => words.iter().all(|(_, raw)| says_success(&told(raw))),
+        data => data.is_of_videos(),
+    };
+    let is_success = match (code, number) {
+        (Some(raw), None) => is_nothing(raw) || is_success_word(raw),
+        (_, number) => matches!(number, None | Some(200)),
+    };
+    if is_told && is_success { Some(0) } else { number }
+}
+
+/// Reads what stands under `data`, and its rows as far as the bound goes; of an object the list of rows in it, so many levels deep.
+fn data<'a>(lexer: &mut Lexer<'a>, deeper: usize) -> Result<Data<'a>, Malformed> {
+    match lexer.next_byte() {
+        Some(b'[') => {}
+        Some(b'{') if deeper > 0 => return data_within(lexer, deeper - 1),
+        _ => return Ok(if is_nothing(lexer.value()?) { Data::Nothing } else { Data::NoList }),
     }
     let mut rows = Vec::with_capacity(SOURCE.page_size as usize);
     let mut packed = PackedRows::with_room(lexer.left());
@@ -209,17 +247,59 @@ fn data<'a>(lexer: &mut Lexer<'a>) -> Result<Data<'a>, Malformed> {
     Ok(if is_over { Data::TooManyRows } else { Data::Rows(rows, packed) })
 }
 
+/// The list of rows in an object; an empty list where it holds no other.
+fn data_within<'a>(lexer: &mut Lexer<'a>, deeper: usize) -> Result<Data<'a>, Malformed> {
+    let (mut videos, mut others, mut is_empty) = (Data::Nothing, 0, false);
+    let mut members = 0;
+    lexer.members(|lexer, _| {
+        members += 1;
+        let found = data(lexer, deeper)?;
+        match found {
+            found if found.is_of_videos() => {
+                videos = std::mem::replace(&mut videos, Data::Nothing).or_later(found);
+            }
+            Data::Rows(rows, _) if rows.is_empty() => is_empty = true,
+            Data::TooManyRows | Data::TwoPages => videos = found,
+            Data::Rows(..) => others += 1,
+            Data::Nothing | Data::NoList => {}
+        }
+        Ok(())
+    })?;
+    Ok(match videos {
+        Data::Nothing if members == 0 => Data::Nothing,
+        Data::Nothing if is_empty && others == 0 => Data::Rows(Vec::new(), PackedRows::default()),
+        Data::Nothing => Data::NoList,
+        found => found,
+    })
+}
+
 /// Reads the envelope of a body that may be only nearly JSON, and calls with its text and what was read: as [`readable`] and
 /// [`envelope`] one after the other. What can be read as it came is JSON, so it is not looked through for what to mend.
 pub fn with_envelope<T>(body: &[u8], call: impl FnOnce(&str, Result<Envelope<'_>, BodyError>) -> T) -> T {
     let text = decoded(body);
     match envelope(&text) {
-        Err(BodyError::NotAnEnvelope(why)) => match mended(&text) {
-            Some(text) => call(&text, envelope(&text)),
-            None => call(&text, Err(BodyError::NotAnEnvelope(why))),
-        },
+        Err(BodyError::NotAnEnvelope(why)) => {
+            let mended = mended(&text).map_or(Cow::Borrowed(&*text), Cow::Owned);
+            match envelope(&mended) {
+                Err(BodyError::NotAnEnvelope(_)) => {
+                    // What other text stands around is believed where it is a success, which no error's page holds.
+                    let inner = within_braces(&text).and_then(super::lenient::mended_or_same);
+                    match inner.as_deref().map(|inner| (inner, envelope(inner))) {
+                        Some((inner, Ok(read))) if read.code == Some(0) => call(inner, Ok(read)),
+                        _ => call(&mended, Err(BodyError::NotAnEnvelope(why))),
+                    }
+                }
+                read => call(&mended, read),
+            }
+        }
         read => call(&text, read),
     }
+}
+
+/// From the first brace to the last one, where other text stands around them.
+fn within_braces(text: &str) -> Option<&str> {
+    let inner = text.get(text.find('{')?..=text.rfind('}')?)?;
+    (inner.len() < text.len()).then_some(inner)
 }
 
 /// Where a member stands among [`WORDS`].
@@ -233,6 +313,12 @@ fn is_nothing(raw: &str) -> bool {
     let is_empty_object =
         || raw.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).is_some_and(|inner| inner.trim().is_empty());
     matches!(raw, "null" | "\"\"" | "false") || is_empty_object()
+}
+
+/// Whether a `code` says success in other words than 0: HTTP's 200, `true`, `"ok"`.
+fn is_success_word(raw: &str) -> bool {
+    let text = plain_text(raw, 64).trim().to_ascii_lowercase();
+    matches!(text.as_str(), "200" | "true" | "ok" | "okay" | "success" | "succeed" | "succeeded" | "successful")
 }
 
 /// Words for a person: of an object that has words of its own those, of any other value its text.
@@ -342,6 +428,48 @@ mod tests {
         assert_eq!(twice(&row(7), &format!("{},{}", row(7), row(8))), Err(BodyError::TwoPages));
     }
 
+    /// Every answer was thrown away, asked again until the run gave up, and paid for each time.
+    #[test]
+    fn rows_are_found_where_nobody_documented_them() {
+        let row = |id: u32| format!(r#"{{"video_id":"{id}","create_time":5}}"#);
+        let rows = |text: String| envelope(&text).map(|read| read.data.len());
+        for at in [
+            r#""data":{"list":[R],"total":1}"#,
+            r#""data":{"data":{"videos":[R]}}"#,
+            r#""result":[R]"#,
+            r#""data":{"tags":["a"],"list":[R]}"#,
+        ] {
+            assert_eq!(rows(format!(r#"{{"code":0,{}}}"#, at.replace('R', &row(7)))), Ok(1), "{at}");
+            let text = format!(r#"{{"code":0,{}}}"#, at.replace('R', "").replace(r#""tags":["a"],"#, ""));
+            let empty = envelope(&text).unwrap();
+            assert_eq!((empty.code, empty.data.len()), (Some(0), 0), "{at}");
+        }
+        // Which of two would be the page, nobody knows; and what stands beside `data` is something else.
+        assert_eq!(
+            rows(format!(r#"{{"code":0,"data":{{"a":[{}],"b":[{}]}}}}"#, row(7), row(8))),
+            Err(BodyError::TwoPages)
+        );
+        assert_eq!(rows(format!(r#"{{"code":0,"data":null,"hot":[{}]}}"#, row(7))), Ok(0));
+        for other in [r#""data":{"list":["a"]}"#, r#""data":{"total":0}"#, r#""data":{"a":{"b":{"c":[]}}}"#] {
+            assert_eq!(rows(format!(r#"{{"code":0,{other}}}"#)), Err(BodyError::DataIsNoList), "{other}");
+        }
+    }
+
+    #[test]
+    fn an_envelope_is_read_within_other_text_where_it_is_a_success() {
+        let whole = r#"{"code":0,"data":[{"video_id":"7","create_time":5}]}"#;
+        let rows = |text: &str| with_envelope(text.as_bytes(), |_, read| read.map(|read| read.data.len()).ok());
+        for (before, after) in
+            [("", "<!-- 0.03s -->"), ("cb(", ");"), ("<br /><b>Warning</b>: a.php\n", ""), (")]}',\n", "")]
+        {
+            assert_eq!(rows(&format!("{before}{whole}{after}")), Some(1), "{before} {after}");
+        }
+        let cut = whole.get(..whole.len() - 2).unwrap();
+        for no_page in [format!("{whole}{whole}"), format!("cb({cut}"), whole.replace(":0,", ":1,") + "<!-- -->"] {
+            assert_eq!(rows(&no_page), None, "{no_page}");
+        }
+    }
+
     #[test]
     fn words_are_found_under_other_names() {
         let words = |text: &str| envelope(text).unwrap().message;
@@ -374,10 +502,16 @@ mod tests {
             let read = envelope(&text).unwrap();
             assert_eq!((read.code, read.message.as_deref()), (Some(1005), Some("Insufficient credits")), "{data}");
         }
-        // Of a page it must be nothing, and what holds something may hold rows.
-        for (data, is_page) in
-            [("{}", true), ("{ }", true), ("\"\"", true), ("false", true), ("{\"list\":[]}", false), ("7", false)]
-        {
+        // Of a page it must be nothing, or an empty list; what holds something else may hold rows.
+        for (data, is_page) in [
+            ("{}", true),
+            ("{ }", true),
+            ("\"\"", true),
+            ("false", true),
+            ("{\"list\":[]}", true),
+            ("{\"list\":7}", false),
+            ("7", false),
+        ] {
             let read =
                 envelope(&format!(r#"{{"code":0,"message":"success","data":{data}}}"#)).map(|read| read.data.len());
             assert_eq!(read.ok(), is_page.then_some(0), "{data}");

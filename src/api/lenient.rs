@@ -2,7 +2,8 @@
 //!
 //! Pure. What is mended: a byte order mark, NUL bytes and white space around the JSON; invalid UTF-8 (becomes U+FFFD); control
 //! characters that stand raw inside a string, and escapes that JSON does not know; `NaN`, `Infinity` and other numbers that are no
-//! JSON numbers, such as `007` or `+5`: they become strings of the same letters, so that a column takes them where it can and
+//! JSON numbers, such as `007` or `+5`; `undefined`, `None`, `True` and `False`, as other languages write them; a comma before a closing bracket. Odd
+//! numbers become strings of the same letters, so that a column takes them where it can and
 //! `_extra` keeps them where it cannot. The invariant: what is JSON already is given back as it came, and an answer
 //! that was cut does not become whole.
 
@@ -43,6 +44,12 @@ pub(super) fn mended(text: &str) -> Option<String> {
         let taken = match first {
             '"' => mend_string(rest, &mut strict),
             _ if is_of_word(first) => mend_word(rest, &mut strict),
+            ']' | '}' => {
+                let kept = strict.trim_end();
+                strict.truncate(kept.strip_suffix(',').unwrap_or(kept).len());
+                strict.push(first);
+                1
+            }
             _ => {
                 strict.push(first);
                 first.len_utf8()
@@ -51,6 +58,12 @@ pub(super) fn mended(text: &str) -> Option<String> {
         rest = rest.get(taken..).unwrap_or_default();
     }
     Some(strict)
+}
+
+/// The text mended, or as it is where it is JSON; none where it is neither.
+pub(super) fn mended_or_same(text: &str) -> Option<Cow<'_, str>> {
+    let text = mended(text).map_or(Cow::Borrowed(text), Cow::Owned);
+    is_json(&text).then_some(text)
 }
 
 /// Copies the string that `rest` begins with, up to its closing quote; answers how many bytes it had.
@@ -100,10 +113,15 @@ fn mend_word(rest: &str, strict: &mut String) -> usize {
     let length = rest.find(|character| !is_of_word(character)).unwrap_or(rest.len());
     let word = rest.get(..length).unwrap_or_default();
     let is_number = word.starts_with(|first: char| !first.is_ascii_alphabetic() && first != '_') || is_no_number(word);
-    if is_number && !is_json(word) {
-        let _ = write!(strict, "\"{word}\"");
-    } else {
-        strict.push_str(word);
+    match word {
+        "undefined" | "None" => strict.push_str("null"),
+        "True" => strict.push_str("true"),
+        "False" => strict.push_str("false"),
+        _ if is_number && !is_json(word) => {
+            // Writing into a String cannot fail.
+            let _ = write!(strict, "\"{word}\"");
+        }
+        _ => strict.push_str(word),
     }
     length
 }
@@ -145,6 +163,14 @@ mod tests {
     }
 
     #[test]
+    fn what_other_languages_write_becomes_what_json_means() {
+        assert_eq!(
+            text(r#"{"a":undefined,"b":[None, True,False,],"c":"None,]","d":{"e":1 , } ,}"#),
+            r#"{"a":null,"b":[null, true,false],"c":"None,]","d":{"e":1 } }"#
+        );
+    }
+
+    #[test]
     fn strings_are_mended_inside_alone() {
         assert_eq!(text("{\"a\":\"x\u{1}\n\\\"y\",\n\"b\":7}"), "{\"a\":\"x\\u0001\\u000a\\\"y\",\n\"b\":7}");
         assert_eq!(text(r#"["\'","\x41","\u12","\\"]"#), r#"["\\'","\\x41","\\u12","\\"]"#);
@@ -153,7 +179,7 @@ mod tests {
 
     #[test]
     fn other_words_and_cut_answers_stay_what_they_are() {
-        for body in ["upstream request timeout", r#"{"a":undefined}"#, r#"{"a":[1,"b"#, r#"{"a":1"#, "{code:0}"] {
+        for body in ["upstream request timeout", r#"{"a":nothing}"#, r#"{"a":[1,"b"#, r#"{"a":1"#, "{code:0}"] {
             assert!(!is_json(&text(body)), "{body}");
         }
     }

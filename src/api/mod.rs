@@ -19,6 +19,7 @@ pub mod reply;
 pub mod row;
 pub mod lexer;
 pub mod signals;
+mod surrogates;
 mod transport;
 mod unpack;
 mod words;

@@ -1,6 +1,7 @@
 //! What an answer means: its class in the table of failures, from its status, its words, its headers and its body together.
 //!
-//! Pure. The invariant: [`judge`] says [`ReplyVerdict::Page`] only where both the HTTP status and the envelope's `code` say success.
+//! Pure. The invariant: [`judge`] says [`ReplyVerdict::Page`] only where both the HTTP status and the envelope's `code` say success; see
+//! [`Envelope::code`] for what counts as 0.
 //!
 //! In this order:
 //!
@@ -11,7 +12,8 @@
 //! 3. Words of the rate, 429 (also with a vendor's own digits behind it), 420, 430 or 509, 503 or 529 with `Retry-After`, 400, 403 or 418 with
 //!    `Retry-After` or with a spent rate in its headers: throttled. Both 2 and 3 hold for the status and for a `code` inside a 200 alike.
 //! 4. What is HTML is the gateway's and not the service's: it may pass, whatever its status.
-//! 5. A redirect, and any other 4xx that asking again does not change: refused.
+//! 5. A redirect, and any other 4xx that asking again does not change: refused. So is, as by 404, a `code` of the vendor's own inside a 200 whose words say
+//!    that there is nothing.
 //! 6. Anything else may pass.
 //!
 //! A body that came broken says nothing, so the status and the headers count alone.
@@ -19,10 +21,13 @@
 use super::envelope::BodyError;
 use super::packed::PackedRows;
 use super::signals::Signals;
-use super::words::{Subject, is_plainly_of_account, is_plainly_of_rate, quoted, says_success, subject};
+use super::words::{
+    Subject, is_plainly_of_account, is_plainly_of_rate, quoted, says_nothing_there, says_success, subject,
+};
 
 pub use super::envelope::{Envelope, envelope, readable, with_envelope};
-pub use super::row::{Identity, Row, RowText, identity, repair_surrogates, says_something};
+pub use super::row::{Identity, Row, RowText, identity, says_something};
+pub use super::surrogates::repair_surrogates;
 
 /// A successful answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -149,7 +154,7 @@ impl<'a> Found<'a> {
         let effective = self.effective_code();
         let subject = self.subject(effective);
         if matches!(effective, 402 | 40_200..=40_299 | 402_000..=402_999) || subject == Subject::Account {
-            return ReplyVerdict::Quota { message: self.message };
+            return ReplyVerdict::Quota { message: self.told_message() };
         }
         if self.is_throttling(effective, subject) {
             let Signals { retry_after, is_rate_spent, .. } = self.heard.signals;
@@ -165,6 +170,13 @@ impl<'a> Found<'a> {
                 ReplyVerdict::Refused { code: self.heard.status, message: self.redirect() }
             }
             _ if self.is_html => ReplyVerdict::Transient { why: self.describe() },
+            code if is_success(self.heard.status)
+                && code != 0
+                && !is_lasting(code)
+                && says_nothing_there(&self.all_words) =>
+            {
+                ReplyVerdict::Refused { code: 404, message: self.told_message() }
+            }
             code if is_lasting(code) => {
                 ReplyVerdict::Refused { code: u16::try_from(code).unwrap_or(0), message: self.told_message() }
             }
@@ -229,9 +241,17 @@ impl<'a> Found<'a> {
             (None, None, _) if message.is_empty() => format!("HTTP {status} with no message"),
             (None, None, _) => format!("HTTP {status}: {message}"),
         };
-        quoted(text.trim_end_matches([':', ' ']))
+        let text = quoted(text.trim_end_matches([':', ' ']));
+        match self.heard.signals.retry_after.map(|wait| wait.as_secs()).filter(|wait| *wait >= LONG_WAIT_S) {
+            Some(wait) if wait >= 7_200 => format!("{text}, and the service asks to wait {} hours", wait / 3_600),
+            Some(wait) => format!("{text}, and the service asks to wait {} minutes", wait / 60),
+            None => text,
+        }
     }
 }
+
+/// A wait from which on it is told beside what came, in seconds.
+const LONG_WAIT_S: u64 = 120;
 
 const fn is_success(status: u16) -> bool {
     matches!(status, 200..=299)

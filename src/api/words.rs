@@ -102,7 +102,8 @@ const MACHINERY: &str = "memory|heap$|disk|cpu|node$|nodes|shard|pool$|pools|que
 const MACHINERY_ANYWHERE: &str = "内存|記憶體|磁盘|磁碟|节点|節點|线程|執行緒|数据库|資料庫|连接池|連線池|队列|佇列|负载|負載|缓存|快取|集群|维护|維護";
 /// The customer's account beyond doubt, beside a status that means trouble of the service.
 const CUSTOMERS: &str = "quota|credit$|credits|balance$|subscription|membership|account$|api key|apikey|your key|your plan|plan limit|current plan|\
-    billing|payment|invoice|prepaid|recharge|top up|topup|funds|usage limit|api usage|your usage|arrear|unpaid|overdue";
+    billing|payment|invoice|prepaid|recharge|top up|topup|funds|usage limit|api usage|your usage|arrear|unpaid|overdue|free tier|free plan|\
+    your package|points$|coins$|wallet|allowance|spending|spend cap|monthly limit|daily limit|weekly limit|monthly cap|daily cap";
 /// The same in Chinese.
 const CUSTOMERS_ANYWHERE: &str = "余额|餘額|额度|額度|配额|配額|积分|積分|点数|點數|套餐|会员|會員|账户|賬戶|帳戶|账号|賬號|帳號|充值|欠费|欠費|调用量|次数|次數|余量|餘量";
 /// Money that is lacking.
@@ -138,6 +139,12 @@ const ACCESS_ANYWHERE: &str = "权限|權限|功能|该接口|該接口|此接�
 const REGION: &str = "region|country|countries|market$|markets|territor";
 /// The same in Chinese.
 const REGION_ANYWHERE: &str = "地区|地區|区域|區域|国家|國家";
+
+/// That the service has no row to answer with.
+const NOTHING_THERE: &str = "no data$|no more data|no such data|no result|no more result|no record|no more record|no video|no more video|no item|no more item|\
+    no content|not found|nothing found|no match|empty result|result is empty|results are empty|data is empty|data not exist|no more page|last page";
+/// The same in Chinese.
+const NOTHING_THERE_ANYWHERE: &str = "暂无数据|暫無數據|没有数据|沒有數據|无数据|無數據|没有更多|沒有更多|无更多|無更多|未找到|没有找到|沒有找到|查无|查無|数据为空|數據為空|结果为空|結果為空|数据不存在|數據不存在|没有记录|沒有記錄";
 
 /// What an error speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +184,13 @@ pub(super) fn says_success(text: &str) -> bool {
     let begins = SUCCESS.contains(&first.as_str()) || SUCCESS_ANYWHERE.iter().any(|word| text.starts_with(word));
     let words = Words::new(text);
     begins && !words.has(PLAINLY_SPENT) && !words.has_anywhere(PLAINLY_SPENT_ANYWHERE)
+}
+
+/// Whether they say that there is no row to answer with, and of nothing else that could be wrong.
+pub(super) fn says_nothing_there(words: &str) -> bool {
+    let words = Words::new(words);
+    let is_empty = words.has(NOTHING_THERE) || words.has_anywhere(NOTHING_THERE_ANYWHERE);
+    is_empty && words.subject() == Subject::Other && !words.of_trouble() && !words.of_machinery()
 }
 
 /// Whether they speak of the customer's account beyond doubt: the status that they come with means trouble of the service.

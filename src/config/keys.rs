@@ -105,18 +105,24 @@ fn nearest(path: &str) -> String {
     all().into_iter().min_by_key(distance).unwrap_or_default()
 }
 
-/// How many single-letter insertions, removals and replacements turn one text into the other.
+/// How many insertions, removals and replacements of a letter, and exchanges of two neighbours, turn one text into the other.
 pub(crate) fn edit_distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();
+    // The row before, and the letter that it is of.
+    let mut former: Option<(Vec<usize>, char)> = None;
     for (line, letter) in left.chars().enumerate() {
         let mut next = vec![line + 1];
-        for ((above_left, above), other) in row.iter().zip(row.iter().skip(1)).zip(&right) {
+        for (place, ((above_left, above), other)) in row.iter().zip(row.iter().skip(1)).zip(&right).enumerate() {
             let replaced = above_left + usize::from(letter != *other);
             let beside = next.last().copied().unwrap_or_default() + 1;
-            next.push(replaced.min(above + 1).min(beside));
+            let exchanged = former.as_ref().zip(place.checked_sub(1)).and_then(|((row, before), place)| {
+                let is_exchange = *before == *other && right.get(place) == Some(&letter);
+                row.get(place).filter(|_| is_exchange).map(|cost| cost + 1)
+            });
+            next.push(replaced.min(above + 1).min(beside).min(exchanged.unwrap_or(usize::MAX)));
         }
-        row = next;
+        former = Some((std::mem::replace(&mut row, next), letter));
     }
     row.last().copied().unwrap_or_default()
 }
@@ -193,6 +199,7 @@ mod tests {
         assert_eq!(nearest("output.region"), "question.regions");
         assert_eq!(nearest("service.token"), "service.token_file");
         assert_eq!(edit_distance("kitten", "sitting"), 3);
+        assert_eq!((edit_distance("qps", "qsp"), edit_distance("abcd", "badc"), edit_distance("ab", "")), (1, 2, 2));
     }
 
     #[test]
@@ -203,6 +210,7 @@ mod tests {
             "output.region",
             "service.base",
             "qps",
+            "pace.qsp",
             "report.sumary",
             "partition_key",
         ] {

@@ -32,6 +32,11 @@ fn error(code: i64, message: &str) -> String {
     serde_json::json!({"code": code, "data": null, "message": message}).to_string()
 }
 
+/// An envelope of these members; `ROW` stands for a row.
+fn said(members: &str) -> String {
+    format!("{{{}}}", members.replace("ROW", r#"{"video_id":"7","create_time":5}"#))
+}
+
 /// The class alone.
 fn class(verdict: &ReplyVerdict) -> &'static str {
     match verdict {
@@ -61,7 +66,7 @@ const PLAIN: Signals =
 #[test]
 fn the_table_of_classes() {
     let page = "<!DOCTYPE html><title>Log in</title>";
-    let table: [(&str, u16, &Signals, String); 63] = [
+    let table: [(&str, u16, &Signals, String); 80] = [
         // A rate limit in its disguises.
         ("throttled", 429, &PLAIN, error(429, "qps limit exceeded")),
         ("throttled", 429, &PLAIN, String::new()),
@@ -96,6 +101,25 @@ fn the_table_of_classes() {
         ("quota", 429, &PLAIN, error(429, "You exceeded your current quota, check your plan and billing details")),
         ("quota", 500, &PLAIN, error(500, "Usage Limit Exceeded")),
         ("quota", 401, &PLAIN, error(401, "Your subscription has expired")),
+        ("quota", 500, &PLAIN, error(500, "Free tier limit reached")),
+        ("quota", 500, &PLAIN, error(500, "Insufficient points")),
+        ("quota", 500, &PLAIN, error(500, "Wallet empty")),
+        ("quota", 503, &PLAIN, error(503, "Request allowance exhausted")),
+        ("quota", 500, &PLAIN, error(500, "monthly limit reached")),
+        // That there is nothing, under a code of the vendor's own.
+        ("refused", 200, &PLAIN, error(10_404, "No data found")),
+        ("refused", 200, &PLAIN, error(20_001, "暂无数据")),
+        ("refused", 200, &PLAIN, error(1, "no more results")),
+        ("transient", 200, &PLAIN, error(1, "no data node available")),
+        ("transient", 500, &PLAIN, error(500, "No data found")),
+        // Success in other words, beside a list.
+        ("page", 200, &PLAIN, said(r#""code":"SUCCESS","data":[ROW]"#)),
+        ("page", 200, &PLAIN, said(r#""code":200,"message":"success","data":[ROW]"#)),
+        ("page", 200, &PLAIN, said(r#""data":[ROW]"#)),
+        ("empty", 200, &PLAIN, said(r#""code":200,"message":"success","data":[]"#)),
+        ("transient", 200, &PLAIN, said(r#""code":200,"message":"busy","data":[]"#)),
+        ("transient", 200, &PLAIN, said(r#""code":1,"message":"busy","data":[ROW]"#)),
+        ("transient", 500, &PLAIN, said(r#""data":[ROW]"#)),
         // The gateway's own pages.
         ("transient", 200, &HTML, page.to_owned()),
         ("transient", 200, &PLAIN, format!("\u{feff}\n{page}")),
@@ -275,7 +299,7 @@ fn what_is_not_json_is_transient_and_says_what_came() {
     );
     assert!(why(200, "upstream request timeout").contains("upstream request timeout"));
     assert!(why(200, &EXAMPLE[..400]).starts_with("HTTP 200, but the body is not the documented JSON envelope"));
-    assert!(why(200, r#"{"code":0,"data":{"list":[]}}"#).contains("`data` is neither"));
+    assert!(why(200, r#"{"code":0,"data":{"list":7}}"#).contains("`data` is neither"));
 }
 
 #[test]

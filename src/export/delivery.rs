@@ -16,9 +16,11 @@ use crate::sink::history::{History, Reading, Unusual};
 use crate::sink::manifest::{MANIFEST_VERSION, Manifest, Status};
 use crate::sink::publish::Standing;
 use crate::sink::shard::Seam;
+use crate::sink::verify::moved_videos;
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 
 use super::counters::counters;
+use super::machine::upkeep;
 use super::publisher::{Publisher, Replaced};
 use super::{Delivered, Ending, ExportError, ExportRequest};
 
@@ -97,6 +99,29 @@ impl<'a> Delivery<'a> {
         }
     }
 
+    /// Where pages lay before rows that had come, some rows may have had a wrong `create_time`: then they stand in the output twice, each time
+    /// within other seconds, and what lies between was skipped. The seconds from the one to the other are in doubt, and the next start reads
+    /// them again.
+    async fn list_what_moved(&self, planner: &mut Planner) -> Result<(), ExportError> {
+        if planner.profile().order.went_back == 0 {
+            return Ok(());
+        }
+        let mut parts = Vec::new();
+        for part in self.publisher.own_parts()?.into_iter().filter(|part| !part.carried) {
+            let file = self.publisher.output.local(&part).await?;
+            parts.push((part, file));
+        }
+        let moved = tokio::task::spawn_blocking(move || moved_videos(&parts)).await?;
+        let listed = planner.list_moved(&moved.map_err(ExportError::Compared)?);
+        if !listed.is_empty() {
+            let events = listed.iter().map(super::event_json).collect::<Result<_, _>>()?;
+            let upkeep = upkeep(planner, &listed);
+            self.publisher.journal.commit_change(Change { events, upkeep, ..Change::default() }).await?;
+            listed.iter().for_each(|event| planner.apply_event(event));
+        }
+        Ok(())
+    }
+
     /// Says that a run is at work, before it changes anything.
     pub(super) async fn write_running(&self, planner: &Planner) -> Result<(), ExportError> {
         let (replaced, parts) = (Replaced::default(), self.published_parts()?);
@@ -118,7 +143,7 @@ impl<'a> Delivery<'a> {
     /// Ends a start: what was replaced goes, the manifest tells the state, and `_SUCCESS` comes last, if it is earned.
     pub(super) async fn finish(
         &self,
-        planner: &Planner,
+        planner: &mut Planner,
         ending: &Ending,
         ledger: &Ledger,
     ) -> Result<Left, ExportError> {
@@ -130,6 +155,7 @@ impl<'a> Delivery<'a> {
         let held = if is_done { self.publisher.reveal_held().await? } else { Vec::new() };
         if is_done {
             self.refuse_what_vanished(&replaced).await?;
+            self.list_what_moved(planner).await?;
         }
         self.forget_what_is_delivered(planner).await?;
         self.write_rejected().await?;

@@ -191,13 +191,13 @@ impl<'a> Session<'a> {
         let timed = timed.filter(|timed| timed.run == self.run.begun.id);
         self.tools.progress.go_on_from(timed.map(|timed| timed.timeline).unwrap_or_default());
         let run = self.work(ledger.clone(), publisher, ends)?;
-        let LoopEnd { planner, ending, .. } = run.run(planner, began).await?;
+        let LoopEnd { mut planner, ending, .. } = run.run(planner, began).await?;
         let timed = Timed { run: self.run.begun.id.clone(), timeline: self.tools.progress.timeline() };
         self.journal.learn(TIMED, &serde_json::to_string(&timed)?).await?;
         if let Some(why) = planner.profile().contradicted() {
             tracing::warn!(why, "the settings in [verified] do not fit this service; check it again");
         }
-        let left = delivery.finish(&planner, &ending, &ledger).await?;
+        let left = delivery.finish(&mut planner, &ending, &ledger).await?;
         if let Ending::CreditsSpent { .. } = ending {
             self.journal.tell_spent(&self.run.begun.id, Some(self.request.now)).await?;
         }

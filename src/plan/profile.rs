@@ -110,6 +110,8 @@ pub struct OrderHabits {
     pub strays: u64,
     /// Rows come in no order.
     pub sort_ignored: bool,
+    /// Pages that lay before rows which had come, where rows came in order until then: the times of either may be wrong.
+    pub went_back: u64,
     ascents: u32,
 }
 
@@ -301,7 +303,7 @@ impl ServiceProfile {
             Lesson::TiesMove => self.order.ties_move = true,
             Lesson::ShortPageStaysOpen => self.short.open += 1,
             Lesson::Disorder if !self.order_is_beyond_question() => self.order.ascents = 0,
-            Lesson::Disorder => {}
+            Lesson::Disorder => self.order.went_back += 1,
             Lesson::Served(page) => {
                 self.ends.deepest_page = self.ends.deepest_page.max(page);
                 self.bounds.fitting_pages = self.bounds.fitting_pages.saturating_add(1);

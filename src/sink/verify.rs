@@ -30,10 +30,12 @@ use crate::sink::table::is_of_the_log;
 use crate::units::{ByteCount, EpochSeconds, RowCount};
 
 mod files;
+mod moved;
 mod seconds;
 mod table;
 
 use files::Files;
+pub use moved::moved_videos;
 
 /// Keys of videos in memory at once: 32 MiB.
 const KEYS_AT_ONCE: u64 = 4 << 20;

@@ -1,6 +1,7 @@
 //! Before a region is done, one page tells by its number whether as many rows came as lie before it.
 
 use super::Due;
+use crate::api::contract::Region;
 use crate::plan::choose::doubted;
 use crate::plan::event::PlanEvent;
 use crate::plan::fact::WindowId;
@@ -182,6 +183,20 @@ impl Planner {
         (!events.is_empty()).then_some(Decision::Record(events))
     }
 
+    /// Seconds in which rows stand that stand in others of the same region as well: what of them has the wrong time is not known, and what lies between
+    /// was skipped. What is listed already is not listed again.
+    pub fn list_moved(&self, moved: &[(Region, TimeRange)]) -> Vec<PlanEvent> {
+        let why = "videos in it came with another `create_time` at times";
+        let listed = moved.iter().flat_map(|(region, range)| {
+            let known = self.gaps.iter().chain(&self.unproven).filter(|listed| listed.region == *region);
+            let known: Vec<TimeRange> = known.map(|listed| listed.range).collect();
+            let range = self.region(region).map(|plan| plan.range.intersection(*range));
+            let open = range.filter(|range| !range.is_empty()).map(|range| range.without(&known)).unwrap_or_default();
+            open.into_iter().map(|range| doubted(region, range, why))
+        });
+        listed.collect()
+    }
+
     /// Seconds without a row, far wider than the rows before them explain, are read once more where some answers of the run were odd: one to
     /// another question may have come there.
     pub(in crate::plan) fn read_leaps_again(&self) -> Option<Decision> {
@@ -297,6 +312,18 @@ mod tests {
         assert!(events.len() == 1 && events.iter().all(listed), "{events:?}");
         events.iter().for_each(|event| plan.apply_event(event));
         assert_eq!(plan.list_mixed_answers(20), None, "it is listed once");
+    }
+
+    #[test]
+    fn seconds_in_which_videos_stand_twice_are_in_doubt_once() {
+        let (mut plan, ..) = read(100, 1_000);
+        let moved = [(us(), range(900, 1_200)), (us(), range(10, 20))];
+        let events = plan.list_moved(&moved);
+        events.iter().for_each(|event| plan.apply_event(event));
+        let listed: Vec<TimeRange> = plan.unproven().iter().map(|one| one.range).collect();
+        assert_eq!(listed, [range(900, 1_000), range(10, 20)]);
+        assert!(plan.unproven().iter().all(|one| one.may_pass), "the next start reads them again");
+        assert_eq!(plan.list_moved(&moved), []);
     }
 
     /// The third page is the answer to another's question, of rows far behind the window's end.

@@ -357,3 +357,26 @@ async fn a_part_of_schema_version_1_is_read_by_its_own_columns() {
     folder.finish().await;
     assert!(folder.report().await.is_complete());
 }
+
+/// For a while the service gave another time: what came then stands beside what came before and after.
+#[test]
+fn videos_that_stand_under_two_times_are_found_with_all_that_lies_between() {
+    let folder = tempfile::tempdir().unwrap();
+    let staging = crate::sink::staging::Staging::open(folder.path()).unwrap();
+    let parts = Parts::new(staging.clone(), Layout::default(), Packaging::default());
+    let staged = |time: TimeRange, rows: &[String]| {
+        let part = parts.stage(&slice(time), given(vec![page(1, rows)])).unwrap().unwrap();
+        let file = staging.file(&part.path);
+        (part, file)
+    };
+    let all = [
+        staged(range(0, 60), &[row(5, "7", 1), row(6, "8", 1)]),
+        staged(range(60, 120), &[row(65, "9", 1), row(70, "x", 1)]),
+        staged(range(120, 180), &[row(125, "8", 1), row(130, "7", 1), row(140, "10", 1)]),
+        staged(range(180, 240), &[row(190, "11", 1), row(200, "x", 1)]),
+    ];
+    assert_eq!(moved_videos(&all[..2]).unwrap(), []);
+    let region: Region = "US".parse().unwrap();
+    assert_eq!(moved_videos(&all[..3]).unwrap(), [(region.clone(), range(5, 131))]);
+    assert_eq!(moved_videos(&all).unwrap(), [(region, range(5, 201))]);
+}

@@ -35,7 +35,7 @@ mod seconds;
 mod table;
 
 use files::Files;
-pub use moved::moved_videos;
+pub use moved::{Moved, moved_videos};
 
 /// Keys of videos in memory at once: 32 MiB.
 const KEYS_AT_ONCE: u64 = 4 << 20;

@@ -185,12 +185,12 @@ impl Planner {
 
     /// Seconds in which rows stand that stand in others of the same region as well: what of them has the wrong time is not known, and what lies between
     /// was skipped. What is listed already is not listed again.
-    pub fn list_moved(&self, moved: &[(Region, TimeRange)]) -> Vec<PlanEvent> {
+    pub fn list_moved<'a>(&self, moved: impl Iterator<Item = (&'a Region, TimeRange)>) -> Vec<PlanEvent> {
         let why = "videos in it came with another `create_time` at times";
-        let listed = moved.iter().flat_map(|(region, range)| {
+        let listed = moved.flat_map(|(region, range)| {
             let known = self.gaps.iter().chain(&self.unproven).filter(|listed| listed.region == *region);
             let known: Vec<TimeRange> = known.map(|listed| listed.range).collect();
-            let range = self.region(region).map(|plan| plan.range.intersection(*range));
+            let range = self.region(region).map(|plan| plan.range.intersection(range));
             let open = range.filter(|range| !range.is_empty()).map(|range| range.without(&known)).unwrap_or_default();
             open.into_iter().map(|range| doubted(region, range, why))
         });
@@ -317,13 +317,14 @@ mod tests {
     #[test]
     fn seconds_in_which_videos_stand_twice_are_in_doubt_once() {
         let (mut plan, ..) = read(100, 1_000);
-        let moved = [(us(), range(900, 1_200)), (us(), range(10, 20))];
-        let events = plan.list_moved(&moved);
+        let region = us();
+        let moved = [(&region, range(900, 1_200)), (&region, range(10, 20))];
+        let events = plan.list_moved(moved.into_iter());
         events.iter().for_each(|event| plan.apply_event(event));
         let listed: Vec<TimeRange> = plan.unproven().iter().map(|one| one.range).collect();
         assert_eq!(listed, [range(900, 1_000), range(10, 20)]);
         assert!(plan.unproven().iter().all(|one| one.may_pass), "the next start reads them again");
-        assert_eq!(plan.list_moved(&moved), []);
+        assert_eq!(plan.list_moved(moved.into_iter()), []);
     }
 
     /// The third page is the answer to another's question, of rows far behind the window's end.

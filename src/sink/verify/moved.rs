@@ -8,21 +8,33 @@ use arrow::array::{AsArray as _, StringArray};
 use arrow::datatypes::TimestampMillisecondType;
 use parquet::errors::ParquetError;
 
-use super::{KEYS_AT_ONCE, open, spread, texts};
+use super::{open, spread, texts};
 use crate::api::contract::Region;
 use crate::journal::record::PartRecord;
 use crate::sink::columns::{CREATE_TIME, VIDEO_ID};
 use crate::sink::videos;
 use crate::units::{EpochSeconds, TimeRange};
 
-/// From the earliest to the latest time under which each region's videos stand more than once, as ranges that do not touch, in order. Of the
-/// parts, each with its file, one after the other is read, in as many passes as `KEYS_AT_ONCE` takes. Blocks.
+/// Keys of videos in memory at once: 4 MiB.
+const KEYS_AT_ONCE: u64 = 512 << 10;
+
+/// Videos of a region that stand more than once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The region.
+    pub region: Region,
+    /// From the earliest to the latest second under which one of them stands.
+    pub range: TimeRange,
+    /// How many videos.
+    pub videos: usize,
+}
+
+/// The videos that stand more than once in these parts, where their ranges overlap as one, in order of time. Of the parts, each with its file, one
+/// after the other is read, in as many passes as `KEYS_AT_ONCE` takes. Blocks.
 ///
 /// # Errors
 /// Where a part cannot be read.
-pub fn moved_videos<F: Deref<Target = Path>>(
-    parts: &[(PartRecord, F)],
-) -> Result<Vec<(Region, TimeRange)>, ParquetError> {
+pub fn moved_videos<F: Deref<Target = Path>>(parts: &[(PartRecord, F)]) -> Result<Vec<Moved>, ParquetError> {
     let mut regions: BTreeMap<&Region, Vec<&(PartRecord, F)>> = BTreeMap::new();
     for part in parts {
         regions.entry(&part.0.region).or_default().push(part);
@@ -35,7 +47,7 @@ pub fn moved_videos<F: Deref<Target = Path>>(
         for pass in 0..passes {
             ranges.extend(moved_of(&parts, |key| spread(key) % passes == pass)?);
         }
-        moved.extend(joined(ranges).into_iter().map(|range| (region.clone(), range)));
+        moved.extend(joined(region, ranges));
     }
     Ok(moved)
 }
@@ -85,13 +97,16 @@ fn each_row<F: Deref<Target = Path>>(
     Ok(())
 }
 
-fn joined(mut ranges: Vec<TimeRange>) -> Vec<TimeRange> {
+fn joined(region: &Region, mut ranges: Vec<TimeRange>) -> Vec<Moved> {
     ranges.sort_unstable();
-    let mut joined: Vec<TimeRange> = Vec::new();
+    let mut joined: Vec<Moved> = Vec::new();
     for range in ranges {
-        match joined.last_mut().filter(|last| range.start <= last.end) {
-            Some(last) => last.end = last.end.max(range.end),
-            None => joined.push(range),
+        match joined.last_mut().filter(|last| range.start <= last.range.end) {
+            Some(last) => {
+                last.range.end = last.range.end.max(range.end);
+                last.videos += 1;
+            }
+            None => joined.push(Moved { region: region.clone(), range, videos: 1 }),
         }
     }
     joined

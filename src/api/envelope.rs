@@ -11,7 +11,7 @@
 use std::borrow::Cow;
 
 use super::contract::SOURCE;
-use super::lenient::{decoded, mended};
+use super::lenient::{decoded, strict};
 use super::lexer::{Lexer, Malformed};
 use super::packed::{Members, PackedRows};
 use super::row::{RowText, read_row};
@@ -151,7 +151,7 @@ impl Data<'_> {
 /// Reads the envelope and its rows, each row as text with its identity.
 ///
 /// # Errors
-/// Where the text is no JSON object, or holds more than [`MOST_ROWS`] rows or two pages; and where `data` holds something that is no list, unless `code` says
+/// Where the text is no JSON object, or holds more than [`MOST_ROWS`] rows or two pages; and where `data` is something that is no list and holds none of rows, unless `code` says
 /// that it is an error: then nothing in its place is looked at.
 pub fn envelope(text: &str) -> Result<Envelope<'_>, BodyError> {
     let (mut code, mut request_id, mut data, mut elsewhere) = (None, None, None, Data::Nothing);
@@ -216,7 +216,7 @@ fn code_of(code: Option<&str>, data: &Data<'_>, words: &[(usize, &str)]) -> Opti
         data => data.is_of_videos(),
     };
     let is_success = match (code, number) {
-        (Some(raw), None) => is_nothing(raw) || is_success_word(raw),
+        (Some(raw), None) => is_nothing(raw) || raw == "true" || says_success(&told(raw)),
         (_, number) => matches!(number, None | Some(200)),
     };
     if is_told && is_success { Some(0) } else { number }
@@ -247,10 +247,11 @@ fn data<'a>(lexer: &mut Lexer<'a>, deeper: usize) -> Result<Data<'a>, Malformed>
     Ok(if is_over { Data::TooManyRows } else { Data::Rows(rows, packed) })
 }
 
-/// The list of rows in an object; an empty list where it holds no other.
+/// The list of rows in an object; an empty list where it holds no other. Where another list of objects stands beside it, which of them is the page
+/// nobody knows: its rows may be those that cannot be placed.
 fn data_within<'a>(lexer: &mut Lexer<'a>, deeper: usize) -> Result<Data<'a>, Malformed> {
-    let (mut videos, mut others, mut is_empty) = (Data::Nothing, 0, false);
-    let mut members = 0;
+    let (mut videos, mut members, mut others) = (Data::Nothing, 0, 0);
+    let (mut is_empty, mut has_objects) = (false, false);
     lexer.members(|lexer, _| {
         members += 1;
         let found = data(lexer, deeper)?;
@@ -260,12 +261,16 @@ fn data_within<'a>(lexer: &mut Lexer<'a>, deeper: usize) -> Result<Data<'a>, Mal
             }
             Data::Rows(rows, _) if rows.is_empty() => is_empty = true,
             Data::TooManyRows | Data::TwoPages => videos = found,
-            Data::Rows(..) => others += 1,
+            Data::Rows(rows, _) => {
+                others += 1;
+                has_objects |= rows.iter().any(|row| row.text.starts_with('{'));
+            }
             Data::Nothing | Data::NoList => {}
         }
         Ok(())
     })?;
     Ok(match videos {
+        found if found.is_of_videos() && has_objects => Data::TwoPages,
         Data::Nothing if members == 0 => Data::Nothing,
         Data::Nothing if is_empty && others == 0 => Data::Rows(Vec::new(), PackedRows::default()),
         Data::Nothing => Data::NoList,
@@ -277,22 +282,20 @@ fn data_within<'a>(lexer: &mut Lexer<'a>, deeper: usize) -> Result<Data<'a>, Mal
 /// [`envelope`] one after the other. What can be read as it came is JSON, so it is not looked through for what to mend.
 pub fn with_envelope<T>(body: &[u8], call: impl FnOnce(&str, Result<Envelope<'_>, BodyError>) -> T) -> T {
     let text = decoded(body);
-    match envelope(&text) {
-        Err(BodyError::NotAnEnvelope(why)) => {
-            let mended = mended(&text).map_or(Cow::Borrowed(&*text), Cow::Owned);
-            match envelope(&mended) {
-                Err(BodyError::NotAnEnvelope(_)) => {
-                    // What other text stands around is believed where it is a success, which no error's page holds.
-                    let inner = within_braces(&text).and_then(super::lenient::mended_or_same);
-                    match inner.as_deref().map(|inner| (inner, envelope(inner))) {
-                        Some((inner, Ok(read))) if read.code == Some(0) => call(inner, Ok(read)),
-                        _ => call(&mended, Err(BodyError::NotAnEnvelope(why))),
-                    }
-                }
-                read => call(&mended, read),
-            }
-        }
-        read => call(&text, read),
+    let why = match envelope(&text) {
+        Err(BodyError::NotAnEnvelope(why)) => why,
+        read => return call(&text, read),
+    };
+    let whole = strict(&text);
+    let read = envelope(&whole);
+    if !matches!(read, Err(BodyError::NotAnEnvelope(_))) {
+        return call(&whole, read);
+    }
+    // What other text stands around is believed where it is a success, which no error's page holds.
+    let inner = within_braces(&text).map(strict);
+    match inner.as_deref().map(|inner| (inner, envelope(inner))) {
+        Some((inner, Ok(read))) if read.code == Some(0) => call(inner, Ok(read)),
+        _ => call(&whole, Err(BodyError::NotAnEnvelope(why))),
     }
 }
 
@@ -313,12 +316,6 @@ fn is_nothing(raw: &str) -> bool {
     let is_empty_object =
         || raw.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).is_some_and(|inner| inner.trim().is_empty());
     matches!(raw, "null" | "\"\"" | "false") || is_empty_object()
-}
-
-/// Whether a `code` says success in other words than 0: HTTP's 200, `true`, `"ok"`.
-fn is_success_word(raw: &str) -> bool {
-    let text = plain_text(raw, 64).trim().to_ascii_lowercase();
-    matches!(text.as_str(), "200" | "true" | "ok" | "okay" | "success" | "succeed" | "succeeded" | "successful")
 }
 
 /// Words for a person: of an object that has words of its own those, of any other value its text.
@@ -447,6 +444,10 @@ mod tests {
         // Which of two would be the page, nobody knows; and what stands beside `data` is something else.
         assert_eq!(
             rows(format!(r#"{{"code":0,"data":{{"a":[{}],"b":[{}]}}}}"#, row(7), row(8))),
+            Err(BodyError::TwoPages)
+        );
+        assert_eq!(
+            rows(format!(r#"{{"code":0,"data":{{"list":[{{"id":1}}],"hot":[{}]}}}}"#, row(8))),
             Err(BodyError::TwoPages)
         );
         assert_eq!(rows(format!(r#"{{"code":0,"data":null,"hot":[{}]}}"#, row(7))), Ok(0));

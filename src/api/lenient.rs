@@ -33,8 +33,13 @@ fn bare(text: &str) -> &str {
     })
 }
 
+/// The text mended, or as it is where it is JSON already.
+pub(super) fn strict(text: &str) -> Cow<'_, str> {
+    mended(text).map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
 /// The text mended; none where it is JSON already.
-pub(super) fn mended(text: &str) -> Option<String> {
+fn mended(text: &str) -> Option<String> {
     if is_json(text) {
         return None;
     }
@@ -58,12 +63,6 @@ pub(super) fn mended(text: &str) -> Option<String> {
         rest = rest.get(taken..).unwrap_or_default();
     }
     Some(strict)
-}
-
-/// The text mended, or as it is where it is JSON; none where it is neither.
-pub(super) fn mended_or_same(text: &str) -> Option<Cow<'_, str>> {
-    let text = mended(text).map_or(Cow::Borrowed(text), Cow::Owned);
-    is_json(&text).then_some(text)
 }
 
 /// Copies the string that `rest` begins with, up to its closing quote; answers how many bytes it had.

@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::api::contract::SOURCE;
 use crate::failpoint::{self, CrashStep};
 use crate::journal::record::{Change, PartRecord, PartState, RunOutcome};
 use crate::journal::{JournalError, Ledger};
@@ -17,19 +16,15 @@ use crate::sink::history::{History, Reading, Unusual};
 use crate::sink::manifest::{MANIFEST_VERSION, Manifest, Status};
 use crate::sink::publish::Standing;
 use crate::sink::shard::Seam;
-use crate::sink::verify::{Moved, moved_videos};
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 
 use super::counters::counters;
-use super::machine::upkeep;
 use super::publisher::{Publisher, Replaced};
 use super::{Delivered, Ending, ExportError, ExportRequest};
 
+mod moved;
 mod rejected;
 mod shares;
-
-/// Rows of a run that are looked through at its end whatever its pages were like: a few parts in a thousand of what they cost.
-const MOST_COMPARED: u64 = 2_000_000;
 
 /// The last steps of a start, and the first.
 pub(super) struct Delivery<'a> {
@@ -101,35 +96,6 @@ impl<'a> Delivery<'a> {
             None => Ok(()),
             Some(first) => Err(ExportError::PartsVanished { count: lost.len(), example: first.path.clone() }),
         }
-    }
-
-    /// Where the service gave rows a wrong `create_time` for a while, they stand in the output twice, each time within other seconds, and what lies
-    /// between may have been skipped. The seconds from the one to the other are in doubt, and the next start reads them again. Where no page lay
-    /// before rows that had come, only a run of moderate size into a folder is looked through, and fewer videos than a page has rows are the service's own.
-    async fn list_what_moved(&self, planner: &mut Planner) -> Result<(), ExportError> {
-        let went_back = planner.profile().order.went_back > 0;
-        let own = self.publisher.own_parts()?.into_iter().filter(|part| !part.carried);
-        let own: Vec<PartRecord> = own.collect();
-        let rows: u64 = own.iter().map(|part| part.rows.get()).sum();
-        if !went_back && (rows > MOST_COMPARED || self.publisher.output.stages_beside_the_state()) {
-            return Ok(());
-        }
-        let mut parts = Vec::new();
-        for part in own {
-            let file = self.publisher.output.local(&part).await?;
-            parts.push((part, file));
-        }
-        let moved = tokio::task::spawn_blocking(move || moved_videos(&parts)).await?;
-        let moved = moved.map_err(ExportError::Compared)?;
-        let counts = |moved: &&Moved| went_back || moved.videos >= SOURCE.page_size as usize;
-        let listed = planner.list_moved(moved.iter().filter(counts).map(|moved| (&moved.region, moved.range)));
-        if !listed.is_empty() {
-            let events = listed.iter().map(super::event_json).collect::<Result<_, _>>()?;
-            let upkeep = upkeep(planner, &listed);
-            self.publisher.journal.commit_change(Change { events, upkeep, ..Change::default() }).await?;
-            listed.iter().for_each(|event| planner.apply_event(event));
-        }
-        Ok(())
     }
 
     /// Says that a run is at work, before it changes anything.

@@ -29,9 +29,6 @@ pub enum ExportError {
     /// A part.
     #[error(transparent)]
     Part(PartError),
-    /// The videos of the parts.
-    #[error("comparing the videos of the parts failed: {0}")]
-    Compared(parquet::errors::ParquetError),
     /// The rejected rows.
     #[error(transparent)]
     Rejected(#[from] RejectedError),

@@ -16,7 +16,7 @@ use crate::sink::videos;
 use crate::units::{EpochSeconds, TimeRange};
 
 /// Keys of videos in memory at once: 4 MiB.
-const KEYS_AT_ONCE: u64 = 512 << 10;
+const KEYS_OF_A_PASS: u64 = 512 << 10;
 
 /// Videos of a region that stand more than once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct Moved {
 }
 
 /// The videos that stand more than once in these parts, where their ranges overlap as one, in order of time. Of the parts, each with its file, one
-/// after the other is read, in as many passes as `KEYS_AT_ONCE` takes. Blocks.
+/// after the other is read, in as many passes as `KEYS_OF_A_PASS` takes. Blocks.
 ///
 /// # Errors
 /// Where a part cannot be read.
@@ -42,7 +42,7 @@ pub fn moved_videos<F: Deref<Target = Path>>(parts: &[(PartRecord, F)]) -> Resul
     let mut moved = Vec::new();
     for (region, parts) in regions {
         let rows: u64 = parts.iter().map(|(part, _)| part.rows.get()).sum();
-        let passes = rows.div_ceil(KEYS_AT_ONCE);
+        let passes = rows.div_ceil(KEYS_OF_A_PASS);
         let mut ranges = Vec::new();
         for pass in 0..passes {
             ranges.extend(moved_of(&parts, |key| spread(key) % passes == pass)?);

@@ -94,7 +94,8 @@ fn a_run_that_meets_nothing_but_429_says_so() {
     let job = Job::of(&serve(|service| service.world.rows = 10)).with(&format!("--base-url {}", parrot.base_url()));
     let ended = job.run_with("--give-up-after 1s");
     ends(&ended, 5, &[]);
-    assert!(ended.error().contains("too many requests (HTTP 429, code 429: qps limit exceeded)"), "{ended}");
+    let wanted = "too many requests (HTTP 429, code 429: qps limit exceeded, and the service asks to wait 30 minutes)";
+    assert!(ended.error().contains(wanted), "{ended}");
 }
 
 #[test]

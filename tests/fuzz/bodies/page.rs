@@ -2,7 +2,7 @@
 
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::TimestampMillisecondType;
-use keyapi_export::api::reply::{Heard, PageAnswer, ReplyVerdict, Row, envelope, judge, readable};
+use keyapi_export::api::reply::{Heard, PageAnswer, ReplyVerdict, Row, judge, readable, with_envelope};
 use keyapi_export::api::signals::Signals;
 use keyapi_export::journal::record::StoredPage;
 use keyapi_export::sink::columns::{CREATE_TIME, EXTRA, VIDEO_ID};
@@ -43,7 +43,7 @@ fn keeps_every_slot(answer: &PageAnswer, body: &[u8]) {
         assert!(answer.rows.is_empty(), "rows out of nothing");
         return;
     }
-    let slots = envelope(&text).expect("a page is an envelope").data.len();
+    let slots = with_envelope(body, |_, read| read.map(|read| read.data.len())).expect("a page is an envelope");
     let (mut usable, mut delivered) = (Vec::new(), Vec::new());
     let mut rejected = 0;
     for (row, place) in answer.rows.iter().zip(0..) {

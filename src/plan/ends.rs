@@ -224,7 +224,8 @@ impl Ends {
         let last = side.outermost(end);
         let is_witnessed = match end {
             End::Oldest => true,
-            End::Newest => newest_page.map(|row| row.second) == last,
+            // Where the last second fills a page, the newest one need not show where its rows end.
+            End::Newest => newest_page.map(|row| row.second) == last && !side.fills_a_page(end),
         };
         let base = if is_witnessed && !side.was_contradicted { self.first_answer } else { self.last_walked };
         let due = base.unwrap_or(range.start).shifted(confirm_after);

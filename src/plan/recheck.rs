@@ -180,7 +180,7 @@ impl Recheck {
     /// The last second of a full answer, where the seconds of the page that is asked again go on beyond it.
     fn goes_on_from(&self, page: &PageFact) -> Option<EpochSeconds> {
         let is_full = page.slots >= SOURCE.page_size;
-        let least = self.least.first().filter(|least| is_full && least.amid.is_none() && !least.is_full())?;
+        let least = self.least.first().filter(|least| is_full && least.amid.is_none())?;
         let last = page.rows.iter().map(|row| row.second).max()?;
         let from = self.reached.unwrap_or(least.range.start);
         (from < last && last.shifted(1) < least.range.end).then_some(last)
@@ -243,11 +243,11 @@ impl Recheck {
     }
 
     /// The lower bound and the number that the page is asked with, where that is not page 1 from that second on. All ten places of a full page are
-    /// seen from behind the second before it on.
+    /// seen from behind the second before it on, and on from where that ends.
     pub(super) fn amid(&self) -> Option<(EpochSeconds, PageNumber)> {
         let page = self.least.first()?;
         let behind = || (page.range.start.shifted(1), PageNumber::FIRST);
-        page.amid.or_else(|| page.is_full().then(behind))
+        page.amid.or_else(|| (page.is_full() && self.reached.is_none()).then(behind))
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::contract::SOURCE;
 use crate::plan::fact::RowKey;
 use crate::units::{EpochSeconds, TimeRange};
 
@@ -114,6 +115,13 @@ impl Side {
             End::Newest => self.seen.last(),
         };
         row.map(|row| row.second)
+    }
+
+    /// Whether as many rows of its outermost second came as fill a page.
+    pub(super) fn fills_a_page(&self, end: End) -> bool {
+        let last = self.outermost(end);
+        let rows = self.seen.iter().filter(|row| Some(row.second) == last);
+        rows.take(SOURCE.page_size as usize).count() >= SOURCE.page_size as usize
     }
 
     /// The innermost second of rows that no walk has seen, as far as is remembered.

@@ -35,6 +35,8 @@ impl Walk {
             Some(doubt) if doubt.is_pending() => {
                 doubt.followed_by(&came, follows);
                 lessons.extend(doubt.is_followed().then_some(Lesson::ShortPageFollowed));
+                // Where one row in each was all, both wait for the next page.
+                self.short_pages.next.iter_mut().for_each(|next| next.followed_by(&came, follows));
             }
             // The walk went on without a look, so short pages are a habit.
             _ => {
@@ -53,7 +55,8 @@ impl Walk {
                 let before = self.short_pages.doubted.take();
                 self.short_pages.doubted = ShortDoubt::joined(before, doubt);
             } else {
-                self.short_pages.next = doubt;
+                let over = std::mem::replace(&mut self.short_pages.next, doubt).filter(|next| !next.is_listed());
+                over.iter().for_each(|next| self.believe(next));
             }
         }
     }

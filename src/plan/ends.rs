@@ -248,6 +248,9 @@ impl Ends {
             side.unseen(end, rows).map(|unseen| hull(doubtful, side.beyond(end, side.inside(end, unseen), range)));
         let is_back = |gone: &TimeRange| end == End::Newest && rows.iter().any(|row| row.second.shifted(1) >= gone.end);
         if let Some(wide) = unseen.or(self.gone.filter(is_back)) {
+            // Others saw rows in it that no walk has read up to.
+            let taken = self.nothing_follows.iter().filter(|taken| end == End::Newest && taken.overlaps(wide));
+            let wide = taken.fold(wide, |wide, taken| hull(wide, *taken));
             return match side.read_again == side.asked {
                 false => Confirmation::Unseen(wide),
                 true if is_spent => Confirmation::Doubtful(wide),

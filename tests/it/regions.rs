@@ -214,6 +214,25 @@ fn a_region_that_answers_429_alone_once_the_others_are_done_is_a_gap() {
     is_completed(&simulator, &job);
 }
 
+/// One request hung for longer than a service may be silent, nobody else was asked, and each start ended with 5.
+#[test]
+fn a_region_that_hangs_alone_once_the_others_are_done_is_a_gap() {
+    let simulator = serve_four(|service| service.faults.dead_regions = vec![region("GB")]);
+    let job = job_of_four(&simulator)
+        .with("--give-up-after 4s")
+        .with_variable("KEYAPI_EXPORT_SERVICE__REQUEST_TIMEOUT", "7s");
+    let ended = job.run();
+    is_whole_but_for_gb(&ended, &simulator, &job, "unwell");
+    let hangs = |service: &mut SimulatorSettings| {
+        service.faults.dead_form = DeadForm::Stall;
+        service.faults.stall_s = 600.0;
+    };
+    simulator.change(hangs).unwrap();
+    let ended = job.run();
+    is_whole_but_for_gb(&ended, &simulator, &job, "unwell");
+    is_completed(&simulator, &job);
+}
+
 #[test]
 fn a_service_that_answers_429_to_everybody_once_some_regions_are_done_ends_with_5() {
     let simulator = serve_four(|service| service.faults.dead_regions = vec![region("GB")]);

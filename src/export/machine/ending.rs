@@ -67,11 +67,18 @@ impl Machine {
         }
         // Those that wait on purpose would answer.
         if self.is_dry(moment) && self.waits_until.is_none() && !self.silence_is_explained() {
-            let why = || self.pool.last_failure().unwrap_or("no answer came").to_owned();
+            let why = self.pool.last_failure().unwrap_or("no answer came").to_owned();
             // A service that refuses is not unwell, also where there was no time to ask as often as one likes to be sure.
             let refused =
                 self.regions.refusal().or_else(|| self.pool.slowed()).map(|(code, message)| ending_of(code, message));
-            self.end(refused.unwrap_or_else(|| Ending::Unwell { why: why() }));
+            match refused {
+                Some(ending) => self.end(ending),
+                None if self.regions.are_silent(&self.standing(), &why, moment.now) => {
+                    self.minds = true;
+                    self.land_all(moment);
+                }
+                None => self.end(Ending::Unwell { why }),
+            }
         }
     }
 

@@ -137,7 +137,7 @@ impl Machine {
         is_end.then_some(throttled)
     }
 
-    fn standing(&self) -> Vec<(Region, Progress)> {
+    pub(super) fn standing(&self) -> Vec<(Region, Progress)> {
         let gaps = self.planner.gaps();
         let of = |region: &Region, is_done: bool| match is_done {
             // It would answer: what is left of it is to wait until its ends may be confirmed.

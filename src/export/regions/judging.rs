@@ -71,6 +71,28 @@ impl Regions {
         }
     }
 
+    /// No page came for as long as a service may fail: what is open is at fault, if a region that is done still answers. Whether there is
+    /// something to find out by that.
+    pub(in crate::export) fn are_silent(&mut self, regions: &[(Region, Progress)], why: &str, now: Duration) -> bool {
+        if !regions.iter().any(|(_, progress)| *progress == Progress::Done) {
+            return false;
+        }
+        let known = self.cases.len();
+        for (region, _) in regions.iter().filter(|(_, progress)| *progress == Progress::Open) {
+            self.cases.entry(region.clone()).or_insert_with(|| Case {
+                fault: RegionFault::Unwell { why: why.to_owned() },
+                since: now,
+                times: 1,
+                asks: None,
+                is_looking: false,
+                answers: false,
+                is_aside: true,
+                standing: Standing::Settled(now),
+            });
+        }
+        self.cases.len() > known
+    }
+
     pub(super) fn settle_unwell(&mut self, is_on_way: impl Fn(&Region) -> bool, now: Duration) {
         let regions: Vec<Region> = self.cases.keys().cloned().collect();
         for region in regions {

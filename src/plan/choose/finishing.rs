@@ -7,7 +7,7 @@ use crate::plan::planner::Planner;
 use crate::plan::region::RegionPlan;
 use crate::plan::walk::Walk;
 use crate::plan::window::Window;
-use crate::units::TimeRange;
+use crate::units::{EpochSeconds, TimeRange};
 
 impl Planner {
     /// The end of a window that leaves nothing to its neighbours.
@@ -56,20 +56,28 @@ impl Planner {
         .collect()
     }
 
-    /// A walk asks to the end of the run as it was then, so its end is that of every window up to there that nobody has begun.
+    /// A walk asks to the end of the run as it was then, so its end is that of every window up to there that nobody has begun. But a row that
+    /// is known there, and not believed to be gone, speaks against it: what lies before that is read.
     pub(super) fn nothing_beyond(&self, window: &Window, walk: &Walk) -> Vec<PlanEvent> {
         let Some(plan) = self.region(&window.region) else { return Vec::new() };
         let later = plan.windows.range(window.range.end..).filter_map(|(_, id)| Some((*id, self.windows.get(id)?)));
         let asked_end = self.asked_end(walk.scan());
+        let newest = newest_of(plan).filter(|_| !walk.believes_a_row_gone());
+        let is_empty = |later: &Window| newest.is_none_or(|newest| newest < later.range.start);
         let is_asked = |later: &Window| later.is_waiting() && !later.bounded && later.range.end <= asked_end;
-        let waiting = later.filter(|(_, later)| is_asked(later));
+        let waiting = later.filter(|(_, later)| is_asked(later) && is_empty(later));
         waiting.flat_map(|(id, later)| nothing_in(plan, later.range).into_iter().chain([finished_unread(id)])).collect()
     }
 }
 
+/// The last second of which a row is known.
+fn newest_of(plan: &RegionPlan) -> Option<EpochSeconds> {
+    plan.extent.newest.max(plan.ends.newest())
+}
+
 /// That an empty page said of these seconds that they are behind all rows; none where a row is known after them.
 fn nothing_in(plan: &RegionPlan, range: TimeRange) -> Option<PlanEvent> {
-    let is_known_better = plan.extent.newest.max(plan.ends.newest()).is_some_and(|newest| newest >= range.end);
+    let is_known_better = newest_of(plan).is_some_and(|newest| newest >= range.end);
     (!is_known_better).then(|| PlanEvent::NothingFollows { region: plan.region.clone(), range })
 }
 

@@ -90,9 +90,10 @@ fn the_end_of_a_walk_is_that_of_every_window_it_asked_for_that_nobody_has_begun(
 }
 
 #[test]
-fn of_windows_that_are_finished_unread_each_is_told_to_be_empty_unless_a_later_row_is_known() {
+fn windows_up_to_a_later_row_that_is_known_are_read_and_the_others_are_told_to_be_empty() {
     let mut plan = ended_at([10]);
-    plan.region_mut(&us()).unwrap().extent.newest = Some(at(300));
+    plan.region_mut(&us()).unwrap().extent.newest = Some(at(299));
+    assert_eq!(finished_unread(&plan), [3]);
     let told: Vec<TimeRange> = with_walk(&plan, |window, walk| plan.nothing_beyond(window, walk))
         .into_iter()
         .filter_map(|event| match event {

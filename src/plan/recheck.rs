@@ -36,8 +36,8 @@ const MOST_APART: usize = 8;
 pub struct ShortPage {
     /// The seconds in which it may have left rows out.
     pub range: TimeRange,
-    /// The lower bound and the number that it was asked with, and is asked again, where the first of them fills pages: page 1 from there on
-    /// would not show it.
+    /// The lower bound and the number that it was asked with, and is asked again, where page 1 from the first of them on need not show all its
+    /// places: where that second fills pages, and where it was full.
     #[serde(default)]
     pub amid: Option<(EpochSeconds, PageNumber)>,
     /// The rows that are known around it.
@@ -91,6 +91,12 @@ impl ShortPage {
     /// Whether it was full, and not each of its rows could be placed or was asked for.
     fn is_full(&self) -> bool {
         self.slots >= SOURCE.page_size
+    }
+
+    /// Whether it may be its region's last, which is short by nature, also where its rows lie behind the range, and whose end is confirmed
+    /// anyway. `newest` is the region's last second that is known. A page amid a second is asked again all the same.
+    pub(super) fn may_be_the_last(&self, newest: Option<EpochSeconds>) -> bool {
+        self.amid.is_none() && newest.is_none_or(|newest| self.ends >= newest)
     }
 
     /// Whether an answer shows more rows in its seconds than it held: all rows between the page before it and its last second were its own.
@@ -159,10 +165,10 @@ impl Recheck {
             (self.reached, self.asked, self.asked_at, self.agrees) = (Some(last), 1, None, false);
             return false;
         }
-        // The region's last page is short by nature, and says nothing of others.
-        let is_last = self.reached.is_none() && page.rows.iter().any(|row| Some(row.second) >= newest);
         // A full one says nothing of pages with free places; where all its rows can be placed by now, others may have lacked some.
         let was_short = !least.is_full();
+        // The region's last page is short by nature, and says nothing of others.
+        let is_last = was_short && self.reached.is_none() && page.rows.iter().any(|row| Some(row.second) >= newest);
         let has_passed = match was_short {
             true => self.reached.is_some() || page.slots >= SOURCE.page_size || least.was_poorer(page),
             false => page.is_placed(),
@@ -242,12 +248,9 @@ impl Recheck {
         if self.least.first().is_some_and(is_beyond) { own } else { max }
     }
 
-    /// The lower bound and the number that the page is asked with, where that is not page 1 from that second on. All ten places of a full page are
-    /// seen from behind the second before it on, and on from where that ends.
+    /// The lower bound and the number that the page is asked with, where that is not page 1 from that second on.
     pub(super) fn amid(&self) -> Option<(EpochSeconds, PageNumber)> {
-        let page = self.least.first()?;
-        let behind = || (page.range.start.shifted(1), PageNumber::FIRST);
-        page.amid.or_else(|| (page.is_full() && self.reached.is_none()).then(behind))
+        self.least.first()?.amid
     }
 }
 

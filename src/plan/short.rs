@@ -294,7 +294,7 @@ impl ShortDoubt {
 
     /// Whether full pages have shown every row of the seconds in doubt.
     pub fn is_proven(&self) -> bool {
-        self.running.is_full && self.running.began_at <= self.place.from && self.looks > 0
+        self.running.is_full && self.running.began_at <= self.place.from && self.running.shows_end && self.looks > 0
     }
 
     /// Within one second that fills pages, only a second with rows before it makes another alignment.
@@ -314,7 +314,8 @@ impl ShortDoubt {
     fn end_look(&mut self) -> Option<LookVerdict> {
         self.looks += 1;
         let is_other = self.running.is_same == Some(false) && self.running.shows_end;
-        let sees_all = self.running.began_at <= self.place.from;
+        // An empty page ends a look as well, and shows nothing of the page.
+        let sees_all = self.running.began_at <= self.place.from && self.running.shows_end;
         self.agreeing = if self.running.found { 0 } else { self.agreeing + u32::from(sees_all) };
         self.otherwise = if self.running.found { 0 } else { self.otherwise + u32::from(is_other) };
         self.has_hidden |= self.running.found;

@@ -333,7 +333,7 @@ impl Walk {
     }
 
     /// The seconds of short pages that were believed although nothing proved them whole.
-    pub(super) fn believed(&self) -> Vec<Believed> {
+    pub(in crate::plan) fn believed(&self) -> Vec<Believed> {
         let bounded = self.mode.bounded().filter(|reading| reading.has_short_pages()).map(|_| self.range);
         let bounded = bounded.map(|range| Believed { range, least: Vec::new() });
         let is_past = self.reach.frontier.is_some_and(|frontier| frontier >= self.range.end);

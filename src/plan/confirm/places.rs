@@ -133,11 +133,15 @@ impl Planner {
         // How many rows came beside what is read again is told apart, so that it stays known. What may be read again is not known yet where
         // the window is over before its region is, but that begins among the outermost rows.
         let unseen = self.unseen_at_the_ends(plan).map(|(_, unseen)| unseen);
+        // What is believed of short pages may be read again by itself as well.
+        let believed = self.believed.iter().filter(|(of, _)| *of == region).map(|(_, range)| *range);
+        let believed = believed.chain(walk.believed().into_iter().map(|one| one.range));
         let cuts: Vec<EpochSeconds> = listed
             .iter()
             .chain(again)
             .copied()
             .chain(unseen)
+            .chain(believed)
             .flat_map(|cut| [cut.start, cut.end])
             .chain(plan.ends.remembered())
             .chain([range.end])

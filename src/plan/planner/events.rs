@@ -5,7 +5,6 @@ use crate::api::contract::Region;
 use crate::plan::event::{Again, Ending, Lacks, PlanEvent, ScanReason};
 use crate::plan::fact::WindowId;
 use crate::plan::places::Places;
-use crate::plan::recheck::ShortPage;
 use crate::plan::walk::{Scan, Walk};
 use crate::plan::window::{Rereads, Window, WindowState};
 use crate::units::{EpochSeconds, TimeRange};
@@ -110,10 +109,8 @@ impl Planner {
             PlanEvent::ShortPagesBelieved { region, range, least, others } => {
                 self.believed.push((region.clone(), *range));
                 if let Some(plan) = self.region_mut(region) {
-                    // A region's last page is short by nature, also where its rows lie behind the range, and its end is confirmed anyway.
                     let newest = plan.extent.newest;
-                    let is_last = |page: &ShortPage| newest.is_none_or(|newest| page.ends >= newest);
-                    let pages = least.iter().chain(others).filter(|page| !is_last(page));
+                    let pages = least.iter().chain(others).filter(|page| !page.may_be_the_last(newest));
                     pages.for_each(|page| plan.again.recheck.believe(page));
                 }
             }

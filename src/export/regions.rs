@@ -357,7 +357,11 @@ impl Regions {
             }
             return Next::GiveUp(region, fault);
         }
-        if self.cases.values().any(|case| matches!(case.standing, Standing::Settled(_))) {
+        let is_open = |(region, case): (&Region, &Case)| match case.standing {
+            Standing::Settled(at) => !self.another_answered(region, at),
+            _ => false,
+        };
+        if self.cases.iter().any(is_open) {
             let next = self.judge(regions, &is_on_way);
             if next != Next::Nothing {
                 return next;

@@ -36,6 +36,8 @@ pub struct Ends {
     first_answer: Option<EpochSeconds>,
     /// When the last page of a walk had arrived.
     last_walked: Option<EpochSeconds>,
+    /// The row that a walk ended with, of the last second that it had shown by then.
+    last_row: Option<RowKey>,
     oldest: Side,
     newest: Side,
     /// What was believed to be gone with a row that was not found any more.
@@ -56,6 +58,8 @@ impl Ends {
                 self.last_walked = self.last_walked.max(Some(page.fetched_at));
                 if !page.check.is_astray() {
                     page.rows.iter().filter(inside).for_each(|row| self.see(*row));
+                    let last = page.rows.iter().rfind(inside).copied();
+                    self.last_row = last.filter(|row| Some(row.second) >= self.newest()).or(self.last_row);
                 }
             }
             Purpose::ConfirmOldest | Purpose::ConfirmNewest => {
@@ -224,8 +228,7 @@ impl Ends {
         let last = side.outermost(end);
         let is_witnessed = match end {
             End::Oldest => true,
-            // Where the last second fills a page, the newest one need not show where its rows end.
-            End::Newest => newest_page.map(|row| row.second) == last && !side.fills_a_page(end),
+            End::Newest => newest_page.map(|row| row.second) == last && !self.may_end_elsewhere(),
         };
         let base = if is_witnessed && !side.was_contradicted { self.first_answer } else { self.last_walked };
         let due = base.unwrap_or(range.start).shifted(confirm_after);
@@ -266,6 +269,13 @@ impl Ends {
             };
         }
         if *at < due && !is_spent { Confirmation::Ask(due) } else { Confirmation::Done }
+    }
+
+    /// Whether the last second fills a page, and the newest one did not begin with the row that the walk ended with: then it says nothing of
+    /// where the rows of that second end.
+    fn may_end_elsewhere(&self) -> bool {
+        let answer = self.newest.answer.as_ref().filter(|_| self.newest.fills_a_page(End::Newest));
+        answer.is_some_and(|answer| answer.rows.first() != self.last_row.as_ref())
     }
 
     /// What is in doubt where an end is: from the outermost row that is known.

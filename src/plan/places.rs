@@ -314,8 +314,10 @@ impl Places {
         }
         let in_all: u64 = legs.iter().map(|leg| leg.rows).sum();
         let few = if all { 0 } else { FEW_ROWS };
-        // The page behind its last is served, too.
-        legs.retain(|leg| leg.rows > few && place_of(leg.rows).0 < u64::from(last_page));
+        // A question about the page behind that of its last row is served, too, or is not asked.
+        let is_served =
+            |(page, place): (u64, i64)| page + u64::from(place == i64::from(SOURCE.page_size)) <= u64::from(last_page);
+        legs.retain(|leg| leg.rows > few && is_served(place_of(leg.rows)));
         legs.sort_by_key(|leg| std::cmp::Reverse(leg.rows));
         if !all {
             legs.truncate(usize::try_from(MOST_LEGS + in_all / ROWS_A_LEG).unwrap_or(usize::MAX));

@@ -23,6 +23,8 @@ pub use unplaced::Unplaced;
 const ROWS_AT_A_BOUND: usize = 2;
 /// Short pages that must have hidden nothing before they count as the service's habit.
 const HABIT_AFTER: u32 = 20;
+/// How often rows must have followed what looked like an end, after the same number of pages, to be taken for a cap.
+const CAP_AFTER: u32 = 2;
 /// Pages of a question that one trouble may leave: a last page no later than this is not relied upon where nothing asks beyond it.
 const PAGES_IN_TROUBLE: u32 = 10;
 /// Later pages that must not have been their predecessor without the first row to show that `page_num` counts pages.
@@ -64,8 +66,7 @@ pub struct PageEnds {
     told_end: Option<Option<u32>>,
     /// The largest number of a page that held rows.
     pub deepest_page: u32,
-    /// When rows were first followed by a false end after so many pages.
-    cap_suspects: BTreeMap<u32, EpochSeconds>,
+    cap_suspects: BTreeMap<u32, u32>,
 }
 
 /// What short pages have shown.
@@ -308,7 +309,7 @@ impl ServiceProfile {
                 self.bounds.fitting_pages = self.bounds.fitting_pages.saturating_add(1);
                 self.ends.cap = self.ends.cap.filter(|cap| *cap >= self.ends.deepest_page);
             }
-            Lesson::MoreAfter { pages, at } => self.suspect_cap(pages, at),
+            Lesson::MoreAfter { pages } => self.suspect_cap(pages),
             Lesson::Early { opens, at } => {
                 self.bounds.early_openings += u32::from(opens);
                 self.bounds.early_apart |= at.since(*self.bounds.early_since.get_or_insert(at)) >= ONE_TROUBLE;
@@ -327,11 +328,11 @@ impl ServiceProfile {
         }
     }
 
-    /// Takes a false end after so many pages. Pages of one trouble may well end alike, so only two that are apart in time tell a last page.
-    fn suspect_cap(&mut self, pages: u32, at: EpochSeconds) {
+    fn suspect_cap(&mut self, pages: u32) {
         self.ends.false_ends += 1;
-        let since = *self.ends.cap_suspects.entry(pages).and_modify(|since| *since = at.min(*since)).or_insert(at);
-        if at.since(since) >= ONE_TROUBLE && pages > 0 && pages >= self.ends.deepest_page {
+        let times = self.ends.cap_suspects.entry(pages).or_insert(0);
+        *times += 1;
+        if *times >= CAP_AFTER && pages > 0 && pages >= self.ends.deepest_page {
             self.ends.cap = Some(pages);
         }
     }
@@ -376,23 +377,19 @@ mod tests {
         assert!(!kept.min_seems_loose() && !kept.bounds.early_apart);
     }
 
-    /// Two pages of one trouble that end alike tell no last page; a low one that two troubles leave is none that anything rests on.
+    /// Two pages of one trouble that end alike tell no last page that anything rests on: what is held against its place lies far beyond.
     #[test]
     fn a_last_page_that_one_trouble_may_leave_is_not_relied_upon() {
-        let more = |pages, times: &[i64]| -> Vec<Lesson> {
-            times.iter().map(|at| Lesson::MoreAfter { pages, at: EpochSeconds::new(*at) }).collect()
-        };
-        let in_one_trouble = after(&more(50, &[3, 12, 0, 19]));
-        assert_eq!((in_one_trouble.last_page(), in_one_trouble.ends.false_ends), (LAST_PAGE, 4));
-        let short = after(&more(1, &[0, 20]));
+        let more = |pages| [Lesson::MoreAfter { pages }; CAP_AFTER as usize];
+        let short = after(&more(1));
         assert_eq!((short.last_page(), short.last_page_at_least()), (1, PAGES_IN_TROUBLE));
-        let mut long = after(&more(50, &[3, 40]));
+        let mut long = after(&more(50));
         assert_eq!((long.last_page(), long.last_page_at_least()), (50, 50));
         let mut doubted = short;
         doubted.doubt_last_page();
         long.doubt_last_page();
         assert_eq!((doubted.last_page(), long.last_page()), (LAST_PAGE, 50));
-        doubted.take(Lesson::MoreAfter { pages: 1, at: EpochSeconds::new(60) });
+        doubted.take(Lesson::MoreAfter { pages: 1 });
         assert_eq!(doubted.last_page(), LAST_PAGE, "it is to be shown as often as at first");
     }
 }

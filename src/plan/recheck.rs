@@ -76,6 +76,8 @@ pub struct Recheck {
     /// Pages that were believed, and how many of those that were asked again were short, or had an odd row, for a while only.
     believed: usize,
     passed: usize,
+    /// How many were the region's last page, which says nothing of others.
+    lasts: usize,
     /// Seconds of which no short page is believed any more, to be read again.
     refuted: Vec<TimeRange>,
     /// How often there were such.
@@ -167,7 +169,6 @@ impl Recheck {
         }
         // A full one says nothing of pages with free places; where all its rows can be placed by now, others may have lacked some.
         let was_short = !least.is_full();
-        // The region's last page is short by nature, and says nothing of others.
         let is_last = was_short && self.reached.is_none() && page.rows.iter().any(|row| Some(row.second) >= newest);
         let has_passed = match was_short {
             true => self.reached.is_some() || page.slots >= SOURCE.page_size || least.was_poorer(page),
@@ -175,12 +176,14 @@ impl Recheck {
         };
         let next_is_full = was_short && self.least.get(1).is_some_and(ShortPage::is_full);
         self.passed += usize::from(self.agrees && shows_it && has_passed && !is_last);
+        self.lasts += usize::from(self.agrees && is_last);
         if self.agrees && (has_passed || is_last || next_is_full) && self.least.len() > 1 {
             self.least.remove(0);
             (self.asked, self.asked_at, self.reached, self.agrees) = (0, None, None, false);
         }
         // Others were believed than those that are remembered.
-        is_refuted || self.passed >= MOST_PAGES && self.believed >= MOST_PAGES
+        let all_passed = self.passed > 0 && self.passed + self.lasts >= MOST_PAGES;
+        is_refuted || (all_passed && self.believed >= MOST_PAGES)
     }
 
     /// The last second of a full answer, where the seconds of the page that is asked again go on beyond it.
@@ -203,7 +206,7 @@ impl Recheck {
     fn forget(&mut self) {
         self.least.clear();
         (self.asked, self.asked_at, self.reached, self.agrees) = (0, None, None, false);
-        (self.believed, self.passed) = (0, 0);
+        (self.believed, self.passed, self.lasts) = (0, 0, 0);
     }
 
     /// What was refuted is read again, or listed; or else the page that is asked again could not be had.

@@ -167,8 +167,6 @@ struct AnchorRows {
 struct Doubts {
     /// Pages with rows of the scan before this one.
     good_pages_before: u32,
-    /// When its last page came.
-    page_before_came: Option<EpochSeconds>,
     /// The row that the scans before ended with at an empty page, and these pages; the last scans that ended alike.
     ended_at: Vec<(VideoKey, u32)>,
     /// Doubts in a row that brought nothing, this scan's not counted.

@@ -109,9 +109,13 @@ impl Regions {
     pub(super) fn given_up(&self, is_on_way: impl Fn(&Region) -> bool) -> Option<(Region, RegionFault)> {
         self.cases.iter().find_map(|(region, case)| {
             let Standing::Settled(at) = case.standing else { return None };
-            let answered = self.well.iter().any(|(other, began)| other != region && *began >= at);
-            (answered && !is_on_way(region)).then(|| (region.clone(), case.fault.clone()))
+            (self.another_answered(region, at) && !is_on_way(region)).then(|| (region.clone(), case.fault.clone()))
         })
+    }
+
+    /// Whether another region has answered what was sent since then.
+    pub(super) fn another_answered(&self, region: &Region, at: Duration) -> bool {
+        self.well.iter().any(|(other, began)| other != region && *began >= at)
     }
 
     /// A region that was confirmed to fail is looked at only where nobody else is left to be asked.

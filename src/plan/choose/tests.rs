@@ -126,6 +126,7 @@ fn an_empty_page_says_nothing_of_time_that_was_not_asked_for() {
         plan.apply_event(&PlanEvent::WindowSplit { window: FIRST, at: EpochSeconds::new(5_000), new: WindowId(1) });
         plan.windows.get_mut(&WindowId(1)).unwrap().range.end = EpochSeconds::new(min_end);
         plan.profile.bounds.max_inclusive = max_inclusive;
+        plan.region_mut(&us()).unwrap().extent.newest = Some(EpochSeconds::new(29));
         let window = &plan.windows[&FIRST];
         let events = plan.nothing_beyond(window, window.walk().unwrap());
         let finishes = events.iter().any(|event| matches!(event, PlanEvent::WindowFinished { .. }));

@@ -166,12 +166,11 @@ impl Bounded {
         let known_before = self.known.len();
         let number = page.address.page.get();
         let (pages, short_pages) = (self.running.pages, self.running.short_pages);
-        let ended_at = self.end.ended_at;
         let was_the_end = self.end.is_asked_again && number == pages + 1 && finding == Finding::Rows;
         self.take(page, finding, rows, own);
         let mut lessons = Vec::new();
         // What came where the reading had ended: the empty page was no end, so that no other is believed as before.
-        lessons.extend(was_the_end.then_some(Lesson::MoreAfter { pages, at: ended_at.unwrap_or(page.fetched_at) }));
+        lessons.extend(was_the_end.then_some(Lesson::MoreAfter { pages }));
         // A row that an earlier reading with short pages did not have.
         let shows_hidden = self.was_short && self.known.len() > known_before;
         lessons.extend(shows_hidden.then_some(Lesson::ShortPageHidRows));
@@ -179,7 +178,7 @@ impl Bounded {
         lessons.extend((finding == Finding::Rows).then_some(Lesson::Served(number)));
         let after_the_end =
             self.running.last_was_probe && finding == Finding::Rows && number == self.running.pages + AFTER_THE_END;
-        lessons.extend(after_the_end.then_some(Lesson::MoreAfter { pages: self.running.pages, at: page.fetched_at }));
+        lessons.extend(after_the_end.then_some(Lesson::MoreAfter { pages: self.running.pages }));
         lessons
     }
 

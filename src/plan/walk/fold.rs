@@ -34,11 +34,10 @@ impl Walk {
             self.short_pages.rows_follow |= self.short_pages.follow_here;
             self.last.previous_slots = page.slots;
         }
-        let more_after = self.more_after(page);
         if let Mode::FromEnd(reading) = &mut self.mode {
             let mut lessons = bound_lessons(page, &self.scan);
             // Where the readings meet, rows lay behind the last page of the first.
-            lessons.extend(reading.read(page).then_some(more_after));
+            lessons.extend(reading.read(page).then_some(Lesson::MoreAfter { pages: self.doubts.good_pages_before }));
             self.count_dense();
             return Shown::lessons(lessons);
         }
@@ -265,7 +264,7 @@ impl Walk {
             (self.reach.furthest, self.doubts.scans_here, self.doubts.stale_pages) = (self.reach.frontier, 0, 0);
         }
         if self.so_far.brought_new && !had_new && self.scan.why == ScanReason::Doubt {
-            lessons.push(self.more_after(page));
+            lessons.push(Lesson::MoreAfter { pages: self.doubts.good_pages_before });
         }
         if self.so_far.brought_new {
             (self.doubts.has_jumped, self.doubts.is_confirming) = (false, false);

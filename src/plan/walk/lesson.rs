@@ -22,8 +22,6 @@ pub enum Lesson {
     MoreAfter {
         /// The good pages before it.
         pages: u32,
-        /// When what looked like the end came.
-        at: EpochSeconds,
     },
     /// A row came twice within a scan, then: rows were inserted before it, or ties came in another order.
     Repeat(EpochSeconds),

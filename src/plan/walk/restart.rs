@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::ahead::Ahead;
 use super::bounded::Bounded;
-use super::{Doubts, Lesson, Scan, Walk};
+use super::{Doubts, Scan, Walk};
 use crate::plan::event::ScanReason;
-use crate::plan::fact::{PageFact, RowKey};
+use crate::plan::fact::RowKey;
 use crate::plan::heal::Heal;
 use crate::plan::page::Finding;
 use crate::plan::short::ShortDoubt;
@@ -35,7 +35,6 @@ impl Walk {
         self.anchor.lost = None;
         let last_was_good = !matches!(self.last.finding, Finding::Empty | Finding::SamePage);
         self.doubts.good_pages_before = self.so_far.pages - u32::from(!last_was_good && self.so_far.pages > 0);
-        self.doubts.page_before_came = Some(self.last.at);
         self.dense.ahead = Ahead::default();
         (self.so_far.is_clean, self.anchor.opens_torn, self.anchor.torn_was_listed) = (true, false, false);
         let finding = std::mem::replace(&mut self.last.finding, Finding::Nothing);
@@ -61,12 +60,6 @@ impl Walk {
         }
         self.reach.watermark_before = watermark.min(self.reach.watermark);
         self.scan = scan;
-    }
-
-    /// A page shows that rows lie behind what looked like the end of the scan before.
-    pub(super) fn more_after(&self, page: &PageFact) -> Lesson {
-        let at = self.doubts.page_before_came.unwrap_or(page.fetched_at);
-        Lesson::MoreAfter { pages: self.doubts.good_pages_before, at }
     }
 
     /// From where rows that came twice are read again: from before the anchor while its known rows have not come.

@@ -22,8 +22,8 @@ use counted::{half, last_of, rows_of};
 pub(super) use question::Telling;
 pub use question::{Beginning, PlaceQuestion, Stands};
 
-/// Rows up to which a stretch is not held against its places: its ends show them.
-const FEW_ROWS: u64 = 30;
+/// Rows up to which a stretch is not held against its places: a page that was skipped between its ends would have lain on one of those.
+const FEW_ROWS: u64 = 19;
 /// Rows more or fewer than came that are no sign of trouble: they come and go.
 const MANY: i64 = 5;
 /// Rows more than came that are more than come while a region is read again.

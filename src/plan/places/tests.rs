@@ -74,10 +74,10 @@ fn no_two_questions_have_the_same_upper_bound_but_those_about_the_last_seconds()
 
 #[test]
 fn one_question_tells_that_as_many_rows_came_as_lie_there() {
-    for rows in [31, 40, 200, 205, 4_321, 10_000] {
+    for rows in [20, 40, 200, 205, 4_321, 10_000] {
         assert_eq!(asked(&mut counted(rows, &[], 20), rows), (1, vec![]), "{rows}");
     }
-    assert_eq!(asked(&mut counted(30, &[], 20), 30).0, 0, "its ends show so few");
+    assert_eq!(asked(&mut counted(19, &[], 20), 19).0, 0, "its ends show so few");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The documented envelope around the rows: `{code, message, data, requestId}`; error bodies come without `requestId`.
 //!
 //! What is read although it is not as documented, since it holds the rows of a paid page all the same: rows one or two levels deeper
-//! (`data.list`), or under another name where there is no `data`; a `code` that is absent, or says success in another way, beside a list of rows; and an
+//! (`data.list`), or under another name where there is no `data`, or with nothing around them; a `code` that is absent, or says success in another way, beside a list of rows; and an
 //! envelope that other text stands around.
 //!
 //! Pure. One pass over the text finds the envelope, each row as text, who and when each row is, and where its values stand; its size is bounded by the
@@ -151,12 +151,15 @@ impl Data<'_> {
 /// Reads the envelope and its rows, each row as text with its identity.
 ///
 /// # Errors
-/// Where the text is no JSON object, or holds more than [`MOST_ROWS`] rows or two pages; and where `data` is something that is no list and holds none of rows, unless `code` says
+/// Where the text is no JSON object and no list of rows, or holds more than [`MOST_ROWS`] rows or two pages; and where `data` is something that is no list and holds none of rows, unless `code` says
 /// that it is an error: then nothing in its place is looked at.
 pub fn envelope(text: &str) -> Result<Envelope<'_>, BodyError> {
     let (mut code, mut request_id, mut data, mut elsewhere) = (None, None, None, Data::Nothing);
     let mut words: Vec<(usize, &str)> = Vec::new();
     let mut lexer = Lexer::new(text);
+    if lexer.next_byte() == Some(b'[') {
+        return bare_list(lexer);
+    }
     lexer.members(|lexer, name| {
         let name = name.text().ok_or_else(|| lexer.wanted("a name that is a text"))?;
         match name.as_ref() {
@@ -206,6 +209,19 @@ pub fn envelope(text: &str) -> Result<Envelope<'_>, BodyError> {
         data,
         packed,
     })
+}
+
+/// A list of rows, or an empty one, without anything around it.
+fn bare_list(mut lexer: Lexer<'_>) -> Result<Envelope<'_>, BodyError> {
+    let found = data(&mut lexer, 0)?;
+    lexer.end()?;
+    match found {
+        Data::TooManyRows => Err(BodyError::TooManyRows),
+        Data::Rows(data, packed) if data.is_empty() || data.iter().any(|row| row.identity.is_ok()) => {
+            Ok(Envelope { code: Some(0), message: None, all_words: String::new(), request_id: None, data, packed })
+        }
+        _ => Err(BodyError::NotAnEnvelope("a list, and none of rows".to_owned())),
+    }
 }
 
 /// The `code`; 0 where another success, or none, stands beside a list that tells of one: of rows, or, where no word speaks against it, an empty one.
@@ -454,6 +470,24 @@ mod tests {
         for other in [r#""data":{"list":["a"]}"#, r#""data":{"total":0}"#, r#""data":{"a":{"b":{"c":[]}}}"#] {
             assert_eq!(rows(format!(r#"{{"code":0,{other}}}"#)), Err(BodyError::DataIsNoList), "{other}");
         }
+    }
+
+    #[test]
+    fn a_list_of_rows_is_a_page_also_with_nothing_around_it() {
+        let row = |id: u32| format!(r#"{{"video_id":"{id}","create_time":5}}"#);
+        let read = envelope_of(&format!(" [{},{}]", row(7), row(8)));
+        assert_eq!(read, Ok((Some(0), 2)));
+        assert_eq!(envelope_of("[]"), Ok((Some(0), 0)));
+        assert_eq!(envelope_of(&format!("[{},{{}}]", row(7))), Ok((Some(0), 2)), "each place of a page is kept");
+        for no_page in
+            [r#"[{"error":"no such field"}]"#, r#"["a"]"#, "[[]]", &format!("[{}", row(7)), &format!("[{}]]", row(7))]
+        {
+            assert!(envelope_of(no_page).is_err(), "{no_page}");
+        }
+    }
+
+    fn envelope_of(text: &str) -> Result<(Option<i64>, usize), BodyError> {
+        envelope(text).map(|read| (read.code, read.data.len()))
     }
 
     #[test]

@@ -121,8 +121,8 @@ fn seeds_at_which_pages_of_two_lists_once_went_for_one_lose_nothing() {
 /// beside it, at a region's end, where the last page that is served was learned from the trouble, and where it seemed that rows come in no order;
 /// and of a region of few rows; and beside seconds that were read again, so that nobody knew any more how many rows they had.
 const OTHER_PAGES_MENDED: [u64; 8] = [209, 281, 5_099, 5_161, 37_247, 90_185, 92_596, 112_763];
-const EARLIER_ANSWERS_MENDED: [u64; 11] =
-    [1_051, 3_177, 3_212, 5_025, 7_255, 238, 8_155, 20_509, 20_795, 95_444, 96_724];
+const EARLIER_ANSWERS_MENDED: [u64; 12] =
+    [1_051, 3_177, 3_212, 5_025, 7_255, 238, 8_155, 20_509, 20_795, 95_444, 96_724, 121_082];
 /// And where the newest page showed rows that no walk had seen, and one that a walk had; where the newest row was taken for deleted; and where a
 /// region that came empty ended the run; and where rows beside one that was believed to be gone were no reason to read an end again.
 const SOFT_LIMIT_MENDED: [u64; 7] = [8_005, 8_437, 8_497, 265, 8_527, 30_427, 30_565];

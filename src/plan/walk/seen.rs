@@ -99,9 +99,6 @@ impl SeenRows {
     ) -> Vec<CountedRows> {
         let is_unsure = self.is_unsure || self.unsure_from.is_some();
         let all = self.seconds.iter().chain(last).copied().filter(|(second, _)| range.contains(*second));
-        if all.clone().next().is_none() {
-            return vec![CountedRows { range, rows: 0, last: None, last_rows: 0, is_unsure }];
-        }
         let step = (all.clone().map(|(_, rows)| rows).sum::<u64>() / STRETCHES).max(LEAST_ROWS);
         let mut cuts: Vec<EpochSeconds> = cuts.iter().copied().filter(|cut| Some(*cut) >= self.exact_from).collect();
         cuts.sort_unstable();

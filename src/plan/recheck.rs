@@ -96,9 +96,9 @@ impl ShortPage {
     }
 
     /// Whether it may be its region's last, which is short by nature, also where its rows lie behind the range, and whose end is confirmed
-    /// anyway. `newest` is the region's last second that is known. A page amid a second is asked again all the same.
+    /// anyway; a full one is not. `newest` is the region's last second that is known.
     pub(super) fn may_be_the_last(&self, newest: Option<EpochSeconds>) -> bool {
-        self.amid.is_none() && newest.is_none_or(|newest| self.ends >= newest)
+        !self.is_full() && newest.is_none_or(|newest| self.ends >= newest)
     }
 
     /// Whether an answer shows more rows in its seconds than it held: all rows between the page before it and its last second were its own.

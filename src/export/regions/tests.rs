@@ -389,7 +389,6 @@ fn a_lone_region_that_fails_is_the_services_matter() {
 #[test]
 fn a_refused_region_beside_a_dead_one_is_given_up_when_a_third_answers() {
     let mut run = Run::of(&["US", "GB", "FR"]);
-    run.came("US", 0.0, 0.5);
     run.is_done("US");
     let now = run.refused_for_good("GB", 403, 1.0);
     assert_eq!(run.next(now), Next::Nothing, "FR may still come");

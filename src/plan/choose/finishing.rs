@@ -45,6 +45,7 @@ impl Planner {
         let is_known =
             |range| known.clone().any(|known| known == range) || refuted.iter().any(|refuted| refuted.covers(range));
         let believed = walk.believed().into_iter().map(|one| (one.range.intersection(within), one.least));
+        let believed = believed.filter(|(range, _)| !range.is_empty());
         let new = believed.filter(|(range, _)| self.profile.short_pages_hide() || !is_known(*range));
         new.map(|(range, mut others)| match self.profile.short_pages_hide() {
             true => unproven_short(region, range),

@@ -1,8 +1,8 @@
 //! The documented envelope around the rows: `{code, message, data, requestId}`; error bodies come without `requestId`.
 //!
 //! What is read although it is not as documented, since it holds the rows of a paid page all the same: rows one or two levels deeper
-//! (`data.list`), or under another name where there is no `data`, or with nothing around them; a `code` that is absent, or says success in another way, beside a list of rows; and an
-//! envelope that other text stands around.
+//! (`data.list`), or under another name where there is no `data`, or with nothing around them; a `code` that is absent, or says success in
+//! another way, beside a list of rows; and an envelope that other text stands around.
 //!
 //! Pure. One pass over the text finds the envelope, each row as text, who and when each row is, and where its values stand; its size is bounded by the
 //! body's. A member that stands twice: the last one counts, but of `data` the last that holds a row, since an empty page ends a walk; two that tell
@@ -151,8 +151,8 @@ impl Data<'_> {
 /// Reads the envelope and its rows, each row as text with its identity.
 ///
 /// # Errors
-/// Where the text is no JSON object and no list of rows, or holds more than [`MOST_ROWS`] rows or two pages; and where `data` is something that is no list and holds none of rows, unless `code` says
-/// that it is an error: then nothing in its place is looked at.
+/// Where the text is no JSON object and no list of rows, or holds more than [`MOST_ROWS`] rows or two pages; and where `data` is something that
+/// is no list and holds none of rows, unless `code` says that it is an error: then nothing in its place is looked at.
 pub fn envelope(text: &str) -> Result<Envelope<'_>, BodyError> {
     let (mut code, mut request_id, mut data, mut elsewhere) = (None, None, None, Data::Nothing);
     let mut words: Vec<(usize, &str)> = Vec::new();
@@ -215,9 +215,10 @@ pub fn envelope(text: &str) -> Result<Envelope<'_>, BodyError> {
 fn bare_list(mut lexer: Lexer<'_>) -> Result<Envelope<'_>, BodyError> {
     let found = data(&mut lexer, 0)?;
     lexer.end()?;
+    let is_page = found.is_of_videos() || !found.holds_rows();
     match found {
         Data::TooManyRows => Err(BodyError::TooManyRows),
-        Data::Rows(data, packed) if data.is_empty() || data.iter().any(|row| row.identity.is_ok()) => {
+        Data::Rows(data, packed) if is_page => {
             Ok(Envelope { code: Some(0), message: None, all_words: String::new(), request_id: None, data, packed })
         }
         _ => Err(BodyError::NotAnEnvelope("a list, and none of rows".to_owned())),

@@ -37,7 +37,7 @@ pub struct ShortPage {
     /// The seconds in which it may have left rows out.
     pub range: TimeRange,
     /// The lower bound and the number that it was asked with, and is asked again, where page 1 from the first of them on need not show all its
-    /// places: where that second fills pages, and where it was full.
+    /// places: where that second fills pages, or may, and where it was full.
     #[serde(default)]
     pub amid: Option<(EpochSeconds, PageNumber)>,
     /// The rows that are known around it.

@@ -29,17 +29,15 @@ impl Delivery<'_> {
             let file = self.publisher.output.local(&part).await?;
             parts.push((part, file));
         }
+        let moved = tokio::task::spawn_blocking(move || moved_videos(&parts).map_err(|why| why.to_string())).await;
         // An error would end every start of the run; what is damaged is told by `verify`, and how it comes back.
-        let untold =
-            "the parts of this run could not be compared at its end; `keyapi-export verify` tells which is damaged";
-        let moved = match tokio::task::spawn_blocking(move || moved_videos(&parts)).await {
-            Ok(Ok(moved)) => moved,
-            Ok(Err(why)) => {
-                tracing::warn!(%why, "{untold}");
-                return Ok(());
-            }
+        let moved = match moved.unwrap_or_else(|why| Err(why.to_string())) {
+            Ok(moved) => moved,
             Err(why) => {
-                tracing::warn!(%why, "{untold}");
+                tracing::warn!(
+                    why,
+                    "the parts of this run could not be compared at its end; `keyapi-export verify` tells which is damaged"
+                );
                 return Ok(());
             }
         };

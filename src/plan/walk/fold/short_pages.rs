@@ -93,8 +93,9 @@ impl Walk {
         let known = known.chain(self.reach.scan_at_frontier.iter().copied()).collect();
         let ends = page.rows.iter().map(|row| row.second).max()?;
         let (slots, asked_max) = (page.slots, self.scan.asked_max);
-        let fills_pages = before.frontier == Some(from) && (before.rows >= SOURCE.page_size as usize || last == from);
-        let is_amid = fills_pages || self.so_far.opened_early || page.slots >= SOURCE.page_size;
+        let may_fill_pages =
+            before.frontier == Some(from) && (before.rows >= SOURCE.page_size as usize || last == from);
+        let is_amid = may_fill_pages || self.so_far.opened_early || page.slots >= SOURCE.page_size;
         let amid = is_amid.then_some((self.scan.asked_min, page.address.page));
         let place = Place { look_from, from, amid, first_video, last_video, first, last, ends, slots, asked_max };
         Some(ShortDoubt::new(place, known, listed))

@@ -11,6 +11,9 @@
 //! A full page is believed so, too, where some of its rows cannot be placed or were not asked for: each stands in the place of another row that the
 //! page may have left out, for a while. If it is still so when it is asked again, and shows no other row, that is how the service is. If it is not,
 //! its walk saw the row elsewhere; where that is so of all that are remembered, the others are not believed.
+//!
+//! A page may still be short when it is asked again, and pages have fewer places for longer than is waited. Then rows were skipped where the first
+//! page with more of them followed, and a page from the row before that leap shows them, however few places it has. The widest is asked about.
 
 use std::collections::BTreeSet;
 
@@ -48,6 +51,10 @@ pub struct ShortPage {
     pub ends: EpochSeconds,
     /// When the last page came that spoke for it.
     pub at: EpochSeconds,
+    /// Where a page with more rows came after it: by how many times the distance of rows from each other the seconds between the two leap.
+    /// What is asked again is not the page then, but what follows its last row; `range` and `rows` are those of the leap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leap: Option<i64>,
 }
 
 /// Short pages of a window that are believed.
@@ -64,6 +71,8 @@ pub(super) struct Believed {
 pub struct Recheck {
     /// Those that are asked again, one after the other.
     least: Vec<ShortPage>,
+    /// The widest leap behind a short page, which is asked about once they came as they were.
+    leap: Option<ShortPage>,
     /// How often the first of them was, and when last.
     asked: u32,
     asked_at: Option<EpochSeconds>,
@@ -139,6 +148,11 @@ impl Recheck {
         if self.agrees {
             self.forget();
         }
+        if least.leap.is_some() {
+            self.leap.take_if(|widest| widest.leap < least.leap);
+            self.leap.get_or_insert_with(|| least.clone());
+            return;
+        }
         self.believed += 1;
         // The one that is being asked again stays the first.
         let asked = usize::from(self.asked > 0);
@@ -151,12 +165,14 @@ impl Recheck {
     /// last second that is known.
     pub(super) fn take(&mut self, page: &PageFact, newest: Option<EpochSeconds>) -> bool {
         self.questions += 1;
-        let Some(least) = self.least.first() else { return false };
+        let Some(least) = self.asked_again().cloned() else { return false };
         (self.asked, self.asked_at) = (self.asked + 1, Some(page.fetched_at));
         let known: BTreeSet<VideoKey> = least.rows.iter().copied().collect();
         let within = || page.rows.iter().filter(|row| least.range.contains(row.second));
         let shows_more = within().any(|row| !known.contains(&row.video));
-        let shows_it = within().any(|row| known.contains(&row.video));
+        let is_leap = least.leap.is_some();
+        // Behind a leap the next rows show as much as the one before it.
+        let shows_it = within().chain(page.rows.iter().filter(|_| is_leap)).any(|row| known.contains(&row.video));
         // A page of rows before it, or of none that can be placed, tells nothing, and never will.
         let is_full = page.slots >= SOURCE.page_size || (page.slots > 0 && page.rows.is_empty());
         let is_before = is_full && page.rows.iter().all(|row| row.second < least.range.start);
@@ -168,17 +184,21 @@ impl Recheck {
             return false;
         }
         // A full one says nothing of pages with free places; where all its rows can be placed by now, others may have lacked some.
-        let was_short = !least.is_full();
+        let was_short = !least.is_full() && !is_leap;
         let is_last = was_short && self.reached.is_none() && page.rows.iter().any(|row| Some(row.second) >= newest);
         let has_passed = match was_short {
             true => self.reached.is_some() || page.slots >= SOURCE.page_size || least.was_poorer(page),
-            false => page.is_placed(),
+            false => page.is_placed() && !is_leap,
         };
         let next_is_full = was_short && self.least.get(1).is_some_and(ShortPage::is_full);
         self.passed += usize::from(self.agrees && shows_it && has_passed && !is_last);
         self.lasts += usize::from(self.agrees && is_last);
         if self.agrees && (has_passed || is_last || next_is_full) && self.least.len() > 1 {
             self.least.remove(0);
+            (self.asked, self.asked_at, self.reached, self.agrees) = (0, None, None, false);
+        }
+        if self.agrees && self.leap.is_some() && !self.least.is_empty() {
+            self.least.clear();
             (self.asked, self.asked_at, self.reached, self.agrees) = (0, None, None, false);
         }
         // Others were believed than those that are remembered.
@@ -189,7 +209,7 @@ impl Recheck {
     /// The last second of a full answer, where the seconds of the page that is asked again go on beyond it.
     fn goes_on_from(&self, page: &PageFact) -> Option<EpochSeconds> {
         let is_full = page.slots >= SOURCE.page_size;
-        let least = self.least.first().filter(|least| is_full && least.amid.is_none())?;
+        let least = self.asked_again().filter(|least| is_full && least.amid.is_none())?;
         let last = page.rows.iter().map(|row| row.second).max()?;
         let from = self.reached.unwrap_or(least.range.start);
         (from < last && last.shifted(1) < least.range.end).then_some(last)
@@ -205,6 +225,7 @@ impl Recheck {
 
     fn forget(&mut self) {
         self.least.clear();
+        self.leap = None;
         (self.asked, self.asked_at, self.reached, self.agrees) = (0, None, None, false);
         (self.believed, self.passed, self.lasts) = (0, 0, 0);
     }
@@ -217,9 +238,14 @@ impl Recheck {
         self.refuted.clear();
     }
 
+    /// The page that is asked again, or the leap that is asked about.
+    fn asked_again(&self) -> Option<&ShortPage> {
+        self.least.first().or(self.leap.as_ref())
+    }
+
     /// The seconds of the page that is asked again.
     pub(super) fn range(&self) -> Option<TimeRange> {
-        self.least.first().map(|page| page.range)
+        self.asked_again().map(|page| page.range)
     }
 
     /// Seconds of which no short page is believed any more, to be read again.
@@ -234,13 +260,13 @@ impl Recheck {
 
     /// When the page is to be asked again: not before what was refuted is read again, or listed.
     pub(super) fn due(&self, confirm_after: i64) -> Option<EpochSeconds> {
-        let page = self.least.first().filter(|_| !self.agrees && self.refuted.is_empty())?;
+        let page = self.asked_again().filter(|_| !self.agrees && self.refuted.is_empty())?;
         Some(self.asked_at.unwrap_or(page.at).shifted(confirm_after))
     }
 
     /// The second from which it is asked, and the number of the question.
     pub(super) fn question(&self) -> Option<(EpochSeconds, u32)> {
-        let from = self.reached.or(self.least.first().map(|page| page.range.start))?;
+        let from = self.reached.or(self.asked_again().map(|page| page.range.start))?;
         Some((from, self.questions + 1))
     }
 
@@ -248,12 +274,12 @@ impl Recheck {
     pub(super) fn max_of_its_own(&self, max: EpochSeconds) -> EpochSeconds {
         let own = max.shifted(-i64::from(self.questions) - 1);
         let is_beyond = |page: &ShortPage| page.ends < own && page.range.end < own;
-        if self.least.first().is_some_and(is_beyond) { own } else { max }
+        if self.asked_again().is_some_and(is_beyond) { own } else { max }
     }
 
     /// The lower bound and the number that the page is asked with, where that is not page 1 from that second on.
     pub(super) fn amid(&self) -> Option<(EpochSeconds, PageNumber)> {
-        self.least.first()?.amid
+        self.asked_again()?.amid
     }
 }
 

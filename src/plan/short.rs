@@ -164,7 +164,10 @@ impl ShortDoubt {
     pub(super) fn believed(&self, at: EpochSeconds) -> Believed {
         let (range, rows) = (self.range(), self.known.iter().copied().collect());
         let Place { slots, ends, amid, .. } = self.place;
-        Believed { range, least: ShortPage { range, amid, rows, slots, ends, at }.remembered().into_iter().collect() }
+        Believed {
+            range,
+            least: ShortPage { range, amid, rows, slots, ends, at, leap: None }.remembered().into_iter().collect(),
+        }
     }
 
     /// Whether rows came after the page, so that it was not the last.

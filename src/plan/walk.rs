@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use super::fact::{RowKey, VideoKey};
 use super::heal::Heal;
 use super::page::{Finding, PROVEN_AFTER};
-use super::recheck::{Believed, apart};
+use super::recheck::{Believed, ShortPage, apart};
 use super::short::ShortDoubt;
 use crate::api::contract::SOURCE;
 use crate::units::{EpochSeconds, TimeRange};
@@ -194,6 +194,9 @@ struct ShortPages {
     rows_follow: bool,
     /// Whether one of this scan was.
     follow_here: bool,
+    /// Whether the last page has more rows than the short one before it, and the widest leap between two such.
+    is_refilled: bool,
+    leap: Option<ShortPage>,
     /// The one that is doubted.
     doubted: Option<ShortDoubt>,
     /// The one after it.
@@ -345,6 +348,11 @@ impl Walk {
     pub(super) fn open_short_pages(&self, is_followed: bool) -> impl Iterator<Item = TimeRange> {
         let open = self.short_pages.doubted.iter().chain(&self.short_pages.next);
         open.filter(move |doubt| !is_followed || doubt.is_followed()).map(ShortDoubt::range)
+    }
+
+    /// The widest leap between a short page and one with more rows.
+    pub(super) fn leap(&self) -> Option<&ShortPage> {
+        self.short_pages.leap.as_ref()
     }
 
     pub(super) fn believe(&mut self, doubt: &ShortDoubt) {

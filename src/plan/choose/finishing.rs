@@ -47,9 +47,11 @@ impl Planner {
         let believed = walk.believed().into_iter().map(|one| (one.range.intersection(within), one.least));
         let believed = believed.filter(|(range, _)| !range.is_empty());
         let new = believed.filter(|(range, _)| self.profile.short_pages_hide() || !is_known(*range));
+        let mut leap = walk.leap();
         new.map(|(range, mut others)| match self.profile.short_pages_hide() {
             true => unproven_short(region, range),
             false => {
+                others.extend(leap.take().cloned());
                 let least = (!others.is_empty()).then(|| others.remove(0));
                 PlanEvent::ShortPagesBelieved { region: region.clone(), range, least, others }
             }

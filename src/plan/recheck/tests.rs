@@ -132,7 +132,15 @@ fn rows_behind_the_range_are_not_asked_for_again() {
 fn short(seconds: std::ops::Range<i64>, slots: u32) -> ShortPage {
     let ends = EpochSeconds::new(seconds.end - 1);
     let rows = seconds.clone().step_by(4).map(|second| VideoKey(second as u64)).collect();
-    ShortPage { range: range(seconds.start, seconds.end), amid: None, rows, slots, ends, at: EpochSeconds::new(1_000) }
+    ShortPage {
+        range: range(seconds.start, seconds.end),
+        amid: None,
+        rows,
+        slots,
+        ends,
+        at: EpochSeconds::new(1_000),
+        leap: None,
+    }
 }
 
 fn answer(seconds: impl IntoIterator<Item = i64>) -> PageFact {
@@ -207,6 +215,29 @@ fn what_a_full_answer_does_not_reach_is_asked_for_too() {
     };
     assert_eq!(asked(&[76, 80, 84, 90]), (false, None), "nothing stands between");
     assert_eq!(asked(&[76, 78, 80, 84]), (true, Some(1_040)), "a row that was leapt over");
+    assert_eq!(asked(&[]), (false, Some(1_040)), "nothing of it came");
+}
+
+/// Pages had fewer places for longer than is waited, so the short page came as it was; thirty rows that the first full one leapt over were missing with
+/// exit 0.
+#[test]
+fn behind_the_widest_leap_from_a_short_page_to_a_full_one_the_next_rows_are_asked_for() {
+    let leap = |seconds, times| ShortPage { leap: Some(times), ..short(seconds, 5) };
+    let asked = |seconds: &[i64]| {
+        let mut recheck = Recheck::default();
+        recheck.believe(&leap(80..88, 3));
+        recheck.believe(&short(40..52, 3));
+        recheck.believe(&leap(60..68, 9));
+        assert!(!recheck.take(&answer([40, 44, 48]), NEWEST));
+        assert_eq!(
+            (recheck.question(), recheck.due(20)),
+            (Some((EpochSeconds::new(60), 2)), Some(EpochSeconds::new(1_020)))
+        );
+        (recheck.take(&answer(seconds.iter().copied()), NEWEST), recheck.due(20).map(EpochSeconds::get))
+    };
+    assert_eq!(asked(&[60, 64, 90]), (false, None), "the rows after it are those that came");
+    assert_eq!(asked(&[64, 90]), (false, None), "the last one before it is gone");
+    assert!(asked(&[60, 61]).0, "one that was leapt over");
     assert_eq!(asked(&[]), (false, Some(1_040)), "nothing of it came");
 }
 

@@ -31,6 +31,7 @@ impl Walk {
         if page.slots > 0 && !self.is_after_the_end(page) {
             let is_after_short = self.so_far.pages > 1 && (1..SOURCE.page_size).contains(&self.last.previous_slots);
             self.short_pages.follow_here |= is_after_short && !came_before && is_another(page, &self.last);
+            self.short_pages.is_refilled = is_after_short && page.slots > self.last.previous_slots;
             self.short_pages.rows_follow |= self.short_pages.follow_here;
             self.last.previous_slots = page.slots;
         }
@@ -254,6 +255,7 @@ impl Walk {
             second: self.reach.before_frontier,
             watermark: self.read_until(),
         };
+        self.watch_refill(page, rows);
         for row in rows {
             self.take_row(*row);
         }

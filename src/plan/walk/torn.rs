@@ -65,14 +65,15 @@ impl Walk {
         }
     }
 
-    /// Where the walk would go on, or end, after a second that did not fit one page: what follows it is asked anew.
+    /// Where the walk would go on, or end, after a second that did not fit one page, or after pages in no proven order: what
+    /// follows is asked anew.
     pub(super) fn after_torn(&self, step: WalkStep, context: &WalkContext<'_>) -> WalkStep {
         let is_past = self.reach.frontier.is_some_and(|frontier| frontier > self.scan.anchor);
         let has_left = self.so_far.pages > 1 && (is_past || self.last.finding == Finding::Empty);
         let is_apart = self.is_bounded() || self.mode.other_end().is_some() || self.scan.why == ScanReason::KnownRow;
-        let may_skip =
-            context.tuning.consistency == Consistency::Atomic && self.anchor.opens_torn && has_left && !is_apart;
-        let after = self.scan.anchor.shifted(1);
+        let torn = self.anchor.opens_torn.then(|| self.scan.anchor.shifted(1));
+        let Some(after) = torn.max(self.listed_without_order()) else { return step };
+        let may_skip = context.tuning.consistency == Consistency::Atomic && has_left && !is_apart;
         if may_skip && self.read_until() > after {
             return self.list_after_torn(step, after);
         }
@@ -80,20 +81,26 @@ impl Walk {
             WalkStep::Finish { unproven, .. } | WalkStep::Anchor { why: ScanReason::Scheduled, unproven, .. }
                 if may_skip && after < self.range.end =>
             {
-                self.past_second_with(self.scan.anchor, unproven)
+                self.past_second_with(after.shifted(-1), unproven)
             }
             step => step,
         }
     }
 
-    /// Where the walk had to read on behind such a second, what it read is listed: it may be published already.
+    /// The first second after those that [`Self::next_without_anchor`] listed, where rows of it were seen.
+    fn listed_without_order(&self) -> Option<EpochSeconds> {
+        let is_listed = self.listed.contains(self.scan.anchor) && self.listed.end > self.scan.anchor.shifted(1);
+        (is_listed && self.listed.end <= self.position()).then_some(self.listed.end)
+    }
+
+    /// Where the walk had to read on behind such seconds, what it read is listed: it may be published already.
     fn list_after_torn(&self, mut step: WalkStep, after: EpochSeconds) -> WalkStep {
         let end = self.position().shifted(1).min(self.range.end);
         if let WalkStep::Finish { unproven, .. } | WalkStep::Anchor { why: ScanReason::Scheduled, unproven, .. } =
             &mut step
             && after < end
         {
-            let why = "it was read on behind a second that does not fit one page, so rows that came or went may have moved others";
+            let why = "it was read on behind seconds that are listed, so rows that came or went may have moved others";
             unproven.push((TimeRange::new(after, end), why.to_owned()));
         }
         step

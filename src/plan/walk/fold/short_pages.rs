@@ -5,11 +5,32 @@ use super::lessons::lesson_of;
 use crate::api::contract::SOURCE;
 use crate::plan::fact::{PageFact, RowKey};
 use crate::plan::heal::Heal;
+use crate::plan::recheck::ShortPage;
 use crate::plan::short::{Follows, Place, ShortDoubt};
 use crate::plan::walk::{Lesson, Walk};
 use crate::units::TimeRange;
 
 impl Walk {
+    /// Between a short page and one with more rows others may have been skipped, where pages had fewer places up to there. Of such places the
+    /// widest leap is remembered, in times of the distance between rows beside it.
+    pub(super) fn watch_refill(&mut self, page: &PageFact, rows: &[RowKey]) {
+        let is_refilled = std::mem::take(&mut self.short_pages.is_refilled) && self.so_far.pages > 1;
+        let Some((from, first)) = self.reach.frontier.zip(rows.first()).filter(|_| is_refilled) else { return };
+        let range = TimeRange::new(from, first.second.max(from));
+        let distance = distance(&self.last.previous).max(distance(rows)).max(1);
+        let times = range.seconds() / distance;
+        if range.is_empty()
+            || self.short_pages.leap.as_ref().and_then(|leap| leap.leap).is_some_and(|leap| leap >= times)
+        {
+            return;
+        }
+        let known = self.reach.at_frontier.iter().copied();
+        let rows = known.chain(page.rows.iter().map(|row| row.video)).collect();
+        let slots = u32::try_from(self.last.previous.len()).unwrap_or(u32::MAX);
+        let leap = ShortPage { range, amid: None, rows, slots, ends: from, at: page.fetched_at, leap: Some(times) };
+        self.short_pages.leap = leap.remembered();
+    }
+
     /// A short page is doubted once rows have come after it.
     pub(super) fn watch_short_pages(
         &mut self,
@@ -105,4 +126,11 @@ impl Walk {
         let settled = self.short_pages.doubted.take_if(|doubt| doubt.is_settled());
         settled.iter().filter(|doubt| !doubt.is_proven()).for_each(|doubt| self.believe(doubt));
     }
+}
+
+/// Seconds between rows, on average.
+fn distance(rows: &[RowKey]) -> i64 {
+    let seconds = rows.iter().map(|row| row.second);
+    let span = seconds.clone().max().zip(seconds.min()).map_or(0, |(last, first)| last.since(first));
+    span / i64::try_from(rows.len()).unwrap_or(i64::MAX).max(1)
 }

@@ -106,6 +106,24 @@ fn what_follows_a_second_that_did_not_fit_is_asked_anew() {
     assert_eq!(after, WalkStep::Anchor { at: at(101), why: ScanReason::PastFullSecond, unproven: Vec::new() });
 }
 
+/// Where no order was proven when page 2 was asked, a row that went meanwhile may have let it skip the first ones that follow.
+#[test]
+fn what_follows_seconds_that_were_listed_for_want_of_an_order_is_listed_too() {
+    let mut walk = shown(&[(100..110).collect()]);
+    walk.is_listed(range(100, 110));
+    let next = shown_after(walk, (112..122).collect());
+    assert_eq!(lists(&step(&next, Consistency::Atomic)), [range(110, 122)]);
+}
+
+/// What lies beyond all rows that were seen was listed for another reason: nothing of it is passed over.
+#[test]
+fn a_listing_beyond_the_last_row_seen_moves_nothing() {
+    let mut walk = shown(&[(100..110).collect()]);
+    walk.is_listed(range(100, 500));
+    let next = shown_after(walk, (112..122).collect());
+    assert_eq!(step(&next, Consistency::Atomic), goes_on_at(121));
+}
+
 fn shown_after(mut walk: Walk, seconds: Vec<i64>) -> Walk {
     let purpose = Purpose::Walk { window: WindowId(0), scan: 0 };
     let page = PageNumber::new(walk.scan_pages() + 1).unwrap();

@@ -73,8 +73,10 @@ impl Machine {
     pub(super) fn take_recorded(&mut self, events: &[PlanEvent], moment: &Moment) {
         self.changed();
         self.is_reopening = false;
-        // That a region is given up may settle what is thought of the others, and nothing else may come.
-        self.minds |= events.iter().any(|event| matches!(event, PlanEvent::WindowGivenUp { .. }));
+        // That a region is given up, or done, may settle what is thought of the others, and nothing else may come.
+        let ends =
+            |event: &PlanEvent| matches!(event, PlanEvent::WindowGivenUp { .. } | PlanEvent::WindowFinished { .. });
+        self.minds |= events.iter().any(ends);
         for event in events {
             self.tell_decision(event);
             self.planner.apply_event(event);

@@ -92,7 +92,7 @@ struct Look {
     began_at: EpochSeconds,
     found: bool,
     is_full: bool,
-    /// Whether it sees the page as it came; none before its first row.
+    /// Whether it sees the page as it came: one of its own begins with the same row; none before its first row.
     is_same: Option<bool>,
     /// Whether it has shown the page's last row.
     shows_end: bool,
@@ -278,7 +278,11 @@ impl ShortDoubt {
         }
         let until = self.until.unwrap_or(self.place.last);
         self.running.is_full &= is_full;
-        self.running.is_same = self.running.is_same.or(rows.first().map(|row| row.video == self.place.first_video));
+        if let Some(first) = rows.first() {
+            // Also where the look had to begin anew at the page's second, since no more pages are served.
+            let opens_same = first.video == self.place.first_video;
+            self.running.is_same = Some(opens_same || self.running.is_same == Some(true));
+        }
         self.running.shows_end |= rows.iter().any(|row| row.video == self.place.last_video);
         let within = rows.iter().filter(|row| self.place.from <= row.second && row.second < until);
         let new: Vec<VideoKey> = within.map(|row| row.video).filter(|video| !self.known.contains(video)).collect();

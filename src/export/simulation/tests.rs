@@ -50,6 +50,7 @@ const MENDED: [u64; 13] = [
 /// - 10777262: a row with a wrong date was the last that is served of a question, and the doubt after it went on from there without awaiting that
 ///   row.
 /// - 11428100: at `atomic` a page was asked without an order, listed was what lies before its rows, and not what it may have skipped before them.
+/// - 11862980: no more pages were served where a look had come before the short page, so it began anew there, and seemed to have seen the page otherwise.
 ///
 /// Where the kernel was told to lack what it did not, and no row was missing:
 /// - 6002296: of two certificates that were taken back the first was told of, and not the one that lacked no more than another look.
@@ -92,13 +93,13 @@ const MENDED: [u64; 13] = [
 /// - 11268555: a replay settled more than the run, where a page was durable before the decision that ended its window.
 /// - 11719070: a key was said to be spent, and the last other region was done after that was weighed: nobody asked it.
 /// - 10060772: once all was read or given up, nobody sent anything any more, and then seconds were opened again.
-const MENDED_DISTURBED: [u64; 58] = [
+const MENDED_DISTURBED: [u64; 59] = [
     784, 1_683, 2_557, 3_871, 6_925, 7_104, 9_928, 1_003_380, 4_005_531, 4_007_053, 5_005_071, 5_007_736, 6_006_639,
     8_055_220, 6_002_296, 8_006_184, 8_029_526, 8_078_439, 8_091_485, 8_091_879, 9_008_577, 9_023_274, 9_421_646,
     9_421_971, 9_465_803, 9_473_842, 9_494_282, 9_412_381, 9_606_809, 9_612_017, 10_003_584, 10_060_772, 10_144_987,
     10_168_885, 10_110_894, 10_124_876, 10_156_517, 10_096_790, 10_178_057, 10_301_139, 9_716_439, 10_156_696,
     9_300_469, 9_465_052, 10_412_507, 10_506_900, 10_518_163, 10_510_722, 10_515_482, 10_642_945, 10_629_086,
-    10_777_262, 10_874_379, 11_028_678, 11_261_045, 11_268_555, 11_428_100, 11_719_070,
+    10_777_262, 10_874_379, 11_028_678, 11_261_045, 11_268_555, 11_428_100, 11_719_070, 11_862_980,
 ];
 /// The same of honest services:
 /// - 10562490: what a scan had asked was taken for a second less by a start that did not read the page which had taught the upper bound.

@@ -1,8 +1,9 @@
 //! Short pages in a whole plan: what they left out is found, and a last page that is proven whole is not listed.
 
+use super::{Follows, Place, ShortDoubt};
 use crate::api::contract::Filters;
 use crate::plan::event::PlanEvent;
-use crate::plan::fact::Purpose;
+use crate::plan::fact::{Purpose, RowKey, VideoKey};
 use crate::plan::planner::{Decision, PlanContext, Planner, Task};
 use crate::plan::testing::{range, served, us};
 use crate::units::EpochSeconds;
@@ -137,4 +138,39 @@ fn what_was_not_asked_for_with_a_short_page_does_not_follow_it() {
     assert!(doubt.is_pending() && !doubt.is_followed());
     doubt.followed_by(&[row(30), row(35)], Follows::NextPage);
     assert!(doubt.is_followed());
+}
+
+/// No more pages were served, so the look began anew at the page's own second and saw the page as it had come: two rows were believed not to be there.
+#[test]
+fn a_look_that_comes_to_the_page_by_beginning_anew_there_sees_it_as_it_was() {
+    let row = |second: i64, video: u64| RowKey { second: EpochSeconds::new(second), video: VideoKey(video) };
+    let rows = |second: i64, videos: std::ops::Range<u64>| videos.map(|video| row(second, video)).collect::<Vec<_>>();
+    let opens = |rows: &[RowKey]| rows.first().map(|row| row.second);
+    let settles = |look: &[Vec<RowKey>]| {
+        let place = Place {
+            look_from: EpochSeconds::new(3),
+            from: EpochSeconds::new(4),
+            amid: None,
+            first_video: VideoKey(70),
+            last_video: VideoKey(77),
+            first: EpochSeconds::new(4),
+            last: EpochSeconds::new(4),
+            ends: EpochSeconds::new(4),
+            slots: 8,
+            asked_max: EpochSeconds::new(10),
+        };
+        let mut doubt = ShortDoubt::new(place, rows(4, 70..78).iter().map(|row| row.video).collect(), None);
+        let after = [rows(4, 80..89), vec![row(5, 89), row(6, 90)]].concat();
+        doubt.followed_by(&after, Follows::NextPage);
+        for (from, pages) in [(4, &[rows(4, 70..78)][..]), (3, look)] {
+            doubt.begin_look(EpochSeconds::new(from));
+            for page in pages.iter().chain([&after]) {
+                doubt.look(page, opens(page), page.len() >= 10);
+            }
+        }
+        doubt.is_settled()
+    };
+    let anew = [rows(3, 60..70), rows(4, 70..78)];
+    let otherwise = [[rows(3, 62..70), rows(4, 70..72)].concat(), rows(4, 72..78)];
+    assert!(!settles(&anew) && settles(&otherwise));
 }

@@ -1,62 +1,85 @@
-//! The slice that comes next: its rows are read and made columns of while the one before it is being published. Nothing is written ahead,
-//! and what was read ahead is worth nothing once a page has come to its seconds or gone from them.
+//! The slice that comes next: its rows are read, and made a file of in memory, while the one before it is being published. Nothing is written
+//! ahead, and what was read ahead is worth nothing once a page has come to its seconds or gone from them.
 
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
+use crate::journal::record::PartRecord;
 use crate::journal::{HeldIn, Journal};
 use crate::sink::layout::Slice;
-use crate::sink::part::{Parts, Piece};
+use crate::sink::part::Parts;
 
 use super::ExportError;
-use super::stager::{Half, Stager, StagerGone};
+use super::stager::{Half, Leave, Stager, StagerGone};
 
-/// A slice whose rows are on their way to the half that writes a file of them.
+/// A part on its way.
 #[derive(Debug)]
-pub(super) struct Decoding {
+pub(super) struct Begun {
     slice: Slice,
+    parts: Parts,
     /// The pages that held its rows when it began.
     of: HeldIn,
-    pub(super) pieces: Receiver<Piece>,
-    pub(super) done: oneshot::Receiver<Result<(), ExportError>>,
+    leave: Leave,
+    read: oneshot::Receiver<Result<(), ExportError>>,
+    written: oneshot::Receiver<Result<Option<PartRecord>, ExportError>>,
 }
 
-impl Decoding {
-    /// Begins to read the slice's rows. The thread that reads them is busy until they are taken, or this is dropped.
+impl Begun {
+    /// Begins to read the slice's rows and to make a file of them. The threads that do so are busy until it is written, or this is dropped.
     ///
     /// # Errors
-    /// The thread broke down.
-    pub(super) fn begin(slice: Slice, journal: &Journal, stager: &Stager) -> Result<Self, StagerGone> {
+    /// A thread broke down.
+    pub(super) fn new(slice: Slice, parts: &Parts, journal: &Journal, stager: &Stager) -> Result<Self, StagerGone> {
         let (send, pieces) = mpsc::sync_channel(0);
         let of = journal.held_in(&slice.region, slice.range);
-        let (journal, read) = (journal.clone(), slice.clone());
-        let done = stager.begin(Half::Decoding, move || {
-            let pages = journal.pages(&read.region, read.range)?;
-            Parts::decode(&read, pages, send).map_err(ExportError::from)
+        let (pages, decoded) = (journal.clone(), slice.clone());
+        let (leave, may_write) = stager.leave();
+        let read = stager.begin(Half::Decoding, move || {
+            let pages = pages.pages(&decoded.region, decoded.range)?;
+            Parts::decode(&decoded, pages, send).map_err(ExportError::from)
         })?;
-        Ok(Self { slice, of, pieces, done })
+        let (encoding, encoded) = (parts.clone(), slice.clone());
+        let written = stager
+            .begin(Half::Encoding, move || encoding.encode(&encoded, &pieces, may_write).map_err(ExportError::from))?;
+        Ok(Self { slice, parts: parts.clone(), of, leave, read, written })
     }
 
-    fn is_of(&self, slice: &Slice, journal: &Journal) -> bool {
-        self.slice == *slice && self.of == journal.held_in(&slice.region, slice.range)
+    fn is_of(&self, slice: &Slice, parts: &Parts, journal: &Journal) -> bool {
+        let same = self.slice == *slice && self.parts.stage_alike(parts);
+        same && self.of == journal.held_in(&slice.region, slice.range)
+    }
+
+    /// Lets the file be written; whether it will be.
+    pub(super) fn go_on(&self) -> bool {
+        self.leave.give()
+    }
+
+    /// Waits until it is staged; nothing where it has no rows.
+    ///
+    /// # Errors
+    /// Where its rows cannot be read or written, or a thread broke down.
+    pub(super) async fn staged(self) -> Result<Option<PartRecord>, ExportError> {
+        // Where the first half has failed, the second has no more to tell.
+        self.read.await.map_err(|_| StagerGone)??;
+        self.written.await.map_err(|_| StagerGone)?
     }
 }
 
 /// What is read ahead, if anything is; one for all handles.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ahead(Arc<Mutex<Option<Decoding>>>);
+pub(super) struct Ahead(Arc<Mutex<Option<Begun>>>);
 
 impl Ahead {
-    pub(super) fn put(&self, decoding: Decoding) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(decoding);
+    pub(super) fn put(&self, begun: Begun) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun);
     }
 
-    /// What was read ahead of this slice. What was read of another is given up: the thread that reads is free afterwards.
-    pub(super) fn take(&self, slice: &Slice, journal: &Journal) -> Option<Decoding> {
+    /// What was begun of this slice, and is now being written. What was begun of another is given up: the threads are free afterwards.
+    pub(super) fn take(&self, slice: &Slice, parts: &Parts, journal: &Journal) -> Option<Begun> {
         let ahead = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        ahead.filter(|ahead| ahead.is_of(slice, journal))
+        ahead.filter(|ahead| ahead.is_of(slice, parts, journal) && ahead.go_on())
     }
 }
 
@@ -76,8 +99,10 @@ mod tests {
         scene.buy(&[1, 2, 11, 12]).await;
         let publisher = &scene.publisher;
         publisher.stage(&slice(range(0, 10)), Some(slice(range(10, 20)))).await.unwrap();
-        let ahead = publisher.ahead.take(&slice(range(10, 20)), &publisher.journal);
-        publisher.ahead.put(ahead.expect("what follows was read ahead"));
+        let is_ahead = |begun: &Begun| begun.is_of(&slice(range(10, 20)), &publisher.parts, &publisher.journal);
+        assert!(publisher.ahead.0.lock().unwrap().as_ref().is_some_and(is_ahead), "what follows was begun");
+        let staged = publisher.output.staging().file("a");
+        assert_eq!(std::fs::read_dir(staged.parent().unwrap()).unwrap().count(), 1, "and nothing of it written");
         let read_ahead = publisher.stage(&slice(range(10, 20)), None).await.unwrap().unwrap();
         assert_eq!(read_ahead.rows.get(), 2);
         let read_now = publisher.stage(&slice(range(10, 20)), None).await.unwrap().unwrap();

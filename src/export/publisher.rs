@@ -23,9 +23,9 @@ use crate::sink::publish::{Output, OutputError, Standing};
 use crate::units::{EpochSeconds, TimeRange};
 
 use super::ExportError;
-use super::ahead::{Ahead, Decoding};
+use super::ahead::{Ahead, Begun};
 use super::commits::Commits;
-use super::stager::{Half, Stager, StagerGone};
+use super::stager::Stager;
 
 /// Everything that publishing needs; cheap to clone.
 #[derive(Clone, Debug)]
@@ -196,20 +196,21 @@ impl Publisher {
         Self { parts: self.parts.clone().beside_what_is_staged(), ..self.clone() }
     }
 
-    /// Writes a slice's rows as a staged part, and begins to read those of the next.
+    /// Writes a slice's rows as a staged part, and begins to make that of the next.
     pub(super) async fn stage(&self, slice: &Slice, next: Option<Slice>) -> Result<Option<PartRecord>, ExportError> {
-        let begin = |slice| Decoding::begin(slice, &self.journal, &self.stager);
-        let Decoding { pieces, done, .. } =
-            self.ahead.take(slice, &self.journal).map_or_else(|| begin(slice.clone()), Ok)?;
-        let (parts, of) = (self.parts.clone(), slice.clone());
-        let encode = move || parts.encode(&of, &pieces).map_err(ExportError::from);
-        let staged = self.stager.begin(Half::Encoding, encode)?;
+        let begin = |slice| Begun::new(slice, &self.parts, &self.journal, &self.stager);
+        let part = match self.ahead.take(slice, &self.parts, &self.journal) {
+            Some(part) => part,
+            None => {
+                let part = begin(slice.clone())?;
+                part.go_on();
+                part
+            }
+        };
         if let Some(next) = next {
             self.ahead.put(begin(next)?);
         }
-        // Where the first half has failed, the second has no more to tell.
-        done.await.map_err(|_| StagerGone)??;
-        staged.await.map_err(|_| StagerGone)?
+        part.staged().await
     }
 
     /// A staged part, with the rows that these parts hold of seconds which were read in part, and that have not come.

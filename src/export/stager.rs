@@ -2,9 +2,12 @@
 //! such memory for the thread that asked for it: on threads that come and go, or side by side, the same work would hold several times as much.
 
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use tokio::sync::oneshot;
+
+use crate::sink::staging::MayWrite;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -25,6 +28,28 @@ pub(super) enum Half {
 pub(super) struct Stager {
     decoding: mpsc::SyncSender<Job>,
     encoding: mpsc::SyncSender<Job>,
+    /// What the last job that was begun ahead waits for.
+    ahead: Arc<Mutex<Leave>>,
+}
+
+/// Leave to write, which a job waits for that was begun ahead.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Leave(Arc<Mutex<Option<mpsc::SyncSender<()>>>>);
+
+impl Leave {
+    /// Lets the job write; whether it still waits, or will.
+    pub(super) fn give(&self) -> bool {
+        locked(&self.0).take().is_some_and(|leave| leave.send(()).is_ok())
+    }
+
+    /// The job is not wanted any more, and ends.
+    fn refuse(&self) {
+        locked(&self.0).take();
+    }
+}
+
+fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A thread is gone: a job of its own must have broken down.
@@ -38,14 +63,24 @@ impl Stager {
     /// # Errors
     /// Where the system gives no thread.
     pub(super) fn start() -> std::io::Result<Self> {
-        Ok(Self { decoding: start("rows")?, encoding: start("parts")? })
+        Ok(Self { decoding: start("rows")?, encoding: start("parts")?, ahead: Arc::default() })
     }
 
-    /// Does blocking work on the thread that writes and waits for its result. A caller that goes away does not end the work.
+    /// What a job waits for that is begun ahead of its time; one at a time, so another one is not wanted any more.
+    pub(super) fn leave(&self) -> (Leave, MayWrite) {
+        let (give, given) = mpsc::sync_channel(1);
+        let leave = Leave(Arc::new(Mutex::new(Some(give))));
+        std::mem::replace(&mut *locked(&self.ahead), leave.clone()).refuse();
+        (leave, Box::new(move || given.recv().is_ok()))
+    }
+
+    /// Does blocking work on the thread that writes and waits for its result. A caller that goes away does not end the work; what was begun
+    /// ahead gives way.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, StagerGone> {
+        locked(&self.ahead).refuse();
         self.begin(Half::Encoding, work)?.await.map_err(|_| StagerGone)
     }
 
@@ -96,6 +131,21 @@ mod tests {
         let second = stager.begin(Half::Encoding, move || (here.1.recv(), there.0.send(()))).unwrap();
         assert!(matches!(first.await.unwrap(), (Ok(()), Ok(()))));
         assert!(matches!(second.await.unwrap(), (Ok(()), Ok(()))));
+    }
+
+    #[tokio::test]
+    async fn a_job_that_was_begun_ahead_gives_way_to_what_is_to_be_done() {
+        let stager = Stager::start().unwrap();
+        let (leave, may_write) = stager.leave();
+        let ahead = stager.begin(Half::Encoding, may_write).unwrap();
+        assert_eq!(stager.run(|| 7).await.unwrap(), 7, "it would wait for ever");
+        assert!(!ahead.await.unwrap() && !leave.give());
+        let (former, may_write) = stager.leave();
+        let given_up = stager.begin(Half::Encoding, may_write).unwrap();
+        let (leave, may_write) = stager.leave();
+        let ahead = stager.begin(Half::Encoding, may_write).unwrap();
+        assert!(leave.give() && !leave.give() && !former.give());
+        assert_eq!((given_up.await.unwrap(), ahead.await.unwrap()), (false, true));
     }
 
     #[tokio::test]

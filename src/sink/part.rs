@@ -26,7 +26,7 @@ use crate::journal::record::{PartRecord, StoredPage};
 use crate::sink::columns::{self, Nature, Packaging, VIDEO_ID};
 use crate::sink::decode::{Cut, FetchedRows, RowBatch};
 use crate::sink::layout::{Layout, LayoutError, Slice};
-use crate::sink::staging::{Names, Sealed, StagedFile, Staging, StagingError};
+use crate::sink::staging::{MayWrite, Names, Sealed, StagedFile, Staging, StagingError};
 use crate::sink::videos::Videos;
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 
@@ -149,6 +149,11 @@ impl Parts {
         Self { staging: self.staging.naming(Names::ByContent), ..self }
     }
 
+    /// Whether files of these go where those of the others do, under the same names.
+    pub fn stage_alike(&self, other: &Self) -> bool {
+        self.staging == other.staging
+    }
+
     /// Writes the rows of `pages` that lie in the slice, sorted by `(create_time, video_id)`, each video once, as a staged and
     /// synced file; nothing where there are none. Blocks. Writing the same slice again gives the same rows in the same place.
     ///
@@ -181,12 +186,18 @@ impl Parts {
         merge.finish().map(drop)
     }
 
-    /// The second half: writes what the first one hands over. On two threads they write the file that [`Parts::stage`] writes.
+    /// The second half: writes what the first one hands over, and puts nothing on the disk before it may. On two threads they write the file
+    /// that [`Parts::stage`] writes.
     ///
     /// # Errors
-    /// Where the disk fails, or the first half has.
-    pub fn encode(&self, slice: &Slice, pieces: &Receiver<Piece>) -> Result<Option<PartRecord>, PartError> {
-        let mut part = PartFile::new(self, slice)?;
+    /// Where the disk fails, or the first half has, or the part is not wanted any more.
+    pub fn encode(
+        &self,
+        slice: &Slice,
+        pieces: &Receiver<Piece>,
+        may_write: MayWrite,
+    ) -> Result<Option<PartRecord>, PartError> {
+        let mut part = PartFile { may_write: Some(may_write), ..PartFile::new(self, slice)? };
         loop {
             match pieces.recv() {
                 Ok(Piece::Rows(rows)) => part.write(&rows)?,
@@ -341,6 +352,8 @@ pub(super) struct PartFile<'a> {
     slice: &'a Slice,
     path: String,
     writer: Option<ArrowWriter<StagedFile>>,
+    /// Waits until the file may be written, where it may not be at once.
+    may_write: Option<MayWrite>,
     rows: u64,
     /// Whether no row will come any more.
     is_ending: bool,
@@ -349,7 +362,7 @@ pub(super) struct PartFile<'a> {
 impl<'a> PartFile<'a> {
     pub(super) fn new(parts: &'a Parts, slice: &'a Slice) -> Result<Self, PartError> {
         let path = parts.layout.path(slice)?;
-        Ok(Self { parts, slice, path, writer: None, rows: 0, is_ending: false })
+        Ok(Self { parts, slice, path, writer: None, may_write: None, rows: 0, is_ending: false })
     }
 
     /// Adds rows that are columns already, in order. A row group ends at its number of rows, which the writer counts, or where it
@@ -372,12 +385,16 @@ impl<'a> PartFile<'a> {
         Ok(())
     }
 
-    fn begin(&self, first: &RecordBatch) -> Result<ArrowWriter<StagedFile>, PartError> {
+    fn begin(&mut self, first: &RecordBatch) -> Result<ArrowWriter<StagedFile>, PartError> {
         let ids = first.column_by_name(VIDEO_ID).and_then(|column| column.as_string_opt::<i32>());
         let ids_follow_time = ids.is_some_and(|ids| columns::follow_time(ids.iter()));
         let nature = Nature { is_small: self.is_ending, ids_follow_time };
         let properties = columns::writer_properties(&self.parts.packaging, nature);
-        let file = self.parts.staging.create_part(&self.path)?;
+        let staging = &self.parts.staging;
+        let file = match self.may_write.take() {
+            Some(may_write) => staging.create_part_later(&self.path, may_write),
+            None => staging.create_part(&self.path)?,
+        };
         properties
             .and_then(|properties| {
                 // Without the Arrow schema every reader sees the same types: those of Parquet.

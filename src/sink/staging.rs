@@ -8,13 +8,17 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
 use crate::sink::layout::with_digest;
 use crate::units::ByteCount;
+
+mod file;
+
+pub use file::{MayWrite, Sealed, StagedFile};
 
 /// The folder's name inside the output folder.
 pub const FOLDER: &str = ".staging";
@@ -50,7 +54,7 @@ impl StagingError {
 }
 
 /// The staging folder of one output folder. Cloning is cheap, so that a blocking thread can have its own.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Staging {
     folder: PathBuf,
     /// Its name below the output folder.
@@ -109,10 +113,7 @@ impl Staging {
     /// # Errors
     /// Where the disk does not allow it.
     pub fn create(&self, path: &str) -> Result<StagedFile, StagingError> {
-        let staged = self.file(path);
-        let file = File::create(&staged).map_err(StagingError::of("creating", &staged))?;
-        let writer = BufWriter::with_capacity(BUFFER_BYTES, file);
-        Ok(StagedFile { writer, digest: Sha256::new(), bytes: 0, path: staged })
+        StagedFile::create(self.file(path))
     }
 
     /// Begins the file of a part that will be revealed as `path`, or under its name by content. What is staged under such a name
@@ -122,6 +123,11 @@ impl Staging {
     /// Where the disk does not allow it.
     pub fn create_part(&self, path: &str) -> Result<StagedFile, StagingError> {
         self.create(&self.unsealed(path))
+    }
+
+    /// The same, whose first bytes are kept in memory until it may be written.
+    pub fn create_part_later(&self, path: &str, may_write: MayWrite) -> StagedFile {
+        StagedFile::later(self.file(&self.unsealed(path)), may_write)
     }
 
     fn unsealed(&self, path: &str) -> String {
@@ -271,50 +277,6 @@ fn staged_name(path: &str) -> String {
 /// Where the disk does not allow it.
 pub fn sync_folder(folder: &Path) -> Result<(), StagingError> {
     crate::folder::sync(folder).map_err(StagingError::of("syncing", folder))
-}
-
-/// A staged file being written; its checksum grows with it.
-pub struct StagedFile {
-    writer: BufWriter<File>,
-    digest: Sha256,
-    bytes: u64,
-    path: PathBuf,
-}
-
-/// A staged file that is whole and synced.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sealed {
-    /// Its size.
-    pub bytes: ByteCount,
-    /// Its SHA-256, lower-case hexadecimal.
-    pub sha256: String,
-}
-
-impl StagedFile {
-    /// Flushes and syncs the file and its name.
-    ///
-    /// # Errors
-    /// Where the disk does not allow it; the file is worth nothing then.
-    pub fn seal(self) -> Result<Sealed, StagingError> {
-        let Self { writer, digest, bytes, path } = self;
-        let file = writer.into_inner().map_err(io::IntoInnerError::into_error);
-        file.and_then(|file| file.sync_all()).map_err(StagingError::of("syncing", &path))?;
-        path.parent().map_or(Ok(()), sync_folder)?;
-        Ok(Sealed { bytes: ByteCount::new(bytes), sha256: hexadecimal(&digest.finalize()) })
-    }
-}
-
-impl Write for StagedFile {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let written = self.writer.write(buffer)?;
-        self.digest.update(buffer.get(..written).unwrap_or(buffer));
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.writer.flush()
-    }
 }
 
 /// The SHA-256 of what `source` holds, lower-case hexadecimal.

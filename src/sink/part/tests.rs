@@ -86,7 +86,7 @@ fn in_halves(
     std::thread::scope(|scope| {
         let pages = pages.into_iter().map(Ok::<_, std::io::Error>);
         let decoding = scope.spawn(|| Parts::decode(&slice, pages, send));
-        let encoded = parts.encode(&slice, &receive);
+        let encoded = parts.encode(&slice, &receive, Box::new(|| true));
         drop(receive);
         (decoding.join().unwrap(), encoded)
     })

@@ -10,19 +10,16 @@
 
 use std::borrow::Cow;
 
-use super::contract::SOURCE;
+use super::data::{DEEPEST_ROWS, Data, MOST_ROWS, data, is_nothing};
 use super::lenient::{decoded, strict};
 use super::lexer::{Lexer, Malformed};
-use super::packed::{Members, PackedRows};
-use super::row::{RowText, read_row};
+use super::packed::PackedRows;
+use super::row::RowText;
 use super::surrogates::repair_surrogates;
 use super::words::says_success;
 
 pub use super::lenient::readable;
 
-/// Rows of one answer, at most. A page has ten (documented), and the bound leaves room for a service that serves longer ones;
-/// it is there because a row of three bytes takes a hundred in memory.
-pub const MOST_ROWS: usize = 10_000;
 /// Bytes of a `requestId`, at most; what is beyond is cut off. The vendor's example has 36, and every row repeats it.
 pub const LONGEST_REQUEST_ID: usize = 256;
 /// Bytes of an error's words that are looked at, at most.
@@ -31,8 +28,6 @@ const LONGEST_WORDS: usize = 4_096;
 const LONGEST_NESTED: usize = 65_536;
 /// How deep words may stand in lists and objects.
 const DEEPEST_WORDS: usize = 8;
-/// How many objects rows may stand in, below `data` or what is in its place.
-const DEEPEST_ROWS: usize = 2;
 /// Names under which services give an error's words, in small letters alone; the documented one first. `errorMessage`, `error_message`
 /// and `ErrorMessage` are one.
 const WORDS: [&str; 28] = [
@@ -108,50 +103,10 @@ impl From<Malformed> for BodyError {
     }
 }
 
-/// What stands under `data`.
-#[derive(Debug)]
-enum Data<'a> {
-    Nothing,
-    Rows(Vec<RowText<'a>>, PackedRows),
-    TooManyRows,
-    TwoPages,
-    NoList,
-}
-
-impl Data<'_> {
-    /// Which of two that stand in one envelope counts.
-    fn or_later(self, later: Self) -> Self {
-        let who = |data: &Self| match data {
-            Self::Rows(rows, _) => rows.iter().filter_map(|row| row.identity.clone().ok()).collect::<Vec<_>>(),
-            _ => Vec::new(),
-        };
-        match (self.holds_rows(), later.holds_rows()) {
-            (true, false) => self,
-            (true, true) if !who(&self).is_empty() && !who(&later).is_empty() && who(&self) != who(&later) => {
-                Self::TwoPages
-            }
-            _ => later,
-        }
-    }
-
-    /// Whether it is a list of which a row can be placed.
-    fn is_of_videos(&self) -> bool {
-        matches!(self, Self::Rows(rows, _) if rows.iter().any(|row| row.identity.is_ok()))
-    }
-
-    const fn holds_rows(&self) -> bool {
-        match self {
-            Self::Rows(rows, _) => !rows.is_empty(),
-            Self::TooManyRows | Self::TwoPages => true,
-            Self::Nothing | Self::NoList => false,
-        }
-    }
-}
-
 /// Reads the envelope and its rows, each row as text with its identity.
 ///
 /// # Errors
-/// Where the text is no JSON object and no list of rows, or holds more than [`MOST_ROWS`] rows or two pages; and where `data` is something that
+/// Where the text is no JSON object and no list of rows, or holds more than 10,000 rows or two pages; and where `data` is something that
 /// is no list and holds none of rows, unless `code` says that it is an error: then nothing in its place is looked at.
 pub fn envelope(text: &str) -> Result<Envelope<'_>, BodyError> {
     let (mut code, mut request_id, mut data, mut elsewhere) = (None, None, None, Data::Nothing);
@@ -239,62 +194,6 @@ fn code_of(code: Option<&str>, data: &Data<'_>, words: &[(usize, &str)]) -> Opti
     if is_told && is_success { Some(0) } else { number }
 }
 
-/// Reads what stands under `data`, and its rows as far as the bound goes; of an object the list of rows in it, so many levels deep.
-fn data<'a>(lexer: &mut Lexer<'a>, deeper: usize) -> Result<Data<'a>, Malformed> {
-    match lexer.next_byte() {
-        Some(b'[') => {}
-        Some(b'{') if deeper > 0 => return data_within(lexer, deeper - 1),
-        _ => return Ok(if is_nothing(lexer.value()?) { Data::Nothing } else { Data::NoList }),
-    }
-    let mut rows = Vec::with_capacity(SOURCE.page_size as usize);
-    let mut packed = PackedRows::with_room(lexer.left());
-    let (mut members, mut is_over) = (Members::default(), false);
-    lexer.items(|lexer| {
-        if rows.len() >= MOST_ROWS {
-            is_over = true;
-            return lexer.value().map(drop);
-        }
-        let row = read_row(lexer, &mut members)?;
-        if let (Ok(identity), Ok(index)) = (&row.identity, u32::try_from(rows.len())) {
-            packed.push(index, identity, &members);
-        }
-        rows.push(row);
-        Ok(())
-    })?;
-    Ok(if is_over { Data::TooManyRows } else { Data::Rows(rows, packed) })
-}
-
-/// The list of rows in an object; an empty list where it holds no other. Where another list of objects stands beside it, which of them is the page
-/// nobody knows: its rows may be those that cannot be placed.
-fn data_within<'a>(lexer: &mut Lexer<'a>, deeper: usize) -> Result<Data<'a>, Malformed> {
-    let (mut videos, mut members, mut others) = (Data::Nothing, 0, 0);
-    let (mut is_empty, mut has_objects) = (false, false);
-    lexer.members(|lexer, _| {
-        members += 1;
-        let found = data(lexer, deeper)?;
-        match found {
-            found if found.is_of_videos() => {
-                videos = std::mem::replace(&mut videos, Data::Nothing).or_later(found);
-            }
-            Data::Rows(rows, _) if rows.is_empty() => is_empty = true,
-            Data::TooManyRows | Data::TwoPages => videos = found,
-            Data::Rows(rows, _) => {
-                others += 1;
-                has_objects |= rows.iter().any(|row| row.text.starts_with('{'));
-            }
-            Data::Nothing | Data::NoList => {}
-        }
-        Ok(())
-    })?;
-    Ok(match videos {
-        found if found.is_of_videos() && has_objects => Data::TwoPages,
-        Data::Nothing if members == 0 => Data::Nothing,
-        Data::Nothing if is_empty && others == 0 => Data::Rows(Vec::new(), PackedRows::default()),
-        Data::Nothing => Data::NoList,
-        found => found,
-    })
-}
-
 /// Reads the envelope of a body that may be only nearly JSON, and calls with its text and what was read: as [`readable`] and
 /// [`envelope`] one after the other. What can be read as it came is JSON, so it is not looked through for what to mend.
 pub fn with_envelope<T>(body: &[u8], call: impl FnOnce(&str, Result<Envelope<'_>, BodyError>) -> T) -> T {
@@ -326,13 +225,6 @@ fn within_braces(text: &str) -> Option<&str> {
 fn rank(name: &str) -> Option<usize> {
     let name: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
     WORDS.iter().position(|known| *known == name)
-}
-
-/// What services write where there is nothing: no value, an empty text, an object without members, and `false` in place of a list.
-fn is_nothing(raw: &str) -> bool {
-    let is_empty_object =
-        || raw.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).is_some_and(|inner| inner.trim().is_empty());
-    matches!(raw, "null" | "\"\"" | "false") || is_empty_object()
 }
 
 /// Words for a person: of an object that has words of its own those, of any other value its text.

@@ -1,6 +1,7 @@
 //! Nearly JSON becomes JSON: what services write that strict readers refuse, mended where only one meaning is possible.
 //!
-//! Pure. What is mended: a byte order mark, NUL bytes and white space around the JSON; invalid UTF-8 (becomes U+FFFD); control
+//! Pure. What is mended: a byte order mark, NUL bytes and white space around the JSON; bytes that are not UTF-8, each of which becomes half of a
+//! surrogate pair, `\udce9` for the byte E9, so that a column shows U+FFFD and `_extra` keeps which byte it was; control
 //! characters that stand raw inside a string, and escapes that JSON does not know; `NaN`, `Infinity` and other numbers that are no
 //! JSON numbers, such as `007` or `+5`; `undefined`, `None`, `True` and `False`, as other languages write them; a comma before a closing bracket. Odd
 //! numbers become strings of the same letters, so that a column takes them where it can and
@@ -18,11 +19,24 @@ pub fn readable(body: &[u8]) -> Cow<'_, str> {
     mended(&text).map_or(text, Cow::Owned)
 }
 
+/// The text with each byte that is not UTF-8 as half of a surrogate pair.
+fn with_bytes_spelled(body: &[u8]) -> String {
+    let mut text = String::with_capacity(body.len() + 64);
+    for chunk in body.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            // Writing into a String cannot fail.
+            let _ = write!(text, "\\udc{byte:02x}");
+        }
+    }
+    text
+}
+
 /// The body as text, without what stands around it; not mended.
 pub(super) fn decoded(body: &[u8]) -> Cow<'_, str> {
     match simdutf8::basic::from_utf8(body) {
         Ok(text) => Cow::Borrowed(bare(text)),
-        Err(_) => Cow::Owned(bare(&String::from_utf8_lossy(body)).to_owned()),
+        Err(_) => Cow::Owned(bare(&with_bytes_spelled(body)).to_owned()),
     }
 }
 
@@ -173,7 +187,13 @@ mod tests {
     fn strings_are_mended_inside_alone() {
         assert_eq!(text("{\"a\":\"x\u{1}\n\\\"y\",\n\"b\":7}"), "{\"a\":\"x\\u0001\\u000a\\\"y\",\n\"b\":7}");
         assert_eq!(text(r#"["\'","\x41","\u12","\\"]"#), r#"["\\'","\\x41","\\u12","\\"]"#);
-        assert_eq!(readable(b"[\"\xff\",NaN]"), "[\"\u{fffd}\",\"NaN\"]");
+        assert_eq!(readable(b"[\"\xff\",NaN]"), r#"["\udcff","NaN"]"#);
+    }
+
+    /// A text that was cut in the middle of a letter, and one of another alphabet's old encoding.
+    #[test]
+    fn bytes_that_are_not_utf_8_can_be_told_afterwards() {
+        assert_eq!(readable(b"{\"a\":\"caf\xe9 \xe4\xb8\"}"), r#"{"a":"caf\udce9 \udce4\udcb8"}"#);
     }
 
     #[test]

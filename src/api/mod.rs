@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod contract;
+mod data;
 mod redaction;
 pub mod envelope;
 pub mod fault;

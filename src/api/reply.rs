@@ -12,7 +12,7 @@
 //! 3. Words of the rate, 429 (also with a vendor's own digits behind it), 420, 430 or 509, 503 or 529 with `Retry-After`, 400, 403 or 418 with
 //!    `Retry-After` or with a spent rate in its headers: throttled. Both 2 and 3 hold for the status and for a `code` inside a 200 alike.
 //! 4. What is HTML is the gateway's and not the service's: it may pass, whatever its status.
-//! 5. A redirect, and any other 4xx that asking again does not change: refused. So is, as by 404, a `code` of the vendor's own inside a 200 whose words say
+//! 5. A redirect, 501, 505, and any other 4xx that asking again does not change: refused. So is, as by 404, a `code` of the vendor's own inside a 200 whose words say
 //!    that there is nothing.
 //! 6. Anything else may pass.
 //!
@@ -257,9 +257,10 @@ const fn is_success(status: u16) -> bool {
     matches!(status, 200..=299)
 }
 
-/// Whether asking again does not change this 4xx. The others speak of a time, of a state or of a connection.
+/// Whether asking again does not change this: what the service does not do at all, and those 4xx that do not speak of a time, of a state or of a
+/// connection.
 const fn is_lasting(code: u32) -> bool {
-    matches!(code, 400..=499)
+    matches!(code, 400..=499 | 501 | 505)
         && !matches!(code, 402 | 408 | 409 | 420 | 421 | 423 | 424 | 425 | 429 | 430 | 444 | 449 | 460 | 499)
 }
 

@@ -66,7 +66,7 @@ const PLAIN: Signals =
 #[test]
 fn the_table_of_classes() {
     let page = "<!DOCTYPE html><title>Log in</title>";
-    let table: [(&str, u16, &Signals, String); 80] = [
+    let table: [(&str, u16, &Signals, String); 82] = [
         // A rate limit in its disguises.
         ("throttled", 429, &PLAIN, error(429, "qps limit exceeded")),
         ("throttled", 429, &PLAIN, String::new()),
@@ -143,6 +143,8 @@ fn the_table_of_classes() {
         ("refused", 410, &PLAIN, error(410, "this version is gone")),
         ("refused", 415, &PLAIN, String::new()),
         ("refused", 422, &PLAIN, r#"{"detail":[{"msg":"the frequency exceeds the limit"}]}"#.to_owned()),
+        ("refused", 501, &PLAIN, error(501, "not implemented")),
+        ("refused", 505, &PLAIN, String::new()),
         ("refused", 451, &PLAIN, error(451, "not here")),
         ("refused", 200, &PLAIN, error(422, "bad")),
         // What may pass.

@@ -113,6 +113,18 @@ fn half_a_surrogate_pair_is_repaired_and_its_spelling_kept() {
     assert_eq!(kept, 2);
 }
 
+/// As the page's text has it once it is made JSON.
+#[test]
+fn a_byte_that_is_not_utf_8_is_kept_as_well() {
+    let body = b"{\"create_time\":5,\"video_id\":\"7\",\"video_desc\":\"caf\xe9\"}";
+    let mut batch = RowBatch::new("US".parse().unwrap());
+    batch.append(&one(&crate::api::reply::readable(body)), 0).unwrap();
+    assert_eq!(batch.kept().total(), 1);
+    let batch = batch.take().unwrap();
+    assert_eq!(text(&batch, "video_desc"), Some("caf\u{fffd}"));
+    assert_eq!(extra(&batch), serde_json::json!({"video_desc": r"caf\udce9"}));
+}
+
 #[test]
 fn the_earlier_value_of_a_field_that_stands_twice_is_kept() {
     let (batch, _) = decoded(r#","ratio":"540p","ratio":"720p""#);

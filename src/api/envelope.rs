@@ -2,7 +2,7 @@
 //!
 //! What is read although it is not as documented, since it holds the rows of a paid page all the same: rows one or two levels deeper
 //! (`data.list`), or under another name where there is no `data`, or with nothing around them; a `code` that is absent, or says success in
-//! another way, beside a list of rows; and an envelope that other text stands around.
+//! another way, beside a list of rows; a list that stands in `data` as a text of JSON; and an envelope that other text stands around.
 //!
 //! Pure. One pass over the text finds the envelope, each row as text, who and when each row is, and where its values stand; its size is bounded by the
 //! body's. A member that stands twice: the last one counts, but of `data` the last that holds a row, since an empty page ends a walk; two that tell
@@ -200,6 +200,13 @@ pub fn with_envelope<T>(body: &[u8], call: impl FnOnce(&str, Result<Envelope<'_>
     let text = decoded(body);
     let why = match envelope(&text) {
         Err(BodyError::NotAnEnvelope(why)) => why,
+        Err(BodyError::DataIsNoList) => {
+            let spelled_out = with_data_spelled_out(&text).unwrap_or_default();
+            return match envelope(&spelled_out) {
+                Ok(read) => call(&spelled_out, Ok(read)),
+                Err(_) => call(&text, Err(BodyError::DataIsNoList)),
+            };
+        }
         read => return call(&text, read),
     };
     let whole = strict(&text);
@@ -213,6 +220,24 @@ pub fn with_envelope<T>(body: &[u8], call: impl FnOnce(&str, Result<Envelope<'_>
         Some((inner, Ok(read))) if read.code == Some(0) => call(inner, Ok(read)),
         _ => call(&whole, Err(BodyError::NotAnEnvelope(why))),
     }
+}
+
+/// The envelope with the JSON in place of `data` that is a text of JSON; none where it is no such text.
+fn with_data_spelled_out(text: &str) -> Option<String> {
+    let mut lexer = Lexer::new(text);
+    let mut data = None;
+    let members = lexer.members(|lexer, name| {
+        let from = text.len() - lexer.left();
+        let value = lexer.value()?;
+        if name.text().is_some_and(|name| name == "data") {
+            data = Some((from, text.len() - lexer.left(), value));
+        }
+        Ok(())
+    });
+    let (from, to, value) = data.filter(|_| members.is_ok())?;
+    let inner = serde_json::from_str::<String>(&repair_surrogates(value)).ok()?;
+    let is_json = inner.trim_start().starts_with(['[', '{']);
+    if is_json { Some([text.get(..from)?, &inner, text.get(to..)?].concat()) } else { None }
 }
 
 /// From the first brace to the last one, where other text stands around them.
@@ -395,6 +420,24 @@ mod tests {
         let cut = whole.get(..whole.len() - 2).unwrap();
         for no_page in [format!("{whole}{whole}"), format!("cb({cut}"), whole.replace(":0,", ":1,") + "<!-- -->"] {
             assert_eq!(rows(&no_page), None, "{no_page}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_rows_that_is_a_text_of_json_is_read() {
+        let read = |data: &str| {
+            let text = format!(r#"{{"requestId":"r","data" : {data} ,"code":0}}"#);
+            with_envelope(text.as_bytes(), |_, read| {
+                read.map(|read| (read.data.len(), read.packed.encode_all().is_empty()))
+            })
+        };
+        let rows =
+            serde_json::to_string(r#"[{"video_id":"7","create_time":5,"video_desc":"a \"b\" \u00e9"}]"#).unwrap();
+        assert_eq!(read(&rows), Ok((1, false)));
+        assert_eq!(read(r#""{\"list\":[{\"video_id\":\"7\",\"create_time\":5}]}""#), Ok((1, false)));
+        assert_eq!(read(r#""[]""#).map(|read| read.0), Ok(0));
+        for data in [r#""no rows""#, r#""[1,""#, "7"] {
+            assert_eq!(read(data), Err(BodyError::DataIsNoList), "{data}");
         }
     }
 

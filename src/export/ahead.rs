@@ -10,9 +10,10 @@ use crate::journal::record::PartRecord;
 use crate::journal::{HeldIn, Journal};
 use crate::sink::layout::Slice;
 use crate::sink::part::Parts;
+use crate::sink::staging::Leave;
 
 use super::ExportError;
-use super::stager::{Half, Leave, Stager, StagerGone};
+use super::stager::{Half, Stager, StagerGone};
 
 /// A part on its way.
 #[derive(Debug)]
@@ -21,9 +22,19 @@ pub(super) struct Begun {
     parts: Parts,
     /// The pages that held its rows when it began.
     of: HeldIn,
-    leave: Leave,
+    leave: Wanted,
     read: oneshot::Receiver<Result<(), ExportError>>,
     written: oneshot::Receiver<Result<Option<PartRecord>, ExportError>>,
+}
+
+/// Leave that is refused once nobody wants the part any more.
+#[derive(Debug)]
+struct Wanted(Leave);
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.refuse();
+    }
 }
 
 impl Begun {
@@ -35,7 +46,8 @@ impl Begun {
         let (send, pieces) = mpsc::sync_channel(0);
         let of = journal.held_in(&slice.region, slice.range);
         let (pages, decoded) = (journal.clone(), slice.clone());
-        let (leave, may_write) = stager.leave();
+        let leave = stager.leave();
+        let may_write = leave.clone();
         let read = stager.begin(Half::Decoding, move || {
             let pages = pages.pages(&decoded.region, decoded.range)?;
             Parts::decode(&decoded, pages, send).map_err(ExportError::from)
@@ -43,7 +55,7 @@ impl Begun {
         let (encoding, encoded) = (parts.clone(), slice.clone());
         let written = stager
             .begin(Half::Encoding, move || encoding.encode(&encoded, &pieces, may_write).map_err(ExportError::from))?;
-        Ok(Self { slice, parts: parts.clone(), of, leave, read, written })
+        Ok(Self { slice, parts: parts.clone(), of, leave: Wanted(leave), read, written })
     }
 
     fn is_of(&self, slice: &Slice, parts: &Parts, journal: &Journal) -> bool {
@@ -53,7 +65,7 @@ impl Begun {
 
     /// Lets the file be written; whether it will be.
     pub(super) fn go_on(&self) -> bool {
-        self.leave.give()
+        self.leave.0.give()
     }
 
     /// Waits until it is staged; nothing where it has no rows.

@@ -2,12 +2,12 @@
 //! such memory for the thread that asked for it: on threads that come and go, or side by side, the same work would hold several times as much.
 
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use tokio::sync::oneshot;
 
-use crate::sink::staging::MayWrite;
+use crate::sink::staging::Leave;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -32,26 +32,6 @@ pub(super) struct Stager {
     ahead: Arc<Mutex<Leave>>,
 }
 
-/// Leave to write, which a job waits for that was begun ahead.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Leave(Arc<Mutex<Option<mpsc::SyncSender<()>>>>);
-
-impl Leave {
-    /// Lets the job write; whether it still waits, or will.
-    pub(super) fn give(&self) -> bool {
-        locked(&self.0).take().is_some_and(|leave| leave.send(()).is_ok())
-    }
-
-    /// The job is not wanted any more, and ends.
-    fn refuse(&self) {
-        locked(&self.0).take();
-    }
-}
-
-fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// A thread is gone: a job of its own must have broken down.
 #[derive(Debug, thiserror::Error)]
 #[error("the thread that writes parts broke down")]
@@ -67,11 +47,14 @@ impl Stager {
     }
 
     /// What a job waits for that is begun ahead of its time; one at a time, so another one is not wanted any more.
-    pub(super) fn leave(&self) -> (Leave, MayWrite) {
-        let (give, given) = mpsc::sync_channel(1);
-        let leave = Leave(Arc::new(Mutex::new(Some(give))));
-        std::mem::replace(&mut *locked(&self.ahead), leave.clone()).refuse();
-        (leave, Box::new(move || given.recv().is_ok()))
+    pub(super) fn leave(&self) -> Leave {
+        let leave = Leave::default();
+        self.refuse_ahead(leave.clone());
+        leave
+    }
+
+    fn refuse_ahead(&self, next: Leave) {
+        std::mem::replace(&mut *self.ahead.lock().unwrap_or_else(PoisonError::into_inner), next).refuse();
     }
 
     /// Does blocking work on the thread that writes and waits for its result. A caller that goes away does not end the work; what was begun
@@ -80,7 +63,7 @@ impl Stager {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, StagerGone> {
-        locked(&self.ahead).refuse();
+        self.refuse_ahead(Leave::default());
         self.begin(Half::Encoding, work)?.await.map_err(|_| StagerGone)
     }
 
@@ -134,18 +117,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_job_that_was_begun_ahead_gives_way_to_what_is_to_be_done() {
+    async fn what_was_begun_ahead_gives_way_to_what_is_to_be_done() {
         let stager = Stager::start().unwrap();
-        let (leave, may_write) = stager.leave();
-        let ahead = stager.begin(Half::Encoding, may_write).unwrap();
-        assert_eq!(stager.run(|| 7).await.unwrap(), 7, "it would wait for ever");
-        assert!(!ahead.await.unwrap() && !leave.give());
-        let (former, may_write) = stager.leave();
-        let given_up = stager.begin(Half::Encoding, may_write).unwrap();
-        let (leave, may_write) = stager.leave();
-        let ahead = stager.begin(Half::Encoding, may_write).unwrap();
-        assert!(leave.give() && !leave.give() && !former.give());
-        assert_eq!((given_up.await.unwrap(), ahead.await.unwrap()), (false, true));
+        let ahead = stager.leave();
+        assert_eq!(stager.run(|| 7).await.unwrap(), 7);
+        assert!(ahead.is_refused(), "it would hold the thread");
+        let (former, given, last) = (stager.leave(), stager.leave(), stager.leave());
+        assert!(former.is_refused() && given.is_refused());
+        assert!(last.give());
+        stager.run(|| ()).await.unwrap();
+        assert!(!last.is_refused());
     }
 
     #[tokio::test]

@@ -26,7 +26,7 @@ use crate::journal::record::{PartRecord, StoredPage};
 use crate::sink::columns::{self, Nature, Packaging, VIDEO_ID};
 use crate::sink::decode::{Cut, FetchedRows, RowBatch};
 use crate::sink::layout::{Layout, LayoutError, Slice};
-use crate::sink::staging::{MayWrite, Names, Sealed, StagedFile, Staging, StagingError};
+use crate::sink::staging::{Leave, Names, Sealed, StagedFile, Staging, StagingError};
 use crate::sink::videos::Videos;
 use crate::units::{EpochSeconds, RowCount, TimeRange};
 
@@ -195,11 +195,14 @@ impl Parts {
         &self,
         slice: &Slice,
         pieces: &Receiver<Piece>,
-        may_write: MayWrite,
+        leave: Leave,
     ) -> Result<Option<PartRecord>, PartError> {
-        let mut part = PartFile { may_write: Some(may_write), ..PartFile::new(self, slice)? };
+        let mut part = PartFile { leave: Some(leave), ..PartFile::new(self, slice)? };
         loop {
             match pieces.recv() {
+                _ if part.leave.as_ref().is_some_and(Leave::is_refused) => {
+                    return Err(PartError::Unfinished(part.path));
+                }
                 Ok(Piece::Rows(rows)) => part.write(&rows)?,
                 Ok(Piece::Last(rows, totals)) => return part.finish_with(rows, totals),
                 Err(_) => return Err(PartError::Unfinished(part.path)),
@@ -352,8 +355,8 @@ pub(super) struct PartFile<'a> {
     slice: &'a Slice,
     path: String,
     writer: Option<ArrowWriter<StagedFile>>,
-    /// Waits until the file may be written, where it may not be at once.
-    may_write: Option<MayWrite>,
+    /// What its file waits for, where it may not be written at once.
+    leave: Option<Leave>,
     rows: u64,
     /// Whether no row will come any more.
     is_ending: bool,
@@ -362,7 +365,7 @@ pub(super) struct PartFile<'a> {
 impl<'a> PartFile<'a> {
     pub(super) fn new(parts: &'a Parts, slice: &'a Slice) -> Result<Self, PartError> {
         let path = parts.layout.path(slice)?;
-        Ok(Self { parts, slice, path, writer: None, may_write: None, rows: 0, is_ending: false })
+        Ok(Self { parts, slice, path, writer: None, leave: None, rows: 0, is_ending: false })
     }
 
     /// Adds rows that are columns already, in order. A row group ends at its number of rows, which the writer counts, or where it
@@ -385,14 +388,14 @@ impl<'a> PartFile<'a> {
         Ok(())
     }
 
-    fn begin(&mut self, first: &RecordBatch) -> Result<ArrowWriter<StagedFile>, PartError> {
+    fn begin(&self, first: &RecordBatch) -> Result<ArrowWriter<StagedFile>, PartError> {
         let ids = first.column_by_name(VIDEO_ID).and_then(|column| column.as_string_opt::<i32>());
         let ids_follow_time = ids.is_some_and(|ids| columns::follow_time(ids.iter()));
         let nature = Nature { is_small: self.is_ending, ids_follow_time };
         let properties = columns::writer_properties(&self.parts.packaging, nature);
         let staging = &self.parts.staging;
-        let file = match self.may_write.take() {
-            Some(may_write) => staging.create_part_later(&self.path, may_write),
+        let file = match &self.leave {
+            Some(leave) => staging.create_part_later(&self.path, leave.clone()),
             None => staging.create_part(&self.path)?,
         };
         properties

@@ -18,7 +18,7 @@ use crate::units::ByteCount;
 
 mod file;
 
-pub use file::{MayWrite, Sealed, StagedFile};
+pub use file::{Leave, Sealed, StagedFile};
 
 /// The folder's name inside the output folder.
 pub const FOLDER: &str = ".staging";
@@ -126,8 +126,8 @@ impl Staging {
     }
 
     /// The same, whose first bytes are kept in memory until it may be written.
-    pub fn create_part_later(&self, path: &str, may_write: MayWrite) -> StagedFile {
-        StagedFile::later(self.file(&self.unsealed(path)), may_write)
+    pub fn create_part_later(&self, path: &str, leave: Leave) -> StagedFile {
+        StagedFile::later(self.file(&self.unsealed(path)), leave)
     }
 
     fn unsealed(&self, path: &str) -> String {

@@ -81,12 +81,23 @@ fn in_halves(
     wanted: TimeRange,
     pages: Vec<StoredPage>,
 ) -> (Result<(), PartError>, Result<Option<PartRecord>, PartError>) {
+    let leave = Leave::default();
+    leave.give();
+    in_halves_with(leave, parts, wanted, pages)
+}
+
+fn in_halves_with(
+    leave: Leave,
+    parts: &Parts,
+    wanted: TimeRange,
+    pages: Vec<StoredPage>,
+) -> (Result<(), PartError>, Result<Option<PartRecord>, PartError>) {
     let slice = slice(wanted);
     let (send, receive) = std::sync::mpsc::sync_channel(0);
     std::thread::scope(|scope| {
         let pages = pages.into_iter().map(Ok::<_, std::io::Error>);
         let decoding = scope.spawn(|| Parts::decode(&slice, pages, send));
-        let encoded = parts.encode(&slice, &receive, Box::new(|| true));
+        let encoded = parts.encode(&slice, &receive, leave);
         drop(receive);
         (decoding.join().unwrap(), encoded)
     })
@@ -109,6 +120,17 @@ fn two_halves_write_the_file_that_one_writes() {
         assert_eq!(encoded.unwrap(), whole, "{rows}");
         assert_eq!(whole.map_or(0, |part| part.rows.get()), rows as u64);
     }
+}
+
+#[test]
+fn a_part_that_is_not_wanted_ends_at_its_next_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let leave = Leave::default();
+    leave.refuse();
+    let of_page = |page: i64| (0..10).map(|n| row(page, &format!("{page:04}{n}"), n)).collect::<Vec<_>>();
+    let pages = (0..900).map(|at| page(at, &of_page(at))).collect();
+    let (decoded, encoded) = in_halves_with(leave, &parts(folder.path()), range(0, 3600), pages);
+    assert!(decoded.is_ok() && matches!(encoded, Err(PartError::Unfinished(_))), "{decoded:?} {encoded:?}");
 }
 
 #[test]

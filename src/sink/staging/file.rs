@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
@@ -12,8 +13,42 @@ use crate::units::ByteCount;
 /// Bytes that are kept in memory of a file that may not be written yet; whoever writes more waits.
 const HELD_BYTES: usize = 1 << 20;
 
-/// Waits until a file may be written; says no where it is not wanted any more.
-pub type MayWrite = Box<dyn FnOnce() -> bool + Send>;
+/// Leave to write a file, for which whoever makes it in memory waits. It is given or refused once, whichever comes first.
+#[derive(Clone, Debug, Default)]
+pub struct Leave(Arc<(Mutex<Option<bool>>, Condvar)>);
+
+impl Leave {
+    /// Lets the file be written; whether it was not refused before.
+    pub fn give(&self) -> bool {
+        self.settle(true)
+    }
+
+    /// The file is not wanted, unless it may be written already.
+    pub fn refuse(&self) {
+        self.settle(false);
+    }
+
+    fn settle(&self, may_write: bool) -> bool {
+        let (settled, told) = &*self.0;
+        let mut settled = settled.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_given = *settled.get_or_insert(may_write);
+        told.notify_all();
+        is_given
+    }
+
+    /// Whether the file is not wanted any more.
+    pub fn is_refused(&self) -> bool {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) == Some(false)
+    }
+
+    /// Waits until it is given, or refused.
+    fn wait(&self) -> bool {
+        let (settled, told) = &*self.0;
+        let settled = settled.lock().unwrap_or_else(PoisonError::into_inner);
+        let settled = told.wait_while(settled, |settled| settled.is_none());
+        settled.unwrap_or_else(PoisonError::into_inner).is_some_and(|may_write| may_write)
+    }
+}
 
 /// A staged file being written; its checksum grows with it.
 pub struct StagedFile {
@@ -29,7 +64,7 @@ enum To {
     /// No file is there yet.
     Memory {
         held: Vec<u8>,
-        may_write: Option<MayWrite>,
+        leave: Leave,
     },
 }
 
@@ -48,8 +83,8 @@ impl StagedFile {
         Ok(Self { to: To::File(buffered(file)), digest: Sha256::new(), bytes: 0, path })
     }
 
-    pub(super) fn later(path: PathBuf, may_write: MayWrite) -> Self {
-        let to = To::Memory { held: Vec::new(), may_write: Some(may_write) };
+    pub(super) fn later(path: PathBuf, leave: Leave) -> Self {
+        let to = To::Memory { held: Vec::new(), leave };
         Self { to, digest: Sha256::new(), bytes: 0, path }
     }
 
@@ -72,9 +107,8 @@ impl StagedFile {
 
     /// The file, with what was held back of it.
     fn begin(&mut self) -> io::Result<&mut BufWriter<File>> {
-        if let To::Memory { held, may_write } = &mut self.to {
-            // One that was refused once is not asked for again.
-            if !may_write.take().is_some_and(|may_write| may_write()) {
+        if let To::Memory { held, leave } = &mut self.to {
+            if !leave.wait() {
                 return Err(unwanted());
             }
             let mut file = buffered(File::create(&self.path)?);
@@ -117,13 +151,11 @@ fn unwanted() -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-
     use super::*;
 
-    fn written(bytes: usize, may_write: MayWrite) -> (tempfile::TempDir, io::Result<Sealed>) {
+    fn written(bytes: usize, leave: Leave) -> (tempfile::TempDir, io::Result<Sealed>) {
         let folder = tempfile::tempdir().unwrap();
-        let mut file = StagedFile::later(folder.path().join("a"), may_write);
+        let mut file = StagedFile::later(folder.path().join("a"), leave);
         let content: Vec<u8> = (0..bytes).map(|at| (at % 251) as u8).collect();
         let all = content.chunks(1_000).try_for_each(|chunk| file.write_all(chunk)).and_then(|()| file.flush());
         let sealed = all.and_then(|()| file.seal().map_err(|error| error.source));
@@ -133,7 +165,9 @@ mod tests {
     #[test]
     fn what_was_held_back_makes_the_same_file() {
         for bytes in [0, 1, HELD_BYTES, HELD_BYTES + 1, 3 * HELD_BYTES] {
-            let (folder, sealed) = written(bytes, Box::new(|| true));
+            let leave = Leave::default();
+            assert!(leave.give());
+            let (folder, sealed) = written(bytes, leave);
             let content = std::fs::read(folder.path().join("a")).unwrap();
             assert_eq!(content.len(), bytes);
             let mut digest = Sha256::new();
@@ -146,18 +180,31 @@ mod tests {
     #[test]
     fn no_file_is_there_before_it_may_be_written_nor_where_it_is_not_wanted() {
         for bytes in [1_000, 2 * HELD_BYTES] {
-            let (folder, sealed) = written(bytes, Box::new(|| false));
+            let leave = Leave::default();
+            leave.refuse();
+            let (folder, sealed) = written(bytes, leave);
             assert!(sealed.is_err() && !folder.path().join("a").exists(), "{bytes}");
         }
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a");
-        let (give, leave) = mpsc::sync_channel(1);
-        let mut file = StagedFile::later(path.clone(), Box::new(move || leave.recv().is_ok()));
+        let (path, leave) = (folder.path().join("a"), Leave::default());
+        let mut file = StagedFile::later(path.clone(), leave.clone());
         file.write_all(b"abc").unwrap();
         file.flush().unwrap();
         assert!(!path.exists());
-        give.send(()).unwrap();
-        assert_eq!(file.seal().unwrap().bytes.get(), 3);
+        let sealing = std::thread::spawn(move || file.seal());
+        assert!(leave.give());
+        assert_eq!(sealing.join().unwrap().unwrap().bytes.get(), 3);
         assert_eq!(std::fs::read(path).unwrap(), b"abc");
+    }
+
+    #[test]
+    fn leave_is_given_or_refused_once() {
+        let (given, refused) = (Leave::default(), Leave::default());
+        assert!(given.give());
+        given.refuse();
+        assert!(given.give() && given.wait() && !given.is_refused());
+        assert!(!refused.is_refused());
+        refused.refuse();
+        assert!(!refused.give() && !refused.wait() && refused.is_refused());
     }
 }

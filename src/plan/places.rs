@@ -6,6 +6,7 @@
 //! each half held against its own places; where rows are missing is read again.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::fact::PageFact;
 use crate::api::contract::SOURCE;
@@ -48,6 +49,8 @@ const MOST_COUNTED: usize = 1_024;
 pub struct Places {
     /// How many rows came, by the first of their seconds.
     counted: BTreeMap<EpochSeconds, CountedRows>,
+    /// Ranges of which more was told than is told apart, by their first second: their end, and what tells all of that from anything else.
+    thinned: BTreeMap<EpochSeconds, (EpochSeconds, u64)>,
     /// What pages told, by the second that they are counted from and the one that they tell of.
     answers: BTreeMap<(EpochSeconds, EpochSeconds), Answer>,
     questions: u32,
@@ -78,12 +81,14 @@ impl Places {
         self.counted.extend(counted.iter().map(|one| (one.range.start, *one)));
         if self.counted.len() > MOST_COUNTED {
             self.thin();
+            self.thinned.insert(range.start, (range.end, digest(counted)));
         }
     }
 
-    /// Whether just this is known of a range.
+    /// Whether just this is known of a range, or was told of it last.
     pub(super) fn holds(&self, range: TimeRange, counted: &[CountedRows]) -> bool {
-        self.of(range).eq(counted)
+        let was_told = || self.thinned.get(&range.start) == Some(&(range.end, digest(counted)));
+        self.of(range).eq(counted) || was_told()
     }
 
     /// How many rows came of some seconds is not known any more.
@@ -97,6 +102,7 @@ impl Places {
         range: TimeRange,
         told: impl Fn(TimeRange) -> Option<(u64, Option<(EpochSeconds, u64)>)>,
     ) {
+        self.thinned.retain(|start, (end, _)| !TimeRange::new(*start, *end).overlaps(range));
         let cut: Vec<CountedRows> = self.of(range).copied().collect();
         self.counted.retain(|_, one| !one.range.overlaps(range));
         for one in cut {
@@ -345,6 +351,13 @@ impl Places {
         }
         self.counted = thinner.into_iter().map(|one| (one.range.start, one)).collect();
     }
+}
+
+/// What tells counted rows from others.
+fn digest(counted: &[CountedRows]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    counted.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// How stretches look by the pages that were asked.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::units::{EpochSeconds, TimeRange};
 
 /// Rows that came of some seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CountedRows {
     /// The seconds.
     pub range: TimeRange,

@@ -339,3 +339,22 @@ fn an_earlier_row_of_the_last_second_does_not_stand_for_the_last() {
         assert_eq!(is_missed, skipped > 0);
     }
 }
+
+/// A service many of whose seconds filled a page had more stretches than are told apart: what was counted was never taken for known, and a run at
+/// `atomic` counted it again without end.
+#[test]
+fn what_was_counted_is_known_also_where_there_is_more_than_is_told_apart() {
+    let stretch = |start: i64| {
+        let range = range(start, start + 1);
+        CountedRows { range, rows: 3, last: Some(at(start)), last_rows: 3, is_unsure: false }
+    };
+    let of = |from: i64, until: i64| (from..until).step_by(2).map(stretch).collect::<Vec<_>>();
+    let (first, second) = (of(0, 6_000), of(6_000, 9_000));
+    let mut places = Places::default();
+    places.count(range(0, 6_000), &first);
+    places.count(range(6_000, 9_000), &second);
+    assert!(places.holds(range(0, 6_000), &first) && places.holds(range(6_000, 9_000), &second));
+    assert!(!places.holds(range(0, 6_000), &first[1..]) && !places.holds(range(0, 5_000), &first));
+    places.forget(range(10, 11));
+    assert!(!places.holds(range(0, 6_000), &first) && places.holds(range(6_000, 9_000), &second));
+}

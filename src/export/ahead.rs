@@ -38,16 +38,22 @@ impl Drop for Wanted {
 }
 
 impl Begun {
-    /// Begins to read the slice's rows and to make a file of them. The threads that do so are busy until it is written, or this is dropped.
+    /// Begins to read the slice's rows and to make a file of them, which is written once it may be. The threads that do so are busy until then, or
+    /// until this is dropped.
     ///
     /// # Errors
     /// A thread broke down.
-    pub(super) fn new(slice: Slice, parts: &Parts, journal: &Journal, stager: &Stager) -> Result<Self, StagerGone> {
+    pub(super) fn new(
+        (slice, leave): (Slice, Leave),
+        parts: &Parts,
+        journal: &Journal,
+        stager: &Stager,
+    ) -> Result<Self, StagerGone> {
         let (send, pieces) = mpsc::sync_channel(0);
         let of = journal.held_in(&slice.region, slice.range);
         let (pages, decoded) = (journal.clone(), slice.clone());
-        let leave = stager.leave();
         let may_write = leave.clone();
+        stager.goes_ahead(leave.clone());
         let read = stager.begin(Half::Decoding, move || {
             let pages = pages.pages(&decoded.region, decoded.range)?;
             Parts::decode(&decoded, pages, send).map_err(ExportError::from)
@@ -61,11 +67,6 @@ impl Begun {
     fn is_of(&self, slice: &Slice, parts: &Parts, journal: &Journal) -> bool {
         let same = self.slice == *slice && self.parts.stage_alike(parts);
         same && self.of == journal.held_in(&slice.region, slice.range)
-    }
-
-    /// Lets the file be written; whether it will be.
-    pub(super) fn go_on(&self) -> bool {
-        self.leave.0.give()
     }
 
     /// Waits until it is staged; nothing where it has no rows.
@@ -91,7 +92,7 @@ impl Ahead {
     /// What was begun of this slice, and is now being written. What was begun of another is given up: the threads are free afterwards.
     pub(super) fn take(&self, slice: &Slice, parts: &Parts, journal: &Journal) -> Option<Begun> {
         let ahead = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        ahead.filter(|ahead| ahead.is_of(slice, parts, journal) && ahead.go_on())
+        ahead.filter(|ahead| ahead.is_of(slice, parts, journal) && ahead.leave.0.give())
     }
 }
 

@@ -20,6 +20,7 @@ use crate::sink::layout::{Layout, Slice};
 use crate::sink::manifest::Manifest;
 use crate::sink::part::{PartError, Parts};
 use crate::sink::publish::{Output, OutputError, Standing};
+use crate::sink::staging::Leave;
 use crate::units::{EpochSeconds, TimeRange};
 
 use super::ExportError;
@@ -198,17 +199,11 @@ impl Publisher {
 
     /// Writes a slice's rows as a staged part, and begins to make that of the next.
     pub(super) async fn stage(&self, slice: &Slice, next: Option<Slice>) -> Result<Option<PartRecord>, ExportError> {
-        let begin = |slice| Begun::new(slice, &self.parts, &self.journal, &self.stager);
-        let part = match self.ahead.take(slice, &self.parts, &self.journal) {
-            Some(part) => part,
-            None => {
-                let part = begin(slice.clone())?;
-                part.go_on();
-                part
-            }
-        };
+        let begin = |slice, leave| Begun::new((slice, leave), &self.parts, &self.journal, &self.stager);
+        let begun = self.ahead.take(slice, &self.parts, &self.journal);
+        let part = begun.map_or_else(|| begin(slice.clone(), Leave::given()), Ok)?;
         if let Some(next) = next {
-            self.ahead.put(begin(next)?);
+            self.ahead.put(begin(next, Leave::default())?);
         }
         part.staged().await
     }

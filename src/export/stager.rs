@@ -46,15 +46,10 @@ impl Stager {
         Ok(Self { decoding: start("rows")?, encoding: start("parts")?, ahead: Arc::default() })
     }
 
-    /// What a job waits for that is begun ahead of its time; one at a time, so another one is not wanted any more.
-    pub(super) fn leave(&self) -> Leave {
-        let leave = Leave::default();
-        self.refuse_ahead(leave.clone());
-        leave
-    }
-
-    fn refuse_ahead(&self, next: Leave) {
-        std::mem::replace(&mut *self.ahead.lock().unwrap_or_else(PoisonError::into_inner), next).refuse();
+    /// Notes what the next job of a part waits for. One part is made ahead at a time, so the one before it is not wanted any more, unless it
+    /// may be written already.
+    pub(super) fn goes_ahead(&self, leave: Leave) {
+        std::mem::replace(&mut *self.ahead.lock().unwrap_or_else(PoisonError::into_inner), leave).refuse();
     }
 
     /// Does blocking work on the thread that writes and waits for its result. A caller that goes away does not end the work; what was begun
@@ -63,7 +58,7 @@ impl Stager {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, StagerGone> {
-        self.refuse_ahead(Leave::default());
+        self.goes_ahead(Leave::default());
         self.begin(Half::Encoding, work)?.await.map_err(|_| StagerGone)
     }
 
@@ -119,11 +114,16 @@ mod tests {
     #[tokio::test]
     async fn what_was_begun_ahead_gives_way_to_what_is_to_be_done() {
         let stager = Stager::start().unwrap();
-        let ahead = stager.leave();
+        let begun = || {
+            let leave = Leave::default();
+            stager.goes_ahead(leave.clone());
+            leave
+        };
+        let ahead = begun();
         assert_eq!(stager.run(|| 7).await.unwrap(), 7);
         assert!(ahead.is_refused(), "it would hold the thread");
-        let (former, given, last) = (stager.leave(), stager.leave(), stager.leave());
-        assert!(former.is_refused() && given.is_refused());
+        let (former, next, last) = (begun(), begun(), begun());
+        assert!(former.is_refused() && next.is_refused());
         assert!(last.give());
         stager.run(|| ()).await.unwrap();
         assert!(!last.is_refused());

@@ -87,8 +87,8 @@ impl Places {
 
     /// Whether just this is known of a range, or was told of it last.
     pub(super) fn holds(&self, range: TimeRange, counted: &[CountedRows]) -> bool {
-        let was_told = || self.thinned.get(&range.start) == Some(&(range.end, digest(counted)));
-        self.of(range).eq(counted) || was_told()
+        let was_told = |(end, told): &(EpochSeconds, u64)| *end == range.end && *told == digest(counted);
+        self.of(range).eq(counted) || self.thinned.get(&range.start).is_some_and(was_told)
     }
 
     /// How many rows came of some seconds is not known any more.

@@ -195,11 +195,11 @@ impl Recheck {
         self.lasts += usize::from(self.agrees && is_last);
         if self.agrees && (has_passed || is_last || next_is_full) && self.least.len() > 1 {
             self.least.remove(0);
-            (self.asked, self.asked_at, self.reached, self.agrees) = (0, None, None, false);
+            self.ask_anew();
         }
         if self.agrees && self.leap.is_some() && !self.least.is_empty() {
             self.least.clear();
-            (self.asked, self.asked_at, self.reached, self.agrees) = (0, None, None, false);
+            self.ask_anew();
         }
         // Others were believed than those that are remembered.
         let all_passed = self.passed > 0 && self.passed + self.lasts >= MOST_PAGES;
@@ -223,10 +223,15 @@ impl Recheck {
         self.forget();
     }
 
+    /// Nothing has come yet of the page that is asked again from now on.
+    fn ask_anew(&mut self) {
+        (self.asked, self.asked_at, self.reached, self.agrees) = (0, None, None, false);
+    }
+
     fn forget(&mut self) {
         self.least.clear();
         self.leap = None;
-        (self.asked, self.asked_at, self.reached, self.agrees) = (0, None, None, false);
+        self.ask_anew();
         (self.believed, self.passed, self.lasts) = (0, 0, 0);
     }
 

@@ -81,9 +81,7 @@ fn in_halves(
     wanted: TimeRange,
     pages: Vec<StoredPage>,
 ) -> (Result<(), PartError>, Result<Option<PartRecord>, PartError>) {
-    let leave = Leave::default();
-    leave.give();
-    in_halves_with(leave, parts, wanted, pages)
+    in_halves_with(Leave::given(), parts, wanted, pages)
 }
 
 fn in_halves_with(

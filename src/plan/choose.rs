@@ -9,13 +9,15 @@ use super::region::{Emptiness, RegionPlan};
 use super::walk::step::Unproven;
 use super::walk::{Walk, WalkStep};
 use super::window::Window;
-use crate::api::contract::Region;
-use crate::units::{PageNumber, TimeRange};
+use crate::units::PageNumber;
 
 mod context;
 mod cutting;
 mod finishing;
 mod listing;
+
+pub(super) use listing::doubted;
+use listing::{lacking, listing};
 
 /// Pages of one second after which a cap of the service is not asked for again by a later start.
 const PAGES_OF_A_CAP: u32 = 30;
@@ -167,6 +169,9 @@ impl Planner {
                 walk.next_page().map_or(Decision::Idle, |page| self.in_turn(id, window, walk, page))
             }
             WalkStep::List(unproven) => Decision::Record(listed(unproven)),
+            WalkStep::ListLacking(range, lacks) => {
+                Decision::Record(vec![lacking(&window.region, range, (lacks, again))])
+            }
             WalkStep::Anchor { at, why, unproven } => {
                 let mut events = listed(unproven);
                 events.push(self.scan((id, window), at, why, context));
@@ -372,24 +377,6 @@ fn is_free(window: &Window) -> bool {
 
 pub(super) fn ask(task: Task) -> Decision {
     Decision::Ask(Box::new(task))
-}
-
-fn listing(region: &Region, range: TimeRange, (why, again): (&str, Again)) -> PlanEvent {
-    PlanEvent::UnprovenListed { region: region.clone(), range, why: why.to_owned(), again, lacks: None }
-}
-
-/// Lists what the next start reads once more.
-pub(super) fn unproven(region: &Region, range: TimeRange, why: &str) -> PlanEvent {
-    listing(region, range, (why, Again::Once))
-}
-
-/// Lists what may be the service's trouble of a while.
-pub(super) fn doubted(region: &Region, range: TimeRange, why: &str) -> PlanEvent {
-    listing(region, range, (why, Again::Always))
-}
-
-fn unproven_short(region: &Region, range: TimeRange) -> PlanEvent {
-    unproven(region, range, "pages were short here, and short pages of this service leave rows out")
 }
 
 fn ask_first(planner: &Planner, id: WindowId, window: &Window, walk: &Walk) -> Decision {

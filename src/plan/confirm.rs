@@ -94,7 +94,7 @@ impl Planner {
             return Decision::Wait(until);
         }
         // How many rows came is known before it is held against their places.
-        if let Some(counted) = self.counted(window, walk, (&self.listed_of(window, &finishing), &[])) {
+        if let Some(counted) = self.counted(window, walk, (&self.uncounted_of(window, &finishing), &[])) {
             return Decision::Record(vec![counted]);
         }
         match self.ask_place((id, window), plan, context) {

@@ -44,7 +44,7 @@ impl Planner {
             Decision::Record(finishing) if finishing.iter().any(finishes) => {
                 let (lists, again) = self.open_at_the_end((window, ending), &finishing, context);
                 let counted = window.walk().filter(|_| context.tuning.confirm_after > 0).and_then(|walk| {
-                    let listed = self.listed_of(window, &[lists.as_slice(), &finishing].concat());
+                    let listed = self.uncounted_of(window, &[lists.as_slice(), &finishing].concat());
                     self.counted(window, walk, (&listed, &read_again_in(&again)))
                 });
                 let on_ties = self.believe_ties(window);
@@ -132,13 +132,30 @@ impl Planner {
     }
 
     /// What of a window is listed, or is about to be.
-    pub(super) fn listed_of(&self, window: &Window, events: &[PlanEvent]) -> Vec<TimeRange> {
+    fn listed_of(&self, window: &Window, events: &[PlanEvent]) -> Vec<TimeRange> {
+        self.listed_for(window, events, |_| true)
+    }
+
+    /// The same without what shows how many rows it holds: all of a second came that does not fit one page.
+    pub(super) fn uncounted_of(&self, window: &Window, events: &[PlanEvent]) -> Vec<TimeRange> {
+        self.listed_for(window, events, |lacks| lacks != Some(Lacks::OnePage))
+    }
+
+    fn listed_for(
+        &self,
+        window: &Window,
+        events: &[PlanEvent],
+        counts: impl Fn(Option<Lacks>) -> bool,
+    ) -> Vec<TimeRange> {
         let lists = events.iter().filter_map(|event| match event {
-            PlanEvent::UnprovenListed { range, .. } | PlanEvent::RowGone { range, .. } => Some(*range),
+            PlanEvent::UnprovenListed { range, lacks, .. } => Some((*range, *lacks)),
+            PlanEvent::RowGone { range, .. } => Some((*range, None)),
             _ => None,
         });
         let listed = self.gaps.iter().chain(&self.unproven).filter(|listed| listed.region == window.region);
-        lists.chain(listed.map(|listed| listed.range)).filter(|range| range.overlaps(window.range)).collect()
+        let listed = lists.chain(listed.map(|listed| (listed.range, listed.lacks)));
+        let listed = listed.filter(|(range, lacks)| range.overlaps(window.range) && counts(*lacks));
+        listed.map(|(range, _)| range).collect()
     }
 
     /// Stretches between which no row is likely to lie are read again as one.

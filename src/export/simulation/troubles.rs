@@ -276,3 +276,47 @@ fn answers_from_a_cache_that_leaves_a_setting_out_for_good() {
         }
     }
 }
+
+/// Rows of a window beyond which its earlier seconds are counted in groups, some times over.
+const MANY_ROWS: usize = 60_000;
+
+/// A region with so many rows that one worker's windows count them in groups, and a trouble somewhere in its ten thousand seconds.
+fn large(trouble: Trouble, seed: u64) -> Scenario {
+    let mut random = StdRng::seed_from_u64(seed ^ 0x1a_29e5);
+    let seconds = [uniform, daily, bursty][random.random_range(0..3)](MANY_ROWS, MONTH, seed);
+    let from = random.random_range(0.0..700.0);
+    let length = [2.0, 5.0, 12.0][random.random_range(0..3)];
+    let when = Duration::from_secs_f64(from)..Duration::from_secs_f64(from + length);
+    let behaviour = Behaviour { trouble: Some((when, trouble)), ..Behaviour::default() };
+    let mut scenario = Scenario::with(behaviour, vec![("US", seconds)], MONTH, seed);
+    (scenario.drive.workers, scenario.drive.slices) = (1, 0.0);
+    scenario
+}
+
+/// What is counted in groups is held against its places all the same. `PLAN_LARGE` runs of each kind, from `PLAN_FIRST_SEED` on.
+#[test]
+fn troubles_amid_a_long_window_lose_nothing() {
+    let (first, runs) = (number("PLAN_FIRST_SEED").unwrap_or(0), number("PLAN_LARGE").unwrap_or(2));
+    let mut failed = Vec::new();
+    for trouble in
+        [Trouble::Another(Other::NextPage), Trouble::Another(Other::Stale), Trouble::Part(0.1), Trouble::Empty]
+    {
+        for seed in first..first + runs {
+            let scenario = large(trouble, seed);
+            let range = scenario.drive.range;
+            let outcome = scenario.run();
+            let (missing, surplus) = (outcome.missing(range).len(), outcome.surplus().len());
+            println!(
+                "{trouble:?}, seed {seed}: {} requests, {} s listed, {missing} missing, {:?}",
+                outcome.requests,
+                outcome.listed_seconds(),
+                outcome.stopped
+            );
+            let is_refused = outcome.stopped.as_ref().is_some_and(|why| why.contains("count from 0"));
+            if missing + surplus > 0 || (outcome.stopped.is_some() && !is_refused) {
+                failed.push((trouble, seed, missing, surplus));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{failed:?}");
+}

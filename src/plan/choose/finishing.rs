@@ -1,6 +1,6 @@
 //! What the end of a window says: of its own time, and of the time after it.
 
-use super::unproven_short;
+use super::listing::unproven_short;
 use crate::plan::event::{Ending, PlanEvent};
 use crate::plan::fact::WindowId;
 use crate::plan::planner::Planner;

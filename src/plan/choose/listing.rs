@@ -1,7 +1,7 @@
 //! What later answers say of seconds that were taken for whole: it is listed before anybody asks on.
 
-use super::{doubted, unproven, unproven_short};
-use crate::plan::event::PlanEvent;
+use crate::api::contract::Region;
+use crate::plan::event::{Again, Lacks, PlanEvent};
 use crate::plan::planner::{Decision, Planner};
 use crate::units::TimeRange;
 
@@ -41,4 +41,30 @@ impl Planner {
         let last_page = self.profile.untold_end()?;
         Some(Decision::Record(vec![PlanEvent::FalseEndSeen { last_page }]))
     }
+}
+
+/// Lists seconds, for later starts to read again or not.
+pub(super) fn listing(region: &Region, range: TimeRange, (why, again): (&str, Again)) -> PlanEvent {
+    PlanEvent::UnprovenListed { region: region.clone(), range, why: why.to_owned(), again, lacks: None }
+}
+
+/// The same where it is known what would prove them.
+pub(super) fn lacking(region: &Region, range: TimeRange, (lacks, again): (Lacks, Again)) -> PlanEvent {
+    let (region, why) = (region.clone(), lacks.why().to_owned());
+    PlanEvent::UnprovenListed { region, range, why, again, lacks: Some(lacks) }
+}
+
+/// Lists what the next start reads once more.
+fn unproven(region: &Region, range: TimeRange, why: &str) -> PlanEvent {
+    listing(region, range, (why, Again::Once))
+}
+
+/// Lists what may be the service's trouble of a while.
+pub(in crate::plan) fn doubted(region: &Region, range: TimeRange, why: &str) -> PlanEvent {
+    listing(region, range, (why, Again::Always))
+}
+
+/// Lists seconds in which pages were short that may have left rows out.
+pub(super) fn unproven_short(region: &Region, range: TimeRange) -> PlanEvent {
+    unproven(region, range, "pages were short here, and short pages of this service leave rows out")
 }

@@ -1,8 +1,8 @@
 use super::*;
-use crate::api::contract::Filters;
+use crate::api::contract::{Filters, Region};
 use crate::plan::fact::{PageFact, RowKey, VideoKey};
 use crate::plan::testing::{read_to_the_end, served};
-use crate::units::EpochSeconds;
+use crate::units::{EpochSeconds, TimeRange};
 
 const FIRST: WindowId = WindowId(0);
 

@@ -38,7 +38,7 @@ impl Planner {
         context: &PlanContext,
     ) -> Result<bool, Decision> {
         // How many rows came is known before it is held against their places.
-        if let Some(counted) = self.counted(window, walk, (&self.listed_of(window, finishing), &[])) {
+        if let Some(counted) = self.counted(window, walk, (&self.uncounted_of(window, finishing), &[])) {
             return Err(Decision::Record(vec![counted]));
         }
         let question = match self.beginning(plan) {
@@ -119,7 +119,7 @@ impl Planner {
         watermark: EpochSeconds,
     ) -> Option<PlanEvent> {
         let range = TimeRange::new(window.range.start, watermark);
-        self.counted_in((window, range), walk, (&self.listed_of(window, &[]), &[]))
+        self.counted_in((window, range), walk, (&self.uncounted_of(window, &[]), &[]))
     }
 
     fn counted_in(

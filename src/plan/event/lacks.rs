@@ -18,6 +18,8 @@ pub enum Lacks {
     Rows,
     /// An order of its rows that stays.
     StableTies,
+    /// One page that holds all its rows, where nothing less proves them: at `atomic`.
+    OnePage,
     /// Short pages that leave nothing out.
     WholePages,
     /// Another look at time without rows, or nearly, since one of the pages around it answered another question.
@@ -34,6 +36,7 @@ impl Lacks {
             Self::FullPages => "full_pages",
             Self::Rows => "rows",
             Self::StableTies => "stable_ties",
+            Self::OnePage => "one_page",
             Self::WholePages => "whole_pages",
             Self::SecondReading => "second_reading",
         }
@@ -54,6 +57,10 @@ impl Lacks {
             Self::StableTies => {
                 "its rows came in another order each time, so one may have been passed over; a page that holds all of them would \
                  settle it"
+            }
+            Self::OnePage => {
+                "its rows do not fit one page, so rows that came or went between its pages may have moved others; a page that holds all \
+                 of them would settle it"
             }
             Self::SecondReading => {
                 "pages here answered another question, and those around it leap further than their rows explain; another look would \

@@ -139,8 +139,17 @@ fn what_takes_a_look_later_is_left_to_the_confirmation_of_ends_but_where_pages_s
 /// A stored name is read for ever.
 #[test]
 fn reasons_are_stored_by_their_names() {
-    let names =
-        ["reading", "to_before", "to_after", "full_pages", "rows", "stable_ties", "whole_pages", "second_reading"];
+    let names = [
+        "reading",
+        "to_before",
+        "to_after",
+        "full_pages",
+        "rows",
+        "stable_ties",
+        "one_page",
+        "whole_pages",
+        "second_reading",
+    ];
     for name in names {
         let lacks: Lacks = serde_json::from_str(&format!("\"{name}\"")).unwrap();
         assert_eq!(serde_json::to_string(&lacks).unwrap(), format!("\"{name}\""));

@@ -8,10 +8,12 @@ use crate::plan::page::View;
 use crate::plan::places::CountedRows;
 use crate::units::{EpochSeconds, TimeRange};
 
-/// Seconds that are counted apart; of more, the earlier ones are counted in groups.
-const MOST_SECONDS: usize = 8_192;
-/// How many of them become one.
-const GROUP: usize = 8;
+/// Seconds and groups of them that are counted; of more, the earlier half is counted in larger groups.
+const MOST_SEEN: usize = 8_192;
+/// Groups that are left of them at most.
+const MOST_GROUPS: usize = MOST_SEEN / 4;
+/// Rows of a group at first; each time that leaves too many of them, it doubles.
+const GROUP_ROWS: u64 = 8;
 /// Scans of a window that are told apart.
 const STRETCHES: u64 = 8;
 /// The least rows of one, where nothing else parts it.
@@ -24,11 +26,38 @@ const MOST_FROM_END: usize = 64;
 /// A second that was read from its other end as well, and how many rows that showed beside the others; none where nobody knows.
 type FromEnd = (EpochSeconds, Option<u64>);
 
+/// So many rows, of one second or of a group of them.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    first: EpochSeconds,
+    last: EpochSeconds,
+    rows: u64,
+    /// How many of them are of the last second.
+    last_rows: u64,
+}
+
+impl Seen {
+    fn of((second, rows): (EpochSeconds, u64)) -> Self {
+        Self { first: second, last: second, rows, last_rows: rows }
+    }
+
+    /// Whether it is one second with so many rows that it is told apart.
+    fn is_dense(&self) -> bool {
+        self.first == self.last && self.rows >= DENSE
+    }
+
+    /// It and the next one.
+    fn and(self, next: Self) -> Self {
+        Self { last: next.last, rows: self.rows + next.rows, last_rows: next.last_rows, ..self }
+    }
+}
+
 /// The rows that a walk has seen, by their seconds.
 #[derive(Clone, Debug, Default)]
 pub(in crate::plan) struct SeenRows {
-    /// So many rows from this second on, up to that of the next.
-    seconds: Vec<(EpochSeconds, u64)>,
+    seconds: Vec<Seen>,
+    /// Rows that a group holds at most, unless they are of one second.
+    group_rows: u64,
     /// Before this second several are counted as one.
     exact_from: Option<EpochSeconds>,
     /// Whether rows may have come that are not counted.
@@ -43,15 +72,30 @@ impl SeenRows {
     /// The walk has left a second that showed so many rows.
     pub(in crate::plan) fn leave(&mut self, second: EpochSeconds, rows: usize) {
         self.go_back(second);
-        self.seconds.push((second, rows as u64));
-        if self.seconds.len() > MOST_SECONDS {
-            let exact = self.seconds.split_off(MOST_SECONDS / 2);
-            let sum =
-                |group: &[(EpochSeconds, u64)]| Some((group.first()?.0, group.iter().map(|(_, rows)| rows).sum()));
-            self.seconds = self.seconds.chunks(GROUP).filter_map(sum).collect();
-            self.exact_from = exact.first().map(|(second, _)| *second);
+        self.seconds.push(Seen::of((second, rows as u64)));
+        if self.seconds.len() > MOST_SEEN {
+            let exact = self.seconds.split_off(MOST_SEEN / 2);
+            self.group_rows = self.group_rows.max(GROUP_ROWS);
+            self.group();
+            while self.seconds.len() > MOST_GROUPS {
+                self.group_rows *= 2;
+                self.group();
+            }
+            self.exact_from = exact.first().map(|one| one.first);
             self.seconds.extend(exact);
         }
+    }
+
+    /// Neighbours become one, as far as they fit into a group.
+    fn group(&mut self) {
+        let mut groups: Vec<Seen> = Vec::new();
+        for one in self.seconds.drain(..) {
+            match groups.last_mut().filter(|last| last.rows + one.rows <= self.group_rows) {
+                Some(last) => *last = last.and(one),
+                None => groups.push(one),
+            }
+        }
+        self.seconds = groups;
     }
 
     /// A second was read from its other end as well, which showed so many rows beside the others; none where nobody knows.
@@ -63,8 +107,8 @@ impl SeenRows {
     pub(in crate::plan) fn go_back(&mut self, anchor: EpochSeconds) {
         self.is_unsure |= self.exact_from.is_some_and(|exact_from| anchor < exact_from);
         // A walk that goes on has nothing to take back, and is asked this for each second.
-        if self.seconds.last().is_some_and(|(last, _)| *last >= anchor) {
-            self.seconds.truncate(self.seconds.partition_point(|(second, _)| *second < anchor));
+        if self.seconds.last().is_some_and(|one| one.first >= anchor) {
+            self.seconds.truncate(self.seconds.partition_point(|one| one.first < anchor));
         }
     }
 
@@ -98,8 +142,9 @@ impl SeenRows {
         last: &[(EpochSeconds, u64)],
     ) -> Vec<CountedRows> {
         let is_unsure = self.is_unsure || self.unsure_from.is_some();
-        let all = self.seconds.iter().chain(last).copied().filter(|(second, _)| range.contains(*second));
-        let step = (all.clone().map(|(_, rows)| rows).sum::<u64>() / STRETCHES).max(LEAST_ROWS);
+        let last = last.iter().copied().map(Seen::of);
+        let all = self.seconds.iter().copied().chain(last).filter(|one| range.contains(one.first));
+        let step = (all.clone().map(|one| one.rows).sum::<u64>() / STRETCHES).max(LEAST_ROWS);
         let mut cuts: Vec<EpochSeconds> = cuts.iter().copied().filter(|cut| Some(*cut) >= self.exact_from).collect();
         cuts.sort_unstable();
         let mut cuts = cuts.into_iter().peekable();
@@ -109,21 +154,23 @@ impl SeenRows {
             if !range.is_empty() {
                 let (last, last_rows) = last.take().unzip();
                 let (rows, last_rows) = (std::mem::take(rows), last_rows.unwrap_or_default());
+                // Of a group that goes on beyond its end nobody knows how many lie before that.
+                let is_unsure = is_unsure || last >= Some(range.end);
                 counted.push(CountedRows { range, rows, last, last_rows, is_unsure });
                 from = range.end;
             }
         };
-        for (second, more) in all {
-            while let Some(cut) = cuts.next_if(|cut| *cut <= second) {
+        for one in all {
+            while let Some(cut) = cuts.next_if(|cut| *cut <= one.first) {
                 close(cut, &mut rows, &mut last);
             }
             // A second of many rows is told apart, and so is what lies behind it: it may hold more than the service serves pages of.
-            if rows >= step || more >= DENSE || was_dense {
-                close(second, &mut rows, &mut last);
+            if rows >= step || one.is_dense() || was_dense {
+                close(one.first, &mut rows, &mut last);
             }
-            (rows, last, was_dense) = (rows + more, Some((second, more)), more >= DENSE);
+            (rows, last, was_dense) = (rows + one.rows, Some((one.last, one.last_rows)), one.is_dense());
             if was_dense {
-                close(second.shifted(1), &mut rows, &mut last);
+                close(one.last.shifted(1), &mut rows, &mut last);
             }
         }
         cuts.for_each(|cut| close(cut, &mut rows, &mut last));
@@ -151,13 +198,13 @@ impl Walk {
     /// Whether rows of this second have come.
     pub(in crate::plan) fn has_seen(&self, second: EpochSeconds) -> bool {
         let is_at_it = self.reach.frontier == Some(second) && !self.reach.at_frontier.is_empty();
-        is_at_it || self.totals.seen.seconds.binary_search_by_key(&second, |(second, _)| *second).is_ok()
+        is_at_it || self.totals.seen.seconds.binary_search_by_key(&second, |one| one.first).is_ok()
     }
 
     /// Whether rows of any of these seconds have come.
     pub(in crate::plan) fn has_seen_any_of(&self, range: TimeRange) -> bool {
         let is_at_one = self.reach.frontier.is_some_and(|second| range.contains(second));
-        is_at_one || self.totals.seen.seconds.iter().any(|(second, _)| range.contains(*second))
+        is_at_one || self.totals.seen.seconds.iter().any(|one| range.contains(one.first))
     }
 
     /// The walk goes on to a later second than that which it has reached.
@@ -217,7 +264,7 @@ mod tests {
     fn of_many_seconds_the_earlier_ones_are_counted_in_groups() {
         let mut seen = SeenRows::default();
         (0..40_000).for_each(|second| seen.leave(at(second), 1));
-        assert!(seen.seconds.len() <= MOST_SECONDS && !seen.is_unsure);
+        assert!(seen.seconds.len() <= MOST_SEEN && !seen.is_unsure);
         assert_eq!(
             told(&seen.counted(range(0, 40_000), &[], (&[], None))).iter().map(|one| one.2).sum::<u64>(),
             40_000
@@ -226,6 +273,25 @@ mod tests {
         assert!(!seen.is_unsure);
         seen.go_back(at(20));
         assert!(seen.is_unsure);
+    }
+
+    #[test]
+    fn a_group_of_seconds_is_counted_where_they_lie_and_knows_its_last() {
+        let mut seen = SeenRows::default();
+        let rows_of = |second: i64| if second % 1_000 == 0 { 200 } else { 1 + second.unsigned_abs() % 3 };
+        (0..100_000).filter(|second| second % 5 > 0 || second % 1_000 == 0).for_each(|second| {
+            seen.leave(at(second), usize::try_from(rows_of(second)).unwrap());
+        });
+        assert!(seen.seconds.len() <= MOST_SEEN && seen.exact_from > Some(at(80_000)));
+        let counted = seen.counted(range(0, 100_000), &[], (&[], None));
+        assert!(counted.len() > 20, "{counted:?}");
+        for one in &counted {
+            let there =
+                (one.range.start.get()..one.range.end.get()).filter(|second| second % 5 > 0 || second % 1_000 == 0);
+            let last = there.clone().max();
+            assert_eq!((one.rows, one.last), (there.map(rows_of).sum(), last.map(at)), "{one:?}");
+            assert_eq!(one.last_rows, last.map_or(0, rows_of), "{one:?}");
+        }
     }
 
     #[test]

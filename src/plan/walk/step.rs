@@ -2,7 +2,7 @@
 
 use super::Walk;
 use crate::api::contract::SOURCE;
-use crate::plan::event::{Ending, ScanReason};
+use crate::plan::event::{Ending, Lacks, ScanReason};
 use crate::plan::heal::Heal;
 use crate::plan::page::Finding;
 use crate::units::{EpochSeconds, PageNumber, TimeRange};
@@ -31,6 +31,8 @@ pub enum WalkStep {
     },
     /// List these seconds as unproven and go on.
     List(Unproven),
+    /// The same, where it is known what would prove them.
+    ListLacking(TimeRange, Lacks),
     /// The window is read.
     Finish {
         /// What proves it.

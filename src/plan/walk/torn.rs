@@ -7,7 +7,7 @@
 use super::Walk;
 use super::step::{Consistency, WalkContext, WalkStep, one_second};
 use crate::api::contract::SOURCE;
-use crate::plan::event::ScanReason;
+use crate::plan::event::{Lacks, ScanReason};
 use crate::plan::page::Finding;
 use crate::units::{EpochSeconds, TimeRange};
 
@@ -50,10 +50,8 @@ impl Walk {
             return Some(WalkStep::List(vec![(rest, why.to_owned())]));
         }
         let second = one_second(self.scan.anchor);
-        (is_first && self.is_torn(context) && second.start < self.range.end).then(|| {
-            let why = "its rows do not fit one page, so rows that came or went between its pages may have moved others";
-            WalkStep::List(vec![(second, why.to_owned())])
-        })
+        (is_first && self.is_torn(context) && second.start < self.range.end)
+            .then_some(WalkStep::ListLacking(second, Lacks::OnePage))
     }
 
     /// Remembers whether the scan's first page is full of its anchor's second.

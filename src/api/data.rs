@@ -76,14 +76,20 @@ pub(super) fn data<'a>(lexer: &mut Lexer<'a>, deeper: usize) -> Result<Data<'a>,
     Ok(if is_over { Data::TooManyRows } else { Data::Rows(rows, packed) })
 }
 
-/// The list of rows in an object; an empty list where it holds no other. Where another list of objects stands beside it, which of them is the page
+/// The list of rows in an object; an empty list where it holds no other, and nothing where `null` stands in its place, beside numbers at
+/// most. Where another list of objects stands beside it, which of them is the page
 /// nobody knows: its rows may be those that cannot be placed.
 fn data_within<'a>(lexer: &mut Lexer<'a>, deeper: usize) -> Result<Data<'a>, Malformed> {
     let (mut videos, mut members, mut others) = (Data::Nothing, 0, 0);
     let (mut is_empty, mut has_objects) = (false, false);
+    let (mut has_null, mut is_bare) = (false, true);
     lexer.members(|lexer, _| {
         members += 1;
+        let first = lexer.next_byte();
         let found = data(lexer, deeper)?;
+        let is_nothing = matches!(found, Data::Nothing) && matches!(first, Some(b'n' | b'{'));
+        has_null |= is_nothing;
+        is_bare &= is_nothing || matches!(first, Some(b'-' | b'0'..=b'9' | b't' | b'f'));
         match found {
             found if found.is_of_videos() => {
                 videos = std::mem::replace(&mut videos, Data::Nothing).or_later(found);
@@ -100,7 +106,7 @@ fn data_within<'a>(lexer: &mut Lexer<'a>, deeper: usize) -> Result<Data<'a>, Mal
     })?;
     Ok(match videos {
         found if found.is_of_videos() && has_objects => Data::TwoPages,
-        Data::Nothing if members == 0 => Data::Nothing,
+        Data::Nothing if members == 0 || (has_null && is_bare) => Data::Nothing,
         Data::Nothing if is_empty && others == 0 => Data::Rows(Vec::new(), PackedRows::default()),
         Data::Nothing => Data::NoList,
         found => found,

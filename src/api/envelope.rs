@@ -180,11 +180,15 @@ fn bare_list(mut lexer: Lexer<'_>) -> Result<Envelope<'_>, BodyError> {
     }
 }
 
-/// The `code`; 0 where another success, or none, stands beside a list that tells of one: of rows, or, where no word speaks against it, an empty one.
+/// The `code`; 0 where another success, or none, stands beside what tells of one: a list of rows, or, where no word speaks against it, an
+/// empty one, or nothing at all where a word or the code says so.
 fn code_of(code: Option<&str>, data: &Data<'_>, words: &[(usize, &str)]) -> Option<i64> {
     let number = code.and_then(whole_number);
+    let none_speaks_against_it = || words.iter().all(|(_, raw)| says_success(&told(raw)));
+    let is_said = || !words.is_empty() || code.is_some_and(|raw| !is_nothing(raw));
     let is_told = match data {
-        Data::Rows(rows, _) if rows.is_empty() => words.iter().all(|(_, raw)| says_success(&told(raw))),
+        Data::Rows(rows, _) if rows.is_empty() => none_speaks_against_it(),
+        Data::Nothing => is_said() && none_speaks_against_it(),
         data => data.is_of_videos(),
     };
     let is_success = match (code, number) {
@@ -406,6 +410,34 @@ mod tests {
 
     fn envelope_of(text: &str) -> Result<(Option<i64>, usize), BodyError> {
         envelope(text).map(|read| (read.code, read.data.len()))
+    }
+
+    #[test]
+    fn nothing_in_the_place_of_a_list_is_an_empty_page_where_that_is_a_success() {
+        for empty in [
+            r#"{"code":200,"message":"success","data":null}"#,
+            r#"{"code":200,"message":"success"}"#,
+            r#"{"message":"success","data":null}"#,
+            r#"{"status":"ok"}"#,
+            r#"{"code":"success","data":{}}"#,
+            r#"{"code":0,"data":{"list":null,"total":null}}"#,
+            r#"{"code":0,"data":{"list":null,"total":0,"has_more":false}}"#,
+            r#"{"code":0,"data":{"page":{"list":null,"size":10}}}"#,
+        ] {
+            assert_eq!(envelope_of(empty), Ok((Some(0), 0)), "{empty}");
+        }
+        // What says that it is none is none, and so is what does not say what it is.
+        for (other, code) in [
+            (r#"{"code":200,"message":"quota exceeded","data":null}"#, Some(200)),
+            (r#"{"message":"busy","data":null}"#, None),
+            (r#"{"data":null}"#, None),
+            ("{}", None),
+        ] {
+            assert_eq!(envelope_of(other), Ok((code, 0)), "{other}");
+        }
+        for other in [r#"{"code":0,"data":{"total":0}}"#, r#"{"code":0,"data":{"list":null,"note":"gone"}}"#] {
+            assert_eq!(envelope_of(other), Err(BodyError::DataIsNoList), "{other}");
+        }
     }
 
     #[test]

@@ -159,7 +159,7 @@ pub struct PlanSettings {
     pub window_pages: u32,
     /// Pages of a scan before a re-anchoring is considered, 1 to 100000. Default 300.
     pub anchor_pages: u32,
-    /// The age at which a scan is re-anchored whatever its pages. Default 10m.
+    /// The age from which a scan is re-anchored with fewer pages, where that is nearly free; at six times that age at any price. Default 10m.
     pub stretch_age: HumanDuration,
     /// How well the walk resists rows that come and go meanwhile, and at what price. Default `anchored`.
     pub consistency: Consistency,

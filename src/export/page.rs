@@ -10,7 +10,7 @@ use crate::units::EpochSeconds;
 
 /// The page of a task as it is kept, once its answer is tied to its question.
 pub(super) fn new_page(task: &Task, answer: PageAnswer, tied: Tied, reply: Reply) -> NewPage {
-    let slots = u32::try_from(answer.rows.len()).unwrap_or(u32::MAX);
+    let slots = u32::try_from(answer.rows.len()).unwrap_or(u32::MAX) - tied.twins;
     let mut rejected: Vec<RejectedRow> = answer
         .rows
         .into_iter()

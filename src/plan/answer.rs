@@ -85,6 +85,8 @@ pub struct Tied {
     pub rows: Vec<RowKey>,
     /// The places of the rows that the sink delivers.
     pub delivered: Vec<u32>,
+    /// Places whose row stands on the page before them already: what should stand there is not known, so they are as good as free.
+    pub twins: u32,
     /// The places of usable rows that are kept apart, and why.
     pub set_aside: Vec<(u32, String)>,
     /// How the page stands to its question.
@@ -155,7 +157,7 @@ pub fn tie_rows<'a>(
         _ => None,
     };
     let kept = |rows: &[&Candidate<'_>]| rows.iter().map(|row| row.key).collect();
-    let (believed, delivered) = match check.standing {
+    let (believed, delivered): (Vec<RowKey>, _) = match check.standing {
         Standing::OtherRegion => (Vec::new(), Vec::new()),
         _ if inside.is_empty() => (kept(&outside), Vec::new()),
         // They stand where they belong, so that nothing can be missing in their places.
@@ -165,7 +167,20 @@ pub fn tie_rows<'a>(
     // A whole page outside is other time, which other questions ask for; a few such rows are wrong dates.
     let apart = if check.is_astray() || is_explained { &[][..] } else { &outside };
     let set_aside = apart.iter().map(|row| (row.index, astray(row.key.second))).collect();
-    Tied { rows: believed, delivered, set_aside, check, doubt }
+    let twins = count(rows.len() - distinct(rows.iter().map(|row| row.key)).len());
+    let believed = if twins > 0 { distinct(believed.into_iter()) } else { believed };
+    Tied { rows: believed, delivered, twins, set_aside, check, doubt }
+}
+
+/// Rows without those that came before; a page has so few that looking through them is quickest.
+fn distinct(rows: impl ExactSizeIterator<Item = RowKey>) -> Vec<RowKey> {
+    let mut distinct: Vec<RowKey> = Vec::with_capacity(rows.len());
+    for row in rows {
+        if !distinct.iter().any(|known| known.video == row.video) {
+            distinct.push(row);
+        }
+    }
+    distinct
 }
 
 /// Whether a second lies within the asked bounds, in their widest meaning.

@@ -83,7 +83,7 @@ impl Planner {
             return Self::leave_recheck(plan);
         }
         if let Purpose::Place { .. } = address.purpose {
-            return vec![PlanEvent::PlaceUntold { region: address.region.clone() }];
+            return vec![PlanEvent::PlaceUntold { region: address.region.clone(), page: Some(address.page) }];
         }
         if Self::asks_minimum(address) {
             return vec![PlanEvent::MinimumUntold];
@@ -152,7 +152,8 @@ impl Planner {
     ) -> Decision {
         let region = || window.region.clone();
         let is_astray = matches!(step, WalkStep::Finish { ending: Ending::Listed, .. });
-        let may_pass = is_astray || walk.scan().why == ScanReason::KnownRow || walk.has_brought_nothing_known();
+        let brought_nothing = walk.frontier().is_none() || walk.has_brought_nothing_known();
+        let may_pass = is_astray || walk.scan().why == ScanReason::KnownRow || brought_nothing;
         let is_at_the_cap = walk.scan_pages() >= self.profile.last_page().max(PAGES_OF_A_CAP);
         let again = match (may_pass, is_at_the_cap) {
             (true, _) => Again::Always,
@@ -214,7 +215,8 @@ impl Planner {
             return Some(Contradiction::SameAnswer { region });
         }
         let newest = plan.extent.newest.filter(|_| plan.newest_is_second());
-        let is_missing = plan.opens_after_the_newest() || self.profile.first_pages_are_missing(newest);
+        let is_missing =
+            plan.opens_after_the_newest() || plan.newest_stays_second() || self.profile.first_pages_are_missing(newest);
         is_missing.then_some(Contradiction::PagesCountedFromZero { region })
     }
 

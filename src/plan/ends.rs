@@ -212,6 +212,11 @@ impl Ends {
         }
     }
 
+    /// Whether as many answers in a row lacked the outermost row which walks have shown as make it a deleted one.
+    pub(super) fn lacks_its_outermost(&self, end: End) -> bool {
+        self.side(end).poor >= DELETED_AFTER
+    }
+
     /// What is to be done about an end. `newest_page` is the newest row of the page that was asked at first: where a walk ended with
     /// it, that page is a witness from the region's beginning.
     pub fn confirmation(

@@ -186,6 +186,9 @@ pub enum PlanEvent {
     PlaceUntold {
         /// Its region.
         region: Region,
+        /// The page; none in a journal of an earlier version.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        page: Option<PageNumber>,
     },
     /// A short page was found to hide rows: those that were believed are listed as unproven, and none is believed any more.
     ShortPagesHide,
@@ -318,14 +321,6 @@ pub enum PlanEvent {
         /// How often it has been parked since its last page.
         times: u32,
     },
-}
-
-impl PlanEvent {
-    /// Lists what its pages do not prove: the next start reads it once more.
-    pub fn lacking(region: &Region, range: TimeRange, lacks: Lacks) -> Self {
-        let (region, why) = (region.clone(), lacks.why().to_owned());
-        Self::UnprovenListed { region, range, why, again: Again::Once, lacks: Some(lacks) }
-    }
 }
 
 fn is_none(excess: &u64) -> bool {

@@ -143,7 +143,7 @@ pub struct PageFact {
     pub address: PageAddress,
     /// When the answer had arrived.
     pub fetched_at: EpochSeconds,
-    /// How many rows the answer held, usable or not; 0 is the empty page.
+    /// How many rows the answer held, usable or not, each once; 0 is the empty page.
     pub slots: u32,
     /// The rows with a usable `video_id` and `create_time` that were asked for; also those outside the asked time where all are, or where older
     /// ones may stand before the others.

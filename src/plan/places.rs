@@ -29,16 +29,17 @@ const FEW_ROWS: u64 = 19;
 const MANY: i64 = 5;
 /// Rows more than came that are more than come while a region is read again.
 const FAR_MORE: i64 = 10;
-/// Stretches of a region that are held against their places where rows between could not be counted; an honest service has one, ...
+/// Stretches of a region that are held against their places where rows between could not be counted, beside those that take as many
+/// rows as the service serves pages of; an honest service has one.
 const MOST_LEGS: u64 = 6;
-/// ... and one more for so many rows.
-const ROWS_A_LEG: u64 = 1_000_000;
 /// Questions about one stretch, where rows are missing.
 const MOST_QUESTIONS: usize = 11;
 /// Questions about a region in all, beside one for each stretch, or as many as each may need where answers were odd.
 const MOST_IN_ALL: u32 = 60;
 /// Answers apart in time that tell nothing, or of fewer rows than came, before they are let be.
 const MOST_POOR: u32 = 3;
+/// Pages of a question that any service serves.
+const LEAST_SERVED: u32 = 10;
 /// How often what is missing is looked for before it is listed.
 const MOST_MISSED: u32 = 2;
 /// Stretches that are told apart; of more, neighbours become one.
@@ -58,7 +59,9 @@ pub struct Places {
     last: Option<Came>,
     /// How often two pages held the same rows and came too far apart to tell something.
     times_same: u32,
-    /// Whether a page could not be had, or came in place of another that is not served: then pages tell nothing.
+    /// Pages of a question beyond which none could be had, or came empty where rows should be: the service seems to serve no more.
+    served: Option<u32>,
+    /// Whether that is so of few pages as well: then pages tell nothing.
     is_untold: bool,
     /// Whether the page that was asked from the region's first second on held nothing before that.
     pub(super) opens_clean: bool,
@@ -138,28 +141,41 @@ impl Places {
         self.times_missed >= MOST_MISSED
     }
 
-    /// A page cannot be had.
-    pub(super) fn is_untold(&mut self) {
-        self.is_untold = true;
+    /// A page of this number cannot be had: half as many may.
+    pub(super) fn not_served(&mut self, page: u32) {
+        let half = page / 2;
+        if half < LEAST_SERVED {
+            self.is_untold = true;
+            return;
+        }
+        self.served = Some(self.served.map_or(half, |served| served.min(half)));
+        self.answers.clear();
+        self.last = None;
     }
 
     /// Takes a page that was asked for, counted from this second.
     pub(super) fn take(&mut self, anchor: EpochSeconds, page: &PageFact) {
         self.questions += 1;
         let came = Came::of(anchor, page);
+        let number = page.address.page.get();
         if let Some(last) = self.last.replace(came).filter(|last| came.is_another_like(last)) {
-            self.is_untold |= came.is_right_after(&last) || self.times_same >= MOST_POOR;
-            if !self.is_untold {
-                // A trouble may have ended in between: then it is the former page alone that came in place of this one. It is asked anew.
-                self.times_same += 1;
-                self.answers.retain(|(from, _), _| *from != anchor);
-                return;
+            if came.is_right_after(&last) || self.times_same >= MOST_POOR {
+                return self.not_served(number);
             }
+            // A trouble may have ended in between: then it is the former page alone that came in place of this one. It is asked anew.
+            self.times_same += 1;
+            self.answers.retain(|(from, _), _| *from != anchor);
+            return;
         }
         for (mark, rows) in self.marks_from(anchor) {
             self.answers.entry((anchor, mark)).or_insert(Answer::none(page.fetched_at)).take(page, (mark, rows));
         }
         self.answers.retain(|_, answer| answer.asked > 0);
+        // Rows that are gone leave one page empty, and a trouble all of them for a while.
+        let is_empty = |answer: &Answer| answer.more.is_none() && answer.asked >= MOST_POOR;
+        if page.slots == 0 && number > LEAST_SERVED && self.answers.values().any(is_empty) {
+            self.not_served(number);
+        }
     }
 
     /// How the rows stand to their places.
@@ -303,6 +319,7 @@ impl Places {
     /// anywhere, all. Rows that came and are not counted are found again when their seconds are read again, but none of that is listed unless
     /// `unsure_too`.
     fn legs(&self, last_page: u32, (all, unsure_too): (bool, bool)) -> Vec<Leg> {
+        let last_page = self.served.map_or(last_page, |served| served.min(last_page));
         let most = u64::from(last_page.saturating_sub(1)) * u64::from(SOURCE.page_size);
         let mut legs: Vec<Leg> = Vec::new();
         for one in self.counted.values().filter(|one| unsure_too || !one.is_unsure) {
@@ -326,7 +343,7 @@ impl Places {
         legs.retain(|leg| leg.rows > few && is_served(place_of(leg.rows)));
         legs.sort_by_key(|leg| std::cmp::Reverse(leg.rows));
         if !all {
-            legs.truncate(usize::try_from(MOST_LEGS + in_all / ROWS_A_LEG).unwrap_or(usize::MAX));
+            legs.truncate(usize::try_from(MOST_LEGS + in_all / most.max(1)).unwrap_or(usize::MAX));
         }
         legs
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ends::Ends;
-use super::fact::{PageFact, Purpose, RowKey, VideoKey, WindowId};
+use super::fact::{PageFact, Purpose, RowKey, WindowId};
 use super::places::Places;
 use super::reads::{Beside, Reads};
 use super::recheck::Recheck;
@@ -15,15 +15,14 @@ use crate::units::{EpochSeconds, TimeRange};
 mod density;
 mod emptiness;
 mod names;
+mod newest;
 mod ties;
 
 pub use density::Sizing;
 pub use emptiness::{Answers, Emptiness};
 pub use names::Names;
+pub use newest::NewestPage;
 pub(super) use ties::Ties;
-
-/// First pages that lie after the newest one, in a row, which no deletion explains.
-const LATE_OPENINGS: u32 = 2;
 
 /// A region's facts.
 #[derive(Clone, Debug)]
@@ -80,27 +79,6 @@ pub struct Extent {
     pub empty: TimeRange,
     /// The first second of page 1 of the range, asked from its start, where it held rows.
     opening: Option<EpochSeconds>,
-}
-
-/// What a region's newest page has shown.
-#[derive(Clone, Debug, Default)]
-pub struct NewestPage {
-    /// The last second of any row on the newest page.
-    pub last_second: Option<EpochSeconds>,
-    /// The rows of the newest page.
-    pub rows: Vec<RowKey>,
-    /// Whether the newest page has been read, or could not be.
-    pub is_read: bool,
-    /// Whether the newest page came oldest first, so that nothing is known of the newest row.
-    pub is_unknown: bool,
-    /// Rows that walks showed after the last of the newest page, up to one more than a page of them.
-    passed: BTreeSet<VideoKey>,
-    /// How often in a row the range, asked from its start, began after the newest row of the newest page.
-    opened_late: u32,
-    /// Whether it has ever begun no later than that row: then page 1 is the first, and rows that went or came explain what is late.
-    opened_in_time: bool,
-    /// How often its range was extended.
-    extensions: u32,
 }
 
 /// What of a region is read again.
@@ -194,7 +172,7 @@ impl RegionPlan {
 
     /// The first second at or after `second` that is not kept.
     pub fn past_kept(&self, second: EpochSeconds) -> EpochSeconds {
-        self.kept.iter().find(|kept| kept.contains(second)).map_or(second, |kept| kept.end)
+        self.kept.iter().fold(second, |second, kept| if kept.contains(second) { kept.end } else { second })
     }
 
     /// The range goes on to a later end.
@@ -223,7 +201,7 @@ impl RegionPlan {
         self.counted.repeated.clear();
         (self.newest_page.is_read, self.newest_page.is_unknown, self.newest_page.last_second) = (false, false, None);
         self.newest_page.rows.clear();
-        self.newest_page.passed.clear();
+        self.newest_page.forget_passed();
         if !self.answers.has_answered {
             self.ask_anew();
         }
@@ -280,29 +258,6 @@ impl RegionPlan {
         if self.newest_page.is_unknown { Some(self.range.end.shifted(-1)) } else { self.extent.newest }
     }
 
-    /// Whether the newest page lacks exactly a page of the newest rows, or shows none but rows before the first page of all: what
-    /// counting from 0 gives.
-    pub fn newest_is_second(&self) -> bool {
-        let last = self.newest_page.last_second.filter(|_| !self.newest_page.opened_in_time);
-        let lies_before = last.is_some() && last < self.extent.opening;
-        lies_before || self.newest_page.passed.len() == SOURCE.page_size as usize
-    }
-
-    /// Whether the first page lies after the newest one, also when it is asked again: what counting from 0 gives of less than two pages.
-    pub fn opens_after_the_newest(&self) -> bool {
-        self.newest_page.opened_late >= LATE_OPENINGS && !self.newest_page.opened_in_time
-    }
-
-    /// Learns from page 1 of the range, asked from its start.
-    pub fn learn_opening(&mut self, page: &PageFact) {
-        let first = page.rows.iter().map(|row| row.second).min();
-        self.extent.opening = first.or(self.extent.opening);
-        if let (Some(first), Some(newest)) = (first, self.newest_page.last_second) {
-            self.newest_page.opened_late = if first > newest { self.newest_page.opened_late + 1 } else { 0 };
-            self.newest_page.opened_in_time |= first <= newest;
-        }
-    }
-
     /// The newest row is gone, and with it may be what lies before it: the last second that is known is that of the row before.
     pub fn row_gone(&mut self, range: TimeRange) {
         let gone = range.end.shifted(-1);
@@ -310,14 +265,6 @@ impl RegionPlan {
         self.newest_page.rows.retain(|row| row.second != gone);
         if self.extent.newest == Some(gone) {
             self.extent.newest = self.ends.newest().max(self.newest_page.rows.first().map(|row| row.second));
-        }
-    }
-
-    fn learn_ends(&mut self, page: &PageFact) {
-        let room = SOURCE.page_size as usize + 1;
-        let passed = |row: &&RowKey| self.range.contains(row.second) && Some(row.second) > self.newest_page.last_second;
-        if self.newest_page.last_second.is_some() && self.newest_page.passed.len() < room {
-            self.newest_page.passed.extend(page.rows.iter().filter(passed).map(|row| row.video));
         }
     }
 
@@ -360,7 +307,8 @@ impl RegionPlan {
                 self.extent.oldest = self.extent.oldest.or(first);
                 self.extent.newest = self.extent.newest.max(last);
             }
-            Purpose::Bounds | Purpose::Count { .. } | Purpose::Recheck { .. } | Purpose::Place { .. } => {}
+            Purpose::Place { .. } => self.learn_place(page),
+            Purpose::Bounds | Purpose::Count { .. } | Purpose::Recheck { .. } => {}
         }
         let is_probe = matches!(page.address.purpose, Purpose::Walk { .. } | Purpose::Newest);
         if is_probe && let (Some(first), Some(last)) = (first, last) {
@@ -368,15 +316,6 @@ impl RegionPlan {
             self.sizing.first_density =
                 if self.sizing.is_cut { self.sizing.first_density } else { self.sizing.first_density.max(density) };
         }
-    }
-
-    fn apply_newest(&mut self, page: &PageFact, last: Option<EpochSeconds>) {
-        self.newest_page.is_read = true;
-        self.newest_page.last_second = last;
-        self.newest_page.opened_in_time |= self.extent.opening.is_some() && self.extent.opening <= last;
-        self.extent.newest = self.extent.newest.max(last);
-        self.newest_page.rows = page.rows.iter().copied().filter(|row| self.range.contains(row.second)).collect();
-        self.newest_page.is_unknown = page.check.is_astray() || page.is_oldest_first();
     }
 }
 

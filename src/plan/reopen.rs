@@ -195,8 +195,10 @@ impl Planner {
         // What is left of the first window is no share of the region to be cut any more.
         plan.sizing.is_cut = true;
         let mut done = vec![];
+        // No window begins with time that is kept.
+        let after = plan.past_kept(range.end);
         if range.start < plan.done_until {
-            done.push(TimeRange::new(range.end, plan.done_until));
+            done.push(TimeRange::new(after, plan.done_until));
             plan.done_until = range.start;
         }
         let ids: Vec<WindowId> = plan.windows.values().copied().collect();
@@ -206,7 +208,7 @@ impl Planner {
             };
             plan.windows.remove(&window.range.start);
             let before = TimeRange::new(window.range.start, range.start);
-            done.push(TimeRange::new(range.end, window.range.end));
+            done.push(TimeRange::new(after, window.range.end));
             if before.is_empty() {
                 self.windows.remove(&over);
             } else {

@@ -92,6 +92,8 @@ pub(super) enum Trouble {
     Part(f64),
     /// The page with a row before the others that was not asked for, in the place of the last where it is full.
     Advertised,
+    /// The page with its first row in the place of the last as well.
+    Twice,
     /// A 5xx to every page of this number or a later one.
     LaterFail(u32),
     /// The page as if pages had so many places; where a time is given, on and off, each for so long.

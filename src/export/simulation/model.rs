@@ -16,6 +16,7 @@ use crate::units::{EpochSeconds, PageNumber, TimeRange};
 mod bucket;
 mod cache;
 mod drift;
+mod spoilt;
 
 use bucket::Bucket;
 use cache::Cache;
@@ -234,12 +235,8 @@ impl Service {
             return nothing(query);
         }
         let mut rows = self.shortened(query, rows);
-        if let Some(Trouble::Part(share)) = trouble {
-            rows.retain(|row| (mix(row.id) % 1_000) as f64 >= share * 1_000.0);
-        }
-        if trouble == Some(Trouble::Advertised) && !rows.is_empty() {
-            rows.truncate(PLACES - 1);
-            rows.insert(0, Row { second: 1, id: u64::MAX, shown: Shown::Right, is_first: false });
+        if let Some(trouble) = trouble {
+            spoilt::spoil(&mut rows, trouble);
         }
         let ids = rows.iter().map(|row| row.id).collect();
         Answer::Page { ids, rows: rows.iter().filter_map(Row::key).collect(), region: query.region.clone() }

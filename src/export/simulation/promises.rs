@@ -359,14 +359,31 @@ fn a_next_page_in_place_of_this_one_is_found_by_the_page_after_it() {
 fn a_page_number_that_counts_from_zero_is_refused_within_the_first_pages() {
     // Between eleven and some dozens of rows several workers may not find it out: docs/guarantees.md says so.
     for (rows, workers) in [(11, 1), (1_000, 1), (20_000, 4)] {
-        let behaviour = Behaviour { counts_from_zero: true, ..Behaviour::default() };
-        let mut scenario = Scenario::with(behaviour, vec![("US", uniform(rows, MONTH, 13))], MONTH, 1);
-        scenario.drive.workers = workers;
-        let outcome = scenario.run();
-        let told = format!("{rows} rows, {workers} workers: {} requests, {:?}", outcome.requests, outcome.stopped);
-        assert!(outcome.stopped.as_ref().is_some_and(|why| why.contains("count from 0")), "{told}");
-        assert!(outcome.requests <= 30 + 10 * workers as u64, "{told}");
+        let told = counted_from_zero(uniform(rows, MONTH, 13), workers);
+        assert!(told.0 <= 30 + 10 * workers as u64, "{told:?}");
     }
+}
+
+/// The newest page began among rows of one second with those that it left out, and a region that one list holds ended with 0 without its first ten.
+#[test]
+fn a_page_number_that_counts_from_zero_is_refused_where_many_rows_share_a_second() {
+    for per_second in 1..=10 {
+        for workers in [1, 16] {
+            counted_from_zero((0..1_000).map(|row| 20_000 + row / per_second).collect(), workers);
+        }
+    }
+}
+
+fn counted_from_zero(seconds: Vec<i64>, workers: usize) -> (u64, usize, usize) {
+    let (rows, last) = (seconds.len(), seconds.last().copied());
+    let behaviour = Behaviour { counts_from_zero: true, ..Behaviour::default() };
+    let mut scenario = Scenario::with(behaviour, vec![("US", seconds)], MONTH, 1);
+    scenario.drive.workers = workers;
+    let outcome = scenario.run();
+    let told = (outcome.requests, rows, workers);
+    let is_refused = outcome.stopped.as_ref().is_some_and(|why| why.contains("count from 0"));
+    assert!(is_refused, "{told:?}, up to {last:?}: {:?}, {} s listed", outcome.stopped, outcome.listed_seconds());
+    told
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::behaviour::{Behaviour, Limit, Other, Short, Ties, Trouble, Unkeyed};
+use super::behaviour::{Behaviour, Limit, Other, PastCap, Short, Ties, Trouble, Unkeyed};
 use super::promises::MONTH;
 use super::scenario::{Scenario, bursty, daily, uniform};
 use super::tests::number;
@@ -275,6 +275,40 @@ fn answers_from_a_cache_that_leaves_a_setting_out_for_good() {
             }
         }
     }
+}
+
+/// The same beside a cap that is found out on the way, so that a region is read in many short lists, and one page's number tells of few rows:
+/// 8 of 60 lost rows where pages held a row twice. Of caps below ten pages the numbers tell nothing. Some end with an error, as below.
+#[test]
+fn troubles_beside_a_cap_lose_nothing() {
+    let Range { start: first, end } = seeds();
+    let runs = end - first;
+    let troubles = [
+        Trouble::Empty,
+        Trouble::Part(0.2),
+        Trouble::Twice,
+        Trouble::Another(Other::NextPage),
+        Trouble::Another(Other::Stale),
+        Trouble::Another(Other::Time),
+        Trouble::Advertised,
+    ];
+    for trouble in troubles {
+        let behaviour = |seed: u64| {
+            let mut random = StdRng::seed_from_u64(seed ^ 0xca_95);
+            let cap = [20, 50, 100][random.random_range(0..3)];
+            let past_cap = [PastCap::Empty, PastCap::Refused, PastCap::LastPageAgain][random.random_range(0..3)];
+            let when = if random.random() { when(seed) } else { one_answer(seed) };
+            Behaviour { cap, past_cap, trouble: Some((when, trouble)), ..Behaviour::default() }
+        };
+        let error = Some("count from 0");
+        hold_all((&format!("{trouble:?} beside a cap"), error), first..first + runs / 4, behaviour);
+    }
+}
+
+/// A moment so short that one answer or none falls into it, or as many as are under way at once.
+fn one_answer(seed: u64) -> Range<Duration> {
+    let from = when(seed).start;
+    from..from + Duration::from_millis(150)
 }
 
 /// Rows of a window beyond which its earlier seconds are counted in groups, some times over.

@@ -173,3 +173,17 @@ fn pages_of_other_rows_have_other_prints_also_where_ids_hold_their_seconds() {
     let (forwards, backwards) = page_from(1_764_547_200);
     assert_eq!(forwards, backwards, "the order is no matter");
 }
+
+/// The row in whose place it came was lost where pages were few: the copy stood out of the order of the others, as a row with a wrong date.
+#[test]
+fn the_place_of_a_row_that_stands_there_already_is_free() {
+    let row = |index: u32, second: i64, video: u64| {
+        let key = RowKey { second: EpochSeconds::new(second), video: VideoKey(video) };
+        Candidate { index, key, region: Some("US") }
+    };
+    let rows = [row(0, 110, 1), row(1, 120, 2), row(2, 130, 3), row(3, 110, 1), row(4, 140, 2)];
+    let tied = tie_rows(&question(), Expected::default(), &rows, []);
+    let videos: Vec<u64> = tied.rows.iter().map(|row| row.video.0).collect();
+    assert_eq!((videos, tied.twins), (vec![1, 2, 3], 2));
+    assert_eq!(tied.delivered, [0, 1, 2, 3, 4], "the sink keeps each once, and counts the others");
+}

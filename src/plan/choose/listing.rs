@@ -54,6 +54,13 @@ pub(super) fn lacking(region: &Region, range: TimeRange, (lacks, again): (Lacks,
     PlanEvent::UnprovenListed { region, range, why, again, lacks: Some(lacks) }
 }
 
+impl PlanEvent {
+    /// Lists what its pages do not prove: the next start reads it once more.
+    pub(in crate::plan) fn lacking(region: &Region, range: TimeRange, lacks: Lacks) -> Self {
+        lacking(region, range, (lacks, Again::Once))
+    }
+}
+
 /// Lists what the next start reads once more.
 fn unproven(region: &Region, range: TimeRange, why: &str) -> PlanEvent {
     listing(region, range, (why, Again::Once))

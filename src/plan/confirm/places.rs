@@ -147,7 +147,7 @@ impl Planner {
             .chain(plan.ends.remembered())
             .chain([range.end])
             .collect();
-        let mut counted = walk.counted(&cuts);
+        let mut counted = walk.counted(&cuts, self.profile.last_page_at_least());
         counted.retain(|one| range.covers(one.range) && !listed.iter().any(|listed| listed.overlaps(one.range)));
         let is_known = plan.again.places.holds(range, &counted);
         (!is_known).then_some(PlanEvent::RowsCounted { region, range, counted })

@@ -121,7 +121,16 @@ fn fewer_rows_than_came_are_believed_to_be_gone_once_that_is_so_again_later() {
     answer(&mut places, again, 150, 1_020);
     let Stands::Ask(again) = places.stands(telling(100_000, false), 20) else { panic!() };
     answer(&mut places, again, 150, 1_040);
-    assert_eq!(places.stands(telling(100_000, false), 20), Stands::Whole);
+    // Or it is that so many pages are not served: half as many tell of the rows before them.
+    let Stands::Ask(half) = places.stands(telling(100_000, false), 20) else { panic!() };
+    assert_eq!((half.page, half.ends), (9, at(80)));
+    answer(&mut places, half, 150, 1_060);
+    let mut asked = 4;
+    while let Stands::Ask(question) = places.stands(telling(100_000, false), 20) {
+        answer(&mut places, question, 150, 1_060 + i64::from(asked) * 20);
+        asked += 1;
+    }
+    assert_eq!((places.stands(telling(100_000, false), 20), asked <= 8), (Stands::Whole, true), "{asked}");
 }
 
 #[test]
@@ -189,18 +198,21 @@ fn where_answers_were_odd_each_stretch_is_held_against_its_places() {
     assert_eq!((skipped_is_found(false), skipped_is_found(true)), (false, true));
 }
 
-/// Beyond the last page that it serves, the service answers with that one.
+/// Beyond the last page that it serves, the service answers with that one: half as many pages are asked for, until they are too few.
 #[test]
 fn the_same_page_to_two_questions_tells_nothing() {
     let mut places = counted(1_000, &[], 20);
-    for _ in 0..2 {
-        let Stands::Ask(question) = places.stands(telling(100_000, false), 20) else { panic!() };
+    let mut pages = Vec::new();
+    while let Stands::Ask(question) = places.stands(telling(100_000, false), 20) {
+        pages.push(question.page);
         let address =
             PageAddress { region: us(), purpose: question.purpose(), page: PageNumber::new(question.page).unwrap() };
         let mut page = page_of(address, at(1_000), 100..110);
         page.check.print = 7;
         places.take(question.anchor, &page);
+        assert!(pages.len() < 20, "it asks without end: {pages:?}");
     }
+    assert!(pages.windows(2).all(|pair| pair[1] <= pair[0] + 1) && pages.last() < Some(&25), "{pages:?}");
     assert_eq!(places.stands(telling(100_000, false), 20), Stands::Whole);
 }
 
@@ -239,7 +251,7 @@ fn the_same_page_to_two_questions_far_apart_is_asked_anew() {
 #[test]
 fn a_page_that_cannot_be_had_and_one_that_cannot_be_placed_end_the_asking() {
     let mut places = counted(1_000, &one(400..410), 20);
-    places.is_untold();
+    places.not_served(LEAST_SERVED);
     assert_eq!(places.stands(telling(100_000, false), 20), Stands::Whole);
     let mut places = counted(1_000, &one(400..410), 20);
     for _ in 0..MOST_POOR {

@@ -7,7 +7,7 @@ use crate::plan::fact::WindowId;
 use crate::plan::places::Places;
 use crate::plan::walk::{Scan, Walk};
 use crate::plan::window::{Rereads, Window, WindowState};
-use crate::units::{EpochSeconds, TimeRange};
+use crate::units::{EpochSeconds, PageNumber, TimeRange};
 
 /// How often the newest page, or what would confirm an empty answer, may fail before the run goes on without it.
 const NEWEST_FAILURES: u32 = 2;
@@ -127,7 +127,9 @@ impl Planner {
                 self.with_places(region, |places| places.count(*range, counted));
             }
             PlanEvent::RowsMissed { region } => self.with_places(region, Places::is_missed),
-            PlanEvent::PlaceUntold { region } => self.with_places(region, Places::is_untold),
+            PlanEvent::PlaceUntold { region, page } => {
+                self.with_places(region, |places| places.not_served(page.map_or(0, PageNumber::get)));
+            }
             PlanEvent::ShortPagesRefuted { region } => {
                 if let Some(plan) = self.region_mut(region) {
                     plan.again.recheck.is_settled();

@@ -104,7 +104,7 @@ impl RegionPlan {
         (self.answers.known_inside, self.answers.is_in_company, self.answers.failed) = (None, false, false);
         (self.answers.first_pages_empty, self.newest_page.opened_late, self.extent.opening) = (0, 0, None);
         self.newest_page.opened_in_time = false;
-        self.newest_page.passed.clear();
+        self.newest_page.forget_passed();
     }
 
     /// What an empty first page means, once every needed answer is there.

@@ -1,6 +1,7 @@
 use super::*;
 use crate::plan::event::Contradiction;
 use crate::plan::fact::PageAddress;
+use crate::plan::fact::VideoKey;
 use crate::units::PageNumber;
 
 fn answered(is_known: bool, has_filters: bool) -> Result<Emptiness, Contradiction> {

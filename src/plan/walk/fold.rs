@@ -171,7 +171,10 @@ impl Walk {
             return None;
         }
         if rows.iter().any(|row| self.reach.at_frontier.contains(&row.video)) {
-            return Some(Lesson::AnchorCame);
+            // Of a second with more rows than known ones lack, some come also where its first page is left out.
+            let there = rows.iter().filter(|row| row.second == anchor).count();
+            let is_whole = there >= self.reach.at_frontier.len().min(SOURCE.page_size as usize);
+            return is_whole.then_some(Lesson::AnchorCame);
         }
         // Where a page with free places has been followed by rows, so may this one be.
         let may_go_on = page.slots >= SOURCE.page_size || (self.short_pages.rows_follow && !rows.is_empty());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Walk;
+use crate::api::contract::SOURCE;
 use crate::plan::fact::PageFact;
 use crate::plan::page::View;
 use crate::plan::places::CountedRows;
@@ -16,6 +17,8 @@ const MOST_GROUPS: usize = MOST_SEEN / 4;
 const GROUP_ROWS: u64 = 8;
 /// Scans of a window that are told apart.
 const STRETCHES: u64 = 8;
+/// The least of them that fill as many pages as are served.
+const LEAST_SCANS: u64 = 4;
 /// The least rows of one, where nothing else parts it.
 const LEAST_ROWS: u64 = 20;
 /// Rows of one second from which on it is told apart.
@@ -112,10 +115,10 @@ impl SeenRows {
         }
     }
 
-    /// The rows of a range in scans that begin and end at these cuts, and at others.
+    /// The rows of a range in scans that begin and end at these cuts, and at others: none holds many more rows than `most`.
     fn counted(
         &self,
-        range: TimeRange,
+        (range, most): (TimeRange, u64),
         cuts: &[EpochSeconds],
         (last, reading): (&[(EpochSeconds, u64)], Option<FromEnd>),
     ) -> Vec<CountedRows> {
@@ -123,7 +126,7 @@ impl SeenRows {
             self.from_end.iter().map(|(second, more)| (*second, *more)).chain(reading).collect();
         let around = |second: &EpochSeconds| [*second, second.shifted(1)];
         let cuts: Vec<EpochSeconds> = cuts.iter().copied().chain(from_end.keys().flat_map(around)).collect();
-        let mut counted = self.counted_between(range, &cuts, last);
+        let mut counted = self.counted_between((range, most), &cuts, last);
         for (second, more) in from_end {
             // Counted in a group, it cannot be told apart from its neighbours, to which its rows may be added.
             for one in counted.iter_mut().filter(|one| one.range.contains(second)) {
@@ -137,14 +140,14 @@ impl SeenRows {
 
     fn counted_between(
         &self,
-        range: TimeRange,
+        (range, most): (TimeRange, u64),
         cuts: &[EpochSeconds],
         last: &[(EpochSeconds, u64)],
     ) -> Vec<CountedRows> {
         let is_unsure = self.is_unsure || self.unsure_from.is_some();
         let last = last.iter().copied().map(Seen::of);
         let all = self.seconds.iter().copied().chain(last).filter(|one| range.contains(one.first));
-        let step = (all.clone().map(|one| one.rows).sum::<u64>() / STRETCHES).max(LEAST_ROWS);
+        let step = (all.clone().map(|one| one.rows).sum::<u64>() / STRETCHES).min(most).max(LEAST_ROWS);
         let mut cuts: Vec<EpochSeconds> = cuts.iter().copied().filter(|cut| Some(*cut) >= self.exact_from).collect();
         cuts.sort_unstable();
         let mut cuts = cuts.into_iter().peekable();
@@ -182,17 +185,19 @@ impl SeenRows {
 impl Walk {
     /// How many rows its window has shown, in scans that begin and end at these cuts, and at others; none where some may not be
     /// counted.
-    pub(in crate::plan) fn counted(&self, cuts: &[EpochSeconds]) -> Vec<CountedRows> {
+    pub(in crate::plan) fn counted(&self, cuts: &[EpochSeconds], last_page: u32) -> Vec<CountedRows> {
         if self.is_bounded() || self.totals.seen.from_end.len() > MOST_FROM_END {
             return Vec::new();
         }
         let reading = self.read_from_end();
+        // What the service does not serve pages of cannot be held against its place.
+        let most = u64::from(last_page) * u64::from(SOURCE.page_size) / LEAST_SCANS;
         let last = self.reach.frontier.map(|frontier| (frontier, self.reach.at_frontier.len() as u64));
         // Rows that leap ahead at the end of its last page are rows all the same.
         let held = self.last.held.iter().map(|row| row.second).filter(|second| Some(*second) > self.reach.frontier);
         let held: Vec<EpochSeconds> = held.collect();
         let held = held.chunk_by(|one, next| one == next).filter_map(|rows| Some((*rows.first()?, rows.len() as u64)));
-        self.totals.seen.counted(self.range, cuts, (&last.into_iter().chain(held).collect::<Vec<_>>(), reading))
+        self.totals.seen.counted((self.range, most), cuts, (&last.into_iter().chain(held).collect::<Vec<_>>(), reading))
     }
 
     /// Whether rows of this second have come.
@@ -248,7 +253,8 @@ mod tests {
     fn what_is_read_again_is_counted_once() {
         let mut seen = SeenRows::default();
         (0..100).for_each(|second| seen.leave(at(second), 2));
-        let counted = |seen: &SeenRows, cuts: &[EpochSeconds]| told(&seen.counted(range(10, 90), cuts, (&[], None)));
+        let counted =
+            |seen: &SeenRows, cuts: &[EpochSeconds]| told(&seen.counted((range(10, 90), u64::MAX), cuts, (&[], None)));
         let all = counted(&seen, &[]);
         assert_eq!((all.len(), all.iter().map(|one| one.2).sum::<u64>()), (8, 160));
         assert_eq!((all[0], all[7].1), ((10, 20, 20), 90));
@@ -266,7 +272,7 @@ mod tests {
         (0..40_000).for_each(|second| seen.leave(at(second), 1));
         assert!(seen.seconds.len() <= MOST_SEEN && !seen.is_unsure);
         assert_eq!(
-            told(&seen.counted(range(0, 40_000), &[], (&[], None))).iter().map(|one| one.2).sum::<u64>(),
+            told(&seen.counted((range(0, 40_000), u64::MAX), &[], (&[], None))).iter().map(|one| one.2).sum::<u64>(),
             40_000
         );
         seen.go_back(at(39_000));
@@ -283,7 +289,7 @@ mod tests {
             seen.leave(at(second), usize::try_from(rows_of(second)).unwrap());
         });
         assert!(seen.seconds.len() <= MOST_SEEN && seen.exact_from > Some(at(80_000)));
-        let counted = seen.counted(range(0, 100_000), &[], (&[], None));
+        let counted = seen.counted((range(0, 100_000), u64::MAX), &[], (&[], None));
         assert!(counted.len() > 20, "{counted:?}");
         for one in &counted {
             let there =
@@ -296,7 +302,7 @@ mod tests {
 
     #[test]
     fn the_rows_of_one_second_alone_are_counted_too() {
-        let one = SeenRows::default().counted(range(0, 100), &[], (&[(at(5), 40)], None));
+        let one = SeenRows::default().counted((range(0, 100), u64::MAX), &[], (&[(at(5), 40)], None));
         assert_eq!((told(&one), one[0].last), (vec![(0, 100, 40)], Some(at(5))));
     }
 
@@ -306,12 +312,12 @@ mod tests {
         for (second, rows) in [(10, 1), (20, 1), (30, 90), (40, 1), (50, 5), (60, 1)] {
             seen.leave(at(second), rows);
         }
-        let counted = |seen: &SeenRows, reading| told(&seen.counted(range(0, 100), &[], (&[], reading)));
+        let counted = |seen: &SeenRows, reading| told(&seen.counted((range(0, 100), u64::MAX), &[], (&[], reading)));
         assert_eq!(counted(&seen, None), [(0, 30, 2), (30, 31, 90), (31, 40, 0), (40, 100, 7)]);
         seen.read_from_end((at(50), Some(30)));
         assert_eq!(counted(&seen, None)[3..], [(40, 50, 1), (50, 51, 35), (51, 100, 1)]);
         // Nobody knows how many of its rows another reading would bring, so that they are looked for where answers were odd.
-        let unsure = seen.counted(range(0, 100), &[], (&[], Some((at(50), None))));
+        let unsure = seen.counted((range(0, 100), u64::MAX), &[], (&[], Some((at(50), None))));
         assert_eq!(told(&unsure)[3..], [(40, 50, 1), (50, 51, 5), (51, 100, 1)]);
         assert!(unsure.iter().all(|one| one.is_unsure == (one.range.start == at(50))));
     }

@@ -70,8 +70,10 @@ const VERY_OLD: i64 = 6;
 const ASTRAY_DOUBTS: u32 = 3;
 /// After so many pages the first walk of a run goes on from its last second once, ...
 const PROVING_PAGES: u32 = 2;
-/// ... where that holds at most so many rows: whether they come again shows whether page 1 is the first.
+/// ... where that holds at most so many rows: whether they come again shows whether page 1 is the first ...
 const PROVING_ROWS: usize = 3;
+/// ... or fewer than a page, after so many pages: of more, some would come also where page 1 is the second.
+const PATIENT_PAGES: u32 = 8;
 /// Pages in a row without a usable row after which a window is given up: nothing tells any more where the walk stands.
 const MOST_UNUSABLE: u32 = 100;
 
@@ -268,10 +270,8 @@ impl Walk {
             // A scan would begin with all that lies before its anchor.
             return false;
         }
-        if context.bounds.proves_anchor
-            && self.so_far.pages >= PROVING_PAGES
-            && self.reach.at_frontier.len() <= PROVING_ROWS
-        {
+        let few = if self.so_far.pages < PATIENT_PAGES { PROVING_ROWS } else { SOURCE.page_size as usize - 1 };
+        if context.bounds.proves_anchor && self.so_far.pages >= PROVING_PAGES && self.reach.at_frontier.len() <= few {
             return true;
         }
         let age = age(self.scan.started_at, context.now);

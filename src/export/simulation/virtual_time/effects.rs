@@ -193,7 +193,7 @@ impl VirtualTime {
         self.watch.answered(&task.address.region);
         let fact = PageFact {
             fetched_at: EpochSeconds::new(BEGAN + self.now.as_secs() as i64),
-            slots: ids.len() as u32,
+            slots: ids.len() as u32 - tied.twins,
             rows: tied.rows,
             check: tied.check,
             address: task.address.clone(),

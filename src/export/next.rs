@@ -31,6 +31,8 @@ pub(super) enum Holds {
     SomeByItsManifest,
     /// Something that no run of this state can read again by itself: parts of former runs are gone.
     LessThanItSays,
+    /// The same of an unfinished run, which keeps what those parts held.
+    LessThanItKeeps,
     /// What the state's runs left, without a gap in what is asked: what it lacks is in doubt, or was rejected.
     NoGap,
     /// What the state's runs left.
@@ -65,11 +67,18 @@ pub(super) fn next(ask: &Ask<'_>, latest: Option<&RunRecord>, holds: Holds) -> N
     let is_asked = run.begun.range == ask.range && has_regions(run, ask.regions);
     match run.outcome {
         None if is_spent_on_an_earlier_day(run, ask.now) => Next::CloseAndBegin(ask.keeps()),
+        // What it read is kept, and what is gone is read by the run that begins.
+        None if holds == Holds::LessThanItKeeps && is_asked => Next::CloseAndBegin(Keeps::All),
+        None if holds == Holds::LessThanItKeeps && may_be_extended(run, ask) => {
+            Next::CloseAndBegin(ask.keeps().max(Keeps::WhatItsRunRead))
+        }
         None if is_asked => Next::GoOn,
         None if may_be_extended(run, ask) => Next::Extend,
         None => Next::CloseAndBegin(ask.keeps()),
         Some(RunOutcome::Closed) => Next::Begin(ask.keeps()),
-        Some(_) if is_asked && holds == Holds::LessThanItSays => Next::Begin(Keeps::All),
+        Some(_) if is_asked && matches!(holds, Holds::LessThanItSays | Holds::LessThanItKeeps) => {
+            Next::Begin(Keeps::All)
+        }
         Some(RunOutcome::Complete) if is_asked && ask.insists() => Next::Begin(Keeps::Nothing),
         // Gaps come first. What is in doubt or rejected is not mended by another look at the same run.
         Some(_) if is_asked && ask.insists() && holds == Holds::NoGap => Next::Begin(Keeps::Nothing),
@@ -186,6 +195,19 @@ mod tests {
             let unfinished = run(range(0, 100), ends, None);
             assert_eq!(next(&asked(&turned, range(0, 100), ends), Some(&unfinished), Holds::WhatWasLeft), Next::GoOn);
         }
+    }
+
+    #[test]
+    fn an_unfinished_run_that_keeps_what_is_gone_makes_room() {
+        let both = regions(&["US", "GB"]);
+        for ends in [Absolute, ByClock] {
+            let unfinished = run(range(0, 100), ends, None);
+            let of = |ask: Ask<'_>| next(&ask, Some(&unfinished), Holds::LessThanItKeeps);
+            assert_eq!(of(asked(&both, range(0, 100), ends)), Next::CloseAndBegin(Keeps::All), "what it read is kept");
+        }
+        let moves = run(range(0, 100), ByClock, None);
+        let moved = next(&asked(&both, range(0, 130), ByClock), Some(&moves), Holds::LessThanItKeeps);
+        assert_eq!(moved, Next::CloseAndBegin(Keeps::WhatItsRunRead));
     }
 
     #[test]

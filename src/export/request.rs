@@ -174,6 +174,10 @@ impl ExportRequest {
         let of = |region: &Region| -> Vec<TimeRange> {
             own.iter().filter(|part| part.region == *region).map(|part| part.range).collect()
         };
+        // A shard does not make room for another run: what is gone is read once it has ended.
+        if run.outcome.is_none() && self.shard.is_none() && others.iter().any(|part| self.keeps(run, part)) {
+            return Holds::LessThanItKeeps;
+        }
         let lacking = self.lacking(&opened.manifest.account, self.range);
         let is_left = lacking.unread.iter().any(|(region, range)| !range.without(&of(region)).is_empty());
         if !others.is_empty() || is_left {
@@ -183,6 +187,15 @@ impl ExportRequest {
         } else {
             Holds::WhatWasLeft
         }
+    }
+
+    /// Whether a run does not read all that a part held of what is asked here.
+    fn keeps(&self, run: &RunRecord, part: &PartRecord) -> bool {
+        let reads = run.begun.reads.iter().filter(|reads| reads.region == part.region);
+        let reads: Vec<TimeRange> = reads.flat_map(|reads| reads.ranges.iter().copied()).collect();
+        let kept = self.range.intersection(part.range).without(&reads);
+        // What is older than what is retained may be gone.
+        kept.iter().any(|kept| !kept.is_empty() && self.settled_before().is_none_or(|settled| kept.end > settled))
     }
 
     /// What of the request is there, where the state knows of no run and the output's manifest alone tells of its last one.

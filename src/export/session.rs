@@ -114,8 +114,8 @@ impl<'a> Session<'a> {
     pub(super) async fn close(self) -> Result<ExportOutcome, ExportError> {
         tracing::warn!(
             run = self.run.begun.id,
-            "the unfinished run is closed, since something else is asked now: what was paid for is published, and what it has not read \
-             is not read for it"
+            "the unfinished run is closed, since something else is asked now, or what it keeps of former runs is gone: what was paid for \
+             is published, and what it has not read is not read for it"
         );
         let mut planner = self.replayed_plan().await?;
         let repair = self.find_missing(&planner).await?;

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use keyapi_export::simulator::{RunningSimulator, SimulatorSettings};
+use keyapi_export::units::{EpochSeconds, TimeRange};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -239,6 +240,49 @@ fn an_unfinished_run_also_finds_what_is_lost() {
     assert_eq!(Job::of(&undisturbed).with("--max-in-flight 2").run().code, 0);
     let (asked, usual) = (simulator.stats().requests, undisturbed.stats().requests);
     assert!(asked <= usual + price(rows, 4) + 20, "{asked} requests in place of {usual}");
+}
+
+/// From one day of December up to another.
+fn days(from: i64, to: i64) -> TimeRange {
+    let midnight = |day: i64| EpochSeconds::new(1_764_547_200 + (day - 1) * 86_400);
+    TimeRange::new(midnight(from), midnight(to))
+}
+
+/// A run does not read what it keeps of a former one: with that gone it ended with 0 and without it.
+#[test]
+fn what_an_unfinished_run_keeps_of_a_former_one_is_read_again_where_it_is_lost() {
+    let simulator = serve(|_| {});
+    let former = Job::of(&simulator).with_range(days(10, 11));
+    assert_eq!(former.run().code, 0);
+    let kept = parquet_files(&former.out());
+    let job = former.with("--max-in-flight 2").with_range(days(8, 20));
+    assert_eq!(job.run_with("--max-credits 100").code, 4);
+    let rows: u64 = kept.iter().map(|file| rows_of(file)).sum();
+    kept.iter().for_each(|file| std::fs::remove_file(file).unwrap());
+    let ended = job.run();
+    assert_eq!(ended.code, 0, "{ended}");
+    assert!(rows > 0 && ended.stderr.contains("what it keeps of former runs is gone"), "{ended}");
+    holds_exactly_the_truth(&simulator, &job);
+    is_whole(&job);
+    asks_nothing_more(&simulator, &job);
+}
+
+/// What lies between a lost part and what is kept of a former run was never done again: each start bought the part, and ended with 1.
+#[test]
+fn a_part_right_before_what_is_kept_of_a_former_run_is_read_again_once() {
+    let simulator = serve(|_| {});
+    let former = Job::of(&simulator).with_range(days(10, 11));
+    assert_eq!(former.run().code, 0);
+    let job = former.with_range(days(9, 15));
+    assert_eq!(job.run().code, 0);
+    let before = parquet_files(&job.out()).into_iter().next().unwrap();
+    assert!(before.to_str().unwrap().contains("2025-12-09"), "{}", before.display());
+    std::fs::remove_file(&before).unwrap();
+    let ended = job.run();
+    assert_eq!(ended.code, 0, "{ended}");
+    holds_exactly_the_truth(&simulator, &job);
+    is_whole(&job);
+    asks_nothing_more(&simulator, &job);
 }
 
 #[test]

@@ -40,6 +40,10 @@ async fn foretell(request: &ExportRequest, tools: &Tools, state: &OpenState) -> 
     let keeps = match (next, latest) {
         (Next::GoOn | Next::LookAgain, Some(run)) => return session(run).forecast(RangeEnds::Absolute).await,
         (Next::Extend, Some(run)) => return session(run).forecast_extended(request.range, request.ends).await,
+        // What the run lacks is asked for behind it, by a run of its own.
+        (Next::CloseAndBegin(Keeps::All), Some(run)) if run.begun.range == request.range => {
+            return session(run).forecast(RangeEnds::Absolute).await;
+        }
         (Next::CloseAndBegin(_), Some(run)) => return Err(asks_something_else(request, &run)),
         (Next::Begin(keeps) | Next::CloseAndBegin(keeps), _) => keeps,
         (Next::GoOn | Next::LookAgain | Next::Extend, None) => Keeps::All,

@@ -76,9 +76,7 @@ pub(super) fn next(ask: &Ask<'_>, latest: Option<&RunRecord>, holds: Holds) -> N
         None if may_be_extended(run, ask) => Next::Extend,
         None => Next::CloseAndBegin(ask.keeps()),
         Some(RunOutcome::Closed) => Next::Begin(ask.keeps()),
-        Some(_) if is_asked && matches!(holds, Holds::LessThanItSays | Holds::LessThanItKeeps) => {
-            Next::Begin(Keeps::All)
-        }
+        Some(_) if is_asked && holds == Holds::LessThanItSays => Next::Begin(Keeps::All),
         Some(RunOutcome::Complete) if is_asked && ask.insists() => Next::Begin(Keeps::Nothing),
         // Gaps come first. What is in doubt or rejected is not mended by another look at the same run.
         Some(_) if is_asked && ask.insists() && holds == Holds::NoGap => Next::Begin(Keeps::Nothing),

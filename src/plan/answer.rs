@@ -9,7 +9,7 @@
 //! are believed on two answers apart in time alone: the service may be in trouble since before the region was first asked for. So is a
 //! page of which no row can be placed, unless the region's last page was such a one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::fact::{Check, RowKey, Standing, VideoKey};
 use crate::api::contract::PageQuery;
@@ -157,7 +157,7 @@ pub fn tie_rows<'a>(
         _ => None,
     };
     let kept = |rows: &[&Candidate<'_>]| rows.iter().map(|row| row.key).collect();
-    let (believed, delivered): (Vec<RowKey>, _) = match check.standing {
+    let (mut believed, delivered): (Vec<RowKey>, _) = match check.standing {
         Standing::OtherRegion => (Vec::new(), Vec::new()),
         _ if inside.is_empty() => (kept(&outside), Vec::new()),
         // They stand where they belong, so that nothing can be missing in their places.
@@ -167,20 +167,15 @@ pub fn tie_rows<'a>(
     // A whole page outside is other time, which other questions ask for; a few such rows are wrong dates.
     let apart = if check.is_astray() || is_explained { &[][..] } else { &outside };
     let set_aside = apart.iter().map(|row| (row.index, astray(row.key.second))).collect();
-    let twins = count(rows.len() - distinct(rows.iter().map(|row| row.key)).len());
-    let believed = if twins > 0 { distinct(believed.into_iter()) } else { believed };
-    Tied { rows: believed, delivered, twins, set_aside, check, doubt }
-}
-
-/// Rows without those that came before; a page has so few that looking through them is quickest.
-fn distinct(rows: impl ExactSizeIterator<Item = RowKey>) -> Vec<RowKey> {
-    let mut distinct: Vec<RowKey> = Vec::with_capacity(rows.len());
-    for row in rows {
-        if !distinct.iter().any(|known| known.video == row.video) {
-            distinct.push(row);
-        }
+    // A page has so few rows that looking through them is quickest.
+    let came =
+        |(place, row): &(usize, &Candidate<'_>)| rows.iter().take(*place).any(|one| one.key.video == row.key.video);
+    let twins = count(rows.iter().enumerate().filter(came).count());
+    if twins > 0 {
+        let mut seen = BTreeSet::new();
+        believed.retain(|row| seen.insert(row.video));
     }
-    distinct
+    Tied { rows: believed, delivered, twins, set_aside, check, doubt }
 }
 
 /// Whether a second lies within the asked bounds, in their widest meaning.
